@@ -1,0 +1,1 @@
+"""How a pytest run becomes results: hooks and options, the observer, the recorder, the evidence fixture."""

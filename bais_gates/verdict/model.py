@@ -1,0 +1,338 @@
+"""The words of a verdict as frozen values: outcomes, checks, gates, results, reasons, decisions.
+
+Nothing here knows pytest, the network or the clock. Every collection is a tuple, every moment an aware
+UTC ``datetime``, every duration a ``float`` of seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+
+Scalar = str | int | float | bool | None
+"""What JSON can hold in one place."""
+JsonValue = Scalar | list["JsonValue"] | dict[str, "JsonValue"]
+"""What a check may observe or be limited by, after it was made JSON-able and redacted."""
+
+
+class Severity(StrEnum):
+    """How much a red gate costs: P1 critical to P4 low. The policy says which of them block."""
+
+    P1 = "P1"
+    P2 = "P2"
+    P3 = "P3"
+    P4 = "P4"
+
+
+class Phase(StrEnum):
+    """The part of a go-live that a gate belongs to; each phase is also a scope of its own."""
+
+    STAGING = "staging"
+    ACCEPTANCE = "acceptance"
+    LOAD = "load"
+    MONITORING = "monitoring"
+    ONCALL = "oncall"
+    CHECKLIST = "checklist"
+    POSTDEPLOY = "postdeploy"
+
+
+GOLIVE = "golive"
+"""The scope of everything that must hold before production is touched."""
+SCOPES: tuple[str, ...] = (GOLIVE, *(phase.value for phase in Phase))
+"""What a decision can be about, and what ``pytest -m <scope>`` asks for."""
+
+
+class Outcome(StrEnum):
+    """What one gate's run amounts to. Only PASS, NOT_APPLICABLE and a valid waiver let a release through."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    ERROR = "ERROR"
+    NO_DATA = "NO_DATA"
+    SKIPPED = "SKIPPED"
+    XFAIL = "XFAIL"
+    XPASS = "XPASS"
+    FLAKY = "FLAKY"
+    NOT_RUN = "NOT_RUN"
+    NOT_APPLICABLE = "NOT_APPLICABLE"
+    VACUOUS = "VACUOUS"
+
+
+class Verdict(StrEnum):
+    """The two answers there are."""
+
+    DEPLOY = "DEPLOY"
+    BLOCK = "BLOCK"
+
+
+class ExitStatus(IntEnum):
+    """The exit status of a deciding run; clear of pytest's 0-7, k6's 99 and the shell's 124-143."""
+
+    DEPLOY = 0
+    GATE_FAILED = 20
+    INCOMPLETE = 21
+    INTEGRITY = 22
+    BROKEN = 23
+
+
+class Code(StrEnum):
+    """Why a decision is BLOCK. These strings are stable: pipelines and dashboards hold on to them."""
+
+    # A gate ran and did not prove what it should: exit status 20.
+    FAILED = "FAILED"
+    ERROR = "ERROR"
+    NO_DATA = "NO_DATA"
+    VACUOUS = "VACUOUS"
+    FLAKY = "FLAKY"
+    XFAIL = "XFAIL"
+    XPASS = "XPASS"
+    # Something that must run did not, or not to its end: exit status 21.
+    NOT_RUN = "NOT_RUN"
+    NEEDS_NOT_PASSED = "NEEDS_NOT_PASSED"
+    SKIPPED = "SKIPPED"
+    CASES_MISSING = "CASES_MISSING"
+    NOTHING_PROVEN = "NOTHING_PROVEN"
+    RUN_INCOMPLETE = "RUN_INCOMPLETE"
+    RUN_ABORTED = "RUN_ABORTED"
+    RUN_DEADLINE = "RUN_DEADLINE"
+    # The run cannot be believed: exit status 22.
+    CATALOG_INVALID = "CATALOG_INVALID"
+    POLICY_INVALID = "POLICY_INVALID"
+    WAIVERS_INVALID = "WAIVERS_INVALID"
+    ENVIRONMENT_INVALID = "ENVIRONMENT_INVALID"
+    COLLECTION_ERROR = "COLLECTION_ERROR"
+    GATE_UNKNOWN = "GATE_UNKNOWN"
+    GATE_UNBOUND = "GATE_UNBOUND"
+    GATE_BOUND_TWICE = "GATE_BOUND_TWICE"
+    DUPLICATE_RESULT = "DUPLICATE_RESULT"
+    CASES_UNEXPECTED = "CASES_UNEXPECTED"
+    NOT_APPLICABLE_UNDECLARED = "NOT_APPLICABLE_UNDECLARED"
+    WAIVER_P1 = "WAIVER_P1"
+    WAIVER_UNKNOWN_GATE = "WAIVER_UNKNOWN_GATE"
+    WAIVER_EXPIRED = "WAIVER_EXPIRED"
+    WAIVER_NOT_YET_VALID = "WAIVER_NOT_YET_VALID"
+    WAIVER_TOO_LONG = "WAIVER_TOO_LONG"
+    WAIVER_SELF_APPROVED = "WAIVER_SELF_APPROVED"
+    WAIVER_UNUSED = "WAIVER_UNUSED"
+    WAIVER_DUPLICATE = "WAIVER_DUPLICATE"
+    REFUSED_OPTION = "REFUSED_OPTION"
+    TAMPERED = "TAMPERED"
+    LEDGER_MISMATCH = "LEDGER_MISMATCH"
+    WORKERS_DISAGREE = "WORKERS_DISAGREE"
+    TARGET_CHANGED = "TARGET_CHANGED"
+    CLOCK_JUMPED = "CLOCK_JUMPED"
+    # The gate machinery itself broke: exit status 23.
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+class Op(StrEnum):
+    """The comparisons a check can make, always read as ``observed OP limit``."""
+
+    LE = "<="
+    LT = "<"
+    GE = ">="
+    GT = ">"
+    EQ = "=="
+    NE = "!="
+    IN = "in"
+    NOT_IN = "not in"
+    MATCHES = "matches"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One comparison inside a gate. ``ok`` is None when there was too little data to compare (NO_DATA)."""
+
+    name: str
+    observed: JsonValue
+    op: Op
+    limit: JsonValue
+    ok: bool | None
+    unit: str | None = None
+    n: int | None = None
+    n_min: int | None = None
+    source: str | None = None
+    case: str | None = None
+    """The case of the gate that recorded it, for a gate with ``cases``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A piece of evidence beside the checks, as redacted text."""
+
+    name: str
+    content_type: str
+    text: str
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """A catalog entry: one thing that must be proven."""
+
+    id: str
+    title: str
+    phase: Phase
+    severity: Severity
+    scopes: tuple[str, ...]
+    requirement: str
+    remedy: str
+    cases: tuple[str, ...] = ()
+    """Parametrize ids that must all report; empty when the gate is one plain test."""
+    needs: tuple[str, ...] = ()
+    exclusive: bool = False
+    mutates: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateResult:
+    """What was seen of one gate in this run (or imported). Two for one gate are a reason to block."""
+
+    gate_id: str
+    outcome: Outcome
+    message: str = ""
+    """One paragraph, redacted: the false checks, the error, or why it did not run."""
+    checks: tuple[Check, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    cases: tuple[str, ...] = ()
+    needs_not_passed: tuple[str, ...] = ()
+    nodeid: str = ""
+    summary: str = ""
+    """The test's docstring: the sentence that the gate proves."""
+    started_at: datetime | None = None
+    duration_s: float = 0.0
+    worker: str = "main"
+    attempts: int = 1
+    log: str = ""
+    """Redacted traceback and captured output of a gate that did not pass."""
+    imported_from: str | None = None
+    """Run id of the verified decision that it was imported from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One reason to block, with what to do about it."""
+
+    code: Code
+    message: str
+    gate_id: str | None = None
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The image that a decision is about: ``NAME@sha256:<64 hex digits>``."""
+
+    name: str
+    digest: str
+    """``sha256:`` and 64 lower-case hex digits."""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.digest}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetIdentity:
+    """What was judged: the environment file and what the target said of itself."""
+
+    name: str
+    rehearsal: bool
+    """True for the sandbox, and for any target on loopback: such a decision never deploys."""
+    environment_digest: str
+    facts: tuple[tuple[str, str], ...] = ()
+    """Identity as (key, value) pairs, e.g. ("api.url", "https://..."), redacted, in display order."""
+    not_applicable: tuple[tuple[str, str], ...] = ()
+    """(gate id, reason) pairs that the environment file declares."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The run that a decision comes from."""
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime | None
+    command: tuple[str, ...]
+    workers: int
+    versions: tuple[tuple[str, str], ...] = ()
+    ledger_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """A dated exception for one gate."""
+
+    gate: str
+    reason: str
+    ticket: str
+    requested_by: str
+    approved_by: str
+    approved_at: datetime
+    expires: datetime
+    environment: str
+    subject_digest: str | None = None
+
+    def is_active(self, now: datetime, *, environment: str, subject: Subject | None) -> bool:
+        """Tell whether it counts now, on this target, for this subject: the only place that decides so."""
+        in_time = self.approved_at <= now < self.expires
+        in_scope = self.environment == environment
+        if self.subject_digest is not None:
+            in_scope = in_scope and subject is not None and subject.digest == self.subject_digest
+        return in_time and in_scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedGate:
+    """A gate as the decision sees it: the catalog entry, its result, and whether it stands in the way."""
+
+    gate: Gate
+    result: GateResult
+    waiver: Waiver | None = None
+    """The waiver that lets it through; its outcome stays visible."""
+    blocking: bool = False
+    advisory: bool = False
+    """Not proven, but of a severity that the policy does not let block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previous:
+    """What the decision before this one said, for "what changed"."""
+
+    run_id: str
+    verdict: Verdict
+    decided_at: datetime
+    scope: str
+    outcomes: tuple[tuple[str, Outcome], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """Content digests (``sha256:...``) of the files that were decided by; None for a file that is absent."""
+
+    catalog: str | None
+    policy: str | None
+    waivers: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """DEPLOY or BLOCK with everything it rests on. This value is what every report is made from."""
+
+    verdict: Verdict
+    exit_status: ExitStatus
+    scope: str
+    reasons: tuple[Reason, ...]
+    gates: tuple[JudgedGate, ...]
+    """Every catalog gate of the scope, in catalog order; one that did not run is NOT_RUN."""
+    run: Run
+    target: TargetIdentity
+    subject: Subject | None
+    digests: Digests
+    waivers: tuple[Waiver, ...]
+    """All of the waiver file, applied or not."""
+    decided_at: datetime
+    valid_until: datetime
+    previous: Previous | None = None
+    imported: tuple[str, ...] = field(default=())
+    """Run ids of decisions whose results were imported."""
