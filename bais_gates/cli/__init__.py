@@ -1,0 +1,46 @@
+"""``bais-gates``: the command line. One module a command; each adds its own parser and runs itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from bais_gates import __version__
+from bais_gates.cli import explain, run, sandbox, validate, verify
+from bais_gates.errors import GateInputError
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+COMMANDS = (run, verify, explain, validate, sandbox)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="bais-gates",
+        description="Turn acceptance tests and go-live checks into one decision: DEPLOY or BLOCK.",
+        epilog="`pytest -m golive` asks for the same decision as `bais-gates run golive`.",
+    )
+    top.add_argument("--version", action="version", version=f"bais-gates {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; bad input ends in one paragraph and status 2."""
+    arguments = parser().parse_args(argv)
+    try:
+        status: int = arguments.command(arguments)
+    except GateInputError as error:
+        print(f"bais-gates: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # `bais-gates explain ... | head`: the reader has what it wanted.
+        sys.stderr.close()
+        return 0
+    return status

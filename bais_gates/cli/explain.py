@@ -1,0 +1,40 @@
+"""``bais-gates explain``: why a decision is what it is, gate by gate, and what to do next."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from bais_gates.reports import read_decision
+from bais_gates.reports.explain import explain as explain_decision
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "explain",
+        help="say why a decision is what it is, and what to do next",
+        description="Say why DECISION is what it is and what to do next. Reads one file, touches nothing.",
+    )
+    parser.add_argument(
+        "decision",
+        nargs="?",
+        type=Path,
+        default=Path("gate-report/decision.json"),
+        metavar="DECISION",
+        help="default: %(default)s",
+    )
+    parser.add_argument("--gate", metavar="ID", help="only this gate, with every check")
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the explanation."""
+    decision = read_decision(arguments.decision)
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    width = shutil.get_terminal_size((110, 24)).columns
+    print(explain_decision(decision, arguments.gate, width=width, colour=colour))
+    return 0

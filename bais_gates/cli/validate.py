@@ -1,0 +1,80 @@
+"""``bais-gates validate``: hold the catalog, policy, waivers, environments and bindings to their rules."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bais_gates.errors import GateInputError
+from bais_gates.targets.environment import load_environment
+from bais_gates.verdict.catalog import load_catalog
+from bais_gates.verdict.policy import load_policy
+from bais_gates.verdict.waivers import load_waivers
+
+INVALID = 1
+NO_TESTS_COLLECTED = 5
+DESCRIPTION = """\
+Read catalog.yaml, policy.yaml, waivers.yaml and environments/*.yaml of a gates folder, hold each to its
+schema, and let pytest collect the gates, so that every catalog entry has exactly its tests. Runs no gate,
+touches no target. Environment files whose ${VARIABLES} are not set here are read without them."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "validate",
+        help="check the files that decide",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "gates", nargs="?", type=Path, default=Path("gates"), metavar="FOLDER", help="default: %(default)s"
+    )
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check file after file, print a line each, and return 0 if all are right."""
+    folder: Path = arguments.gates
+    checks: list[tuple[Path, Callable[[], object]]] = [
+        (folder / "catalog.yaml", lambda: load_catalog(folder / "catalog.yaml")),
+        (folder / "policy.yaml", lambda: load_policy(folder / "policy.yaml")),
+        (folder / "waivers.yaml", lambda: load_waivers(folder / "waivers.yaml")),
+        *(
+            (path, lambda path=path: load_environment(path, gates_dir=folder, resolve=False))  # type: ignore[misc]  # mypy does not infer a lambda's default argument
+            for path in sorted((folder / "environments").glob("*.yaml"))
+        ),
+        (folder, lambda: check_bindings(folder)),
+    ]
+    return INVALID if sum(not valid(path, check) for path, check in checks) else 0
+
+
+def valid(path: Path, check: Callable[[], object]) -> bool:
+    """Print whether a file is right."""
+    try:
+        check()
+    except GateInputError as error:
+        print(f"WRONG {path}: {error}")
+        return False
+    print(f"ok    {path}")
+    return True
+
+
+def check_bindings(folder: Path) -> None:
+    """Let pytest collect the gates; raise GateInputError with its words when it can't."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "--gate-catalog",
+        str(folder / "catalog.yaml"),
+        str(folder),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode not in {0, NO_TESTS_COLLECTED}:
+        raise GateInputError("pytest can't collect the gates:\n" + (result.stdout + result.stderr).strip())

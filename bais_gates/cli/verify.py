@@ -1,0 +1,110 @@
+"""``bais-gates verify``: what a pipeline trusts before it deploys."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bais_gates.attest.verify import verify as verify_decision
+from bais_gates.verdict.model import GOLIVE, SCOPES, Subject
+from bais_gates.verdict.subject import parse_subject
+
+REFUSED = 1
+DESCRIPTION = """\
+Say whether DECISION allows a deployment: exit status 0 only for a DEPLOY that is of this scope, environment,
+run, subject and catalog, consistent in itself and still valid. Reads files, touches nothing else.
+
+A decision about the sandbox is a rehearsal: it is accepted only with `--env sandbox`."""
+_DURATION = re.compile(r"(\d+)([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def duration(text: str) -> timedelta:
+    """Read ``90s``, ``30m``, ``12h`` or ``2d``."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        msg = f"{text!r} is not a duration such as 90s, 30m, 12h or 2d"
+        raise argparse.ArgumentTypeError(msg)
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def subject(text: str) -> Subject:
+    """Read ``NAME@sha256:<64 hex digits>``."""
+    try:
+        return parse_subject(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "verify",
+        help="say whether a decision allows a deployment",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "decision",
+        nargs="?",
+        type=Path,
+        default=Path("gate-report/decision.json"),
+        metavar="DECISION",
+        help="default: %(default)s",
+    )
+    parser.add_argument(
+        "--scope",
+        default=GOLIVE,
+        choices=SCOPES,
+        metavar="SCOPE",
+        help="the scope it must be about (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--env",
+        default="production",
+        metavar="NAME",
+        help="the environment it must be about (default: %(default)s)",
+    )
+    parser.add_argument("--run-id", metavar="ID", help="the run that it must come from")
+    parser.add_argument(
+        "--subject", type=subject, metavar="NAME@sha256:...", help="the image that it must be about"
+    )
+    parser.add_argument(
+        "--catalog",
+        type=Path,
+        metavar="PATH",
+        help="the catalog it must have been decided by, policy.yaml and waivers.yaml beside it "
+        "(default: gates/catalog.yaml)",
+    )
+    parser.add_argument(
+        "--max-age",
+        type=duration,
+        metavar="AGE",
+        help="how old it may be, e.g. 30m or 4h (default: as long as it says it is valid)",
+    )
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify, print every problem with its remedy, and return 0 or 1."""
+    report = verify_decision(
+        arguments.decision,
+        scope=arguments.scope,
+        env=arguments.env,
+        run_id=arguments.run_id,
+        subject=arguments.subject,
+        catalog=arguments.catalog or Path("gates/catalog.yaml"),
+        max_age=arguments.max_age,
+        now=datetime.now(UTC),
+    )
+    for problem in report.problems:
+        print(f"{problem.code}: {problem.message} {problem.remedy}".rstrip())
+    decision = report.decision
+    if report.ok and decision is not None:
+        until = f"valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC"
+        print(f"DEPLOY {arguments.scope} on {arguments.env}: run {decision.run.run_id}, {until}")
+        return 0
+    print(f"REFUSED: {arguments.decision} does not allow a deployment ({len(report.problems)} reasons above)")
+    return REFUSED
