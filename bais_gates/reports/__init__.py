@@ -1,0 +1,82 @@
+"""What a decision looks like: decision.json, sign-off page, CTRF, JUnit XML, CI summary, terminal.
+
+Every report is a pure function of a ``Decision``. ``decision.json`` is the authority and is written first and
+atomically; the others are for people and tools, and a failure to write one of them never changes the verdict.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bais_gates.errors import GateInputError
+from bais_gates.reports.files import write_atomically
+from bais_gates.reports.redacted import redacted
+from bais_gates.verdict.document import from_document, to_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bais_gates.verdict.model import Decision
+
+__all__ = ["DECISION_FILE", "ReportProblem", "read_decision", "write_all", "write_decision"]
+
+DECISION_FILE = "decision.json"
+_RENDERERS: tuple[tuple[str, Callable[[Decision], str]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportProblem:
+    """A report that could not be written, and why. It never changes the verdict."""
+
+    report: str
+    """The file, e.g. ``signoff.html``."""
+    message: str
+
+
+def write_all(decision: Decision, out_dir: Path) -> tuple[ReportProblem, ...]:
+    """Write ``decision.json``, then every other report, into ``out_dir``.
+
+    Returns what could not be written of the others. Raises ``OSError`` only when ``decision.json`` itself
+    can't be written: without it there is no decision.
+    """
+    write_decision(decision, out_dir / DECISION_FILE)
+    shown = redacted(decision)
+    problems = [_attempt(name, render, shown, out_dir / name) for name, render in _RENDERERS]
+    return tuple(problem for problem in problems if problem is not None)
+
+
+def write_decision(decision: Decision, path: Path) -> None:
+    """Write one decision as JSON, atomically. Raises ``OSError`` when it can't be written."""
+    document = to_document(redacted(decision))
+    write_atomically(path, json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_decision(path: Path) -> Decision:
+    """Read a decision back. Raises ``GateInputError`` when the file is absent, no JSON or no decision."""
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise GateInputError(
+            f"{path}: can't be read ({error.strerror}). Give the decision.json of a run."
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise GateInputError(
+            f"{path}: is not JSON ({error}). It was cut short or is no decision; run the gates again."
+        ) from None
+    try:
+        return from_document(document)
+    except GateInputError as error:
+        raise GateInputError(f"{path}: {error}") from None
+
+
+def _attempt(
+    name: str, render: Callable[[Decision], str], decision: Decision, path: Path
+) -> ReportProblem | None:
+    try:
+        write_atomically(path, render(decision))
+    except Exception as error:  # noqa: BLE001 - whatever breaks a report must not break the decision
+        return ReportProblem(report=name, message=f"{type(error).__name__}: {error}")
+    return None

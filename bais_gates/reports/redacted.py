@@ -1,0 +1,90 @@
+"""A decision as a report may show it: redacted once more, and encodable.
+
+Everything is redacted where it is recorded; this is the last line, before anything is written. What a
+pipeline compares (ids, digests, run ids, enums, moments) is left as it is: redaction must not break it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bais_gates import redaction
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from bais_gates.verdict.model import Decision
+
+T = TypeVar("T")
+
+_COMPARED = frozenset(
+    """id gate gate_id run_id scope scopes needs needs_not_passed imported imported_from outcomes environment
+    digest digests subject_digest environment_digest ledger_digest""".split()
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def redacted(decision: Decision) -> Decision:
+    """Return the decision with every free text redacted, lone surrogates written out and numbers finite."""
+    return _walk_fields(decision)
+
+
+def _walk_fields(value: T) -> T:
+    changed: dict[str, Any] = {}
+    for name in _field_names(type(value)):
+        before = getattr(value, name)
+        after = (
+            _encodable(before)
+            if name in _COMPARED and not dataclasses.is_dataclass(before)
+            else _walk(before)
+        )
+        if after is not before:
+            changed[name] = after
+    return dataclasses.replace(value, **changed) if changed else value  # type: ignore[type-var]  # a dataclass here
+
+
+@cache
+def _field_names(kind: Hashable) -> tuple[str, ...]:
+    return tuple(each.name for each in dataclasses.fields(kind))  # type: ignore[arg-type]  # a dataclass; mypy wants Hashable for the cache
+
+
+def _walk(value: Any) -> Any:
+    if type(value) is str:  # not an enum: those are ours
+        text = redaction.redact(_encodable(value)) if value else value
+        return value if text == value else text
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _walk_fields(value)
+    if isinstance(value, tuple):
+        items = tuple(_walk(item) for item in value)
+        return value if all(new is old for new, old in zip(items, value, strict=True)) else items
+    if isinstance(value, list | dict):
+        return _finite(redaction.redact_value(_encodable(value)))
+    return _finite(value)
+
+
+def _encodable(value: Any) -> Any:
+    """Write lone surrogates out: UTF-8 can't hold them."""
+    if type(value) is str:
+        return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", value)
+    if isinstance(value, tuple):
+        return tuple(_encodable(item) for item in value)
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return value
+
+
+def _finite(value: Any) -> Any:
+    """Turn NaN and the infinities, which JSON lacks, into their names."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return value

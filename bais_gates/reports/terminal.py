@@ -1,0 +1,207 @@
+"""The decision on a terminal: a table by phase, the reasons, and last, in one line, the verdict."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from bais_gates.reports import view, wording
+from bais_gates.reports.text import ascii_only, cap, columns, one_line, shorten
+from bais_gates.verdict.model import JudgedGate, Outcome, Reason, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bais_gates.verdict.model import Decision
+
+NARROWEST = 40
+"""Columns below which nothing can be laid out any more; narrower terminals wrap by themselves."""
+WIDEST = 160
+"""Columns beyond which lines are hard to read."""
+_MESSAGE_LIMIT = 600
+
+_COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1"}
+_OUTCOME_WIDTH = max(len(outcome.value) for outcome in Outcome)
+
+
+def render(decision: Decision, *, colour: bool, width: int) -> str:
+    """Return the decision as lines for a terminal of ``width`` columns, ending in a newline.
+
+    Without ``colour`` the text is plain ASCII. Control characters from the target are written out either way.
+    """
+    paper = Paper(colour=colour, width=width)
+    for block in (_heading, _table, _changes, _reasons, _waivers):
+        block(decision, paper)
+    paper.line(_verdict_line(decision), "bold", _verdict_colour(decision))
+    return paper.text()
+
+
+class Paper:
+    """Lines of a terminal: keeps the width, the colours and the characters that may appear."""
+
+    def __init__(self, *, colour: bool, width: int) -> None:
+        self.colour = colour
+        self.width = min(max(width, NARROWEST), WIDEST)
+        self._lines: list[str] = []
+
+    def clean(self, text: str) -> str:
+        """Return the text on one line, in ASCII when the terminal is plain."""
+        return one_line(text) if self.colour else ascii_only(one_line(text))
+
+    def styled(self, text: str, *styles: str) -> str:
+        """Colour text that is clean already."""
+        codes = ";".join(_COLOURS[style] for style in styles if style)
+        return f"\x1b[{codes}m{text}\x1b[0m" if self.colour and codes else text
+
+    def line(self, text: str = "", *styles: str) -> None:
+        """Add one paragraph, wrapped."""
+        for row in self.wrapped(text):
+            self._lines.append(self.styled(row, *styles))
+
+    def row(self, text: str) -> None:
+        """Add a line as it is, laid out and coloured by the caller."""
+        self._lines.append(text)
+
+    def item(self, head: str, text: str, *styles: str) -> None:
+        """Add a paragraph that hangs behind ``head``."""
+        clean_head = self.clean(head)
+        room = len(head) - len(head.lstrip())
+        indent = " " * (room + 2)
+        rows = self.wrapped(f"{clean_head} {text}", first=" " * room, rest=indent)
+        for row in rows:
+            self._lines.append(self.styled(row, *styles))
+
+    def wrapped(self, text: str, *, first: str = "", rest: str = "") -> list[str]:
+        """Wrap one paragraph into rows of the paper's width."""
+        return textwrap.wrap(
+            self.clean(text), self.width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+        ) or [""]
+
+    def text(self) -> str:
+        """Return all that was written."""
+        return "\n".join(self._lines) + "\n"
+
+
+def _heading(decision: Decision, paper: Paper) -> None:
+    about = f"{decision.scope} on {decision.target.name}"
+    if decision.subject is not None:
+        about += f" for {decision.subject}"
+    paper.line(f"bais-gates: {about}", "bold")
+    paper.line(f"run {decision.run.run_id}, decided {wording.moment(decision.decided_at)}")
+    for key, fact in decision.target.facts:
+        paper.line(f"{key}: {cap(fact, 200)}")
+    if decision.target.rehearsal:
+        paper.line("Rehearsal: this target is no production. This decision never deploys.", "yellow")
+    paper.line()
+
+
+def _table(decision: Decision, paper: Paper) -> None:
+    longest = max((columns(paper.clean(_short_id(judged))) for judged in decision.gates), default=0)
+    name_width = min(longest, max(paper.width - _OUTCOME_WIDTH - 30, 16))
+    for group in view.by_phase(decision.gates):
+        passed = sum(view.standing(judged) is view.Standing.PASSED for judged in group.gates)
+        paper.row(paper.styled(f"{group.phase.value}: {passed} of {len(group.gates)} passed", "bold"))
+        for judged in group.gates:
+            paper.row(_table_row(judged, paper, name_width))
+        paper.line()
+
+
+def _table_row(judged: JudgedGate, paper: Paper, name_width: int) -> str:
+    outcome = judged.result.outcome
+    name = shorten(paper.clean(_short_id(judged)), name_width)
+    name += " " * (name_width - columns(name))
+    lead = f"{outcome.value:<{_OUTCOME_WIDTH}}"
+    severity = judged.gate.severity.value
+    room = paper.width - (2 + _OUTCOME_WIDTH + 1 + len(severity) + 1 + name_width + 2)
+    detail = shorten(paper.clean(_detail(judged)), room) if room > 8 else ""
+    return f"  {paper.styled(lead, outcome_colour(judged))} {severity} {name}  {detail}".rstrip()
+
+
+def _short_id(judged: JudgedGate) -> str:
+    return judged.gate.id.removeprefix(f"{judged.gate.phase.value}.")
+
+
+def _detail(judged: JudgedGate) -> str:
+    """Say the one thing that decided the gate."""
+    notes = []
+    if judged.waiver is not None:
+        notes.append(f"waived until {wording.moment(judged.waiver.expires)} ({judged.waiver.ticket})")
+    if judged.advisory:
+        notes.append("advisory")
+    if judged.result.imported_from:
+        notes.append(f"imported from {judged.result.imported_from}")
+    check = view.decisive_check(judged)
+    if judged.result.outcome is not Outcome.PASS and (check is None or check.ok):
+        said = cap(judged.result.message, 300) or wording.OUTCOME_WORDS[judged.result.outcome]
+    else:
+        said = f"{wording.check_name(check)}: {wording.comparison(check)}" if check else ""
+    return "; ".join([*notes, *([said] if said else [])])
+
+
+def _changes(decision: Decision, paper: Paper) -> None:
+    changed = view.changes(decision)
+    if not changed or decision.previous is None:
+        return
+    before = decision.previous
+    paper.line(
+        f"Since run {before.run_id} ({before.verdict.value}, {wording.moment(before.decided_at)})", "bold"
+    )
+    for label, gates in _change_rows(changed):
+        paper.item(f"  {label}:", ", ".join(judged.gate.id for judged in gates))
+    paper.line()
+
+
+def _change_rows(changed: view.Changes) -> Iterator[tuple[str, tuple[JudgedGate, ...]]]:
+    rows = (
+        ("newly red", changed.new_red),
+        ("newly not run", changed.newly_not_run),
+        ("fixed", changed.fixed),
+        ("still red", changed.still_red),
+    )
+    return ((label, gates) for label, gates in rows if gates)
+
+
+def _reasons(decision: Decision, paper: Paper) -> None:
+    if not decision.reasons:
+        return
+    paper.line(f"{wording.count(len(decision.reasons), 'reason')} to block", "bold")
+    for reason in decision.reasons:
+        paper.item(f"  {reason.code.value}", _reason_text(reason), "red")
+        if reason.remedy:
+            paper.item("    What to do:", cap(reason.remedy, _MESSAGE_LIMIT))
+    paper.line()
+
+
+def _reason_text(reason: Reason) -> str:
+    message = cap(reason.message, _MESSAGE_LIMIT)
+    return f"{reason.gate_id}: {message}" if reason.gate_id else message
+
+
+def _waivers(decision: Decision, paper: Paper) -> None:
+    waived = view.standing_in(decision, view.Standing.WAIVED)
+    if not waived:
+        return
+    paper.line(f"{wording.count(len(waived), 'gate')} let through by a waiver", "bold")
+    for judged in waived:
+        if (waiver := judged.waiver) is not None:
+            until = wording.moment(waiver.expires)
+            text = f"{waiver.ticket}, approved by {waiver.approved_by}, until {until}"
+            paper.item(f"  {judged.gate.id}: {judged.result.outcome.value},", text, "yellow")
+    paper.line()
+
+
+def _verdict_line(decision: Decision) -> str:
+    rehearsal = " (rehearsal)" if decision.target.rehearsal else ""
+    status = f"Exit status {decision.exit_status.value}."
+    return f"{decision.verdict.value}{rehearsal}: {view.why(decision)} {status}"
+
+
+def _verdict_colour(decision: Decision) -> str:
+    return "green" if decision.verdict is Verdict.DEPLOY else "red"
+
+
+def outcome_colour(judged: JudgedGate) -> str:
+    """Name the colour of a gate's outcome; a help beside the word, never instead of it."""
+    if judged.waiver is not None or judged.advisory:
+        return "yellow"
+    return {Outcome.PASS: "green", Outcome.NOT_APPLICABLE: "cyan"}.get(judged.result.outcome, "red")

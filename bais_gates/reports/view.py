@@ -1,0 +1,148 @@
+"""A decision sorted the way that a reader needs it: what stands in the way first, what is fine last.
+
+Every report is made from this view, so that they all count and group alike. Pure functions of a ``Decision``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import StrEnum
+
+from bais_gates.reports.wording import count
+from bais_gates.verdict.model import Check, Decision, JudgedGate, Outcome, Phase, Verdict
+
+PROVEN = frozenset({Outcome.PASS, Outcome.NOT_APPLICABLE})
+"""Outcomes that stand in nobody's way."""
+
+
+class Standing(StrEnum):
+    """Where one gate stands in the decision; every gate has exactly one."""
+
+    BLOCKING = "blocking"
+    NOT_RUN = "not run"
+    WAIVED = "waived"
+    ADVISORY = "advisory"
+    NOT_APPLICABLE = "not applicable"
+    PASSED = "passed"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What is different from the previous decision, as gates of this one."""
+
+    new_red: tuple[JudgedGate, ...] = ()
+    newly_not_run: tuple[JudgedGate, ...] = ()
+    fixed: tuple[JudgedGate, ...] = ()
+    still_red: tuple[JudgedGate, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.new_red or self.newly_not_run or self.fixed or self.still_red)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseGroup:
+    """The gates of one phase, in catalog order."""
+
+    phase: Phase
+    gates: tuple[JudgedGate, ...]
+
+
+def standing(judged: JudgedGate) -> Standing:
+    """Tell where a gate stands. A gate that is not proven is never PASSED, whatever its flags say."""
+    outcome = judged.result.outcome
+    if judged.blocking:
+        return Standing.NOT_RUN if outcome is Outcome.NOT_RUN else Standing.BLOCKING
+    if outcome not in PROVEN:
+        return Standing.WAIVED if judged.waiver is not None else Standing.ADVISORY
+    return Standing.PASSED if outcome is Outcome.PASS else Standing.NOT_APPLICABLE
+
+
+def standing_in(decision: Decision, *wanted: Standing) -> tuple[JudgedGate, ...]:
+    """Return the gates of these standings, the most severe first, else in catalog order."""
+    found = (judged for judged in decision.gates if standing(judged) in wanted)
+    return tuple(sorted(found, key=lambda judged: judged.gate.severity.value))
+
+
+def by_phase(gates: tuple[JudgedGate, ...]) -> tuple[PhaseGroup, ...]:
+    """Group gates by phase, in the order that a go-live has; phases without a gate are left out."""
+    groups = (
+        PhaseGroup(phase=phase, gates=tuple(judged for judged in gates if judged.gate.phase is phase))
+        for phase in Phase
+    )
+    return tuple(group for group in groups if group.gates)
+
+
+def decisive_check(judged: JudgedGate) -> Check | None:
+    """Pick the check that says most: the first false one, else one without data, else the nearest."""
+    checks = judged.result.checks
+    for wanted in (False, None):
+        for check in checks:
+            if check.ok is wanted:
+                return check
+    return max(checks, key=_used, default=None)
+
+
+def changes(decision: Decision) -> Changes:
+    """Compare with the previous decision, gate by gate; empty without one or when it was of another scope."""
+    previous = decision.previous
+    if previous is None or previous.scope != decision.scope:
+        return Changes()
+    before = dict(previous.outcomes)
+    found: dict[str, list[JudgedGate]] = {"new_red": [], "newly_not_run": [], "fixed": [], "still_red": []}
+    for judged in decision.gates:
+        then, now = before.get(judged.gate.id), judged.result.outcome
+        if now in PROVEN:
+            if then is not None and then not in PROVEN:
+                found["fixed"].append(judged)
+        elif now is Outcome.NOT_RUN and then is not Outcome.NOT_RUN:
+            found["newly_not_run"].append(judged)
+        elif then is None or then in PROVEN:
+            found["new_red"].append(judged)
+        else:
+            found["still_red"].append(judged)
+    return Changes(**{name: tuple(gates) for name, gates in found.items()})
+
+
+def why(decision: Decision) -> str:
+    """Say in one sentence why the verdict is what it is."""
+    total = len(decision.gates)
+    tally = {each: len(standing_in(decision, each)) for each in Standing}
+    if decision.verdict is Verdict.DEPLOY:
+        extras = [
+            f"{tally[each]} {each.value}"
+            for each in (Standing.WAIVED, Standing.NOT_APPLICABLE)
+            if tally[each]
+        ]
+        proven = f"{tally[Standing.PASSED]} of {count(total, 'gate')} passed"
+        sentence = ", ".join([proven, *extras]) + ", and nothing stands in the way"
+        return sentence + (
+            f" ({tally[Standing.ADVISORY]} advisory not proven)." if tally[Standing.ADVISORY] else "."
+        )
+    parts = []
+    if tally[Standing.BLOCKING]:
+        parts.append(f"{count(tally[Standing.BLOCKING], 'gate')} did not prove what must be proven")
+    if tally[Standing.NOT_RUN]:
+        parts.append(f"{count(tally[Standing.NOT_RUN], 'gate')} did not run")
+    run_reasons = sum(1 for reason in decision.reasons if reason.gate_id is None)
+    if run_reasons:
+        parts.append(f"{count(run_reasons, 'reason')} to distrust the run itself")
+    if not parts:
+        parts.append(f"{count(len(decision.reasons), 'reason')} to block")
+    return f"{' and '.join(parts)}, of {count(total, 'gate')} in all."
+
+
+def _used(check: Check) -> float:
+    """Tell how much of its limit a numeric check uses up, 0 when that can't be said."""
+    observed, limit = check.observed, check.limit
+    if isinstance(observed, bool) or isinstance(limit, bool):
+        return 0.0
+    if (
+        not isinstance(observed, int | float)
+        or not isinstance(limit, int | float)
+        or not observed
+        or not limit
+    ):
+        return 0.0
+    if check.op.value in {"<=", "<"}:
+        return observed / limit
+    return limit / observed if check.op.value in {">=", ">"} else 0.0
