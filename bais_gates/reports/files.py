@@ -11,7 +11,7 @@ from pathlib import Path
 def write_atomically(path: Path, text: str) -> None:
     """Replace the file by ``text`` as UTF-8: a temporary file in the same folder, synced, then moved over it.
 
-    The folder is made when it is absent. Raises ``OSError`` when the file can't be written; the old one stays.
+    The folder is made when it is absent. Raises ``OSError`` when that fails; then the old file stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     content = text.encode("utf-8")

@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bais_gates import redaction
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from bais_gates.verdict.model import Decision
 
 T = TypeVar("T")
 
 _COMPARED = frozenset(
-    """id gate gate_id run_id scope scopes needs needs_not_passed imported imported_from outcomes environment
-    digest digests subject_digest environment_digest ledger_digest""".split()
+    {"id", "gate", "gate_id", "run_id", "scope", "scopes", "needs", "needs_not_passed", "imported"}
+    | {"imported_from", "outcomes", "environment", "digest", "digests", "subject_digest"}
+    | {"environment_digest", "ledger_digest"}
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -48,8 +47,8 @@ def _walk_fields(value: T) -> T:
 
 
 @cache
-def _field_names(kind: Hashable) -> tuple[str, ...]:
-    return tuple(each.name for each in dataclasses.fields(kind))  # type: ignore[arg-type]  # a dataclass; mypy wants Hashable for the cache
+def _field_names(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in dataclasses.fields(kind))
 
 
 def _walk(value: Any) -> Any:

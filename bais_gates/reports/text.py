@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# C0 but tab and newline, DEL, C1; soft hyphen, fillers, zero-width and bidirectional controls, line and paragraph
-# separators, invisible operators, byte order mark, annotations; surrogates (always lone in a Python string); the
-# non-characters that XML forbids; tag characters.
+# C0 but tab and newline, DEL, C1; soft hyphen, fillers, zero-width and bidirectional controls, line and
+# paragraph separators, invisible operators, byte order mark, annotations; surrogates (always lone in a
+# Python string); the non-characters that XML forbids; tag characters.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\ud800-\udfff"
