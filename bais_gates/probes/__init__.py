@@ -1,1 +1,1 @@
-"""placeholder"""
+"""What a gate can ask, one module a kind. Probes know neither pytest nor the verdict."""

@@ -1,0 +1,81 @@
+"""What was judged: the environment file, and what the target says of itself.
+
+The process that first reaches the target writes it into the run directory; the decision is made from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from bais_gates.probes.http import Unreachable
+from bais_gates.redaction import redact
+from bais_gates.verdict.model import TargetIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from bais_gates.probes.http import HttpClient, Response
+    from bais_gates.targets.environment import Environment
+
+FILE: Final = "target_identity.json"
+_FACT_CAP: Final = 200
+
+
+def identity_of(environment: Environment, facts: Iterable[tuple[str, str]] = ()) -> TargetIdentity:
+    """Make the identity that an environment file alone gives, plus ``facts`` the target told."""
+    told = [("api.url", environment.api.url)] if environment.api is not None else []
+    return TargetIdentity(
+        name=environment.name,
+        rehearsal=environment.rehearsal,
+        environment_digest=environment.digest,
+        facts=tuple((key, redact(value)[:_FACT_CAP]) for key, value in [*told, *facts]),
+        not_applicable=environment.not_applicable,
+    )
+
+
+def ask(http: HttpClient) -> list[tuple[str, str]]:
+    """Ask the target what it is: version, environment, TLS certificate. A dead target tells nothing."""
+    try:
+        health = http.request("GET", "/health", deadline_s=5.0)
+    except Unreachable:
+        return []
+    told = [(f"api.{key}", health.field(key)) for key in ("version", "environment")]
+    facts = [(key, value) for key, value in told if isinstance(value, str)]
+    return facts + _certificate(health)
+
+
+def _certificate(response: Response) -> list[tuple[str, str]]:
+    stream = response.extensions.get("network_stream")
+    tls = stream.get_extra_info("ssl_object") if stream is not None else None
+    if not isinstance(tls, ssl.SSLObject | ssl.SSLSocket):
+        return []
+    certificate = tls.getpeercert() or {}
+    wanted = (("tls.serial", "serialNumber"), ("tls.not_after", "notAfter"))
+    return [(fact, str(certificate[key])) for fact, key in wanted if key in certificate]
+
+
+def write(identity: TargetIdentity, directory: Path) -> None:
+    """Write ``identity`` into the run directory, atomically."""
+    temporary = directory / f"{FILE}.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(asdict(identity)), encoding="utf-8")
+    temporary.replace(directory / FILE)
+
+
+def read(directory: Path) -> TargetIdentity | None:
+    """Read the identity that this run wrote; None when no process has reached the target."""
+    try:
+        data = json.loads((directory / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return TargetIdentity(
+        name=data["name"],
+        rehearsal=data["rehearsal"],
+        environment_digest=data["environment_digest"],
+        facts=tuple((key, value) for key, value in data["facts"]),
+        not_applicable=tuple((key, value) for key, value in data["not_applicable"]),
+    )

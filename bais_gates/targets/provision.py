@@ -1,0 +1,108 @@
+"""Start the embedded platform for a run whose environment file says ``provision: sandbox``: once a run.
+
+The first process that needs the target starts it while the others wait at a file lock in the run directory;
+how that went is written beside the lock, so that a failure is told to every gate at once and not tried anew.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from bais_gates.errors import GateInputError
+from bais_gates.targets.environment import Environment, load_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_LOCK: Final = "sandbox.lock"
+_RECORD: Final = "sandbox.json"
+_FOLDER: Final = "sandbox"
+
+
+class ProvisionError(Exception):
+    """The target could not be started. The message is one paragraph with what it last said."""
+
+
+class RunContext(Protocol):
+    """What a run says of itself (the plugin's ``gate_run``)."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, unique."""
+
+    @property
+    def directory(self) -> Path:
+        """The run directory, shared by all processes of the run, gone after it."""
+
+    @property
+    def owner_pid(self) -> int:
+        """The process whose end is the run's end."""
+
+    @property
+    def environment(self) -> str:
+        """Name or path of the environment file."""
+
+    @property
+    def faults(self) -> Sequence[str]:
+        """The faults to start a sandbox with."""
+
+
+def environment_for(
+    run: RunContext, *, gates_dir: Path, progress: Callable[[str], None] = lambda _text: None
+) -> Environment:
+    """Read the run's environment file and, if it says so, start what it describes.
+
+    Raises GateInputError for a file that is not usable, ProvisionError when the sandbox did not start.
+    """
+    environment = load_environment(run.environment, gates_dir=gates_dir)
+    if environment.provision == "none":
+        if run.faults:
+            raise GateInputError(
+                f"{environment.path}: --sandbox-fault is only for a target with `provision: sandbox`; this "
+                "one is not started by the run. Leave the option out, or choose --gate-env sandbox."
+            )
+        return environment
+    file = _started(run, progress)
+    return environment.completed_by(load_environment(file, gates_dir=gates_dir))
+
+
+def release(directory: Path) -> None:
+    """Stop the sandbox of the run that ``directory`` belongs to, if it started one."""
+    folder = directory / _FOLDER
+    if folder.is_dir():
+        from bais_gates import sandbox  # noqa: PLC0415 - an optional part, needed by runs against a sandbox alone
+
+        sandbox.stop(folder)
+
+
+def _started(run: RunContext, progress: Callable[[str], None]) -> Path:
+    """Give the environment file of this run's sandbox, starting it if nobody has."""
+    with (run.directory / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        record = run.directory / _RECORD
+        if not record.exists():
+            record.write_text(json.dumps(_start(run, progress)), encoding="utf-8")
+        outcome = json.loads(record.read_text(encoding="utf-8"))
+    if outcome["error"] is not None:
+        raise ProvisionError(outcome["error"])
+    return Path(outcome["environment_file"])
+
+
+def _start(run: RunContext, progress: Callable[[str], None]) -> dict[str, str | None]:
+    try:
+        from bais_gates import sandbox  # noqa: PLC0415 - an optional part, needed by runs against a sandbox alone
+    except ImportError as e:
+        error = (
+            f"the sandbox is not installed ({e}). Install bais-gates[sandbox], or choose another --gate-env."
+        )
+        return {"environment_file": None, "error": error}
+    folder = run.directory / _FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        info = sandbox.start(folder, owner_pid=run.owner_pid, faults=tuple(run.faults), progress=progress)
+    except (sandbox.SandboxError, GateInputError, OSError) as e:
+        return {"environment_file": None, "error": f"the sandbox did not start: {e}"}
+    return {"environment_file": str(info.environment_file), "error": None}

@@ -1,0 +1,95 @@
+"""Fixtures that hand a gate its target. Thin: what they hand out is made in bais_gates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bais_gates.targets.api import Api, Business, register_business
+from bais_gates.targets.target import Target, open_target
+from bais_gates.targets.unique import Unique
+
+if TYPE_CHECKING:
+    from bais_gates.probes.listener import Listener
+
+    from bais_gates.probes.postgres import Database
+    from bais_gates.probes.redis import Cache
+    from bais_gates.pytest_plugin.run_directory import GateRun
+    from bais_gates.targets.environment import Environment
+    from bais_gates.targets.parts import Limits
+
+
+@pytest.fixture(scope="session")
+def target(gate_run: GateRun, pytestconfig: pytest.Config) -> Target:
+    """Open the environment of this run, started if it is the run's to start."""
+    capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
+    terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+
+    def progress(text: str) -> None:
+        if capture is not None and terminal is not None:
+            with capture.global_and_fixture_disabled():
+                terminal.write_line(text)
+
+    return open_target(gate_run, gates_dir=gate_run.catalog.path.parent, progress=progress)
+
+
+@pytest.fixture(scope="session")
+def environment(target: Target) -> Environment:
+    """Hand out what the environment file describes, completed by what the run started."""
+    return target.environment
+
+
+@pytest.fixture(scope="session")
+def limits(environment: Environment) -> Limits:
+    """Hand out the figures that this target is held to."""
+    return environment.need_limits()
+
+
+@pytest.fixture(scope="session")
+def api(target: Target) -> Iterator[Api]:
+    """Hand out an anonymous client of the target's API."""
+    client = target.open_api()
+    yield client
+    client.http.close()
+
+
+@pytest.fixture(scope="session")
+def unique(gate_run: GateRun) -> Unique:
+    """Make test data that no other run, worker or gate makes."""
+    return Unique(gate_run.run_id)
+
+
+@pytest.fixture(scope="session")
+def new_business(api: Api, unique: Unique) -> Callable[[], Business]:
+    """Make a business of its own: registered and signed in through the API."""
+    return lambda: register_business(api, unique)
+
+
+@pytest.fixture
+def database(environment: Environment) -> Iterator[Database]:
+    """Open the target's PostgreSQL, read only; an error that names the missing key without."""
+    from bais_gates.probes.postgres import Database  # noqa: PLC0415 - drivers are loaded by gates that use them
+
+    with Database(environment.need_database().url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def cache(environment: Environment) -> Iterator[Cache]:
+    """Open the target's Redis; an error that names the missing key without."""
+    from bais_gates.probes.redis import Cache  # noqa: PLC0415 - drivers are loaded by gates that use them
+
+    with Cache(environment.need_cache().url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def webhook_listener(environment: Environment) -> Iterator[Listener]:
+    """Open a listener that the platform can reach, gone with the gate."""
+    from bais_gates.probes.listener import Listener  # noqa: PLC0415 - a server is made by gates that use it
+
+    part = environment.need_webhooks()
+    with Listener(part.listen_host, part.listen_port, part.advertise_url) as listener:
+        yield listener
