@@ -1,0 +1,96 @@
+"""What the parts of a sandbox are told of each other, and what a gate run is told of them (the environment file)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from bais_gates.sandbox import postgres, redis
+from bais_gates.sandbox.files import write_json, write_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bais_gates.sandbox.tls import Certificates
+
+VERSION = "1.0.0"
+"""The release that the reference API says it is."""
+_RATE_LIMIT = {"per_token": 100, "per_address": 6000, "window_s": 60}
+_HEADER = """\
+# The environment file of a running sandbox: point a run at it with `pytest -m golive --gate-env <this file>`.
+# It holds passwords of this sandbox, and is removed with it.
+"""
+
+
+def write_api_configuration(
+    directory: Path, *, port: int, database: postgres.Postgres, cache: redis.Redis, certificates: Certificates
+) -> Path:
+    """Write ``api.json``, which the API and its migrations are started with (mode 0600: it holds passwords)."""
+    path = directory / "api.json"
+    write_json(
+        path,
+        {
+            "environment": "sandbox",
+            "version": VERSION,
+            "host": "127.0.0.1",
+            "port": port,
+            "tls_cert": str(certificates.certificate),
+            "tls_key": str(certificates.key),
+            "database_url": database.url(postgres.APP_ROLE),
+            "redis_url": cache.url(redis.APP_USER),
+            "secret_key": secrets.token_urlsafe(48),
+            "rate_limit": _RATE_LIMIT,
+            "logs": str(directory / "logs"),
+            "faults_file": str(directory / "faults.json"),
+            "webhook": {"retry_delays_s": [0.3, 1.0, 3.0, 10.0, 30.0], "timeout_s": 3.0},
+            "access_token_ttl_s": 900,
+        },
+    )
+    return path
+
+
+def write_environment(
+    directory: Path,
+    *,
+    api_url: str,
+    database: postgres.Postgres,
+    cache: redis.Redis,
+    certificates: Certificates,
+) -> Path:
+    """Write ``environment.yaml``: the addresses, credentials and limits that a gate run needs (mode 0600)."""
+    import yaml  # noqa: PLC0415 - imported while initdb runs
+
+    path = directory / "environment.yaml"
+    content = {
+        "name": "sandbox",
+        "provision": "none",
+        "api": {
+            "url": api_url,
+            "ca_file": str(certificates.ca),
+            "environment": "sandbox",
+            "version": VERSION,
+        },
+        "rate_limit": _RATE_LIMIT,
+        "database": {
+            "url": database.url(postgres.GATES_ROLE),
+            "payment_query": "SELECT id, amount, currency, status FROM payments WHERE id = %(payment_id)s",
+            "payments_by_key_query": (
+                "SELECT count(*) FROM payments WHERE business_id = %(business_id)s "
+                "AND idempotency_key = %(idempotency_key)s"
+            ),
+        },
+        "cache": {"url": cache.url(redis.GATES_USER)},
+        "webhooks": {"listen_host": "127.0.0.1"},
+        "metrics": {"url": f"{api_url}/metrics"},
+        "limits": {
+            "health_p95_ms": 50,
+            "api_p95_ms": 200,
+            "query_mean_ms": 100,
+            "cache_operation_ms": 10,
+            "concurrency": 100,
+        },
+        "test_tenant": None,
+        "not_applicable": {},
+    }
+    write_private(path, _HEADER + yaml.safe_dump(content, sort_keys=False, width=200))
+    return path

@@ -1,0 +1,71 @@
+"""The files of a sandbox's folder: private, replaced atomically, and all of them known by name."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bais_gates.sandbox.processes import remove
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CONTENTS = (
+    "environment.yaml",
+    "faults.json",
+    "api.json",
+    "ca.pem",
+    "server.pem",
+    "server.key",
+    "logs",
+    "redis",
+    "pg",
+    "state.json",
+)
+"""All that a sandbox ever puts into its folder: nothing else is removed from it. The first written is removed last."""
+ELSEWHERE = "bais-gates-pg-"
+"""How the folder is named that ``pg`` links to where PostgreSQL can't live below the sandbox's own folder."""
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace ``path`` atomically by a file of mode 0600 holding ``text``."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.unlink(missing_ok=True)
+        with os.fdopen(
+            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(text)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Mapping[str, object] | Sequence[object]) -> None:
+    """Replace ``path`` atomically by ``value`` as JSON, mode 0600."""
+    write_private(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> object:
+    """The parsed file, or None when there is none or it isn't JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def clear(directory: Path) -> None:
+    """Remove what a sandbox put into ``directory``, and the folder that ``pg`` links to, if it is a link."""
+    pg = directory / "pg"
+    if pg.is_symlink():
+        elsewhere = Path(os.readlink(pg))
+        if elsewhere.name.startswith(ELSEWHERE):
+            remove(elsewhere)
+    for name in CONTENTS:
+        remove(directory / name)
+    for draft in directory.glob(".*"):
+        if draft.name[1:].rpartition(".")[0] in CONTENTS:
+            remove(draft)

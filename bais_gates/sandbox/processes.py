@@ -1,0 +1,231 @@
+"""Child processes that can't outlive their supervisor, and what the kernel says about any process.
+
+Every part of a sandbox is started by :func:`spawn`: in a session of its own, with an environment made from a short
+list of names (so no CI token of the caller is inherited), its output in a log file, and a parent-death signal.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_INHERITED = ("PATH", "HOME", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(slots=True, kw_only=True)
+class Part:
+    """One running child of the supervisor: its name, its process, and the file its output goes to."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    started: int = field(default=0)
+
+    @property
+    def pid(self) -> int:
+        """The process id; stays readable after the process has ended."""
+        return self.process.pid
+
+    @property
+    def status(self) -> int | None:
+        """None while it runs, else the exit status (negative: the signal that ended it)."""
+        return self.process.poll()
+
+
+def environment() -> dict[str, str]:
+    """The variables a part may see: a short list of the caller's, plus what makes its output predictable."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    kept.setdefault("PATH", os.defpath)
+    return kept | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+
+
+def spawn(
+    name: str,
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    directory: Path,
+    user: int | None = None,
+    before_exec: Callable[[], None] | None = None,
+    death_signal: int = signal.SIGKILL,
+    pass_fds: Sequence[int] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Part:
+    """Start ``command`` so that it dies with the calling *thread* (PDEATHSIG follows the thread, not the process).
+
+    ``user`` drops root for that uid and gid; ``before_exec`` runs in the child, before the death signal is set, as a change
+    of credentials clears that signal. Raises ``OSError`` when the command can't be executed and
+    ``subprocess.SubprocessError`` when ``before_exec`` fails.
+    """
+    parent = os.getpid()
+
+    def bind_to_parent() -> None:
+        if before_exec is not None:
+            before_exec()
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+        if os.getppid() != parent:  # the parent died before the signal was set
+            os._exit(1)
+
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - the commands are ours, never a shell
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            env=environment() | dict(variables or {}),
+            start_new_session=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            pass_fds=tuple(pass_fds),
+            preexec_fn=bind_to_parent,  # noqa: PLW1509 - the supervisor has one thread, so forking here is safe
+        )
+    return Part(name=name, process=process, log=log, started=start_time(process.pid) or 0)
+
+
+def become_subreaper() -> None:
+    """Have orphaned grandchildren (a database's workers after its main process was killed) handed to this process."""
+    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap_strangers(known: set[int]) -> None:
+    """Collect ended children other than ``known``, whose status their owner asks for itself."""
+    for pid in children(os.getpid()) - known:
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            continue
+
+
+def children(parent: int) -> set[int]:
+    """The ids of the processes whose parent is ``parent``, ended ones that nobody collected included."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if (
+            entry.name.isdigit()
+            and (fields := _stat(int(entry.name))) is not None
+            and int(fields[1]) == parent
+        ):
+            found.add(int(entry.name))
+    return found
+
+
+def end_all_children(within: float = 3.0) -> None:
+    """Kill and collect every child of this process, and what is handed to it as they go, for ``within`` seconds."""
+    deadline = time.monotonic() + within
+    while (left := children(os.getpid())) and time.monotonic() < deadline:
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, os.WNOHANG)
+            except (ProcessLookupError, ChildProcessError):
+                continue
+        time.sleep(0.005)
+
+
+def end(part: Part, with_signal: int, within: float) -> bool:
+    """Send ``with_signal`` (and wake the part if it is stopped); whether it was gone ``within`` seconds."""
+    if part.status is not None:
+        return True
+    for number in (with_signal, signal.SIGCONT):
+        part.process.send_signal(number)
+    try:
+        part.process.wait(within)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def start_time(pid: int) -> int | None:
+    """When ``pid`` was started, in clock ticks since boot: with the id, it names one process for good."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[19])
+
+
+def state_of(pid: int, started: int) -> str:
+    """``running``, ``stopped`` (by a signal, so it answers nothing) or ``gone`` (also: the id is another process now)."""
+    fields = _stat(pid)
+    if fields is None or int(fields[19]) != started or fields[0] in {"Z", "X"}:
+        return "gone"
+    return "stopped" if fields[0] in {"T", "t"} else "running"
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/<pid>/stat from the third on (state, parent, ...), or None for no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def bound_socket() -> socket.socket:
+    """A TCP socket bound to a free loopback port, not listening yet: whoever is handed it has the port without a race."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", 0))
+    return bound
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago: for programs that can't be handed a socket; be ready to try again."""
+    with bound_socket() as bound:
+        port: int = bound.getsockname()[1]
+    return port
+
+
+def log_tail(log: Path, lines: int = 12, limit: int = 2_000) -> str:
+    """The last lines of a log file, at most ``limit`` characters; empty when there is nothing to read."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4 * limit))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    kept = [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+    return "\n".join(kept)[-limit:].strip()
+
+
+def remove(path: Path) -> None:
+    """Remove a file, link or folder; that it is gone already is no error, nor is what appears in it meanwhile."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for _ in range(5):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(0.02)
+
+
+def unshare_user_namespace() -> None:
+    """Enter a user namespace in which root's files belong to uid 65534 and this process is not root any more.
+
+    For PostgreSQL, which refuses to run as root: no new user, no change of owners. Raises ``OSError`` where the machine
+    forbids it. To be called in a forked child only.
+    """
+    clone_newuser = 0x10000000
+    uid, gid = os.geteuid(), os.getegid()
+    if _LIBC.unshare(clone_newuser) != 0:
+        raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWUSER)")
+    for name, content in (
+        ("setgroups", "deny"),
+        ("uid_map", f"65534 {uid} 1"),
+        ("gid_map", f"65534 {gid} 1"),
+    ):
+        Path("/proc/self", name).write_text(content, encoding="ascii")

@@ -1,0 +1,210 @@
+"""The process that a sandbox hangs on: starts the parts, looks after them, and takes everything down with its owner.
+
+Started by :func:`bais_gates.sandbox.start` as ``python -m bais_gates.sandbox.supervisor <directory>`` with three file
+descriptors: the lock on the folder (held for as long as this process lives), a pipe to tell the starter of progress, and,
+unless it was started to stay, a pidfd of the owner. It runs one thread, as a part's death signal follows the thread that
+started it. A part that ends is written down, never started again: a gate run must see what happened.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bais_gates.sandbox import processes
+from bais_gates.sandbox.errors import SandboxError, ToldToEndError, how_it_ended, part_ended
+from bais_gates.sandbox.files import clear, read_json, write_json
+from bais_gates.sandbox.lifecycle import LOCK_FD, OWNER_FD, REPORT_FD
+from bais_gates.sandbox.postgres import Postgres, free_shared_memory
+from bais_gates.sandbox.redis import Redis
+from bais_gates.sandbox.waiting import Watch
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from bais_gates.sandbox.processes import Part
+
+
+class Supervisor:
+    """One sandbox, from an empty folder to an empty folder."""
+
+    def __init__(self, directory: Path, *, owner: int | None) -> None:
+        self._directory = directory
+        self._logs = directory / "logs"
+        self._watch = Watch(owner)
+        self._database = Postgres(directory / "pg", self._logs)
+        self._cache = Redis(directory / "redis", self._logs)
+        self._parts: dict[str, Part] = {}
+        self._ended: dict[str, str] = {}
+        given = read_json(directory / "state.json")
+        self._state: dict[str, object] = dict(given) if isinstance(given, dict) else {}
+
+    def run(self) -> int:
+        """Start, look after, end; the exit status is 1 if the start failed."""
+        problem, discard = None, None
+        try:
+            self._start()
+            self._look_after()
+        except ToldToEndError as told:
+            self._log(f"ending: {told}")
+            discard = self._state.get("discard") if told.owner_is_gone else None
+        except SandboxError as error:
+            problem = str(error)
+        except (OSError, subprocess.SubprocessError) as error:
+            problem = f"the sandbox could not be started in {self._directory}: {error}"
+        except Exception as error:  # noqa: BLE001 - whatever it is, the parts must end and the starter must hear of it
+            problem = f"the sandbox could not be started: {type(error).__name__}: {error}"
+        self._end()
+        if isinstance(discard, str):
+            processes.remove(Path(discard))
+        if problem is not None:
+            with suppress(OSError):
+                self._report(error=problem)
+        return int(problem is not None)
+
+    def _start(self) -> None:
+        began = time.monotonic()
+        self._state |= {"state": "starting", "supervisor": _identity(os.getpid())}
+        self._save()
+        self._progress("making a PostgreSQL cluster and starting Redis")
+        self._database.initialise()
+        self._parts["redis"] = self._cache.serve()
+        from bais_gates.sandbox import configuration, tls  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
+
+        certificates = tls.issue(self._directory)
+        self._parts["redis"] = self._cache.wait(self._watch)
+        self._parts["postgres"] = self._database.serve(self._watch)
+        with processes.bound_socket() as bound:
+            port = bound.getsockname()[1]
+            api_url = f"https://127.0.0.1:{port}"
+            shared = {"database": self._database, "cache": self._cache, "certificates": certificates}
+            config = configuration.write_api_configuration(self._directory, port=port, **shared)
+            self._progress("migrating the database")
+            self._migrate(config)
+            self._progress("starting the API")
+            api = self._parts["api"] = self._serve_api(config, bound)
+        trust = ssl.create_default_context(cafile=certificates.ca)
+        self._watch.until(lambda: api.status is not None or _is_ready(port, trust) or None, 30, "API")
+        if api.status is not None:
+            raise part_ended("API", api)
+        environment = configuration.write_environment(self._directory, api_url=api_url, **shared)
+        self._state |= {"state": "ready", "environment_file": str(environment), "api_url": api_url}
+        self._save()
+        self._log(f"ready after {time.monotonic() - began:.2f} s")
+        self._report(ready=True)
+        os.close(REPORT_FD)
+
+    def _migrate(self, config: Path) -> None:
+        migration = self._python("migrate", "bais_gates.sandbox.api.migrate", str(config))
+        self._watch.until(lambda: None if migration.status is None else True, 60, "migration")
+        if migration.status != 0:
+            raise part_ended("migration", migration)
+
+    def _serve_api(self, config: Path, bound: socket) -> Part:
+        number = bound.fileno()
+        return self._python(
+            "api", "bais_gates.sandbox.api", str(config), "--fd", str(number), pass_fds=(number,)
+        )
+
+    def _python(self, name: str, module: str, *arguments: str, pass_fds: tuple[int, ...] = ()) -> Part:
+        return processes.spawn(
+            name,
+            [sys.executable, "-m", module, *arguments],
+            log=self._logs / f"{name}.log",
+            directory=self._directory,
+            pass_fds=pass_fds,
+        )
+
+    def _look_after(self) -> None:
+        """Write down which part ended and how, until told to end."""
+        while True:
+            ended = {
+                name: f"{how_it_ended(part.status)} at {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+                for name, part in self._parts.items()
+                if part.status is not None and name not in self._ended
+            }
+            if ended:
+                self._ended |= ended
+                self._log(f"ended: {ended}")
+                with suppress(OSError):  # a full disk must not take the other parts down
+                    self._save()
+            processes.reap_strangers({part.pid for part in self._parts.values()})
+            self._watch.pause(None)
+
+    def _end(self) -> None:
+        """End every part and whatever they left running, and empty the folder. Not to be interrupted."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if (api := self._parts.get("api")) is not None and not processes.end(api, signal.SIGTERM, 3):
+            processes.end(api, signal.SIGKILL, 2)
+        self._cache.end()
+        self._database.end()
+        processes.end_all_children()
+        free_shared_memory(self._directory / "pg")
+        clear(self._directory)
+        if self._state.get("made_directory"):
+            with suppress(OSError):
+                self._directory.rmdir()
+
+    def _save(self) -> None:
+        self._state["parts"] = {
+            name: {"pid": part.pid, "started": part.started, "ended": self._ended.get(name)}
+            for name, part in self._parts.items()
+        }
+        write_json(self._directory / "state.json", self._state)
+
+    def _progress(self, text: str) -> None:
+        self._save()
+        try:
+            self._report(progress=text)
+        except BrokenPipeError as error:
+            raise ToldToEndError("whoever started it is gone") from error
+
+    def _report(self, **message: object) -> None:
+        os.write(REPORT_FD, (json.dumps(message) + "\n").encode())
+
+    def _log(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}\n")
+
+
+def _identity(pid: int) -> dict[str, int]:
+    return {"pid": pid, "started": processes.start_time(pid) or 0}
+
+
+def _is_ready(port: int, trust: ssl.SSLContext) -> bool:
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=3, context=trust)
+    try:
+        connection.request("GET", "/ready")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the supervisor of the sandbox in ``arguments[0]``; a second argument says that there is an owner."""
+    os.umask(0o077)
+    os.closerange(OWNER_FD + 1, os.sysconf("SC_OPEN_MAX"))
+    for descriptor in (LOCK_FD, REPORT_FD, OWNER_FD):
+        with suppress(OSError):  # there is no owner's descriptor without an owner
+            os.set_inheritable(descriptor, False)
+    processes.become_subreaper()
+    directory = Path(arguments[0])
+    os.chdir(directory)
+    return Supervisor(directory, owner=OWNER_FD if "--owned" in arguments[1:] else None).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
