@@ -1,1 +1,1 @@
-"""placeholder"""
+"""What a pipeline trusts: the check of a written decision before a deployment."""

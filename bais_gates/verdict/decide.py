@@ -1,0 +1,324 @@
+"""The judgement: DEPLOY if all that must be proven was seen to hold, else BLOCK with every reason."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from bais_gates.verdict.catalog import Catalog
+from bais_gates.verdict.exemptions import Exemptions
+from bais_gates.verdict.model import (
+    Code,
+    Decision,
+    Digests,
+    ExitStatus,
+    Gate,
+    GateResult,
+    JudgedGate,
+    Outcome,
+    Previous,
+    Reason,
+    Run,
+    Subject,
+    TargetIdentity,
+    Verdict,
+    Waiver,
+)
+from bais_gates.verdict.outcomes import compare_cases, name_some, rederive, worst
+from bais_gates.verdict.policy import Policy
+from bais_gates.verdict.waivers import WaiverFile
+
+UNKNOWN_TARGET: Final = TargetIdentity(name="unknown", rehearsal=True, environment_digest="")
+"""The target of a decision that was made before the environment file could be read."""
+
+CLOCK_TOLERANCE: Final = timedelta(seconds=5)
+"""How far moments of one run may contradict each other before the clock is not believed."""
+
+_GATE_FAILED = (Code.FAILED, Code.ERROR, Code.NO_DATA, Code.VACUOUS, Code.FLAKY, Code.XFAIL, Code.XPASS)
+_INCOMPLETE = (
+    Code.NOT_RUN,
+    Code.NEEDS_NOT_PASSED,
+    Code.SKIPPED,
+    Code.CASES_MISSING,
+    Code.NOTHING_PROVEN,
+    Code.RUN_INCOMPLETE,
+    Code.RUN_ABORTED,
+    Code.RUN_DEADLINE,
+)
+STATUS_OF: Final[Mapping[Code, ExitStatus]] = {
+    **dict.fromkeys(Code, ExitStatus.INTEGRITY),
+    **dict.fromkeys(_GATE_FAILED, ExitStatus.GATE_FAILED),
+    **dict.fromkeys(_INCOMPLETE, ExitStatus.INCOMPLETE),
+    Code.INTERNAL_ERROR: ExitStatus.BROKEN,
+}
+"""The exit status that each code asks for."""
+
+_GRAVEST_FIRST = (ExitStatus.BROKEN, ExitStatus.INTEGRITY, ExitStatus.GATE_FAILED, ExitStatus.INCOMPLETE)
+_CODES = list(Code)
+_CODE_OF: Mapping[Outcome, Code] = {
+    Outcome.FAIL: Code.FAILED,
+    Outcome.ERROR: Code.ERROR,
+    Outcome.NO_DATA: Code.NO_DATA,
+    Outcome.VACUOUS: Code.VACUOUS,
+    Outcome.FLAKY: Code.FLAKY,
+    Outcome.XFAIL: Code.XFAIL,
+    Outcome.XPASS: Code.XPASS,
+    Outcome.SKIPPED: Code.SKIPPED,
+    Outcome.NOT_RUN: Code.NOT_RUN,
+}
+_SAYINGS: Mapping[Outcome, str] = {
+    Outcome.FAIL: "A check was false.",
+    Outcome.ERROR: "It could not be checked.",
+    Outcome.NO_DATA: "There was too little data to tell.",
+    Outcome.VACUOUS: "It passed without a single check.",
+    Outcome.FLAKY: "It passed, but not in the first attempt.",
+    Outcome.XFAIL: "It is marked as expected to fail, and did.",
+    Outcome.XPASS: "It is marked as expected to fail, and passed.",
+    Outcome.SKIPPED: "It was skipped.",
+    Outcome.NOT_RUN: "It did not run.",
+}
+_REMEDIES: Mapping[Outcome, str] = {
+    Outcome.VACUOUS: "Let its test record at least one check.",
+    Outcome.FLAKY: "Find out why the first attempt failed; a gate has one.",
+    Outcome.XFAIL: "Remove the xfail mark; ask for a waiver instead.",
+    Outcome.XPASS: "Remove the xfail mark.",
+    Outcome.SKIPPED: "Let it run, or declare it not applicable in the environment file.",
+    Outcome.NOT_RUN: "Run the whole scope, without -k or deselection.",
+}
+
+
+def decide(
+    *,
+    catalog: Catalog,
+    policy: Policy,
+    waivers: WaiverFile,
+    scope: str,
+    results: Iterable[GateResult],
+    run: Run,
+    target: TargetIdentity,
+    subject: Subject | None,
+    integrity: Iterable[Reason] = (),
+    previous: Previous | None = None,
+    imported: Iterable[str] = (),
+    now: datetime,
+) -> Decision:
+    """Judge a finished run.
+
+    DEPLOY needs, for every catalog gate of the scope, exactly one result that is PASS (as re-derived from its
+    checks), declared NOT_APPLICABLE, waived, or of a severity that does not block; at least one PASS among
+    them; and not one reason from the run's integrity, given or found here. Results of gates outside the scope
+    are left out; results of gates that the catalog does not have block. The order of results, waivers and
+    reasons makes no difference. ``now`` and the moments of ``run`` are aware; a naive one is a ValueError.
+    """
+    if now.tzinfo is None:
+        raise ValueError("now must be an aware datetime")
+    results = tuple(results)
+    imported = tuple(sorted(set(imported)))
+    by_gate: dict[str, list[GateResult]] = defaultdict(list)
+    for result in results:
+        by_gate[result.gate_id].append(result)
+    exemptions = Exemptions(
+        catalog=catalog, policy=policy, waivers=waivers.waivers, target=target, subject=subject, now=now
+    )
+    reasons = [*integrity, *_run_reasons(run, now), *exemptions.reasons()]
+    reasons += _stray_results(catalog, results, imported)
+    gates = []
+    for gate in catalog.for_scope(scope):
+        judged, why = _judge(gate, by_gate.get(gate.id, []), policy, exemptions)
+        gates.append(judged)
+        reasons += why
+    reasons += exemptions.unused(gates)
+    if not any(judged.result.outcome is Outcome.PASS for judged in gates):
+        reasons.append(_nothing_proven(scope, gates))
+    order = {gate.id: index for index, gate in enumerate(catalog.gates)}
+    ordered = _in_order(reasons, order)
+    applied = [judged.waiver.expires for judged in gates if judged.waiver is not None]
+    return Decision(
+        verdict=Verdict.BLOCK if ordered else Verdict.DEPLOY,
+        exit_status=_exit_status(ordered),
+        scope=scope,
+        reasons=ordered,
+        gates=tuple(gates),
+        run=run,
+        target=target,
+        subject=subject,
+        digests=Digests(catalog=catalog.digest, policy=policy.digest, waivers=waivers.digest),
+        waivers=tuple(sorted(waivers.waivers, key=repr)),
+        decided_at=now.astimezone(UTC),
+        valid_until=min([now.astimezone(UTC) + timedelta(seconds=policy.validity_s), *applied]),
+        previous=previous,
+        imported=imported,
+    )
+
+
+def undecided(
+    *,
+    scope: str,
+    run: Run,
+    reason: Reason,
+    more: Iterable[Reason] = (),
+    target: TargetIdentity = UNKNOWN_TARGET,
+    subject: Subject | None = None,
+    digests: Digests | None = None,
+    waivers: Iterable[Waiver] = (),
+    previous: Previous | None = None,
+    imported: Iterable[str] = (),
+    now: datetime | None = None,
+) -> Decision:
+    """Make the BLOCK of a run that has not come to a judgement: it needs no catalog, only a scope and a run.
+
+    It names no gates, and is valid until the moment it was made (``now``, or else the run's start).
+    """
+    moment = (now or run.started_at).astimezone(UTC)
+    reasons = _in_order([reason, *more], {})
+    return Decision(
+        verdict=Verdict.BLOCK,
+        exit_status=_exit_status(reasons),
+        scope=scope,
+        reasons=reasons,
+        gates=(),
+        run=run,
+        target=target,
+        subject=subject,
+        digests=digests or Digests(catalog=None, policy=None, waivers=None),
+        waivers=tuple(waivers),
+        decided_at=moment,
+        valid_until=moment,
+        previous=previous,
+        imported=tuple(sorted(set(imported))),
+    )
+
+
+def _judge(
+    gate: Gate, results: list[GateResult], policy: Policy, exemptions: Exemptions
+) -> tuple[JudgedGate, list[Reason]]:
+    """Judge one gate: its result, whether it stands in the way, and why."""
+    told = [rederive(gate, result) for result in results]
+    result = worst(told) if told else GateResult(gate_id=gate.id, outcome=Outcome.NOT_RUN)
+    reasons = _result_reasons(gate, results, exemptions)
+    proven = result.outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE}
+    blocks = gate.severity in policy.blocking
+    waiver = None
+    if blocks and not proven:
+        waiver = exemptions.waiver_for(gate, result)
+        missing = compare_cases(gate, result).missing
+        if waiver is None or missing:
+            reasons.append(_outcome_reason(gate, result, missing))
+    judged = JudgedGate(
+        gate=gate,
+        result=result,
+        waiver=waiver,
+        blocking=bool(reasons),
+        advisory=not (proven or blocks or reasons),
+    )
+    return judged, reasons
+
+
+def _result_reasons(gate: Gate, results: list[GateResult], exemptions: Exemptions) -> list[Reason]:
+    """Reasons not to believe what was told about a gate; they block whatever its severity."""
+    reasons = []
+    if len(results) > 1:
+        text = f"{gate.id} has {len(results)} results; a gate has exactly one."
+        remedy = "Bind the gate to one test, and run it once."
+        reasons.append(Reason(code=Code.DUPLICATE_RESULT, gate_id=gate.id, message=text, remedy=remedy))
+    unexpected = sorted({case for result in results for case in compare_cases(gate, result).unexpected})
+    if unexpected:
+        text = f"{gate.id}: cases that the catalog does not list, or that ran twice: {name_some(unexpected)}."
+        remedy = "List the cases of the test in the catalog."
+        reasons.append(Reason(code=Code.CASES_UNEXPECTED, gate_id=gate.id, message=text, remedy=remedy))
+    says_so = any(result.outcome is Outcome.NOT_APPLICABLE for result in results)
+    if says_so and not exemptions.declares_not_applicable(gate):
+        text = f"{gate.id} is said not to apply, but the environment file does not say so."
+        remedy = "Declare it with a reason under not_applicable in the environment file, or let it run."
+        reasons.append(
+            Reason(code=Code.NOT_APPLICABLE_UNDECLARED, gate_id=gate.id, message=text, remedy=remedy)
+        )
+    return reasons
+
+
+def _outcome_reason(gate: Gate, result: GateResult, missing: tuple[str, ...]) -> Reason:
+    code = _CODE_OF[result.outcome]
+    message = result.message or _SAYINGS[result.outcome]
+    remedy = _REMEDIES.get(result.outcome, gate.remedy)
+    if missing:
+        code = Code.CASES_MISSING
+        message = f"Cases that did not report: {name_some(missing)}. {result.message}".rstrip()
+        remedy = "Run every case that the catalog lists."
+    elif result.outcome is Outcome.NOT_RUN and result.needs_not_passed:
+        code = Code.NEEDS_NOT_PASSED
+        message = result.message or f"Needed first and not passed: {name_some(result.needs_not_passed)}."
+        remedy = f"See to {name_some(result.needs_not_passed)} first."
+    return Reason(code=code, gate_id=gate.id, message=message, remedy=remedy)
+
+
+def _run_reasons(run: Run, now: datetime) -> list[Reason]:
+    if run.finished_at is None:
+        text = "The run did not come to its end."
+        return [Reason(code=Code.RUN_INCOMPLETE, message=text, remedy="Run the whole scope again.")]
+    latest = now + CLOCK_TOLERANCE
+    if not run.started_at - CLOCK_TOLERANCE <= run.finished_at <= latest or run.started_at > latest:
+        text = "The run's start, its end and now are not in order: the clock was changed."
+        return [Reason(code=Code.CLOCK_JUMPED, message=text, remedy="Set the clock, and run again.")]
+    return []
+
+
+def _stray_results(
+    catalog: Catalog, results: tuple[GateResult, ...], imported: tuple[str, ...]
+) -> list[Reason]:
+    reasons = [
+        Reason(
+            code=Code.GATE_UNKNOWN,
+            gate_id=gate_id,
+            message=f"A result for {gate_id}, which the catalog does not have.",
+            remedy="Add the gate to the catalog, or correct its test's gate mark.",
+        )
+        for gate_id in sorted({result.gate_id for result in results} - set(catalog.by_id))
+    ]
+    strange = {
+        (result.gate_id, result.imported_from) for result in results if result.imported_from is not None
+    }
+    reasons += [
+        Reason(
+            code=Code.TAMPERED,
+            gate_id=gate_id,
+            message=f"The result of {gate_id} is said to come from run {run_id}, which was not imported.",
+            remedy="Import that run's decision, or let the gate run.",
+        )
+        for gate_id, run_id in sorted(strange)
+        if run_id not in imported
+    ]
+    return reasons
+
+
+def _nothing_proven(scope: str, gates: list[JudgedGate]) -> Reason:
+    text = (
+        f"None of the {len(gates)} gates of {scope} passed." if gates else f"No gate is of the scope {scope}."
+    )
+    return Reason(
+        code=Code.NOTHING_PROVEN,
+        message=text,
+        remedy="Check that the scope and the target are those you mean.",
+    )
+
+
+def _in_order(reasons: Iterable[Reason], order: Mapping[str, int]) -> tuple[Reason, ...]:
+    """Gravest first, then by code, then in the order of the catalog; each reason once."""
+    return tuple(
+        sorted(
+            set(reasons),
+            key=lambda reason: (
+                _GRAVEST_FIRST.index(STATUS_OF[reason.code]),
+                _CODES.index(reason.code),
+                order.get(reason.gate_id or "", len(order)),
+                reason.gate_id or "",
+                reason.message,
+                reason.remedy,
+            ),
+        )
+    )
+
+
+def _exit_status(reasons: tuple[Reason, ...]) -> ExitStatus:
+    return STATUS_OF[reasons[0].code] if reasons else ExitStatus.DEPLOY

@@ -1,0 +1,348 @@
+"""The decision as JSON: ``decision.json``, held to ``schemas/decision.schema.json``, lossless both ways."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, NoReturn, cast
+
+from bais_gates.errors import GateInputError
+from bais_gates.verdict.files import digest_of, read_bytes, validate
+from bais_gates.verdict.model import (
+    Attachment,
+    Check,
+    Code,
+    Decision,
+    Digests,
+    ExitStatus,
+    Gate,
+    GateResult,
+    JsonValue,
+    JudgedGate,
+    Op,
+    Outcome,
+    Phase,
+    Previous,
+    Reason,
+    Run,
+    Severity,
+    Subject,
+    TargetIdentity,
+    Verdict,
+    Waiver,
+)
+from bais_gates.verdict.moments import format_moment, parse_moment
+
+SCHEMA_VERSION: Final = "1"
+MAX_BYTES: Final = 256 * 1024 * 1024
+"""The largest decision that is read; one of 10,000 gates has some 30 MiB."""
+
+_Json = dict[str, Any]
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def to_document(decision: Decision) -> dict[str, JsonValue]:
+    """Write a decision as JSON values.
+
+    What JSON cannot hold is replaced, so that no report fails on what a target said: a number that is not
+    finite by its name as text, half a surrogate pair by U+FFFD.
+    """
+    document: _Json = {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": decision.verdict.value,
+        "exit_status": int(decision.exit_status),
+        "scope": decision.scope,
+        "reasons": [_from_reason(reason) for reason in decision.reasons],
+        "decided_at": format_moment(decision.decided_at),
+        "valid_until": format_moment(decision.valid_until),
+        "target": _from_target(decision.target),
+        "subject": None if decision.subject is None else _fields(decision.subject, ("name", "digest")),
+        "run": _from_run(decision.run),
+        "digests": _fields(decision.digests, ("catalog", "policy", "waivers")),
+        "gates": [_from_gate(judged) for judged in decision.gates],
+        "waivers": [_from_waiver(waiver) for waiver in decision.waivers],
+        "previous": None if decision.previous is None else _from_previous(decision.previous),
+        "imported": list(decision.imported),
+    }
+    document = cast("_Json", _plain(document))
+    return {**document, "digest": document_digest(document)}
+
+
+def document_digest(document: dict[str, JsonValue]) -> str:
+    """Give the digest of a document without its key ``digest``; raise ValueError if it is not JSON."""
+    rest = {key: value for key, value in document.items() if key != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return digest_of(text.encode("ascii"))
+
+
+def from_document(document: object, *, name: str = "decision.json") -> Decision:
+    """Read a decision back.
+
+    Raises GateInputError, with ``name`` and the key, when it does not hold to the schema or its ``digest`` is
+    not that of the rest.
+    """
+    value = cast("JsonValue", document)
+    validate(value, "decision", name=name)
+    data = cast("_Json", value)
+    try:
+        if data["digest"] != document_digest(data):
+            remedy = "It was damaged or edited after it was written; decide again."
+            raise GateInputError(f"{name}: digest: not that of the document. {remedy}")
+        return _to_decision(data)
+    except (ValueError, OverflowError):
+        raise GateInputError(f"{name}: holds a value that is out of range. Decide again.") from None
+
+
+def load_decision(path: Path) -> Decision:
+    """Read a decision file. Raises AbsentFileError or GateInputError."""
+    return from_document(load_json(path), name=str(path))
+
+
+def load_json(path: Path) -> JsonValue:
+    """Read a JSON file in which each key is there once and every number is finite."""
+    raw = read_bytes(path, limit=MAX_BYTES)
+    try:
+        value = json.loads(
+            raw.decode("utf-8"), object_pairs_hook=_distinct_keys, parse_constant=_refuse_constant
+        )
+    except RecursionError:
+        raise GateInputError(f"{path}: nested too deep. Check that it is the right file.") from None
+    except ValueError as error:
+        raise GateInputError(f"{path}: not readable as JSON ({_what(error)}). Decide again.") from None
+    return cast("JsonValue", value)
+
+
+def _what(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno}: {error.msg}"
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def _distinct_keys(pairs: list[tuple[str, Any]]) -> _Json:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+def _plain(value: Any) -> Any:
+    """Replace what JSON text cannot hold."""
+    if isinstance(value, str):
+        return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _fields(value: object, names: Iterable[str]) -> _Json:
+    return {name: getattr(value, name) for name in names}
+
+
+def _optional(moment: datetime | None) -> str | None:
+    return None if moment is None else format_moment(moment)
+
+
+def _facts(pairs: Iterable[tuple[str, str]]) -> list[_Json]:
+    return [{"name": name, "value": value} for name, value in pairs]
+
+
+def _from_reason(reason: Reason) -> _Json:
+    return {
+        "code": reason.code.value,
+        "gate": reason.gate_id,
+        "message": reason.message,
+        "remedy": reason.remedy,
+    }
+
+
+def _from_target(target: TargetIdentity) -> _Json:
+    return {
+        **_fields(target, ("name", "rehearsal", "environment_digest")),
+        "facts": _facts(target.facts),
+        "not_applicable": [{"gate": gate, "reason": reason} for gate, reason in target.not_applicable],
+    }
+
+
+def _from_run(run: Run) -> _Json:
+    return {
+        "run_id": run.run_id,
+        "started_at": format_moment(run.started_at),
+        "finished_at": _optional(run.finished_at),
+        "command": list(run.command),
+        "workers": run.workers,
+        "versions": _facts(run.versions),
+        "ledger_digest": run.ledger_digest,
+    }
+
+
+def _from_waiver(waiver: Waiver) -> _Json:
+    return {
+        **_fields(waiver, ("gate", "reason", "ticket", "requested_by", "approved_by")),
+        "approved_at": format_moment(waiver.approved_at),
+        "expires": format_moment(waiver.expires),
+        **_fields(waiver, ("environment", "subject_digest")),
+    }
+
+
+def _from_check(check: Check) -> _Json:
+    return {
+        **_fields(check, ("name", "observed")),
+        "op": check.op.value,
+        **_fields(check, ("limit", "ok", "unit", "n", "n_min", "source", "case")),
+    }
+
+
+def _from_gate(judged: JudgedGate) -> _Json:
+    gate, result = judged.gate, judged.result
+    return {
+        "id": gate.id,
+        "title": gate.title,
+        "phase": gate.phase.value,
+        "severity": gate.severity.value,
+        "outcome": result.outcome.value,
+        "blocking": judged.blocking,
+        "advisory": judged.advisory,
+        "waived_by": None if judged.waiver is None else _from_waiver(judged.waiver),
+        "message": result.message,
+        "summary": result.summary,
+        "checks": [_from_check(check) for check in result.checks],
+        **_fields(gate, ("requirement", "remedy", "scopes", "cases", "needs", "exclusive", "mutates")),
+        "attachments": [
+            _fields(attachment, ("name", "content_type", "text", "truncated"))
+            for attachment in result.attachments
+        ],
+        "cases_reported": result.cases,
+        "needs_not_passed": result.needs_not_passed,
+        "nodeid": result.nodeid,
+        "started_at": _optional(result.started_at),
+        **_fields(result, ("duration_s", "worker", "attempts", "log", "imported_from")),
+    }
+
+
+def _from_previous(previous: Previous) -> _Json:
+    return {
+        "run_id": previous.run_id,
+        "verdict": previous.verdict.value,
+        "decided_at": format_moment(previous.decided_at),
+        "scope": previous.scope,
+        "outcomes": [{"gate": gate, "outcome": outcome.value} for gate, outcome in previous.outcomes],
+    }
+
+
+def _to_decision(data: _Json) -> Decision:
+    return Decision(
+        verdict=Verdict(data["verdict"]),
+        exit_status=ExitStatus(data["exit_status"]),
+        scope=data["scope"],
+        reasons=tuple(_to_reason(reason) for reason in data["reasons"]),
+        gates=tuple(_to_gate(gate) for gate in data["gates"]),
+        run=_to_run(data["run"]),
+        target=_to_target(data["target"]),
+        subject=None if data["subject"] is None else Subject(**data["subject"]),
+        digests=Digests(**data["digests"]),
+        waivers=tuple(_to_waiver(waiver) for waiver in data["waivers"]),
+        decided_at=parse_moment(data["decided_at"]),
+        valid_until=parse_moment(data["valid_until"]),
+        previous=None if data["previous"] is None else _to_previous(data["previous"]),
+        imported=tuple(data["imported"]),
+    )
+
+
+def _to_reason(data: _Json) -> Reason:
+    return Reason(
+        code=Code(data["code"]), message=data["message"], gate_id=data["gate"], remedy=data["remedy"]
+    )
+
+
+def _pairs(data: list[_Json]) -> tuple[tuple[str, str], ...]:
+    return tuple((fact["name"], fact["value"]) for fact in data)
+
+
+def _to_target(data: _Json) -> TargetIdentity:
+    return TargetIdentity(
+        name=data["name"],
+        rehearsal=data["rehearsal"],
+        environment_digest=data["environment_digest"],
+        facts=_pairs(data["facts"]),
+        not_applicable=tuple((entry["gate"], entry["reason"]) for entry in data["not_applicable"]),
+    )
+
+
+def _to_moment(text: str | None) -> datetime | None:
+    return None if text is None else parse_moment(text)
+
+
+def _to_run(data: _Json) -> Run:
+    return Run(
+        run_id=data["run_id"],
+        started_at=parse_moment(data["started_at"]),
+        finished_at=_to_moment(data["finished_at"]),
+        command=tuple(data["command"]),
+        workers=data["workers"],
+        versions=_pairs(data["versions"]),
+        ledger_digest=data["ledger_digest"],
+    )
+
+
+def _to_waiver(data: _Json) -> Waiver:
+    moments = {name: parse_moment(data[name]) for name in ("approved_at", "expires")}
+    return Waiver(**{**data, **moments})
+
+
+def _to_gate(data: _Json) -> JudgedGate:
+    gate = Gate(
+        id=data["id"],
+        title=data["title"],
+        phase=Phase(data["phase"]),
+        severity=Severity(data["severity"]),
+        scopes=tuple(data["scopes"]),
+        requirement=data["requirement"],
+        remedy=data["remedy"],
+        cases=tuple(data["cases"]),
+        needs=tuple(data["needs"]),
+        exclusive=data["exclusive"],
+        mutates=data["mutates"],
+    )
+    result = GateResult(
+        gate_id=data["id"],
+        outcome=Outcome(data["outcome"]),
+        message=data["message"],
+        checks=tuple(Check(**{**check, "op": Op(check["op"])}) for check in data["checks"]),
+        attachments=tuple(Attachment(**attachment) for attachment in data["attachments"]),
+        cases=tuple(data["cases_reported"]),
+        needs_not_passed=tuple(data["needs_not_passed"]),
+        nodeid=data["nodeid"],
+        summary=data["summary"],
+        started_at=_to_moment(data["started_at"]),
+        duration_s=float(data["duration_s"]),
+        worker=data["worker"],
+        attempts=data["attempts"],
+        log=data["log"],
+        imported_from=data["imported_from"],
+    )
+    waiver = None if data["waived_by"] is None else _to_waiver(data["waived_by"])
+    return JudgedGate(
+        gate=gate, result=result, waiver=waiver, blocking=data["blocking"], advisory=data["advisory"]
+    )
+
+
+def _to_previous(data: _Json) -> Previous:
+    return Previous(
+        run_id=data["run_id"],
+        verdict=Verdict(data["verdict"]),
+        decided_at=parse_moment(data["decided_at"]),
+        scope=data["scope"],
+        outcomes=tuple((entry["gate"], Outcome(entry["outcome"])) for entry in data["outcomes"]),
+    )

@@ -1,0 +1,129 @@
+"""The files that people write for the gates: read whole, bounded, strict, with a digest of their bytes.
+
+Every refusal is one GateInputError paragraph that names the file, the line and the key, and says what to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.verdict.model import JsonValue
+from bais_gates.verdict.schema import Violation, violations
+from bais_gates.verdict.strict_yaml import KeyPath, parse, show_path
+
+MAX_BYTES: Final = 16 * 1024 * 1024
+"""The largest file that is read; a catalog of 10,000 gates has about 4 MiB."""
+
+_MAX_TOLD = 5  # of the violations in one message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A file that was read and holds to its schema."""
+
+    path: Path
+    data: dict[str, JsonValue]
+    digest: str
+    """``sha256:`` and 64 hex digits, of the file's bytes."""
+    lines: dict[KeyPath, int]
+
+    def line_of(self, key_path: Sequence[str | int]) -> int:
+        """Tell the line (from 1) of a key path, or of the nearest thing around it that the file has."""
+        return _line_of(self.lines, tuple(key_path))
+
+    def error(self, key_path: Sequence[str | int], text: str) -> GateInputError:
+        """Make the error that says ``text`` about a place in this file; the caller raises it."""
+        where = show_path(tuple(key_path))
+        return GateInputError(f"{self.path}:{self.line_of(key_path)}: {where + ': ' if where else ''}{text}")
+
+
+def load_document(path: str | os.PathLike[str], schema: str) -> Document:
+    """Read a YAML file and hold it to ``verdict/schemas/<schema>.schema.json``.
+
+    Raises AbsentFileError when there is no such file, GateInputError for everything else that is wrong.
+    """
+    path = Path(path)
+    raw = read_bytes(path)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise GateInputError(f"{path}:{line}: not UTF-8 text. Save the file as UTF-8.") from None
+    data, lines = parse(text, str(path))
+    if not isinstance(data, dict):
+        remedy = "See the schema " + schema + ".schema.json for the keys it needs."
+        raise GateInputError(f"{path}:1: the file must hold keys and values. {remedy}")
+    validate(data, schema, name=str(path), lines=lines)
+    return Document(path=path, data=data, digest=digest_of(raw), lines=lines)
+
+
+def validate(data: JsonValue, schema: str, *, name: str, lines: dict[KeyPath, int] | None = None) -> None:
+    """Hold a value to a schema; raise one GateInputError with the first few places where it does not.
+
+    Without ``lines`` (a JSON file) the places are named by key alone.
+    """
+    found = violations(data, schema)
+    if not found:
+        return
+    told = [_tell(violation, name, lines) for violation in found[:_MAX_TOLD]]
+    if len(found) > _MAX_TOLD:
+        told.append(f"and {len(found) - _MAX_TOLD} more.")
+    raise GateInputError(" ".join(told))
+
+
+def _tell(violation: Violation, name: str, lines: dict[KeyPath, int] | None) -> str:
+    at = f"{name}:{_line_of(lines, violation.path)}" if lines is not None else name
+    where = show_path(violation.path)
+    return f"{at}: {where + ': ' if where else ''}{violation.text}"
+
+
+def _line_of(lines: dict[KeyPath, int], path: KeyPath) -> int:
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 1)
+
+
+def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
+    """Read a regular file of at most ``limit`` bytes, never waiting for a pipe or a device.
+
+    Raises AbsentFileError or GateInputError.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    with os.fdopen(descriptor, "rb") as stream:
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise GateInputError(f"{path}: not a regular file. Name a file.")
+            raw = stream.read(limit + 1)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+    if len(raw) > limit:
+        raise GateInputError(f"{path}: larger than {limit:,} bytes. Check that it is the right file.")
+    return raw
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> GateInputError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        link = path.is_symlink()
+        what = "a link to a file that does not exist" if link else "no such file"
+        return AbsentFileError(f"{path}: {what}. Create it, or name another one.")
+    if isinstance(error, IsADirectoryError):
+        return GateInputError(f"{path}: a directory. Name a file.")
+    if isinstance(error, PermissionError):
+        return GateInputError(f"{path}: no permission to read it. Check its owner and mode.")
+    reason = error.strerror if isinstance(error, OSError) else "the name is not valid"
+    return GateInputError(f"{str(path)!r}: cannot be read ({reason}). Check the path.")
+
+
+def digest_of(raw: bytes) -> str:
+    """Give the content digest of bytes: ``sha256:<64 hex digits>``."""
+    return "sha256:" + hashlib.sha256(raw).hexdigest()

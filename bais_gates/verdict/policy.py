@@ -1,0 +1,62 @@
+"""The policy: which severities block, deadlines, how long a decision counts, how long a waiver may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from bais_gates.verdict.files import load_document
+from bais_gates.verdict.model import Severity
+
+ALWAYS_BLOCKING: Final = frozenset({Severity.P1, Severity.P2, Severity.P3})
+"""Severities that no policy may let through (rule 4 of the verdict)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the organisation settled. Raises ValueError when P1, P2 or P3 would not block."""
+
+    blocking: frozenset[Severity]
+    gate_deadline_s: float
+    run_deadline_s: float
+    validity_s: float
+    """How long a decision may be used, from when it was made."""
+    waiver_max_days: Mapping[Severity, int]
+    """How long a waiver may last from its approval; a severity that is not listed can't be waived."""
+    digest: str | None
+    """``sha256:...`` of the file's bytes; None for the built-in policy."""
+
+    def __post_init__(self) -> None:
+        if not self.blocking >= ALWAYS_BLOCKING:
+            raise ValueError("P1, P2 and P3 always block")
+
+
+BUILT_IN: Final = Policy(
+    blocking=ALWAYS_BLOCKING,
+    gate_deadline_s=120.0,
+    run_deadline_s=900.0,
+    validity_s=14400.0,
+    waiver_max_days={Severity.P2: 7, Severity.P3: 30, Severity.P4: 90},
+    digest=None,
+)
+"""The policy where there is no file."""
+
+
+def load_policy(path: Path | None) -> Policy:
+    """Read a policy file; None gives the built-in policy. Raises GateInputError with file, line and key."""
+    if path is None:
+        return BUILT_IN
+    document = load_document(path, "policy")
+    data = cast("dict[str, Any]", document.data)
+    if data["gate_deadline_s"] > data["run_deadline_s"]:
+        raise document.error(("gate_deadline_s",), "longer than run_deadline_s. Make it shorter.")
+    return Policy(
+        blocking=frozenset(Severity(name) for name in data["blocking"]),
+        gate_deadline_s=float(data["gate_deadline_s"]),
+        run_deadline_s=float(data["run_deadline_s"]),
+        validity_s=float(data["validity_s"]),
+        waiver_max_days={Severity(name): days for name, days in data["waiver_max_days"].items()},
+        digest=document.digest,
+    )

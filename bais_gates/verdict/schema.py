@@ -1,0 +1,168 @@
+"""JSON Schema (Draft 2020-12) with messages that a person can act on and that repeat no value.
+
+A value is never repeated, as it may be a secret; keys and the schema's own words are.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from bais_gates.verdict.model import JsonValue
+from bais_gates.verdict.moments import parse_moment
+from bais_gates.verdict.strict_yaml import KeyPath
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
+
+_TYPE_NAMES: Final = {
+    "object": "keys and values",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """One place where a value does not hold to its schema."""
+
+    path: KeyPath
+    text: str
+    """What is wrong and what to write, without the value."""
+
+
+def schema_text(name: str) -> str:
+    """Give the text of ``schemas/<name>.schema.json``."""
+    return (resources.files("bais_gates.verdict") / "schemas" / f"{name}.schema.json").read_text("utf-8")
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    # Imported here: a project that only has the plugin installed should not pay for it at every start.
+    from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415  # see the line above
+
+    formats = FormatChecker(formats=())
+    formats.checks("date-time", raises=ValueError)(_is_moment)
+    return Draft202012Validator(json.loads(schema_text(name)), format_checker=formats)
+
+
+def _is_moment(value: object) -> bool:
+    if isinstance(value, str):
+        parse_moment(value)
+    return True
+
+
+def violations(data: JsonValue, schema: str) -> list[Violation]:
+    """List where a value does not hold to a schema, in the order of the file."""
+    found = [
+        Violation(path=_path(error), text=_text(error)) for error in _validator(schema).iter_errors(data)
+    ]
+    return sorted(found, key=lambda violation: [str(part).rjust(9) for part in violation.path])
+
+
+def _path(error: ValidationError) -> KeyPath:
+    path: KeyPath = tuple(error.absolute_path)
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        unknown = _unknown_keys(error)
+        return (*path, unknown[0]) if unknown else path
+    return path
+
+
+def _text(error: ValidationError) -> str:
+    writer = _TEXTS.get(str(error.validator))
+    if writer is not None:
+        return writer(error)
+    return f"{_hint(error) or 'not as the schema wants it (' + str(error.validator) + ').'}"
+
+
+def _wanted(error: ValidationError) -> Any:
+    """Give what the schema's keyword says."""
+    return error.validator_value
+
+
+def _found(error: ValidationError) -> Any:
+    """Give the value that does not hold to it."""
+    return error.instance
+
+
+def _hint(error: ValidationError) -> str:
+    schema: Any = error.schema
+    return str(schema.get("description", "")) if isinstance(schema, Mapping) else ""
+
+
+def _with_hint(error: ValidationError, text: str) -> str:
+    return f"{text} {_hint(error)}".rstrip()
+
+
+def _unknown_keys(error: ValidationError) -> list[str]:
+    schema: Any = error.schema
+    return [str(key) for key in _found(error) if key not in schema.get("properties", {})]
+
+
+def _unknown(error: ValidationError) -> str:
+    schema: Any = error.schema
+    known = list(schema.get("properties", {}))
+    text = "no such key here."
+    near = difflib.get_close_matches(_unknown_keys(error)[0], known, n=1)
+    if near:
+        return f"{text} Did you mean {near[0]}?"
+    return f"{text} Remove it; allowed are {_words(known)}."
+
+
+def _required(error: ValidationError) -> str:
+    missing = [key for key in _wanted(error) if key not in _found(error)]
+    return (
+        f"{missing[0]} is missing. Add it."
+        if len(missing) == 1
+        else f"{_words(missing)} are missing. Add them."
+    )
+
+
+def _type(error: ValidationError) -> str:
+    wanted = _wanted(error)
+    names = [_TYPE_NAMES[name] for name in ([wanted] if isinstance(wanted, str) else wanted)]
+    quote = " Quote it." if wanted == "string" and isinstance(error.instance, int | float | bool) else ""
+    return _with_hint(error, f"must be {_words(names, 'or')}.{quote}")
+
+
+def _words(words: Iterable[object], last: str = "and") -> str:
+    listed = [str(word) for word in words]
+    return (
+        listed[0]
+        if len(listed) == 1
+        else f"{', '.join(listed[:-1])} {last} {listed[-1]}"
+        if listed
+        else "none"
+    )
+
+
+_TEXTS: Mapping[str, Callable[[ValidationError], str]] = {
+    "additionalProperties": _unknown,
+    "required": _required,
+    "type": _type,
+    "enum": lambda error: f"must be {_words(_wanted(error), 'or')}.",
+    "const": lambda error: f"must be {_wanted(error)}.",
+    "contains": lambda error: _with_hint(error, f"must hold {_wanted(error).get('const', 'more')}."),
+    "format": lambda error: _with_hint(
+        error, "must be a date and time with a zone, such as 2026-03-31T12:00:00Z."
+    ),
+    "minLength": lambda error: _with_hint(error, f"must have at least {_wanted(error)} characters."),
+    "maxLength": lambda error: _with_hint(error, f"must have at most {_wanted(error)} characters."),
+    "minItems": lambda error: _with_hint(error, f"must list at least {_wanted(error)}."),
+    "maxItems": lambda error: _with_hint(error, f"must list at most {_wanted(error)}."),
+    "uniqueItems": lambda error: _with_hint(error, "lists something twice."),
+    "minimum": lambda error: _with_hint(error, f"must be at least {_wanted(error)}."),
+    "maximum": lambda error: _with_hint(error, f"must be at most {_wanted(error)}."),
+    "exclusiveMinimum": lambda error: _with_hint(error, f"must be more than {_wanted(error)}."),
+    "pattern": lambda error: _hint(error) or f"must match {_wanted(error)}.",
+}

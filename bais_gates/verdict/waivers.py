@@ -1,0 +1,60 @@
+"""The waiver file: dated exceptions, each for one gate in one environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from bais_gates.errors import AbsentFileError
+from bais_gates.verdict.files import load_document
+from bais_gates.verdict.model import Waiver
+from bais_gates.verdict.moments import parse_moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaiverFile:
+    """All waivers of a file, whether they count or not; ``decide`` judges them."""
+
+    waivers: tuple[Waiver, ...]
+    digest: str | None
+    """``sha256:...`` of the file's bytes; None where there is no file."""
+
+
+NO_WAIVERS: Final = WaiverFile(waivers=(), digest=None)
+
+
+def load_waivers(path: Path | None) -> WaiverFile:
+    """Read a waiver file; None, or a path where nothing is, gives no waivers.
+
+    Raises GateInputError with file, line and key.
+    """
+    if path is None:
+        return NO_WAIVERS
+    try:
+        document = load_document(path, "waivers")
+    except AbsentFileError:
+        if path.is_symlink():  # a file was meant to be there
+            raise
+        return NO_WAIVERS
+    waivers = []
+    for index, entry in enumerate(cast("list[dict[str, Any]]", document.data["waivers"])):
+        waiver = _waiver(entry)
+        if waiver.expires <= waiver.approved_at:
+            raise document.error(("waivers", index, "expires"), "not after approved_at. Correct one of them.")
+        waivers.append(waiver)
+    return WaiverFile(waivers=tuple(waivers), digest=document.digest)
+
+
+def _waiver(entry: dict[str, Any]) -> Waiver:
+    return Waiver(
+        gate=entry["gate"],
+        reason=entry["reason"].strip(),
+        ticket=entry["ticket"].strip(),
+        requested_by=entry["requested_by"].strip(),
+        approved_by=entry["approved_by"].strip(),
+        approved_at=parse_moment(entry["approved_at"]),
+        expires=parse_moment(entry["expires"]),
+        environment=entry["environment"],
+        subject_digest=entry.get("subject_digest"),
+    )
