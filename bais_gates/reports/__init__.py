@@ -7,24 +7,29 @@ atomically; the others are for people and tools, and a failure to write one of t
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bais_gates.errors import GateInputError
+from bais_gates.reports import ctrf, junit, signoff, summary
 from bais_gates.reports.files import write_atomically
 from bais_gates.reports.redacted import redacted
-from bais_gates.verdict.document import from_document, to_document
+from bais_gates.verdict.document import load_decision, to_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from bais_gates.verdict.model import Decision
 
 __all__ = ["DECISION_FILE", "ReportProblem", "read_decision", "write_all", "write_decision"]
 
 DECISION_FILE = "decision.json"
-_RENDERERS: tuple[tuple[str, Callable[[Decision], str]], ...] = ()
+_RENDERERS: tuple[tuple[str, Callable[[Decision], str]], ...] = (
+    ("signoff.html", signoff.render),
+    ("ctrf.json", ctrf.render),
+    ("junit.xml", junit.render),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +42,7 @@ class ReportProblem:
 
 
 def write_all(decision: Decision, out_dir: Path) -> tuple[ReportProblem, ...]:
-    """Write ``decision.json``, then every other report, into ``out_dir``.
+    """Write ``decision.json``, then every other report, into ``out_dir``, and the CI summary if wanted.
 
     Returns what could not be written of the others. Raises ``OSError`` only when ``decision.json`` itself
     can't be written: without it there is no decision.
@@ -45,6 +50,8 @@ def write_all(decision: Decision, out_dir: Path) -> tuple[ReportProblem, ...]:
     write_decision(decision, out_dir / DECISION_FILE)
     shown = redacted(decision)
     problems = [_attempt(name, render, shown, out_dir / name) for name, render in _RENDERERS]
+    if summary_path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        problems.append(_attempt_summary(shown, Path(summary_path)))
     return tuple(problem for problem in problems if problem is not None)
 
 
@@ -55,21 +62,8 @@ def write_decision(decision: Decision, path: Path) -> None:
 
 
 def read_decision(path: Path) -> Decision:
-    """Read a decision back. Raises ``GateInputError`` when the file is absent, no JSON or no decision."""
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise GateInputError(
-            f"{path}: can't be read ({error.strerror}). Give the decision.json of a run."
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise GateInputError(
-            f"{path}: is not JSON ({error}). It was cut short or is no decision; run the gates again."
-        ) from None
-    try:
-        return from_document(document)
-    except GateInputError as error:
-        raise GateInputError(f"{path}: {error}") from None
+    """Read a decision back. Raises ``GateInputError`` when it is absent, damaged or no decision."""
+    return load_decision(path)
 
 
 def _attempt(
@@ -79,4 +73,13 @@ def _attempt(
         write_atomically(path, render(decision))
     except Exception as error:  # noqa: BLE001 - whatever breaks a report must not break the decision
         return ReportProblem(report=name, message=f"{type(error).__name__}: {error}")
+    return None
+
+
+def _attempt_summary(decision: Decision, path: Path) -> ReportProblem | None:
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(summary.render(decision))
+    except Exception as error:  # noqa: BLE001 - whatever breaks a report must not break the decision
+        return ReportProblem(report="GITHUB_STEP_SUMMARY", message=f"{type(error).__name__}: {error}")
     return None

@@ -90,8 +90,8 @@ def _heading(decision: Decision, paper: Paper) -> None:
     paper.line(f"run {decision.run.run_id}, decided {wording.moment(decision.decided_at)}")
     for key, fact in decision.target.facts:
         paper.line(f"{key}: {cap(fact, 200)}")
-    if decision.target.rehearsal:
-        paper.line("Rehearsal: this target is no production. This decision never deploys.", "yellow")
+    if note := view.rehearsal_note(decision):
+        paper.line(f"Rehearsal: {note}", "yellow")
     paper.line()
 
 

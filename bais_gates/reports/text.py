@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bais_gates.verdict.model import JsonValue
 
 # C0 but tab and newline, DEL, C1; soft hyphen, fillers, zero-width and bidirectional controls, line and
 # paragraph separators, invisible operators, byte order mark, annotations; surrogates (always lone in a
@@ -48,6 +52,17 @@ def visible(text: str) -> str:
     characters that XML 1.0 allows.
     """
     return _HIDDEN.sub(_written_out, text.replace("\r\n", "\n"))
+
+
+def visible_value(value: JsonValue) -> JsonValue:
+    """Return a JSON value with every text in it made visible."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, list):
+        return [visible_value(item) for item in value]
+    if isinstance(value, dict):
+        return {visible(key): visible_value(item) for key, item in value.items()}
+    return value
 
 
 def one_line(text: str) -> str:

@@ -9,7 +9,7 @@ import dataclasses
 from enum import StrEnum
 
 from bais_gates.reports.wording import count
-from bais_gates.verdict.model import Check, Decision, JudgedGate, Outcome, Phase, Verdict
+from bais_gates.verdict.model import Check, Decision, JudgedGate, Outcome, Phase, Reason, Verdict
 
 PROVEN = frozenset({Outcome.PASS, Outcome.NOT_APPLICABLE})
 """Outcomes that stand in nobody's way."""
@@ -103,6 +103,23 @@ def changes(decision: Decision) -> Changes:
     return Changes(**{name: tuple(gates) for name, gates in found.items()})
 
 
+def ordered_reasons(decision: Decision) -> tuple[Reason, ...]:
+    """Return the reasons with those about the run itself first, then by the severity of their gate."""
+    severity = {judged.gate.id: judged.gate.severity.value for judged in decision.gates}
+    return tuple(sorted(decision.reasons, key=lambda reason: severity.get(reason.gate_id or "", "")))
+
+
+def reasons_beside_gates(decision: Decision) -> tuple[Reason, ...]:
+    """Return the reasons that no blocking gate shows: a report of gates alone would lose them."""
+    shown = {judged.gate.id for judged in decision.gates if judged.blocking}
+    return tuple(reason for reason in decision.reasons if reason.gate_id not in shown)
+
+
+def held_back(decision: Decision, gate_id: str) -> tuple[str, ...]:
+    """Return the ids of the gates that did not run because this one did not pass."""
+    return tuple(judged.gate.id for judged in decision.gates if gate_id in judged.result.needs_not_passed)
+
+
 def why(decision: Decision) -> str:
     """Say in one sentence why the verdict is what it is."""
     total = len(decision.gates)
@@ -118,17 +135,27 @@ def why(decision: Decision) -> str:
         return sentence + (
             f" ({tally[Standing.ADVISORY]} advisory not proven)." if tally[Standing.ADVISORY] else "."
         )
-    parts = []
-    if tally[Standing.BLOCKING]:
-        parts.append(f"{count(tally[Standing.BLOCKING], 'gate')} did not prove what must be proven")
-    if tally[Standing.NOT_RUN]:
-        parts.append(f"{count(tally[Standing.NOT_RUN], 'gate')} did not run")
-    run_reasons = sum(1 for reason in decision.reasons if reason.gate_id is None)
-    if run_reasons:
-        parts.append(f"{count(run_reasons, 'reason')} to distrust the run itself")
-    if not parts:
-        parts.append(f"{count(len(decision.reasons), 'reason')} to block")
-    return f"{' and '.join(parts)}, of {count(total, 'gate')} in all."
+    about_run = sum(reason.gate_id is None for reason in decision.reasons)
+    parts = [
+        f"{tally[Standing.BLOCKING]} did not prove what they must" if tally[Standing.BLOCKING] else "",
+        f"{tally[Standing.NOT_RUN]} did not run" if tally[Standing.NOT_RUN] else "",
+    ]
+    gates = " and ".join(part for part in parts if part)
+    said = [f"of {count(total, 'gate')}, {gates}"] if gates else []
+    if about_run or not said:
+        said.append(f"{count(about_run or len(decision.reasons), 'reason')} beside the gates")
+    sentence = "; ".join(said)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def rehearsal_note(decision: Decision) -> str | None:
+    """Say why this decision never deploys, or None when it is about a real environment."""
+    target = decision.target
+    if not target.rehearsal:
+        return None
+    if not target.environment_digest:
+        return "The environment file was not read, so nothing is known of a target."
+    return f"What was judged is {target.name}, on this machine. This decision never deploys anything."
 
 
 def _used(check: Check) -> float:

@@ -12,6 +12,9 @@ from bais_gates.verdict.model import Check, JsonValue, Outcome
 VALUE_LIMIT = 400
 """Characters of one observed value or limit that a report shows; decision.json has all of it."""
 
+BRIEF_LIMIT = 600
+"""Characters of a message in a table or a list."""
+
 OUTCOME_WORDS: dict[Outcome, str] = {
     Outcome.PASS: "passed",
     Outcome.FAIL: "failed",
@@ -31,7 +34,7 @@ OUTCOME_WORDS: dict[Outcome, str] = {
 def value(item: JsonValue) -> str:
     """Say one observed value or limit on one line: numbers short, text in quotes, collections as JSON."""
     if item is None:
-        return "nothing"
+        return "no value"
     if isinstance(item, bool):
         return "true" if item else "false"
     if isinstance(item, int | float):
@@ -79,6 +82,11 @@ def check_name(check: Check) -> str:
 def check_word(check: Check) -> str:
     """Say what became of a check."""
     return {True: "ok", False: "not ok", None: "NO_DATA"}[check.ok]
+
+
+def brief(text: str) -> str:
+    """Say a message on one line, cut where it becomes too long for a table or a list."""
+    return cap(one_line(text), BRIEF_LIMIT)
 
 
 def moment(at: datetime) -> str:

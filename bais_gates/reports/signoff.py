@@ -1,0 +1,200 @@
+"""The sign-off page: one HTML file that a release engineer reads, prints and signs, without JavaScript.
+
+The page is rendered by Jinja2 with autoescape; besides, every text that a template prints goes through
+``text.visible`` first. Its content security policy allows its own style sheet, by hash, and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import shlex
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from bais_gates import __version__
+from bais_gates.reports import view, wording
+from bais_gates.reports.bars import bar_of
+from bais_gates.reports.text import cap, cap_middle, visible
+from bais_gates.verdict.model import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import jinja2
+
+    from bais_gates.verdict.model import Check, Decision, JudgedGate, Waiver
+
+MESSAGE_LIMIT = 4_000
+TEXT_LIMIT = 20_000
+"""Characters of one log or attachment on the page; decision.json has all that was recorded."""
+REASONS_OPEN = 20
+"""Reasons that are listed before the rest of them is folded."""
+CHECKS_LIMIT = 100
+ATTACHMENTS_LIMIT = 20
+
+
+def render(decision: Decision) -> str:
+    """Return the page. A pure function of the decision."""
+    style = _template_text("signoff.css")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    reasons = view.ordered_reasons(decision)
+    page = _environment().get_template("signoff.html")
+    return page.render(
+        decision=decision,
+        style=style,
+        style_hash=f"sha256-{digest}",
+        blocked=decision.verdict is Verdict.BLOCK,
+        why=view.why(decision),
+        rehearsal=view.rehearsal_note(decision),
+        tally=_tally(decision),
+        reasons_open=reasons[:REASONS_OPEN],
+        reasons_folded=reasons[REASONS_OPEN:],
+        gate_ids=frozenset(judged.gate.id for judged in decision.gates),
+        changes=_changes(decision),
+        failures=view.standing_in(decision, view.Standing.BLOCKING),
+        not_run=view.standing_in(decision, view.Standing.NOT_RUN),
+        waived=view.standing_in(decision, view.Standing.WAIVED),
+        advisory=view.standing_in(decision, view.Standing.ADVISORY),
+        not_applicable=_not_applicable(decision),
+        passes=view.by_phase(view.standing_in(decision, view.Standing.PASSED)),
+        waivers=_waiver_rows(decision),
+        identity=_identity(decision),
+        held_back=functools.partial(view.held_back, decision),
+    )
+
+
+def _tally(decision: Decision) -> list[tuple[view.Standing, int]]:
+    counts = [(each, len(view.standing_in(decision, each))) for each in view.Standing]
+    return [(each, count) for each, count in counts if count]
+
+
+def _changes(decision: Decision) -> list[tuple[str, Sequence[JudgedGate]]]:
+    changed = view.changes(decision)
+    rows = (
+        ("Newly red", changed.new_red),
+        ("Newly not run", changed.newly_not_run),
+        ("Fixed", changed.fixed),
+        ("Still red", changed.still_red),
+    )
+    return [(label, gates) for label, gates in rows if gates]
+
+
+def _not_applicable(decision: Decision) -> list[tuple[JudgedGate, str]]:
+    declared = dict(decision.target.not_applicable)
+    gates = view.standing_in(decision, view.Standing.NOT_APPLICABLE)
+    return [(judged, judged.result.message or declared.get(judged.gate.id, "")) for judged in gates]
+
+
+def _waiver_rows(decision: Decision) -> list[tuple[Waiver, JudgedGate | None, bool]]:
+    """Pair each waiver of the file with its gate and whether it lets that gate through now."""
+    gates = {judged.gate.id: judged for judged in decision.gates}
+    rows = []
+    for waiver in dict.fromkeys([*decision.waivers, *(j.waiver for j in decision.gates if j.waiver)]):
+        judged = gates.get(waiver.gate)
+        rows.append((waiver, judged, judged is not None and judged.waiver == waiver and not judged.blocking))
+    return rows
+
+
+def _identity(decision: Decision) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return what the decision is about, as titled lists; empty values are left out."""
+    run, target = decision.run, decision.target
+    finished = run.finished_at or decision.decided_at
+    sections = [
+        (
+            "What was judged",
+            [
+                ("Scope", decision.scope),
+                ("Target", target.name + (" (rehearsal)" if target.rehearsal else "")),
+                *target.facts,
+                ("Image", str(decision.subject) if decision.subject is not None else "none was named"),
+            ],
+        ),
+        (
+            "The run",
+            [
+                ("Run id", run.run_id),
+                ("Command", shlex.join(run.command)),
+                ("Started", wording.moment(run.started_at)),
+                ("Finished", wording.moment(run.finished_at) if run.finished_at else ""),
+                ("Took", wording.duration((finished - run.started_at).total_seconds())),
+                ("Workers", str(run.workers) if run.workers else ""),
+                ("Exit status", str(decision.exit_status.value)),
+                ("Decided", wording.moment(decision.decided_at)),
+                ("Valid until", wording.moment(decision.valid_until)),
+                ("Results imported from", ", ".join(decision.imported)),
+            ],
+        ),
+        ("Versions", [(name, version) for name, version in run.versions]),
+        (
+            "Digests",
+            [
+                ("Catalog", decision.digests.catalog or ""),
+                ("Policy", decision.digests.policy or ""),
+                ("Waivers", decision.digests.waivers or ""),
+                ("Environment file", target.environment_digest),
+                ("Ledger", run.ledger_digest or ""),
+            ],
+        ),
+    ]
+    kept = [(title, [(name, fact) for name, fact in facts if fact]) for title, facts in sections]
+    return [(title, facts) for title, facts in kept if facts]
+
+
+def sorted_checks(checks: Sequence[Check]) -> list[Check]:
+    """Return the checks to show: false ones first, then those without data, then the rest."""
+    rank = {False: 0, None: 1, True: 2}
+    return sorted(checks, key=lambda check: rank[check.ok])[:CHECKS_LIMIT]
+
+
+def anchor(gate_id: str) -> str:
+    """Return the fragment that a gate is linked by."""
+    return "gate-" + "".join(char if char.isascii() and char.isalnum() else "-" for char in gate_id)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    import jinja2  # noqa: PLC0415 - 40 ms that only a run which writes reports should pay
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        loader=jinja2.FunctionLoader(_template_text),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    environment.globals.update(
+        version=__version__,
+        Outcome=Outcome,
+        Standing=view.Standing,
+        anchor=anchor,
+        bar_of=bar_of,
+        checks_limit=CHECKS_LIMIT,
+        attachments_limit=ATTACHMENTS_LIMIT,
+        sorted_checks=sorted_checks,
+        standing=view.standing,
+        decisive_check=view.decisive_check,
+        words=wording,
+        message_text=functools.partial(_capped, limit=MESSAGE_LIMIT),
+        log_text=functools.partial(_capped_middle, limit=TEXT_LIMIT),
+    )
+    return environment
+
+
+def _template_text(name: str) -> str:
+    return (resources.files("bais_gates.reports") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _finalize(value: Any) -> Any:
+    """Make every text that a template prints visible; what a macro returned is HTML of ours already."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _capped(text: str, *, limit: int) -> str:
+    return cap(visible(text), limit).strip()
+
+
+def _capped_middle(text: str, *, limit: int) -> str:
+    return cap_middle(visible(text), limit).strip("\n")

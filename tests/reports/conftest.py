@@ -1,0 +1,459 @@
+"""Decisions to render: a realistic one, big ones, and strategies for random and hostile ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import strategies as st
+
+from bais_gates.verdict.model import (
+    Attachment,
+    Check,
+    Code,
+    Decision,
+    Digests,
+    ExitStatus,
+    Gate,
+    GateResult,
+    JudgedGate,
+    Op,
+    Outcome,
+    Phase,
+    Previous,
+    Reason,
+    Run,
+    Severity,
+    Subject,
+    TargetIdentity,
+    Verdict,
+    Waiver,
+)
+
+NOW = datetime(2026, 11, 20, 14, 3, 11, tzinfo=UTC)
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "]]>",
+    "\x1b[2J\x1b[31mred",
+    "nul \x00 byte",
+    "lone \ud800 surrogate",
+    "abc\u202egnp.exe",
+    "zero\u200bwidth",
+    "| a | b |\n# heading\n[x](javascript:alert(1)) ![i](http://evil.example/x.png) @team",
+    '"><img src=x onerror=alert(1)>',
+    "' style='position:fixed'",
+    "</style></details></svg>",
+    "{{ 7 * 7 }}{% raw %}",
+    "&lt;b&gt; &amp;",
+    "\r\nSet-Cookie: x",
+    "\ufffe\uffff\x0b\x85",
+    "caf\u00e9 \u6771\u4eac \U0001f680",
+)
+"""Text that has broken a report somewhere."""
+
+
+def _gate(gate_id: str, title: str, severity: Severity = Severity.P1, **more: object) -> Gate:
+    phase = Phase(gate_id.partition(".")[0])
+    fields: dict[str, object] = {
+        "scopes": ("golive", phase.value),
+        "requirement": f"{title} must hold before the release meets a customer.",
+        "remedy": "Look at the API's log for this run, then at the last change of this part.",
+    }
+    return Gate(id=gate_id, title=title, phase=phase, severity=severity, **(fields | more))  # type: ignore[arg-type]  # built from a table
+
+
+def _check(name: str, observed: object, op: Op, limit: object, ok: bool | None, **more: object) -> Check:
+    return Check(name=name, observed=observed, op=op, limit=limit, ok=ok, **more)  # type: ignore[arg-type]  # built from a table
+
+
+def _passed(gate: Gate, *checks: Check, seconds: float = 0.4) -> JudgedGate:
+    result = GateResult(
+        gate_id=gate.id,
+        outcome=Outcome.PASS,
+        checks=checks,
+        nodeid=f"gates/{gate.phase.value}/test_{gate.id.partition('.')[2]}.py::test",
+        summary=f"{gate.title} holds.",
+        started_at=NOW - timedelta(seconds=40),
+        duration_s=seconds,
+    )
+    return JudgedGate(gate=gate, result=result)
+
+
+def _red(gate: Gate, outcome: Outcome, message: str, *checks: Check, **more: object) -> JudgedGate:
+    flags = {name: more.pop(name) for name in ("waiver", "advisory") if name in more}
+    result = GateResult(
+        gate_id=gate.id,
+        outcome=outcome,
+        message=message,
+        checks=checks,
+        summary=f"{gate.title} holds.",
+        started_at=None if outcome is Outcome.NOT_RUN else NOW - timedelta(seconds=30),
+        duration_s=0.0 if outcome is Outcome.NOT_RUN else 2.3,
+        **more,  # type: ignore[arg-type]  # built from a table
+    )
+    return JudgedGate(gate=gate, result=result, blocking=not flags, **flags)  # type: ignore[arg-type]  # as above
+
+
+def _waiver(gate_id: str) -> Waiver:
+    return Waiver(
+        gate=gate_id,
+        reason="Locale fallback is fixed in 2.4.1; no customer outside the EU before December.",
+        ticket="BAIS-4127",
+        requested_by="Jonas Weber",
+        approved_by="Maria Lindqvist",
+        approved_at=NOW - timedelta(days=2),
+        expires=NOW + timedelta(days=5),
+        environment="staging",
+    )
+
+
+def _base(verdict: Verdict, gates: tuple[JudgedGate, ...], reasons: tuple[Reason, ...]) -> Decision:
+    run = Run(
+        run_id="20261120-140140-5f3a9c",
+        started_at=NOW - timedelta(seconds=74),
+        finished_at=NOW,
+        command=("pytest", "-m", "golive", "-n", "2", "--gate-env", "staging"),
+        workers=2,
+        versions=(("bais-gates", "0.1.0"), ("python", "3.11.7"), ("pytest", "9.2.0")),
+        ledger_digest="sha256:" + "3c" * 32,
+    )
+    target = TargetIdentity(
+        name="staging",
+        rehearsal=False,
+        environment_digest="sha256:" + "7f" * 32,
+        facts=(
+            ("api.url", "https://api.staging.bais.example"),
+            ("api.version", "2.4.0-rc3"),
+            ("kubernetes.cluster", "0d1c3c2a-3b7c-4e0e-9a55-70f6f3f4ab1e"),
+        ),
+        not_applicable=(("checklist.tax_export", "No tax export before 2027."),),
+    )
+    return Decision(
+        verdict=verdict,
+        exit_status=ExitStatus.DEPLOY if verdict is Verdict.DEPLOY else ExitStatus.GATE_FAILED,
+        scope="golive",
+        reasons=reasons,
+        gates=gates,
+        run=run,
+        target=target,
+        subject=Subject(name="registry.bais.example/api", digest="sha256:" + "9b" * 32),
+        digests=Digests(
+            catalog="sha256:" + "a1" * 32, policy="sha256:" + "b2" * 32, waivers="sha256:" + "c3" * 32
+        ),
+        waivers=tuple(judged.waiver for judged in gates if judged.waiver is not None),
+        decided_at=NOW,
+        valid_until=NOW + timedelta(hours=24),
+        previous=Previous(
+            run_id="20261119-173002-0c11d2",
+            verdict=Verdict.BLOCK,
+            decided_at=NOW - timedelta(hours=20),
+            scope="golive",
+            outcomes=(
+                ("acceptance.health_endpoint", Outcome.FAIL),
+                ("acceptance.rate_limiting", Outcome.PASS),
+                ("acceptance.payment_processing", Outcome.FAIL),
+                ("load.sustained_500_rps", Outcome.PASS),
+            ),
+        ),
+    )
+
+
+def _block() -> Decision:
+    health = _gate("acceptance.health_endpoint", "Health endpoint")
+    limiting = _gate("acceptance.rate_limiting", "Rate limiting", Severity.P2)
+    payment = _gate("acceptance.payment_processing", "Payment processing")
+    webhook = _gate("acceptance.webhook_delivery", "Webhook delivery", Severity.P2)
+    load = _gate("load.sustained_500_rps", "500 requests a second for ten minutes", needs=(payment.id,))
+    alert = _gate("monitoring.alerts_fire", "Every alert fires when it should", Severity.P2)
+    page = _gate("oncall.test_page", "A test page reaches the person on call")
+    locale = _gate("checklist.locales", "Locales of the receipts", Severity.P3)
+    tax = _gate("checklist.tax_export", "Tax export", Severity.P3)
+    colour = _gate("monitoring.dashboard_polish", "Dashboards have descriptions", Severity.P4)
+    gates = (
+        _passed(
+            health,
+            _check("status", 200, Op.EQ, 200, True),
+            _check("p95 of GET /health", 12.41, Op.LE, 50, True, unit="ms", n=300, n_min=100),
+        ),
+        _red(
+            limiting,
+            Outcome.FAIL,
+            "2 of 4 checks are false: requests let in at once; Retry-After is true.",
+            _check("requests let in at once", 164, Op.LE, 100, False, unit="requests", n=200),
+            _check("Retry-After is true", 3.2, Op.GE, 9.5, False, unit="s", n=1),
+            _check("another caller's p95", 21.7, Op.LE, 200, True, unit="ms", n=60),
+            _check("status over the limit", 429, Op.EQ, 429, True),
+            attachments=(
+                Attachment(
+                    name="last answer",
+                    content_type="application/json",
+                    text='{"error": {"code": "rate_limited", "message": "Too many requests."}}',
+                ),
+            ),
+            log="gates/acceptance/test_rate_limiting.py:41: in test_rate_limiting\n    evidence.check(...)\nE   2 checks are false",
+        ),
+        _red(
+            payment,
+            Outcome.ERROR,
+            "The API closed the connection: POST https://api.staging.bais.example/api/v1/payments.",
+            _check("payment accepted", 201, Op.EQ, 201, True),
+            log="probes.http.Unreachable: POST /api/v1/payments: connection reset by peer",
+        ),
+        _red(
+            webhook,
+            Outcome.NO_DATA,
+            "No delivery arrived within 10 s, so its signature can't be judged.",
+            _check("delay of the delivery, p95", None, Op.LE, 5, None, unit="s", n=0, n_min=20),
+        ),
+        _red(
+            load,
+            Outcome.NOT_RUN,
+            "Needs acceptance.payment_processing, which did not pass.",
+            needs_not_passed=(payment.id,),
+        ),
+        _red(page, Outcome.NOT_RUN, "It is in the catalog, and no test reported for it."),
+        _passed(
+            alert,
+            _check("alerts that fired", 23, Op.EQ, 23, True),
+            _check("slowest to fire", 96.0, Op.LE, 120, True, unit="s", n=23),
+        ),
+        _red(
+            locale,
+            Outcome.FAIL,
+            "1 of 1 checks is false: locales with a receipt.",
+            _check("locales with a receipt", 22, Op.GE, 24, False, unit="locales"),
+            waiver=_waiver(locale.id),
+        ),
+        JudgedGate(
+            gate=tax,
+            result=GateResult(
+                gate_id=tax.id, outcome=Outcome.NOT_APPLICABLE, message="No tax export before 2027."
+            ),
+        ),
+        _red(
+            colour,
+            Outcome.FAIL,
+            "1 of 1 checks is false: panels with a description.",
+            _check("panels with a description", 31, Op.GE, 36, False, unit="panels"),
+            advisory=True,
+        ),
+    )
+    codes = {
+        Outcome.FAIL: Code.FAILED,
+        Outcome.ERROR: Code.ERROR,
+        Outcome.NO_DATA: Code.NO_DATA,
+        Outcome.NOT_RUN: Code.NOT_RUN,
+    }
+    reasons = tuple(
+        Reason(
+            code=Code.NEEDS_NOT_PASSED if judged.result.needs_not_passed else codes[judged.result.outcome],
+            gate_id=judged.gate.id,
+            message=judged.result.message,
+            remedy=judged.gate.remedy,
+        )
+        for judged in gates
+        if judged.blocking
+    ) + (
+        Reason(
+            code=Code.WAIVER_EXPIRED,
+            message="The waiver BAIS-3990 for acceptance.health_endpoint expired on 2026-11-18.",
+            remedy="Remove it from gates/waivers.yaml, or have it approved anew.",
+        ),
+    )
+    return _base(Verdict.BLOCK, gates, reasons)
+
+
+def _many(count: int) -> Decision:
+    phases = list(Phase)
+    gates = []
+    for index in range(count):
+        phase = phases[index % len(phases)]
+        gate = _gate(f"{phase.value}.gate_{index:05}", f"Gate number {index}", Severity.P2)
+        checks = (
+            _check("p95", 12.5 + index % 90, Op.LE, 95, True, unit="ms", n=300),
+            _check("status", 200, Op.EQ, 200, True),
+        )
+        if index % 25 == 0:
+            bad = _check("p95", 212.5 + index, Op.LE, 200, False, unit="ms", n=300)
+            log = "E   1 check is false\n" * 20
+            gates.append(_red(gate, Outcome.FAIL, "1 of 3 checks is false: p95.", *checks, bad, log=log))
+        else:
+            gates.append(_passed(gate, *checks))
+    reasons = tuple(
+        Reason(
+            code=Code.FAILED,
+            gate_id=judged.gate.id,
+            message=judged.result.message,
+            remedy=judged.gate.remedy,
+        )
+        for judged in gates
+        if judged.blocking
+    )
+    return _base(Verdict.BLOCK, tuple(gates), reasons)
+
+
+def _deploy() -> Decision:
+    gates = tuple(judged for judged in _block().gates if not judged.blocking)
+    return _base(Verdict.DEPLOY, gates, ())
+
+
+@pytest.fixture(scope="session")
+def block() -> Decision:
+    """Return a BLOCK on staging with every kind of gate in it."""
+    return _block()
+
+
+@pytest.fixture(scope="session")
+def deploy() -> Decision:
+    """Return a DEPLOY on staging, with a waived and an advisory gate."""
+    return _deploy()
+
+
+@pytest.fixture(scope="session")
+def many() -> Callable[[int], Decision]:
+    """Return a maker of decisions with that many gates, one of 25 red."""
+    return _many
+
+
+@pytest.fixture(scope="session")
+def hostile_texts() -> tuple[str, ...]:
+    """Return texts that have broken a report somewhere."""
+    return HOSTILE
+
+
+_texts = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=40), st.just("x" * 30_000))
+_words = st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1, max_size=12))
+_moments = st.datetimes(
+    min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)
+)
+_scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), _texts
+)
+_values = st.recursive(
+    _scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_words, inner, max_size=3)),
+    max_leaves=5,
+)
+_digests = st.binary(min_size=32, max_size=32).map(lambda raw: f"sha256:{raw.hex()}")
+_checks = st.builds(
+    Check,
+    name=_texts,
+    observed=_values,
+    op=st.sampled_from(Op),
+    limit=_values,
+    ok=st.sampled_from((True, False, None)),
+    unit=st.none() | _words,
+    n=st.none() | st.integers(min_value=0, max_value=10**6),
+    n_min=st.none() | st.integers(min_value=0, max_value=10**6),
+    source=st.none() | _texts,
+    case=st.none() | _words,
+)
+_attachments = st.builds(Attachment, name=_texts, content_type=_words, text=_texts, truncated=st.booleans())
+_waivers = st.builds(
+    Waiver,
+    gate=_words,
+    reason=_texts,
+    ticket=_words,
+    requested_by=_words,
+    approved_by=_words,
+    approved_at=_moments,
+    expires=_moments,
+    environment=_words,
+    subject_digest=st.none() | _digests,
+)
+_subjects = st.builds(Subject, name=st.just("registry.example/api"), digest=_digests)
+
+
+@st.composite
+def _judged_gates(draw: st.DrawFn, index: int) -> JudgedGate:
+    phase = draw(st.sampled_from(Phase))
+    gate = Gate(
+        id=f"{phase.value}.gate_{index}",
+        title=draw(_texts),
+        phase=phase,
+        severity=draw(st.sampled_from(Severity)),
+        scopes=("golive",),
+        requirement=draw(_texts),
+        remedy=draw(_texts),
+    )
+    result = GateResult(
+        gate_id=gate.id,
+        outcome=draw(st.sampled_from(Outcome)),
+        message=draw(_texts),
+        checks=tuple(draw(st.lists(_checks, max_size=3))),
+        attachments=tuple(draw(st.lists(_attachments, max_size=2))),
+        nodeid=draw(_texts),
+        summary=draw(_texts),
+        started_at=draw(st.none() | _moments),
+        duration_s=draw(st.floats(min_value=0, max_value=1e6)),
+        log=draw(_texts),
+    )
+    return JudgedGate(
+        gate=gate,
+        result=result,
+        waiver=draw(st.none() | _waivers),
+        blocking=draw(st.booleans()),
+        advisory=draw(st.booleans()),
+    )
+
+
+@st.composite
+def _decisions(draw: st.DrawFn) -> Decision:
+    gates = tuple(draw(_judged_gates(index)) for index in range(draw(st.integers(0, 5))))
+    ids = st.sampled_from([judged.gate.id for judged in gates] or ["load.unknown"])
+    reasons = st.builds(
+        Reason,
+        code=st.sampled_from(Code),
+        message=_texts,
+        gate_id=st.none() | ids,
+        remedy=_texts,
+    )
+    run = st.builds(
+        Run,
+        run_id=_words,
+        started_at=_moments,
+        finished_at=st.none() | _moments,
+        command=st.lists(_texts, max_size=3).map(tuple),
+        workers=st.integers(0, 64),
+        versions=st.lists(st.tuples(_words, _words), max_size=3).map(tuple),
+        ledger_digest=st.none() | _digests,
+    )
+    target = st.builds(
+        TargetIdentity,
+        name=_words,
+        rehearsal=st.booleans(),
+        environment_digest=_digests,
+        facts=st.lists(st.tuples(_words, _texts), max_size=3).map(tuple),
+        not_applicable=st.lists(st.tuples(ids, _texts), max_size=2).map(tuple),
+    )
+    previous = st.builds(
+        Previous,
+        run_id=_words,
+        verdict=st.sampled_from(Verdict),
+        decided_at=_moments,
+        scope=st.sampled_from(("golive", "load")),
+        outcomes=st.lists(st.tuples(ids, st.sampled_from(Outcome)), max_size=4).map(tuple),
+    )
+    return Decision(
+        verdict=draw(st.sampled_from(Verdict)),
+        exit_status=draw(st.sampled_from(ExitStatus)),
+        scope="golive",
+        reasons=tuple(draw(st.lists(reasons, max_size=3))),
+        gates=gates,
+        run=draw(run),
+        target=draw(target),
+        subject=draw(st.none() | _subjects),
+        digests=Digests(catalog=draw(st.none() | _digests), policy=None, waivers=None),
+        waivers=tuple(draw(st.lists(_waivers, max_size=2))),
+        decided_at=draw(_moments),
+        valid_until=draw(_moments),
+        previous=draw(st.none() | previous),
+        imported=tuple(draw(st.lists(_words, max_size=2))),
+    )
+
+
+@pytest.fixture(scope="session")
+def decisions() -> st.SearchStrategy[Decision]:
+    """Return a strategy for decisions whose texts are random or hostile."""
+    return _decisions()
