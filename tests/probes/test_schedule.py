@@ -1,0 +1,300 @@
+"""Sampling at a fixed rate: a stall is seen in full, nothing runs for ever, a starved generator says so."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import time
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bais_gates.probes import schedule
+from bais_gates.probes.schedule import Lane, Measured, Sample, Sampled, measure
+
+
+@dataclass
+class World:
+    """A clock that only waiting and asking move, and a target that takes as long as told."""
+
+    takes_s: list[float]
+    overslept_s: float = 0.0
+    now: float = 0.0
+    asked_at: list[float] = field(default_factory=list)
+
+    def clock(self) -> float:
+        """Give the time."""
+        return self.now
+
+    def wait(self, seconds: float) -> bool:
+        """Let that much time pass, and as much more as this world oversleeps."""
+        self.now += seconds + self.overslept_s
+        return False
+
+    def ask(self) -> str | None:
+        """Answer after the time that stands next in ``takes_s``."""
+        self.asked_at.append(self.now)
+        self.now += self.takes_s[len(self.asked_at) - 1]
+        return None
+
+    def sampled(self, *, rate: float, warm_up: int = 0, deadline: float = math.inf) -> Sampled:
+        """Run one lane in this world."""
+        lane = Lane(
+            name="x", ask=self.ask, rate_per_s=rate, count=len(self.takes_s) - warm_up, warm_up=warm_up
+        )
+        run = schedule._LaneRun(lane)
+        run.run(0.0, deadline, clock=self.clock, wait=self.wait)
+        return run.finish(0.0, min(deadline, self.now))
+
+
+durations = st.lists(st.floats(min_value=0.0, max_value=3.0), min_size=1, max_size=60)
+
+
+@given(durations, st.floats(min_value=1, max_value=200))
+def test_latency_counts_from_due_time(takes_s: list[float], rate: float) -> None:
+    """Each latency is what a queue with that schedule and those service times gives: end minus due."""
+    world = World(takes_s)
+    found = world.sampled(rate=rate)
+
+    end = 0.0
+    for slot, (took, sample) in enumerate(zip(takes_s, found.samples, strict=True)):
+        end = max(end, slot / rate) + took
+        assert sample.latency_ms == pytest.approx((end - slot / rate) * 1000, abs=1e-6)
+        assert sample.latency_ms >= sample.service_ms - 1e-6
+
+
+@given(
+    st.integers(60, 200),
+    st.floats(min_value=0.2, max_value=2.0),
+    st.floats(min_value=10, max_value=100),
+    st.data(),
+)
+def test_a_stall_is_seen_by_all_that_were_due_in_it(
+    count: int, stall_s: float, rate: float, data: st.DataObject
+) -> None:
+    """One stall of S seconds gives S * rate slow samples, where a closed loop would see one."""
+    at = data.draw(st.integers(0, count - 1))
+    world = World([stall_s if slot == at else 0.0001 for slot in range(count)])
+    found = world.sampled(rate=rate)
+
+    slow = sum(sample.latency_ms > stall_s * 1000 / 2 for sample in found.samples)
+    due_in_first_half = math.floor(stall_s / 2 * rate)
+    assert slow >= min(due_in_first_half, count - at)
+    assert sum(sample.service_ms > stall_s * 1000 / 2 for sample in found.samples) == 1
+
+
+def test_the_schedule_does_not_give_way() -> None:
+    """After a stall the lane catches up at once and is in step again: due += period, whatever happens."""
+    world = World([0.0, 0.35, 0.0, 0.0, 0.0, 0.0, 0.0])
+    world.sampled(rate=10)
+
+    assert world.asked_at == pytest.approx([0.0, 0.1, 0.45, 0.45, 0.45, 0.5, 0.6])
+
+
+def test_a_stalled_server_fails_p95_where_a_closed_loop_passes() -> None:
+    """One second's stall in ten is beyond 5 % of the samples: p95 shows it, uncorrected it would not."""
+    found = World([1.0 if slot == 100 else 0.005 for slot in range(200)]).sampled(rate=20)
+
+    assert found.latency.p95 > 200
+    assert found.service.p95 < 10
+
+
+@given(durations, st.integers(0, 10))
+def test_the_warm_up_is_left_out(takes_s: list[float], warm_up: int) -> None:
+    """The first requests are sent on the schedule and not measured."""
+    world = World(takes_s)
+    warm_up = min(warm_up, len(takes_s))
+    found = world.sampled(rate=10, warm_up=warm_up)
+
+    assert len(world.asked_at) == len(takes_s)
+    assert len(found.samples) == len(takes_s) - warm_up
+
+
+@given(durations, st.floats(min_value=0.1, max_value=5))
+def test_what_was_due_and_not_answered_counts_with_the_time_it_waited(
+    takes_s: list[float], deadline: float
+) -> None:
+    """At the deadline no request that was due is forgotten: it has waited at least until then."""
+    world = World(takes_s)
+    found = world.sampled(rate=10, deadline=deadline)
+
+    due = sum(slot / 10 < min(deadline, world.now) for slot in range(len(takes_s)))
+    assert len(found.samples) >= due
+    for sample in found.samples:
+        if not sample.answered:
+            assert sample.end == min(deadline, world.now)
+            assert sample.wrong
+    assert found.unanswered == sum(not sample.answered for sample in found.samples)
+
+
+@given(st.integers(1, 50), st.floats(min_value=0.001, max_value=0.04))
+def test_waking_late_while_idle_is_the_generators_delay(count: int, overslept_s: float) -> None:
+    """Oversleeping is told apart from a slow target: it stands in the delays, and in the latency, too."""
+    found = World([0.0] * count, overslept_s=overslept_s).sampled(rate=10)
+
+    late = [sample for sample in found.samples if sample.due > 0]
+    assert all(sample.delayed_s == pytest.approx(overslept_s) for sample in late)
+    assert all(sample.latency_ms == pytest.approx(overslept_s * 1000) for sample in late)
+
+
+def test_being_behind_is_the_targets_delay() -> None:
+    """A lane that is late as its last answer was late does not blame the generator."""
+    found = World([2.0] + [0.0] * 10).sampled(rate=10)
+
+    assert all(sample.delayed_s == 0 for sample in found.samples)
+
+
+def _measured(*, delayed_s: float, foreign_cpu: float) -> Measured:
+    sample = Sample(due=0.0, sent=0.0, end=0.3, delayed_s=delayed_s)
+    lane = Sampled(name="x", asked_per_s=10, samples=(sample,) * 20)
+    return Measured(lanes={"x": lane}, seconds=2.0, foreign_cpu=foreign_cpu, own_cpu=0.1)
+
+
+@pytest.mark.parametrize(
+    ("delayed_s", "foreign_cpu", "reason"),
+    [
+        (0.0, 0.1, None),
+        (0.04, 0.7, None),
+        (0.06, 0.1, "delayed requests by 60 ms"),
+        (0.0, 0.9, "others used 90%"),
+        (0.0, math.nan, None),
+    ],
+)
+def test_a_starved_generator_says_so(delayed_s: float, foreign_cpu: float, reason: str | None) -> None:
+    """Delays of its own beyond a quarter of the limit, or a machine taken by others, make it starved."""
+    said = _measured(delayed_s=delayed_s, foreign_cpu=foreign_cpu).starved("x", 200)
+
+    assert said is None if reason is None else reason in str(said)
+
+
+def test_lanes_run_side_by_side_at_their_rates() -> None:
+    """On the real clock each lane keeps its rate, and the whole takes as long as the longest schedule."""
+    asked: dict[str, list[float]] = {"a": [], "b": []}
+
+    def asking(name: str) -> str | None:
+        asked[name].append(time.monotonic())
+        time.sleep(0.005)
+        return None
+
+    lanes = [
+        Lane(name="a", ask=lambda: asking("a"), rate_per_s=100, count=30, warm_up=5),
+        Lane(name="b", ask=lambda: asking("b"), rate_per_s=50, count=15, offset_s=0.01),
+    ]
+    found = measure(lanes)
+
+    assert (len(asked["a"]), len(asked["b"])) == (35, 15)
+    assert (found.lanes["a"].latency.n, found.lanes["b"].latency.n) == (30, 15)
+    assert found.lanes["a"].latency.p50 >= 5
+    assert found.lanes["a"].achieved_per_s == pytest.approx(100, rel=0.3)
+    assert found.lanes["a"].unanswered == 0
+    assert found.seconds < 3
+
+
+@pytest.mark.parametrize(("callers", "most_ms"), [(schedule.callers_for(20, 150), 400), (1, 5000)])
+def test_answers_within_the_limit_hold_up_no_others_when_there_are_callers_enough(
+    callers: int, most_ms: float
+) -> None:
+    """Answers of 150 ms at 20/s stay so with enough callers; a single one would queue up seconds."""
+    lane = Lane(name="x", ask=lambda: time.sleep(0.15), rate_per_s=20, count=20, callers=callers)
+    latency = measure([lane]).lanes["x"].latency
+
+    assert latency.n == 20
+    assert 150 <= latency.max < most_ms
+    assert (latency.max > 1000) is (callers == 1)
+
+
+def test_wrong_answers_are_kept_with_their_words() -> None:
+    """What a request calls wrong, or raises, is told; it stays a sample."""
+    answers = itertools.cycle([None, "status 500", ConnectionError("gone")])
+
+    def ask() -> str | None:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    found = measure([Lane(name="x", ask=ask, rate_per_s=500, count=6)]).lanes["x"]
+
+    assert found.wrong == ("status 500", "ConnectionError: gone") * 2
+    assert found.latency.n == 6
+
+
+def test_a_target_that_hangs_does_not_hold_the_run() -> None:
+    """A request that never comes back ends with the deadline, and all that was due counts as unanswered."""
+    release = threading.Event()
+    began = time.monotonic()
+    found = measure(
+        [Lane(name="x", ask=lambda: str(release.wait(30)), rate_per_s=100, count=20)], grace_s=0.2
+    ).lanes["x"]
+    release.set()
+
+    assert time.monotonic() - began < 5
+    assert (found.latency.n, found.unanswered) == (20, 20)
+    assert found.latency.p95 >= 200
+    assert math.isnan(found.achieved_per_s)
+
+
+def test_a_stalled_target_is_visible_on_the_real_clock() -> None:
+    """A target that stops for 300 ms once shows in p95 from due time and hides without the correction."""
+    asked = itertools.count()
+    found = measure(
+        [
+            Lane(
+                name="x",
+                ask=lambda: time.sleep(0.3 if next(asked) == 20 else 0.0),
+                rate_per_s=100,
+                count=100,
+            )
+        ]
+    ).lanes["x"]
+
+    assert found.latency.p95 > 150
+    assert found.latency.max >= 300
+    assert sum(sample.service_ms > 250 for sample in found.samples) < 5
+
+
+def test_a_stall_of_all_is_visible_with_many_callers() -> None:
+    """When the whole target stops, all callers hang in it and what falls due meanwhile waits."""
+    began = time.monotonic()
+
+    def ask() -> None:
+        since = time.monotonic() - began
+        if 0.4 < since < 0.7:
+            time.sleep(0.7 - since)
+
+    found = measure([Lane(name="x", ask=ask, rate_per_s=100, count=100, callers=10)]).lanes["x"]
+
+    assert found.latency.p95 > 150
+
+
+def test_lanes_with_one_name_are_refused() -> None:
+    """Two lanes of one name would hide one another."""
+    lane = Lane(name="x", ask=lambda: None, rate_per_s=1, count=1)
+
+    with pytest.raises(ValueError, match="names of their own"):
+        measure([lane, replace(lane)])
+
+
+def test_an_interrupted_run_stops_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the waiting thread is interrupted, the lanes stop: nothing goes on asking."""
+    asked = itertools.count()
+    counted = []
+
+    def join(_self: threading.Thread, _timeout: float | None = None) -> None:
+        time.sleep(0.15)
+        raise KeyboardInterrupt
+
+    def ask() -> None:
+        counted.append(next(asked))
+
+    monkeypatch.setattr(threading.Thread, "join", join)
+    with pytest.raises(KeyboardInterrupt):
+        measure([Lane(name="x", ask=ask, rate_per_s=100, count=1000)])
+    time.sleep(0.05)
+    so_far = len(counted)
+    time.sleep(0.1)
+
+    assert 0 < so_far == len(counted)

@@ -1,0 +1,90 @@
+"""Percentiles: one definition, and nothing unknown gets a rank."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bais_gates.probes.statistics import Summary, least_samples, percentile
+
+samples = st.lists(st.floats(min_value=0, max_value=1e9), min_size=1, max_size=300)
+percents = st.floats(min_value=0.01, max_value=100)
+
+
+@given(samples, percents)
+def test_at_least_p_per_cent_are_not_above_the_percentile(values: list[float], p: float) -> None:
+    """By nearest rank at least p per cent of the samples are at or below it, and fewer are below."""
+    found = percentile(values, p)
+
+    assert found in values
+    assert sum(v <= found for v in values) * 100 >= p * len(values) * (1 - 1e-12)
+    assert sum(v < found for v in values) * 100 < p * len(values) * (1 + 1e-12)
+
+
+@given(samples, st.randoms(use_true_random=False))
+def test_order_never_matters(values: list[float], random: object) -> None:
+    """The samples' order changes nothing."""
+    shuffled = list(values)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # a random.Random, which hypothesis hands out untyped
+
+    assert Summary.of(values) == Summary.of(shuffled)
+
+
+@given(samples, st.integers(0, 299), st.floats(min_value=0, max_value=1e9), percents)
+def test_a_slower_sample_never_makes_it_faster(values: list[float], at: int, added: float, p: float) -> None:
+    """Making one sample slower never lowers a percentile."""
+    slower = list(values)
+    slower[at % len(values)] += added
+
+    assert percentile(slower, p) >= percentile(values, p)
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [(1, 1), (7, 7), (50, 50), (95, 95), (95.1, 96), (99, 99), (99.9, 100), (100, 100)],
+)
+def test_ranks_are_exact(p: float, expected: int) -> None:
+    """Of 1..100 the p-th percentile is p itself: no rank is lost to binary fractions."""
+    assert percentile(range(1, 101), p) == expected
+
+
+def test_no_sample_has_no_percentile() -> None:
+    """Without a sample everything is NaN, and n says so."""
+    summary = Summary.of([])
+
+    assert summary.n == 0
+    assert all(math.isnan(x) for x in (summary.p50, summary.p95, summary.p99, summary.max))
+
+
+@given(samples, st.integers(0, 300))
+def test_an_unknown_sample_makes_it_unknown(values: list[float], at: int) -> None:
+    """One NaN makes every percentile NaN, wherever it stands."""
+    values.insert(at % (len(values) + 1), math.nan)
+
+    assert math.isnan(percentile(values, 50))
+    assert math.isnan(Summary.of(values).max)
+
+
+def test_an_answer_that_never_came_is_the_slowest() -> None:
+    """Infinity is ordered above all others."""
+    assert percentile([1.0, math.inf, 2.0], 100) == math.inf
+    assert percentile([1.0, math.inf, 2.0], 50) == 2.0
+
+
+@pytest.mark.parametrize("p", [0, -1, 100.5, math.nan])
+def test_a_percentage_outside_is_refused(p: float) -> None:
+    """A percentile that does not exist is a programming error."""
+    with pytest.raises(ValueError, match="percentile lies in"):
+        percentile([1.0], p)
+
+
+@given(st.sampled_from([50, 90, 95, 99, 99.9]), st.integers(1, 20))
+def test_least_samples_leave_that_many_beyond(p: float, beyond: int) -> None:
+    """With n_min samples exactly ``beyond`` lie above the percentile's rank, with one fewer not."""
+    n = least_samples(p, beyond=beyond)
+
+    assert n - percentile(range(1, n + 1), p) == beyond
+    assert n == 1 or n - 1 - percentile(range(1, n), p) < beyond
