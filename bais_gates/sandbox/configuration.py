@@ -1,8 +1,9 @@
-"""What the parts of a sandbox are told of each other, and what a gate run is told of them (the environment file)."""
+"""What a sandbox's parts are told of each other, and what the environment file tells a gate run of them."""
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bais_gates.sandbox import postgres, redis
@@ -22,10 +23,17 @@ _HEADER = """\
 """
 
 
-def write_api_configuration(
-    directory: Path, *, port: int, database: postgres.Postgres, cache: redis.Redis, certificates: Certificates
-) -> Path:
-    """Write ``api.json``, which the API and its migrations are started with (mode 0600: it holds passwords)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """The parts of one sandbox that its API and its gates are told of."""
+
+    database: postgres.Postgres
+    cache: redis.Redis
+    certificates: Certificates
+
+
+def write_api_configuration(directory: Path, *, port: int, shared: Shared) -> Path:
+    """Write ``api.json``, which the API and its migrations are started with (mode 0600: passwords)."""
     path = directory / "api.json"
     write_json(
         path,
@@ -34,10 +42,10 @@ def write_api_configuration(
             "version": VERSION,
             "host": "127.0.0.1",
             "port": port,
-            "tls_cert": str(certificates.certificate),
-            "tls_key": str(certificates.key),
-            "database_url": database.url(postgres.APP_ROLE),
-            "redis_url": cache.url(redis.APP_USER),
+            "tls_cert": str(shared.certificates.certificate),
+            "tls_key": str(shared.certificates.key),
+            "database_url": shared.database.url(postgres.APP_ROLE),
+            "redis_url": shared.cache.url(redis.APP_USER),
             "secret_key": secrets.token_urlsafe(48),
             "rate_limit": _RATE_LIMIT,
             "logs": str(directory / "logs"),
@@ -49,14 +57,7 @@ def write_api_configuration(
     return path
 
 
-def write_environment(
-    directory: Path,
-    *,
-    api_url: str,
-    database: postgres.Postgres,
-    cache: redis.Redis,
-    certificates: Certificates,
-) -> Path:
+def write_environment(directory: Path, *, api_url: str, shared: Shared) -> Path:
     """Write ``environment.yaml``: the addresses, credentials and limits that a gate run needs (mode 0600)."""
     import yaml  # noqa: PLC0415 - imported while initdb runs
 
@@ -66,22 +67,22 @@ def write_environment(
         "provision": "none",
         "api": {
             "url": api_url,
-            "ca_file": str(certificates.ca),
+            "ca_file": str(shared.certificates.ca),
             "environment": "sandbox",
             "version": VERSION,
         },
         "rate_limit": _RATE_LIMIT,
         "database": {
-            "url": database.url(postgres.GATES_ROLE),
+            "url": shared.database.url(postgres.GATES_ROLE),
             "payment_query": "SELECT id, amount, currency, status FROM payments WHERE id = %(payment_id)s",
             "payments_by_key_query": (
                 "SELECT count(*) FROM payments WHERE business_id = %(business_id)s "
                 "AND idempotency_key = %(idempotency_key)s"
             ),
         },
-        "cache": {"url": cache.url(redis.GATES_USER)},
+        "cache": {"url": shared.cache.url(redis.GATES_USER)},
         "webhooks": {"listen_host": "127.0.0.1"},
-        "metrics": {"url": f"{api_url}/metrics"},
+        "metrics": {"url": f"{api_url}/metrics", "ca_file": str(shared.certificates.ca)},
         "limits": {
             "health_p95_ms": 50,
             "api_p95_ms": 200,

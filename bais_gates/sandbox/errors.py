@@ -1,4 +1,4 @@
-"""What a sandbox raises, and how it words it: one paragraph with the last lines of the log that explains it."""
+"""What a sandbox raises: one paragraph for the user, with the last lines of the log that explains it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class OwnerGoneError(ToldToEndError):
 
 
 def how_it_ended(status: int) -> str:
-    """``exit status 1`` or ``signal 9 (SIGKILL)``."""
+    """Say ``exit status 1`` or ``signal 9 (SIGKILL)``."""
     if status >= 0:
         return f"exit status {status}"
     try:
@@ -38,7 +38,7 @@ def how_it_ended(status: int) -> str:
 
 
 def part_ended(name: str, part: Part) -> SandboxError:
-    """The error for a part that ended while it was being started."""
+    """Make the error for a part that ended, or did not answer, while it was being started."""
     how = "did not answer" if part.status is None else f"ended with {how_it_ended(part.status)}"
     said = log_tail(part.log) or "nothing"
     return SandboxError(

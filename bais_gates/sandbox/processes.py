@@ -1,7 +1,8 @@
 """Child processes that can't outlive their supervisor, and what the kernel says about any process.
 
-Every part of a sandbox is started by :func:`spawn`: in a session of its own, with an environment made from a short
-list of names (so no CI token of the caller is inherited), its output in a log file, and a parent-death signal.
+Every part of a sandbox is started by :func:`spawn`: in a session of its own, with an environment made from a
+short list of names (no CI token of the caller is inherited), its output in a log file, and a parent-death
+signal.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Part:
 
 
 def environment() -> dict[str, str]:
-    """The variables a part may see: a short list of the caller's, plus what makes its output predictable."""
+    """Give the variables a part may see: a few of the caller's, plus what makes its output predictable."""
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     kept.setdefault("PATH", os.defpath)
     return kept | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
@@ -65,11 +66,11 @@ def spawn(
     pass_fds: Sequence[int] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Part:
-    """Start ``command`` so that it dies with the calling *thread* (PDEATHSIG follows the thread, not the process).
+    """Start ``command`` so that it dies with the calling *thread*, which PDEATHSIG follows, not the process.
 
-    ``user`` drops root for that uid and gid; ``before_exec`` runs in the child, before the death signal is set, as a change
-    of credentials clears that signal. Raises ``OSError`` when the command can't be executed and
-    ``subprocess.SubprocessError`` when ``before_exec`` fails.
+    ``user`` drops root for that uid and gid; ``before_exec`` runs in the child, before the death signal is
+    set, as a change of credentials clears that signal. Raises ``OSError`` when the command can't be executed
+    and ``subprocess.SubprocessError`` when ``before_exec`` fails.
     """
     parent = os.getpid()
 
@@ -81,7 +82,7 @@ def spawn(
             os._exit(1)
 
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - the commands are ours, never a shell
+        process = subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -99,7 +100,7 @@ def spawn(
 
 
 def become_subreaper() -> None:
-    """Have orphaned grandchildren (a database's workers after its main process was killed) handed to this process."""
+    """Have orphaned grandchildren (workers of a database that was killed) handed to this process."""
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -113,7 +114,7 @@ def reap_strangers(known: set[int]) -> None:
 
 
 def children(parent: int) -> set[int]:
-    """The ids of the processes whose parent is ``parent``, ended ones that nobody collected included."""
+    """List the ids of the processes whose parent is ``parent``, ended ones that nobody collected included."""
     found = set()
     for entry in Path("/proc").iterdir():
         if (
@@ -126,7 +127,7 @@ def children(parent: int) -> set[int]:
 
 
 def end_all_children(within: float = 3.0) -> None:
-    """Kill and collect every child of this process, and what is handed to it as they go, for ``within`` seconds."""
+    """Kill and collect every child of this process, and whatever is handed to it as they go."""
     deadline = time.monotonic() + within
     while (left := children(os.getpid())) and time.monotonic() < deadline:
         for pid in left:
@@ -158,7 +159,7 @@ def start_time(pid: int) -> int | None:
 
 
 def state_of(pid: int, started: int) -> str:
-    """``running``, ``stopped`` (by a signal, so it answers nothing) or ``gone`` (also: the id is another process now)."""
+    """Say ``running``, ``stopped`` (by a signal) or ``gone`` (also: the id is another process now)."""
     fields = _stat(pid)
     if fields is None or int(fields[19]) != started or fields[0] in {"Z", "X"}:
         return "gone"
@@ -166,7 +167,7 @@ def state_of(pid: int, started: int) -> str:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/<pid>/stat from the third on (state, parent, ...), or None for no such process."""
+    """Give the fields of /proc/<pid>/stat from the third (state, parent, ...) on, or None."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -175,7 +176,7 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def bound_socket() -> socket.socket:
-    """A TCP socket bound to a free loopback port, not listening yet: whoever is handed it has the port without a race."""
+    """Bind a TCP socket, not listening yet, to a free loopback port; to be handed on, so there is no race."""
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind(("127.0.0.1", 0))
@@ -183,14 +184,14 @@ def bound_socket() -> socket.socket:
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago: for programs that can't be handed a socket; be ready to try again."""
+    """Find a loopback port that was free a moment ago, for programs that can't be handed a socket."""
     with bound_socket() as bound:
         port: int = bound.getsockname()[1]
     return port
 
 
 def log_tail(log: Path, lines: int = 12, limit: int = 2_000) -> str:
-    """The last lines of a log file, at most ``limit`` characters; empty when there is nothing to read."""
+    """Give the last lines of a log file, at most ``limit`` characters; empty if it has none."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 4 * limit))
@@ -202,7 +203,7 @@ def log_tail(log: Path, lines: int = 12, limit: int = 2_000) -> str:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, link or folder; that it is gone already is no error, nor is what appears in it meanwhile."""
+    """Remove a file, link or folder; that it is gone already is no error."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -216,8 +217,8 @@ def remove(path: Path) -> None:
 def unshare_user_namespace() -> None:
     """Enter a user namespace in which root's files belong to uid 65534 and this process is not root any more.
 
-    For PostgreSQL, which refuses to run as root: no new user, no change of owners. Raises ``OSError`` where the machine
-    forbids it. To be called in a forked child only.
+    For PostgreSQL, which refuses to run as root: no new user, no change of owners. Raises ``OSError`` where
+    the machine forbids it. To be called in a forked child only.
     """
     clone_newuser = 0x10000000
     uid, gid = os.geteuid(), os.getegid()

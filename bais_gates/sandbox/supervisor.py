@@ -1,9 +1,10 @@
-"""The process that a sandbox hangs on: starts the parts, looks after them, and takes everything down with its owner.
+"""The process that a sandbox hangs on: starts the parts, looks after them, takes them down with its owner.
 
-Started by :func:`bais_gates.sandbox.start` as ``python -m bais_gates.sandbox.supervisor <directory>`` with three file
-descriptors: the lock on the folder (held for as long as this process lives), a pipe to tell the starter of progress, and,
-unless it was started to stay, a pidfd of the owner. It runs one thread, as a part's death signal follows the thread that
-started it. A part that ends is written down, never started again: a gate run must see what happened.
+Started by :func:`bais_gates.sandbox.start` as ``python -m bais_gates.sandbox.supervisor <directory>`` with
+three file descriptors: the lock on the folder (held for as long as this process lives), a pipe to tell the
+starter of progress, and, unless it was started to stay, a pidfd of the owner. It runs one thread, as a part's
+death signal follows the thread that started it. A part that ends is written down, never started again: a gate
+run must see what happened.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from bais_gates.sandbox import processes
 from bais_gates.sandbox.errors import SandboxError, ToldToEndError, how_it_ended, part_ended
-from bais_gates.sandbox.files import clear, read_json, write_json
+from bais_gates.sandbox.files import clear, read_json, write_json, write_private
 from bais_gates.sandbox.lifecycle import LOCK_FD, OWNER_FD, REPORT_FD
 from bais_gates.sandbox.postgres import Postgres, free_shared_memory
 from bais_gates.sandbox.redis import Redis
@@ -87,8 +88,10 @@ class Supervisor:
         with processes.bound_socket() as bound:
             port = bound.getsockname()[1]
             api_url = f"https://127.0.0.1:{port}"
-            shared = {"database": self._database, "cache": self._cache, "certificates": certificates}
-            config = configuration.write_api_configuration(self._directory, port=port, **shared)
+            shared = configuration.Shared(
+                database=self._database, cache=self._cache, certificates=certificates
+            )
+            config = configuration.write_api_configuration(self._directory, port=port, shared=shared)
             self._progress("migrating the database")
             self._migrate(config)
             self._progress("starting the API")
@@ -97,7 +100,9 @@ class Supervisor:
         self._watch.until(lambda: api.status is not None or _is_ready(port, trust) or None, 30, "API")
         if api.status is not None:
             raise part_ended("API", api)
-        environment = configuration.write_environment(self._directory, api_url=api_url, **shared)
+        environment = configuration.write_environment(self._directory, api_url=api_url, shared=shared)
+        if isinstance(copy := self._state.get("environment_copy"), str):
+            write_private(Path(copy), environment.read_text(encoding="utf-8"))
         self._state |= {"state": "ready", "environment_file": str(environment), "api_url": api_url}
         self._save()
         self._log(f"ready after {time.monotonic() - began:.2f} s")
@@ -145,13 +150,16 @@ class Supervisor:
         """End every part and whatever they left running, and empty the folder. Not to be interrupted."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+        self._state["state"] = "ending"
+        with suppress(OSError):
+            self._save()
         if (api := self._parts.get("api")) is not None and not processes.end(api, signal.SIGTERM, 3):
             processes.end(api, signal.SIGKILL, 2)
         self._cache.end()
         self._database.end()
         processes.end_all_children()
         free_shared_memory(self._directory / "pg")
-        clear(self._directory)
+        clear(self._directory, environment_copy=self._state.get("environment_copy"))
         if self._state.get("made_directory"):
             with suppress(OSError):
                 self._directory.rmdir()
@@ -194,12 +202,12 @@ def _is_ready(port: int, trust: ssl.SSLContext) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the supervisor of the sandbox in ``arguments[0]``; a second argument says that there is an owner."""
+    """Run the supervisor of the sandbox in ``arguments[0]``; ``--owned`` says that there is an owner."""
     os.umask(0o077)
     os.closerange(OWNER_FD + 1, os.sysconf("SC_OPEN_MAX"))
     for descriptor in (LOCK_FD, REPORT_FD, OWNER_FD):
         with suppress(OSError):  # there is no owner's descriptor without an owner
-            os.set_inheritable(descriptor, False)
+            os.set_inheritable(descriptor, False)  # noqa: FBT003 - the standard library's signature
     processes.become_subreaper()
     directory = Path(arguments[0])
     os.chdir(directory)

@@ -1,6 +1,6 @@
 """A certificate authority for one sandbox and the server certificate it signed.
 
-The authority's key is never written: once the certificate is signed nobody, we included, can sign another one.
+The authority's key is never written: once the certificate is signed nobody can sign another one.
 """
 
 from __future__ import annotations
