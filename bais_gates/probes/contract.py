@@ -171,7 +171,7 @@ class Contract:
         media = _media_type(response.headers.get("content-type", ""))
         if media not in content.node:
             known = ", ".join(content.node)
-            yield f"content type {media or '(none)'} is not documented for {response.status} (it has: {known})"
+            yield f"content type {media or '(none)'} is not documented for {response.status} ({known} is)"
             return
         schema = content.child(media, "schema")
         if media.split("+")[-1].rpartition("/")[2] != "json" or schema is None:

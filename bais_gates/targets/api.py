@@ -62,6 +62,8 @@ class Api:
     http: HttpClient
     contract: Contract
     token: str | None = None
+    answers: list[Response] | None = None
+    """Where every answer is kept, when a gate wants to look through all of them."""
 
     def with_token(self, token: str | None) -> Api:
         """Give the same client bound to another token (None: anonymous)."""
@@ -95,6 +97,8 @@ class Api:
             method, path, headers=sent, json=json, content=content, params=params, deadline_s=deadline_s
         )
         register_secrets(response.json)
+        if self.answers is not None:
+            self.answers.append(response)
         return response
 
     def get(self, path: str, **kwargs: Any) -> Response:
@@ -143,6 +147,10 @@ class Business:
     refresh_token: str
     api: Api
     unique: Unique
+
+    def kept_in(self, answers: list[Response]) -> Business:
+        """Give the same business with every answer it gets kept in ``answers``."""
+        return replace(self, api=replace(self.api, answers=answers))
 
     def api_key(self, *, name: str | None = None, expires_in: int | None = None) -> Response:
         """Ask for an API key (``expires_in`` seconds)."""

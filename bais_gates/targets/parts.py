@@ -44,7 +44,7 @@ class DatabasePart:
 
     url: str
     payment_query: str | None = None
-    payments_by_key_query: str | None = None
+    workflow_payments_query: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,8 @@ class WebhooksPart:
     listen_host: str
     listen_port: int = 0
     advertise_url: str | None = None
+    deadline_s: float = 15.0
+    """Seconds within which a delivery, or its next attempt, must arrive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
