@@ -1,10 +1,29 @@
-"""What the plugin's modules leave for one another on ``config.stash``, typed."""
+"""What the plugin's modules leave for one another on ``config.stash`` and ``item.stash``, typed."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from bais_gates.verdict.model import Decision
+if TYPE_CHECKING:
+    from bais_gates.pytest_plugin.binding import Binding
+    from bais_gates.pytest_plugin.evidence import Evidence
+    from bais_gates.pytest_plugin.state import RunState
+    from bais_gates.pytest_plugin.watch import Watch
+    from bais_gates.verdict.model import Decision
 
-decision_key = pytest.StashKey[Decision]()
+decision_key: pytest.StashKey[Decision] = pytest.StashKey()
 """The decision of a deciding run, set on the controller before any report is rendered."""
+
+state_key: pytest.StashKey[RunState] = pytest.StashKey()
+"""What this process knows of the run; absent where the plugin is inert."""
+
+binding_key: pytest.StashKey[Binding] = pytest.StashKey()
+"""On an item: the gate (and case) that the test is bound to."""
+
+evidence_key: pytest.StashKey[Evidence] = pytest.StashKey()
+"""On an item: what its test has recorded."""
+
+watch_key: pytest.StashKey[Watch] = pytest.StashKey()
+"""On an item that is bound to a gate: what is seen of its test."""

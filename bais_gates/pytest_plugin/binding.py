@@ -1,0 +1,125 @@
+"""Which test proves which gate: read from the marks at collection, before anything is deselected."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bais_gates.pytest_plugin.keys import binding_key
+from bais_gates.verdict.model import Code, Gate, Reason
+
+if TYPE_CHECKING:
+    import pytest
+
+    from bais_gates.verdict.catalog import Catalog
+
+REFUSED_MARKS = {
+    "xfail": "A gate that is expected to fail proves nothing. Remove the mark; ask for a waiver instead.",
+    "flaky": "A gate has one attempt. Remove the mark and see why it is not steady.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What one test proves."""
+
+    gate_id: str
+    case: str | None
+    """The parametrize id, for a gate of the catalog that has cases."""
+    gate: Gate | None
+    """The catalog's entry; None for an id that the catalog does not have."""
+    nodeid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """All tests of gates that were collected, and what is wrong with how they are bound."""
+
+    bindings: tuple[Binding, ...]
+    problems: tuple[Reason, ...]
+    """Unknown ids and gates bound twice: a run that decides nothing must not start with them either."""
+    refused_marks: tuple[Reason, ...]
+    """Marks that hide failures; they matter to a decision only."""
+
+
+def bind(items: Sequence[pytest.Item], catalog: Catalog) -> Bound:
+    """Bind every test with a ``gate`` mark, and give it the marks of its gate: scopes, phase, severity."""
+    bindings: list[Binding] = []
+    problems: list[Reason] = []
+    refused: list[Reason] = []
+    for item in items:
+        marks = list(item.iter_markers("gate"))
+        if not marks:
+            continue
+        gate_id = _gate_id(marks[0])
+        gate = catalog.by_id.get(gate_id)
+        if gate is None or len({_gate_id(mark) for mark in marks}) > 1:
+            problems.append(_wrong_mark(item, marks, catalog))
+        callspec = getattr(item, "callspec", None)
+        case = str(callspec.id) if callspec is not None and gate is not None and gate.cases else None
+        binding = Binding(gate_id=gate_id, case=case, gate=gate, nodeid=item.nodeid)
+        item.stash[binding_key] = binding
+        bindings.append(binding)
+        if gate is not None:
+            for mark in dict.fromkeys((*gate.scopes, gate.phase.value, gate.severity.value)):
+                item.add_marker(mark)
+        refused += [
+            _refused_mark(item, gate_id, mark) for mark in REFUSED_MARKS if item.get_closest_marker(mark)
+        ]
+    problems += _bound_twice(bindings)
+    return Bound(bindings=tuple(bindings), problems=tuple(problems), refused_marks=tuple(refused))
+
+
+def _gate_id(mark: pytest.Mark) -> str:
+    if len(mark.args) == 1 and not mark.kwargs and type(mark.args[0]) is str:
+        return str(mark.args[0])
+    return ""
+
+
+def _wrong_mark(item: pytest.Item, marks: Sequence[pytest.Mark], catalog: Catalog) -> Reason:
+    ids = sorted({_gate_id(mark) for mark in marks})
+    if len(ids) > 1:
+        return Reason(
+            code=Code.GATE_BOUND_TWICE,
+            message=f"{item.nodeid} is marked as more than one gate: {', '.join(ids)}.",
+            remedy="Give each gate a test of its own.",
+        )
+    if not ids[0]:
+        return Reason(
+            code=Code.GATE_UNKNOWN,
+            message=f"{item.nodeid}: the gate mark takes one argument, the gate's id as text.",
+            remedy='Write @pytest.mark.gate("phase.name").',
+        )
+    return Reason(
+        code=Code.GATE_UNKNOWN,
+        gate_id=ids[0],
+        message=f"{item.nodeid} is marked as gate {ids[0]}, which {catalog.path} does not have.",
+        remedy="Add the gate to the catalog, or correct the id in the mark.",
+    )
+
+
+def _refused_mark(item: pytest.Item, gate_id: str, mark: str) -> Reason:
+    return Reason(
+        code=Code.REFUSED_OPTION,
+        gate_id=gate_id,
+        message=f"{item.nodeid} has a {mark} mark.",
+        remedy=REFUSED_MARKS[mark],
+    )
+
+
+def _bound_twice(bindings: Sequence[Binding]) -> list[Reason]:
+    tests: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+    for binding in bindings:
+        tests[binding.gate_id, binding.case].append(binding.nodeid)
+    return [
+        Reason(
+            code=Code.GATE_BOUND_TWICE,
+            gate_id=gate_id,
+            message=f"{gate_id}{f' (case {case})' if case else ''} is bound to {len(nodeids)} tests: {', '.join(nodeids[:5])}.",
+            remedy="Bind a gate to one test; list the ids of a parametrized one under cases in the catalog.",
+        )
+        for (gate_id, case), nodeids in tests.items()
+        if gate_id and len(nodeids) > 1
+    ]

@@ -1,0 +1,47 @@
+"""Deadlines: of a gate, by a signal that ends whatever it waits for; of the run, by a thread that ends the run."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+REPEAT_S = 1.0
+"""How often a deadline that has passed is raised again, should the gate swallow it."""
+
+
+class GateDeadline(BaseException):  # noqa: N818 - not an Exception, so that `except Exception` lets it through
+    """The gate's deadline has passed."""
+
+
+@contextlib.contextmanager
+def deadline(seconds: float, message: str) -> Iterator[None]:
+    """Raise GateDeadline with ``message`` in the block after ``seconds``, and again each second until it ends.
+
+    Does nothing outside the main thread, where no signal arrives. Another user's timer of the same kind goes on
+    after the block.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    armed = True
+
+    def fire(_signal: int, _frame: FrameType | None) -> None:
+        if armed:
+            raise GateDeadline(message)
+
+    before = signal.signal(signal.SIGALRM, fire)
+    began = time.monotonic()
+    others_delay, others_interval = signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), REPEAT_S)
+    try:
+        yield
+    finally:
+        armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        if others_delay:
+            left = max(0.001, others_delay - (time.monotonic() - began))
+            signal.setitimer(signal.ITIMER_REAL, left, others_interval)

@@ -1,0 +1,46 @@
+"""The order of a run: a gate after those it needs, exclusive ones last, else as collected."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from bais_gates.pytest_plugin.keys import binding_key
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def put_in_order(items: list[pytest.Item]) -> None:
+    """Sort ``items`` in place; the same order in every worker that collected the same."""
+    bindings = [item.stash.get(binding_key, None) for item in items]
+    gates = [binding.gate if binding is not None else None for binding in bindings]
+    tests_of: dict[str, list[int]] = defaultdict(list)
+    for index, gate in enumerate(gates):
+        if gate is not None:
+            tests_of[gate.id].append(index)
+    followers: list[list[int]] = [[] for _ in items]
+    waiting_for = [0] * len(items)
+    for index, gate in enumerate(gates):
+        for need in dict.fromkeys(gate.needs if gate is not None else ()):
+            for needed in tests_of.get(need, ()):
+                followers[needed].append(index)
+                waiting_for[index] += 1
+
+    def place(index: int) -> tuple[bool, int]:
+        gate = gates[index]
+        return gate is not None and gate.exclusive, index
+
+    ready = [place(index) for index, count in enumerate(waiting_for) if count == 0]
+    heapq.heapify(ready)
+    ordered: list[pytest.Item] = []
+    while ready:
+        _, index = heapq.heappop(ready)
+        ordered.append(items[index])
+        for follower in followers[index]:
+            waiting_for[follower] -= 1
+            if waiting_for[follower] == 0:
+                heapq.heappush(ready, place(follower))
+    if len(ordered) == len(items):  # the catalog has no circles; were there one, the order stays as collected
+        items[:] = ordered

@@ -1,0 +1,46 @@
+"""What an xdist controller tells its workers of the run, and what it learns from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bais_gates.pytest_plugin.ledger import Ledger
+from bais_gates.pytest_plugin.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    import pytest
+
+    from bais_gates.pytest_plugin.state import RunState
+
+_KEY = "bais_gates"
+
+
+class Controller:
+    """Hands the run to each worker as it is set up. Registered only where xdist is."""
+
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+
+    def pytest_configure_node(self, node: Any) -> None:
+        """Pass on what a worker cannot find out by itself; plain values, as they travel by execnet."""
+        node.workerinput[_KEY] = {
+            "run_id": self._state.settings.run_id,
+            "directory": str(self._state.shared().path),
+            "owner_pid": self._state.owner_pid,
+            "ledger": str(self._state.ledger.path) if self._state.ledger is not None else None,
+        }
+
+
+def join(config: pytest.Config, state: RunState) -> None:
+    """Make ``state`` that of a worker, if this process is one."""
+    given = getattr(config, "workerinput", None)
+    if not given or _KEY not in given:
+        return
+    told = given[_KEY]
+    state.worker = str(given["workerid"])
+    state.run_id = str(told["run_id"])
+    state.owner_pid = int(told["owner_pid"])
+    state.directory = RunDirectory(Path(told["directory"]))
+    if told["ledger"] is not None:
+        state.ledger = Ledger.join(Path(told["ledger"]), state.worker)

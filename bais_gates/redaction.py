@@ -1,0 +1,164 @@
+"""The one sanitiser: what looks like, or was registered as, a secret never leaves the process.
+
+Secrets that the project knows (tokens a gate was given, passwords from an environment file) are registered
+with ``register``; shapes that betray a secret anywhere (bearer tokens, DSN passwords, card numbers, private
+keys) are patterns here. Text is redacted where it is recorded, not where it is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import quote, quote_plus
+
+Scalar = str | int | float | bool | None
+JsonValue = Scalar | list["JsonValue"] | dict[str, "JsonValue"]
+
+MARK = "[redacted]"
+MIN_SECRET_LENGTH = 6
+"""Shorter strings are not registered: replacing them would shred ordinary text."""
+
+_HEAD = 6
+"""So much of a secret, followed by an ellipsis, is taken for that secret cut short."""
+
+_secrets: set[str] = set()
+_ordered: list[str] | None = None
+
+
+def register(secret: str) -> None:
+    """Have ``secret`` (and its percent-encoded and JSON-escaped forms) redacted from now on, process-wide.
+
+    Strings of fewer than 6 characters are not registered.
+    """
+    global _ordered  # noqa: PLW0603 - the registry is process-wide by design
+    if len(secret) < MIN_SECRET_LENGTH or secret == MARK:
+        return
+    forms = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+    if not forms <= _secrets:
+        _secrets.update(forms)
+        _ordered = None
+
+
+def redact(text: str) -> str:
+    """Return ``text`` with every registered secret and every secret-shaped part replaced by ``[redacted]``.
+
+    A payment card number keeps its last four digits. Idempotent.
+    """
+    if len(text) < MIN_SECRET_LENGTH - 2:
+        return text
+    text = _redact_registered(text)
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return _PAN.sub(_mask_pan, text)
+
+
+def redact_value(value: JsonValue) -> JsonValue:
+    """Return ``value`` with all of its strings redacted, keys included.
+
+    What stands under a key that names a secret (``password``, ``access_token``, ``cvc`` ...) is replaced whole.
+    A number that is a valid card number becomes its masked text.
+    """
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list):
+        return [redact_value(part) for part in value]
+    if isinstance(value, dict):
+        return {redact(key): _redact_under(key, part) for key, part in value.items()}
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**12:
+        text = str(value)
+        masked = redact(text)
+        return value if masked == text else masked
+    return value
+
+
+def _redact_under(key: str, value: JsonValue) -> JsonValue:
+    if _SECRET_KEY.fullmatch(key) and value is not None and not isinstance(value, bool):
+        if isinstance(value, str | int | float):
+            return value if value == "" else MARK
+        return redact_value(value) if not value else MARK
+    return redact_value(value)
+
+
+def _redact_registered(text: str) -> str:
+    global _ordered  # noqa: PLW0603 - a sorted view of the registry, made on demand
+    if _ordered is None:
+        _ordered = sorted(_secrets, key=len, reverse=True)
+    cut_short = "..." in text or "…" in text
+    for secret in _ordered:
+        if secret in text:
+            text = text.replace(secret, MARK)
+        if cut_short and len(secret) > 2 * _HEAD and secret[:_HEAD] in text:
+            text = re.sub(
+                re.escape(secret[:_HEAD]) + r"[^\s\"']{0,400}?(?:\.\.\.|…)[^\s\"']{0,400}", MARK, text
+            )
+    return text
+
+
+_KEY_NAMES = (
+    r"(?:password|passwd|pwd|passphrase|secret(?:[_-]?key)?|client[_-]?secret|signature[_-]?secret|signing[_-]?key"
+    r"|api[_-]?key|apikey|private[_-]?key|access[_-]?key|(?:access|refresh|auth|id|bearer|session|verification)[_-]?token"
+    r"|token|cvc|cvv|card[_-]?number|integration[_-]?key|routing[_-]?key|webhook[_-]?secret)"
+)
+_SECRET_KEY = re.compile(r"(?i)(?:[\w-]{0,40}[_-])?" + _KEY_NAMES)
+
+# What may stand after `password:` in prose or source code without being one.
+_NOT_A_VALUE = (
+    r"(?!(?:none|null|true|false|str|int|bytes|bool|observed|must|is|was|are|no|not|and|or|the|a|an|of|for|with)\b"
+    r"|\[redacted\])"
+)
+
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(
+            r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.{0,20000}?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
+            re.S,
+        ),
+        MARK,
+    ),
+    (
+        re.compile(
+            r"(?i)((?:proxy-)?authorization\\{0,3}[\"']?\s{0,4}[:=,]\s{0,4}\\{0,3}[\"']?(?:b[\"'])?)"
+            r"(?:(?:basic|bearer|token|digest|apikey|negotiate)\s{1,4})?(?!\[redacted\])[^\s\"',;)}\\]{4,}"
+        ),
+        r"\1" + MARK,
+    ),
+    (re.compile(r"(?i)\b(bearer[ \t]{1,4})(?=[^\s\"',;)}\\]*[0-9._-])[A-Za-z0-9._~+/=-]{8,}"), r"\1" + MARK),
+    (re.compile(r"(?:(?<![\w-])|(?<=%[0-9A-Fa-f]{2}))eyJ[\w-]{5,}\.[\w-]{2,}(?:\.[\w-]*)?"), MARK),
+    (re.compile(r"(://[^\s:/@\"']{0,256}):([^\s/\"'<>]{1,512})@"), r"\1:" + MARK + "@"),
+    (
+        re.compile(
+            r"(?i)((?<![a-z])"
+            + _KEY_NAMES
+            + r"\\{0,3}[\"']?\s{0,4}(?:[:=]|=>)\s{0,4})"
+            + _NOT_A_VALUE
+            + r"(?:\\{0,3}\"(?:[^\"\\\n]|\\[^\"\n])+\\{0,3}\"|\\{0,3}'(?:[^'\\\n]|\\[^'\n])+\\{0,3}'|[^\s\"',;&)}\]\\<>]+)"
+        ),
+        r"\1" + MARK,
+    ),
+    (
+        re.compile(
+            r"(?<![A-Za-z0-9])(?:(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{8,}|whsec_[A-Za-z0-9+/=_-]{8,}"
+            r"|(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}"
+            r"|glpat-[A-Za-z0-9_-]{16,}|xox[abeprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}"
+            r"|AIza[0-9A-Za-z_-]{35}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|npm_[A-Za-z0-9]{30,}"
+            r"|\$argon2(?:id|i|d)\$[^\s\"']+|\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53})"
+        ),
+        MARK,
+    ),
+    (re.compile(r"(hooks\.slack\.com/(?:services|workflows)/)[A-Za-z0-9/_-]+"), r"\1" + MARK),
+)
+
+# 13 to 19 digits that begin like a card of the large schemes, in one run or in the printed groups.
+_PAN = re.compile(
+    r"(?<![0-9A-Za-z])(?<![0-9]\.)"
+    r"(?:[3456]\d{3}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{1,3})?|3\d{3}([ -])\d{6}\2\d{5}|[23456]\d{12,18})"
+    r"(?![0-9A-Za-z])"
+)
+
+
+def _mask_pan(match: re.Match[str]) -> str:
+    digits = [int(char) for char in match.group() if char.isdigit()]
+    doubled = [2 * digit - 9 if digit > 4 else 2 * digit for digit in digits[-2::-2]]
+    if (sum(digits[-1::-2]) + sum(doubled)) % 10:
+        return match.group()
+    return "[card ending " + "".join(str(digit) for digit in digits[-4:]) + "]"
