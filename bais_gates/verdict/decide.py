@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bais_gates.verdict.catalog import Catalog
-from bais_gates.verdict.exemptions import Exemptions
+from bais_gates.verdict.exemptions import Exemptions, waiver_order
 from bais_gates.verdict.model import (
     Code,
     Decision,
@@ -145,7 +145,7 @@ def decide(
         target=target,
         subject=subject,
         digests=Digests(catalog=catalog.digest, policy=policy.digest, waivers=waivers.digest),
-        waivers=tuple(sorted(waivers.waivers, key=repr)),
+        waivers=tuple(sorted(waivers.waivers, key=waiver_order)),
         decided_at=now.astimezone(UTC),
         valid_until=min([now.astimezone(UTC) + timedelta(seconds=policy.validity_s), *applied]),
         previous=previous,

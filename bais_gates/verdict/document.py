@@ -93,7 +93,7 @@ def from_document(document: object, *, name: str = "decision.json") -> Decision:
             remedy = "It was damaged or edited after it was written; decide again."
             raise GateInputError(f"{name}: digest: not that of the document. {remedy}")
         return _to_decision(data)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, RecursionError):
         raise GateInputError(f"{name}: holds a value that is out of range. Decide again.") from None
 
 

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import combinations
+from itertools import combinations, groupby
 
 from bais_gates.verdict.catalog import Catalog
 from bais_gates.verdict.model import (
@@ -54,7 +54,7 @@ class Exemptions:
         if gate.severity is Severity.P1 or result.outcome not in WAIVABLE:
             return None
         covering = [waiver for waiver in self.waivers if waiver.gate == gate.id and self._counts(waiver)]
-        return min(covering, key=repr, default=None)
+        return min(covering, key=waiver_order, default=None)
 
     def _counts(self, waiver: Waiver) -> bool:
         return waiver.is_active(self.now, environment=self.target.name, subject=self.subject)
@@ -69,8 +69,10 @@ class Exemptions:
                 "is waived twice for the same environment.",
                 "Keep one of the two.",
             )
-            for one, other in combinations(sorted(self.waivers, key=lambda waiver: waiver.gate), 2)
-            if _overlap(one, other)
+            for _, same in groupby(sorted(self.waivers, key=waiver_order), key=_place)
+            for one, other in combinations(same, 2)
+            if one.subject_digest == other.subject_digest
+            or None in {one.subject_digest, other.subject_digest}
         ]
         found += [
             Reason(
@@ -132,11 +134,14 @@ def _reason(code: Code, waiver: Waiver, text: str, remedy: str) -> Reason:
     )
 
 
-def _overlap(one: Waiver, other: Waiver) -> bool:
-    if (one.gate, one.environment) != (other.gate, other.environment):
-        return False
-    digests = {one.subject_digest, other.subject_digest}
-    return None in digests or len(digests) == 1
+def waiver_order(waiver: Waiver) -> tuple[str, str, str, datetime, datetime, str]:
+    """Order waivers by what redaction leaves alone, so that a written decision is ordered as it was made."""
+    digest = waiver.subject_digest or ""
+    return waiver.gate, waiver.environment, digest, waiver.approved_at, waiver.expires, repr(waiver)
+
+
+def _place(waiver: Waiver) -> tuple[str, str]:
+    return waiver.gate, waiver.environment
 
 
 def _person(name: str) -> str:

@@ -66,26 +66,19 @@ def compare_cases(gate: Gate, result: GateResult) -> Cases:
 def judge_check(check: Check) -> bool | None:
     """Tell what a check amounts to: False, None (too little data) or True; its own claim is the best case.
 
-    Numbers are compared again. No data is: a limit or an observation that is not finite, nothing observed
-    where nothing was not asked for, an empty sample, a sample smaller than the check wants.
+    Numbers are compared again. No data is: nothing observed, an observation or a limit that is not
+    finite, an empty sample, a sample smaller than the check wants.
     """
     if check.ok is not True:
         return check.ok
     too_few = check.n is not None and check.n <= 0
     too_few = too_few or (check.n_min is not None and (check.n is None or check.n < check.n_min))
-    nothing = check.observed is None and not _asks_for_nothing(check)
-    if too_few or nothing or not (_finite(check.observed) and _finite(check.limit)):
+    if too_few or check.observed is None or not (_finite(check.observed) and _finite(check.limit)):
         return None
     compare = _ORDERINGS.get(check.op)
     if compare is not None and _is_number(check.observed) and _is_number(check.limit):
         return compare(check.observed, check.limit)  # type: ignore[arg-type]  # both are numbers: the line above
     return True
-
-
-def _asks_for_nothing(check: Check) -> bool:
-    if check.op is Op.IN:
-        return isinstance(check.limit, list) and None in check.limit
-    return check.op is Op.EQ and check.limit is None
 
 
 def _is_number(value: JsonValue) -> bool:

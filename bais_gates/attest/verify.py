@@ -1,0 +1,335 @@
+"""What a pipeline trusts before it deploys: a written decision, held against what is known from elsewhere.
+
+The exit status of a run can be lost or forged on its way; the file can't say DEPLOY without everything in it
+agreeing. Without a signature this shows damage, mix-ups, edits and omissions, not a forger who writes a whole
+new file: keep the file where only the run can write it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.verdict.catalog import Catalog, load_catalog
+from bais_gates.verdict.decide import decide
+from bais_gates.verdict.document import load_decision
+from bais_gates.verdict.files import digest_of, read_bytes
+from bais_gates.verdict.model import GOLIVE, Decision, JudgedGate, Severity, Subject, Verdict
+from bais_gates.verdict.policy import ALWAYS_BLOCKING, Policy, load_policy
+from bais_gates.verdict.waivers import WaiverFile, load_waivers
+
+SANDBOX: Final = "sandbox"
+"""The one environment for which a rehearsal is accepted, when it is asked for by name."""
+FUTURE_TOLERANCE: Final = timedelta(minutes=5)
+"""How far the clock of the machine that decided may be ahead of ours."""
+
+_ANY_LENGTH = 36500  # days
+_AGAIN = "Decide again."
+_CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One reason not to trust a decision. ``code`` is stable."""
+
+    code: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """Whether a decision may be deployed by, and if not, every reason why."""
+
+    ok: bool
+    problems: tuple[Problem, ...]
+    decision: Decision | None
+    """The decision, when the file could be read as one, trusted or not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Files:
+    """The files that a decision is held against; None is what was not asked for or is not readable."""
+
+    catalog: Catalog | None = None
+    policy: Policy | None = None
+    waivers: WaiverFile | None = None
+    environment_digest: str | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def verify(
+    path: Path,
+    *,
+    scope: str = GOLIVE,
+    env: str = "production",
+    run_id: str | None = None,
+    subject: Subject | None = None,
+    catalog: Path | None = None,
+    max_age: timedelta | None = None,
+    now: datetime | None = None,
+) -> VerifyReport:
+    """Say whether the decision in ``path`` allows a deployment, and if not, every reason why.
+
+    It must be a DEPLOY, of this ``scope`` and environment name, no rehearsal (unless ``env`` is ``sandbox``),
+    of this run and subject where they are given, in time, and consistent: judged again from its own results
+    it must come out the same. With ``catalog`` it must have been decided by that catalog, by ``policy.yaml``
+    and ``waivers.yaml`` beside it, and about ``environments/<env>.yaml`` beside it where that exists. A
+    ``ledger.jsonl`` beside the decision must be the one that it names. Never raises for what a file holds.
+    """
+    now = (now or datetime.now(UTC)).astimezone(UTC)
+    try:
+        decision = load_decision(path)
+    except AbsentFileError as error:
+        remedy = "Run the gates with a scope; a run that decides writes it first of all."
+        return _refusal(Problem(code="DECISION_ABSENT", message=str(error), remedy=remedy))
+    except GateInputError as error:
+        return _refusal(Problem(code="DECISION_UNPARSABLE", message=str(error)))
+    files = _read_files(catalog, env)
+    problems = [
+        *_said(decision),
+        *_identity(decision, scope=scope, env=env, run_id=run_id, subject=subject),
+        *files.problems,
+        *_decided_by(decision, files),
+        *_consistency(decision, files),
+        *_ledger(decision, path),
+        *_times(decision, now, max_age),
+    ]
+    return VerifyReport(ok=not problems, problems=tuple(problems), decision=decision)
+
+
+def _refusal(problem: Problem) -> VerifyReport:
+    return VerifyReport(ok=False, problems=(problem,), decision=None)
+
+
+def _said(decision: Decision) -> list[Problem]:
+    if decision.verdict is Verdict.DEPLOY:
+        return []
+    codes = list(dict.fromkeys(reason.code.value for reason in decision.reasons))
+    message = f"The decision is {decision.verdict} for {len(decision.reasons)} reasons ({', '.join(codes)})."
+    remedy = "`bais-gates explain` says what to do about each."
+    return [Problem(code="DECISION_BLOCK", message=message, remedy=remedy)]
+
+
+def _identity(
+    decision: Decision, *, scope: str, env: str, run_id: str | None, subject: Subject | None
+) -> list[Problem]:
+    problems = []
+    if decision.scope != scope:
+        text = f"The decision is about the scope {decision.scope}, not {scope}."
+        problems.append(
+            Problem(code="SCOPE_OTHER", message=text, remedy=f"Decide with `--gate-scope {scope}`.")
+        )
+    if decision.target.name != env:
+        text = f"The decision is about the environment {decision.target.name}, not {env}."
+        problems.append(
+            Problem(code="ENVIRONMENT_OTHER", message=text, remedy=f"Decide with `--gate-env {env}`.")
+        )
+    if decision.target.rehearsal and env != SANDBOX:
+        text = "The decision is a rehearsal: its target was the sandbox or on loopback."
+        problems.append(
+            Problem(code="REHEARSAL", message=text, remedy="Decide about the environment you deploy to.")
+        )
+    if run_id is not None and decision.run.run_id != run_id:
+        text = f"The decision is of the run {decision.run.run_id}, not {run_id}."
+        problems.append(
+            Problem(code="RUN_ID_OTHER", message=text, remedy="Use the file that this run wrote.")
+        )
+    if subject is not None and decision.subject != subject:
+        text = f"The decision is about {decision.subject or 'no image'}, not {subject}."
+        remedy = f"Decide with `--gate-subject {subject}`."
+        problems.append(Problem(code="SUBJECT_OTHER", message=text, remedy=remedy))
+    return problems
+
+
+def _read_files(path: Path | None, env: str) -> _Files:
+    """Read the catalog and what is beside it; what is not readable is a problem, as it can't be compared."""
+    if path is None:
+        return _Files()
+    problems = []
+    catalog = policy = waivers = digest = None
+    try:
+        catalog = load_catalog(path)
+    except GateInputError as error:
+        problems.append(Problem(code="CATALOG_OTHER", message=str(error)))
+    try:
+        policy = load_policy(path.parent / "policy.yaml")
+    except AbsentFileError:
+        policy = load_policy(None)
+    except GateInputError as error:
+        problems.append(Problem(code="POLICY_OTHER", message=str(error)))
+    try:
+        waivers = load_waivers(path.parent / "waivers.yaml")
+    except GateInputError as error:
+        problems.append(Problem(code="WAIVERS_OTHER", message=str(error)))
+    try:
+        digest = _environment_digest(path, env)
+    except GateInputError as error:
+        problems.append(Problem(code="ENVIRONMENT_OTHER", message=str(error)))
+    return _Files(
+        catalog=catalog,
+        policy=policy,
+        waivers=waivers,
+        environment_digest=digest,
+        problems=tuple(problems),
+    )
+
+
+def _environment_digest(catalog: Path, env: str) -> str | None:
+    """Digest the environment file that the name stands for; the sandbox writes its own, so it has none."""
+    if env == SANDBOX or not env.replace("-", "").isalnum():
+        return None
+    try:
+        return digest_of(read_bytes(catalog.parent / "environments" / f"{env}.yaml"))
+    except AbsentFileError:
+        return None
+
+
+def _decided_by(decision: Decision, files: _Files) -> list[Problem]:
+    pairs = [
+        ("CATALOG_OTHER", "catalog", files.catalog, decision.digests.catalog),
+        ("POLICY_OTHER", "policy", files.policy, decision.digests.policy),
+        ("WAIVERS_OTHER", "waivers", files.waivers, decision.digests.waivers),
+    ]
+    problems = [
+        Problem(
+            code=code,
+            message=f"The decision was made by another {what} file than the one here.",
+            remedy=_AGAIN,
+        )
+        for code, what, file, digest in pairs
+        if file is not None and file.digest != digest
+    ]
+    digest = files.environment_digest
+    if digest is not None and digest != decision.target.environment_digest:
+        text = "The decision was made about another environment file of this name than the one here."
+        problems.append(Problem(code="ENVIRONMENT_OTHER", message=text, remedy=_AGAIN))
+    return problems
+
+
+def _consistency(decision: Decision, files: _Files) -> list[Problem]:
+    """Judge a DEPLOY again, from its own results, and compare everything that follows from them."""
+    if decision.verdict is not Verdict.DEPLOY:
+        return []
+    catalog = files.catalog
+    if catalog is None or catalog.digest != decision.digests.catalog:
+        catalog = _catalog_of(decision)
+    if catalog is None:
+        return [_inconsistent("it lists a gate twice")]
+    policy = files.policy if files.policy is not None else _least_policy(decision)
+    again = decide(
+        catalog=catalog,
+        policy=policy,
+        waivers=WaiverFile(waivers=decision.waivers, digest=decision.digests.waivers),
+        scope=decision.scope,
+        results=[judged.result for judged in decision.gates],
+        run=decision.run,
+        target=decision.target,
+        subject=decision.subject,
+        previous=decision.previous,
+        imported=decision.imported,
+        now=decision.decided_at,
+    )
+    again = replace(again, digests=decision.digests, gates=tuple(map(_bare, again.gates)))
+    decision = replace(decision, gates=tuple(map(_bare, decision.gates)))
+    return [] if again == decision else [_inconsistent(_difference(decision, again))]
+
+
+def _bare(judged: JudgedGate) -> JudgedGate:
+    """Leave out the catalog's prose, which redaction may have changed in the file."""
+    return replace(judged, gate=replace(judged.gate, title="", requirement="", remedy=""))
+
+
+def _inconsistent(what: str) -> Problem:
+    message = f"The decision contradicts itself: {what}."
+    return Problem(
+        code="INCONSISTENT", message=message, remedy=f"It was edited, or made by another version. {_AGAIN}"
+    )
+
+
+def _difference(decision: Decision, again: Decision) -> str:
+    """Name the first thing that comes out otherwise when a decision is judged again."""
+    if again.verdict is not decision.verdict:
+        return f"judged again it is BLOCK ({again.reasons[0].code}: {again.reasons[0].message})"
+    for name in ("exit_status", "reasons", "valid_until", "waivers", "imported"):
+        if getattr(again, name) != getattr(decision, name):
+            return f"judged again its {name} differs"
+    known = {judged.gate.id: judged for judged in again.gates}
+    changed = [judged for judged in decision.gates if known.get(judged.gate.id) != judged]
+    return f"judged again {_first(changed)} differs"
+
+
+def _first(changed: list[JudgedGate]) -> str:
+    return changed[0].gate.id if changed else "the list of gates"
+
+
+def _catalog_of(decision: Decision) -> Catalog | None:
+    """Make a catalog of the gates that the decision itself lists; None if one is there twice."""
+    try:
+        return Catalog(
+            gates=tuple(judged.gate for judged in decision.gates),
+            digest=decision.digests.catalog or "",
+            path=Path(),
+        )
+    except ValueError:
+        return None
+
+
+def _least_policy(decision: Decision) -> Policy:
+    """Make the policy that asks for no more than the rules of the verdict do, for when there is no file."""
+    return Policy(
+        blocking=ALWAYS_BLOCKING,
+        gate_deadline_s=0.0,
+        run_deadline_s=0.0,
+        validity_s=(decision.valid_until - decision.decided_at).total_seconds(),
+        waiver_max_days=dict.fromkeys(Severity, _ANY_LENGTH),
+        digest=None,
+    )
+
+
+def _ledger(decision: Decision, path: Path) -> list[Problem]:
+    ledger = path.parent / "ledger.jsonl"
+    named = decision.run.ledger_digest
+    if named is None or not ledger.is_file():
+        return []
+    hashed = hashlib.sha256()
+    try:
+        with ledger.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                hashed.update(chunk)
+    except OSError as error:
+        text = f"{ledger}: cannot be read ({error.strerror})."
+        return [Problem(code="LEDGER_OTHER", message=text, remedy="Check its owner and mode.")]
+    if f"sha256:{hashed.hexdigest()}" == named:
+        return []
+    text = f"{ledger} is not the ledger of this decision's run."
+    return [
+        Problem(code="LEDGER_OTHER", message=text, remedy=f"Keep both files of one run together. {_AGAIN}")
+    ]
+
+
+def _times(decision: Decision, now: datetime, max_age: timedelta | None) -> list[Problem]:
+    problems = []
+    if now >= decision.valid_until:
+        text = f"The decision was valid until {decision.valid_until:%Y-%m-%d %H:%M:%S} UTC."
+        problems.append(Problem(code="STALE", message=text, remedy=_AGAIN))
+    elif max_age is not None and now - decision.decided_at > max_age:
+        text = f"The decision is from {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC, older than allowed."
+        problems.append(Problem(code="STALE", message=text, remedy=_AGAIN))
+    if decision.decided_at > now + FUTURE_TOLERANCE:
+        text = f"The decision is from the future: {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC."
+        problems.append(Problem(code="FROM_THE_FUTURE", message=text, remedy="Compare the machines' clocks."))
+    problems += [
+        Problem(
+            code="WAIVER_EXPIRED",
+            message=f"{judged.gate.id} was let through by a waiver now expired ({judged.waiver.ticket}).",
+            remedy="Have a new one approved, or make the gate pass, and decide again.",
+        )
+        for judged in decision.gates
+        if judged.waiver is not None and now >= judged.waiver.expires
+    ]
+    return problems
