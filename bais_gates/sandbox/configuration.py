@@ -75,9 +75,8 @@ def write_environment(directory: Path, *, api_url: str, shared: Shared) -> Path:
         "database": {
             "url": shared.database.url(postgres.GATES_ROLE),
             "payment_query": "SELECT id, amount, currency, status FROM payments WHERE id = %(payment_id)s",
-            "payments_by_key_query": (
-                "SELECT count(*) FROM payments WHERE business_id = %(business_id)s "
-                "AND idempotency_key = %(idempotency_key)s"
+            "workflow_payments_query": (
+                "SELECT id, amount, currency, status FROM payments WHERE workflow_id = %(workflow_id)s"
             ),
         },
         "cache": {"url": shared.cache.url(redis.GATES_USER)},

@@ -79,8 +79,8 @@ def start(
             raise SandboxError(
                 f"a sandbox is already up in {directory}; stop it first, or use another folder"
             )
-        _tidy(directory)
         try:
+            _tidy(directory)
             _prepare(directory, faults, made=made, discard=discard, environment_copy=environment_copy)
             pid, report = _spawn_supervisor(directory, lock, owner_pid)
         except OSError as error:
@@ -197,7 +197,10 @@ def _locked(directory: Path, *, patience: float = 0.0, kind: int = fcntl.LOCK_EX
     The lock belongs to the open file, not to this process: a descriptor handed on to the supervisor keeps it.
     """
     deadline = time.monotonic() + patience
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise SandboxError(f"the sandbox's folder {directory} may not be entered") from error
     try:
         while True:
             try:
@@ -207,6 +210,10 @@ def _locked(directory: Path, *, patience: float = 0.0, kind: int = fcntl.LOCK_EX
                     yield None
                     return
                 time.sleep(0.02)
+            except OSError as error:  # some network file systems
+                raise SandboxError(
+                    f"{directory} can't be locked ({error.strerror}); use a local one"
+                ) from error
             else:
                 break
         if directory.stat().st_ino != os.fstat(descriptor).st_ino:

@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -104,7 +105,7 @@ class Postgres:
         self.part = self._spawn(
             "initdb",
             *("-D", self._data, "-U", _SUPERUSER, f"--pwfile={password_file}", "--auth=scram-sha-256"),
-            *("--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
+            *("--encoding=UTF8", "--locale=C", "--no-sync"),
         )
         return self.part
 
@@ -265,22 +266,30 @@ def choose_account(binaries: Path, home: Path) -> Account:
     if os.geteuid() != 0:
         home.mkdir(mode=0o700)
         return Account(binaries=binaries, home=home)
-    if _runs_in_namespace(Path("/bin/true")):
+    # The binaries may lie in a folder that only another user, or root with all its powers, may enter.
+    if _runs(Path("/bin/true"), namespace=True):
         home.mkdir(mode=0o700)
-        if not _runs_in_namespace(
-            binaries / "postgres"
-        ):  # they lie in a folder that only another user may enter
+        if not _runs(binaries / "postgres", namespace=True):
             binaries = _copy(binaries, home)
         return Account(binaries=binaries, home=home, namespace=True)
-    elsewhere = Path(tempfile.mkdtemp(prefix=ELSEWHERE))
+    elsewhere = Path(tempfile.mkdtemp(prefix=ELSEWHERE, dir=_open_folder()))
     home.symlink_to(elsewhere)
-    binaries = _copy(binaries, elsewhere)
+    if not _runs(binaries / "postgres", user=_NOBODY):
+        binaries = _copy(binaries, elsewhere)
     os.chown(elsewhere, _NOBODY, _NOBODY)
     return Account(binaries=binaries, home=elsewhere, user=_NOBODY)
 
 
-def _runs_in_namespace(program: Path) -> bool:
-    """Whether ``program --version`` runs in the user namespace."""
+def _open_folder() -> Path:
+    """Find a folder for temporary files that every user may enter."""
+    for folder in (Path(tempfile.gettempdir()).resolve(), Path("/tmp"), Path("/var/tmp")):  # noqa: S108 - mkdtemp follows
+        if all(stat.S_IMODE(one.stat().st_mode) & 0o001 for one in (folder, *folder.parents)):
+            return folder
+    raise SandboxError("PostgreSQL does not run as root, and there is no temporary folder that all may enter")
+
+
+def _runs(program: Path, *, namespace: bool = False, user: int | None = None) -> bool:
+    """Whether ``program --version`` runs in the user namespace, or as ``user``."""
     try:
         done = subprocess.run(
             [program, "--version"],
@@ -290,7 +299,11 @@ def _runs_in_namespace(program: Path) -> bool:
             cwd="/",
             timeout=10,
             check=False,
-            preexec_fn=unshare_user_namespace,  # the supervisor has one thread, so forking is safe
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            # The supervisor has one thread, so forking is safe.
+            preexec_fn=unshare_user_namespace if namespace else None,
         )
     except (OSError, subprocess.SubprocessError):
         return False

@@ -12,6 +12,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import signal
 import ssl
 import subprocess
@@ -209,6 +210,8 @@ def main(arguments: list[str]) -> int:
         with suppress(OSError):  # there is no owner's descriptor without an owner
             os.set_inheritable(descriptor, False)  # noqa: FBT003 - the standard library's signature
     processes.become_subreaper()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the API has a descriptor for each caller
     directory = Path(arguments[0])
     os.chdir(directory)
     return Supervisor(directory, owner=OWNER_FD if "--owned" in arguments[1:] else None).run()

@@ -1,0 +1,200 @@
+"""A sandbox starts, ends, and leaves nothing behind, however it or its owner ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from bais_gates import sandbox
+
+if TYPE_CHECKING:
+    from conftest import Machine
+
+
+def ready(info: sandbox.SandboxInfo) -> int:
+    """Give the status of the API's /ready, over TLS, trusting the sandbox's own authority alone."""
+    trust = ssl.create_default_context(cafile=info.directory / "ca.pem")
+    with urllib.request.urlopen(f"{info.api_url}/ready", context=trust, timeout=5) as response:
+        return int(response.status)
+
+
+def test_it_is_ready_when_started_and_leaves_nothing_when_stopped(folder: Path, machine: Machine) -> None:
+    """After start the API answers over TLS; after stop no process, file or shared memory of it is left."""
+    segments = machine.shared_memory()
+    told: list[str] = []
+
+    info = sandbox.start(folder, owner_pid=os.getpid(), progress=told.append)
+    processes = machine.everything_of(folder)
+
+    assert ready(info) == 200
+    assert info.state == "ready"
+    assert info.parts == {"postgres": "running", "redis": "running", "api": "running"}
+    assert {info.pids[name] for name in ("supervisor", *info.parts)} <= {one.pid for one in processes}
+    assert told
+    sandbox.stop(folder)
+    assert machine.alive(processes) == []
+    assert not folder.exists()
+    assert machine.shared_memory() <= segments
+    assert sandbox.status(folder) is None
+
+
+def test_two_run_side_by_side(folder: Path) -> None:
+    """Two sandboxes share nothing: stopping one leaves the other ready, and a folder that was there."""
+    one, other = folder.with_name("one"), folder.with_name("other")
+    one.mkdir()
+    try:
+        first = sandbox.start(one, owner_pid=os.getpid())
+        second = sandbox.start(other, owner_pid=os.getpid())
+
+        assert not set(first.pids.values()) & set(second.pids.values())
+        sandbox.stop(one)
+        assert ready(second) == 200
+        assert list(one.iterdir()) == []
+    finally:
+        sandbox.stop(one)
+        sandbox.stop(other)
+
+
+def test_a_folder_holds_one_sandbox(running: sandbox.SandboxInfo) -> None:
+    """Starting a second one in the same folder is refused and does not touch the first."""
+    with pytest.raises(sandbox.SandboxError, match="already up"):
+        sandbox.start(running.directory, owner_pid=os.getpid())
+
+    assert ready(running) == 200
+
+
+def test_files_of_others_are_not_touched(folder: Path) -> None:
+    """A folder that holds something by the name of a sandbox's file, which no sandbox wrote, is refused."""
+    folder.mkdir()
+    (folder / "logs").mkdir()
+
+    with pytest.raises(sandbox.SandboxError, match="which no sandbox wrote"):
+        sandbox.start(folder, owner_pid=os.getpid())
+
+    assert (folder / "logs").is_dir()
+
+
+def test_it_ends_with_its_owner(folder: Path, machine: Machine) -> None:
+    """A kill -9 of the owner ends everything, and removes what the owner asked to have discarded."""
+    segments, discard = machine.shared_memory(), folder.with_name("run")
+    (discard / "results").mkdir(parents=True)
+    owner = machine.start_owner(folder, discard)
+    assert owner.stdout is not None
+    assert "up\n" in iter(owner.stdout.readline, "")
+    processes = machine.everything_of(folder)
+    assert len(processes) > 4
+
+    owner.kill()
+    owner.communicate()
+
+    assert machine.eventually(lambda: not machine.alive(processes))
+    assert machine.eventually(lambda: not folder.exists() and not discard.exists())
+    assert machine.shared_memory() <= segments
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_start_cut_short_leaves_nothing(folder: Path, number: int, machine: Machine) -> None:
+    """Ctrl-C or a kill -9 of the owner in the middle of the start leaves no process and no file."""
+    owner = machine.start_owner(folder, folder.with_name("run"))
+    assert owner.stdout is not None
+    owner.stdout.readline()
+    processes = machine.everything_of(folder)
+
+    os.killpg(owner.pid, number)
+    owner.communicate(timeout=20)
+
+    assert machine.eventually(
+        lambda: not machine.alive(machine.everything_of(folder)) and not machine.alive(processes)
+    )
+    assert machine.eventually(lambda: not folder.exists())
+
+
+def test_its_parts_end_with_the_supervisor(folder: Path, machine: Machine) -> None:
+    """A kill -9 of the supervisor ends every part; status says abandoned, and stop or start tidies up."""
+    segments = machine.shared_memory()
+    info = sandbox.start(folder, owner_pid=os.getpid())
+    processes = machine.everything_of(folder)
+
+    os.kill(info.pids["supervisor"], signal.SIGKILL)
+
+    assert machine.eventually(lambda: not machine.alive(processes))
+    abandoned = sandbox.status(folder)
+    assert abandoned is not None
+    assert abandoned.state == "abandoned"
+    assert set(abandoned.parts.values()) == {"gone"}
+    assert machine.shared_memory() <= segments
+    again = sandbox.start(folder, owner_pid=os.getpid())
+    assert ready(again) == 200
+    os.kill(again.pids["supervisor"], signal.SIGKILL)
+    sandbox.stop(folder)
+    assert machine.alive(machine.everything_of(folder)) == []
+    assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> None:
+    """A killed or stopped part is told truthfully and not started again; stop still leaves nothing."""
+    segments = machine.shared_memory()
+    info = sandbox.start(folder, owner_pid=os.getpid())
+    processes = machine.everything_of(folder)
+
+    os.kill(info.pids["postgres"], signal.SIGKILL)
+    os.kill(info.pids["redis"], signal.SIGSTOP)
+
+    def parts() -> dict[str, str]:
+        now = sandbox.status(folder)
+        return {} if now is None else dict(now.parts)
+
+    assert machine.eventually(lambda: parts().get("postgres", "").startswith("ended: signal 9 (SIGKILL) at "))
+    assert parts()["redis"] == "stopped"
+    assert parts()["api"] == "running"
+    sandbox.stop(folder)
+    assert machine.alive(processes) == []
+    assert machine.shared_memory() <= segments
+
+
+def test_it_keeps_nothing_of_its_starter(folder: Path) -> None:
+    """The supervisor has its own session, none of the starter's descriptors, and none of its secrets."""
+    program = (
+        "import os, sys; from pathlib import Path; from bais_gates import sandbox\n"
+        "os.set_inheritable(os.open(sys.executable, os.O_RDONLY), True)\n"
+        "sandbox.start(Path(sys.argv[1]), owner_pid=None)"
+    )
+    # Ends only when nobody holds the pipes of its output any more.
+    subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        env=os.environ | {"CI_TOKEN": "do-not-inherit-me"},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+
+    info = sandbox.status(folder)
+    assert info is not None
+    assert info.state == "ready"
+    for pid in info.pids.values():
+        process = psutil.Process(pid)
+        assert os.getsid(pid) == pid
+        assert "CI_TOKEN" not in process.environ()
+        opened = {str(file.readlink()) for file in descriptors(pid)}
+        assert os.path.realpath(sys.executable) not in opened
+        assert not any(name.startswith("/dev/pts") for name in opened)
+
+
+def descriptors(pid: int) -> list[Path]:
+    """List the open descriptors of a process, as links."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            entry.readlink()
+            found.append(entry)
+    return found
