@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from bais_gates import redaction
@@ -32,7 +31,7 @@ def redacted(decision: Decision) -> Decision:
 
 def _walk_fields(value: Any) -> Any:
     changed: dict[str, Any] = {}
-    for name in _field_names(type(value)):
+    for name in (field.name for field in dataclasses.fields(value)):
         before = getattr(value, name)
         after = (
             _encodable(before)
@@ -42,11 +41,6 @@ def _walk_fields(value: Any) -> Any:
         if after is not before:
             changed[name] = after
     return dataclasses.replace(value, **changed) if changed else value
-
-
-@cache
-def _field_names(kind: Any) -> tuple[str, ...]:
-    return tuple(each.name for each in dataclasses.fields(kind))
 
 
 def _walk(value: Any) -> Any:

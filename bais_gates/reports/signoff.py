@@ -10,37 +10,27 @@ import base64
 import functools
 import hashlib
 import shlex
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bais_gates import __version__
 from bais_gates.reports import view, wording
-from bais_gates.reports.bars import bar_of
-from bais_gates.reports.text import cap, cap_middle, visible
-from bais_gates.verdict.model import Outcome, Verdict
+from bais_gates.reports.templating import environment, template_text
+from bais_gates.verdict.model import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import jinja2
+    from bais_gates.verdict.model import Decision, JudgedGate, Waiver
 
-    from bais_gates.verdict.model import Check, Decision, JudgedGate, Waiver
-
-MESSAGE_LIMIT = 4_000
-TEXT_LIMIT = 20_000
-"""Characters of one log or attachment on the page; decision.json has all that was recorded."""
 REASONS_OPEN = 20
 """Reasons that are listed before the rest of them is folded."""
-CHECKS_LIMIT = 100
-ATTACHMENTS_LIMIT = 20
 
 
 def render(decision: Decision) -> str:
     """Return the page. A pure function of the decision."""
-    style = _template_text("signoff.css")
+    style = template_text("signoff.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     reasons = view.ordered_reasons(decision)
-    page = _environment().get_template("signoff.html")
+    page = environment().get_template("signoff.html")
     return page.render(
         decision=decision,
         style=style,
@@ -140,61 +130,3 @@ def _identity(decision: Decision) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
     kept = [(title, [(name, fact) for name, fact in facts if fact]) for title, facts in sections]
     return [(title, facts) for title, facts in kept if facts]
-
-
-def sorted_checks(checks: Sequence[Check]) -> list[Check]:
-    """Return the checks to show: false ones first, then those without data, then the rest."""
-    rank = {False: 0, None: 1, True: 2}
-    return sorted(checks, key=lambda check: rank[check.ok])[:CHECKS_LIMIT]
-
-
-def anchor(gate_id: str) -> str:
-    """Return the fragment that a gate is linked by."""
-    return "gate-" + "".join(char if char.isascii() and char.isalnum() else "-" for char in gate_id)
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    import jinja2  # noqa: PLC0415 - 40 ms that only a run which writes reports should pay
-
-    environment = jinja2.Environment(
-        autoescape=True,
-        loader=jinja2.FunctionLoader(_template_text),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalize,
-    )
-    environment.globals.update(
-        version=__version__,
-        Outcome=Outcome,
-        Standing=view.Standing,
-        anchor=anchor,
-        bar_of=bar_of,
-        checks_limit=CHECKS_LIMIT,
-        attachments_limit=ATTACHMENTS_LIMIT,
-        sorted_checks=sorted_checks,
-        standing=view.standing,
-        decisive_check=view.decisive_check,
-        words=wording,
-        message_text=functools.partial(_capped, limit=MESSAGE_LIMIT),
-        log_text=functools.partial(_capped_middle, limit=TEXT_LIMIT),
-    )
-    return environment
-
-
-def _template_text(name: str) -> str:
-    return (resources.files("bais_gates.reports") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _finalize(value: Any) -> Any:
-    """Make every text that a template prints visible; what a macro returned is HTML of ours already."""
-    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-
-
-def _capped(text: str, *, limit: int) -> str:
-    return cap(visible(text), limit).strip()
-
-
-def _capped_middle(text: str, *, limit: int) -> str:
-    return cap_middle(visible(text), limit).strip("\n")

@@ -19,7 +19,7 @@ DEFAULT_LIMIT = 256 * 1024
 _CUT = "\n\nThe rest is left out here; signoff.html and decision.json have all of it.\n"
 _CELL_LIMIT = 500
 _ROWS_LIMIT = 200
-_PUNCTUATION = re.compile(r"[!-+\-./:-@\[-`{-~]")
+_PUNCTUATION = re.compile(r"[!-&(-+./:-@\[-`{-~]")
 
 
 def render(decision: Decision, *, limit: int = DEFAULT_LIMIT) -> str:

@@ -19,6 +19,7 @@ NARROWEST = 40
 WIDEST = 160
 """Columns beyond which lines are hard to read."""
 _MESSAGE_LIMIT = 600
+_REASONS_LIMIT = 50
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1"}
 _OUTCOME_WIDTH = max(len(outcome.value) for outcome in Outcome)
@@ -32,7 +33,8 @@ def render(decision: Decision, *, colour: bool, width: int) -> str:
     paper = Paper(colour=colour, width=width)
     for block in (_heading, _table, _changes, _reasons, _waivers):
         block(decision, paper)
-    paper.line(_verdict_line(decision), "bold", _verdict_colour(decision))
+    # Not wrapped: a log is searched for this line.
+    paper.row(paper.styled(paper.clean(_verdict_line(decision)), "bold", _verdict_colour(decision)))
     return paper.text()
 
 
@@ -165,10 +167,13 @@ def _reasons(decision: Decision, paper: Paper) -> None:
     if not decision.reasons:
         return
     paper.line(f"{wording.count(len(decision.reasons), 'reason')} to block", "bold")
-    for reason in decision.reasons:
+    ordered = view.ordered_reasons(decision)
+    for reason in ordered[:_REASONS_LIMIT]:
         paper.item(f"  {reason.code.value}", _reason_text(reason), "red")
         if reason.remedy:
             paper.item("    What to do:", cap(reason.remedy, _MESSAGE_LIMIT))
+    if len(ordered) > _REASONS_LIMIT:
+        paper.item(" ", f"and {len(ordered) - _REASONS_LIMIT:,} more; decision.json has all of them")
     paper.line()
 
 

@@ -135,17 +135,18 @@ def why(decision: Decision) -> str:
         return sentence + (
             f" ({tally[Standing.ADVISORY]} advisory not proven)." if tally[Standing.ADVISORY] else "."
         )
-    about_run = sum(reason.gate_id is None for reason in decision.reasons)
-    parts = [
-        f"{tally[Standing.BLOCKING]} did not prove what they must" if tally[Standing.BLOCKING] else "",
-        f"{tally[Standing.NOT_RUN]} did not run" if tally[Standing.NOT_RUN] else "",
-    ]
-    gates = " and ".join(part for part in parts if part)
-    said = [f"of {count(total, 'gate')}, {gates}"] if gates else []
-    if about_run or not said:
-        said.append(f"{count(about_run or len(decision.reasons), 'reason')} beside the gates")
-    sentence = "; ".join(said)
-    return f"{sentence[:1].upper()}{sentence[1:]}."
+    red, absent = tally[Standing.BLOCKING], tally[Standing.NOT_RUN]
+    outside = sum(reason.gate_id is None for reason in decision.reasons)
+    of_all = f" of {count(total, 'gate')}"
+    parts = []
+    if red:
+        parts.append(f"{red:,}{of_all} {'is' if red == 1 else 'are'} not proven")
+    if absent:
+        parts.append(f"{absent:,}{'' if red else of_all} did not run")
+    said = [" and ".join(parts)] if parts else []
+    if outside or not said:
+        said.append(f"{count(outside or len(decision.reasons), 'reason')} outside the gates")
+    return f"{'; '.join(said)}."
 
 
 def rehearsal_note(decision: Decision) -> str | None:

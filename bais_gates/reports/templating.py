@@ -1,0 +1,87 @@
+"""How templates are rendered: escaped, every text from outside made visible, nothing too long."""
+
+from __future__ import annotations
+
+import functools
+import re
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from bais_gates import __version__
+from bais_gates.reports import view, wording
+from bais_gates.reports.bars import bar_of
+from bais_gates.reports.text import cap, cap_middle, visible
+from bais_gates.verdict.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import jinja2
+
+    from bais_gates.verdict.model import Check
+
+MESSAGE_LIMIT = 4_000
+TEXT_LIMIT = 20_000
+"""Characters of one log or attachment on the page; decision.json has all that was recorded."""
+CHECKS_LIMIT = 100
+ATTACHMENTS_LIMIT = 20
+
+
+def sorted_checks(checks: Sequence[Check]) -> list[Check]:
+    """Return the checks to show: false ones first, then those without data, then the rest."""
+    rank = {False: 0, None: 1, True: 2}
+    return sorted(checks, key=lambda check: rank[check.ok])[:CHECKS_LIMIT]
+
+
+def anchor(gate_id: str) -> str:
+    """Return the fragment that a gate is linked by."""
+    return "gate-" + re.sub(r"[^A-Za-z0-9._-]", "-", gate_id)
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """Return the one environment that pages are rendered in: autoescape on, every text made visible."""
+    import jinja2  # noqa: PLC0415 - 40 ms that only a run which writes reports should pay
+
+    made = jinja2.Environment(
+        autoescape=True,
+        loader=jinja2.FunctionLoader(template_text),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    made.globals.update(
+        version=__version__,
+        Outcome=Outcome,
+        Standing=view.Standing,
+        anchor=anchor,
+        bar_of=bar_of,
+        checks_limit=CHECKS_LIMIT,
+        attachments_limit=ATTACHMENTS_LIMIT,
+        sorted_checks=sorted_checks,
+        standing=view.standing,
+        decisive_check=view.decisive_check,
+        words=wording,
+        message_text=functools.partial(_capped, limit=MESSAGE_LIMIT),
+        log_text=functools.partial(_capped_middle, limit=TEXT_LIMIT),
+    )
+    return made
+
+
+def template_text(name: str) -> str:
+    """Return a file of the templates folder."""
+    return (resources.files("bais_gates.reports") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _finalize(value: Any) -> Any:
+    """Make every text that a template prints visible; what a macro returned is HTML of ours already."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _capped(text: str, *, limit: int) -> str:
+    return cap(visible(text), limit).strip()
+
+
+def _capped_middle(text: str, *, limit: int) -> str:
+    return cap_middle(visible(text), limit).strip("\n")
