@@ -11,7 +11,6 @@ import ssl
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from bais_gates.probes.http import Unreachable
 from bais_gates.redaction import redact
 from bais_gates.verdict.model import TargetIdentity
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from bais_gates.targets.environment import Environment
 
 FILE: Final = "target_identity.json"
+REACH_S: Final = 5.0
+"""Seconds in which a target must give its first answer, whatever it is."""
 _FACT_CAP: Final = 200
 
 
@@ -39,11 +40,8 @@ def identity_of(environment: Environment, facts: Iterable[tuple[str, str]] = ())
 
 
 def ask(http: HttpClient) -> list[tuple[str, str]]:
-    """Ask the target what it is: version, environment, TLS certificate. A dead target tells nothing."""
-    try:
-        health = http.request("GET", "/health", deadline_s=5.0)
-    except Unreachable:
-        return []
+    """Ask the target what it is: version, environment, TLS certificate. Raises Unreachable for no answer."""
+    health = http.request("GET", "/health", deadline_s=REACH_S)
     told = [(f"api.{key}", health.field(key)) for key in ("version", "environment")]
     facts = [(key, value) for key, value in told if isinstance(value, str)]
     return facts + _certificate(health)

@@ -17,8 +17,6 @@ from bais_gates.targets.environment import Environment, load_environment
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_LOCK: Final = "sandbox.lock"
-_RECORD: Final = "sandbox.json"
 _FOLDER: Final = "sandbox"
 
 
@@ -48,6 +46,22 @@ class RunContext(Protocol):
     @property
     def faults(self) -> Sequence[str]:
         """The faults to start a sandbox with."""
+
+
+def once(directory: Path, name: str, make: Callable[[], dict[str, str | None]]) -> dict[str, str | None]:
+    """Give what ``make`` returned in the first process of the run that asked, whatever process asks now.
+
+    The others wait for it at a file lock; the record stays in the run directory.
+    """
+    with (directory / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        record = directory / f"{name}.json"
+        if not record.exists():
+            temporary = record.with_suffix(".tmp")
+            temporary.write_text(json.dumps(make()), encoding="utf-8")
+            temporary.replace(record)
+        made: dict[str, str | None] = json.loads(record.read_text(encoding="utf-8"))
+    return made
 
 
 def environment_for(
@@ -80,15 +94,10 @@ def release(directory: Path) -> None:
 
 def _started(run: RunContext, progress: Callable[[str], None]) -> Path:
     """Give the environment file of this run's sandbox, starting it if nobody has."""
-    with (run.directory / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        record = run.directory / _RECORD
-        if not record.exists():
-            record.write_text(json.dumps(_start(run, progress)), encoding="utf-8")
-        outcome = json.loads(record.read_text(encoding="utf-8"))
+    outcome = once(run.directory, "sandbox", lambda: _start(run, progress))
     if outcome["error"] is not None:
         raise ProvisionError(outcome["error"])
-    return Path(outcome["environment_file"])
+    return Path(str(outcome["environment_file"]))
 
 
 def _start(run: RunContext, progress: Callable[[str], None]) -> dict[str, str | None]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bais_gates.probes.contract import Contract
-from bais_gates.probes.http import HttpClient
+from bais_gates.probes.http import HttpClient, Unreachable
 from bais_gates.targets import identity
 from bais_gates.targets.api import Api
-from bais_gates.targets.provision import RunContext, environment_for
+from bais_gates.targets.provision import RunContext, environment_for, once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,20 +33,38 @@ class Target:
         return Api(http=http, contract=contract)
 
 
+class TargetUnreachable(Exception):  # noqa: N818 - it names what was found out about the target
+    """Nothing at the target's address gives an HTTP answer; told to every gate of the run at once."""
+
+
 def open_target(
     run: RunContext, *, gates_dir: Path, progress: Callable[[str], None] = lambda _text: None
 ) -> Target:
-    """Read the run's environment file, start what it provisions, and note who answered in the run directory.
+    """Read the run's environment file, start what it provisions, and see once a run who answers there.
 
-    Raises GateInputError for a bad file, ProvisionError when the sandbox did not start.
+    Raises GateInputError for a bad file, ProvisionError when the sandbox did not start, TargetUnreachable
+    when nothing answers: at once, in every process, without trying again.
     """
     environment = environment_for(run, gates_dir=gates_dir, progress=progress)
-    target = Target(environment=environment, gates_dir=gates_dir)
-    facts: list[tuple[str, str]] = []
-    if environment.api is not None:
-        part = environment.api
+    reached = once(run.directory, "target", lambda: _reach(run.directory, environment))
+    if reached["error"] is not None:
+        raise TargetUnreachable(reached["error"])
+    return Target(environment=environment, gates_dir=gates_dir)
+
+
+def _reach(directory: Path, environment: Environment) -> dict[str, str | None]:
+    """Note in the run directory what the target says of itself; any HTTP answer counts as reached."""
+    identity.write(identity.identity_of(environment), directory)
+    if environment.api is None:
+        return {"error": None}
+    part = environment.api
+    try:
         with HttpClient(part.url, ca_file=str(part.ca_file) if part.ca_file else None) as http:
             facts = identity.ask(http)
-    if facts or identity.read(run.directory) is None:
-        identity.write(identity.identity_of(environment, facts), run.directory)
-    return target
+    except Unreachable as e:
+        return {
+            "error": f"The target can not be reached. {e}. Is the service up, does api.url in {environment.path} "
+            "point at it from this machine, and is api.ca_file the CA of its certificate?"
+        }
+    identity.write(identity.identity_of(environment, facts), directory)
+    return {"error": None}

@@ -1,0 +1,62 @@
+"""Compare answers: what two of them differ in, beyond what differs between any two requests."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from bais_gates.probes.http import Response
+
+_CHANGING: Final = ("date", "x-request-id", "x-ratelimit", "ratelimit", "age", "connection", "keep-alive")
+"""Beginnings of the names of headers that differ between any two answers."""
+_DIGITS: Final = re.compile(r"(?<!\d)\d(?:[ -]?\d){11,18}(?!\d)")
+
+
+def comparable(answer: Response, *own: str) -> dict[str, str]:
+    """Give the parts of an answer by name, with its request id and the texts ``own`` made equal."""
+    body = answer.text
+    for text in (answer.headers.get("x-request-id"), *own):
+        if text:
+            body = body.replace(text, "<own>")
+    headers = {
+        f"header {name}": value for name, value in answer.headers.items() if not name.startswith(_CHANGING)
+    }
+    return {"status": str(answer.status), "body": body, **headers}
+
+
+def differences(one: Response, other: Response, *, own: tuple[str, str] = ("", "")) -> list[str]:
+    """Name what two answers differ in; the end of each one's path and its text in ``own`` count as equal.
+
+    Two requests for things that a caller may not tell apart must leave nothing here.
+    """
+    pairs = ((one, own[0]), (other, own[1]))
+    first, second = (comparable(answer, answer.url.rpartition("/")[2], text) for answer, text in pairs)
+    return [
+        f"{name}: {first.get(name, 'none')[:80]} / {second.get(name, 'none')[:80]}"
+        for name in sorted(first.keys() | second.keys())
+        if first.get(name) != second.get(name)
+    ]
+
+
+def unknown_like(known: str) -> str:
+    """Make an id of the same form that does not exist, by exchanging what is hexadecimal of its end."""
+    swapped = known[:-12] + "".join(_next(character) for character in known[-12:])
+    return swapped if swapped != known else known[::-1]
+
+
+def _next(character: str) -> str:
+    if character.isdigit():
+        return str(9 - int(character))
+    if character.isalpha() and character.lower() <= "f":
+        return chr(ord(character) + (1 if character.lower() < "f" else -5))
+    return character
+
+
+def holds_card(answer: Response, number: str) -> bool:
+    """Tell whether an answer holds a card number, in its body or a header, also in groups of digits."""
+    everything = "\n".join([answer.text, *answer.headers.values()])
+    return (
+        any(re.sub(r"[ -]", "", found) == number for found in _DIGITS.findall(everything))
+        or number in everything
+    )
