@@ -1,0 +1,33 @@
+"""``python -m bais_gates.sandbox.api CONFIG [--fd N | --port N]``: serve the reference API."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from bais_gates.sandbox.api.config import ConfigError, load
+from bais_gates.sandbox.api.server import serve
+
+
+def main() -> int:
+    """Exit status: 0 after a stop by signal, 2 for a configuration that can't be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bais_gates.sandbox.api", description="Serve the reference API."
+    )
+    parser.add_argument("config", type=Path)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--fd", type=int, help="a bound TCP socket that was inherited")
+    where.add_argument("--port", type=int, help="a port, instead of the configuration's")
+    arguments = parser.parse_args()
+    try:
+        settings = load(arguments.config)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    serve(settings, fd=arguments.fd, port=arguments.port)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

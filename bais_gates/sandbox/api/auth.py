@@ -1,0 +1,166 @@
+"""Registration, sign-in, and the exchange of refresh tokens."""
+
+from __future__ import annotations
+
+import secrets
+
+import msgspec
+
+from bais_gates.sandbox.api import values
+from bais_gates.sandbox.api.errors import bad_request, conflict, too_many, unauthorized
+from bais_gates.sandbox.api.messages import Answer, Call, Principal, answer, digest, new_id
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """The body of POST /api/v1/auth/register."""
+
+    email: str
+    password: str
+    business_name: str
+    contact_name: str
+    phone: str | None = None
+
+
+class Login(msgspec.Struct, frozen=True):
+    """The body of POST /api/v1/auth/login."""
+
+    email: str
+    password: str
+
+
+class Refresh(msgspec.Struct, frozen=True):
+    """The body of POST /api/v1/auth/refresh."""
+
+    refresh_token: str
+
+
+_REGISTER = """
+WITH made AS (
+  INSERT INTO users (id, business_id, email, password_hash, contact_name, phone, verification_hash)
+  VALUES (%(user_id)s, %(business_id)s, %(email)s, %(password_hash)s, %(contact_name)s, %(phone)s, %(verification)s)
+  ON CONFLICT (email) DO NOTHING RETURNING business_id
+)
+INSERT INTO businesses (id, name) SELECT business_id, %(business_name)s FROM made RETURNING id
+"""
+_USER = "SELECT id, business_id, password_hash FROM users WHERE email = %(email)s"
+_KEEP_REFRESH_TOKEN = """
+INSERT INTO refresh_tokens (hash, user_id, business_id, expires_at)
+VALUES (%(new)s, %(user_id)s, %(business_id)s, now() + make_interval(secs => %(ttl_s)s))
+"""
+_ROTATE = """
+WITH used AS (
+  UPDATE refresh_tokens SET used_at = now()
+  WHERE hash = %(old)s AND used_at IS NULL AND expires_at > now() RETURNING user_id, business_id
+)
+INSERT INTO refresh_tokens (hash, user_id, business_id, expires_at)
+SELECT %(new)s, user_id, business_id, now() + make_interval(secs => %(ttl_s)s) FROM used
+RETURNING user_id, business_id
+"""
+_ROTATE_CARELESSLY = _ROTATE.replace("used_at IS NULL AND", "")
+
+
+async def register(call: Call) -> Answer:
+    """201 with ``user_id`` and ``verification_token``, or 400, or 409 for an address that is registered."""
+    services, body = call.services, call.parse(Registration)
+    address = values.email(body.email)
+    if services.faults.active("email_case_distinguished"):
+        address = body.email
+    if not (services.faults.active("weak_password_accepted") and body.password):
+        values.password(body.password)
+    parameters: dict[str, object] = {
+        "user_id": new_id("usr"),
+        "business_id": new_id("biz"),
+        "email": address,
+        "business_name": values.text(body.business_name, "business_name", maximum=200),
+        "contact_name": values.text(body.contact_name, "contact_name", maximum=200),
+        "phone": None if body.phone is None else values.phone(body.phone),
+    }
+    verification = secrets.token_urlsafe(32)
+    parameters["verification"] = digest(verification)
+    parameters["password_hash"] = await services.passwords.hash(body.password)
+    made = await services.database.row(_REGISTER, parameters)
+    user_id = str(parameters["user_id"])
+    if made is None and not services.faults.active("duplicate_email_accepted"):
+        services.audit.record(call, "user.register", "", allowed=False)
+        raise conflict("email_taken", "This e-mail address is registered already.")
+    services.audit.record(call, "user.register", user_id, actor=user_id)
+    content = {"user_id": user_id, "verification_token": verification}
+    if services.faults.active("registration_answers_password"):
+        content["password"] = body.password
+    return answer(201, content)
+
+
+async def login(call: Call) -> Answer:
+    """200 with a pair of tokens, or 401, or 429 while sign-in to the account is closed.
+
+    Whether the address is known changes neither the answer nor the work that is done for it.
+    """
+    services, body = call.services, call.parse(Login)
+    if not (0 < len(body.email) <= 254 and 0 < len(body.password) <= 128) or "\x00" in body.email:
+        raise bad_request("email and password must be given, with 254 and 128 characters at most.")
+    address = body.email if services.faults.active("email_case_distinguished") else body.email.lower()
+    guarded = not services.faults.active("sign_in_never_closes")
+    if guarded and (wait_s := await services.sign_in_guard.closed_for(address)):
+        raise _closed(call, wait_s)
+    found = await services.database.row(_USER, {"email": address})
+    if found is None and services.faults.active("unknown_email_answers_faster"):
+        right = False
+    else:
+        right = await services.passwords.matches(body.password, None if found is None else found[2])
+    if guarded and (
+        wait_s := await services.sign_in_guard.settle(address, right=right, attempt=call.request_id)
+    ):
+        raise _closed(call, wait_s)
+    if found is None or not right:
+        services.metrics.sign_ins.labels("wrong").inc()
+        services.audit.record(call, "user.login", "" if found is None else found[0], allowed=False)
+        if found is None and services.faults.active("unknown_email_told_apart"):
+            raise unauthorized("No account has this e-mail address.", "unknown_email")
+        raise unauthorized("The e-mail address or the password is wrong.", "invalid_credentials")
+    user_id, business_id, _ = found
+    services.metrics.sign_ins.labels("success").inc()
+    call.principal = Principal(business_id=business_id, user_id=user_id, subject=user_id, token_id="")
+    refresh_token = secrets.token_urlsafe(32)
+    kept = {"user_id": user_id, "business_id": business_id, "ttl_s": services.settings.refresh_token_ttl_s}
+    await services.database.rows(_KEEP_REFRESH_TOKEN, kept | {"new": digest(refresh_token)})
+    services.audit.record(call, "user.login", user_id)
+    return _tokens(call, user_id, business_id, refresh_token)
+
+
+async def refresh(call: Call) -> Answer:
+    """200 with a new pair, or 401; of two exchanges of one token at once the database lets one through."""
+    services, old = call.services, call.parse(Refresh).refresh_token
+    careless = services.faults.active("refresh_token_reusable")
+    refresh_token = secrets.token_urlsafe(32)
+    owner = await services.database.row(
+        _ROTATE_CARELESSLY if careless else _ROTATE,
+        {
+            "old": digest(old),
+            "new": digest(refresh_token),
+            "ttl_s": services.settings.refresh_token_ttl_s,
+        },
+    )
+    if owner is None:
+        services.audit.record(call, "user.refresh", "", allowed=False)
+        raise unauthorized("The refresh token is not valid.", "invalid_refresh_token")
+    user_id, business_id = owner
+    call.principal = Principal(business_id=business_id, user_id=user_id, subject=user_id, token_id="")
+    services.audit.record(call, "user.refresh", user_id)
+    return _tokens(call, user_id, business_id, refresh_token)
+
+
+def _closed(call: Call, wait_s: int) -> Exception:
+    call.services.metrics.sign_ins.labels("closed").inc()
+    call.services.audit.record(call, "user.login", "", allowed=False)
+    return too_many("Too many wrong passwords; sign-in to this account is closed for a while.", wait_s)
+
+
+def _tokens(call: Call, user_id: str, business_id: str, refresh_token: str) -> Answer:
+    tokens = call.services.access_tokens
+    content = {
+        "access_token": tokens.issue(user_id=user_id, business_id=business_id),
+        "refresh_token": refresh_token,
+        "token_type": "bearer",
+        "expires_in": tokens.ttl_s,
+    }
+    return answer(200, content)

@@ -1,0 +1,72 @@
+"""Redis: one client with short time-outs; a server that does not answer is the 503."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from bais_gates.sandbox.api.errors import unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+_Result = TypeVar("_Result")
+
+
+class Cache:
+    """What the API asks of Redis. Every key starts with ``bais:``."""
+
+    def __init__(self, url: str, *, timeout_s: float) -> None:
+        # One retry, and on a lost connection only: after a restart the pool's connections are all stale.
+        pool = redis.BlockingConnectionPool.from_url(
+            url,
+            max_connections=32,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s / 2,
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+            client_name="bais-api",
+        )
+        self._client = redis.Redis.from_pool(pool)
+        self._scripts: dict[str, Any] = {}
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.aclose()
+
+    async def get(self, key: str) -> bytes | None:
+        """The value of ``key``, or None."""
+        return await self._guarded(self._client.get(key))
+
+    async def set(self, key: str, value: bytes, *, ttl_s: int) -> None:
+        """Keep ``value`` for ``ttl_s`` seconds."""
+        await self._guarded(self._client.set(key, value, ex=ttl_s))
+
+    async def ping(self) -> None:
+        """Raise the 503 unless Redis answers."""
+        await self._guarded(self._client.ping())  # type: ignore[arg-type]  # redis-py types the answer of both kinds of client
+
+    async def statistics(self) -> dict[str, Any]:
+        """Redis's own INFO section ``stats``."""
+        return await self._guarded(self._client.info("stats"))
+
+    async def script(self, source: str, keys: tuple[str, ...], arguments: tuple[int | str, ...]) -> Any:  # noqa: ANN401 - a script answers what it likes
+        """Run a Lua script, which Redis does atomically."""
+        return await self._guarded(self._registered(source)(keys=keys, args=arguments))
+
+    def _registered(self, source: str) -> Any:  # noqa: ANN401 - redis-py's AsyncScript is untyped
+        script = self._scripts.get(source)
+        if script is None:
+            script = self._scripts[source] = self._client.register_script(source)
+        return script
+
+    async def _guarded(self, work: Awaitable[_Result]) -> _Result:
+        try:
+            return await work
+        except (RedisError, OSError):
+            raise unavailable("cache") from None

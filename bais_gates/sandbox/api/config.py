@@ -1,0 +1,90 @@
+"""The API's settings, read once from the JSON file that the sandbox writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class ConfigError(Exception):
+    """The configuration file can't be used; the message names file and key, never a value."""
+
+
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Requests a ``window_s`` seconds: for each token, and for each client address without one."""
+
+    per_token: int = 100
+    per_address: int = 100
+    window_s: int = 60
+
+
+class SignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``max_failures`` wrong passwords within ``window_s`` seconds close an account's sign-in for ``lock_s``."""
+
+    max_failures: int = 10
+    window_s: int = 900
+    lock_s: int = 300
+
+
+class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The pause before each retry, in seconds (one attempt more than there are pauses), and each attempt's limit."""
+
+    retry_delays_s: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0)
+    timeout_s: float = 10.0
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that may differ between two installations. ``logs`` and ``faults_file`` are absolute paths."""
+
+    environment: str
+    version: str
+    database_url: str
+    redis_url: str
+    secret_key: str
+    logs: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    rate_limit: RateLimit = RateLimit()
+    sign_in: SignIn = SignIn()
+    webhook: Webhooks = Webhooks()
+    faults_file: Path | None = None
+    access_token_ttl_s: int = 900
+    refresh_token_ttl_s: int = 30 * 86400
+    settlement_delay_s: float = 0.3
+    """How long after an accepted payment the provider reports an asynchronous failure."""
+    database_pool: int = 12
+    """Connections to PostgreSQL: six a core answer as fast as sixty, and leave the server room."""
+    dependency_timeout_s: float = 2.0
+    """How long PostgreSQL or Redis may take before an answer is 503."""
+
+    @property
+    def is_production(self) -> bool:
+        """In production there is no /cache/test, no loopback webhook, no fault and no /metrics to the outside."""
+        return self.environment == "production"
+
+
+def load(path: Path) -> Settings:
+    """Read the settings at ``path``. Raises ``ConfigError``."""
+    try:
+        settings = msgspec.json.decode(path.read_bytes(), type=Settings, dec_hook=_path)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise ConfigError(
+            f"{path}: {error}"
+        ) from None  # the cause would quote the file, which holds passwords
+    if len(settings.secret_key) < 32:
+        raise ConfigError(f"{path}: secret_key needs at least 32 characters")
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise ConfigError(f"{path}: tls_cert and tls_key go together")
+    return settings
+
+
+def _path(kind: type, value: Any) -> Any:  # noqa: ANN401 - the hook's signature is msgspec's
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError

@@ -1,0 +1,54 @@
+"""Refusals in the contract's shape: whatever a client is told of a failure is made here, and names no internals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Details = dict[str, str] | None
+
+
+@dataclass(slots=True)
+class ApiError(Exception):
+    """An answer that is not a success: HTTP ``status``, snake_case ``kind``, a sentence, and optional details."""
+
+    status: int
+    kind: str
+    message: str
+    details: Details = None
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=())
+
+
+def bad_request(message: str, *, field_name: str | None = None, kind: str = "invalid_request") -> ApiError:
+    """400; ``field_name`` is the JSON field (or query parameter) that is wrong."""
+    return ApiError(400, kind, message, None if field_name is None else {"field": field_name})
+
+
+def unauthorized(message: str = "A valid bearer token is required.", kind: str = "unauthorized") -> ApiError:
+    """401, the same whatever is wrong with the token."""
+    return ApiError(401, kind, message, headers=((b"www-authenticate", b"Bearer"),))
+
+
+def not_found() -> ApiError:
+    """404, the same for what does not exist and for what belongs to another business."""
+    return ApiError(404, "not_found", "There is no such resource.")
+
+
+def conflict(kind: str, message: str) -> ApiError:
+    """409: the e-mail is taken, or the Idempotency-Key was used with another body."""
+    return ApiError(409, kind, message)
+
+
+def too_many(message: str, retry_after_s: int | None) -> ApiError:
+    """429 with Retry-After in whole seconds."""
+    headers = () if retry_after_s is None else ((b"retry-after", b"%d" % retry_after_s),)
+    return ApiError(429, "rate_limited", message, headers=headers)
+
+
+def unavailable(part: str) -> ApiError:
+    """503: ``part`` ("database", "cache", "sign-in") does not answer in time."""
+    return ApiError(
+        503,
+        "service_unavailable",
+        f"The platform's {part} does not answer; try again shortly.",
+        headers=((b"retry-after", b"2"),),
+    )

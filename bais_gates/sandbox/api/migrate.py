@@ -1,0 +1,41 @@
+"""``python -m bais_gates.sandbox.api.migrate CONFIG``: bring the database to the current schema (Alembic)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
+
+from bais_gates.sandbox.api.config import ConfigError, load
+
+
+def migrate(database_url: str) -> None:
+    """Upgrade the database at a ``postgresql://`` address to the newest revision."""
+    engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://", 1))
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def main() -> int:
+    """Exit status: 0 when the schema is current, 2 for a configuration that can't be used."""
+    try:
+        settings = load(Path(sys.argv[1]))
+    except (ConfigError, IndexError) as error:
+        sys.stderr.write(f"{error if isinstance(error, ConfigError) else 'which configuration?'}\n")
+        return 2
+    migrate(settings.database_url)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""uvicorn, told to speak the error shape also about requests that are no HTTP at all."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from bais_gates.sandbox.api.app import make_app
+from bais_gates.sandbox.api.messages import error_body
+
+if TYPE_CHECKING:
+    from bais_gates.sandbox.api.config import Settings
+
+_UNPARSED_AT_MOST = 65_536
+"""Bytes of one request line and its headers; past it the connection is closed."""
+
+
+class Protocol(HttpToolsProtocol):
+    """httptools as uvicorn uses it, with a limit to headers, and an answer of ours to what it can't parse."""
+
+    _unparsed = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived, unless a request's headers never come to an end."""
+        cycle = self.cycle
+        self._unparsed += len(data)
+        if self._unparsed > _UNPARSED_AT_MOST and (cycle is None or cycle.response_complete):
+            self.send_400_response("The request's headers are too long.")
+            return
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """A request is complete as far as it is limited here; its body is limited where it is read."""
+        self._unparsed = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """The rest of a refused body may still arrive."""
+        self._unparsed = 0
+        super().on_body(body)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer 400 in the error shape and close the connection."""
+        if self.transport.is_closing():
+            return
+        body = error_body("invalid_http", msg)
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"
+            f"x-request-id: {secrets.token_hex(16)}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode("ascii") + body)
+        self.transport.close()
+
+
+def serve(settings: Settings, *, fd: int | None = None, port: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, on the listening (or bound) socket ``fd``, or else on ``port``."""
+    config = uvicorn.Config(
+        make_app(settings),
+        host=settings.host,
+        port=settings.port if port is None else port,
+        loop="uvloop",
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        backlog=2048,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=2,
+    )
+    sockets = None if fd is None else [socket.socket(fileno=fd)]
+    uvicorn.Server(config).run(sockets=sockets)

@@ -1,0 +1,83 @@
+"""Access tokens: short-lived JWTs, signed with HMAC-SHA256 and a key derived from the installation's secret."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jwt
+
+from bais_gates.sandbox.api.messages import Principal
+
+if TYPE_CHECKING:
+    from bais_gates.sandbox.faults import Switch
+
+_ISSUER, _AUDIENCE, _ALGORITHM = "bais", "bais-api", "HS256"
+_REQUIRED = ["exp", "iat", "iss", "aud", "sub", "biz", "jti"]
+
+
+def derive(secret: str, purpose: str) -> bytes:
+    """A 32-byte key for one purpose, so that no key serves two."""
+    return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTokens:
+    """Makes and reads access tokens."""
+
+    key: bytes
+    ttl_s: int
+    faults: Switch
+
+    def issue(self, *, user_id: str, business_id: str) -> str:
+        """A token for ``user_id`` that works for ``ttl_s`` seconds from now."""
+        now = int(time.time())
+        claims = {
+            "iss": _ISSUER,
+            "aud": _AUDIENCE,
+            "sub": user_id,
+            "biz": business_id,
+            "jti": secrets.token_hex(12),
+            "iat": now,
+            "exp": now + self.ttl_s,
+        }
+        return jwt.encode(claims, self.key, _ALGORITHM)
+
+    def read(self, token: str) -> Principal | None:
+        """Whose token it is, or None for one that is malformed, tampered with, unsigned or expired."""
+        try:
+            claims = jwt.decode(
+                token,
+                self.key,
+                algorithms=[_ALGORITHM],
+                issuer=_ISSUER,
+                audience=_AUDIENCE,
+                options={"require": _REQUIRED},
+            )
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            claims = self._read_carelessly(token)
+        if not claims or not all(isinstance(claims[name], str) for name in ("sub", "biz", "jti")):
+            return None
+        return Principal(
+            business_id=claims["biz"], user_id=claims["sub"], subject=claims["sub"], token_id=claims["jti"]
+        )
+
+    def _read_carelessly(self, token: str) -> dict[str, Any] | None:
+        """What a careless release accepts; nothing while no fault is on."""
+        try:
+            if self.faults.active("none_signature_accepted"):
+                accepted = str(jwt.get_unverified_header(token).get("alg")).lower() == "none"
+            else:
+                accepted = self.faults.active("tampered_token_accepted")
+            if not accepted:
+                return None
+            claims: dict[str, Any] = jwt.decode(
+                token, options={"verify_signature": False, "verify_exp": True, "require": _REQUIRED}
+            )
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            return None
+        return claims
