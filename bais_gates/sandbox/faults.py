@@ -1,8 +1,9 @@
 """The ways in which the sandbox's API can be made wrong on purpose, each as a real release might be.
 
-A gate that has never been seen to fail proves nothing: every fault here turns exactly the gates it names red, and the
-drill shows it. A fault is switched on by its name standing in the API's ``faults_file`` (a JSON list), also while it
-runs. The API asks ``faults.active("name")`` where it behaves wrongly; while a fault is off nothing differs.
+A gate that has never been seen to fail proves nothing: every fault here turns exactly the gates it names
+red, and the drill shows it. A fault is switched on by its name standing in the API's ``faults_file`` (a
+JSON list), also while it runs. The API asks ``faults.active("name")`` where it behaves wrongly; while a
+fault is off nothing differs.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _BY_GATE: Final[Mapping[str, Mapping[str, str]]] = {
         "none_signature_accepted": 'A token with "alg": "none" and no signature is accepted.',
         "tampered_token_accepted": "The signature of an access token is not verified.",
         "refresh_token_reusable": "A refresh token keeps working after it was exchanged.",
-        "unknown_email_answers_faster": "For an unknown e-mail address no password is hashed: the time tells.",
+        "unknown_email_answers_faster": "For an unknown e-mail no password is hashed: the time tells.",
         "unknown_email_told_apart": "Sign-in says whether it was the e-mail address that was wrong.",
         "revoked_api_key_accepted": "An API key works on after it was revoked.",
         "expired_api_key_accepted": "An API key works on after it has expired.",
@@ -60,16 +61,16 @@ _BY_GATE: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "payment_processing": {
         "idempotency_key_ignored": "A repeat with the same Idempotency-Key takes a second payment.",
-        "idempotency_body_not_compared": "An Idempotency-Key used with another body gets the first answer, not 409.",
+        "idempotency_body_not_compared": "A used Idempotency-Key with another body gets the first answer.",
         "decline_reported_as_completed": "A declined card is answered as a completed payment.",
         "amount_through_binary_float": "The amount of a payment goes through a float: 19.99 becomes 19.98.",
-        "asynchronous_failure_forgotten": "A payment that fails later is never marked failed, though the webhook says so.",
+        "asynchronous_failure_forgotten": "A payment that fails later stays pending; only a webhook tells.",
         "card_number_in_answer": "A payment's answer holds the whole card number.",
         "other_business_workflow_payable": "A payment may be taken through another business's workflow.",
     },
     "webhook_delivery": {
         "webhook_signature_missing": "Deliveries carry no webhook-signature.",
-        "webhook_signature_over_other_bytes": "The signature is made over other bytes than those that are sent.",
+        "webhook_signature_over_other_bytes": "The signature is over other bytes than those sent.",
         "webhook_timestamp_stale": "webhook-timestamp lies an hour back.",
         "webhook_new_id_on_retry": "Each attempt of a delivery has another webhook-id.",
         "webhook_not_retried": "A delivery that was answered 500 is given up.",
@@ -106,7 +107,7 @@ _BY_GATE: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "database_connectivity": {
         "status_invents_connections": "The status page shows invented numbers of database connections.",
-        "status_claims_database_disconnected": "The status page says the database is disconnected, though it answers.",
+        "status_claims_database_disconnected": "The status page calls a working database disconnected.",
         "slow_database": "Each query of the status page takes 130 ms: the database is overloaded.",
     },
     "cache_functionality": {
@@ -133,7 +134,10 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
 
 
 class Switch:
-    """Says which faults are on. Reads its file again when it has changed; looks at most ten times a second."""
+    """Says which faults are on.
+
+    Reads its file again when it has changed; looks at most ten times a second.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path

@@ -16,7 +16,8 @@ _FIGURES = """
 SELECT count(*), count(*) FILTER (WHERE status = 'completed'),
        coalesce(sum(amount) FILTER (WHERE status = 'completed' OR %(all_volume)s), 0)
 FROM payments
-WHERE (business_id = %(business_id)s OR %(everybody)s) AND created_at > now() - make_interval(days => %(days)s)
+WHERE (business_id = %(business_id)s OR %(everybody)s)
+  AND created_at > now() - make_interval(days => %(days)s)
 """
 _shown_first: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
 """What a stale dashboard goes on showing; filled by a fault only."""
@@ -53,7 +54,7 @@ async def dashboard(call: Call) -> Answer:
 
 
 def figures(total: int, completed: int, volume: Decimal) -> dict[str, Any]:
-    """The dashboard's numbers from the number of payments, of completed ones, and their sum."""
+    """Give the dashboard's numbers, from the number of payments, of completed ones, and their sum."""
     rate = Decimal(100 * completed) / total if total else Decimal(0)
     average = volume / completed if completed else Decimal(0)
     return {

@@ -1,4 +1,7 @@
-"""API keys: bearer tokens for a business's agents. Only their SHA-256 is stored; they have 256 random bits."""
+"""API keys: bearer tokens for a business's agents.
+
+Only their SHA-256 is stored; they have 256 random bits.
+"""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def make_services(settings: Settings) -> Services:
 
 
 def make_app(settings: Settings) -> Gateway:
-    """The ASGI application."""
+    """Give the ASGI application."""
     services = make_services(settings)
 
     @asynccontextmanager

@@ -37,13 +37,14 @@ class Refresh(msgspec.Struct, frozen=True):
 _REGISTER = """
 WITH made AS (
   INSERT INTO users (id, business_id, email, password_hash, contact_name, phone, verification_hash)
-  VALUES (%(user_id)s, %(business_id)s, %(email)s, %(password_hash)s, %(contact_name)s, %(phone)s, %(verification)s)
+  VALUES (%(user_id)s, %(business_id)s, %(email)s, %(password_hash)s, %(contact_name)s, %(phone)s,
+          %(verification)s)
   ON CONFLICT (email) DO NOTHING RETURNING business_id
 )
 INSERT INTO businesses (id, name) SELECT business_id, %(business_name)s FROM made RETURNING id
 """
 _USER = "SELECT id, business_id, password_hash FROM users WHERE email = %(email)s"
-_KEEP_REFRESH_TOKEN = """
+_KEEP_REFRESH = """
 INSERT INTO refresh_tokens (hash, user_id, business_id, expires_at)
 VALUES (%(new)s, %(user_id)s, %(business_id)s, now() + make_interval(secs => %(ttl_s)s))
 """
@@ -122,7 +123,7 @@ async def login(call: Call) -> Answer:
     call.principal = Principal(business_id=business_id, user_id=user_id, subject=user_id, token_id="")
     refresh_token = secrets.token_urlsafe(32)
     kept = {"user_id": user_id, "business_id": business_id, "ttl_s": services.settings.refresh_token_ttl_s}
-    await services.database.rows(_KEEP_REFRESH_TOKEN, kept | {"new": digest(refresh_token)})
+    await services.database.rows(_KEEP_REFRESH, kept | {"new": digest(refresh_token)})
     services.audit.record(call, "user.login", user_id)
     return _tokens(call, user_id, business_id, refresh_token)
 

@@ -40,8 +40,9 @@ class Cache:
         await self._client.aclose()
 
     async def get(self, key: str) -> bytes | None:
-        """The value of ``key``, or None."""
-        return await self._guarded(self._client.get(key))
+        """Give the value of ``key``, or None."""
+        value = await self._guarded(self._client.get(key))
+        return value.encode() if isinstance(value, str) else value
 
     async def set(self, key: str, value: bytes, *, ttl_s: int) -> None:
         """Keep ``value`` for ``ttl_s`` seconds."""
@@ -49,17 +50,17 @@ class Cache:
 
     async def ping(self) -> None:
         """Raise the 503 unless Redis answers."""
-        await self._guarded(self._client.ping())  # type: ignore[arg-type]  # redis-py types the answer of both kinds of client
+        await self._guarded(self._client.ping())
 
     async def statistics(self) -> dict[str, Any]:
         """Redis's own INFO section ``stats``."""
         return await self._guarded(self._client.info("stats"))
 
-    async def script(self, source: str, keys: tuple[str, ...], arguments: tuple[int | str, ...]) -> Any:  # noqa: ANN401 - a script answers what it likes
-        """Run a Lua script, which Redis does atomically."""
-        return await self._guarded(self._registered(source)(keys=keys, args=arguments))
+    async def number(self, source: str, keys: tuple[str, ...], arguments: tuple[int | str, ...]) -> int:
+        """Run a Lua script that gives a whole number; Redis runs it atomically."""
+        return int(await self._guarded(self._registered(source)(keys=keys, args=arguments)))
 
-    def _registered(self, source: str) -> Any:  # noqa: ANN401 - redis-py's AsyncScript is untyped
+    def _registered(self, source: str) -> Any:
         script = self._scripts.get(source)
         if script is None:
             script = self._scripts[source] = self._client.register_script(source)

@@ -1,9 +1,12 @@
-"""Cards: their form is checked, their number is used once and forgotten; only the last four digits are kept."""
+"""Cards: their form is checked, their number is used once and forgotten.
+
+Only the last four digits are kept.
+"""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime  # noqa: TC003 - in a signature that readers may inspect
+from datetime import datetime
 
 import msgspec
 

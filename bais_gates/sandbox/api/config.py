@@ -21,7 +21,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class SignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``max_failures`` wrong passwords within ``window_s`` seconds close an account's sign-in for ``lock_s``."""
+    """``max_failures`` wrong passwords within ``window_s`` seconds close sign-in for ``lock_s``."""
 
     max_failures: int = 10
     window_s: int = 900
@@ -29,14 +29,20 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The pause before each retry, in seconds (one attempt more than there are pauses), and each attempt's limit."""
+    """The pause before each retry, and the limit to each attempt, in seconds.
+
+    There is one attempt more than there are pauses.
+    """
 
     retry_delays_s: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0)
     timeout_s: float = 10.0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that may differ between two installations. ``logs`` and ``faults_file`` are absolute paths."""
+    """Everything that may differ between two installations.
+
+    ``logs`` and ``faults_file`` are absolute paths.
+    """
 
     environment: str
     version: str
@@ -63,7 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def is_production(self) -> bool:
-        """In production there is no /cache/test, no loopback webhook, no fault and no /metrics to the outside."""
+        """In production there is no /cache/test, no loopback webhook, no fault, no /metrics to outsiders."""
         return self.environment == "production"
 
 
@@ -84,7 +90,7 @@ def load(path: Path) -> Settings:
     return settings
 
 
-def _path(kind: type, value: Any) -> Any:  # noqa: ANN401 - the hook's signature is msgspec's
+def _path(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)
     raise NotImplementedError

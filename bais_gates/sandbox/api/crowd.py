@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from bais_gates.sandbox.api.database import Row
     from bais_gates.sandbox.faults import Switch
 
 _FAULTS = ("concurrent_writes_lost", "business_data_crossed", "concurrent_requests_refused")
@@ -16,12 +17,12 @@ _FEW, _MANY = 5, 25
 
 
 class Crowd:
-    """While one of its faults is on, holds requests up a little, so that those sent together are there together."""
+    """While one of its faults is on, holds requests up, so that those sent together are there together."""
 
     def __init__(self, faults: Switch) -> None:
         self._faults = faults
         self._present = 0
-        self._last_read: tuple[str, object] = ("", None)
+        self._last_read: tuple[str, Row] = ("", ())
 
     @asynccontextmanager
     async def joined(self) -> AsyncIterator[str | None]:
@@ -39,8 +40,11 @@ class Crowd:
         finally:
             self._present -= 1
 
-    def other_business_read(self, business_id: str, content: object) -> object:
-        """What another business read last, as a state shared between requests would have it; else ``content``."""
+    def other_business_read(self, business_id: str, content: Row) -> Row:
+        """Say what another business read last, as state shared between requests would have it.
+
+        Gives ``content`` itself when nobody else has read anything yet.
+        """
         owner, theirs = self._last_read
         self._last_read = (business_id, content)
         return content if owner in {"", business_id} else theirs

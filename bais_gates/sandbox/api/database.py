@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
@@ -13,7 +13,6 @@ from bais_gates.sandbox.api.errors import unavailable
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
-    from psycopg.abc import Query
 
 Row = tuple[Any, ...]
 _Result = TypeVar("_Result")
@@ -51,19 +50,23 @@ class Database:
         """Give the connections back."""
         await self.pool.close(timeout=2)
 
-    async def row(self, statement: Query, parameters: Mapping[str, object] | None = None) -> Row | None:
-        """The first row, or None."""
+    async def row(
+        self, statement: LiteralString, parameters: Mapping[str, object] | None = None
+    ) -> Row | None:
+        """Give the first row, or None."""
         return await self.bounded(self._row(statement, parameters))
 
-    async def rows(self, statement: Query, parameters: Mapping[str, object] | None = None) -> list[Row]:
+    async def rows(
+        self, statement: LiteralString, parameters: Mapping[str, object] | None = None
+    ) -> list[Row]:
         """All rows; none for a statement that returns nothing."""
         return await self.bounded(self._rows(statement, parameters))
 
     async def bounded(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """``work``'s result, or the 503 when PostgreSQL fails or takes too long.
 
-        The work is left to end by itself: cancelling a query asks the server, and a server that is stopped does not
-        answer that either.
+        The work is left to end by itself: cancelling a query asks the server, and a server that is stopped
+        does not answer that either.
         """
         task = asyncio.create_task(work)
         done, _ = await asyncio.wait({task}, timeout=2 * self._timeout_s)
@@ -77,11 +80,11 @@ class Database:
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
             raise unavailable("database") from None
 
-    async def _row(self, statement: Query, parameters: Mapping[str, object] | None) -> Row | None:
+    async def _row(self, statement: LiteralString, parameters: Mapping[str, object] | None) -> Row | None:
         async with self.pool.connection() as connection:
             return await (await connection.execute(statement, parameters)).fetchone()
 
-    async def _rows(self, statement: Query, parameters: Mapping[str, object] | None) -> list[Row]:
+    async def _rows(self, statement: LiteralString, parameters: Mapping[str, object] | None) -> list[Row]:
         async with self.pool.connection() as connection:
             cursor = await connection.execute(statement, parameters)
             return await cursor.fetchall() if cursor.description is not None else []

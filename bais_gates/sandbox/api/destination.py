@@ -1,7 +1,7 @@
 """Where a webhook may point: https to a public address, and to loopback outside production. Nowhere else.
 
-A URL is refused when it is configured if it plainly points elsewhere, and a name is looked up and its addresses judged
-before each delivery, which then goes to exactly the address that was judged.
+A URL is refused when it is configured if it plainly points elsewhere, and a name is looked up and its
+addresses judged before each delivery, which then goes to exactly the address that was judged.
 """
 
 from __future__ import annotations
@@ -59,16 +59,17 @@ def check(url: str, name: str, *, loopback_allowed: bool) -> Destination:
 
 def is_allowed(address: Address, *, loopback_allowed: bool) -> bool:
     """Whether deliveries may go there: the public internet, and loopback where it is allowed."""
-    if isinstance(address, ipaddress.IPv6Address) and address != ipaddress.IPv6Address("::1"):
-        if any(address in network for network in _TRANSLATED) or address.is_site_local:
-            return False
-    if address.is_loopback:
+    if (address.is_loopback and address.version == 4) or address == ipaddress.IPv6Address("::1"):
         return loopback_allowed
+    if isinstance(address, ipaddress.IPv6Address) and (
+        address.is_site_local or any(address in network for network in _TRANSLATED)
+    ):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def resolve(place: Destination, *, loopback_allowed: bool) -> Address:
-    """The address to connect to; blocks while names are looked up.
+    """Give the address to connect to; blocks while names are looked up.
 
     Raises ``ValueError`` if any of the name's addresses is not allowed, ``OSError`` if there are none.
     """
@@ -111,18 +112,19 @@ def _parse(url: str, *, loopback_allowed: bool) -> Destination:
 
 
 def _address(host: str, *, bracketed: bool) -> Address | None:
-    """The host as an address, None if it is a name. Raises ``ValueError`` for an address in an unusual spelling.
+    """Give the host as an address, None if it is a name.
 
-    2130706433, 0x7f.1, 017700000001 and 127.1 are all 127.0.0.1 to the C library: what ends in a number is an
-    address, and only the plain spelling of one is accepted.
+    Raises ``ValueError`` for an address in an unusual spelling.
+
+    2130706433, 0x7f.1, 017700000001 and 127.1 are all 127.0.0.1 to the C library: what ends in a number is
+    an address, and only the plain spelling of one is accepted.
     """
     if bracketed:
         return ipaddress.IPv6Address(host)
     last = host.rpartition(".")[2]
     if not re.fullmatch(r"[0-9]+|0x[0-9a-f]*", last):
         return None
-    address = ipaddress.IPv4Address(host)
-    return address
+    return ipaddress.IPv4Address(host)
 
 
 def _check_name(host: str) -> None:

@@ -1,4 +1,7 @@
-"""Refusals in the contract's shape: whatever a client is told of a failure is made here, and names no internals."""
+"""Refusals in the contract's shape.
+
+Whatever a client is told of a failure is made here, and names no internals.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ Details = dict[str, str] | None
 
 @dataclass(slots=True)
 class ApiError(Exception):
-    """An answer that is not a success: HTTP ``status``, snake_case ``kind``, a sentence, and optional details."""
+    """An answer that is not a success.
+
+    HTTP ``status``, snake_case ``kind``, a sentence, and optional details.
+    """
 
     status: int
     kind: str

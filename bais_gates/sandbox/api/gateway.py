@@ -1,4 +1,4 @@
-"""The outermost layer: every request gets an id, the security headers, a line in the log and a place in the metrics.
+"""The outermost layer: request ids, security headers, the access log, the metrics.
 
 Whatever goes wrong further in ends here as an answer in the error shape.
 """
@@ -17,10 +17,9 @@ from bais_gates.sandbox.api.logs import now
 from bais_gates.sandbox.api.messages import JSON, Answer, Call, error_body
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from bais_gates.sandbox.api.resources import Resource
     from bais_gates.sandbox.api.services import Services
 
 _log = logging.getLogger("bais.api")
@@ -35,8 +34,6 @@ _SECURITY = (
 )
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _NOT_ROUTED = "(none)"
-
-Endpoint = "Callable[[Call, Receive], Awaitable[Answer]]"
 
 
 class Gateway:
@@ -54,7 +51,7 @@ class Gateway:
         metrics = self._services.metrics
         metrics.in_flight.inc()
         call = self._call(scope)
-        endpoint = None
+        endpoint: Resource | None = None
         try:
             await self._router(
                 scope, receive, send
@@ -82,7 +79,7 @@ class Gateway:
             }
         )
 
-    async def _answer(self, endpoint: Endpoint | None, call: Call, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, endpoint: Resource | None, call: Call, scope: Scope, receive: Receive) -> Answer:
         try:
             _check_size(scope)
             if endpoint is None:
@@ -97,7 +94,7 @@ class Gateway:
             while place is not None and place.tb_next is not None:
                 place = place.tb_next
             where = f"{place.tb_frame.f_code.co_qualname}:{place.tb_lineno}" if place is not None else "?"
-            _log.error("request %s ended in %s at %s", call.request_id, type(error).__name__, where)  # noqa: TRY400 - without the traceback's values
+            _log.error("request %s ended in %s at %s", call.request_id, type(error).__name__, where)
             body = error_body("internal_error", "The platform failed to answer; it has been noted.")
             return Answer(status=500, body=body)
 
@@ -121,7 +118,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 def _address(host: str) -> str:
-    """The client's address as it is counted: of IPv6 the network of 64 bits, which one client has for itself."""
+    """Give the client's address as it is counted.
+
+    Of IPv6 the network of 64 bits, which one client has for itself.
+    """
     if ":" not in host:
         return host
     try:

@@ -1,7 +1,10 @@
-"""Idempotency-Key: the first request with a key is answered once and for all; repeats get that answer for 24 hours.
+"""Idempotency-Key: the first request with a key is answered once and for all.
 
-The key is claimed in the same statement that takes the payment, by a unique index of (business, key): of any number
-of requests at once one inserts it, the others wait for that statement's commit and then find the stored answer.
+Repeats get that answer for 24 hours.
+
+The key is claimed in the same statement that takes the payment, by a unique index of (business, key): of
+any number of requests at once one inserts it, the others wait for that statement's commit and then find the
+stored answer.
 """
 
 from __future__ import annotations
@@ -32,13 +35,17 @@ CLAIM = """
 """
 """Yields a row when the key was free, or its 24 hours were over."""
 STORED = """
-SELECT fingerprint, status, response FROM idempotency_keys WHERE business_id = %(business_id)s AND key = %(key)s
+SELECT fingerprint, status, response FROM idempotency_keys
+WHERE business_id = %(business_id)s AND key = %(key)s
 """
 PURGE = "DELETE FROM idempotency_keys WHERE expires_at < now() - interval '1 hour'"
 
 
 def key_of(call: Call) -> str | None:
-    """The request's key, or None without one. Raises a 400 for one that is empty, too long or not printable ASCII."""
+    """Give the request's key, or None without one.
+
+    Raises a 400 for one that is empty, too long or not printable ASCII.
+    """
     raw = call.headers.get(_HEADER)
     if raw is None:
         return None
@@ -50,6 +57,6 @@ def key_of(call: Call) -> str | None:
 
 
 def fingerprint(call: Call) -> bytes:
-    """What two bodies with the same content have in common; keyed, as the body holds a card number."""
+    """Say what two bodies with the same content have in common; keyed, as the body holds a card number."""
     canonical = msgspec.json.encode(msgspec.json.decode(call.body), order="sorted")
     return hmac.digest(call.services.fingerprint_key, canonical, "sha256")

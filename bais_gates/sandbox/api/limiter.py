@@ -1,11 +1,13 @@
 """The rate limit: a bucket for each caller in Redis, emptied and refilled by one atomic script.
 
-A bucket holds as many requests as the limit allows in a window, and gets a sixth of them back every sixth of the window
-(of 100 a minute: 16.7 every 10 s), counted from the request that found it full. So exactly the limit is let in at
-once, and the time until the next refill - ``Retry-After`` - is known to the second and at most a sixth of the window.
+A bucket holds as many requests as the limit allows in a window, and gets a sixth of them back every sixth
+of the window (of 100 a minute: 16.7 every 10 s), counted from the request that found it full. So exactly
+the limit is let in at once, and the time until the next refill - ``Retry-After`` - is known to the second
+and at most a sixth of the window.
 
-When Redis does not answer, requests are refused with 503 rather than let in unlimited: the limit protects sign-in and
-the payment provider, /ready already takes the instance out of rotation, and an outage must not be a way round it.
+When Redis does not answer, requests are refused with 503 rather than let in unlimited: the limit protects
+sign-in and the payment provider, /ready already takes the instance out of rotation, and an outage must not
+be a way round it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 STEPS = 6
 """Refills a window. The script counts in sixths of a request, so that everything in it is a whole number."""
 _SCRIPT = """
-local capacity, refill, cost, step = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local capacity, refill = tonumber(ARGV[1]), tonumber(ARGV[2])
+local cost, step = tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local bucket = redis.call('HMGET', KEYS[1], 'left', 'since')
@@ -64,7 +67,7 @@ class Limiter:
         if shared and await self.cache.get("bais:rate:anybody-refused") is not None:
             return 1
         step_us = self.window_s * 1_000_000 // STEPS
-        wait_us = await self.cache.script(
+        wait_us = await self.cache.number(
             _SCRIPT, (key,), (limit * STEPS, refill, STEPS, step_us, 2 * self.window_s * 1000)
         )
         if wait_us and shared:

@@ -1,7 +1,9 @@
-"""Two logs of JSON lines that are only ever appended to: access.jsonl and audit.jsonl; the audit log also as a table.
+"""Two logs of JSON lines that are only ever appended to.
 
-Neither holds a body, a token, a query value or an e-mail address. A full disk never fails a request: lines that could
-not be written are counted.
+Access.jsonl and audit.jsonl; the audit log also as a table.
+
+Neither holds a body, a token, a query value or an e-mail address. A full disk never fails a request: lines
+that could not be written are counted.
 """
 
 from __future__ import annotations
@@ -26,14 +28,15 @@ _FLUSH_EVERY_S = 0.2
 _QUEUED_AT_MOST = 20_000
 _INSERT = """
 INSERT INTO audit_log (at, request_id, business_id, actor, action, object, address, allowed)
-SELECT * FROM unnest(%(at)s::timestamptz[], %(request_id)s::text[], %(business_id)s::text[], %(actor)s::text[],
+SELECT * FROM unnest(%(at)s::timestamptz[], %(request_id)s::text[], %(business_id)s::text[],
+                     %(actor)s::text[],
                      %(action)s::text[], %(object)s::text[], %(address)s::text[], %(allowed)s::boolean[])
 """
 _COLUMNS = ("at", "request_id", "business_id", "actor", "action", "object", "address", "allowed")
 
 
 def now() -> datetime:
-    """This moment, aware, in UTC."""
+    """Give this moment, aware, in UTC."""
     return datetime.now(UTC)
 
 
@@ -73,7 +76,10 @@ class AuditLog:
     def record(
         self, call: Call, action: str, target: str, *, allowed: bool = True, actor: str | None = None
     ) -> None:
-        """Note that the caller of ``call`` did (or was refused) ``action`` on the object with the id ``target``."""
+        """Note that ``call``'s caller did (or was refused) ``action`` on the object with the id ``target``.
+
+        ``actor`` is who that was, where the call itself does not know.
+        """
         who = call.principal
         row = (
             now(),

@@ -25,18 +25,18 @@ _Body = TypeVar("_Body")
 
 
 def new_id(prefix: str) -> str:
-    """An identifier that nobody can guess (80 random bits) and that sorts by the moment it was made."""
+    """Give an identifier that nobody can guess (80 random bits) and that sorts by the moment it was made."""
     return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
 def digest(secret: str) -> bytes:
-    """What is stored of a token that has 256 random bits of its own, and so needs no slow hash."""
+    """Say what is stored of a token that has 256 random bits of its own, and so needs no slow hash."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who calls: ``subject`` is the user's id or the API key's, ``token_id`` names the bucket of the rate limit."""
+    """Who calls: ``subject`` is the user's or the API key's id, ``token_id`` names its bucket."""
 
     business_id: str
     user_id: str
@@ -57,7 +57,7 @@ class Answer:
 
 
 def answer(status: int, content: object, *headers: tuple[bytes, bytes]) -> Answer:
-    """A JSON answer; a ``Decimal`` in ``content`` becomes a number with exactly its digits."""
+    """Give a JSON answer; a ``Decimal`` in ``content`` becomes a number with exactly its digits."""
     return Answer(status=status, body=_encode(content), headers=(JSON, *headers))
 
 
@@ -67,7 +67,7 @@ def encode(content: object) -> bytes:
 
 
 def error_body(kind: str, message: str, details: object = None) -> bytes:
-    """The one shape of every error."""
+    """Give the one shape of every error."""
     error: dict[str, object] = {"type": kind, "message": message}
     if details is not None:
         error["details"] = details
@@ -90,7 +90,7 @@ class Call:
     fields: dict[str, object] = field(default_factory=dict)
 
     def parse(self, shape: type[_Body]) -> _Body:
-        """The body as ``shape``, unknown fields left out. Raises a 400 that says where it does not fit."""
+        """Give the body as ``shape``, unknown fields left out. Raises a 400 saying where it does not fit."""
         decoder = _decoders.get(shape)
         if decoder is None:
             decoder = _decoders[shape] = msgspec.json.Decoder(shape)
@@ -104,7 +104,7 @@ class Call:
             raise bad_request("The body is not well-formed JSON.", kind="invalid_json") from None
 
     def parameter(self, name: str) -> str | None:
-        """A query parameter, or None. Sent twice, it is refused: which one counts would be a guess."""
+        """Give a query parameter, or None. Sent twice, it is refused: which one counts would be a guess."""
         if not self.query:
             return None
         try:

@@ -34,11 +34,14 @@ class Passwords:
         self._nobodys = self._hasher.hash(os.urandom(16).hex())
 
     async def hash(self, password: str) -> str:
-        """The encoded argon2id hash, with a salt of its own."""
+        """Give the encoded argon2id hash, with a salt of its own."""
         return await self._run(lambda: self._hasher.hash(password))
 
     async def matches(self, password: str, stored: str | None) -> bool:
-        """Whether ``password`` is the one; with None (no such user) the same work is done, and the answer is no."""
+        """Whether ``password`` is the one.
+
+        With None (no such user) the same work is done, and the answer is no.
+        """
         right = await self._run(lambda: self._compare(password, stored or self._nobodys))
         return right and stored is not None
 

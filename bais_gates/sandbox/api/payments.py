@@ -1,10 +1,12 @@
 """Taking a payment, and reading it back.
 
-One statement takes a payment: it finds the workflow, claims the Idempotency-Key, inserts the payment and queues the
-webhooks' deliveries, all of it or nothing. The answer is made before and stored with the key.
+One statement takes a payment: it finds the workflow, claims the Idempotency-Key, inserts the payment and
+queues the webhooks' deliveries, all of it or nothing. The answer is made before and stored with the key.
 """
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 import msgspec
 
@@ -16,12 +18,13 @@ from bais_gates.sandbox.api.workflows import check_no_quote
 
 _TAKE = f"""
 WITH workflow AS (
-  SELECT id FROM workflows WHERE id = %(workflow_id)s AND (business_id = %(business_id)s OR %(anybody)s)
+  SELECT id FROM workflows
+  WHERE id = %(workflow_id)s AND (business_id = %(business_id)s OR %(anybody)s)
 ), claimed AS ({idempotency.CLAIM}), payment AS (
-  INSERT INTO payments (id, business_id, workflow_id, amount, currency, status, customer_email, card_last_four,
-                        failure_reason, idempotency_key, created_at, settle_at)
-  SELECT %(payment_id)s, %(business_id)s, workflow.id, %(amount)s, %(currency)s, %(status)s, %(customer_email)s,
-         %(card_last_four)s, %(failure_reason)s, %(key)s, %(created_at)s, %(settle_at)s
+  INSERT INTO payments (id, business_id, workflow_id, amount, currency, status, customer_email,
+                        card_last_four, failure_reason, idempotency_key, created_at, settle_at)
+  SELECT %(payment_id)s, %(business_id)s, workflow.id, %(amount)s, %(currency)s, %(status)s,
+         %(customer_email)s, %(card_last_four)s, %(failure_reason)s, %(key)s, %(created_at)s, %(settle_at)s
   FROM workflow WHERE %(key)s::text IS NULL OR EXISTS (SELECT 1 FROM claimed)
   RETURNING business_id
 ), queued AS ({events.QUEUE.format(source="payment")})
@@ -44,7 +47,10 @@ class PaymentRequest(msgspec.Struct, frozen=True):
 
 
 async def process_payment(call: Call) -> Answer:
-    """201, 402 for a declined card, or the first answer to the same key; 400, 404, 409 as the contract says."""
+    """201, 402 for a declined card, or the first answer to the same key.
+
+    400, 404, 409 as the contract says.
+    """
     services, body = call.services, call.parse(PaymentRequest)
     key = idempotency.key_of(call)
     row = _checked(call, body)
@@ -116,7 +122,7 @@ async def read_payment(call: Call) -> Answer:
 
 
 def _checked(call: Call, body: PaymentRequest) -> dict[str, object]:
-    """The payment's columns from a sound body. Raises a 400 naming the field that is not."""
+    """Give the payment's columns from a sound body. Raises a 400 naming the field that is not."""
     services, moment = call.services, now()
     amount = money.parse_amount(bytes(body.amount))
     currency = money.check_currency(body.currency)
@@ -128,7 +134,7 @@ def _checked(call: Call, body: PaymentRequest) -> dict[str, object]:
     elif number == cards.FAILS_LATER:
         status, settle_at = "pending", services.settlement.due_after(moment)
     payment_id = new_id("pay")
-    told = {"payment_id": payment_id, "workflow_id": body.workflow_id, "status": status}
+    told: dict[str, object] = {"payment_id": payment_id, "workflow_id": body.workflow_id, "status": status}
     told |= {"amount": amount, "currency": currency}
     return {
         "payment_id": payment_id,
@@ -152,7 +158,7 @@ def _checked(call: Call, body: PaymentRequest) -> dict[str, object]:
 
 
 def _outcome(call: Call, body: PaymentRequest, row: dict[str, object]) -> Answer:
-    """The answer that this payment will have."""
+    """Give the answer that this payment will have."""
     declined = row["status"] == "declined"
     if declined and not call.services.faults.active("decline_reported_as_completed"):
         return Answer(
@@ -170,7 +176,7 @@ def _outcome(call: Call, body: PaymentRequest, row: dict[str, object]) -> Answer
 
 
 async def _first_answer(call: Call, row: dict[str, object]) -> Answer:
-    """The answer that is stored for the key; 409 if it was to another body."""
+    """Give the answer that is stored for the key; 409 if it was to another body."""
     services = call.services
     stored = await services.database.row(
         idempotency.STORED, {"business_id": row["business_id"], "key": row["key"]}
@@ -188,6 +194,6 @@ async def _first_answer(call: Call, row: dict[str, object]) -> Answer:
 
 
 def _rendered(call: Call, amount: object) -> object:
-    if isinstance(amount, money.Decimal) and call.services.faults.active("amount_through_binary_float"):
+    if isinstance(amount, Decimal) and call.services.faults.active("amount_through_binary_float"):
         return money.through_binary_float(amount)
     return amount

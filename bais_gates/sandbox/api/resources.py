@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from bais_gates.sandbox.api.api_keys import find_api_key, looks_like_api_key
-from bais_gates.sandbox.api.errors import ApiError, too_many, unauthorized
+from bais_gates.sandbox.api.errors import ApiError, bad_request, too_many, unauthorized
 from bais_gates.sandbox.api.messages import Answer, Call, Principal
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 BODY_AT_MOST = 65_536
 _BODY_WITHIN_S = 10.0
 _DRAINED_AT_MOST = 16 * 1024 * 1024
-"""A body that is refused is read to its end when it is no longer than this, so that the client sees the answer."""
+"""A refused body up to this length is still read to its end, so that its sender sees the answer."""
 
 Handler = Callable[[Call], Awaitable[Answer]]
 
@@ -58,7 +57,7 @@ class Resource:
         object.__setattr__(self, "methods", ", ".join(names).encode("ascii"))
 
     def route(self) -> Route:
-        """What Starlette's router needs; being matched only leaves this resource in the scope."""
+        """Say what Starlette's router needs; being matched only leaves this resource in the scope."""
         return Route(self.template, _Matched(self))
 
     async def __call__(self, call: Call, receive: Receive) -> Answer:
@@ -152,15 +151,21 @@ async def _read_body(call: Call, receive: Receive) -> bytes:
 
 
 async def _receive_all(call: Call, receive: Receive) -> bytes:
-    body = b""
+    body, length = b"", 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) > BODY_AT_MOST:
-            raise _too_large(call, close=True)  # of unknown length: it may never end
-        if not message.get("more_body", False):
+            raise bad_request("The body ended before its end.", kind="incomplete_body")
+        part: bytes = message.get("body", b"")
+        length += len(part)
+        ended = not message.get("more_body", False)
+        if length > BODY_AT_MOST:  # sent in chunks: how long it would have been is not known beforehand
+            body = b""
+            if ended or length > _DRAINED_AT_MOST:
+                raise _too_large(call, close=not ended)
+            continue
+        body += part
+        if ended:
             return body
 
 

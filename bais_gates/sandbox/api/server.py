@@ -34,12 +34,12 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
 
     def on_headers_complete(self) -> None:
-        """A request is complete as far as it is limited here; its body is limited where it is read."""
+        """Give a request is complete as far as it is limited here; its body is limited where it is read."""
         self._unparsed = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """The rest of a refused body may still arrive."""
+        """Give the rest of a refused body may still arrive."""
         self._unparsed = 0
         super().on_body(body)
 
@@ -50,7 +50,8 @@ class Protocol(HttpToolsProtocol):
         body = error_body("invalid_http", msg)
         head = (
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"
-            f"x-request-id: {secrets.token_hex(16)}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            f"x-request-id: {secrets.token_hex(16)}\r\ncontent-length: {len(body)}\r\n"
+            "connection: close\r\n\r\n"
         )
         self.transport.write(head.encode("ascii") + body)
         self.transport.close()

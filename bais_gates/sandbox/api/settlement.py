@@ -50,7 +50,7 @@ class Settlement:
         return moment + timedelta(seconds=self._delay_s)
 
     def expect(self) -> None:
-        """A payment was taken whose outcome will be reported."""
+        """Give a payment was taken whose outcome will be reported."""
         self._expected.set()
 
     async def run(self) -> None:

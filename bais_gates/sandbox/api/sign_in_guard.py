@@ -1,8 +1,9 @@
 """Too many wrong passwords close sign-in to an account for a while, whatever the address they come from.
 
-The account is named by a keyed hash of the e-mail that was typed, known or not, so that the lock says nothing about
-which accounts exist. The count is settled after the password was looked at, atomically: of any number of guesses made
-at once the first ten to be wrong are told so, and all others - the right one too - that sign-in is closed.
+The account is named by a keyed hash of the e-mail that was typed, known or not, so that the lock says
+nothing about which accounts exist. The count is settled after the password was looked at, atomically: of
+any number of guesses made at once the first ten to be wrong are told so, and all others - the right one too
+- that sign-in is closed.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ class SignInGuard:
     key: bytes
 
     async def closed_for(self, email: str) -> int:
-        """The whole seconds for which sign-in to this account stays closed; 0 when it is open."""
-        return ceil(await self.cache.script(_LOOK, (self._names(email)[0],), ()) / 1000)
+        """Give the whole seconds for which sign-in to this account stays closed; 0 when it is open."""
+        return ceil(await self.cache.number(_LOOK, (self._names(email)[0],), ()) / 1000)
 
     async def settle(self, email: str, *, right: bool, attempt: str) -> int:
         """Count an attempt that has been looked at; more than 0 seconds: its outcome must not be told."""
         rules = self.rules
         arguments = (int(right), rules.max_failures, rules.window_s * 1000, rules.lock_s * 1000, attempt)
-        return ceil(await self.cache.script(_SETTLE, self._names(email), arguments) / 1000)
+        return ceil(await self.cache.number(_SETTLE, self._names(email), arguments) / 1000)
 
     def _names(self, email: str) -> tuple[str, str]:
         account = hmac.new(self.key, email.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()

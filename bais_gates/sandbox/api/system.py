@@ -1,4 +1,7 @@
-"""What probes and operators ask: liveness, readiness, metrics, the state of the parts, and the cache's own test."""
+"""What probes and operators ask.
+
+Liveness, readiness, metrics, the state of the parts, and the cache's own test.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ async def ready(call: Call) -> Answer:
 
 
 async def metrics(call: Call) -> Answer:
-    """The exposition; in production for callers on the private network only."""
+    """Give the exposition; in production for callers on the private network only."""
     services = call.services
     if services.settings.is_production and not _is_inside(call.address):
         return Answer(status=404, body=error_body("not_found", "There is no such path."))

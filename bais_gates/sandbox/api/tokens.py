@@ -1,4 +1,4 @@
-"""Access tokens: short-lived JWTs, signed with HMAC-SHA256 and a key derived from the installation's secret."""
+"""Access tokens: short-lived JWTs, signed (HMAC-SHA256) with a key derived from the secret_key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REQUIRED = ["exp", "iat", "iss", "aud", "sub", "biz", "jti"]
 
 
 def derive(secret: str, purpose: str) -> bytes:
-    """A 32-byte key for one purpose, so that no key serves two."""
+    """Give a 32-byte key for one purpose, so that no key serves two."""
     return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).digest()
 
 
@@ -34,7 +34,7 @@ class AccessTokens:
     faults: Switch
 
     def issue(self, *, user_id: str, business_id: str) -> str:
-        """A token for ``user_id`` that works for ``ttl_s`` seconds from now."""
+        """Give a token for ``user_id`` that works for ``ttl_s`` seconds from now."""
         now = int(time.time())
         claims = {
             "iss": _ISSUER,
@@ -49,6 +49,7 @@ class AccessTokens:
 
     def read(self, token: str) -> Principal | None:
         """Whose token it is, or None for one that is malformed, tampered with, unsigned or expired."""
+        claims: dict[str, Any] | None
         try:
             claims = jwt.decode(
                 token,
@@ -67,7 +68,7 @@ class AccessTokens:
         )
 
     def _read_carelessly(self, token: str) -> dict[str, Any] | None:
-        """What a careless release accepts; nothing while no fault is on."""
+        """Say what a careless release accepts; nothing while no fault is on."""
         try:
             if self.faults.active("none_signature_accepted"):
                 accepted = str(jwt.get_unverified_header(token).get("alg")).lower() == "none"

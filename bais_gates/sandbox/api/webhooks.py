@@ -67,7 +67,7 @@ def sign(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 def _key(secret: str) -> bytes:
-    """The HMAC key that a caller's own secret means: base64 after ``whsec_``, else the text itself."""
+    """Give the HMAC key that a caller's own secret means: base64 after ``whsec_``, else the text itself."""
     if not 1 <= len(secret) <= 256:
         raise bad_request("secret must have 1 to 256 characters.", field_name="secret")
     if not secret.startswith(_PREFIX):

@@ -19,13 +19,17 @@ VALUES (%(id)s, %(business_id)s, %(name)s, %(description)s, %(payment_provider)s
         %(webhook_url)s, %(metadata)s, %(public_key)s)
 """
 _SELECT = """
-SELECT id, public_key, status, name, description, payment_provider, amount, currency, webhook_url, metadata, created_at
+SELECT id, public_key, status, name, description, payment_provider, amount, currency, webhook_url,
+       metadata, created_at
 FROM workflows WHERE id = %(id)s AND (business_id = %(business_id)s OR %(anybody)s)
 """
 
 
 class WorkflowRequest(msgspec.Struct, frozen=True):
-    """The body of POST /api/v1/workflows/payment. ``amount`` and ``metadata`` are kept as the bytes that were sent."""
+    """The body of POST /api/v1/workflows/payment.
+
+    ``amount`` and ``metadata`` are kept as the bytes that were sent.
+    """
 
     name: str
     payment_provider: str
@@ -89,14 +93,14 @@ async def read_workflow(call: Call) -> Answer:
 
 
 def check_no_quote(call: Call, identifier: str, table: str) -> None:
-    """What a release does that puts ids into its SQL as text; nothing while the fault is off."""
+    """Say what a release does that puts ids into its SQL as text; nothing while the fault is off."""
     if "'" in identifier and call.services.faults.active("sql_text_in_errors"):
         statement = f"SELECT * FROM {table} WHERE id = '{identifier}'"  # noqa: S608 - never executed: it is the fault's answer
         raise ApiError(500, "internal_error", f"unterminated quoted string in: {statement}")
 
 
 def _checked(call: Call, body: WorkflowRequest) -> dict[str, object]:
-    """The row's columns from a sound body. Raises a 400 naming the field that is not."""
+    """Give the row's columns from a sound body. Raises a 400 naming the field that is not."""
     faults = call.services.faults
     if body.payment_provider != "stripe":
         raise bad_request("The payment_provider must be stripe.", field_name="payment_provider")

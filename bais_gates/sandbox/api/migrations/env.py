@@ -1,4 +1,4 @@
-"""How Alembic runs the revisions: on the connection that it is given, all in one transaction, one process at a time."""
+"""How Alembic runs the revisions: all in one transaction, on the connection that it is given."""
 
 from __future__ import annotations
 

@@ -70,7 +70,8 @@ CREATE TABLE payments (
   settle_at timestamptz
 );
 CREATE INDEX payments_by_business ON payments (business_id, created_at);
-CREATE INDEX payments_to_settle ON payments (settle_at) WHERE status = 'pending' AND settle_at IS NOT NULL;
+CREATE INDEX payments_to_settle ON payments (settle_at)
+  WHERE status = 'pending' AND settle_at IS NOT NULL;
 CREATE TABLE idempotency_keys (
   business_id text NOT NULL REFERENCES businesses,
   key text NOT NULL,
@@ -120,11 +121,17 @@ CREATE TABLE audit_log (
   allowed boolean NOT NULL
 );
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION 'the audit log can only be appended to' USING ERRCODE = 'insufficient_privilege'; END $$;
+$$ BEGIN
+  RAISE EXCEPTION 'the audit log can only be appended to' USING ERRCODE = 'insufficient_privilege';
+END $$;
 CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 """
-_TABLES = "audit_log, webhook_deliveries, webhooks, idempotency_keys, payments, workflows, api_keys, refresh_tokens, users, businesses"
+_DOWNGRADE = """
+DROP TABLE audit_log, webhook_deliveries, webhooks, idempotency_keys, payments, workflows, api_keys,
+  refresh_tokens, users, businesses;
+DROP FUNCTION refuse_change();
+"""
 
 
 def upgrade() -> None:
@@ -134,4 +141,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Remove every table and what is in it."""
-    op.get_bind().exec_driver_sql(f"DROP TABLE {_TABLES}; DROP FUNCTION refuse_change()")
+    op.get_bind().exec_driver_sql(_DOWNGRADE)
