@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+import psycopg
 import pytest
 
 from bais_gates import sandbox
@@ -63,6 +67,18 @@ def test_two_run_side_by_side(folder: Path) -> None:
     finally:
         sandbox.stop(one)
         sandbox.stop(other)
+
+
+def test_many_start_at_once(folder: Path) -> None:
+    """Sandboxes that start at the same moment don't take each other's ports."""
+    folders = [folder.with_name(f"sandbox-{number}") for number in range(3)]
+    try:
+        with ThreadPoolExecutor(len(folders)) as pool:
+            infos = list(pool.map(lambda one: sandbox.start(one, owner_pid=os.getpid()), folders))
+        assert [ready(info) for info in infos] == [200] * len(folders)
+    finally:
+        for one in folders:
+            sandbox.stop(one)
 
 
 def test_a_folder_holds_one_sandbox(running: sandbox.SandboxInfo) -> None:
@@ -147,8 +163,13 @@ def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> Non
     info = sandbox.start(folder, owner_pid=os.getpid())
     processes = machine.everything_of(folder)
 
+    database_url = json.loads((folder / "api.json").read_text(encoding="utf-8"))["database_url"]
+    busy = psycopg.connect(database_url)  # its worker won't notice that the server is gone
+    busy.pgconn.send_query(b"SELECT count(*) FROM (SELECT generate_series(1, 100000000000)) AS numbers")
+
     os.kill(info.pids["postgres"], signal.SIGKILL)
     os.kill(info.pids["redis"], signal.SIGSTOP)
+    os.kill(info.pids["api"], signal.SIGKILL)
 
     def parts() -> dict[str, str]:
         now = sandbox.status(folder)
@@ -156,8 +177,14 @@ def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> Non
 
     assert machine.eventually(lambda: parts().get("postgres", "").startswith("ended: signal 9 (SIGKILL) at "))
     assert parts()["redis"] == "stopped"
-    assert parts()["api"] == "running"
+    assert machine.eventually(lambda: parts().get("api", "").startswith("ended: signal 9 (SIGKILL) at "))
+    with pytest.raises(urllib.error.URLError, match="refused"):  # nobody holds on to the port
+        ready(info)
+    left = machine.everything_of(folder)
+    assert any("SELECT" in " ".join(process.cmdline()) for process in machine.alive(left))
     sandbox.stop(folder)
+    busy.close()
+    assert machine.alive(left) == []
     assert machine.alive(processes) == []
     assert machine.shared_memory() <= segments
 
@@ -165,8 +192,8 @@ def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> Non
 def test_it_keeps_nothing_of_its_starter(folder: Path) -> None:
     """The supervisor has its own session, none of the starter's descriptors, and none of its secrets."""
     program = (
-        "import os, sys; from pathlib import Path; from bais_gates import sandbox\n"
-        "os.set_inheritable(os.open(sys.executable, os.O_RDONLY), True)\n"
+        "import fcntl, os, sys; from pathlib import Path; from bais_gates import sandbox\n"
+        "fcntl.fcntl(os.open(sys.executable, os.O_RDONLY), fcntl.F_DUPFD, 50)  # one that is inherited\n"
         "sandbox.start(Path(sys.argv[1]), owner_pid=None)"
     )
     # Ends only when nobody holds the pipes of its output any more.
