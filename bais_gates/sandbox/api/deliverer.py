@@ -131,7 +131,7 @@ class Deliverer:
         except ApiError:
             return  # the database is away: the lease ends, and it is tried again
         except Exception as error:  # noqa: BLE001 - one delivery that can't be made must not keep back the others
-            _log.error("delivery %s could not be attempted: %s", delivery_id, type(error).__name__)  # noqa: TRY400 - a traceback would hold the URL
+            _log.error("delivery %s could not be attempted: %s", delivery_id, type(error).__name__)
 
     async def _attempt(self, client: httpx.AsyncClient, row: Row) -> int | None:
         """Give the status of the answer; None without one."""

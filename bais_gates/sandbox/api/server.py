@@ -15,33 +15,33 @@ from bais_gates.sandbox.api.messages import error_body
 if TYPE_CHECKING:
     from bais_gates.sandbox.api.config import Settings
 
-_UNPARSED_AT_MOST = 65_536
+_HEAD_AT_MOST = 65_536
 """Bytes of one request line and its headers; past it the connection is closed."""
 
 
 class Protocol(HttpToolsProtocol):
     """httptools as uvicorn uses it, with a limit to headers, and an answer of ours to what it can't parse."""
 
-    _unparsed = 0
+    _in_head = False
+    _head_length = 0
 
-    def data_received(self, data: bytes) -> None:
-        """Parse what arrived, unless a request's headers never come to an end."""
-        cycle = self.cycle
-        self._unparsed += len(data)
-        if self._unparsed > _UNPARSED_AT_MOST and (cycle is None or cycle.response_complete):
-            self.send_400_response("The request's headers are too long.")
-            return
-        super().data_received(data)
+    def on_message_begin(self) -> None:
+        """Note that a request's first bytes are there."""
+        self._in_head, self._head_length = True, 0
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Give a request is complete as far as it is limited here; its body is limited where it is read."""
-        self._unparsed = 0
+        """Note that a request's headers are all there; its body is limited where it is read."""
+        self._in_head = False
         super().on_headers_complete()
 
-    def on_body(self, body: bytes) -> None:
-        """Give the rest of a refused body may still arrive."""
-        self._unparsed = 0
-        super().on_body(body)
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived, and refuse headers that never come to an end."""
+        super().data_received(data)
+        if self._in_head:
+            self._head_length += len(data)
+            if self._head_length > _HEAD_AT_MOST:
+                self.send_400_response("The request's headers are too long.")
 
     def send_400_response(self, msg: str) -> None:
         """Answer 400 in the error shape and close the connection."""
