@@ -117,9 +117,13 @@ def _bound_twice(bindings: Sequence[Binding]) -> list[Reason]:
         Reason(
             code=Code.GATE_BOUND_TWICE,
             gate_id=gate_id,
-            message=f"{gate_id}{f' (case {case})' if case else ''} is bound to {len(nodeids)} tests: {', '.join(nodeids[:5])}.",
+            message=f"{_named(gate_id, case)} is bound to {len(nodeids)} tests: {', '.join(nodeids[:5])}.",
             remedy="Bind a gate to one test; list the ids of a parametrized one under cases in the catalog.",
         )
         for (gate_id, case), nodeids in tests.items()
         if gate_id and len(nodeids) > 1
     ]
+
+
+def _named(gate_id: str, case: str | None) -> str:
+    return gate_id if case is None else f"{gate_id} (case {case})"

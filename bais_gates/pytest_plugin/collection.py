@@ -9,6 +9,8 @@ import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.binding import Bound, bind
+from bais_gates.pytest_plugin.collected import Collected, collected
+from bais_gates.pytest_plugin.keys import binding_key
 from bais_gates.pytest_plugin.ordering import put_in_order
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ class Collection:
     def __init__(self, state: RunState) -> None:
         self._state = state
         self.bound = Bound(bindings=(), problems=(), refused_marks=())
+        self.collected = Collected()
+        self.finished = False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
@@ -32,6 +36,15 @@ class Collection:
             self._bind(session, config, items)
         yield
         put_in_order(items)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell the recorder what will run; under xdist before the controller hears that collection ended."""
+        selected = tuple(item.nodeid for item in session.items if binding_key in item.stash)
+        self.collected = collected(self.bound, selected)
+        self.finished = True
+        if self._state.worker is not None and self._state.settings.deciding:
+            self._state.shared().put_collection(self._state.worker, self.collected.to_json())
 
     def _bind(self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
         try:

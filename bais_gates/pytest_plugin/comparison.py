@@ -1,13 +1,15 @@
 """How a check compares: plain values only, fail closed, no data is never a pass.
 
-Values are first reduced to exact built-in types by the built-in type's own methods, so that a subclass with an
-``__eq__`` or ``__le__`` of its own has no say in the answer.
+Values are first rebuilt of exact built-in types by the built-in type's own methods, so that a subclass with
+an ``__eq__`` or ``__le__`` of its own has no say in the answer.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from typing import Any
 
 from bais_gates.verdict.model import JsonValue, Op
 
@@ -15,7 +17,7 @@ _MAX_DEPTH = 40
 
 
 class NotComparable(TypeError):  # noqa: N818 - it reads as what it says about the value
-    """A value that a check cannot hold: not made of None, bool, int, float, str, list, tuple, set and dict."""
+    """A value that a check cannot hold: not made of None, bool, numbers, text, lists, sets and dicts."""
 
 
 class UnusableLimit(ValueError):  # noqa: N818 - it reads as what it says about the value
@@ -29,39 +31,57 @@ def plain(value: object, depth: int = 0) -> JsonValue:
     """
     if depth > _MAX_DEPTH:
         raise NotComparable(f"the value is nested deeper than {_MAX_DEPTH} levels")
-    kind = type(value)
-    if value is None or kind in (bool, int, float, str):
-        return value  # type: ignore[return-value] # these four exact types and None are all in JsonValue
-    if issubclass(kind, str):
-        return str.__str__(value)  # type: ignore[arg-type] # kind is a subclass of str
-    if issubclass(kind, int):
-        return int.__int__(value)  # type: ignore[arg-type] # kind is a subclass of int
-    if issubclass(kind, float):
-        return float.__float__(value)  # type: ignore[arg-type] # kind is a subclass of float
-    if issubclass(kind, list):
-        return [plain(part, depth + 1) for part in list.__iter__(value)]  # type: ignore[arg-type] # a list
-    if issubclass(kind, tuple):
-        return [plain(part, depth + 1) for part in tuple.__iter__(value)]  # type: ignore[arg-type] # a tuple
-    if kind in (set, frozenset):
-        return sorted((plain(part, depth + 1) for part in value), key=repr)  # type: ignore[attr-defined] # a set
-    if issubclass(kind, dict):
-        return {_key(key): plain(part, depth + 1) for key, part in dict.items(value)}  # type: ignore[call-overload] # a dict
-    raise NotComparable(
-        f"a value of type {kind.__module__}.{kind.__qualname__} cannot be compared; hand over numbers, text, lists or dicts"
-    )
+    if value is None:
+        return None
+    for base, rebuild in _REBUILD:
+        if issubclass(type(value), base):
+            return rebuild(value, depth + 1)
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise NotComparable(f"a value of type {kind} cannot be compared; hand over numbers, text, lists or dicts")
+
+
+def _rebuild_list(value: Any, depth: int) -> JsonValue:
+    return [plain(part, depth) for part in list.__iter__(value)]
+
+
+def _rebuild_tuple(value: Any, depth: int) -> JsonValue:
+    return [plain(part, depth) for part in tuple.__iter__(value)]
+
+
+def _rebuild_set(value: Any, depth: int) -> JsonValue:
+    parts = set.__iter__(value) if isinstance(value, set) else frozenset.__iter__(value)
+    return sorted((plain(part, depth) for part in parts), key=repr)
+
+
+def _rebuild_dict(value: Any, depth: int) -> JsonValue:
+    return {_key(key): plain(part, depth) for key, part in dict.items(value)}
+
+
+# In this order, as bool is an int; each base's own method reads what is really there.
+_REBUILD: tuple[tuple[type, Callable[[Any, int], JsonValue]], ...] = (
+    (bool, lambda value, _depth: value is True),
+    (str, lambda value, _depth: str.__str__(value)),
+    (int, lambda value, _depth: int.__int__(value)),
+    (float, lambda value, _depth: float.__float__(value)),
+    (list, _rebuild_list),
+    (tuple, _rebuild_tuple),
+    (set, _rebuild_set),
+    (frozenset, _rebuild_set),
+    (dict, _rebuild_dict),
+)
 
 
 def _key(key: object) -> str:
-    if not issubclass(type(key), str):
+    if not isinstance(key, str) or not issubclass(type(key), str):
         raise NotComparable(f"a dict key of type {type(key).__qualname__} cannot be compared; use text keys")
-    return str.__str__(key)  # type: ignore[arg-type] # checked above
+    return str.__str__(key)
 
 
 def operator_of(text: object) -> Op:
     """Return the operator for its spelling; UnusableLimit for one that does not exist."""
     try:
-        return Op(str.__str__(text))  # type: ignore[arg-type] # a non-string ends in the error below
-    except (TypeError, ValueError):
+        return Op(str(plain(text)))
+    except (NotComparable, ValueError):
         known = " ".join(repr(op.value) for op in Op)
         raise UnusableLimit(f"no such operator; use one of {known}") from None
 

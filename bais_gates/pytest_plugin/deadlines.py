@@ -1,4 +1,4 @@
-"""Deadlines: of a gate, by a signal that ends whatever it waits for; of the run, by a thread that ends the run."""
+"""Deadlines: of a gate, by a signal that ends its waiting; of the run, by a thread that ends the run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ REPEAT_S = 1.0
 """How often a deadline that has passed is raised again, should the gate swallow it."""
 
 
-class GateDeadline(BaseException):  # noqa: N818 - not an Exception, so that `except Exception` lets it through
-    """The gate's deadline has passed."""
+class GateDeadline(BaseException):
+    """The gate's deadline has passed. Not an Exception, so that ``except Exception`` lets it through."""
 
 
 @contextlib.contextmanager
 def deadline(seconds: float, message: str) -> Iterator[None]:
-    """Raise GateDeadline with ``message`` in the block after ``seconds``, and again each second until it ends.
+    """Raise GateDeadline with ``message`` in the block after ``seconds``, and again each second.
 
-    Does nothing outside the main thread, where no signal arrives. Another user's timer of the same kind goes on
-    after the block.
+    Does nothing outside the main thread, where no signal arrives. Another user's timer of the same kind goes
+    on after the block.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

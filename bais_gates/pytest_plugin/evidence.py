@@ -89,13 +89,13 @@ class Evidence:
         """Record the comparison ``observed OP limit`` and return whether it held.
 
         ``op`` is one of ``<= < >= > == !=``, ``in``, ``not in`` (limit: list, dict or text) and ``matches``
-        (limit: a regular expression for the whole text). ``unit`` is of both values. ``n`` is the number of samples
-        behind ``observed``, ``n_min`` how many there must be. An observation of None, NaN or infinity, ``n`` of 0 or
-        below ``n_min`` is NO_DATA: False is returned and the gate will not pass. ``source`` says where the value is
-        from, e.g. a URL or a query.
+        (limit: a regular expression for the whole text). ``unit`` is of both values. ``n`` is the number of
+        samples behind ``observed``, ``n_min`` how many there must be. An observation of None, NaN or
+        infinity, ``n`` of 0 or below ``n_min`` is NO_DATA: False is returned and the gate will not pass.
+        ``source`` says where the value is from, e.g. a URL or a query.
 
-        Raises TypeError or ValueError when the comparison itself makes no sense (an unknown operator, a limit that is
-        not a number, an object instead of a value); that, too, stays recorded, as NO_DATA.
+        Raises TypeError or ValueError when the comparison itself makes no sense (an unknown operator, a limit
+        that is not a number, an object instead of a value); that, too, stays recorded, as NO_DATA.
         """
         return self.__compare(name, observed, op, limit, unit, n, n_min, source).ok is True
 
@@ -137,7 +137,7 @@ class Evidence:
         with self.__lock:
             return Recorded(checks=tuple(self.__checks), attachments=tuple(self.__attachments))
 
-    def __compare(
+    def __compare(  # noqa: PLR0917 - private, and in the order of the comparison
         self,
         name: object,
         observed: object,
@@ -197,11 +197,11 @@ def line(check: Check) -> str:
     """Return a check that did not hold as one line: ``p95: observed 250 ms, must be <= 200 ms``."""
     unit = f" {check.unit}" if check.unit else ""
     observed, limit = _short(check.observed), _short(check.limit)
+    must = "must match" if check.op is Op.MATCHES else f"must be {check.op.value}"
     if check.ok is None:
         samples = "" if check.n is None else f" from {check.n} samples"
         least = "" if check.n_min is None else f", at least {check.n_min} needed"
-        return f"{check.name}: no data (observed {observed}{samples}{least}), must be {check.op.value} {limit}{unit}"
-    must = "must match" if check.op.value == "matches" else f"must be {check.op.value}"
+        return f"{check.name}: no data (observed {observed}{samples}{least}), {must} {limit}{unit}"
     return f"{check.name}: observed {observed}{unit}, {must} {limit}{unit}"
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def evidence(request: pytest.FixtureRequest) -> Evidence:
-    """Record checks and attachments: ``evidence.check("p95", 180.0, "<=", 200, unit="ms", n=500, n_min=300)``."""
+    """Record checks and attachments: ``evidence.check("p95", 180.0, "<=", 200, unit="ms", n=500)``."""
     item: pytest.Item = request.node
     known = item.stash.get(evidence_key, None)
     if known is not None:  # a later attempt at the same test: what was recorded stays

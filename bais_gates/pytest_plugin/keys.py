@@ -27,3 +27,6 @@ evidence_key: pytest.StashKey[Evidence] = pytest.StashKey()
 
 watch_key: pytest.StashKey[Watch] = pytest.StashKey()
 """On an item that is bound to a gate: what is seen of its test."""
+
+reseated_key: pytest.StashKey[list[object]] = pytest.StashKey()
+"""Parts that are registered again once all conftests are loaded, to be inside or around theirs."""

@@ -1,8 +1,8 @@
 """The ledger: every record of a run in one append-only file, a line at a time, the moment it is made.
 
-Each line is one ``write`` to a descriptor opened with O_APPEND, so that the lines of several workers do not mix
-and a kill loses at most the line being written. What cannot be written is remembered, never raised: the run
-goes on to its BLOCK.
+Each line is one ``write`` to a descriptor opened with O_APPEND, so that the lines of several workers do not
+mix and a kill loses at most the line being written. What cannot be written is remembered, never raised: the
+run goes on to its BLOCK.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Ledger:
                 path.unlink()
         except OSError as error:
             ledger.problem = f"{path}: {error.strerror}"
-        ledger._open(os.O_CREAT | os.O_EXCL)  # noqa: SLF001 - its own
+        ledger._open(os.O_CREAT | os.O_EXCL)
         return ledger
 
     @classmethod
     def join(cls, path: Path, worker: str) -> Ledger:
         """Write into the ledger that another process of the run began."""
         ledger = cls(path=path, worker=worker)
-        ledger._open(0)  # noqa: SLF001 - its own
+        ledger._open(0)
         return ledger
 
     def _open(self, flags: int) -> None:

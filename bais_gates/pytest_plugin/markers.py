@@ -20,8 +20,8 @@ _SEVERITIES = {
 def register_markers(config: pytest.Config) -> None:
     """Document ``gate`` and the marks that the catalog puts on the tests of gates."""
     lines = [
-        "gate(id): this test proves the gate of that id in the catalog; its phase, severity and scopes become marks",
-        f"{GOLIVE}: the gates that must hold before production is touched; -m {GOLIVE} asks for that decision",
+        "gate(id): this test proves that gate of the catalog; its phase, severity and scopes become marks",
+        f"{GOLIVE}: what must hold before production is touched; -m {GOLIVE} asks for that decision",
         *(
             f"{phase.value}: the gates of the phase {phase.value}; -m {phase.value} asks for that decision"
             for phase in Phase

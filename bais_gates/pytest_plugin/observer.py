@@ -31,11 +31,14 @@ class Observer:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Remember what a fixture raises."""
+        """Remember what a fixture raises; do not even set up a test whose outcome is clear before it runs."""
         watch = _watch(item)
         if watch is not None:
             watch.begin_attempt()
         with _Phase(watch, "setup"):
+            if watch is not None and watch.preset is not None:
+                told = f"{watch.preset.outcome.value}: {watch.preset.message}"
+                raise pytest.skip.Exception(told, _use_item_location=True)
             return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -86,7 +89,7 @@ class Observer:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Redact what was added to a gate's report after it was made, e.g. the captured output of a subtest."""
+        """Redact what was added to a gate's report later, e.g. the captured output of a subtest."""
         if hasattr(report, ATTRIBUTE):
             scrub(report)
 
@@ -108,7 +111,7 @@ class Observer:
     def _phase(
         self, item: pytest.Item, watch: Watch, report: pytest.TestReport, errors: list[BaseException]
     ) -> Observation:
-        when = report.when or "call"
+        when = report.when
         for error in errors:
             watch.saw(when, error)
         truth = watch.settle(when, *errors)

@@ -1,7 +1,8 @@
-"""The folder that the processes of one run share: who has finished, who holds the target, what was collected."""
+"""The folder that the processes of one run share: what has finished, what was collected."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -104,7 +105,10 @@ class RunDirectory:
 
 
 def _file_name(gate_id: str, case: str | None) -> str:
-    return quote(gate_id if case is None else f"{gate_id}[{case}]", safe="")[:200] + ".json"
+    name = quote(gate_id if case is None else f"{gate_id}[{case}]", safe="")
+    if len(name) > 150:  # file systems take 255
+        name = hashlib.sha256(name.encode()).hexdigest()
+    return name + ".json"
 
 
 def _read(path: Path) -> dict[str, JsonValue] | None:

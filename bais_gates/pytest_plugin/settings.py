@@ -71,7 +71,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def catalog_path(config: pytest.Config) -> Path | None:
-    """Return the catalog's path, which need not exist when it was named; None when there is none to be found."""
+    """Return the catalog's path, which need not exist when it was named; None when there is none."""
     named = _path(config, "gate_catalog")
     if named is not None:
         return named
@@ -80,7 +80,7 @@ def catalog_path(config: pytest.Config) -> Path | None:
 
 
 def asked_scopes(options: object) -> tuple[str, ...]:
-    """Return the scopes that ``--gate-scope``, or else the ``-m`` expression, names, in the order of SCOPES."""
+    """Return the scopes that ``--gate-scope``, or else the ``-m`` expression, names, in SCOPES' order."""
     scope = getattr(options, "gate_scope", None)
     if scope:
         return (str(scope),)
@@ -91,14 +91,15 @@ def asked_scopes(options: object) -> tuple[str, ...]:
 def resolve(config: pytest.Config, catalog: Path) -> Settings:
     """Return the settings of a run whose catalog is at ``catalog``; never raises for what a person wrote."""
     options = config.known_args_namespace
-    problems: list[str] = []
     scopes = asked_scopes(options)
     ini_scope = config.getini("gate_scope")
     if not scopes and ini_scope:
         scopes = (str(ini_scope),)
-    for scope in scopes:
-        if scope not in SCOPES:
-            problems.append(f"--gate-scope {scope}: no such scope. Use one of {', '.join(SCOPES)}.")
+    problems = [
+        f"--gate-scope {scope}: no such scope. Use one of {', '.join(SCOPES)}."
+        for scope in scopes
+        if scope not in SCOPES
+    ]
     policy, waivers = _path(config, "gate_policy"), _path(config, "gate_waivers")
     return Settings(
         scopes=scopes,
@@ -127,22 +128,26 @@ def _text(config: pytest.Config, key: str, variable: str | None = None) -> str |
 
 
 def _path(config: pytest.Config, key: str) -> Path | None:
-    """Resolve an option against the folder pytest was called in, an ini value against the ini file's folder."""
+    """Resolve an option against the folder pytest was called in, an ini value against the ini file's."""
     option = getattr(config.known_args_namespace, key, None)
     if option:
-        return Path(os.path.abspath(config.invocation_params.dir / Path(option).expanduser()))
+        return _absolute(config.invocation_params.dir / Path(option).expanduser())
     value = config.getini(key)
     if not value:
         return None
     base = config.inipath.parent if config.inipath is not None else config.rootpath
-    return Path(os.path.abspath(base / Path(str(value)).expanduser()))
+    return _absolute(base / Path(str(value)).expanduser())
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links, and show other names
 
 
 def _imports(config: pytest.Config) -> tuple[Path, ...]:
     named = getattr(config.known_args_namespace, "gate_import", None)
     if named:
-        return tuple(Path(os.path.abspath(config.invocation_params.dir / path)) for path in named)
-    return tuple(Path(os.path.abspath(config.rootpath / str(path))) for path in config.getini("gate_import"))
+        return tuple(_absolute(config.invocation_params.dir / path) for path in named)
+    return tuple(_absolute(config.rootpath / str(path)) for path in config.getini("gate_import"))
 
 
 def _run_id(config: pytest.Config, problems: list[str]) -> str:
@@ -151,7 +156,8 @@ def _run_id(config: pytest.Config, problems: list[str]) -> str:
         return named
     if named is not None:
         problems.append(
-            "--gate-run-id (or BAIS_GATES_RUN_ID): use up to 200 letters, digits and . _ : / - , beginning with a letter or digit."
+            "--gate-run-id (or BAIS_GATES_RUN_ID): use up to 200 letters, digits and . _ : / - , and begin "
+            "with a letter or digit."
         )
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:12]}"
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bais_gates.pytest_plugin.ledger import Ledger
+    from bais_gates.pytest_plugin.opening import Opening
     from bais_gates.pytest_plugin.settings import Settings
     from bais_gates.targets.environment import Environment
 
@@ -34,6 +35,10 @@ class RunState:
     directory: RunDirectory | None = None
     ledger: Ledger | None = None
     """Only in a deciding run."""
+    opening: Opening | None = None
+    """Only in a deciding run, in the process that decides."""
+    imported_passes: frozenset[str] = frozenset()
+    """Gates that passed in the decisions that this run imports."""
     _catalog: Catalog | None = None
     _policy: Policy | None = None
     _environment: Environment | None = None

@@ -65,10 +65,16 @@ class Watch:
     logs: list[str] = field(default_factory=list)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     began: float = field(default_factory=time.monotonic)
-    judged_at_end: bool = False
-    """The gate's end was reached and its checks did not all hold."""
+    deadline_at: float = 0.0
+    """When (monotonic) its deadline passes."""
     outcome: Outcome | None = None
     """Set with the report of the tear-down."""
+
+    def begin(self, deadline_s: float) -> None:
+        """Start the clock of the gate, now that it is its turn."""
+        self.started_at = datetime.now(UTC)
+        self.began = time.monotonic()
+        self.deadline_at = self.began + deadline_s
 
     def begin_attempt(self) -> None:
         """Start anew with the phases; what was recorded and said before stays."""
@@ -94,24 +100,23 @@ class Watch:
         """Return the outcome of the whole test."""
         if self.preset is not None:
             return self.preset.outcome
-        if recorded.false:
-            return Outcome.FAIL
-        call = self.truths.get("call")
-        short_of_data = bool(recorded.without_data)
-        by_checks = isinstance(self.errors.get("call"), GateFailure) and short_of_data
-        if (call is Truth.FAILED and not by_checks) or Truth.FAILED in self.subtests:
-            return Outcome.FAIL
-        everything = {*self.truths.values(), *self.subtests}
-        for truth, outcome in _OUTCOMES:
-            if truth in everything:
-                return outcome
-        if short_of_data:
-            return Outcome.NO_DATA
-        if call is None:
-            return Outcome.NOT_RUN
-        if not recorded.checks:
-            return Outcome.VACUOUS
-        return Outcome.PASS if self.attempts == 1 else Outcome.FLAKY
+        seen = {*self.truths.values(), *self.subtests} - {Truth.FAILED}
+        rules = (
+            (recorded.false or self._failed(recorded), Outcome.FAIL),
+            (Truth.ERROR in seen, Outcome.ERROR),
+            (Truth.SKIPPED in seen, Outcome.SKIPPED),
+            (Truth.XFAILED in seen, Outcome.XFAIL),
+            (recorded.without_data, Outcome.NO_DATA),
+            ("call" not in self.truths, Outcome.NOT_RUN),
+            (not recorded.checks, Outcome.VACUOUS),
+            (self.attempts > 1, Outcome.FLAKY),
+        )
+        return next((outcome for holds, outcome in rules if holds), Outcome.PASS)
+
+    def _failed(self, recorded: Recorded) -> bool:
+        """Tell whether the test failed by more than checks that had no data."""
+        by_checks = isinstance(self.errors.get("call"), GateFailure) and bool(recorded.without_data)
+        return Truth.FAILED in self.subtests or (self.truths.get("call") is Truth.FAILED and not by_checks)
 
     def result(self, recorded: Recorded, *, summary: str, worker: str) -> GateResult:
         """Return the gate's result at the end of its test."""
@@ -147,15 +152,10 @@ class Watch:
 
 
 _GRAVEST_FIRST = (Truth.ERROR, Truth.FAILED, Truth.XFAILED, Truth.SKIPPED, Truth.PASSED)
-_OUTCOMES = (
-    (Truth.ERROR, Outcome.ERROR),
-    (Truth.SKIPPED, Outcome.SKIPPED),
-    (Truth.XFAILED, Outcome.XFAIL),
-)
 
 
 def in_words(error: BaseException) -> str:
-    """Return an exception as a short redacted text: what it says, and of which type it is if that tells more."""
+    """Return an exception as a short redacted text: its type, where that tells more, and what it says."""
     try:
         text = str(error).strip()
     except Exception as broken:  # noqa: BLE001 - the exception's own __str__ may do anything

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,23 @@ if TYPE_CHECKING:
     from bais_gates.pytest_plugin.state import RunState
 
 _KEY = "bais_gates"
+_CONTROLLER = "BAIS_GATES_CONTROLLER_PID"
+
+
+def remember_controller() -> None:
+    """Let the workers of this process find out that they are, before they are configured."""
+    os.environ[_CONTROLLER] = str(os.getpid())
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Tell whether this process is a worker of a deciding run.
+
+    Before it is configured only its parent shows it. A process that merely inherits the variables is none,
+    and writes BLOCK first like any other.
+    """
+    if hasattr(config, "workerinput"):
+        return True
+    return "PYTEST_XDIST_WORKER" in os.environ and os.environ.get(_CONTROLLER) == str(os.getppid())
 
 
 class Controller:
