@@ -78,8 +78,14 @@ def _attempt(
 
 def _attempt_summary(decision: Decision, path: Path) -> ReportProblem | None:
     try:
+        written = path.stat().st_size if path.exists() else 0
+        room = min(summary.DEFAULT_LIMIT, summary.JOB_LIMIT - written)
+        if room < summary.SMALLEST:
+            return ReportProblem(
+                report="GITHUB_STEP_SUMMARY", message="earlier steps have filled the job's summary"
+            )
         with path.open("a", encoding="utf-8") as stream:
-            stream.write(summary.render(decision))
+            stream.write(summary.render(decision, limit=room))
     except Exception as error:  # noqa: BLE001 - whatever breaks a report must not break the decision
         return ReportProblem(report="GITHUB_STEP_SUMMARY", message=f"{type(error).__name__}: {error}")
     return None

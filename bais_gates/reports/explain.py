@@ -69,6 +69,11 @@ def _all(decision: Decision, paper: Paper) -> None:
     if passed:
         paper.line()
         paper.item(f"Passed ({len(passed)}):", ", ".join(judged.gate.id for judged in passed))
+    for judged in view.standing_in(decision, view.Standing.NOT_APPLICABLE):
+        paper.item(
+            f"Not applicable: {judged.gate.id}:",
+            cap(view.not_applicable_because(decision, judged), _MESSAGE_LIMIT),
+        )
     paper.line()
     _next(decision, paper)
 

@@ -72,9 +72,8 @@ def _changes(decision: Decision) -> list[tuple[str, Sequence[JudgedGate]]]:
 
 
 def _not_applicable(decision: Decision) -> list[tuple[JudgedGate, str]]:
-    declared = dict(decision.target.not_applicable)
     gates = view.standing_in(decision, view.Standing.NOT_APPLICABLE)
-    return [(judged, judged.result.message or declared.get(judged.gate.id, "")) for judged in gates]
+    return [(judged, view.not_applicable_because(decision, judged)) for judged in gates]
 
 
 def _waiver_rows(decision: Decision) -> list[tuple[Waiver, JudgedGate | None, bool]]:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from bais_gates.verdict.model import Decision
 
 DEFAULT_LIMIT = 256 * 1024
-"""Bytes of one summary; GitHub drops a job's whole summary above 1 MiB."""
+"""Bytes of one summary."""
+JOB_LIMIT = 1_000_000
+"""Bytes that a job's summary may have in all; GitHub drops it whole above 1 MiB."""
+SMALLEST = 2_000
+"""Bytes below which a summary says nothing any more."""
 _CUT = "\n\nThe rest is left out here; signoff.html and decision.json have all of it.\n"
 _CELL_LIMIT = 500
 _ROWS_LIMIT = 200

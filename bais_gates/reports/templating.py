@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bais_gates.verdict.model import Check
 
+NAME_LIMIT = 300
 MESSAGE_LIMIT = 4_000
 TEXT_LIMIT = 20_000
 """Characters of one log or attachment on the page; decision.json has all that was recorded."""
@@ -64,6 +65,7 @@ def environment() -> jinja2.Environment:
         decisive_check=view.decisive_check,
         words=wording,
         message_text=functools.partial(_capped, limit=MESSAGE_LIMIT),
+        name_text=functools.partial(_capped, limit=NAME_LIMIT),
         log_text=functools.partial(_capped_middle, limit=TEXT_LIMIT),
     )
     return made
@@ -76,7 +78,9 @@ def template_text(name: str) -> str:
 
 def _finalize(value: Any) -> Any:
     """Make every text that a template prints visible; what a macro returned is HTML of ours already."""
-    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return cap(visible(value), 2 * TEXT_LIMIT)
 
 
 def _capped(text: str, *, limit: int) -> str:

@@ -103,6 +103,11 @@ def changes(decision: Decision) -> Changes:
     return Changes(**{name: tuple(gates) for name, gates in found.items()})
 
 
+def not_applicable_because(decision: Decision, judged: JudgedGate) -> str:
+    """Return why a gate does not apply: what its result says, else what the environment file declares."""
+    return judged.result.message or dict(decision.target.not_applicable).get(judged.gate.id, "")
+
+
 def ordered_reasons(decision: Decision) -> tuple[Reason, ...]:
     """Return the reasons with those about the run itself first, then by the severity of their gate."""
     severity = {judged.gate.id: judged.gate.severity.value for judged in decision.gates}

@@ -12,6 +12,9 @@ from bais_gates.verdict.model import Check, JsonValue, Outcome
 VALUE_LIMIT = 400
 """Characters of one observed value or limit that a report shows; decision.json has all of it."""
 
+NAME_LIMIT = 200
+"""Characters of the name of a check or a case."""
+UNIT_LIMIT = 40
 BRIEF_LIMIT = 600
 """Characters of a message in a table or a list."""
 
@@ -60,7 +63,7 @@ def comparison(check: Check) -> str:
     observed, limit = value(check.observed), value(check.limit)
     if observed == limit and check.observed != check.limit:
         observed, limit = repr(check.observed), repr(check.limit)  # equal only because they were rounded
-    unit = f" {one_line(check.unit)}" if check.unit else ""
+    unit = f" {cap(one_line(check.unit), UNIT_LIMIT)}" if check.unit else ""
     return f"{observed} {check.op.value} {limit}{unit}{samples(check)}"
 
 
@@ -75,8 +78,8 @@ def samples(check: Check) -> str:
 
 def check_name(check: Check) -> str:
     """Say which check it is, with its case when the gate has cases."""
-    name = one_line(check.name)
-    return f"{name} [{one_line(check.case)}]" if check.case else name
+    name = cap(one_line(check.name), NAME_LIMIT)
+    return f"{name} [{cap(one_line(check.case), NAME_LIMIT)}]" if check.case else name
 
 
 def check_word(check: Check) -> str:

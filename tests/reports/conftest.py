@@ -191,7 +191,7 @@ def _block() -> Decision:
                     text='{"error": {"code": "rate_limited", "message": "Too many requests."}}',
                 ),
             ),
-            log="gates/acceptance/test_rate_limiting.py:41: in test_rate_limiting\n    evidence.check(...)\nE   2 checks are false",
+            log="gates/acceptance/test_rate_limiting.py:41: in test_rate_limiting\nE   2 checks are false",
         ),
         _red(
             payment,
@@ -245,7 +245,7 @@ def _block() -> Decision:
         Outcome.NO_DATA: Code.NO_DATA,
         Outcome.NOT_RUN: Code.NOT_RUN,
     }
-    reasons = tuple(
+    reasons = [
         Reason(
             code=Code.NEEDS_NOT_PASSED if judged.result.needs_not_passed else codes[judged.result.outcome],
             gate_id=judged.gate.id,
@@ -254,14 +254,15 @@ def _block() -> Decision:
         )
         for judged in gates
         if judged.blocking
-    ) + (
+    ]
+    reasons.append(
         Reason(
             code=Code.WAIVER_EXPIRED,
             message="The waiver BAIS-3990 for acceptance.health_endpoint expired on 2026-11-18.",
             remedy="Remove it from gates/waivers.yaml, or have it approved anew.",
-        ),
+        )
     )
-    return _base(Verdict.BLOCK, gates, reasons)
+    return _base(Verdict.BLOCK, gates, tuple(reasons))
 
 
 def _many(count: int) -> Decision:
@@ -324,8 +325,8 @@ def hostile_texts() -> tuple[str, ...]:
 
 _texts = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=40), st.just("x" * 30_000))
 _words = st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1, max_size=12))
-_moments = st.datetimes(
-    min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)
+_moments = st.integers(min_value=946_684_800, max_value=4_102_444_800).map(
+    lambda seconds: datetime.fromtimestamp(seconds, tz=UTC)
 )
 _scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), _texts

@@ -1,0 +1,131 @@
+"""The decision on a terminal, and its explanation."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bais_gates.errors import GateInputError
+from bais_gates.reports.explain import explain, next_steps
+from bais_gates.reports.terminal import render
+from bais_gates.reports.text import columns
+from bais_gates.verdict.model import Decision
+
+_OUR_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def test_the_last_line_is_the_verdict(block: Decision, deploy: Decision) -> None:
+    """The output ends in one line with the verdict, why, and the exit status."""
+    assert render(block, colour=False, width=100).splitlines()[-1] == (
+        "BLOCK: 3 of 10 gates are not proven and 2 did not run; 1 reason outside the gates. Exit status 20."
+    )
+    assert render(deploy, colour=False, width=40).splitlines()[-1].startswith("DEPLOY: 2 of 5 gates passed")
+
+
+def test_a_rehearsal_says_so(deploy: Decision) -> None:
+    """A decision about the sandbox says rehearsal in the heading and in the last line."""
+    rehearsal = dataclasses.replace(deploy, target=dataclasses.replace(deploy.target, rehearsal=True))
+    text = render(rehearsal, colour=False, width=100)
+    assert "Rehearsal: " in text
+    assert text.splitlines()[-1].startswith("DEPLOY (rehearsal): ")
+
+
+def test_the_table_has_each_gate_once(block: Decision) -> None:
+    """Each gate is one row below its phase, with severity, outcome and the check that decided."""
+    lines = render(block, colour=False, width=110).splitlines()
+    assert "acceptance: 1 of 4 passed" in lines
+    assert (
+        "  FAIL           P2 rate_limiting       requests let in at once: 164 <= 100 requests (n 200)"
+        in lines
+    )
+    for judged in block.gates:
+        name = judged.gate.id.partition(".")[2]
+        rows = [
+            line for line in lines if re.match(rf"  {judged.result.outcome.value} +P\d {name}( |$)", line)
+        ]
+        assert len(rows) == 1
+
+
+@settings(deadline=None, max_examples=50)
+@given(data=st.data(), width=st.integers(min_value=0, max_value=300), colour=st.booleans())
+def test_hostile_text_cannot_steer_the_terminal(
+    data: st.DataObject, decisions: st.SearchStrategy[Decision], width: int, colour: bool
+) -> None:
+    """No control character but our own colours comes out; a plain terminal gets ASCII; rows fit."""
+    decision = data.draw(decisions)
+    for text in (
+        render(decision, colour=colour, width=width),
+        explain(decision, None, colour=colour, width=width),
+        *(explain(decision, judged.gate.id, colour=colour, width=width) for judged in decision.gates[:1]),
+    ):
+        bare = _OUR_COLOURS.sub("", text) if colour else text
+        assert not re.search(
+            r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u200b\ud800-\udfff]", bare.replace("\t", "")
+        )
+        assert colour or text.isascii()
+        assert text.endswith("\n")
+
+
+def test_rows_fit_the_width(block: Decision) -> None:
+    """Nothing but the verdict's line, which logs are searched for, is wider than the terminal."""
+    for width in (40, 60, 80, 120):
+        lines = render(block, colour=False, width=width).splitlines()[:-1]
+        too_wide = [line for line in lines if columns(line) > width]
+        assert too_wide == []
+
+
+def test_colour_only_adds_colour(block: Decision) -> None:
+    """With its colours taken out, the coloured text is the plain one."""
+    coloured = render(block, colour=True, width=100)
+    assert "\x1b[" in coloured
+    assert _OUR_COLOURS.sub("", coloured) == render(block, colour=False, width=100)
+
+
+def test_a_thousand_reasons_are_not_scrolled(many: Callable[[int], Decision]) -> None:
+    """Of very many reasons the first are shown and the rest is counted."""
+    text = render(many(2500), colour=False, width=100)
+    assert "100 reasons to block" in text
+    assert "and 50 more" in text
+
+
+def test_explain_says_what_to_do_in_order(block: Decision) -> None:
+    """The next steps begin with what spoils the run, then the gate that others wait for."""
+    steps = next_steps(block)
+    assert steps[0].startswith("Settle the reasons outside the gates")
+    assert steps[1] == "Repair acceptance.payment_processing: other gates wait for it."
+    assert steps[-1].startswith("Run again: bais-gates run golive")
+
+
+def test_explain_shows_every_gate_that_is_not_proven(block: Decision) -> None:
+    """Without a gate, all red, waived and advisory gates are explained, with their checks."""
+    text = explain(block, None, width=100, colour=False)
+    for judged in block.gates:
+        assert judged.gate.id in text
+    assert "not ok requests let in at once: 164 <= 100 requests (n 200)" in text
+    assert "Holds back: load.sustained_500_rps" in text
+    assert "Waiver: BAIS-4127, approved by Maria Lindqvist" in text
+
+
+def test_explain_finds_a_gate_by_its_short_name(block: Decision) -> None:
+    """One gate can be named without its phase, and shows its log."""
+    text = explain(block, "rate_limiting", width=100, colour=False)
+    assert text.startswith("FAIL acceptance.rate_limiting (P2, blocking)\n")
+    assert "E   2 checks are false" in text
+
+
+def test_explain_of_an_unknown_gate_offers_near_ones(block: Decision) -> None:
+    """A mistyped gate is answered with the ones that were probably meant."""
+    with pytest.raises(GateInputError, match=r"Did you mean acceptance\.rate_limiting"):
+        explain(block, "acceptance.rate_limitng", width=100, colour=False)
+
+
+def test_a_deploy_is_explained_by_the_next_step(deploy: Decision) -> None:
+    """A DEPLOY says what the pipeline does next; a rehearsal says to run on the real environment."""
+    assert "bais-gates verify" in explain(deploy, None, width=100, colour=False)
+    rehearsal = dataclasses.replace(deploy, target=dataclasses.replace(deploy.target, rehearsal=True))
+    assert "--gate-env NAME" in explain(rehearsal, None, width=100, colour=False)

@@ -1,0 +1,119 @@
+"""How a decision is sorted for its reader."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bais_gates.reports import view
+from bais_gates.reports.bars import WIDTH, bar_of
+from bais_gates.verdict.model import Check, Decision, JudgedGate, Op, Outcome, Previous, Verdict
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_every_gate_has_one_place(data: st.DataObject, decisions: st.SearchStrategy[Decision]) -> None:
+    """Each gate stands in exactly one group, and only a PASS that blocks nothing stands among the passed."""
+    decision = data.draw(decisions)
+    placed = [judged for each in view.Standing for judged in view.standing_in(decision, each)]
+    assert sorted(judged.gate.id for judged in placed) == sorted(judged.gate.id for judged in decision.gates)
+    for judged in view.standing_in(decision, view.Standing.PASSED):
+        assert judged.result.outcome is Outcome.PASS
+        assert not judged.blocking
+
+
+def _with(decision: Decision, gate_id: str, outcome: Outcome) -> Decision:
+    def changed(judged: JudgedGate) -> JudgedGate:
+        result = dataclasses.replace(judged.result, outcome=outcome)
+        return dataclasses.replace(judged, result=result) if judged.gate.id == gate_id else judged
+
+    return dataclasses.replace(decision, gates=tuple(map(changed, decision.gates)))
+
+
+def test_changes_are_told_apart(block: Decision) -> None:
+    """New red, fixed, still red and newly not run are told from the previous outcomes."""
+    changed = view.changes(block)
+    assert [judged.gate.id for judged in changed.fixed] == ["acceptance.health_endpoint"]
+    assert [judged.gate.id for judged in changed.still_red] == ["acceptance.payment_processing"]
+    assert "acceptance.rate_limiting" in [judged.gate.id for judged in changed.new_red]
+    assert [judged.gate.id for judged in changed.newly_not_run] == [
+        "load.sustained_500_rps",
+        "oncall.test_page",
+    ]
+
+
+def test_a_previous_decision_of_another_scope_is_not_compared(block: Decision) -> None:
+    """What another scope said is no change."""
+    previous = Previous(
+        run_id="r",
+        verdict=Verdict.BLOCK,
+        decided_at=datetime(2026, 1, 1, tzinfo=UTC),
+        scope="load",
+        outcomes=(("acceptance.rate_limiting", Outcome.PASS),),
+    )
+    assert not view.changes(dataclasses.replace(block, previous=previous))
+    assert not view.changes(dataclasses.replace(block, previous=None))
+
+
+def test_the_decisive_check_is_the_false_one(block: Decision) -> None:
+    """A red gate is shown by its first false check, a green one by the check nearest to its limit."""
+    by_id = {judged.gate.id: judged for judged in block.gates}
+    red = view.decisive_check(by_id["acceptance.rate_limiting"])
+    green = view.decisive_check(by_id["monitoring.alerts_fire"])
+    assert red is not None
+    assert red.name == "requests let in at once"
+    assert green is not None
+    assert green.name == "slowest to fire"
+
+
+def test_reasons_outside_the_gates_are_not_lost(block: Decision) -> None:
+    """A reason that no blocking gate shows is found, and comes first."""
+    assert [reason.code.value for reason in view.reasons_beside_gates(block)] == ["WAIVER_EXPIRED"]
+    assert view.ordered_reasons(block)[0].code.value == "WAIVER_EXPIRED"
+
+
+def test_the_sentence_counts(block: Decision, deploy: Decision) -> None:
+    """The sentence why says how many gates stand in the way, or how many passed."""
+    assert view.why(block) == "3 of 10 gates are not proven and 2 did not run; 1 reason outside the gates."
+    assert view.why(deploy).startswith("2 of 5 gates passed, 1 waived, 1 not applicable, and nothing")
+
+
+def _bar_check(observed: object, op: Op, limit: object, ok: bool | None) -> Check:
+    return Check(name="x", observed=observed, op=op, limit=limit, ok=ok)  # type: ignore[arg-type]  # any value
+
+
+def test_a_bar_passes_its_tick_only_when_the_value_passes_the_limit() -> None:
+    """The bar of 212 against 200 ends behind the tick, that of 12 before it; text has no bar."""
+    over = bar_of(_bar_check(212.0, Op.LE, 200, False))
+    under = bar_of(_bar_check(12.0, Op.LE, 200, True))
+    assert over is not None
+    assert over.start + over.length > over.tick
+    assert under is not None
+    assert under.start + under.length < under.tick
+    assert bar_of(_bar_check("up", Op.LE, 1, False)) is None
+    assert bar_of(_bar_check(200, Op.EQ, 200, True)) is None
+    assert bar_of(_bar_check(None, Op.LE, 5, None)) is None
+
+
+@given(
+    st.one_of(st.integers(), st.floats()),
+    st.sampled_from((Op.LE, Op.LT, Op.GE, Op.GT)),
+    st.one_of(st.integers(), st.floats()),
+    st.booleans(),
+)
+def test_a_bar_stays_in_its_frame(observed: float, op: Op, limit: float, ok: bool) -> None:
+    """Whatever the numbers, bar, tick and allowed side lie within the drawing."""
+    bar = bar_of(_bar_check(observed, op, limit, ok))
+    if bar is not None:
+        edges = (
+            bar.start,
+            bar.start + bar.length,
+            bar.tick,
+            bar.allowed_x,
+            bar.allowed_x + bar.allowed_width,
+        )
+        assert all(0 <= edge <= WIDTH for edge in edges)
+        assert bar.length >= 0
