@@ -61,6 +61,7 @@ _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "max_wal_size": "'256MB'",
+    "client_connection_check_interval": "'2s'",  # no worker goes on counting for a caller that is gone
     "dynamic_shared_memory_type": "mmap",  # in the data folder, so that a kill -9 leaves nothing in /dev/shm
 }
 

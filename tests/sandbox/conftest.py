@@ -62,10 +62,14 @@ class Machine:
         return left
 
     @staticmethod
-    def shared_memory() -> set[str]:
-        """List the System V segments of this machine, by id."""
+    def orphaned_memory() -> set[str]:
+        """List the System V segments, by id, that nobody uses and whose maker is gone."""
         lines = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()[1:]
-        return {line.split()[1] for line in lines}
+        columns = ("key", "id", "mode", "size", "maker", "last", "users")
+        segments = [dict(zip(columns, line.split(), strict=False)) for line in lines]
+        return {
+            one["id"] for one in segments if one["users"] == "0" and not psutil.pid_exists(int(one["maker"]))
+        }
 
     @staticmethod
     def eventually(condition: Callable[[], bool], within: float = 10.0) -> bool:

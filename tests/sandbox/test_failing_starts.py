@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def nothing_is_left(folder: Path, machine: Machine) -> object:
     """After each of these tests there is neither a process nor a folder nor shared memory of the sandbox."""
-    segments = machine.shared_memory()
+    segments = machine.orphaned_memory()
     yield
     assert machine.alive(machine.everything_of(folder)) == []
     assert not folder.is_dir()
-    assert machine.shared_memory() <= segments
+    assert machine.orphaned_memory() <= segments
 
 
 def refusal(folder: Path) -> str:

@@ -34,7 +34,7 @@ def ready(info: sandbox.SandboxInfo) -> int:
 
 def test_it_is_ready_when_started_and_leaves_nothing_when_stopped(folder: Path, machine: Machine) -> None:
     """After start the API answers over TLS; after stop no process, file or shared memory of it is left."""
-    segments = machine.shared_memory()
+    segments = machine.orphaned_memory()
     told: list[str] = []
 
     info = sandbox.start(folder, owner_pid=os.getpid(), progress=told.append)
@@ -48,7 +48,7 @@ def test_it_is_ready_when_started_and_leaves_nothing_when_stopped(folder: Path, 
     sandbox.stop(folder)
     assert machine.alive(processes) == []
     assert not folder.exists()
-    assert machine.shared_memory() <= segments
+    assert machine.orphaned_memory() <= segments
     assert sandbox.status(folder) is None
 
 
@@ -102,7 +102,7 @@ def test_files_of_others_are_not_touched(folder: Path) -> None:
 
 def test_it_ends_with_its_owner(folder: Path, machine: Machine) -> None:
     """A kill -9 of the owner ends everything, and removes what the owner asked to have discarded."""
-    segments, discard = machine.shared_memory(), folder.with_name("run")
+    segments, discard = machine.orphaned_memory(), folder.with_name("run")
     (discard / "results").mkdir(parents=True)
     owner = machine.start_owner(folder, discard)
     assert owner.stdout is not None
@@ -115,7 +115,7 @@ def test_it_ends_with_its_owner(folder: Path, machine: Machine) -> None:
 
     assert machine.eventually(lambda: not machine.alive(processes))
     assert machine.eventually(lambda: not folder.exists() and not discard.exists())
-    assert machine.shared_memory() <= segments
+    assert machine.orphaned_memory() <= segments
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -137,7 +137,7 @@ def test_a_start_cut_short_leaves_nothing(folder: Path, number: int, machine: Ma
 
 def test_its_parts_end_with_the_supervisor(folder: Path, machine: Machine) -> None:
     """A kill -9 of the supervisor ends every part; status says abandoned, and stop or start tidies up."""
-    segments = machine.shared_memory()
+    segments = machine.orphaned_memory()
     info = sandbox.start(folder, owner_pid=os.getpid())
     processes = machine.everything_of(folder)
 
@@ -148,7 +148,7 @@ def test_its_parts_end_with_the_supervisor(folder: Path, machine: Machine) -> No
     assert abandoned is not None
     assert abandoned.state == "abandoned"
     assert set(abandoned.parts.values()) == {"gone"}
-    assert machine.shared_memory() <= segments
+    assert machine.orphaned_memory() <= segments
     again = sandbox.start(folder, owner_pid=os.getpid())
     assert ready(again) == 200
     os.kill(again.pids["supervisor"], signal.SIGKILL)
@@ -159,7 +159,7 @@ def test_its_parts_end_with_the_supervisor(folder: Path, machine: Machine) -> No
 
 def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> None:
     """A killed or stopped part is told truthfully and not started again; stop still leaves nothing."""
-    segments = machine.shared_memory()
+    segments = machine.orphaned_memory()
     info = sandbox.start(folder, owner_pid=os.getpid())
     processes = machine.everything_of(folder)
 
@@ -186,7 +186,7 @@ def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> Non
     busy.close()
     assert machine.alive(left) == []
     assert machine.alive(processes) == []
-    assert machine.shared_memory() <= segments
+    assert machine.orphaned_memory() <= segments
 
 
 def test_it_keeps_nothing_of_its_starter(folder: Path) -> None:
