@@ -111,7 +111,13 @@ def _start(run: RunContext, progress: Callable[[str], None]) -> dict[str, str | 
     folder = run.directory / _FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     try:
-        info = sandbox.start(folder, owner_pid=run.owner_pid, faults=tuple(run.faults), progress=progress)
+        info = sandbox.start(
+            folder,
+            owner_pid=run.owner_pid,
+            faults=tuple(run.faults),
+            progress=progress,
+            discard=run.directory,  # a run that is killed can't remove it
+        )
     except (sandbox.SandboxError, GateInputError, OSError) as e:
         return {"environment_file": None, "error": f"the sandbox did not start: {e}"}
     return {"environment_file": str(info.environment_file), "error": None}
