@@ -6,6 +6,7 @@ The patterns look for what a program writes by accident, not for words: an error
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -73,6 +74,22 @@ def internals(text: str, *, sent: Iterable[str] = (), secret: Iterable[str] = ()
             text = text.replace(own, " ")
     found = [f"{what} ({_excerpt(match)})" for what, pattern in _PATTERNS if (match := pattern.search(text))]
     return found + [f"a known name ({one})" for one in secret if len(one) >= 4 and one in text]
+
+
+def texts_in(body: str) -> list[str]:
+    """Give all texts in a JSON body, as they are and as JSON and Python write them; none if it is no JSON."""
+    try:
+        waiting = [json.loads(body)]
+    except (ValueError, RecursionError):
+        return []
+    found: list[str] = []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found += (value, json.dumps(value)[1:-1], repr(value)[1:-1])
+        elif isinstance(value, list | dict):
+            waiting += value.values() if isinstance(value, dict) else value
+    return found
 
 
 def _excerpt(match: re.Match[str]) -> str:
