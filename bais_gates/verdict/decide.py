@@ -195,15 +195,15 @@ def _judge(
     gate: Gate, results: list[GateResult], policy: Policy, exemptions: Exemptions
 ) -> tuple[JudgedGate, list[Reason]]:
     """Judge one gate: its result, whether it stands in the way, and why."""
-    told = [rederive(gate, result) for result in results]
-    result = worst(told) if told else GateResult(gate_id=gate.id, outcome=Outcome.NOT_RUN)
+    rederived = [rederive(gate, result) for result in results]
+    result = worst(rederived) if rederived else GateResult(gate_id=gate.id, outcome=Outcome.NOT_RUN)
     reasons = _result_reasons(gate, results, exemptions)
     proven = result.outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE}
     blocks = gate.severity in policy.blocking
     waiver = None
     if blocks and not proven:
         waiver = exemptions.waiver_for(gate, result)
-        missing = compare_cases(gate, result).missing
+        missing = tuple(dict.fromkeys(case for told in results for case in compare_cases(gate, told).missing))
         if waiver is None or missing:
             reasons.append(_outcome_reason(gate, result, missing))
     judged = JudgedGate(

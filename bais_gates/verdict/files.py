@@ -99,10 +99,11 @@ def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise GateInputError(f"{path}: not a regular file. Name a file.")
     with os.fdopen(descriptor, "rb") as stream:
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise GateInputError(f"{path}: not a regular file. Name a file.")
             raw = stream.read(limit + 1)
         except OSError as error:
             raise _unreadable(path, error) from None
@@ -116,8 +117,6 @@ def _unreadable(path: Path, error: OSError | ValueError) -> GateInputError:
         link = path.is_symlink()
         what = "a link to a file that does not exist" if link else "no such file"
         return AbsentFileError(f"{path}: {what}. Create it, or name another one.")
-    if isinstance(error, IsADirectoryError):
-        return GateInputError(f"{path}: a directory. Name a file.")
     if isinstance(error, PermissionError):
         return GateInputError(f"{path}: no permission to read it. Check its owner and mode.")
     reason = error.strerror if isinstance(error, OSError) else "the name is not valid"

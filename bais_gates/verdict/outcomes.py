@@ -52,8 +52,8 @@ class Cases:
 
 
 def compare_cases(gate: Gate, result: GateResult) -> Cases:
-    """Compare a result's cases with the catalog's; a gate that did not run has nothing to compare."""
-    if result.outcome not in RAN:
+    """Compare a result's cases with the catalog's; a gate of which nothing ran has nothing to compare."""
+    if result.outcome not in RAN and not result.cases:
         return Cases(missing=(), unexpected=())
     reported = Counter(result.cases)
     missing = tuple(case for case in gate.cases if case not in reported)

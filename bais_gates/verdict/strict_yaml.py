@@ -8,7 +8,6 @@ Dates stay strings; the schemas say which strings are moments.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -27,10 +26,13 @@ MAX_DEPTH: Final = 32
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
-_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?")
+_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})\.[0-9]{1,18}")
 _NUMBER_IN_DISGUISE = re.compile(
-    r"[-+]?(0[0-9_]+|0[oxb][0-9a-f_]+|[0-9][0-9_]*|[0-9_]*\.[0-9_]*(e[-+]?[0-9]+)?|[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?"
-    r"|[0-9]+e[-+]?[0-9]+|\.inf|\.nan)",
+    r"[-+]?("
+    r"[0-9][0-9_]*|0[oxb][0-9a-f_]+"  # 0755 1_000 0o17 0x1F
+    r"|(?=.*[0-9])[0-9_]*\.[0-9_]*(e[-+]?[0-9]+)?|[0-9]+e[-+]?[0-9]+"  # 1. .5 1.5e3 1e3
+    r"|[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?"  # 12:30 is 750 in YAML 1.1
+    r"|\.inf|\.nan)",
     re.IGNORECASE,
 )
 _WORDS: Mapping[str, JsonValue] = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -160,7 +162,7 @@ class _Reader:
             return _WORDS[text]
         if _INTEGER.fullmatch(text):
             return int(text)
-        if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
+        if _NUMBER.fullmatch(text):
             return float(text)
         if _WORD_IN_DISGUISE.fullmatch(text):
             raise self._error(

@@ -1,0 +1,121 @@
+"""The catalog file and its rules."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bais_gates.errors import GateInputError
+from bais_gates.verdict.catalog import Catalog, load_catalog
+from bais_gates.verdict.model import Phase, Severity
+
+ENTRY = """\
+  - id: {id}
+    title: A title
+    phase: {phase}
+    severity: P2
+    requirement: It holds.
+    remedy: Mend it.
+"""
+
+
+def entry(gate_id="acceptance.a", phase="acceptance", more=""):
+    """Write one entry of a catalog."""
+    return ENTRY.format(id=gate_id, phase=phase) + (f"    {more}\n" if more else "")
+
+
+def load(write, *entries):
+    """Load a catalog of entries."""
+    return load_catalog(write("gates:\n" + "".join(entries)))
+
+
+def refusal(write, *entries):
+    """Give the words that a catalog is refused with."""
+    with pytest.raises(GateInputError) as caught:
+        load(write, *entries)
+    return str(caught.value)
+
+
+def test_gates_in_file_order_with_defaults(write):
+    """Gates keep the order of the file; their phase is a scope of theirs."""
+    catalog = load(
+        write, entry("load.z", "load", "scopes: [golive]"), entry(more="cases: [x, z]"), entry("acceptance.b")
+    )
+    first, second, _ = catalog.gates
+
+    assert [gate.id for gate in catalog.gates] == ["load.z", "acceptance.a", "acceptance.b"]
+    assert (first.scopes, first.phase, first.severity) == (("golive", "load"), Phase.LOAD, Severity.P2)
+    assert (second.cases, second.needs, second.exclusive, second.mutates) == (("x", "z"), (), False, False)
+    assert catalog.by_id["load.z"] is first
+    assert catalog.digest.startswith("sha256:")
+
+
+def test_scopes(write):
+    """A scope has the gates that list it; a phase has its own; an unknown scope has none."""
+    catalog = load(write, entry(more="scopes: [golive]"), entry("load.z", "load"))
+
+    assert [gate.id for gate in catalog.for_scope("golive")] == ["acceptance.a"]
+    assert [gate.id for gate in catalog.for_scope("load")] == ["load.z"]
+    assert catalog.for_scope("everything") == ()
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ([entry(), entry()], ":8: gates[1].id: acceptance.a is already in line 2"),
+        ([entry("load.a")], ":2: gates[0].id: the gate is of the phase acceptance"),
+        ([entry("acceptance.CamelCase")], "A gate id is <phase>.<snake_case>"),
+        ([entry("acceptance.a-b")], "A gate id is <phase>.<snake_case>"),
+        ([entry("nophase.a", "nophase")], "must be staging, acceptance, load"),
+        ([entry(more="scopes: [everything]")], "gates[0].scopes[0]: must be golive, staging"),
+        ([entry(more="severety: P1")], "gates[0].severety: no such key here. Did you mean severity?"),
+        ([entry(more="needs: [acceptance.b]")], ":8: gates[0].needs[0]: no gate acceptance.b"),
+        ([entry(more="needs: [acceptance.a]")], "a circle: acceptance.a needs acceptance.a"),
+        ([entry(more="cases: []")], "gates[0].cases: must list at least 1"),
+        ([entry(more="cases: [x, x]")], "lists something twice"),
+        ([entry(more="exclusive: 'yes'")], "exclusive: must be true or false."),
+        ([entry().replace("A title", '"  "')], "gates[0].title"),
+        ([entry().replace("    remedy: Mend it.\n", "")], ":2: gates[0]: remedy is missing"),
+        ([" []\n"], "must list at least 1"),
+    ],
+)
+def test_wrong_catalogs_are_refused(write, entries, words):
+    """A catalog that breaks a rule is refused with line, key and remedy."""
+    assert words in refusal(write, *entries)
+
+
+def test_circle_is_told_whole(write):
+    """Gates that need each other in a circle are named in its order."""
+    told = refusal(
+        write,
+        entry("acceptance.d", more="needs: [acceptance.a]"),
+        entry("acceptance.a", more="needs: [acceptance.b]"),
+        entry("acceptance.b", more="needs: [acceptance.c]"),
+        entry("acceptance.c", more="needs: [acceptance.a]"),
+    )
+    assert "acceptance.a needs acceptance.b needs acceptance.c needs acceptance.a" in told
+
+
+def test_golive_gate_needs_only_golive_gates(write):
+    """A need that the scope golive does not have would never run, so it is refused."""
+    told = refusal(write, entry(more="scopes: [golive]\n    needs: [acceptance.b]"), entry("acceptance.b"))
+    assert "acceptance.b is not of the scope golive" in told
+
+
+def test_two_gates_of_one_id_are_no_catalog(world):
+    """Nobody can make a catalog in which one id stands for two gates."""
+    with pytest.raises(ValueError, match="one id"):
+        Catalog(gates=(world.gate(), world.gate()), digest="sha256:0", path=Path("c"))
+
+
+def test_large_catalog_is_read_in_time(write):
+    """A catalog of 1,000 gates in one long chain of needs is read in seconds."""
+    chain = [
+        entry(f"acceptance.g{index}", more=f"needs: [acceptance.g{index + 1}]" if index < 999 else "")
+        for index in range(1000)
+    ]
+    begun = time.monotonic()
+    assert len(load(write, *chain).gates) == 1000
+    assert time.monotonic() - begun < 15

@@ -1,0 +1,52 @@
+"""The policy file and its rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.verdict.model import Severity
+from bais_gates.verdict.policy import ALWAYS_BLOCKING, BUILT_IN, load_policy
+
+TEXT = (
+    "blocking: [P1, P2, P3]\ngate_deadline_s: 1\nrun_deadline_s: 2\nvalidity_s: 3\nwaiver_max_days: {P3: 9}\n"
+)
+
+
+def test_policy_is_read(write):
+    """A policy file gives numbers in seconds and days a severity."""
+    policy = load_policy(write(TEXT))
+
+    assert policy.blocking == ALWAYS_BLOCKING
+    assert (policy.gate_deadline_s, policy.run_deadline_s, policy.validity_s) == (1.0, 2.0, 3.0)
+    assert policy.waiver_max_days == {Severity.P3: 9}
+
+
+@pytest.mark.parametrize("severity", ["P1", "P2", "P3"])
+def test_p1_to_p3_always_block(write, severity):
+    """No policy lets P1, P2 or P3 through; one may let P4 block."""
+    rest = ", ".join(name for name in ("P1", "P2", "P3", "P4") if name != severity)
+    with pytest.raises(GateInputError, match=rf":1: blocking: must hold {severity}\."):
+        load_policy(write(TEXT.replace("P1, P2, P3", rest)))
+    with pytest.raises(ValueError, match="always block"):
+        replace(BUILT_IN, blocking=frozenset(Severity) - {Severity(severity)})
+    assert Severity.P4 in load_policy(write(TEXT.replace("P3]", "P3, P4]"))).blocking
+
+
+def test_gate_deadline_is_within_the_run_deadline(write):
+    """A gate that may take longer than the whole run is a mistake."""
+    with pytest.raises(GateInputError, match=":2: gate_deadline_s: longer than run_deadline_s"):
+        load_policy(write(TEXT.replace("gate_deadline_s: 1", "gate_deadline_s: 9")))
+
+
+def test_built_in_policy_is_that_of_the_project(tmp_path):
+    """Without a file the built-in policy counts, the same as the project's; a named file must exist."""
+    own = load_policy(Path(__file__).parents[2] / "gates" / "policy.yaml")
+
+    assert load_policy(None) is BUILT_IN
+    assert replace(own, digest=None) == BUILT_IN
+    with pytest.raises(AbsentFileError):
+        load_policy(tmp_path / "policy.yaml")
