@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_html  # type: ignore[import-untyped]  # noqa: F401 - untyped; importing this must fail without it
 
-from bais_gates.pytest_plugin.keys import decision_key
+from bais_gates.pytest_plugin.keys import decision_key, state_key
 from bais_gates.pytest_plugin.observation import ATTRIBUTE, from_text
 from bais_gates.reports import view
 from bais_gates.reports.redacted import redacted
@@ -29,6 +29,14 @@ _COLUMNS = ("phase", "severity", "outcome")
 _BEFORE = 2
 """The place of our columns: after pytest-html's result and test."""
 _ID_LIMIT = 300
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the columns for the run's catalog; called when this module is registered as a plugin."""
+    state = config.stash.get(state_key, None)
+    if state is not None:
+        gates = state.catalog().by_id if state.why_no_catalog() is None else {}
+        config.pluginmanager.register(HtmlColumns(gates), "bais-gates-html-columns")
 
 
 class HtmlColumns:

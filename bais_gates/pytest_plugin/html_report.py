@@ -18,7 +18,7 @@ _COLUMNS = "bais_gates.pytest_plugin.html_columns"
 
 def set_up_html(config: pytest.Config, out: Path) -> None:
     """Ask for report.html unless the user asked for another one; nothing where pytest-html is not loaded."""
-    if not config.pluginmanager.hasplugin("html") or not hasattr(config.option, "htmlpath"):
+    if not hasattr(config.option, "htmlpath"):
         return
     if not config.option.htmlpath:
         config.option.htmlpath = str(out / HTML_FILE)

@@ -76,7 +76,8 @@ def catalog_path(config: pytest.Config) -> Path | None:
     if named is not None:
         return named
     usual = config.rootpath / CATALOG_DEFAULT
-    return usual if usual.is_file() else None
+    asked = getattr(config.known_args_namespace, "gate_scope", None)
+    return usual if asked or usual.is_file() else None
 
 
 def asked_scopes(options: object) -> tuple[str, ...]:
