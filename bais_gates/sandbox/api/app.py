@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from bais_gates.sandbox.api.cache import Cache
 from bais_gates.sandbox.api.crowd import Crowd
 from bais_gates.sandbox.api.database import Database
 from bais_gates.sandbox.api.deliverer import Deliverer
+from bais_gates.sandbox.api.errors import ApiError
 from bais_gates.sandbox.api.gateway import Gateway
 from bais_gates.sandbox.api.limiter import Limiter
 from bais_gates.sandbox.api.logs import AuditLog, LineFile
@@ -28,12 +30,13 @@ from bais_gates.sandbox.api.tokens import AccessTokens, derive
 from bais_gates.sandbox.faults import Switch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.types import Receive, Scope, Send
 
     from bais_gates.sandbox.api.config import Settings
 
+_log = logging.getLogger("bais.api")
 RESOURCES = (
     Resource("/health", {"GET": Operation(handler=system.health, public=True, limit=Limit.NONE)}),
     Resource("/ready", {"GET": Operation(handler=system.ready, public=True, limit=Limit.NONE)}),
@@ -108,7 +111,7 @@ def make_app(settings: Settings) -> Gateway:
     async def lifespan(_app: object) -> AsyncIterator[None]:
         await services.database.open()
         tasks = [
-            asyncio.create_task(part.run())
+            asyncio.create_task(_keep_running(part.run))
             for part in (services.audit, services.deliverer, services.settlement)
         ]
         try:
@@ -119,14 +122,27 @@ def make_app(settings: Settings) -> Gateway:
             with suppress(TimeoutError):
                 async with asyncio.timeout(2):
                     await asyncio.gather(*tasks, return_exceptions=True)
+            with suppress(ApiError):
+                await services.audit.flush()
             services.passwords.close()
             services.access_log.close()
+            services.audit.file.close()
             await services.cache.close()
             await services.database.close()
 
     routes = [resource.route() for resource in RESOURCES]
     router = Router(routes, redirect_slashes=False, default=_unmatched, lifespan=lifespan)
     return Gateway(router, services)
+
+
+async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
+    """Run a task that has no end, and again if it does end: one error must not stop it for good."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - none of them may be the last
+            _log.error("a background task ended in %s and is started again", type(error).__name__)
+        await asyncio.sleep(1)
 
 
 async def _unmatched(scope: Scope, receive: Receive, send: Send) -> None:

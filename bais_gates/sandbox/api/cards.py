@@ -14,16 +14,16 @@ from bais_gates.sandbox.api.errors import bad_request
 
 DECLINED, FAILS_LATER = "4000000000000002", "4000000000000341"
 """The public test cards that are not simply accepted."""
-_NUMBER, _CVC, _DIGITS = re.compile(r"[0-9]{12,19}"), re.compile(r"[0-9]{3,4}"), re.compile(r"[0-9]{1,4}")
+_NUMBER, _CVC = re.compile(r"[0-9]{12,19}"), re.compile(r"[0-9]{3,4}")
 
 
 class Card(msgspec.Struct, frozen=True):
-    """``payment_method`` of a payment. Month and year may be numbers or digits in a string."""
+    """``payment_method`` of a payment."""
 
     type: str
     card_number: str
-    exp_month: int | str
-    exp_year: int | str
+    exp_month: int
+    exp_year: int
     cvc: str
 
     def __repr__(self) -> str:
@@ -38,7 +38,7 @@ def check(card: Card, today: datetime) -> None:
         raise bad_request("The payment_method's type must be card.", field_name="payment_method.type")
     if not _NUMBER.fullmatch(card.card_number) or not has_right_check_digit(card.card_number):
         raise _invalid("card_number", "The card number is not valid.")
-    month, year = _number(card.exp_month, "exp_month"), _number(card.exp_year, "exp_year")
+    month, year = card.exp_month, card.exp_year
     if not 1 <= month <= 12:
         raise _invalid("exp_month", "exp_month must be 1 to 12.")
     if not 2000 <= year <= 2099 or (year, month) < (today.year, today.month):
@@ -54,12 +54,6 @@ def has_right_check_digit(number: str) -> bool:
         doubled = digit * 2 if place % 2 else digit
         total += doubled - 9 if doubled > 9 else doubled
     return total % 10 == 0
-
-
-def _number(value: int | str, name: str) -> int:
-    if isinstance(value, str) and not _DIGITS.fullmatch(value):
-        raise _invalid(name, f"{name} must be a number.")
-    return int(value)
 
 
 def _invalid(name: str, message: str) -> Exception:

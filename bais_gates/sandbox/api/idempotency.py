@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(rb"[!-~]{1,255}")
 _HEADER = b"idempotency-key"
-REPLAYED = (b"idempotent-replayed", b"true")
 CLAIM = """
   INSERT INTO idempotency_keys (business_id, key, fingerprint, status, response, expires_at)
   SELECT %(business_id)s, %(key)s, %(fingerprint)s, %(http_status)s, %(response)s, now() + interval '24 hours'

@@ -9,14 +9,16 @@ that could not be written are counted.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
+import psycopg
 
 from bais_gates.sandbox.api.errors import ApiError
+from bais_gates.sandbox.api.values import is_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.api.database import Database
     from bais_gates.sandbox.api.messages import Call
 
+_log = logging.getLogger("bais.audit")
 _FLUSH_EVERY_S = 0.2
 _QUEUED_AT_MOST = 20_000
 _INSERT = """
@@ -50,7 +53,10 @@ class LineFile:
         self.lost = 0
 
     def write(self, line: dict[str, object]) -> None:
-        """Append ``line``."""
+        """Append ``line``; after ``close``, count it as lost."""
+        if self._fd < 0:  # the number may be another file's by now
+            self.lost += 1
+            return
         try:
             os.write(self._fd, self._encode(line) + b"\n")
         except OSError:
@@ -58,7 +64,9 @@ class LineFile:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class AuditLog:
@@ -87,7 +95,7 @@ class AuditLog:
             who.business_id,
             actor or who.subject,
             action,
-            target[:128],
+            target if is_id(target) else "",  # what can't be an id is not copied into a log
             call.address,
             allowed,
         )
@@ -97,14 +105,9 @@ class AuditLog:
 
     async def run(self) -> None:
         """Carry the lines into the table, for ever."""
-        try:
-            while True:
-                await asyncio.sleep(_FLUSH_EVERY_S)
-                await self.flush()
-        finally:
-            with suppress(ApiError):
-                await self.flush()
-            self.file.close()
+        while True:
+            await asyncio.sleep(_FLUSH_EVERY_S)
+            await self.flush()
 
     async def flush(self) -> None:
         """Carry what is queued into the table; while the database is away it stays queued."""
@@ -116,3 +119,6 @@ class AuditLog:
             await self._database.rows(_INSERT, columns)
         except ApiError:
             self._queue = (rows + self._queue)[:_QUEUED_AT_MOST]
+        except psycopg.Error as error:
+            self.file.lost += len(rows)
+            _log.error("%d lines of the audit log were refused: %s", len(rows), type(error).__name__)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from argon2 import PasswordHasher, Type
@@ -25,11 +23,11 @@ _WAITING_AT_MOST = 400
 
 
 class Passwords:
-    """Hashes and compares; at most two at a time, and politely: the event loop's core comes first."""
+    """Hashes and compares, two at a time at most; argon2 lets go of the interpreter while it works."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(PASSES, MEMORY_KIB, LANES, type=Type.ID)
-        self._threads = ThreadPoolExecutor(2, "argon2", initializer=_be_nice)
+        self._threads = ThreadPoolExecutor(2, "argon2")
         self._waiting = 0
         self._nobodys = self._hasher.hash(os.urandom(16).hex())
 
@@ -63,8 +61,3 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._waiting -= 1
-
-
-def _be_nice() -> None:
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -190,7 +190,7 @@ async def _first_answer(call: Call, row: dict[str, object]) -> Answer:
         services.audit.record(call, "payment.create", "", allowed=False)
         raise conflict("idempotency_key_reused", "This Idempotency-Key was used with another body.")
     services.metrics.payment_replays.inc()
-    return Answer(status=status, body=bytes(body), headers=(JSON, idempotency.REPLAYED))
+    return Answer(status=status, body=bytes(body), headers=(JSON,))
 
 
 def _rendered(call: Call, amount: object) -> object:

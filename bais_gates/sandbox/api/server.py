@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import socket
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _HEAD_AT_MOST = 65_536
 """Bytes of one request line and its headers; past it the connection is closed."""
+_REQUEST_ID = re.compile(rb"(?i)\nx-request-id:[ \t]*([a-z0-9._-]{1,128})[ \t]*\r?\n")
 
 
 class Protocol(HttpToolsProtocol):
@@ -24,6 +26,7 @@ class Protocol(HttpToolsProtocol):
 
     _in_head = False
     _head_length = 0
+    _latest = b""
 
     def on_message_begin(self) -> None:
         """Note that a request's first bytes are there."""
@@ -37,6 +40,7 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived, and refuse headers that never come to an end."""
+        self._latest = data
         super().data_received(data)
         if self._in_head:
             self._head_length += len(data)
@@ -48,9 +52,11 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         body = error_body("invalid_http", msg)
+        given = _REQUEST_ID.search(self._latest)
+        request_id = given[1].decode("ascii") if given else secrets.token_hex(16)
         head = (
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"
-            f"x-request-id: {secrets.token_hex(16)}\r\ncontent-length: {len(body)}\r\n"
+            f"x-request-id: {request_id}\r\ncontent-length: {len(body)}\r\n"
             "connection: close\r\n\r\n"
         )
         self.transport.write(head.encode("ascii") + body)
