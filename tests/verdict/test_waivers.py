@@ -62,9 +62,9 @@ def test_moment_without_a_zone_is_refused(write, moment):
     [
         ("    ticket: BAIS-1\n", "", "ticket is missing"),
         ("BAIS-1", "17", "ticket: must be text. Quote it."),
-        ("BAIS-1", '" "', "ticket"),
+        ("BAIS-1", '" "', "ticket: must not be blank."),
         ("The index is being rebuilt.", "because", "reason: must have at least 10 characters"),
-        ("production", '"*"', "environment: The one environment"),
+        ("production", '"*"', "environment: must match ^[a-z]"),
         (
             "2026-03-02T09:00:00+02:00",
             "2026-03-07T09:00:00Z",
