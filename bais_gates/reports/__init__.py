@@ -47,8 +47,8 @@ def write_all(decision: Decision, out_dir: Path) -> tuple[ReportProblem, ...]:
     Returns what could not be written of the others. Raises ``OSError`` only when ``decision.json`` itself
     can't be written: without it there is no decision.
     """
-    write_decision(decision, out_dir / DECISION_FILE)
     shown = redacted(decision)
+    _write_document(shown, out_dir / DECISION_FILE)
     problems = [_attempt(name, render, shown, out_dir / name) for name, render in _RENDERERS]
     if summary_path := os.environ.get("GITHUB_STEP_SUMMARY"):
         problems.append(_attempt_summary(shown, Path(summary_path)))
@@ -57,13 +57,17 @@ def write_all(decision: Decision, out_dir: Path) -> tuple[ReportProblem, ...]:
 
 def write_decision(decision: Decision, path: Path) -> None:
     """Write one decision as JSON, atomically. Raises ``OSError`` when it can't be written."""
-    document = to_document(redacted(decision))
-    write_atomically(path, json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    _write_document(redacted(decision), path)
 
 
 def read_decision(path: Path) -> Decision:
     """Read a decision back. Raises ``GateInputError`` when it is absent, damaged or no decision."""
     return load_decision(path)
+
+
+def _write_document(shown: Decision, path: Path) -> None:
+    text = json.dumps(to_document(shown), ensure_ascii=False, indent=1, allow_nan=False)
+    write_atomically(path, text + "\n")
 
 
 def _attempt(

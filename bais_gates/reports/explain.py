@@ -112,7 +112,7 @@ def _gate(decision: Decision, judged: JudgedGate, paper: Paper) -> None:
         paper.item("   ", f"{len(result.checks) - _CHECKS_LIMIT} more checks are in decision.json")
     if result.needs_not_passed:
         paper.item("  Waits for:", ", ".join(result.needs_not_passed))
-    if held := view.held_back(decision, gate.id):
+    if held := view.held_back(decision).get(gate.id):
         paper.item("  Holds back:", ", ".join(held))
     if (waiver := judged.waiver) is not None:
         until = wording.moment(waiver.expires)

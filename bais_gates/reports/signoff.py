@@ -7,7 +7,6 @@ The page is rendered by Jinja2 with autoescape; besides, every text that a templ
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
 import shlex
 from typing import TYPE_CHECKING
@@ -51,7 +50,7 @@ def render(decision: Decision) -> str:
         passes=view.by_phase(view.standing_in(decision, view.Standing.PASSED)),
         waivers=_waiver_rows(decision),
         identity=_identity(decision),
-        held_back=functools.partial(view.held_back, decision),
+        held_back=view.held_back(decision),
     )
 
 

@@ -133,11 +133,14 @@ def _detail(judged: JudgedGate) -> str:
     if judged.result.imported_from:
         notes.append(f"imported from {judged.result.imported_from}")
     check = view.decisive_check(judged)
-    if judged.result.outcome is not Outcome.PASS and (check is None or check.ok):
-        said = cap(judged.result.message, 300) or wording.OUTCOME_WORDS[judged.result.outcome]
-    else:
-        said = f"{wording.check_name(check)}: {wording.comparison(check)}" if check else ""
-    return "; ".join([*notes, *([said] if said else [])])
+    if judged.result.outcome is Outcome.PASS:
+        notes.append(wording.count(len(judged.result.checks), "check"))
+    elif check is None or check.ok:
+        notes.append(cap(judged.result.message, 300) or wording.OUTCOME_WORDS[judged.result.outcome])
+        check = None
+    if check is not None:
+        notes.append(f"{wording.check_name(check)}: {wording.comparison(check)}")
+    return "; ".join(notes)
 
 
 def _changes(decision: Decision, paper: Paper) -> None:

@@ -73,13 +73,17 @@ def by_phase(gates: tuple[JudgedGate, ...]) -> tuple[PhaseGroup, ...]:
 
 
 def decisive_check(judged: JudgedGate) -> Check | None:
-    """Pick the check that says most: the first false one, else one without data, else the nearest."""
+    """Pick the check that says most: the first false one, else one without data, else the nearest.
+
+    None when there is no check, or when all of them hold and none of them has a numeric limit.
+    """
     checks = judged.result.checks
     for wanted in (False, None):
         for check in checks:
             if check.ok is wanted:
                 return check
-    return max(checks, key=_used, default=None)
+    nearest = max(checks, key=_used, default=None)
+    return nearest if nearest is not None and _used(nearest) else None
 
 
 def changes(decision: Decision) -> Changes:
@@ -120,9 +124,13 @@ def reasons_beside_gates(decision: Decision) -> tuple[Reason, ...]:
     return tuple(reason for reason in decision.reasons if reason.gate_id not in shown)
 
 
-def held_back(decision: Decision, gate_id: str) -> tuple[str, ...]:
-    """Return the ids of the gates that did not run because this one did not pass."""
-    return tuple(judged.gate.id for judged in decision.gates if gate_id in judged.result.needs_not_passed)
+def held_back(decision: Decision) -> dict[str, tuple[str, ...]]:
+    """Return, for each gate that others waited for, the ids of those that did not run because of it."""
+    waiting: dict[str, tuple[str, ...]] = {}
+    for judged in decision.gates:
+        for need in judged.result.needs_not_passed:
+            waiting[need] = (*waiting.get(need, ()), judged.gate.id)
+    return waiting
 
 
 def why(decision: Decision) -> str:

@@ -30,7 +30,7 @@ def _read(decision: Decision) -> dict[str, Any]:
     return report
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_any_decision_is_valid_ctrf(
     data: st.DataObject, decisions: st.SearchStrategy[Decision], validator: jsonschema.Draft7Validator

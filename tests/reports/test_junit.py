@@ -18,7 +18,7 @@ def _cases(decision: Decision) -> dict[str, ET.Element]:
     return {case.get("name", ""): case for case in root.iter("testcase")}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_any_decision_is_well_formed_and_consistent(
     data: st.DataObject, decisions: st.SearchStrategy[Decision]

@@ -203,9 +203,9 @@ def test_print_unfolds_what_is_signed(block: Decision, opened: Callable[..., Any
 def test_a_thousand_gates_are_painted_in_a_second(
     many: Callable[[int], Decision], opened: Callable[..., Any]
 ) -> None:
-    """A page of 1,000 gates is painted for the first time within a second, the best of three."""
-    paints = []
-    for _ in range(3):
+    """A page of 1,000 gates is painted for the first time within a second, in one of three tries."""
+    paints = [float("inf")]
+    while min(paints) >= 1000 and len(paints) <= 3:
         page = opened(many(1000), scripts=True)
         page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
         paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))

@@ -47,7 +47,7 @@ def test_plain_text_starts_no_markup(text: str) -> None:
     assert "\n" not in shown
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_hostile_text_cannot_speak(data: st.DataObject, decisions: st.SearchStrategy[Decision]) -> None:
     """No canary of a hostile decision reaches the summary as markup, and tables keep their columns."""

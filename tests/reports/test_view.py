@@ -13,7 +13,7 @@ from bais_gates.reports.bars import WIDTH, bar_of
 from bais_gates.verdict.model import Check, Decision, JudgedGate, Op, Outcome, Previous, Verdict
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_every_gate_has_one_place(data: st.DataObject, decisions: st.SearchStrategy[Decision]) -> None:
     """Each gate stands in exactly one group, and only a PASS that blocks nothing stands among the passed."""
