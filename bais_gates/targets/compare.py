@@ -6,11 +6,31 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bais_gates.probes.http import Response
 
 _CHANGING: Final = ("date", "x-request-id", "x-ratelimit", "ratelimit", "age", "connection", "keep-alive")
 """Beginnings of the names of headers that differ between any two answers."""
+_EXCHANGED: Final = str.maketrans(
+    "0123456789abcdefABCDEFghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ",
+    "9876543210fedcbaFEDCBAzyxwvutsrqponmlkjihgZYXWVUTSRQPONMLKJIHG",
+)
 _DIGITS: Final = re.compile(r"(?<!\d)\d(?:[ -]?\d){11,18}(?!\d)")
+
+
+def not_answered(status: int, answers: Mapping[str, Response]) -> dict[str, int]:
+    """Give the statuses of those answers that have another one than ``status``, by what was tried."""
+    return {name: answer.status for name, answer in answers.items() if answer.status != status}
+
+
+def unlike(seen: Mapping[str, object], wanted: Mapping[str, object]) -> dict[str, str]:
+    """Name the entries that are not as wanted: ``{"19.99": "19.98 instead of 19.99"}``."""
+    return {
+        key: f"{seen.get(key)} instead of {wanted.get(key)}"
+        for key in [*wanted, *(key for key in seen if key not in wanted)]
+        if seen.get(key) != wanted.get(key)
+    }
 
 
 def comparable(answer: Response, *own: str) -> dict[str, str]:
@@ -40,17 +60,8 @@ def differences(one: Response, other: Response, *, own: tuple[str, str] = ("", "
 
 
 def unknown_like(known: str) -> str:
-    """Make an id of the same form that does not exist, by exchanging what is hexadecimal of its end."""
-    swapped = known[:-12] + "".join(_next(character) for character in known[-12:])
-    return swapped if swapped != known else known[::-1]
-
-
-def _next(character: str) -> str:
-    if character.isdigit():
-        return str(9 - int(character))
-    if character.isalpha() and character.lower() <= "f":
-        return chr(ord(character) + (1 if character.lower() < "f" else -5))
-    return character
+    """Make an id of the same form that does not exist: what is hexadecimal at its end stays hexadecimal."""
+    return known[:-12] + known[-12:].translate(_EXCHANGED)
 
 
 def holds_card(answer: Response, number: str) -> bool:

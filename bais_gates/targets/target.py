@@ -63,8 +63,8 @@ def _reach(directory: Path, environment: Environment) -> dict[str, str | None]:
             facts = identity.ask(http)
     except Unreachable as e:
         return {
-            "error": f"The target can not be reached. {e}. Is the service up, does api.url in {environment.path} "
-            "point at it from this machine, and is api.ca_file the CA of its certificate?"
+            "error": f"The target can not be reached. {e}. Is the service up, does api.url in "
+            f"{environment.path} point at it from this machine, and is api.ca_file its certificate's CA?"
         }
     identity.write(identity.identity_of(environment, facts), directory)
     return {"error": None}

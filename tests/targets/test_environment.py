@@ -1,0 +1,193 @@
+"""Environment files: what is accepted, and what is told to the person who wrote one."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.redaction import redact
+from bais_gates.targets.environment import is_loopback, load_environment
+
+Write = Callable[[str, str], Path]
+
+FULL = """\
+name: staging
+api:
+  url: https://api.example.com/
+  environment: staging
+rate_limit: {per_token: 100, per_address: 6000, window_s: 60}
+database:
+  url: postgresql://reader:${DB_PASSWORD}@db.example.com/bais
+  payment_query: SELECT 1
+cache: {url: "rediss://:s3cret-word@cache.example.com:6380/0"}
+webhooks: {listen_host: 0.0.0.0, listen_port: 8443, advertise_url: "https://hooks.example.com"}
+limits: {health_p95_ms: 50, concurrency: 100}
+test_tenant: {email: gates@example.com, password: "Tenant-Pass-1!"}
+not_applicable:
+  acceptance.cache_functionality: this target has no cache endpoint
+"""
+
+
+class TestAGoodFile:
+    """What a file that is in order becomes."""
+
+    def test_name_alone_is_enough(self, write: Write, gates_dir: Path) -> None:
+        """A file needs only its name."""
+        write("bare", "name: bare\n")
+        environment = load_environment("bare", gates_dir=gates_dir)
+        assert (environment.name, environment.provision, environment.api) == ("bare", "none", None)
+        assert environment.rehearsal is False
+
+    def test_every_part_becomes_a_value(self, write: Write, gates_dir: Path) -> None:
+        """All parts are read, variables filled in, and the address loses its end slash."""
+        path = write("staging", FULL)
+        environment = load_environment("staging", gates_dir=gates_dir, variables={"DB_PASSWORD": "hunter22"})
+        assert environment.need_api().url == "https://api.example.com"
+        assert environment.need_database().url == "postgresql://reader:hunter22@db.example.com/bais"
+        assert environment.need_rate_limit().per_token == 100
+        assert environment.need_webhooks().listen_port == 8443
+        assert environment.need_limits().health_p95_ms == 50
+        assert environment.need_limits().concurrency == 100
+        assert environment.not_applicable == (
+            ("acceptance.cache_functionality", "this target has no cache endpoint"),
+        )
+        assert environment.digest == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def test_its_secrets_are_redacted_from_then_on(self, write: Write, gates_dir: Path) -> None:
+        """Passwords in addresses and of the test tenant never reach a report."""
+        write("staging", FULL)
+        load_environment("staging", gates_dir=gates_dir, variables={"DB_PASSWORD": "hunter22-word"})
+        told = redact("a hunter22-word b s3cret-word c Tenant-Pass-1! d")
+        assert "hunter22-word" not in told
+        assert "s3cret-word" not in told
+        assert "Tenant-Pass-1!" not in told
+
+    def test_a_dollar_can_be_written(self, write: Write, gates_dir: Path) -> None:
+        """Two dollars before a brace stand for one, and no variable is looked for."""
+        write("bare", "name: bare\nnot_applicable: {acceptance.x: 'costs $${MONEY} a month'}\n")
+        environment = load_environment("bare", gates_dir=gates_dir, variables={})
+        assert environment.not_applicable == (("acceptance.x", "costs ${MONEY} a month"),)
+
+    def test_a_path_is_read_from_anywhere(self, tmp_path: Path) -> None:
+        """A path names a file outside the gates folder, whose name may differ from the file's."""
+        path = tmp_path / "elsewhere.yaml"
+        path.write_text("name: staging\n")
+        assert load_environment(str(path), gates_dir=tmp_path).name == "staging"
+
+    def test_it_is_a_frozen_value(self, write: Write, gates_dir: Path) -> None:
+        """Nothing changes the target while a run is about it."""
+        write("bare", "name: bare\n")
+        environment = load_environment("bare", gates_dir=gates_dir)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            environment.name = "other"  # type: ignore[misc]  # what is tested
+
+    def test_parts_of_its_own_stay_when_it_is_completed(self, write: Write, gates_dir: Path) -> None:
+        """What a provisioned target brings along fills gaps only; name and digest stay."""
+        write("small", "name: small\nprovision: sandbox\nlimits: {health_p95_ms: 5}\n")
+        write("found", "name: found\napi: {url: 'https://127.0.0.1:1'}\nlimits: {health_p95_ms: 50}\n")
+        small = load_environment("small", gates_dir=gates_dir)
+        whole = small.completed_by(load_environment("found", gates_dir=gates_dir))
+        assert (whole.name, whole.digest, whole.rehearsal) == ("small", small.digest, True)
+        assert whole.need_api().url == "https://127.0.0.1:1"
+        assert whole.need_limits().health_p95_ms == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        pytest.param("name: x\nspeed: 3\n", 2, "speed", id="unknown-key"),
+        pytest.param("name: x\nname: y\n", 2, "name", id="double-key"),
+        pytest.param("name: x\napi:\n  url: 'https://a'\n  prot: 1\n", 4, "prot", id="unknown-inner-key"),
+        pytest.param("api: {url: 'https://a'}\n", 1, "name", id="no-name"),
+        pytest.param("name: x\napi:\n  url: api.example.com\n", 3, "api.url", id="no-scheme"),
+        pytest.param("name: x\napi:\n  url: https://a:99999\n", 3, "api.url", id="bad-port"),
+        pytest.param("name: x\napi:\n  url: https://u:pass-word@a\n", 3, "credentials", id="credentials"),
+        pytest.param("name: x\napi:\n  url: https://${HOST}\n", 3, "HOST is not set", id="variable"),
+        pytest.param("name: x\napi:\n  url: https://${EMPTY}\n", 3, "EMPTY is not set", id="empty-variable"),
+        pytest.param("name: x\napi:\n  url: https://${not a name}\n", 3, "api.url", id="bad-variable"),
+        pytest.param(
+            "name: x\napi:\n  url: https://a\n  ca_file: no.pem\n", 4, "no.pem", id="absent-ca-file"
+        ),
+        pytest.param("name: x\ncache:\n  url: http://a\n", 3, "redis://", id="wrong-kind-of-address"),
+        pytest.param("name: x\nrate_limit: {per_token: 0, per_address: 1, window_s: 1}\n", 2, "per_token", id="zero"),
+        pytest.param("name: x\nnot_applicable: {acceptance.x: no}\n", 2, "not_applicable", id="no-reason"),
+        pytest.param("name: x\nlimits: {helth_p95_ms: 5}\n", 2, "helth_p95_ms", id="misspelt-limit"),
+    ],
+)
+def test_a_bad_file_is_told_with_file_line_and_key(
+    write: Write, gates_dir: Path, text: str, line: int, words: str
+) -> None:
+    """Every mistake is one paragraph with the file, the line and the key."""
+    path = write("x", text)
+    with pytest.raises(GateInputError) as told:
+        load_environment("x", gates_dir=gates_dir, variables={"EMPTY": ""})
+    assert f"{path}:{line}:" in str(told.value)
+    assert words in str(told.value)
+
+
+def test_an_address_with_a_password_is_never_quoted(write: Write, gates_dir: Path) -> None:
+    """The error about a bad address leaves out its value."""
+    write("x", "name: x\ndatabase:\n  url: mysql://u:sesame-open@h/d\n")
+    with pytest.raises(GateInputError) as told:
+        load_environment("x", gates_dir=gates_dir)
+    assert "sesame-open" not in str(told.value)
+
+
+def test_an_unknown_name_is_told_with_those_there_are(write: Write, gates_dir: Path) -> None:
+    """Naming an environment that does not exist lists those that do."""
+    write("staging", "name: staging\n")
+    with pytest.raises(AbsentFileError, match="there are: staging"):
+        load_environment("stagin", gates_dir=gates_dir)
+
+
+def test_file_and_name_must_agree(write: Write, gates_dir: Path) -> None:
+    """A file found as production that says it is staging is refused: decisions carry the name."""
+    write("production", "name: staging\n")
+    with pytest.raises(GateInputError, match="same name"):
+        load_environment("production", gates_dir=gates_dir)
+
+
+def test_a_missing_part_names_file_and_key(write: Write, gates_dir: Path) -> None:
+    """A gate that asks for a part that is not described gets an error naming the key."""
+    path = write("bare", "name: bare\nlimits: {health_p95_ms: 5}\n")
+    environment = load_environment("bare", gates_dir=gates_dir)
+    with pytest.raises(GateInputError, match=f"{path}: database is missing"):
+        environment.need_database()
+    with pytest.raises(GateInputError, match="limits.api_p95_ms is missing"):
+        _ = environment.need_limits().api_p95_ms
+
+
+@pytest.mark.parametrize(
+    ("host", "is_this_machine"),
+    [
+        ("127.0.0.1", True),
+        ("127.1", True),
+        ("2130706433", True),
+        ("0.0.0.0", True),
+        ("localhost", True),
+        ("LOCALHOST.", True),
+        ("api.localhost", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("10.0.0.1", False),
+        ("api.example.com", False),
+        ("localhost.example.com", False),
+    ],
+)
+def test_loopback_is_known_however_it_is_written(host: str, is_this_machine: bool) -> None:
+    """A decision about this machine is a rehearsal, whatever the address looks like."""
+    assert is_loopback(host) is is_this_machine
+
+
+def test_the_environments_of_the_project_are_in_order() -> None:
+    """Every environment file that the project brings along can be read."""
+    gates_dir = Path(__file__).parents[2] / "gates"
+    for path in (gates_dir / "environments").glob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        variables = {part.partition("}")[0]: "example" for part in text.split("${")[1:]}
+        assert load_environment(path.stem, gates_dir=gates_dir, variables=variables).name == path.stem
