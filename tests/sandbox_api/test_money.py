@@ -1,0 +1,104 @@
+"""Laws of amounts: what is accepted is exact, and nothing else is accepted."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bais_gates.sandbox.api import money
+from bais_gates.sandbox.api.analytics import figures
+from bais_gates.sandbox.api.cards import has_right_check_digit
+from bais_gates.sandbox.api.errors import ApiError
+from bais_gates.sandbox.api.messages import encode
+
+cents = st.integers(1, 99_999_999)
+
+
+@given(cents)
+def test_every_cent_comes_back(amount: int) -> None:
+    """An amount is read, held and written with exactly the cents it was sent with."""
+    sent = f"{amount // 100}.{amount % 100:02}".encode()
+    read = money.parse_amount(sent)
+    assert read * 100 == amount
+    assert encode({"amount": read}) == b'{"amount":%s}' % sent
+
+
+@given(cents, st.integers(-8, 8))
+def test_the_writing_of_a_number_does_not_matter(amount: int, exponent: int) -> None:
+    """1234e-2, 12.34 and 12.3400 are one amount."""
+    wanted = Decimal(amount) / 100
+    digits = f"{Decimal(amount).scaleb(-2 - exponent):f}e{exponent}"
+    assert money.parse_amount(digits.encode()) == wanted
+    assert money.parse_amount(f"{wanted:.4f}".encode()) == wanted
+
+
+@given(cents, st.integers(1, 9))
+def test_a_third_decimal_is_refused(amount: int, third: int) -> None:
+    """Fractions of a cent are not rounded away."""
+    with pytest.raises(ApiError):
+        money.parse_amount(f"{amount // 100}.{amount % 100:02}{third}".encode())
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"0",
+        b"-0.01",
+        b"0.00",
+        b"-1",
+        b"1000000",
+        b"1e999",
+        b"1e-999",
+        b'"19.99"',
+        b"null",
+        b"true",
+        b"[1]",
+        b"9" * 99,
+        b"1e",
+    ],
+)
+def test_what_is_no_amount_is_refused(raw: bytes) -> None:
+    """Nothing, less than nothing, too much, and what is no number."""
+    with pytest.raises(ApiError):
+        money.parse_amount(raw)
+
+
+@given(st.lists(st.tuples(cents, st.booleans())))
+def test_the_dashboard_adds_up(payments: list[tuple[int, bool]]) -> None:
+    """The rate is a share of all, the volume the exact sum of the completed, the average within half a cent."""
+    completed = [Decimal(amount) / 100 for amount, done in payments if done]
+    volume = sum(completed, Decimal(0))
+    told = figures(len(payments), len(completed), volume)
+    assert told["total_volume"] == volume
+    assert 0 <= told["success_rate"] <= 100
+    if completed:
+        assert abs(told["average_amount"] - volume / len(completed)) <= Decimal("0.005")
+    else:
+        assert told["average_amount"] == told["success_rate"] == 0
+
+
+@given(cents)
+def test_the_fault_is_off_by_a_cent_at_most(amount: int) -> None:
+    """Going through a float loses a cent of some amounts, and no more."""
+    exact = Decimal(amount) / 100
+    assert exact - money.through_binary_float(exact) in {Decimal(0), money.CENT}
+
+
+def test_floats_would_lose_a_cent() -> None:
+    """The amounts that the fault is known by."""
+    assert money.through_binary_float(Decimal("19.99")) == Decimal("19.98")
+    assert msgspec.json.encode(0.1 + 0.2) == b"0.30000000000000004"
+
+
+@given(st.from_regex(r"[0-9]{15}", fullmatch=True), st.integers(0, 15), st.integers(1, 9))
+def test_luhn_notices_every_single_wrong_digit(digits: str, place: int, change: int) -> None:
+    """Exactly one check digit is right, and no digit can be changed alone."""
+    right = [digits + str(n) for n in range(10) if has_right_check_digit(digits + str(n))]
+    assert len(right) == 1
+    wrong = list(right[0])
+    wrong[place] = str((int(wrong[place]) + change) % 10)
+    assert not has_right_check_digit("".join(wrong))
