@@ -33,7 +33,8 @@ def register(secret: str) -> None:
     global _ordered  # noqa: PLW0603 - the registry is process-wide by design
     if len(secret) < MIN_SECRET_LENGTH or secret == MARK:
         return
-    forms = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+    escaped = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    forms = {secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1], *escaped}
     if not forms <= _secrets:
         _secrets.update(forms)
         _ordered = None
@@ -55,7 +56,7 @@ def redact(text: str) -> str:
 def redact_value(value: JsonValue) -> JsonValue:
     """Return ``value`` with all of its strings redacted, keys included.
 
-    What stands under a key that names a secret (``password``, ``access_token``, ``cvc`` ...) is replaced whole.
+    What stands under a key that names a secret (``password``, ``access_token``, ``cvc``) is replaced whole.
     A number that is a valid card number becomes its masked text.
     """
     if isinstance(value, str):
@@ -110,8 +111,8 @@ _NOT_A_VALUE = (
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
-            r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.{0,20000}?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
-            re.S,
+            r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:[^-]|-(?!----)){0,20000}"
+            r"(?:-----END [A-Z ]{0,40}PRIVATE KEY-----)?"
         ),
         MARK,
     ),
@@ -131,7 +132,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
             + _KEY_NAMES
             + r"\\{0,3}[\"']?\s{0,4}(?:[:=]|=>)\s{0,4})"
             + _NOT_A_VALUE
-            + r"(?:\\{0,3}\"(?:[^\"\\\n]|\\[^\"\n])+\\{0,3}\"|\\{0,3}'(?:[^'\\\n]|\\[^'\n])+\\{0,3}'|[^\s\"',;&)}\]\\<>]+)"
+            + r"(?:\\{0,3}\"(?:[^\"\\\n]|\\[^\"\n])+\\{0,3}\""
+            + r"|\\{0,3}'(?:[^'\\\n]|\\[^'\n])+\\{0,3}'|[^\s\"',;&)}\]\\<>]+)"
         ),
         r"\1" + MARK,
     ),

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 REPEAT_S = 1.0
@@ -18,20 +18,26 @@ class GateDeadline(BaseException):
 
 
 @contextlib.contextmanager
-def deadline(seconds: float, message: str) -> Iterator[None]:
-    """Raise GateDeadline with ``message`` in the block after ``seconds``, and again each second.
+def deadline(
+    seconds: float, message: str, told: Callable[[GateDeadline], None] = lambda _error: None
+) -> Iterator[None]:
+    """Raise GateDeadline with ``message`` in the block after ``seconds``, again each second, and at its end.
 
-    Does nothing outside the main thread, where no signal arrives. Another user's timer of the same kind goes
-    on after the block.
+    ``told`` hears of it at once, so that it is known also where the block swallows the exception. Does
+    nothing outside the main thread, where no signal arrives. Another user's timer of the same kind goes on
+    after the block.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     armed = True
+    passed: list[GateDeadline] = []
 
     def fire(_signal: int, _frame: FrameType | None) -> None:
         if armed:
-            raise GateDeadline(message)
+            passed.append(GateDeadline(message))
+            told(passed[-1])
+            raise passed[-1]
 
     before = signal.signal(signal.SIGALRM, fire)
     began = time.monotonic()
@@ -45,3 +51,5 @@ def deadline(seconds: float, message: str) -> Iterator[None]:
         if others_delay:
             left = max(0.001, others_delay - (time.monotonic() - began))
             signal.setitimer(signal.ITIMER_REAL, left, others_interval)
+    if passed:
+        raise passed[0]

@@ -93,7 +93,8 @@ class Guard:
         left = watch.deadline_at - time.monotonic()
         if when == "teardown":
             left = max(left, min(seconds, _CLEAN_UP_S))
-        return deadline(left, f"the gate's deadline of {seconds:g} s passed {_PHASE_NAMES[when]}")
+        text = f"the gate's deadline of {seconds:g} s passed {_PHASE_NAMES[when]}"
+        return deadline(left, text, lambda error: watch.saw(when, error))
 
     def _not_applicable(self, gate: Gate) -> Preset | None:
         try:

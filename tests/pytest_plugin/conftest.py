@@ -154,7 +154,7 @@ class Project:
         """Return the decision on disk."""
         try:
             found: Mapping[str, Any] = json.loads((self.out / "decision.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return found
 

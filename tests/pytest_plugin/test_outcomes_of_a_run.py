@@ -175,7 +175,9 @@ def test_every_outcome(project: Project, workers: tuple[str, ...]) -> None:
 
     assert ran.outcomes == EXPECTED, ran.output
     assert ran.status == 22, "a gate without a test is a matter of integrity"
-    assert {"FAILED", "ERROR", "NO_DATA", "SKIPPED", "XFAIL", "VACUOUS", "GATE_UNBOUND"} <= ran.codes, ran.output
+    assert {"FAILED", "ERROR", "NO_DATA", "SKIPPED", "XFAIL", "VACUOUS", "GATE_UNBOUND"} <= ran.codes, (
+        ran.output
+    )
     assert {"NEEDS_NOT_PASSED", "CASES_MISSING"} <= ran.codes
     assert "LEDGER_MISMATCH" not in ran.codes
     assert "TAMPERED" not in ran.codes

@@ -1,0 +1,162 @@
+"""Where there are no gates, or no decision was asked for, the plugin changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.pytest_plugin.conftest import Project
+
+
+def files(project: Project) -> set[str]:
+    """Name the files of a project."""
+    return {str(path.relative_to(project.folder)) for path in project.folder.rglob("*") if path.is_file()}
+
+
+def test_a_project_without_gates_notices_nothing(project: Project) -> None:
+    """Its own mark `load`, its own fixture `evidence`, its exit status and its files stay its own."""
+    project.write("pytest.ini", "[pytest]\nmarkers =\n    load: ours\naddopts = --strict-markers\n")
+    project.tests(
+        """
+        @pytest.fixture
+        def evidence():
+            return 7
+
+        @pytest.mark.load
+        def test_ours(evidence):
+            assert evidence == 7
+
+        @pytest.mark.load
+        def test_red():
+            assert False
+        """
+    )
+    before = files(project)
+
+    ran = project.run("-m", "load", "-p", "no:cacheprovider")
+    marks = project.run("--markers")
+
+    assert ran.status == 1
+    assert "1 failed, 1 passed" in ran.output
+    assert "bais-gates" not in ran.output
+    assert files(project) == before
+    assert "gate(id)" not in marks.output
+
+
+def test_a_partial_run_decides_nothing(project: Project) -> None:
+    """Without a scope pytest's exit status stands, no file is touched, and evidence still fails its test."""
+    project.catalog(one={}, two={"needs": ["acceptance.one"]})
+    project.passing("one", "two")
+    first = project.run("-m", "golive", "-k", "one")
+    kept = (project.out / "decision.json").read_bytes()
+    before = files(project)
+    project.tests(
+        """
+        @pytest.mark.gate("acceptance.one")
+        def test_one(evidence):
+            assert evidence.check("p95", 1, "<", 0, unit="ms") is False
+
+        @pytest.mark.gate("acceptance.two")
+        def test_two(evidence):
+            evidence.check("one", 1, "==", 1)
+
+        def test_of_no_gate(evidence):
+            evidence.check("other", None, "==", 1)
+        """
+    )
+
+    whole = project.run("-rs")
+    alone = project.run("-k", "two", "-n", "2")
+    by_severity = project.run("-m", "P1", "-k", "two", "-p", "no:terminal")
+
+    assert first.status == 21
+    assert whole.status == 1
+    assert "2 failed, 1 skipped" in whole.output
+    assert "p95: observed 1 ms, must be < 0 ms" in whole.output
+    assert "other: no data (observed null), must be == 1" in whole.output
+    assert "NOT_RUN: It needs acceptance.one, which did not pass (FAIL)." in whole.output
+    assert alone.status == by_severity.status == 0
+    assert (project.out / "decision.json").read_bytes() == kept
+    assert files(project) == before
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["serial", "parallel"])
+def test_wrong_bindings_are_told_at_collection(project: Project, workers: tuple[str, ...]) -> None:
+    """An id that the catalog lacks and a gate with two tests stop a run before its first test."""
+    project.catalog(one={}, two={})
+    project.tests(
+        """
+        @pytest.mark.gate("acceptance.oen")
+        def test_misspelt():
+            open("ran", "w").close()
+
+        @pytest.mark.gate("acceptance.two")
+        def test_two():
+            pass
+
+        @pytest.mark.gate("acceptance.two")
+        def test_two_again():
+            pass
+        """
+    )
+
+    ran = project.run(*workers)
+    deciding = project.run("-m", "golive", *workers)
+
+    assert ran.status in {1, 2}, ran.output
+    assert "GATE_UNKNOWN: test_gates.py::test_misspelt is marked as gate acceptance.oen" in ran.output
+    assert "GATE_BOUND_TWICE: acceptance.two is bound to 2 tests" in ran.output
+    assert deciding.status == 22
+    assert {"GATE_UNKNOWN", "GATE_BOUND_TWICE", "GATE_UNBOUND", "DUPLICATE_RESULT"} <= deciding.codes
+    assert not (project.folder / "ran").exists(), "nobody selected it"
+
+
+def test_marks_and_scopes(project: Project) -> None:
+    """The catalog's scopes, phase and severity are marks to select by; several scopes need a widest one."""
+    project.catalog(one={}, two={"severity": "P4"}, three={"scopes": []})
+    project.passing("one", "two", "three")
+    project.write("pytest.ini", "[pytest]\naddopts = --strict-markers\n")
+
+    marks = project.run("--markers")
+    wide = project.run("-m", "golive and acceptance and P1")
+    neither = project.run("-m", "golive or load")
+    named = project.run("-m", "P1 or P4", "--gate-scope", "golive")
+
+    assert "@pytest.mark.gate(id):" in marks.output
+    assert "@pytest.mark.P4:" in marks.output
+    assert wide.decision is not None
+    assert wide.decision["scope"] == "acceptance", "it holds all gates of golive"
+    assert wide.outcomes == {"one": "PASS", "two": "NOT_RUN", "three": "NOT_RUN"}
+    assert wide.status == 21
+    assert neither.decision is not None
+    assert neither.decision["scope"] == "golive", "load has no gates, so golive holds them all"
+    assert named.status == 0, named.output
+    assert named.outcomes == {"one": "PASS", "two": "PASS"}
+
+
+def test_a_named_catalog_must_be_there(project: Project) -> None:
+    """A catalog that was asked for and is absent blocks a decision, and stops a run that has gates."""
+    project.passing("one")
+
+    deciding = project.run("-m", "golive", "--gate-catalog", "nowhere.yaml")
+    scoped = project.run("--gate-scope", "golive")
+    partial = project.run("--gate-catalog", "nowhere.yaml")
+
+    assert deciding.codes >= {"CATALOG_INVALID"}
+    assert deciding.status == scoped.status == 22
+    assert partial.status == 2
+    assert "nowhere.yaml" in partial.output
+
+
+def test_without_the_plugins_around_it(project: Project) -> None:
+    """A decision needs neither terminal, cache, xdist nor pytest-html."""
+    project.catalog(one={})
+    project.passing("one")
+
+    arguments = ("-p", "no:terminal", "-p", "no:xdist.plugin", "-p", "no:pytest_html.plugin")
+    ran = project.run("-m", "golive", *arguments)
+
+    assert ran.status == 0, ran.output
+    assert "DEPLOY: 1 of 1 gate passed" in ran.output
