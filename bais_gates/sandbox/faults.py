@@ -123,9 +123,18 @@ _BY_GATE: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 
+_ALSO: Final[Mapping[str, tuple[str, ...]]] = {
+    # A second payment taken for one order is on the dashboard, too.
+    "idempotency_key_ignored": ("analytics_dashboard_data",),
+}
+
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
     {
-        name: Fault(name=name, description=description, gates=(f"acceptance.{gate}",))
+        name: Fault(
+            name=name,
+            description=description,
+            gates=tuple(f"acceptance.{one}" for one in (gate, *_ALSO.get(name, ()))),
+        )
         for gate, faults in _BY_GATE.items()
         for name, description in faults.items()
     }

@@ -94,12 +94,15 @@ async def register(call: Call) -> Answer:
 async def login(call: Call) -> Answer:
     """200 with a pair of tokens, or 401, or 429 while sign-in to the account is closed.
 
+    What can't be an address is a 400, as it is at registration: it says nothing about who has an account.
     Whether the address is known changes neither the answer nor the work that is done for it.
     """
     services, body = call.services, call.parse(Login)
-    if not (0 < len(body.email) <= 254 and 0 < len(body.password) <= 128) or "\x00" in body.email:
-        raise bad_request("email and password must be given, with 254 and 128 characters at most.")
-    address = body.email if services.faults.active("email_case_distinguished") else body.email.lower()
+    address = values.email(body.email)
+    if services.faults.active("email_case_distinguished"):
+        address = body.email
+    if not 0 < len(body.password) <= 128:
+        raise bad_request("password must have 1 to 128 characters.", field_name="password")
     guarded = not services.faults.active("sign_in_never_closes")
     if guarded and (wait_s := await services.sign_in_guard.closed_for(address)):
         raise _closed(call, wait_s)

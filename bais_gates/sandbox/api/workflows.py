@@ -113,10 +113,10 @@ def _checked(call: Call, body: WorkflowRequest) -> dict[str, object]:
         raise bad_request(
             f"metadata must be an object of {_METADATA_AT_MOST} bytes at most.", field_name="metadata"
         )
-    if not faults.active("workflow_plain_http_accepted"):
-        destination.check(
-            body.webhook_url, "webhook_url", loopback_allowed=not call.services.settings.is_production
-        )
+    url = body.webhook_url
+    if faults.active("workflow_plain_http_accepted"):
+        url = url.replace("http://", "https://", 1)
+    destination.check(url, "webhook_url", loopback_allowed=not call.services.settings.is_production)
     description = None
     if body.description is not None:
         description = values.text(body.description, "description", maximum=2000, minimum=0)
