@@ -29,9 +29,15 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ),
     (
         "a SQL text",
+        re.compile(r"\b(?:SELECT\b.+\bFROM|INSERT INTO|UPDATE\b.+\bSET|DELETE FROM)\s+[\w\"]", re.DOTALL),
+    ),
+    (
+        "a SQL text",  # in small letters only where it can not be English
         re.compile(
-            r"\b(?:SELECT\b.+\bFROM|INSERT INTO|UPDATE\b.+\bSET|DELETE FROM)\s+[\w\"]",
-            re.DOTALL | re.IGNORECASE,
+            r"\bselect\s[\w\s.,*()\"]+\sfrom\s+[\w.\"]+\s*(?:where|join|limit|order by|;|$)"
+            r"|\binsert into\s+[\w.\"]+\s*\(|\bupdate\s+[\w.\"]+\s+set\s+[\w\"]+\s*="
+            r"|\bdelete from\s+[\w.\"]+\s*(?:where|;|$)",
+            re.IGNORECASE,
         ),
     ),
     (

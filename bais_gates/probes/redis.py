@@ -64,7 +64,6 @@ class Cache:
                 url,
                 socket_timeout=timeout_s,
                 socket_connect_timeout=timeout_s,
-                client_name="bais-gates",
                 decode_responses=True,
                 retry=Retry(NoBackoff(), 0),  # a second try would hide the first one's failure
             )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -27,6 +29,7 @@ CALLS_A_BUSINESS: Final = 20
 """At most, so that two requests each stay below the rate limit of one API key."""
 WAVES: Final = 2
 DEADLINE_S: Final = 30.0
+READERS: Final = 4
 AT_ONCE_SHARE: Final = 0.8
 """Share of the crowd that must have been under way at one moment for it to count as a crowd."""
 QUARTER: Final = Decimal("0.25")
@@ -202,13 +205,14 @@ def judge(
 
 def nothing_lost(members: list[Member], evidence: Evidence) -> None:
     """Check afterwards that every business owns exactly what it was told, and the sums agree."""
-    lost: list[str] = []
+    reads = [partial(read_payment, member.business, *owned) for member in members for owned in member.owned]
+    reads += [
+        partial(read_workflow, member.business, *made) for member in members for made in member.workflows
+    ]
+    with ThreadPoolExecutor(READERS) as pool:
+        lost = [what for found in pool.map(lambda read: read(), reads) for what in found]
     totals = []
     for member in members:
-        for payment_id, amount in member.owned:
-            lost += read_payment(member.business, payment_id, amount)
-        for workflow_id, name in member.workflows:
-            lost += read_workflow(member.business, workflow_id, name)
         volume = decimal_text(sum((Decimal(amount) for _, amount in member.owned), Decimal(0)))
         figures = member.business.api.get(f"{DASHBOARD}?period=24h")
         shown = (figures.money("total_payments"), figures.money("total_volume"))

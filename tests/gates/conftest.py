@@ -1,0 +1,145 @@
+"""A bench for gates: one sandbox a module, its faults switched while it runs, gates as plain functions."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bais_gates import sandbox
+from bais_gates.probes.listener import Listener
+from bais_gates.probes.postgres import Database
+from bais_gates.probes.redis import Cache
+from bais_gates.pytest_plugin.evidence import Evidence, GateFailure, line
+from bais_gates.targets.api import register_business
+from bais_gates.targets.environment import load_environment
+from bais_gates.targets.target import Target
+from bais_gates.targets.unique import Unique
+from bais_gates.verdict.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bais_gates.targets.environment import Environment
+    from bais_gates.verdict.model import Check
+
+GATES = Path(__file__).parents[2] / "gates"
+FAULTS_NOTICED_S = 0.25
+"""The API looks at its faults ten times a second."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a gate came to, and what it recorded."""
+
+    outcome: Outcome
+    checks: tuple[Check, ...]
+    message: str
+
+    @property
+    def false(self) -> str:
+        """The false checks, and those without data, one a line, as the report prints them."""
+        return "\n".join(line(check) for check in self.checks if check.ok is not True)
+
+
+class Bench:
+    """One sandbox and the gates that are run against it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.environment_file = directory / "environment.yaml"
+
+    def with_faults(self, *names: str) -> None:
+        """Switch these faults on and all others off."""
+        sandbox.set_faults(self.directory, names)
+        time.sleep(FAULTS_NOTICED_S)
+
+    def run(self, gate: str, *faults: str, environment_file: Path | None = None) -> Judged:
+        """Run the gate ``acceptance.<gate>`` with exactly these faults on."""
+        self.with_faults(*faults)
+        try:
+            return self._run(
+                gate, load_environment(environment_file or self.environment_file, gates_dir=GATES)
+            )
+        finally:
+            if faults:
+                self.with_faults()
+
+    def _run(self, gate: str, environment: Environment) -> Judged:
+        evidence, error = Evidence(), None
+        with ExitStack() as stack:
+            try:
+                function = gate_function(gate)
+                wanted = inspect.signature(function).parameters
+                function(**{name: self._hand_out(name, environment, evidence, stack) for name in wanted})
+            except GateFailure:
+                pass  # a required check was false; it stands in the evidence
+            except Exception as e:  # noqa: BLE001 - whatever it is, the gate could not check
+                error = e
+        checks = evidence.recorded().checks
+        if error is not None:
+            return Judged(Outcome.ERROR, checks, f"{type(error).__name__}: {error}")
+        if any(check.ok is False for check in checks):
+            outcome = Outcome.FAIL
+        elif any(check.ok is None for check in checks):
+            outcome = Outcome.NO_DATA
+        else:
+            outcome = Outcome.PASS if checks else Outcome.VACUOUS
+        return Judged(outcome, checks, "")
+
+    def _hand_out(self, name: str, environment: Environment, evidence: Evidence, stack: ExitStack) -> Any:
+        api = Target(environment=environment, gates_dir=GATES).open_api
+        unique = Unique(f"tests-{os.getpid()}")
+        makers: dict[str, Callable[[], Any]] = {
+            "evidence": lambda: evidence,
+            "environment": lambda: environment,
+            "limits": environment.need_limits,
+            "unique": lambda: unique,
+            "api": lambda: self._closing(stack, api()),
+            "new_business": lambda: self._business_maker(stack, api(), unique),
+            "database": lambda: stack.enter_context(Database(environment.need_database().url)),
+            "cache": lambda: stack.enter_context(Cache(environment.need_cache().url)),
+            "webhook_listener": lambda: stack.enter_context(Listener("127.0.0.1")),
+        }
+        return makers[name]()
+
+    @staticmethod
+    def _closing(stack: ExitStack, api: Any) -> Any:
+        stack.callback(api.http.close)
+        return api
+
+    def _business_maker(self, stack: ExitStack, api: Any, unique: Unique) -> Callable[[], Any]:
+        self._closing(stack, api)
+        return lambda: register_business(api, unique)
+
+
+def gate_function(gate: str) -> Callable[..., None]:
+    """Load the function that proves ``acceptance.<gate>`` from its file."""
+    path = GATES / "acceptance" / f"test_{gate}.py"
+    spec = importlib.util.spec_from_file_location(f"gate_{gate}", path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up by name while it is being made
+    spec.loader.exec_module(module)
+    function: Callable[..., None] = getattr(module, f"test_{gate}")
+    return function
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Start a sandbox for the module, and take it down after it."""
+    directory = tmp_path_factory.mktemp("bench")
+    sandbox.start(directory, owner_pid=os.getpid())
+    try:
+        yield Bench(directory)
+    finally:
+        sandbox.stop(directory)

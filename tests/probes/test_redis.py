@@ -1,0 +1,137 @@
+"""The cache probe: it ends in time, leaves nothing behind, and tells nobody its password."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+import redis as client
+
+from bais_gates import redaction, sandbox
+from bais_gates.probes.redis import KEY_PREFIX, KEY_TTL_S, Cache, CacheError, CacheForbiddenError
+from bais_gates.targets.environment import load_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Start a sandbox for its Redis."""
+    folder = tmp_path_factory.mktemp("sandbox")
+    sandbox.start(folder, owner_pid=os.getpid())
+    try:
+        yield folder
+    finally:
+        sandbox.stop(folder)
+
+
+@pytest.fixture(scope="module")
+def writing(directory: Path) -> str:
+    """Give the platform's own address, which may write."""
+    return str(json.loads((directory / "api.json").read_text())["redis_url"])
+
+
+@pytest.fixture(scope="module")
+def reading(directory: Path) -> str:
+    """Give the gates' address, which may only read."""
+    return load_environment(directory / "environment.yaml", gates_dir=directory).need_cache().url
+
+
+def test_it_pings_and_counts(reading: str) -> None:
+    """A PING takes some time, and look-ups are counted as the server does."""
+    with Cache(reading) as cache:
+        before = cache.statistics()
+        cache.scratch("run").read_ms()
+        after = cache.statistics()
+
+        assert 0 < cache.ping_ms() < 2000
+        assert after.misses >= before.misses + 1
+        assert after.commands > before.commands
+        assert 0 <= after.hit_rate <= 1
+
+
+def test_timing_leaves_nothing_behind(writing: str) -> None:
+    """The keys of a round trip have a prefix of their own, live seconds at most, and are gone after it."""
+    with Cache(writing) as cache, client.Redis.from_url(writing) as look:
+        scratch = cache.scratch("run-1")
+        look.set(f"{KEY_PREFIX}watched", "1", ex=1)
+        assert scratch.round_trip_ms() > 0
+        left = list(look.scan_iter(f"{scratch.prefix}*"))
+
+    assert left == []
+    assert scratch.prefix.startswith(f"{KEY_PREFIX}run-1:")
+    assert cache.scratch("run-1").prefix != scratch.prefix
+    assert KEY_TTL_S <= 60
+
+
+def test_an_access_that_may_only_read_is_told_apart(directory: Path, reading: str) -> None:
+    """Where writing is forbidden the error is one of its own, and reading goes on."""
+    address = urlsplit(reading)
+    configured = (directory / "redis" / "redis.conf").read_text()
+    password = re.search(r"^user default on >(\S+)", configured, re.MULTILINE)
+    assert password is not None
+    with client.Redis(host="127.0.0.1", port=address.port or 0, password=password[1]) as admin:
+        rules = {"enabled": True, "passwords": ["+only-read-7"], "keys": ["*"], "commands": ["+get", "+info"]}
+        admin.acl_setuser("only_reader", **rules)
+    with Cache(f"redis://only_reader:only-read-7@127.0.0.1:{address.port}/0") as cache:
+        scratch = cache.scratch("run")
+        with pytest.raises(CacheForbiddenError):
+            scratch.round_trip_ms()
+
+        assert scratch.read_ms() > 0
+
+
+def test_a_server_that_never_answers_is_an_error_in_time() -> None:
+    """Something that takes the connection and says nothing does not hold the probe."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        began = time.monotonic()
+        with (
+            Cache(f"redis://:secret-pw-4@127.0.0.1:{port}/0", timeout_s=0.3) as cache,
+            pytest.raises(CacheError, match=rf"127\.0\.0\.1:{port}/0: no answer within 0\.3 s"),
+        ):
+            cache.ping_ms()
+
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis://:secret-pw-5@127.0.0.1:1/0",
+        "redis://u:secret-pw-5@127.0.0.1:1/0",
+        "redis://:secret-pw-5@127.0.0.1:port/0",
+        "secret-pw-5",
+    ],
+)
+def test_no_error_tells_the_password(address: str) -> None:
+    """Whatever is wrong with the address, the message does not repeat it."""
+    with pytest.raises(CacheError) as caught, Cache(address, timeout_s=0.5) as cache:
+        cache.ping_ms()
+
+    assert "secret-pw-5" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_a_wrong_password_is_an_error_without_it(reading: str) -> None:
+    """A refused sign-in is told with the server's words, not with the password."""
+    wrong = reading.replace("://gates_ro:", "://gates_ro:wrong-")
+    with Cache(wrong) as cache, pytest.raises(CacheError) as caught:
+        cache.ping_ms()
+
+    password = wrong.split("gates_ro:")[1].split("@")[0]
+    assert password not in str(caught.value)
+
+
+def test_the_password_is_made_known_to_redaction() -> None:
+    """From the moment the probe has the address, its password is redacted everywhere."""
+    Cache("redis://:sesame-open-6@127.0.0.1:1/0")
+
+    assert "sesame-open-6" not in redaction.redact("it is sesame-open-6")
