@@ -127,6 +127,7 @@ class Closing:
             subject=state.settings.subject,
             integrity=reasons,
             previous=opening.previous,
+            imported={result.imported_from for result in results if result.imported_from is not None},
             now=datetime.now(UTC),
         )
 
@@ -148,7 +149,14 @@ class Closing:
         for nodeid, result in kept:
             recorder.seen[nodeid].results.append(result)
         gates = self._opening.state.catalog().for_scope(self._opening.scope)
-        return gate_results(gates, recorder, self._config, ledger.checks), reasons
+        results = gate_results(gates, recorder, self._config, ledger.checks)
+        here = {recorder.collected.bound[nodeid][0] for nodeid in recorder.collected.selected}
+        imported = {
+            gate_id: result
+            for gate_id, result in self._opening.imported.results.items()
+            if gate_id not in here  # a gate that is run again counts as it is now
+        }
+        return [imported.get(result.gate_id, result) for result in results], reasons
 
     def _unbound(self) -> list[Reason]:
         """Tell gates without a test, where the whole project was collected and one should have been there."""
@@ -165,6 +173,7 @@ class Closing:
         if partial:
             return []
         bound = {gate_id for gate_id, _ in recorder.collected.bound.values()}
+        bound.update(self._opening.imported.results)
         return [
             Reason(
                 code=Code.GATE_UNBOUND,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bais_gates.errors import GateInputError
+from bais_gates.pytest_plugin.imports import Imported, read_imports
 from bais_gates.pytest_plugin.ledger import LEDGER_FILE, Ledger
 from bais_gates.pytest_plugin.refused import refusals
 from bais_gates.pytest_plugin.runs import run_value
@@ -49,6 +50,7 @@ class Opening:
     previous: Previous | None = None
     waivers: WaiverFile = NO_WAIVERS
     target: TargetIdentity = UNKNOWN_TARGET
+    imported: Imported = field(default_factory=Imported)
     fatal: list[Reason] = field(default_factory=list)
     """Reasons for which no gate is run at all."""
     decision: Decision | None = None
@@ -65,24 +67,29 @@ class Opening:
         return Digests(catalog=catalog, policy=policy, waivers=self.waivers.digest)
 
     def block(self, config: pytest.Config, reasons: Iterable[Reason], *, ended: bool = False) -> Decision:
-        """Write a BLOCK that rests on nothing but ``reasons``; what cannot be written becomes one, too."""
-        first, *more = reasons
-        self.decision = undecided(
+        """Write a BLOCK that rests on nothing but ``reasons``; that it cannot be written is one more."""
+        reasons = tuple(reasons)
+        self.decision = self._blocked(config, reasons, ended=ended)
+        try:
+            write_all(self.decision, self.state.settings.out)
+        except OSError as error:
+            reason = unwritable(self.state.settings.out, error)
+            self.fatal.append(reason)
+            self.decision = self._blocked(config, (reason, *reasons), ended=ended)
+        return self.decision
+
+    def _blocked(self, config: pytest.Config, reasons: tuple[Reason, ...], *, ended: bool) -> Decision:
+        return undecided(
             scope=self.scope,
             run=run_value(config, self.state, ended=ended),
-            reason=first,
-            more=more,
+            reason=reasons[0],
+            more=reasons[1:],
             target=self.target,
             subject=self.state.settings.subject,
             digests=self.digests,
             waivers=self.waivers.waivers,
             previous=self.previous,
         )
-        try:
-            write_all(self.decision, self.state.settings.out)
-        except OSError as error:
-            self.fatal.append(unwritable(self.state.settings.out, error))
-        return self.decision
 
 
 def open_run(config: pytest.Config, state: RunState) -> Opening:
@@ -97,6 +104,7 @@ def open_run(config: pytest.Config, state: RunState) -> Opening:
     opening.fatal += refusals(config, config.known_args_namespace)
     _read_files(opening)
     _settle_scope(opening)
+    _import(opening)
     for name in _STALE:
         with contextlib.suppress(OSError):
             (settings.out / name).unlink()
@@ -175,6 +183,18 @@ def _read_files(opening: Opening) -> None:
     attempt(Code.POLICY_INVALID, state.policy)
     attempt(Code.WAIVERS_INVALID, waivers)
     attempt(Code.ENVIRONMENT_INVALID, environment)
+
+
+def _import(opening: Opening) -> None:
+    """Take over the results of earlier decisions, if this run can be decided at all."""
+    settings = opening.state.settings
+    if not settings.imports or opening.fatal:
+        return
+    opening.imported = read_imports(
+        settings.imports, target=opening.target, subject=settings.subject, catalog=settings.catalog
+    )
+    opening.fatal += opening.imported.reasons
+    opening.state.imported_passes = opening.imported.passes
 
 
 def _settle_scope(opening: Opening) -> None:

@@ -46,6 +46,7 @@ class Controller:
             "run_id": self._state.settings.run_id,
             "directory": str(self._state.shared().path),
             "owner_pid": self._state.owner_pid,
+            "imported_passes": sorted(self._state.imported_passes),
             "ledger": str(self._state.ledger.path) if self._state.ledger is not None else None,
         }
 
@@ -59,6 +60,7 @@ def join(config: pytest.Config, state: RunState) -> None:
     state.worker = str(given["workerid"])
     state.run_id = str(told["run_id"])
     state.owner_pid = int(told["owner_pid"])
+    state.imported_passes = frozenset(told["imported_passes"])
     state.directory = RunDirectory(Path(told["directory"]))
     if told["ledger"] is not None:
         state.ledger = Ledger.join(Path(told["ledger"]), state.worker)
