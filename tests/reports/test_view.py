@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -93,6 +94,10 @@ def test_a_bar_passes_its_tick_only_when_the_value_passes_the_limit() -> None:
     assert over.start + over.length > over.tick
     assert under is not None
     assert under.start + under.length < under.tick
+    at_least = bar_of(_bar_check(0.5, Op.GE, 0.9, False))
+    assert at_least is not None
+    assert under.allowed_x + under.allowed_width == pytest.approx(under.tick)
+    assert at_least.allowed_x == at_least.tick
     assert bar_of(_bar_check("up", Op.LE, 1, False)) is None
     assert bar_of(_bar_check(200, Op.EQ, 200, True)) is None
     assert bar_of(_bar_check(None, Op.LE, 5, None)) is None
