@@ -42,7 +42,7 @@ def bar_of(check: Check) -> Bar | None:
         return None
 
     def at(value: float) -> float:
-        return round(_MARGIN + (WIDTH - 2 * _MARGIN) * (min(value, high) - low) / span, 1)
+        return round(_MARGIN + (WIDTH - 2 * _MARGIN) * ((min(value, high) - low) / span), 1)
 
     zero, end, tick = at(0.0), at(observed), at(limit)
     upper = check.op in _UPPER

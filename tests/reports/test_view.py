@@ -6,7 +6,7 @@ import dataclasses
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bais_gates.reports import view
@@ -103,6 +103,8 @@ def test_a_bar_passes_its_tick_only_when_the_value_passes_the_limit() -> None:
     assert bar_of(_bar_check(None, Op.LE, 5, None)) is None
 
 
+@example(0, Op.LE, 1.2e306, False)
+@example(1.7e308, Op.LE, -1.7e308, False)
 @given(
     st.one_of(st.integers(), st.floats()),
     st.sampled_from((Op.LE, Op.LT, Op.GE, Op.GT)),
