@@ -25,7 +25,7 @@ import httpx
 from bais_gates.errors import GateInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -188,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
             status = 413
         else:
             path, body = self.path.partition("?")[0], self.rfile.read(size)
-            status = self.server.take(path, self.command, httpx.Headers(self.headers.items()), body)
+            status = self.server.take(path, self.command, _headers(self.headers.items()), body)
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -197,6 +197,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_args: object) -> None:
         """Say nothing: a delivery may hold secrets."""
+
+
+def _headers(items: Iterable[tuple[str, str]]) -> httpx.Headers:
+    """Keep headers as the bytes that came, which http.server reads as Latin-1."""
+    return httpx.Headers([(name.encode("latin-1"), value.encode("latin-1")) for name, value in items])
 
 
 def signature_problem(delivery: Delivery, secret: str) -> str | None:

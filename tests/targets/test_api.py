@@ -53,7 +53,9 @@ class TestApi:
     def test_a_header_of_the_gate_takes_the_place_of_the_token(self) -> None:
         """A gate that sends its own Authorization is not overruled."""
         api = _api(_echo).with_token("first-token-1234")
-        assert api.get("/x", headers={"authorization": "Basic x"}).field("headers", "authorization") == "Basic x"
+        assert (
+            api.get("/x", headers={"authorization": "Basic x"}).field("headers", "authorization") == "Basic x"
+        )
 
     def test_anonymous_sends_nothing(self) -> None:
         """Without a token there is no header."""
@@ -61,7 +63,9 @@ class TestApi:
 
     def test_secrets_in_answers_and_requests_are_redacted(self) -> None:
         """Passwords sent and tokens received are known to redaction before anything can print them."""
-        api = _api(lambda _request: httpx.Response(200, json={"tokens": [{"access_token": "deep-token-abcdef"}]}))
+        api = _api(
+            lambda _request: httpx.Response(200, json={"tokens": [{"access_token": "deep-token-abcdef"}]})
+        )
         api.login("a@example.com", "Pass-word-9876!")
         assert redact("deep-token-abcdef Pass-word-9876!") == "[redacted] [redacted]"
 
@@ -81,7 +85,7 @@ class TestApi:
 
     def test_a_target_that_refuses_is_told_with_its_answer(self) -> None:
         """What a gate needs and does not get is an error with the status and body, not a None later on."""
-        with pytest.raises(TargetRefused, match="needed 201 with 'user_id'.*answered 500: oops"):
+        with pytest.raises(TargetRefused, match=r"needed 201 with 'user_id'.*answered 500: oops"):
             register_business(_api(lambda _request: httpx.Response(500, text="oops")), Unique("run"))
 
     def test_an_id_that_is_no_text_is_not_taken(self) -> None:

@@ -114,7 +114,9 @@ class TestAGoodFile:
             "name: x\napi:\n  url: https://a\n  ca_file: no.pem\n", 4, "no.pem", id="absent-ca-file"
         ),
         pytest.param("name: x\ncache:\n  url: http://a\n", 3, "redis://", id="wrong-kind-of-address"),
-        pytest.param("name: x\nrate_limit: {per_token: 0, per_address: 1, window_s: 1}\n", 2, "per_token", id="zero"),
+        pytest.param(
+            "name: x\nrate_limit: {per_token: 0, per_address: 1, window_s: 1}\n", 2, "per_token", id="zero"
+        ),
         pytest.param("name: x\nnot_applicable: {acceptance.x: no}\n", 2, "not_applicable", id="no-reason"),
         pytest.param("name: x\nlimits: {helth_p95_ms: 5}\n", 2, "helth_p95_ms", id="misspelt-limit"),
     ],
@@ -158,7 +160,7 @@ def test_a_missing_part_names_file_and_key(write: Write, gates_dir: Path) -> Non
     environment = load_environment("bare", gates_dir=gates_dir)
     with pytest.raises(GateInputError, match=f"{path}: database is missing"):
         environment.need_database()
-    with pytest.raises(GateInputError, match="limits.api_p95_ms is missing"):
+    with pytest.raises(GateInputError, match=r"limits\.api_p95_ms is missing"):
         _ = environment.need_limits().api_p95_ms
 
 

@@ -15,7 +15,7 @@ import pytest
 import bais_gates.sandbox
 from bais_gates.errors import GateInputError
 from bais_gates.targets import identity
-from bais_gates.targets.provision import ProvisionError, environment_for, once, release
+from bais_gates.targets.provision import ProvisionError, environment_for, release
 from bais_gates.targets.target import TargetUnreachable, open_target
 
 Write = Callable[[str, str], Path]
@@ -103,9 +103,7 @@ def test_release_without_a_sandbox_does_nothing(tmp_path: Path) -> None:
     release(tmp_path)
 
 
-def test_faults_are_for_a_sandbox_alone(
-    write: Write, gates_dir: Path, make_run: Callable[..., Any]
-) -> None:
+def test_faults_are_for_a_sandbox_alone(write: Write, gates_dir: Path, make_run: Callable[..., Any]) -> None:
     """Asking for a fault on a target that the run does not start is refused, not ignored."""
     write("staging", "name: staging\n")
     with pytest.raises(GateInputError, match="--sandbox-fault"):
