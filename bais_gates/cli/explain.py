@@ -36,5 +36,5 @@ def run(arguments: argparse.Namespace) -> int:
     decision = read_decision(arguments.decision)
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     width = shutil.get_terminal_size((110, 24)).columns
-    print(explain_decision(decision, arguments.gate, width=width, colour=colour))
+    print(explain_decision(decision, arguments.gate, width=width, colour=colour), end="")
     return 0
