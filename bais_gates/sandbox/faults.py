@@ -79,8 +79,8 @@ _BY_GATE: Final[Mapping[str, Mapping[str, str]]] = {
         "webhook_private_address_accepted": "A webhook's url may point into a private network.",
     },
     "analytics_dashboard_data": {
-        "analytics_counts_other_businesses": "The dashboard counts the payments of every business.",
-        "analytics_stale": "The dashboard shows what it showed first for a minute.",
+        "analytics_counts_other_businesses": "The dashboard of 30 days counts every business's payments.",
+        "analytics_stale": "The dashboard of 24 hours shows for a minute what it showed first.",
         "analytics_success_rate_as_fraction": "success_rate is 0 to 1 instead of 0 to 100.",
         "analytics_volume_counts_failures": "total_volume includes declined and failed payments.",
         "analytics_unknown_period_accepted": "An unknown period is taken for 7d.",
@@ -123,18 +123,9 @@ _BY_GATE: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 
-_ALSO: Final[Mapping[str, tuple[str, ...]]] = {
-    # A second payment taken for one order is on the dashboard, too.
-    "idempotency_key_ignored": ("analytics_dashboard_data",),
-}
-
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
     {
-        name: Fault(
-            name=name,
-            description=description,
-            gates=tuple(f"acceptance.{one}" for one in (gate, *_ALSO.get(name, ()))),
-        )
+        name: Fault(name=name, description=description, gates=(f"acceptance.{gate}",))
         for gate, faults in _BY_GATE.items()
         for name, description in faults.items()
     }

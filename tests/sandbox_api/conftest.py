@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PASSWORD = "Correct-Horse-9"
 ACCEPTED, DECLINED, FAILS_LATER = "4242424242424242", "4000000000000002", "4000000000000341"
-FAULTS_SEEN_S = 0.25
+FAULTS_SEEN_S = 0.12
 """The API looks at its faults file ten times a second."""
 
 
@@ -44,7 +44,7 @@ def eventually(condition: Callable[[], Any], within: float = 8.0) -> Any:
 
 
 def error_of(response: httpx.Response) -> str:
-    """The ``type`` of an error, after its shape was looked at."""
+    """Give the ``type`` of an error, after its shape was looked at."""
     body = response.json()
     assert set(body) == {"error"}
     assert {"type", "message"} <= set(body["error"]) <= {"type", "message", "details"}
@@ -132,7 +132,7 @@ class Platform:
     def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Ask the database, as the API's own role."""
         with psycopg.connect(self.config["database_url"], autocommit=True) as connection:
-            return connection.execute(statement, parameters).fetchall()  # type: ignore[arg-type]  # tests write plain SQL
+            return connection.execute(statement, parameters).fetchall()
 
     @contextmanager
     def faults(self, *names: str) -> Iterator[None]:
@@ -150,14 +150,14 @@ class Platform:
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
-    """A sandbox that ends with the test session, however that ends."""
+    """Give a sandbox that ends with the test session, however that ends."""
     with running_platform() as found:
         yield found
 
 
 @pytest.fixture
 def own_platform() -> Iterator[Platform]:
-    """A sandbox for one test alone, which may break it."""
+    """Give a sandbox to one test alone, which may break it."""
     with running_platform() as found:
         yield found
 
@@ -178,13 +178,13 @@ def running_platform() -> Iterator[Platform]:
 
 @pytest.fixture(scope="session")
 def alice(platform: Platform) -> Business:
-    """A business that tests share for reading only."""
+    """Give a business that tests share for reading only."""
     return platform.business()
 
 
 @pytest.fixture
 def business(platform: Platform) -> Business:
-    """A business of the test's own."""
+    """Give a business of the test's own."""
     return platform.business()
 
 
@@ -204,7 +204,7 @@ class Receiver:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A listener on loopback."""
+    """Give a listener on loopback."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -228,23 +228,23 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def another_api(platform: Platform, tmp_path: Path) -> Iterator[Callable[..., AnotherApi]]:
+def another_api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., AnotherApi]]:
     """Start further API processes on the same database, without TLS, their settings but for the changes."""
     started: list[AnotherApi] = []
 
-    def start(**changes: object) -> AnotherApi:
+    def start(of: Platform | None = None, **changes: object) -> AnotherApi:
         with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as probe:
             port = probe.server_port
-        settings = (
-            platform.config | {"tls_cert": None, "tls_key": None, "logs": str(tmp_path / "logs")} | changes
-        )
+        platform: Platform = of or request.getfixturevalue("platform")
+        logs = tmp_path / f"logs-{port}"
+        settings = platform.config | {"tls_cert": None, "tls_key": None, "logs": str(logs)} | changes
         config = tmp_path / f"api-{port}.json"
         config.write_text(json.dumps(settings))
         process = subprocess.Popen(
             [sys.executable, "-m", "bais_gates.sandbox.api", config, "--port", str(port)]
         )
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False)
-        started.append(AnotherApi(client, process, tmp_path / "logs"))
+        started.append(AnotherApi(client, process, logs))
         assert eventually(lambda: _is_up(client), within=20)
         return started[-1]
 

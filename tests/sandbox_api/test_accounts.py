@@ -116,7 +116,7 @@ def test_unknown_address_and_wrong_password_look_alike(platform: Platform, busin
 
 
 def test_ten_wrong_passwords_close_sign_in(platform: Platform, business: Business) -> None:
-    """Of fifteen wrong guesses ten are told 401, the others and then the right password 429 - also all at once."""
+    """Of fifteen wrong guesses at once ten are told 401; the others, and then the right password, 429."""
     for email in (business.email, platform.email()):
         with ThreadPoolExecutor(15) as pool:
             statuses = list(pool.map(lambda _: platform.sign_in(email, "Wrong-1").status_code, range(15)))  # noqa: B023 - used at once
@@ -130,7 +130,7 @@ def test_ten_wrong_passwords_close_sign_in(platform: Platform, business: Busines
 def test_sign_in_opens_again_when_promised(
     platform: Platform, another_api: Callable[..., AnotherApi]
 ) -> None:
-    """After Retry-After the right password works; and a right one before the tenth wrong one clears the count."""
+    """After Retry-After the right password works; one before the last wrong one clears the count."""
     rules = {"max_failures": 3, "window_s": 60, "lock_s": 1}
     api = another_api(sign_in=rules)
     email = platform.email()
@@ -170,7 +170,7 @@ def test_tokens_must_be_whole(platform: Platform, business: Business) -> None:
         "\u00ff",
     ]
     for one in bad:
-        answer = platform.client.get(DASHBOARD, headers={"authorization": f"Bearer {one}".encode("latin-1")})
+        answer = platform.client.get(DASHBOARD, headers={b"authorization": f"Bearer {one}".encode("latin-1")})
         assert answer.status_code == 401, one
         assert answer.headers["www-authenticate"] == "Bearer"
     basic = platform.client.get(DASHBOARD, headers={"authorization": f"Basic {token}"})

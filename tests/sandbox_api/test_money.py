@@ -69,7 +69,7 @@ def test_what_is_no_amount_is_refused(raw: bytes) -> None:
 
 @given(st.lists(st.tuples(cents, st.booleans())))
 def test_the_dashboard_adds_up(payments: list[tuple[int, bool]]) -> None:
-    """The rate is a share of all, the volume the exact sum of the completed, the average within half a cent."""
+    """The rate is a share of all, the volume the completed's exact sum, the average within half a cent."""
     completed = [Decimal(amount) / 100 for amount, done in payments if done]
     volume = sum(completed, Decimal(0))
     told = figures(len(payments), len(completed), volume)

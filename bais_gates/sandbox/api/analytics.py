@@ -40,7 +40,7 @@ async def dashboard(call: Call) -> Answer:
         {
             "business_id": business_id,
             "days": PERIODS[period],
-            "everybody": services.faults.active("analytics_counts_other_businesses"),
+            "everybody": period == "30d" and services.faults.active("analytics_counts_other_businesses"),
             "all_volume": services.faults.active("analytics_volume_counts_failures"),
         },
     )
@@ -48,7 +48,7 @@ async def dashboard(call: Call) -> Answer:
     content: dict[str, Any] = {"period": period, **figures(total, completed, volume)}
     if services.faults.active("analytics_success_rate_as_fraction"):
         content["success_rate"] /= 100
-    if services.faults.active("analytics_stale"):
+    if period == "24h" and services.faults.active("analytics_stale"):
         content = _stale((business_id, period), content)
     return answer(200, content)
 

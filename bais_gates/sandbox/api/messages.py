@@ -101,6 +101,8 @@ class Call:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if self.services.faults.active("stack_trace_in_errors"):
                 raise _with_traceback() from None
+            if self.services.faults.active("malformed_json_crashes"):
+                raise
             raise bad_request("The body is not well-formed JSON.", kind="invalid_json") from None
 
     def parameter(self, name: str) -> str | None:

@@ -1,0 +1,79 @@
+"""A part that is gone or stopped costs a bounded time and a 503; when it is back, so is the API."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psutil
+
+from bais_gates import sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import httpx
+
+    from tests.sandbox_api.conftest import Business, Platform
+
+BOUND_S = 6.0
+"""What one answer may take while a part does not answer."""
+
+
+def test_outages_are_told_in_bounded_time(own_platform: Platform) -> None:
+    """A stopped part is named, and all is well when it goes on; a killed one costs no waiting."""
+    business = own_platform.business()
+    business.payment()
+    info = sandbox.status(own_platform.directory)
+    assert info is not None
+    for part, name in (("redis", "cache"), ("postgres", "database")):
+        with stopped(info.pids[part]):
+            judge(own_platform, business, name)
+        assert own_platform.eventually(
+            lambda: (
+                own_platform.client.get("/ready").status_code == 200 and business.pay().status_code == 201
+            ),
+            within=15,
+        )
+    for part in ("redis", "postgres"):
+        os.kill(info.pids[part], signal.SIGKILL)
+        time.sleep(0.2)
+        began = time.monotonic()
+        assert business.get("/api/v1/analytics/dashboard").status_code == 503
+        assert own_platform.client.get("/ready").status_code == 503
+        assert time.monotonic() - began < BOUND_S
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Have a process and its children stand still meanwhile."""
+    process = psutil.Process(pid)
+    family = [process, *process.children(recursive=True)]
+    for one in family:
+        one.suspend()
+    try:
+        yield
+    finally:
+        for one in family:
+            one.resume()
+
+
+def judge(platform: Platform, business: Business, name: str) -> None:
+    """Look at the answers while the part that /ready calls ``name`` stands still."""
+    client = platform.client
+    ready = client.get("/ready")
+    assert (ready.status_code, ready.json()["checks"][name]) == (503, "unavailable")
+    assert client.get("/health").status_code == 200
+    status = client.get("/api/v1/system/status").json()
+    assert (status["status"], status[name]["status"]) == ("degraded", "disconnected")
+    asking: list[Callable[[], httpx.Response]] = [business.pay, lambda: platform.sign_in(business.email)]
+    for ask in asking:
+        began = time.monotonic()
+        answer = ask()
+        assert time.monotonic() - began < BOUND_S
+        assert answer.status_code == 503
+        assert platform.error_of(answer) == "service_unavailable"
+        assert int(answer.headers["retry-after"]) > 0
