@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 Scalar = str | int | float | bool | None
@@ -20,6 +21,8 @@ MIN_SECRET_LENGTH = 6
 
 _HEAD = 6
 """So much of a secret, followed by an ellipsis, is taken for that secret cut short."""
+
+_CACHED_LENGTH = 300
 
 _secrets: set[str] = set()
 _ordered: list[str] | None = None
@@ -38,6 +41,7 @@ def register(secret: str) -> None:
     if not forms <= _secrets:
         _secrets.update(forms)
         _ordered = None
+        _redact_short.cache_clear()
 
 
 def redact(text: str) -> str:
@@ -47,10 +51,18 @@ def redact(text: str) -> str:
     """
     if len(text) < MIN_SECRET_LENGTH - 2:
         return text
+    return _redact_short(text) if len(text) <= _CACHED_LENGTH else _redact_any(text)
+
+
+def _redact_any(text: str) -> str:
     text = _redact_registered(text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return _PAN.sub(_mask_pan, text)
+
+
+_redact_short = lru_cache(maxsize=4096)(_redact_any)
+"""Names and ids come again and again; what was registered since clears it."""
 
 
 def redact_value(value: JsonValue) -> JsonValue:

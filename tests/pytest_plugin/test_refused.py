@@ -81,12 +81,18 @@ def test_no_gate_runs_after_a_refusal(
 
 def test_marks(project: Project) -> None:
     """Marks like xfail on gates are refused, whatever becomes of the test; the others are judged as ever."""
-    project.catalog(red={}, green={}, fine={})
+    project.catalog(red={}, false={}, green={}, fine={})
     project.tests(
         """
         @pytest.mark.xfail
         @pytest.mark.gate("acceptance.red")
         def test_red(evidence):
+            evidence.check("one", 1, "==", 1)
+            assert 1 == 2
+
+        @pytest.mark.xfail
+        @pytest.mark.gate("acceptance.false")
+        def test_false(evidence):
             evidence.check("one", 1, "==", 2)
 
         @pytest.mark.xfail
@@ -102,6 +108,6 @@ def test_marks(project: Project) -> None:
 
     ran = project.run("-m", "golive")
 
-    assert ran.outcomes == {"red": "XFAIL", "green": "XPASS", "fine": "PASS"}, ran.output
+    assert ran.outcomes == {"red": "XFAIL", "false": "FAIL", "green": "XPASS", "fine": "PASS"}, ran.output
     assert {"REFUSED_OPTION", "XFAIL", "XPASS"} <= ran.codes
     assert ran.status == 22
