@@ -18,6 +18,7 @@ from bais_gates.verdict.document import document_digest, to_document
 from bais_gates.verdict.files import digest_of
 from bais_gates.verdict.model import Check, GateResult, Op, Outcome, Run, Subject, TargetIdentity
 from bais_gates.verdict.policy import load_policy
+from bais_gates.verdict.strict_yaml import KeyPath
 from bais_gates.verdict.waivers import load_waivers
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -48,6 +49,7 @@ run_deadline_s: 600
 validity_s: 3600
 waiver_max_days: {P2: 7, P3: 30}
 """
+Leaves = Callable[[Any], list[KeyPath]]
 SUBJECT = Subject(name="bais-api", digest="sha256:" + "a" * 64)
 
 
@@ -88,6 +90,8 @@ class Project:
         ledger = self.folder / "ledger.jsonl"
         ledger.write_text('{"event": "start"}\n')
         check = Check(name="p95", observed=10, op=Op.LE, limit=20, ok=True, n=5, n_min=5)
+        # Any: each keyword of decide has a type of its own
+        given: dict[str, Any] = {"scope": "golive", "subject": SUBJECT, "now": NOW}
         decision = decide(
             catalog=load_catalog(self.catalog),
             policy=load_policy(gates / "policy.yaml"),
@@ -114,7 +118,7 @@ class Project:
                 environment_digest=digest_of((gates / "environments" / "production.yaml").read_bytes()),
                 not_applicable=(("acceptance.b", "No such part here."),),
             ),
-            **({"scope": "golive", "subject": SUBJECT, "now": NOW} | fields),
+            **(given | fields),
         )
         document = to_document(decision)
         self.write_document(document)
@@ -130,7 +134,7 @@ class Project:
 
     def verify(self, **fields: Any) -> VerifyReport:
         """Verify as a pipeline would: this run, this subject, this catalog, a minute later."""
-        given = {
+        given: dict[str, Any] = {  # Any: each keyword of verify has a type of its own
             "run_id": "run-1",
             "subject": SUBJECT,
             "catalog": self.catalog,
@@ -156,10 +160,10 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def leaves() -> Callable[[Any], list[tuple[str | int, ...]]]:
+def leaves() -> Leaves:
     """Give a function that lists the path of every single value in a document."""
 
-    def list_leaves(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    def list_leaves(value: Any, path: KeyPath = ()) -> list[KeyPath]:
         if isinstance(value, dict) and value:
             return [leaf for key, item in value.items() for leaf in list_leaves(item, (*path, key))]
         if isinstance(value, list) and value:

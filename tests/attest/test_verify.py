@@ -5,11 +5,19 @@ from __future__ import annotations
 import copy
 import json
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bais_gates.attest.verify import verify
 from bais_gates.verdict.model import Subject
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bais_gates.verdict.model import JsonValue
+    from bais_gates.verdict.strict_yaml import KeyPath
+    from tests.attest.conftest import Leaves, Project
 
 HOUR = timedelta(hours=1)
 # Fields that nothing else in the document or beside it speaks for. A careless edit of them is seen by the
@@ -37,17 +45,18 @@ GUARDED = {
 }
 
 
-def test_a_right_decision_is_accepted(project):
+def test_a_right_decision_is_accepted(project: Project) -> None:
     """A DEPLOY that agrees with itself and with everything beside it is accepted, waiver and all."""
     report = project.verify()
 
     assert report.problems == ()
     assert report.ok
+    assert report.decision is not None
     assert report.decision.run.run_id == "run-1"
     assert project.codes(catalog=None, run_id=None, subject=None) == []
 
 
-def test_absent_and_unreadable(project, tmp_path):
+def test_absent_and_unreadable(project: Project, tmp_path: Path) -> None:
     """A file that is absent or is no decision is refused, and nothing is raised."""
     assert [problem.code for problem in verify(tmp_path / "no.json").problems] == ["DECISION_ABSENT"]
     for content in ("", "{}", '{"verdict": "DEPLOY"}', "[" * 99_999, "\0", "null"):
@@ -59,14 +68,14 @@ def test_absent_and_unreadable(project, tmp_path):
 
 
 @pytest.mark.parametrize("outcomes", [{"a": "FAIL"}, {"a": "SKIPPED"}, {"c": "NOT_RUN"}, {}])
-def test_block_is_refused(project, outcomes):
+def test_block_is_refused(project: Project, outcomes: dict[str, str]) -> None:
     """A BLOCK is refused, with its reasons, however else right the file is."""
     project.outcomes = project.outcomes | outcomes if outcomes else {}
     project.judge()
     assert project.codes() == ["DECISION_BLOCK"]
 
 
-def test_block_turned_into_deploy_is_refused(project):
+def test_block_turned_into_deploy_is_refused(project: Project) -> None:
     """A BLOCK in which verdict, status and reasons were edited contradicts itself."""
     project.outcomes["a"] = "FAIL"
     document = project.judge()
@@ -79,7 +88,7 @@ def test_block_turned_into_deploy_is_refused(project):
     assert "FAILED" in project.verify().problems[0].message
 
 
-def test_every_single_value_is_guarded_by_the_digest(project, leaves):
+def test_every_single_value_is_guarded_by_the_digest(project: Project, leaves: Leaves) -> None:
     """Whatever single value of the document is edited, it is refused."""
     document = project.judge()
     for path in leaves(document):
@@ -87,7 +96,7 @@ def test_every_single_value_is_guarded_by_the_digest(project, leaves):
         assert not project.verify().ok, path
 
 
-def test_every_single_value_that_matters_is_guarded_by_another(project, leaves):
+def test_every_single_value_that_matters_is_guarded_by_another(project: Project, leaves: Leaves) -> None:
     """With a mended digest, every single value that the verdict rests on is still refused.
 
     What stays open is prose, and evidence that still supports the outcome: a looser limit that still holds, a
@@ -105,15 +114,15 @@ def test_every_single_value_that_matters_is_guarded_by_another(project, leaves):
     assert [path for path in accepted if GUARDED & set(path)] == []
 
 
-def shape(path):
+def shape(path: KeyPath) -> tuple[str, ...]:
     """Leave positions and the list of gates out of a path."""
     return tuple(part for part in path if isinstance(part, str) and part != "gates")
 
 
-def mutate(document, path):
+def mutate(document: dict[str, Any], path: KeyPath) -> dict[str, Any]:
     """Change one value of a document into another of its kind."""
     changed = copy.deepcopy(document)
-    place = changed
+    place: Any = changed  # goes down from lists to objects and back
     for part in path[:-1]:
         place = place[part]
     place[path[-1]] = other(place[path[-1]])
@@ -130,7 +139,7 @@ OTHERS = {"DEPLOY": "BLOCK", "PASS": "FAIL", "FAIL": "PASS", "NOT_APPLICABLE": "
 }
 
 
-def other(value):
+def other(value: JsonValue) -> JsonValue:
     """Give another value of the same kind, one that the schema mostly allows."""
     if isinstance(value, bool):
         return not value
@@ -145,7 +154,7 @@ def other(value):
     return value.replace("a", "b").replace("c", "d") + ("" if value.startswith("sha256:") else "x")
 
 
-def test_gates_left_out_or_doubled_are_refused(project):
+def test_gates_left_out_or_doubled_are_refused(project: Project) -> None:
     """A document from which a gate is missing, or in which one is twice, contradicts the catalog."""
     document = project.judge()
     for gates in (
@@ -172,19 +181,19 @@ def test_gates_left_out_or_doubled_are_refused(project):
         ({"max_age": timedelta(seconds=59)}, "STALE"),
     ],
 )
-def test_what_is_asked_for_must_be_there(project, asked, code):
+def test_what_is_asked_for_must_be_there(project: Project, asked: dict[str, Any], code: str) -> None:
     """A decision about something else than what is asked for is refused."""
     assert project.codes(**asked) == [code]
 
 
-def test_subject_asked_for_and_none_in_the_file(project):
+def test_subject_asked_for_and_none_in_the_file(project: Project) -> None:
     """A decision that names no image is refused when one is asked for."""
     project.judge(subject=None)
     assert project.codes() == ["SUBJECT_OTHER"]
     assert project.codes(subject=None) == []
 
 
-def test_rehearsal_is_refused_unless_asked_for(project):
+def test_rehearsal_is_refused_unless_asked_for(project: Project) -> None:
     """A decision about the sandbox deploys nothing; it is accepted only as one about the sandbox."""
     (project.catalog.parent / "waivers.yaml").write_text("waivers: []\n")
     project.outcomes["c"] = "PASS"
@@ -204,7 +213,7 @@ def test_rehearsal_is_refused_unless_asked_for(project):
         ("environments/production.yaml", "ENVIRONMENT_OTHER"),
     ],
 )
-def test_files_must_be_those_it_was_decided_by(project, file, code):
+def test_files_must_be_those_it_was_decided_by(project: Project, file: str, code: str) -> None:
     """A file that decides and has changed since, is absent or unreadable is refused."""
     path = project.catalog.parent / file
     path.write_text(path.read_text() + "# later\n")
@@ -216,7 +225,7 @@ def test_files_must_be_those_it_was_decided_by(project, file, code):
         assert code in project.codes()
 
 
-def test_ledger_must_be_the_one_it_names(project):
+def test_ledger_must_be_the_one_it_names(project: Project) -> None:
     """A ledger beside the decision that is another is refused; one that is not there is not missed."""
     ledger = project.folder / "ledger.jsonl"
     ledger.write_text("{}\n")
@@ -225,7 +234,7 @@ def test_ledger_must_be_the_one_it_names(project):
     assert project.codes() == []
 
 
-def test_times(project):
+def test_times(project: Project) -> None:
     """A decision is refused from its end on, and when it is from the future."""
     from datetime import UTC, datetime  # noqa: PLC0415  # beside its one use
 
@@ -237,14 +246,14 @@ def test_times(project):
     assert project.codes(now=decided + 3 * HOUR) == ["STALE", "WAIVER_EXPIRED"]
 
 
-def test_longer_validity_is_refused(project):
+def test_longer_validity_is_refused(project: Project) -> None:
     """A decision that says it is valid for longer than the policy allows contradicts itself."""
     document = project.judge()
     project.forge({**document, "valid_until": "2026-03-02T13:30:00Z"})
     assert project.codes() == ["INCONSISTENT"]
 
 
-def test_redacted_prose_of_the_catalog_is_no_contradiction(project):
+def test_redacted_prose_of_the_catalog_is_no_contradiction(project: Project) -> None:
     """The catalog's prose may have been redacted in the file; the verdict does not rest on it."""
     document = json.loads(json.dumps(project.judge()))
     for gate in document["gates"]:

@@ -22,7 +22,7 @@ import pytest
 from bais_gates import sandbox
 
 if TYPE_CHECKING:
-    from conftest import Machine
+    from tests.sandbox.conftest import Machine
 
 
 def ready(info: sandbox.SandboxInfo) -> int:

@@ -14,7 +14,7 @@ from bais_gates.sandbox.processes import unshare_user_namespace
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Machine
+    from tests.sandbox.conftest import Machine
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 

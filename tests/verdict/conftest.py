@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -32,6 +31,13 @@ from bais_gates.verdict.waivers import WaiverFile
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
+class Write(Protocol):
+    """What the fixture ``write`` gives."""
+
+    def __call__(self, content: str | bytes, name: str = "file.yaml") -> Path:
+        """Write a file and return its path."""
+
+
 @dataclass(frozen=True)
 class World:
     """Makers of what a judgement is about; all of it happens at ``now`` in the environment ``staging``."""
@@ -40,15 +46,16 @@ class World:
 
     def gate(self, name: str = "a", severity: str = "P2", **fields: Any) -> Gate:
         """Make a gate ``acceptance.<name>``."""
-        given = {
-            "scopes": ("golive", "acceptance"),
-            "title": name,
-            "requirement": "It holds.",
-            "remedy": "Mend it.",
-        }
-        return Gate(
-            id=f"acceptance.{name}", phase=Phase.ACCEPTANCE, severity=Severity(severity), **(given | fields)
+        usual = Gate(
+            id=f"acceptance.{name}",
+            title=name,
+            phase=Phase.ACCEPTANCE,
+            severity=Severity(severity),
+            scopes=("golive", "acceptance"),
+            requirement="It holds.",
+            remedy="Mend it.",
         )
+        return replace(usual, **fields)
 
     def catalog(self, *gates: Gate) -> Catalog:
         """Make a catalog."""
@@ -56,42 +63,42 @@ class World:
 
     def check(self, *, ok: bool | None = True, **fields: Any) -> Check:
         """Make a check."""
-        given = {"name": "p95", "observed": 10, "op": Op.LE, "limit": 20}
-        return Check(ok=ok, **(given | fields))
+        return replace(Check(name="p95", observed=10, op=Op.LE, limit=20, ok=ok), **fields)
 
     def result(self, name: str = "a", outcome: str = "PASS", **fields: Any) -> GateResult:
         """Make a result with one true check."""
-        given: dict[str, Any] = {"checks": (self.check(),)}
-        return GateResult(gate_id=f"acceptance.{name}", outcome=Outcome(outcome), **(given | fields))
+        usual = GateResult(gate_id=f"acceptance.{name}", outcome=Outcome(outcome), checks=(self.check(),))
+        return replace(usual, **fields)
 
     def waiver(self, name: str = "a", **fields: Any) -> Waiver:
         """Make a waiver that holds for five days around now."""
-        given = {
-            "reason": "The index is being rebuilt.",
-            "ticket": "BAIS-1",
-            "requested_by": "dana@example.com",
-            "approved_by": "alex@example.com",
-            "approved_at": NOW - timedelta(days=2),
-            "expires": NOW + timedelta(days=3),
-            "environment": "staging",
-        }
-        return Waiver(gate=f"acceptance.{name}", **(given | fields))
+        usual = Waiver(
+            gate=f"acceptance.{name}",
+            reason="The index is being rebuilt.",
+            ticket="BAIS-1",
+            requested_by="dana@example.com",
+            approved_by="alex@example.com",
+            approved_at=NOW - timedelta(days=2),
+            expires=NOW + timedelta(days=3),
+            environment="staging",
+        )
+        return replace(usual, **fields)
 
     def run(self, **fields: Any) -> Run:
         """Make a run that ended now."""
-        given = {
-            "run_id": "run-1",
-            "started_at": NOW - timedelta(minutes=1),
-            "finished_at": NOW,
-            "command": ("pytest", "-m", "golive"),
-            "workers": 0,
-        }
-        return Run(**(given | fields))
+        usual = Run(
+            run_id="run-1",
+            started_at=NOW - timedelta(minutes=1),
+            finished_at=NOW,
+            command=("pytest", "-m", "golive"),
+            workers=0,
+        )
+        return replace(usual, **fields)
 
     def target(self, **fields: Any) -> TargetIdentity:
         """Make the identity of the environment ``staging``."""
-        given = {"name": "staging", "rehearsal": False, "environment_digest": "sha256:" + "e" * 64}
-        return TargetIdentity(**(given | fields))
+        usual = TargetIdentity(name="staging", rehearsal=False, environment_digest="sha256:" + "e" * 64)
+        return replace(usual, **fields)
 
     def subject(self, letter: str = "a") -> Subject:
         """Make a subject."""
@@ -100,7 +107,7 @@ class World:
     def decide(self, *results: GateResult, gates: tuple[Gate, ...] = (), **fields: Any) -> Decision:
         """Judge results; by default one gate ``acceptance.a`` for the scope golive."""
         waivers = WaiverFile(waivers=tuple(fields.pop("waivers", ())), digest=None)
-        given = {
+        given: dict[str, Any] = {  # Any: each keyword of decide has a type of its own
             "catalog": self.catalog(*gates),
             "policy": BUILT_IN,
             "scope": "golive",
@@ -119,7 +126,7 @@ def world() -> World:
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[[str | bytes], Path]:
+def write(tmp_path: Path) -> Write:
     """Give a function that writes a file and returns its path."""
 
     def write_file(content: str | bytes, name: str = "file.yaml") -> Path:

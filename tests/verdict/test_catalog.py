@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.verdict.catalog import Catalog, load_catalog
 from bais_gates.verdict.model import Phase, Severity
+
+if TYPE_CHECKING:
+    from tests.verdict.conftest import World, Write
 
 ENTRY = """\
   - id: {id}
@@ -21,24 +25,24 @@ ENTRY = """\
 """
 
 
-def entry(gate_id="acceptance.a", phase="acceptance", more=""):
+def entry(gate_id: str = "acceptance.a", phase: str = "acceptance", more: str = "") -> str:
     """Write one entry of a catalog."""
     return ENTRY.format(id=gate_id, phase=phase) + (f"    {more}\n" if more else "")
 
 
-def load(write, *entries):
+def load(write: Write, *entries: str) -> Catalog:
     """Load a catalog of entries."""
     return load_catalog(write("gates:\n" + "".join(entries)))
 
 
-def refusal(write, *entries):
+def refusal(write: Write, *entries: str) -> str:
     """Give the words that a catalog is refused with."""
     with pytest.raises(GateInputError) as caught:
         load(write, *entries)
     return str(caught.value)
 
 
-def test_gates_in_file_order_with_defaults(write):
+def test_gates_in_file_order_with_defaults(write: Write) -> None:
     """Gates keep the order of the file; their phase is a scope of theirs."""
     catalog = load(
         write, entry("load.z", "load", "scopes: [golive]"), entry(more="cases: [x, z]"), entry("acceptance.b")
@@ -52,7 +56,7 @@ def test_gates_in_file_order_with_defaults(write):
     assert catalog.digest.startswith("sha256:")
 
 
-def test_scopes(write):
+def test_scopes(write: Write) -> None:
     """A scope has the gates that list it; a phase has its own; an unknown scope has none."""
     catalog = load(write, entry(more="scopes: [golive]"), entry("load.z", "load"))
 
@@ -81,12 +85,12 @@ def test_scopes(write):
         ([" []\n"], "must list at least 1"),
     ],
 )
-def test_wrong_catalogs_are_refused(write, entries, words):
+def test_wrong_catalogs_are_refused(write: Write, entries: list[str], words: str) -> None:
     """A catalog that breaks a rule is refused with line, key and remedy."""
     assert words in refusal(write, *entries)
 
 
-def test_circle_is_told_whole(write):
+def test_circle_is_told_whole(write: Write) -> None:
     """Gates that need each other in a circle are named in its order."""
     told = refusal(
         write,
@@ -98,19 +102,19 @@ def test_circle_is_told_whole(write):
     assert "acceptance.a needs acceptance.b needs acceptance.c needs acceptance.a" in told
 
 
-def test_golive_gate_needs_only_golive_gates(write):
+def test_golive_gate_needs_only_golive_gates(write: Write) -> None:
     """A need that the scope golive does not have would never run, so it is refused."""
     told = refusal(write, entry(more="scopes: [golive]\n    needs: [acceptance.b]"), entry("acceptance.b"))
     assert "acceptance.b is not of the scope golive" in told
 
 
-def test_two_gates_of_one_id_are_no_catalog(world):
+def test_two_gates_of_one_id_are_no_catalog(world: World) -> None:
     """Nobody can make a catalog in which one id stands for two gates."""
     with pytest.raises(ValueError, match="one id"):
         Catalog(gates=(world.gate(), world.gate()), digest="sha256:0", path=Path("c"))
 
 
-def test_large_catalog_is_read_in_time(write):
+def test_large_catalog_is_read_in_time(write: Write) -> None:
     """A catalog of 1,000 gates in one long chain of needs is read in seconds."""
     chain = [
         entry(f"acceptance.g{index}", more=f"needs: [acceptance.g{index + 1}]" if index < 999 else "")

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bais_gates.verdict.decide import STATUS_OF, undecided
-from bais_gates.verdict.model import Code, ExitStatus, Op, Outcome, Reason, Severity, Verdict
+from bais_gates.verdict.model import Code, Decision, ExitStatus, Op, Outcome, Reason, Severity, Verdict
 from bais_gates.verdict.outcomes import judge_check
 from bais_gates.verdict.policy import BUILT_IN, Policy
+
+if TYPE_CHECKING:
+    from tests.verdict.conftest import World
 
 SECOND = timedelta(seconds=1)
 
 
-def codes(decision):
+def codes(decision: Decision) -> list[Code]:
     """List the codes of a decision's reasons."""
     return [reason.code for reason in decision.reasons]
 
 
-def test_all_proven_is_deploy(world):
+def test_all_proven_is_deploy(world: World) -> None:
     """A run in which every gate passed is DEPLOY, exit status 0, for as long as the policy says."""
     decision = world.decide(world.result())
 
@@ -47,7 +51,9 @@ def test_all_proven_is_deploy(world):
     ],
 )
 @pytest.mark.parametrize("severity", ["P1", "P2", "P3"])
-def test_any_outcome_but_pass_blocks(world, outcome, code, status, severity):
+def test_any_outcome_but_pass_blocks(
+    world: World, outcome: str, code: str, status: int, severity: str
+) -> None:
     """Every outcome but PASS blocks with its own code, for each severity that blocks."""
     gates = (world.gate("a", severity), world.gate("b"))
     decision = world.decide(world.result("a", outcome), world.result("b"), gates=gates)
@@ -59,7 +65,7 @@ def test_any_outcome_but_pass_blocks(world, outcome, code, status, severity):
     assert all(reason.message and reason.remedy for reason in decision.reasons)
 
 
-def test_missing_result_is_not_run(world):
+def test_missing_result_is_not_run(world: World) -> None:
     """A gate without a result is shown as NOT_RUN, and blocks."""
     decision = world.decide(world.result("b"), gates=(world.gate("a"), world.gate("b")))
 
@@ -67,7 +73,7 @@ def test_missing_result_is_not_run(world):
     assert [judged.result.outcome for judged in decision.gates] == [Outcome.NOT_RUN, Outcome.PASS]
 
 
-def test_needs_not_passed_has_its_own_code(world):
+def test_needs_not_passed_has_its_own_code(world: World) -> None:
     """A gate that did not run because another did not pass says which."""
     result = world.result("a", "NOT_RUN", needs_not_passed=("acceptance.b",))
     decision = world.decide(result, world.result("b"), gates=(world.gate("a"), world.gate("b")))
@@ -76,7 +82,7 @@ def test_needs_not_passed_has_its_own_code(world):
     assert "acceptance.b" in decision.reasons[0].message
 
 
-def test_duplicate_result_blocks_and_worst_is_shown(world):
+def test_duplicate_result_blocks_and_worst_is_shown(world: World) -> None:
     """Two results for one gate block, even two passes, and the worst of them is the one shown."""
     twice = world.decide(world.result(), world.result())
     mixed = world.decide(world.result(), world.result(outcome="FAIL"))
@@ -86,12 +92,12 @@ def test_duplicate_result_blocks_and_worst_is_shown(world):
     assert mixed.gates[0].result.outcome is Outcome.FAIL
 
 
-def test_unknown_gate_blocks(world):
+def test_unknown_gate_blocks(world: World) -> None:
     """A result for a gate that the catalog does not have blocks."""
     assert codes(world.decide(world.result(), world.result("zz"))) == [Code.GATE_UNKNOWN]
 
 
-def test_gate_of_another_scope_is_left_out(world):
+def test_gate_of_another_scope_is_left_out(world: World) -> None:
     """A result of a gate outside the scope is neither shown nor judged."""
     other = world.gate("b", scopes=("acceptance",))
     decision = world.decide(world.result(), world.result("b", "FAIL"), gates=(world.gate(), other))
@@ -103,7 +109,7 @@ def test_gate_of_another_scope_is_left_out(world):
     )
 
 
-def test_nothing_proven_blocks(world):
+def test_nothing_proven_blocks(world: World) -> None:
     """A scope without gates, or without one that passed, blocks."""
     declared = world.target(not_applicable=(("acceptance.a", "No such part here."),))
     assert codes(world.decide(world.result(), scope="load")) == [Code.NOTHING_PROVEN]
@@ -112,7 +118,7 @@ def test_nothing_proven_blocks(world):
     assert codes(not_applicable) == [Code.NOTHING_PROVEN]
 
 
-def test_declared_not_applicable_lets_through(world):
+def test_declared_not_applicable_lets_through(world: World) -> None:
     """NOT_APPLICABLE counts when the environment file declares it with a reason, and only then."""
     gates = (world.gate("a"), world.gate("b"))
     results = (world.result("a", "NOT_APPLICABLE", checks=()), world.result("b"))
@@ -125,14 +131,14 @@ def test_declared_not_applicable_lets_through(world):
     assert codes(world.decide(world.result(), target=unknown)) == [Code.ENVIRONMENT_INVALID]
 
 
-def test_declared_gate_without_result_is_not_run(world):
+def test_declared_gate_without_result_is_not_run(world: World) -> None:
     """A declaration does not stand in for a result: a gate that did not report is NOT_RUN."""
     declared = world.target(not_applicable=(("acceptance.a", "No such part here."),))
     decision = world.decide(world.result("b"), gates=(world.gate("a"), world.gate("b")), target=declared)
     assert codes(decision) == [Code.NOT_RUN]
 
 
-def test_advisory_gate_is_shown_and_never_blocks(world):
+def test_advisory_gate_is_shown_and_never_blocks(world: World) -> None:
     """A red P4 gate is advisory; a policy that lists P4 lets it block."""
     gates = (world.gate("a", "P4"), world.gate("b"))
     results = (world.result("a", "FAIL"), world.result("b"))
@@ -161,7 +167,7 @@ def test_advisory_gate_is_shown_and_never_blocks(world):
         ({"needs_not_passed": ("acceptance.b",)}, "NOT_RUN"),
     ],
 )
-def test_pass_is_never_believed(world, fields, outcome):
+def test_pass_is_never_believed(world: World, fields: dict[str, Any], outcome: str) -> None:
     """A PASS that its own evidence contradicts becomes what the evidence supports, and says so."""
     decision = world.decide(world.result(**fields))
 
@@ -196,7 +202,7 @@ def test_pass_is_never_believed(world, fields, outcome):
         ({"ok": False, "observed": 1}, False),
     ],
 )
-def test_check_is_compared_again(world, fields, expected):
+def test_check_is_compared_again(world: World, fields: dict[str, Any], expected: bool | None) -> None:
     """Numbers are compared again, and too little data is None; text may be redacted, so it is not."""
     assert judge_check(world.check(**fields)) is expected
 
@@ -212,7 +218,9 @@ def test_check_is_compared_again(world, fields, expected):
         (("x", "y", "y"), ("x", "y"), "PASS", Code.CASES_UNEXPECTED),
     ],
 )
-def test_cases_are_those_of_the_catalog(world, cases, checked, outcome, code):
+def test_cases_are_those_of_the_catalog(
+    world: World, cases: tuple[str, ...], checked: tuple[str, ...], outcome: str, code: Code | None
+) -> None:
     """Every case that the catalog lists must report with a check of its own, once, and no other may."""
     result = world.result(cases=cases, checks=tuple(world.check(case=case) for case in checked))
     decision = world.decide(result, gates=(world.gate(cases=("x", "y")),))
@@ -221,7 +229,7 @@ def test_cases_are_those_of_the_catalog(world, cases, checked, outcome, code):
     assert codes(decision)[:1] == ([code] if code else [])
 
 
-def test_integrity_reason_blocks(world):
+def test_integrity_reason_blocks(world: World) -> None:
     """One reason from the run's integrity blocks a run in which every gate passed."""
     reason = Reason(code=Code.REFUSED_OPTION, message="Run with -W ignore.")
     decision = world.decide(world.result(), integrity=[reason, reason])
@@ -230,7 +238,7 @@ def test_integrity_reason_blocks(world):
     assert decision.exit_status is ExitStatus.INTEGRITY
 
 
-def test_gravest_reason_sets_the_exit_status(world):
+def test_gravest_reason_sets_the_exit_status(world: World) -> None:
     """The exit status is that of the gravest reason, which is listed first."""
     gates = (world.gate("a"), world.gate("b"), world.gate("c"))
     results = [world.result("a", "FAIL"), world.result("c")]
@@ -245,13 +253,13 @@ def test_gravest_reason_sets_the_exit_status(world):
     assert codes(worst) == [Code.INTERNAL_ERROR, Code.TAMPERED, Code.FAILED, Code.NOT_RUN]
 
 
-def test_every_code_has_a_status():
+def test_every_code_has_a_status() -> None:
     """Every code asks for an exit status, and none for 0."""
     assert set(STATUS_OF) == set(Code)
     assert ExitStatus.DEPLOY not in STATUS_OF.values()
 
 
-def test_unfinished_run_and_jumped_clock_block(world):
+def test_unfinished_run_and_jumped_clock_block(world: World) -> None:
     """A run without an end, or whose moments are out of order, blocks."""
     late = world.run(finished_at=world.now + timedelta(hours=1))
     backwards = world.run(started_at=world.now + 10 * SECOND)
@@ -262,7 +270,7 @@ def test_unfinished_run_and_jumped_clock_block(world):
     assert codes(world.decide(world.result(), run=world.run(finished_at=world.now + SECOND))) == []
 
 
-def test_result_of_a_run_that_was_not_imported_blocks(world):
+def test_result_of_a_run_that_was_not_imported_blocks(world: World) -> None:
     """An imported result counts only when its run is among the imported ones."""
     result = world.result(imported_from="run-0")
 
@@ -270,13 +278,13 @@ def test_result_of_a_run_that_was_not_imported_blocks(world):
     assert codes(world.decide(result)) == [Code.TAMPERED]
 
 
-def test_naive_now_is_refused(world):
+def test_naive_now_is_refused(world: World) -> None:
     """A moment without a zone is a mistake of the caller."""
     with pytest.raises(ValueError, match="aware"):
         world.decide(world.result(), now=datetime(2026, 3, 2))  # noqa: DTZ001  # naive on purpose
 
 
-def test_undecided_needs_only_scope_and_run(world):
+def test_undecided_needs_only_scope_and_run(world: World) -> None:
     """A decision can be made before anything was read: BLOCK, never valid, with the run's status."""
     reason = Reason(code=Code.RUN_INCOMPLETE, message="The run has not ended.")
     decision = undecided(scope="golive", run=world.run(finished_at=None), reason=reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,12 @@ from bais_gates.verdict.model import (
     Waiver,
 )
 from bais_gates.verdict.schema import schema_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.verdict.conftest import World, Write
 
 text = st.text(max_size=8)
 names = st.text(min_size=1, max_size=8)
@@ -81,7 +88,7 @@ attachments = st.builds(Attachment, name=text, content_type=text, text=text, tru
 
 
 @st.composite
-def judged_gates(draw):
+def judged_gates(draw: st.DrawFn) -> JudgedGate:
     """Generate a judged gate; the id of gate and result are one."""
     gate_id = draw(text)
     gate = st.builds(
@@ -173,7 +180,7 @@ decisions = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(decision=decisions)
-def test_round_trip_is_lossless(decision):
+def test_round_trip_is_lossless(decision: Decision) -> None:
     """Whatever a decision holds, writing it as JSON text and reading it back gives the same decision."""
     document = json.loads(json.dumps(to_document(decision), ensure_ascii=False, allow_nan=False))
 
@@ -181,10 +188,10 @@ def test_round_trip_is_lossless(decision):
     assert to_document(from_document(document)) == document
 
 
-def test_document_is_readable(world):
+def test_document_is_readable(world: World) -> None:
     """Moments are RFC 3339 in UTC, enums are text, and a gate is one flat object."""
     decision = world.decide(world.result(outcome="FAIL", message="Too slow."))
-    document = to_document(decision)
+    document: dict[str, Any] = to_document(decision)
     (gate,) = document["gates"]
 
     assert (document["schema_version"], document["verdict"], document["exit_status"]) == ("1", "BLOCK", 20)
@@ -195,14 +202,14 @@ def test_document_is_readable(world):
     assert document["reasons"][0]["code"] == "FAILED"
 
 
-def test_undecided_round_trips(world):
+def test_undecided_round_trips(world: World) -> None:
     """The decision that is written before anything else is a document like any other."""
     reason = Reason(code=Code.RUN_INCOMPLETE, message="The run has not ended.")
     decision = undecided(scope="golive", run=world.run(finished_at=None), reason=reason)
     assert from_document(to_document(decision)) == decision
 
 
-def test_hostile_values_do_not_break_it(world):
+def test_hostile_values_do_not_break_it(world: World) -> None:
     """Half surrogates and numbers that are not finite are replaced; the document stays JSON text."""
     check = world.check(observed=[float("nan"), {"\ud800": float("-inf")}], name="\udfff<script>\0")
     document = to_document(world.decide(world.result(checks=(check,), log="\ud83d")))
@@ -214,7 +221,7 @@ def test_hostile_values_do_not_break_it(world):
 
 
 @pytest.mark.parametrize("code", Code)
-def test_schema_knows_every_code(code):
+def test_schema_knows_every_code(code: Code) -> None:
     """The published schema lists every code, outcome and scope that the model has."""
     definitions = json.loads(schema_text("decision"))["$defs"]
 
@@ -224,7 +231,7 @@ def test_schema_knows_every_code(code):
 
 
 @pytest.mark.parametrize("name", ["catalog", "policy", "waivers", "decision"])
-def test_schemas_are_schemas_with_words(name):
+def test_schemas_are_schemas_with_words(name: str) -> None:
     """Every published schema is right by its own meta-schema, closed, and says what it is."""
     from jsonschema import Draft202012Validator  # noqa: PLC0415  # only this test needs it
 
@@ -250,7 +257,9 @@ def test_schemas_are_schemas_with_words(name):
         (lambda document: document["gates"][0].update(duration_s=float("inf")), "out of range"),
     ],
 )
-def test_wrong_documents_are_refused(world, change, words):
+def test_wrong_documents_are_refused(
+    world: World, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
     """A document that does not hold to the schema, or was edited, is refused with the key."""
     document = json.loads(json.dumps(to_document(world.decide(world.result(outcome="FAIL")))))
     change(document)
@@ -273,14 +282,14 @@ def test_wrong_documents_are_refused(world, change, words):
         ("{}", "are missing"),
     ],
 )
-def test_unreadable_files_are_refused(write, content, words):
+def test_unreadable_files_are_refused(write: Write, content: str | bytes, words: str) -> None:
     """A file that is not a decision is refused in one paragraph."""
     with pytest.raises(GateInputError) as caught:
         load_decision(write(content, "decision.json"))
     assert words in str(caught.value)
 
 
-def test_decision_file_is_read(world, write, tmp_path):
+def test_decision_file_is_read(world: World, write: Write, tmp_path: Path) -> None:
     """A decision that was written is read back; an absent file is told apart."""
     decision = world.decide(world.result())
     path = write(json.dumps(to_document(decision)))
@@ -291,6 +300,6 @@ def test_decision_file_is_read(world, write, tmp_path):
         load_decision(tmp_path / "nothing.json")
 
 
-def test_digest_is_of_canonical_json():
+def test_digest_is_of_canonical_json() -> None:
     """The digest does not depend on the order of keys, the spacing or itself."""
     assert document_digest({"a": 1, "b": "é", "digest": "x"}) == document_digest({"b": "é", "a": 1})

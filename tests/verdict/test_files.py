@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,13 @@ from hypothesis import strategies as st
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.verdict.files import digest_of, load_document, read_bytes
 from bais_gates.verdict.strict_yaml import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bais_gates.verdict.model import JsonValue
+    from tests.verdict.conftest import Write
 
 POLICY = """\
 blocking: [P1, P2, P3]
@@ -22,7 +30,7 @@ waiver_max_days: {P2: 7}
 """
 
 
-def refusal(function, *arguments):
+def refusal(function: Callable[..., object], *arguments: object) -> str:
     """Call a function that must refuse, and give its words."""
     with pytest.raises(GateInputError) as caught:
         function(*arguments)
@@ -31,7 +39,7 @@ def refusal(function, *arguments):
     return text
 
 
-def test_document_knows_its_lines(write):
+def test_document_knows_its_lines(write: Write) -> None:
     """A document has its data, the digest of its bytes, and the line of every key."""
     path = write(POLICY)
     document = load_document(path, "policy")
@@ -66,7 +74,7 @@ def test_document_knows_its_lines(write):
         ("\ufeffa: 1"[1:], 1),
     ],
 )
-def test_plain_values(text, value):
+def test_plain_values(text: str, value: JsonValue) -> None:
     """Text that can only mean one thing is read as that."""
     assert parse(text, "f")[0] == {"a": value}
 
@@ -110,14 +118,14 @@ def test_plain_values(text, value):
         ("{a: " * 5000, "nested more than"),
     ],
 )
-def test_text_with_two_meanings_is_refused(text, words):
+def test_text_with_two_meanings_is_refused(text: str, words: str) -> None:
     """What readers of YAML disagree about, or what hides content, is refused with line and key."""
     assert words in refusal(parse, text, "f")
 
 
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(alphabet=st.sampled_from("ab:-[]{}&*!|>'\"#%@`,?\n\t 01.~<"), max_size=40))
-def test_any_text_is_read_or_refused(text):
+def test_any_text_is_read_or_refused(text: str) -> None:
     """Whatever the text, it is read or refused in one paragraph; nothing else escapes."""
     told = "f"
     try:
@@ -144,7 +152,7 @@ def test_any_text_is_read_or_refused(text):
         (POLICY.encode("utf-16"), "not UTF-8"),
     ],
 )
-def test_schema_is_told_with_line_and_key(write, text, words):
+def test_schema_is_told_with_line_and_key(write: Write, text: str | bytes, words: str) -> None:
     """What does not hold to the schema is told with file, line and key, and without the value."""
     path = write(text)
     told = refusal(load_document, path, "policy")
@@ -154,13 +162,13 @@ def test_schema_is_told_with_line_and_key(write, text, words):
     assert "soon" not in told
 
 
-def test_only_the_first_violations_are_told(write):
+def test_only_the_first_violations_are_told(write: Write) -> None:
     """A file that is wrong all over is told in a few sentences."""
     many = "".join(f"key{index}: 1\n" for index in range(50))
     assert len(refusal(load_document, write(many), "policy")) < 2000
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     """A missing file, a folder, a pipe, a broken or circular link and a bad name are refused at once."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "broken").symlink_to(tmp_path / "nothing")
@@ -179,20 +187,20 @@ def test_what_is_no_file_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0 or sys.platform == "win32", reason="root may read everything")
-def test_file_without_permission_is_refused(write):
+def test_file_without_permission_is_refused(write: Write) -> None:
     """A file that may not be read is refused."""
     path = write(POLICY)
     path.chmod(0)
     assert "no permission" in refusal(read_bytes, path)
 
 
-def test_link_to_a_file_is_followed(write, tmp_path):
+def test_link_to_a_file_is_followed(write: Write, tmp_path: Path) -> None:
     """Mounted configuration is often a link."""
     (tmp_path / "link.yaml").symlink_to(write(POLICY))
     assert load_document(tmp_path / "link.yaml", "policy").data["validity_s"] == 3
 
 
-def test_huge_file_is_refused_unread(tmp_path):
+def test_huge_file_is_refused_unread(tmp_path: Path) -> None:
     """A file over the limit is refused without being read whole."""
     path = tmp_path / "huge.yaml"
     with path.open("wb") as stream:

@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import assume, given, settings
@@ -20,6 +21,7 @@ from bais_gates.verdict.decide import decide
 from bais_gates.verdict.model import (
     Check,
     Code,
+    Decision,
     Gate,
     GateResult,
     Op,
@@ -36,6 +38,7 @@ from bais_gates.verdict.model import (
 from bais_gates.verdict.policy import BUILT_IN
 from bais_gates.verdict.waivers import WaiverFile
 
+T = TypeVar("T")
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 NAMES = ("acceptance.a", "acceptance.b", "acceptance.c", "acceptance.d")
@@ -54,7 +57,7 @@ class Case:
     not_applicable: tuple[tuple[str, str], ...]
     subject: Subject | None
 
-    def decide(self):
+    def decide(self) -> Decision:
         """Judge it for the scope golive."""
         return decide(
             catalog=Catalog(gates=self.gates, digest="sha256:" + "c" * 64, path=Path("catalog.yaml")),
@@ -72,7 +75,7 @@ class Case:
         )
 
 
-def mostly(usual, *others):
+def mostly(usual: T, *others: st.SearchStrategy[T]) -> st.SearchStrategy[T]:
     """Give the usual value about three times out of four, so that worlds that deploy are common."""
     return st.one_of(*[st.just(usual)] * 3, st.one_of(*others).map(lambda value: value))
 
@@ -89,7 +92,7 @@ checks = st.builds(
 )
 
 
-def results_for(gate_id):
+def results_for(gate_id: str) -> st.SearchStrategy[GateResult]:
     """Generate a result, usually a proven pass."""
     return st.builds(
         GateResult,
@@ -121,7 +124,7 @@ integrities = st.sampled_from(
 
 
 @st.composite
-def cases(draw):
+def cases(draw: st.DrawFn) -> Case:
     """Generate a world."""
     names = NAMES[: draw(st.integers(1, 4))]
     gates = tuple(
@@ -154,27 +157,28 @@ def cases(draw):
     )
 
 
-def holds(check):
+def holds(check: Check) -> bool:
     """Say by the rules alone whether a check is true of enough data."""
     enough = (check.n is None or check.n > 0) and (check.n_min is None or (check.n or 0) >= check.n_min)
     if isinstance(check.observed, float) or check.observed is None:  # only NaN is generated
         return False
+    assert isinstance(check.observed, int | str)  # nothing else is generated
     return check.ok is True and enough and (isinstance(check.observed, str) or check.observed <= 2)
 
 
-def proven(result):
+def proven(result: GateResult) -> bool:
     """Say by the rules alone whether a result is a pass."""
     clean = result.attempts == 1 and not result.needs_not_passed and result.checks
     return result.outcome is Outcome.PASS and bool(clean) and all(map(holds, result.checks))
 
 
-def counts(case, waiver):
+def counts(case: Case, waiver: Waiver) -> bool:
     """Say by the rules alone whether a waiver counts here."""
     image = waiver.subject_digest in {None, case.subject.digest if case.subject else None}
     return waiver.environment == "staging" and image and waiver.approved_at <= NOW < waiver.expires
 
 
-def coverable(result):
+def coverable(result: GateResult) -> bool:
     """Say by the rules alone whether a waiver may cover a result that is not a pass."""
     if result.outcome is not Outcome.PASS:
         return result.outcome in WAIVABLE
@@ -188,12 +192,12 @@ def coverable(result):
     return result.attempts != 1 or bool(result.checks)  # FLAKY or NO_DATA, not VACUOUS
 
 
-def waivers_right(case):
+def waivers_right(case: Case) -> bool:
     """Say by the rules alone whether every waiver is right in itself."""
-    severities = {gate.id: gate.severity for gate in case.gates}
-    images = {}
+    longest = {gate.id: BUILT_IN.waiver_max_days.get(gate.severity, -1000) for gate in case.gates}
+    images: dict[tuple[str, str], list[str | None]] = {}
     for waiver in case.waivers:
-        days = BUILT_IN.waiver_max_days.get(severities.get(waiver.gate), -1000)
+        days = longest.get(waiver.gate, -1000)
         right = waiver.approved_at <= NOW < waiver.expires and waiver.requested_by != "ALEX"
         if not right or waiver.expires - waiver.approved_at > days * DAY:
             return False
@@ -201,7 +205,7 @@ def waivers_right(case):
     return all(len(set(one)) == len(one) and (None not in one or len(one) == 1) for one in images.values())
 
 
-def lets_through(case, gate):
+def lets_through(case: Case, gate: Gate) -> bool:
     """Say by the rules alone whether a gate does not stand in the way."""
     mine = [result for result in case.results if result.gate_id == gate.id]
     waived = any(waiver.gate == gate.id and counts(case, waiver) for waiver in case.waivers)
@@ -216,7 +220,7 @@ def lets_through(case, gate):
     return waived and bool(mine) and coverable(mine[0])
 
 
-def may_deploy(case):
+def may_deploy(case: Case) -> bool:
     """Say by the rules alone, written down a second time, whether a world may deploy."""
     gates = [gate for gate in case.gates if "golive" in gate.scopes]
     known = {result.gate_id for result in case.results} <= {gate.id for gate in case.gates}
@@ -227,7 +231,7 @@ def may_deploy(case):
     return known and through and bool(passed) and waivers_right(case) and not case.integrity
 
 
-def in_scope(case, *, blocking=True):
+def in_scope(case: Case, *, blocking: bool = True) -> list[str]:
     """List the ids of the gates that a decision about golive needs."""
     return [
         gate.id
@@ -236,7 +240,7 @@ def in_scope(case, *, blocking=True):
     ]
 
 
-def pick(data, ids):
+def pick(data: st.DataObject, ids: list[str]) -> str:
     """Draw one of some ids, or give the example up."""
     assume(ids)
     return data.draw(st.sampled_from(ids))
@@ -247,7 +251,7 @@ laws = settings(max_examples=120, deadline=None)
 
 @laws
 @given(case=cases())
-def test_deploy_iff_the_rules_say_so(case):
+def test_deploy_iff_the_rules_say_so(case: Case) -> None:
     """DEPLOY is given exactly when the rules, written down a second time, allow it."""
     decision = case.decide()
 
@@ -257,9 +261,9 @@ def test_deploy_iff_the_rules_say_so(case):
 
 @laws
 @given(case=cases(), seed=st.integers())
-def test_order_never_matters(case, seed):
+def test_order_never_matters(case: Case, seed: int) -> None:
     """Results, waivers and reasons in another order give the same decision, to the last field."""
-    shuffled = {}
+    shuffled: dict[str, Any] = {}  # each field has a type of its own
     for name in ("results", "waivers", "integrity"):
         values = list(getattr(case, name))
         random.Random(seed).shuffle(values)
@@ -270,7 +274,7 @@ def test_order_never_matters(case, seed):
 
 @laws
 @given(case=cases(), data=st.data())
-def test_left_out_result_blocks(case, data):
+def test_left_out_result_blocks(case: Case, data: st.DataObject) -> None:
     """A gate whose results are left out blocks, waived or not."""
     gate_id = pick(data, in_scope(case))
     rest = tuple(result for result in case.results if result.gate_id != gate_id)
@@ -282,7 +286,7 @@ def test_left_out_result_blocks(case, data):
 
 @laws
 @given(case=cases(), data=st.data())
-def test_result_added_twice_blocks(case, data):
+def test_result_added_twice_blocks(case: Case, data: st.DataObject) -> None:
     """A gate of the scope with one more result than one blocks, whatever the result says."""
     gate_id = pick(data, in_scope(case, blocking=False))
     one, other = data.draw(results_for(gate_id)), data.draw(results_for(gate_id))
@@ -292,7 +296,7 @@ def test_result_added_twice_blocks(case, data):
 
 @laws
 @given(case=cases(), data=st.data())
-def test_worse_result_blocks_unless_waived(case, data):
+def test_worse_result_blocks_unless_waived(case: Case, data: st.DataObject) -> None:
     """A result that is not a proven pass blocks, unless a waiver that counts covers that very outcome."""
     gate_id = pick(data, in_scope(case))
     worse = data.draw(results_for(gate_id))
@@ -309,7 +313,7 @@ def test_worse_result_blocks_unless_waived(case, data):
 
 @laws
 @given(case=cases(), data=st.data())
-def test_worse_result_never_cures_another_gate(case, data):
+def test_worse_result_never_cures_another_gate(case: Case, data: st.DataObject) -> None:
     """A result made worse takes away no reason but that its own waiver was unused."""
     index = data.draw(st.integers(0, max(0, len(case.results) - 1)))
     assume(case.results and case.results[index].outcome is Outcome.PASS)
@@ -328,7 +332,7 @@ def test_worse_result_never_cures_another_gate(case, data):
 
 @laws
 @given(case=cases(), data=st.data())
-def test_waiver_removed_or_expired_never_deploys(case, data):
+def test_waiver_removed_or_expired_never_deploys(case: Case, data: st.DataObject) -> None:
     """Without the waiver that a gate was let through by, or with any one expired, the decision is BLOCK."""
     assume(case.waivers)
     waiver = data.draw(st.sampled_from(case.waivers))
@@ -346,7 +350,7 @@ def test_waiver_removed_or_expired_never_deploys(case, data):
 
 @laws
 @given(case=cases(), reason=st.builds(Reason, code=st.sampled_from(Code), message=st.just("m")))
-def test_added_reason_blocks(case, reason):
+def test_added_reason_blocks(case: Case, reason: Reason) -> None:
     """Whatever reason the run's integrity adds, the decision is BLOCK and names it."""
     decision = replace(case, integrity=(*case.integrity, reason)).decide()
 
@@ -356,7 +360,7 @@ def test_added_reason_blocks(case, reason):
 
 @laws
 @given(case=cases(), data=st.data())
-def test_anything_unknown_blocks(case, data):
+def test_anything_unknown_blocks(case: Case, data: st.DataObject) -> None:
     """A result, a waiver or a declaration for a gate that the catalog does not have blocks."""
     waiver = replace(data.draw(waivers), gate="acceptance.zz")
 
@@ -367,7 +371,7 @@ def test_anything_unknown_blocks(case, data):
 
 @laws
 @given(case=cases())
-def test_judging_again_changes_nothing(case):
+def test_judging_again_changes_nothing(case: Case) -> None:
     """A DEPLOY that is judged again from its own gates and results comes out the same."""
     decision = case.decide()
     again = replace(case, results=tuple(judged.result for judged in decision.gates))
@@ -377,7 +381,7 @@ def test_judging_again_changes_nothing(case):
 
 
 @pytest.mark.parametrize("severity", ["P1", "P2", "P3"])
-def test_worlds_deploy_at_all(severity):
+def test_worlds_deploy_at_all(severity: str) -> None:
     """The laws are not empty: a world that deploys exists for every severity that blocks."""
     gate = Gate(
         id=NAMES[0],

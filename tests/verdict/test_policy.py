@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,12 +12,15 @@ from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.verdict.model import Severity
 from bais_gates.verdict.policy import ALWAYS_BLOCKING, BUILT_IN, load_policy
 
+if TYPE_CHECKING:
+    from tests.verdict.conftest import Write
+
 TEXT = (
     "blocking: [P1, P2, P3]\ngate_deadline_s: 1\nrun_deadline_s: 2\nvalidity_s: 3\nwaiver_max_days: {P3: 9}\n"
 )
 
 
-def test_policy_is_read(write):
+def test_policy_is_read(write: Write) -> None:
     """A policy file gives numbers in seconds and days a severity."""
     policy = load_policy(write(TEXT))
 
@@ -26,7 +30,7 @@ def test_policy_is_read(write):
 
 
 @pytest.mark.parametrize("severity", ["P1", "P2", "P3"])
-def test_p1_to_p3_always_block(write, severity):
+def test_p1_to_p3_always_block(write: Write, severity: str) -> None:
     """No policy lets P1, P2 or P3 through; one may let P4 block."""
     rest = ", ".join(name for name in ("P1", "P2", "P3", "P4") if name != severity)
     with pytest.raises(GateInputError, match=rf":1: blocking: must hold {severity}\."):
@@ -36,13 +40,13 @@ def test_p1_to_p3_always_block(write, severity):
     assert Severity.P4 in load_policy(write(TEXT.replace("P3]", "P3, P4]"))).blocking
 
 
-def test_gate_deadline_is_within_the_run_deadline(write):
+def test_gate_deadline_is_within_the_run_deadline(write: Write) -> None:
     """A gate that may take longer than the whole run is a mistake."""
     with pytest.raises(GateInputError, match=":2: gate_deadline_s: longer than run_deadline_s"):
         load_policy(write(TEXT.replace("gate_deadline_s: 1", "gate_deadline_s: 9")))
 
 
-def test_built_in_policy_is_that_of_the_project(tmp_path):
+def test_built_in_policy_is_that_of_the_project(tmp_path: Path) -> None:
     """Without a file the built-in policy counts, the same as the project's; a named file must exist."""
     own = load_policy(Path(__file__).parents[2] / "gates" / "policy.yaml")
 

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from bais_gates.verdict.model import Code, Outcome, Verdict
 
+if TYPE_CHECKING:
+    from bais_gates.verdict.model import Decision, Waiver
+    from tests.verdict.conftest import World
+
 DAY = timedelta(days=1)
 
 
-def codes(decision):
+class Judge(Protocol):
+    """What the fixture ``judge`` gives."""
+
+    def __call__(
+        self, *waivers: Waiver, outcome: str = "FAIL", severity: str = "P2", **fields: Any
+    ) -> Decision:
+        """Judge gate a with waivers."""
+
+
+def codes(decision: Decision) -> list[Code]:
     """List the codes of a decision's reasons."""
     return [reason.code for reason in decision.reasons]
 
 
 @pytest.fixture
-def judge(world):
+def judge(world: World) -> Judge:
     """Judge gate a, failed unless told otherwise, beside a gate b that passed, with waivers."""
 
-    def judge(*waivers, outcome="FAIL", severity="P2", **fields):
+    def judge(*waivers: Waiver, outcome: str = "FAIL", severity: str = "P2", **fields: Any) -> Decision:
         gates = (world.gate("a", severity), world.gate("b"))
         return world.decide(
             world.result("a", outcome), world.result("b"), gates=gates, waivers=waivers, **fields
@@ -30,7 +44,7 @@ def judge(world):
 
 
 @pytest.mark.parametrize("outcome", ["FAIL", "ERROR", "NO_DATA", "FLAKY"])
-def test_waiver_covers_a_gate_that_ran(judge, world, outcome):
+def test_waiver_covers_a_gate_that_ran(judge: Judge, world: World, outcome: str) -> None:
     """A waiver lets a gate through that ran and did not pass; its outcome stays visible."""
     waiver = world.waiver()
     decision = judge(waiver, outcome=outcome)
@@ -41,7 +55,7 @@ def test_waiver_covers_a_gate_that_ran(judge, world, outcome):
 
 
 @pytest.mark.parametrize("outcome", ["NOT_RUN", "SKIPPED", "VACUOUS", "XFAIL", "XPASS"])
-def test_waiver_does_not_cover_what_was_not_seen(judge, world, outcome):
+def test_waiver_does_not_cover_what_was_not_seen(judge: Judge, world: World, outcome: str) -> None:
     """A waived gate still runs: what did not run, or showed nothing, is not covered."""
     decision = judge(world.waiver(), outcome=outcome)
 
@@ -49,7 +63,7 @@ def test_waiver_does_not_cover_what_was_not_seen(judge, world, outcome):
     assert codes(decision) == [Code(outcome)]
 
 
-def test_waiver_does_not_cover_missing_cases(world):
+def test_waiver_does_not_cover_missing_cases(world: World) -> None:
     """A waived gate with cases must still report every one of them."""
     result = world.result(outcome="FAIL", cases=("x",))
     decision = world.decide(
@@ -61,7 +75,7 @@ def test_waiver_does_not_cover_missing_cases(world):
     assert codes(decision) == [Code.CASES_MISSING]
 
 
-def test_decision_is_valid_no_longer_than_its_waivers(judge, world):
+def test_decision_is_valid_no_longer_than_its_waivers(judge: Judge, world: World) -> None:
     """A decision ends with the first of the waivers that it rests on."""
     expires = world.now + timedelta(minutes=5)
     assert judge(world.waiver(expires=expires)).valid_until == expires
@@ -77,16 +91,19 @@ def test_decision_is_valid_no_longer_than_its_waivers(judge, world):
     ],
 )
 @pytest.mark.parametrize("environment", ["staging", "production"])
-def test_wrong_waiver_blocks(judge, world, fields, code, environment):
+def test_wrong_waiver_blocks(
+    judge: Judge, world: World, fields: dict[str, timedelta | str], code: Code, environment: str
+) -> None:
     """A waiver that is expired, of the future, too long or self-approved blocks, also one for elsewhere."""
     moments = {key: world.now + value for key, value in fields.items() if isinstance(value, timedelta)}
-    decision = judge(world.waiver(**(fields | moments), environment=environment))
+    given: dict[str, Any] = fields | moments  # Any: texts and moments
+    decision = judge(world.waiver(**given, environment=environment))
 
     assert code in codes(decision)
     assert decision.verdict is Verdict.BLOCK
 
 
-def test_waiver_lasts_at_most_as_the_policy_says(judge, world):
+def test_waiver_lasts_at_most_as_the_policy_says(judge: Judge, world: World) -> None:
     """The days are counted from the approval, by the gate's severity, to the second."""
     exact = world.waiver(approved_at=world.now - 2 * DAY, expires=world.now + 5 * DAY)
     longer = world.waiver(approved_at=world.now - 2 * DAY, expires=world.now + 5 * DAY + timedelta(seconds=1))
@@ -96,19 +113,19 @@ def test_waiver_lasts_at_most_as_the_policy_says(judge, world):
     assert judge(longer, severity="P3").verdict is Verdict.DEPLOY
 
 
-def test_p1_is_never_waived(judge, world):
+def test_p1_is_never_waived(judge: Judge, world: World) -> None:
     """A waiver for a P1 gate does not count, and blocks by itself."""
     decision = judge(world.waiver(), severity="P1")
     assert codes(decision) == [Code.WAIVER_P1, Code.FAILED]
     assert codes(judge(world.waiver(), severity="P1", outcome="PASS"))[:1] == [Code.WAIVER_P1]
 
 
-def test_unknown_gate_blocks(judge, world):
+def test_unknown_gate_blocks(judge: Judge, world: World) -> None:
     """A waiver for a gate that the catalog does not have blocks."""
     assert codes(judge(world.waiver("zz"), outcome="PASS")) == [Code.WAIVER_UNKNOWN_GATE]
 
 
-def test_unused_waiver_blocks(judge, world):
+def test_unused_waiver_blocks(judge: Judge, world: World) -> None:
     """A waiver whose gate passed, does not apply or does not block anyway is unused."""
     declared = world.target(not_applicable=(("acceptance.a", "No such part here."),))
     assert codes(judge(world.waiver(), outcome="PASS")) == [Code.WAIVER_UNUSED]
@@ -119,7 +136,7 @@ def test_unused_waiver_blocks(judge, world):
 @pytest.mark.parametrize(
     "fields", [{"environment": "production"}, {"subject_digest": "sha256:" + "b" * 64}], ids=["env", "image"]
 )
-def test_waiver_for_elsewhere_is_not_unused(judge, world, fields):
+def test_waiver_for_elsewhere_is_not_unused(judge: Judge, world: World, fields: dict[str, str]) -> None:
     """A waiver for another environment or image neither counts here nor is unused here."""
     waiver = world.waiver(**fields)
     subject = world.subject("a")
@@ -128,14 +145,14 @@ def test_waiver_for_elsewhere_is_not_unused(judge, world, fields):
     assert codes(judge(waiver, subject=subject)) == [Code.FAILED]
 
 
-def test_waiver_of_a_gate_outside_the_scope_is_not_unused(world):
+def test_waiver_of_a_gate_outside_the_scope_is_not_unused(world: World) -> None:
     """A waiver whose gate is not of the decided scope is not looked at for use."""
     other = world.gate("b", scopes=("acceptance",))
     decision = world.decide(world.result(), gates=(world.gate(), other), waivers=[world.waiver("b")])
     assert decision.verdict is Verdict.DEPLOY
 
 
-def test_waiver_for_an_image_counts_for_that_image_only(judge, world):
+def test_waiver_for_an_image_counts_for_that_image_only(judge: Judge, world: World) -> None:
     """A waiver with a digest counts only when that image is the subject."""
     waiver = world.waiver(subject_digest=world.subject("a").digest)
 
@@ -144,7 +161,7 @@ def test_waiver_for_an_image_counts_for_that_image_only(judge, world):
     assert codes(judge(waiver, subject=None)) == [Code.FAILED]
 
 
-def test_two_waivers_for_one_thing_block(judge, world):
+def test_two_waivers_for_one_thing_block(judge: Judge, world: World) -> None:
     """Two waivers for one gate, environment and image block; for two images they do not."""
     digests = [world.subject(letter).digest for letter in "ab"]
     for_a, for_b = (world.waiver(subject_digest=digest) for digest in digests)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.verdict.moments import format_moment, parse_moment
 from bais_gates.verdict.waivers import NO_WAIVERS, load_waivers
+
+if TYPE_CHECKING:
+    from tests.verdict.conftest import Write
 
 TEXT = """\
 waivers:
@@ -24,7 +28,7 @@ waivers:
 """
 
 
-def test_waiver_is_read_in_utc(write):
+def test_waiver_is_read_in_utc(write: Write) -> None:
     """Moments with any zone are read, quoted or not, as UTC."""
     (waiver,) = load_waivers(write(TEXT)).waivers
 
@@ -48,7 +52,7 @@ def test_waiver_is_read_in_utc(write):
         "2026-W10-1T00:00:00Z",
     ],
 )
-def test_moment_without_a_zone_is_refused(write, moment):
+def test_moment_without_a_zone_is_refused(write: Write, moment: str) -> None:
     """A date, a time without a zone and a moment that does not exist are refused with line and key."""
     text = TEXT.replace('"2026-03-06 18:00:00.25Z"', moment)
     with pytest.raises(
@@ -74,14 +78,14 @@ def test_moment_without_a_zone_is_refused(write, moment):
         ("environment:", "severity: P2\n    environment:", "severity: no such key here"),
     ],
 )
-def test_wrong_waivers_are_refused(write, old, new, words):
+def test_wrong_waivers_are_refused(write: Write, old: str, new: str, words: str) -> None:
     """A waiver that leaves something out, or says something odd, is refused."""
     with pytest.raises(GateInputError) as caught:
         load_waivers(write(TEXT.replace(old, new)))
     assert words in str(caught.value)
 
 
-def test_no_file_is_no_waivers(tmp_path):
+def test_no_file_is_no_waivers(tmp_path: Path) -> None:
     """An absent file means none; a broken link and a folder are errors."""
     (tmp_path / "broken").symlink_to(tmp_path / "nothing")
 
@@ -92,7 +96,7 @@ def test_no_file_is_no_waivers(tmp_path):
         load_waivers(tmp_path)
 
 
-def test_the_project_waives_nothing(write):
+def test_the_project_waives_nothing(write: Write) -> None:
     """The project's own file is empty, and the example in its comment is a right one."""
     path = Path(__file__).parents[2] / "gates" / "waivers.yaml"
     lines = path.read_text("utf-8").splitlines()
@@ -103,7 +107,7 @@ def test_the_project_waives_nothing(write):
     assert load_waivers(write(example)).waivers[0].gate == "acceptance.analytics_dashboard_data"
 
 
-def test_moments_are_written_in_utc():
+def test_moments_are_written_in_utc() -> None:
     """A moment is written as RFC 3339 in UTC and read back the same."""
     moment = parse_moment("2026-03-02T12:00:00.123456+02:00")
     assert format_moment(moment) == "2026-03-02T10:00:00.123456Z"
