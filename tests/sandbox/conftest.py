@@ -63,7 +63,10 @@ class Machine:
 
     @staticmethod
     def orphaned_memory() -> set[str]:
-        """List the System V segments, by id, that nobody uses and whose maker is gone."""
+        """List the System V segments, by id, that nobody uses and whose maker is gone.
+
+        Sandboxes of others on this machine have such ones for a moment while they end: ask ``eventually``.
+        """
         lines = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()[1:]
         columns = ("key", "id", "mode", "size", "maker", "last", "users")
         segments = [dict(zip(columns, line.split(), strict=False)) for line in lines]

@@ -24,7 +24,7 @@ def nothing_is_left(folder: Path, machine: Machine) -> object:
     yield
     assert machine.alive(machine.everything_of(folder)) == []
     assert not folder.is_dir()
-    assert machine.orphaned_memory() <= segments
+    assert machine.eventually(lambda: machine.orphaned_memory() <= segments)
 
 
 def refusal(folder: Path) -> str:

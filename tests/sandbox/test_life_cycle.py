@@ -48,7 +48,7 @@ def test_it_is_ready_when_started_and_leaves_nothing_when_stopped(folder: Path, 
     sandbox.stop(folder)
     assert machine.alive(processes) == []
     assert not folder.exists()
-    assert machine.orphaned_memory() <= segments
+    assert machine.eventually(lambda: machine.orphaned_memory() <= segments)
     assert sandbox.status(folder) is None
 
 
@@ -115,7 +115,7 @@ def test_it_ends_with_its_owner(folder: Path, machine: Machine) -> None:
 
     assert machine.eventually(lambda: not machine.alive(processes))
     assert machine.eventually(lambda: not folder.exists() and not discard.exists())
-    assert machine.orphaned_memory() <= segments
+    assert machine.eventually(lambda: machine.orphaned_memory() <= segments)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -148,7 +148,7 @@ def test_its_parts_end_with_the_supervisor(folder: Path, machine: Machine) -> No
     assert abandoned is not None
     assert abandoned.state == "abandoned"
     assert set(abandoned.parts.values()) == {"gone"}
-    assert machine.orphaned_memory() <= segments
+    assert machine.eventually(lambda: machine.orphaned_memory() <= segments)
     again = sandbox.start(folder, owner_pid=os.getpid())
     assert ready(again) == 200
     os.kill(again.pids["supervisor"], signal.SIGKILL)
@@ -186,7 +186,7 @@ def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> Non
     busy.close()
     assert machine.alive(left) == []
     assert machine.alive(processes) == []
-    assert machine.orphaned_memory() <= segments
+    assert machine.eventually(lambda: machine.orphaned_memory() <= segments)
 
 
 def test_it_keeps_nothing_of_its_starter(folder: Path) -> None:
