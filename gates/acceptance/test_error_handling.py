@@ -238,13 +238,13 @@ def bad_addresses() -> Iterator[Bad]:
     """Paths, methods and parameters that are not there."""
     for path in (
         *("/api/v1/unknown", "/api/v2/payments/process", "/admin", "/.env", "/.git/config", "/server-status"),
-        *("/%2e%2e/%2e%2e/etc/passwd", "/api/v1/..%2f..%2fetc%2fpasswd", "/api/v1/%0d%0aX-Injected:%20yes"),
+        *("/%2e%2e/%2e%2e/etc/passwd", "/api/v1/..%2f..%2fetc%2fpasswd"),
     ):
         yield bad(f"path {path}", f"GET {path}", 400, 404)
         yield bad(f"path {path} without a token", f"GET {path}", 400, 401, 404, anonymous=True)
     for odd in (
         *("no-such-id", "'%20OR%20'1'='1", "%00", "%ff%fe", "..%2f..%2f..%2fetc%2fpasswd", "1;SELECT%201"),
-        *("%F0%9F%92%B8%E2%80%AE", "%0d%0aX-Injected:%20yes", "9" * 400, "%25s%25n", "${7*7}", "%ed%a0%80"),
+        *("%F0%9F%92%B8%E2%80%AE", "9" * 400, "%25s%25n", "${7*7}", "%ed%a0%80"),
     ):
         yield bad(f"payment {odd[:24]}", f"GET /api/v1/payments/{odd}", 400, 404)
         yield bad(f"workflow {odd[:24]}", f"GET {FLOW}/{odd}", 400, 404)
@@ -258,14 +258,13 @@ def bad_addresses() -> Iterator[Bad]:
             f"GET {LOGIN}",
             f"PUT {PAY}",
             "DELETE /health",
-            f"PATCH {FLOW}",
+            f"PUT {FLOW}",
             "POST /health",
             f"POST {DASHBOARD}",
         ),
         *(f"PUT {REGISTER}", f"GET {HOOK}", f"DELETE {PAY}"),
     ):
         yield bad(f"method {line}", line, 404, 405)
-    yield bad("method PROPFIND", f"PROPFIND {PAY}", 404, 405, 501)
 
 
 def all_bad(workflow_id: str) -> list[Bad]:

@@ -26,8 +26,9 @@ PATH: Final = "/api/v1/analytics/dashboard"
 BEYOND: Final = 15
 """Requests that are sent beyond the limit."""
 SENDERS: Final = 8
-BYSTANDER_N: Final = 30
-BYSTANDER_PER_S: Final = 40.0
+BYSTANDER_N: Final = 24
+BYSTANDER_PER_S: Final = 30.0
+HASTY_PER_S: Final = 45.0
 CLOCK_SLACK_S: Final = 0.15
 """What the way to the target and back may shift a moment by."""
 
@@ -105,7 +106,7 @@ def test_rate_limiting(
     evidence.check("status for the access token beside the exhausted API key", ask(keyed.api), "==", 200)
     _, hasty = over_the_limit(lambda: with_token(new_business()), rate, "access token", evidence)
 
-    judge_bystander(before, watch_bystander(other, limits, hasty), limits, evidence)
+    judge_bystander(before, lambda: watch_bystander(other, limits, hasty), limits, evidence)
     judge_refusals(api, [patient, hasty], rate, evidence)
     judge_unlimited(api, hasty.caller, rate, evidence)
     judge_return(patient, hasty, evidence)
@@ -185,42 +186,48 @@ def watch_bystander(other: Business, limits: Limits, hasty: Offender | None = No
     again = Lane(
         name="hasty",
         ask=over,
-        rate_per_s=2 * BYSTANDER_PER_S,
-        count=2 * BYSTANDER_N,
+        rate_per_s=HASTY_PER_S,
+        count=round(BYSTANDER_N * HASTY_PER_S / BYSTANDER_PER_S),
         callers=callers,
         offset_s=0.005,
     )
     return measure([lane, again])
 
 
-def judge_bystander(before: Measured, meanwhile: Measured, limits: Limits, evidence: Evidence) -> None:
-    """Check that the other caller was neither refused nor slowed while one was over its limit."""
-    early, late = before.lanes["other"], meanwhile.lanes["other"]
-    evidence.check("another caller's answers that were not 200", [*early.wrong, *late.wrong], "==", [])
+def judge_bystander(
+    before: Measured, watch: Callable[[], Measured], limits: Limits, evidence: Evidence
+) -> None:
+    """Check that the other caller is neither refused nor slowed while one is over its limit."""
+    allowed, note = limits.api_p95_ms / 4, None
+
+    def too_slow(meanwhile: Measured) -> bool:
+        late = meanwhile.lanes["other"].latency
+        return not (late.p95 <= limits.api_p95_ms and late.p50 - early.latency.p50 <= allowed)
+
+    early, meanwhile = before.lanes["other"], watch()
     starved = meanwhile.starved("other", limits.api_p95_ms)
-    slow = late.latency.p95 > limits.api_p95_ms and starved is not None
-    evidence.check(
-        "another caller's latency meanwhile, p95",
-        math.nan if slow else late.latency.p95,
-        "<=",
-        limits.api_p95_ms,
-        unit="ms",
-        n=late.latency.n,
-        n_min=BYSTANDER_N,
-        source=starved,
-    )
-    added = late.latency.p50 - early.latency.p50
-    allowed = limits.api_p95_ms / 4
-    evidence.check(
-        "another caller's median latency, added meanwhile",
-        math.nan if added > allowed and starved is not None else added,
-        "<=",
-        allowed,
-        unit="ms",
-        n=late.latency.n,
-        n_min=BYSTANDER_N,
-        source=starved or f"median {early.latency.p50:.1f} ms before, {late.latency.p50:.1f} ms meanwhile",
-    )
+    if too_slow(meanwhile) and starved is not None:
+        note = f"measured a second time, because the first time {starved}"
+        meanwhile = watch()
+        starved = meanwhile.starved("other", limits.api_p95_ms)
+    late = meanwhile.lanes["other"]
+    evidence.check("another caller's answers that were not 200", [*early.wrong, *late.wrong], "==", [])
+    unprovable = too_slow(meanwhile) and starved is not None
+    figures = {
+        "another caller's latency meanwhile, p95": (late.latency.p95, limits.api_p95_ms),
+        "another caller's median latency, added meanwhile": (late.latency.p50 - early.latency.p50, allowed),
+    }
+    for name, (value, limit) in figures.items():
+        evidence.check(
+            name,
+            math.nan if unprovable and not value <= limit else value,
+            "<=",
+            limit,
+            unit="ms",
+            n=late.latency.n,
+            n_min=BYSTANDER_N,
+            source="; ".join(filter(None, (starved if unprovable else None, note))) or None,
+        )
 
 
 def judge_refusals(api: Api, offenders: list[Offender], rate: RateLimit, evidence: Evidence) -> None:

@@ -12,19 +12,28 @@ import pytest
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
+    from bais_gates.verdict.model import Check
     from tests.gates.conftest import Bench, Judged
 
 
 def names(judged: Judged) -> set[str]:
-    """Give the names of the checks that did not hold."""
-    return {check.name for check in judged.checks if check.ok is not True}
+    """Give the names of the checks that did not hold; those without data only where nothing starved."""
+    return {
+        check.name
+        for check in judged.checks
+        if check.ok is False or (check.ok is None and not blames_the_machine(check))
+    }
+
+
+def blames_the_machine(check: Check) -> bool:
+    """Tell whether a check has no data as this machine was too busy for a verdict on times."""
+    words = check.source or ""
+    return check.ok is None and ("this machine" in words or "generator itself" in words)
 
 
 def starved(judged: Judged) -> bool:
     """Tell whether this machine was too busy with other work for a verdict on times."""
-    return any(check.ok is None and "this machine" in (check.source or "") for check in judged.checks) or any(
-        check.ok is None and "generator itself" in (check.source or "") for check in judged.checks
-    )
+    return any(blames_the_machine(check) for check in judged.checks)
 
 
 @pytest.mark.parametrize("gate", ["rate_limiting", "performance_response_time"])
@@ -43,7 +52,7 @@ def test_answers_that_take_too_long_are_seen_where_they_are(bench: Bench) -> Non
     )
 
     slow = {"POST payment: p95", "GET workflow: p95", "GET dashboard: p95"}
-    assert slow <= names(judged), judged.false
+    assert slow <= {check.name for check in judged.checks if check.ok is not True}, judged.false
     if not starved(judged):
         assert judged.outcome is Outcome.FAIL, judged.message
         assert names(judged) <= slow | {"all endpoints together: p95"}, judged.false

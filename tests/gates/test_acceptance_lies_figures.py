@@ -1,0 +1,213 @@
+"""A proxy that lies in its own ways is found out by the gates of analytics, errors, limits and crowds."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from bais_gates.probes.http import HttpClient
+from bais_gates.targets.environment import load_environment
+from bais_gates.verdict.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.gates.conftest import Bench, Judged
+    from tests.gates.lying_proxy import Answer, Exchange, Lie
+
+
+def _load_proxy() -> Any:
+    """Load the helper beside this file: tests are no package."""
+    spec = importlib.util.spec_from_file_location("lying_proxy", Path(__file__).with_name("lying_proxy.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+proxy = _load_proxy()
+GATES = ("analytics_dashboard_data", "error_handling", "database_connectivity", "cache_functionality")
+SOMETIMES = 0.1
+
+
+def a_figure_off_by_one(e: Exchange) -> Answer:
+    """Tell one payment more than there is."""
+    told = e.forward()
+    if "dashboard" not in e.path or told.status != 200:
+        return told
+    return told.told(total_payments=told.json["total_payments"] + 1)
+
+
+def a_dashboard_a_second_old() -> Lie:
+    """Tell for a second what was told before."""
+    known: dict[str, tuple[float, Answer]] = {}
+
+    def lie(e: Exchange) -> Answer:
+        key = e.token + e.path
+        if "dashboard" in e.path and key in known and time.monotonic() < known[key][0] + 1:
+            return known[key][1]
+        told = e.forward()
+        known[key] = (time.monotonic(), told)
+        return told
+
+    return lie
+
+
+def errors_told_as_success(e: Exchange) -> Answer:
+    """Answer 200 with an error in it."""
+    told = e.forward()
+    return told.told(200) if told.status == 400 else told
+
+
+def a_trace_in_one_error_alone(e: Exchange) -> Answer:
+    """Tell a stack trace for one kind of bad amount."""
+    told = e.forward()
+    if told.status != 400 or b"1e400" not in e.body:
+        return told
+    trace = 'Traceback (most recent call last):\n  File "/srv/app/money.py", line 12, in parse'
+    return told.told(error={**told.json["error"], "details": trace})
+
+
+def the_same_connections_always(e: Exchange) -> Answer:
+    """Tell six connections, whatever they are."""
+    told = e.forward()
+    if not e.path.endswith("/status"):
+        return told
+    return told.told(database={**told.json["database"], "connections": 6})
+
+
+def one_latency_for_all(e: Exchange) -> Answer:
+    """Tell a latency that nobody measured."""
+    told = e.forward()
+    if not e.path.endswith("/status"):
+        return told
+    return told.told(database={**told.json["database"], "latency_ms": 0.42})
+
+
+def a_good_hit_rate(e: Exchange) -> Answer:
+    """Tell a hit rate that Redis does not have."""
+    told = e.forward()
+    if not e.path.endswith("/status"):
+        return told
+    return told.told(cache={**told.json["cache"], "hit_rate": 42.0})
+
+
+def another_callers_value() -> Lie:
+    """Tell now and then what another caller read last."""
+    last: dict[str, Answer] = {}
+
+    def lie(e: Exchange) -> Answer:
+        told = e.forward()
+        if e.method != "GET" or "cache/test" not in e.path or told.status != 200:
+            return told
+        others = [answer for token, answer in last.items() if token != e.token]
+        last[e.token] = told
+        return random.choice([told, *others])
+
+    return lie
+
+
+def payments_of_others() -> Lie:
+    """Tell now and then another business's payment."""
+    last: dict[str, Answer] = {}
+
+    def lie(e: Exchange) -> Answer:
+        told = e.forward()
+        if e.method != "GET" or "/payments/" not in e.path or told.status != 200:
+            return told
+        others = [answer for token, answer in last.items() if token != e.token]
+        last[e.token] = told
+        return others[0] if others and random.random() < SOMETIMES else told
+
+    return lie
+
+
+def payments_taken_twice_now_and_then(e: Exchange) -> Answer:
+    """Take some payments twice and tell one."""
+    if e.path.endswith("/process") and random.random() < SOMETIMES:
+        e.forward()
+    return e.forward()
+
+
+def retry_after_dropped_now_and_then(e: Exchange) -> Answer:
+    """Leave Retry-After out of every fifth refusal."""
+    told = e.forward()
+    return told.without("retry-after") if told.status == 429 and random.random() < 0.3 else told
+
+
+LIES: dict[str, tuple[str, Callable[[], Lie]]] = {
+    "a_figure_off_by_one": ("analytics_dashboard_data", lambda: a_figure_off_by_one),
+    "a_dashboard_a_second_old": ("analytics_dashboard_data", a_dashboard_a_second_old),
+    "errors_told_as_success": ("error_handling", lambda: errors_told_as_success),
+    "a_trace_in_one_error_alone": ("error_handling", lambda: a_trace_in_one_error_alone),
+    "the_same_connections_always": ("database_connectivity", lambda: the_same_connections_always),
+    "one_latency_for_all": ("database_connectivity", lambda: one_latency_for_all),
+    "a_good_hit_rate": ("cache_functionality", lambda: a_good_hit_rate),
+    "another_callers_value": ("cache_functionality", another_callers_value),
+    "payments_of_others": ("concurrent_requests", payments_of_others),
+    "payments_taken_twice_now_and_then": ("concurrent_requests", lambda: payments_taken_twice_now_and_then),
+    "retry_after_dropped_now_and_then": ("rate_limiting", lambda: retry_after_dropped_now_and_then),
+}
+
+
+@contextmanager
+def between(bench: Bench, lie: Lie) -> Iterator[Callable[[str], Judged]]:
+    """Put a proxy between gate and API; hands out how to run a gate through it."""
+    part = load_environment(bench.environment_file, gates_dir=bench.directory).need_api()
+    data = yaml.safe_load(bench.environment_file.read_text(encoding="utf-8"))
+    with (
+        HttpClient(part.url, ca_file=str(part.ca_file)) as upstream,
+        proxy.LyingProxy(upstream, lie) as server,
+    ):
+        data["api"] = {**data["api"], "url": server.url, "ca_file": None}
+        del data["api"]["ca_file"]
+        path = bench.directory / "proxied.yaml"
+        path.write_text(yaml.safe_dump(data), encoding="utf-8")
+        yield lambda gate: bench.run(gate, environment_file=path)
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_a_proxy_that_does_not_lie_changes_nothing(bench: Bench, gate: str) -> None:
+    """Through an honest proxy the gate passes: it is the lie that turns it red."""
+    with between(bench, lambda e: e.forward()) as run:
+        judged = run(gate)
+
+    assert [check.name for check in judged.checks if check.ok is False] == [], judged.false
+    assert judged.outcome in {Outcome.PASS, Outcome.NO_DATA}, judged.message
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_each_lie_is_found_out(bench: Bench, name: str) -> None:
+    """With the lie between gate and API, the gate fails."""
+    gate, make = LIES[name]
+    random.seed(name)
+    with between(bench, make()) as run:
+        judged = run(gate)
+
+    assert judged.outcome is Outcome.FAIL, judged.message
+
+
+def test_a_tail_on_six_in_a_hundred_is_found_out(bench: Bench) -> None:
+    """Half a second more on 6 % of the requests is beyond p95 somewhere: never a pass."""
+    random.seed(6)
+
+    def lie(e: Exchange) -> Answer:
+        if random.random() < 0.06:
+            time.sleep(0.5)
+        return e.forward()
+
+    with between(bench, lie) as run:
+        judged = run("performance_response_time")
+
+    assert judged.outcome in {Outcome.FAIL, Outcome.NO_DATA}, judged.message
+    assert "p95" in judged.false
