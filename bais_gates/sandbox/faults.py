@@ -80,7 +80,7 @@ _BY_GATE: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "analytics_dashboard_data": {
         "analytics_counts_other_businesses": "The dashboard of 30 days counts every business's payments.",
-        "analytics_stale": "The dashboard of 24 hours shows for a minute what it showed first.",
+        "analytics_stale": "The dashboard of 7 days shows for a minute what it showed first.",
         "analytics_success_rate_as_fraction": "success_rate is 0 to 1 instead of 0 to 100.",
         "analytics_volume_counts_failures": "total_volume includes declined and failed payments.",
         "analytics_unknown_period_accepted": "An unknown period is taken for 7d.",

@@ -48,7 +48,7 @@ async def dashboard(call: Call) -> Answer:
     content: dict[str, Any] = {"period": period, **figures(total, completed, volume)}
     if services.faults.active("analytics_success_rate_as_fraction"):
         content["success_rate"] /= 100
-    if period == "24h" and services.faults.active("analytics_stale"):
+    if period == "7d" and services.faults.active("analytics_stale"):
         content = _stale((business_id, period), content)
     return answer(200, content)
 
