@@ -73,11 +73,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def pytest_command(arguments: argparse.Namespace, run_id: str) -> list[str]:
     """Return the pytest command line that asks for the decision."""
     command = [sys.executable, "-m", "pytest", "-m", arguments.scope, "--gate-scope", arguments.scope]
-    command += ["--gate-out", str(arguments.out), "--gate-run-id", run_id]
+    # With "=", as pytest would take a path that stands alone for tests, and look for its configuration there.
+    command += [f"--gate-out={arguments.out}", f"--gate-run-id={run_id}"]
     if arguments.env:
-        command += ["--gate-env", arguments.env]
+        command.append(f"--gate-env={arguments.env}")
     if arguments.subject:
-        command += ["--gate-subject", arguments.subject]
+        command.append(f"--gate-subject={arguments.subject}")
     for fault in arguments.sandbox_fault:
         command += ["--sandbox-fault", fault]
     return [*command, *arguments.pytest_args]

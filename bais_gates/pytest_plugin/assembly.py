@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from bais_gates.pytest_plugin import fixtures
+from bais_gates.pytest_plugin.arguments import join_for_workers
 from bais_gates.pytest_plugin.closing import Closing
 from bais_gates.pytest_plugin.collection import Collection
 from bais_gates.pytest_plugin.ending import Ending
@@ -25,8 +28,6 @@ from bais_gates.targets.provision import release
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
 __all__ = ["begin", "register_parts", "release", "tell_conftest_error"]
 
 
@@ -36,6 +37,8 @@ def begin(config: pytest.Config, catalog: Path) -> RunState:
     if known is not None:
         return known
     state = config.stash[state_key] = RunState(resolve(config, catalog))
+    if state.settings.problems and not state.settings.deciding:
+        raise pytest.UsageError(*state.settings.problems)
     if state.settings.deciding and not is_worker(config):
         remember_controller()
         state.opening = open_run(config, state)
@@ -57,6 +60,7 @@ def register_parts(config: pytest.Config, state: RunState) -> None:
     with_xdist = hasattr(manager.hook, "pytest_configure_node")  # under whatever name it was loaded
     if state.worker is None and with_xdist:
         parts.append(Controller(state))
+        join_for_workers(config)
     if state.settings.deciding:
         make_warnings_errors(config)
     if state.opening is not None and state.worker is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bais_gates.pytest_plugin.arguments import misread
 from bais_gates.verdict.model import SCOPES, Subject
 from bais_gates.verdict.subject import parse_subject
 
@@ -76,7 +77,7 @@ def catalog_path(config: pytest.Config) -> Path | None:
     if named is not None:
         return named
     usual = config.rootpath / CATALOG_DEFAULT
-    asked = getattr(config.known_args_namespace, "gate_scope", None)
+    asked = getattr(config.known_args_namespace, "gate_scope", None) or misread(config)
     return usual if asked or usual.is_file() else None
 
 
@@ -101,11 +102,15 @@ def resolve(config: pytest.Config, catalog: Path) -> Settings:
         for scope in scopes
         if scope not in SCOPES
     ]
+    lost = misread(config)
+    if lost is not None:
+        problems.append(lost)
+    base = config.rootpath if lost is None else config.invocation_params.dir
     policy, waivers = _path(config, "gate_policy"), _path(config, "gate_waivers")
     return Settings(
         scopes=scopes,
         environment=_text(config, "gate_env", "BAIS_GATES_ENV") or ENVIRONMENT_DEFAULT,
-        out=_path(config, "gate_out") or config.rootpath / OUT_DEFAULT,
+        out=_path(config, "gate_out") or base / OUT_DEFAULT,
         run_id=_run_id(config, problems),
         subject=_subject(_text(config, "gate_subject"), problems),
         imports=_imports(config),

@@ -160,3 +160,25 @@ def test_without_the_plugins_around_it(project: Project) -> None:
 
     assert ran.status == 0, ran.output
     assert "DEPLOY: 1 of 1 gate passed" in ran.output
+
+
+def test_a_path_that_pytest_takes_for_tests(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """An option's path outside the project, standing alone, would move the root: it is told, not guessed."""
+    project.catalog(one={})
+    project.passing("one")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    environment = elsewhere / "environment.yaml"
+    environment.write_text("name: stub\n")
+
+    apart = project.run("-m", "golive", "--gate-env", str(environment))
+    partial = project.run("--gate-env", str(environment))
+    joined = project.run("-m", "golive", f"--gate-env={environment}")
+    workers = project.run("-m", "golive", "-n", "1", "--gate-out", str(elsewhere / "new"))
+
+    assert apart.status == 22, apart.output
+    assert "--gate-env=" in apart.output
+    assert partial.status == 4
+    assert f"Write --gate-env={environment} instead." in partial.output
+    assert joined.status == workers.status == 0, joined.output + workers.output
