@@ -50,7 +50,8 @@ class Response:
     """Milliseconds from the first byte sent to the last one read, connecting included."""
     truncated: bool = False
     """True when the body was longer than the cap; ``json`` is None then."""
-    extensions: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    certificate: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The server's TLS certificate as ``ssl`` describes it, when it was asked for."""
 
     @property
     def text(self) -> str:
@@ -159,6 +160,7 @@ class HttpClient:
         content: bytes | None = None,
         params: Mapping[str, str] | None = None,
         deadline_s: float | None = None,
+        with_certificate: bool = False,
     ) -> Response:
         """Send one request to ``base_url + path``, read the answer; raise :class:`Unreachable` if none came.
 
@@ -171,6 +173,7 @@ class HttpClient:
         reset = ENDS_AT.set(began + budget)
         try:
             answer = self._client.send(request, stream=True)
+            certificate = _certificate(answer) if with_certificate else {}
             body, truncated = self._read(answer, began + budget)
         except (
             httpx.HTTPError,
@@ -193,7 +196,7 @@ class HttpClient:
             body=body,
             elapsed_ms=(time.monotonic() - began) * 1000,
             truncated=truncated,
-            extensions=answer.extensions,
+            certificate=certificate,
         )
 
     def _build(self, method: str, url: str, *, json: object, **kwargs: Any) -> httpx.Request:
@@ -227,6 +230,13 @@ class HttpClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _certificate(answer: httpx.Response) -> Mapping[str, Any]:
+    """Ask the connection, while it is open, for the certificate that it was made with."""
+    stream = answer.extensions.get("network_stream")
+    tls = stream.get_extra_info("ssl_object") if stream is not None else None
+    return (tls.getpeercert() if tls is not None else None) or {}
 
 
 def _blocks(answer: httpx.Response) -> Iterator[bytes]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import ssl
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from bais_gates.probes.http import HttpClient, Response
+    from bais_gates.probes.http import HttpClient
     from bais_gates.targets.environment import Environment
 
 FILE: Final = "target_identity.json"
@@ -41,20 +40,12 @@ def identity_of(environment: Environment, facts: Iterable[tuple[str, str]] = ())
 
 def ask(http: HttpClient) -> list[tuple[str, str]]:
     """Ask the target what it is: version, environment, TLS certificate. Raises Unreachable for no answer."""
-    health = http.request("GET", "/health", deadline_s=REACH_S)
+    health = http.request("GET", "/health", deadline_s=REACH_S, with_certificate=True)
     told = [(f"api.{key}", health.field(key)) for key in ("version", "environment")]
     facts = [(key, value) for key, value in told if isinstance(value, str)]
-    return facts + _certificate(health)
-
-
-def _certificate(response: Response) -> list[tuple[str, str]]:
-    stream = response.extensions.get("network_stream")
-    tls = stream.get_extra_info("ssl_object") if stream is not None else None
-    if not isinstance(tls, ssl.SSLObject | ssl.SSLSocket):
-        return []
-    certificate = tls.getpeercert() or {}
     wanted = (("tls.serial", "serialNumber"), ("tls.not_after", "notAfter"))
-    return [(fact, str(certificate[key])) for fact, key in wanted if key in certificate]
+    known = health.certificate
+    return facts + [(fact, str(known[key])) for fact, key in wanted if key in known]
 
 
 def write(identity: TargetIdentity, directory: Path) -> None:

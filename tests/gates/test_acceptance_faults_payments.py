@@ -41,11 +41,11 @@ REASONS = {
     "payment_workflow_creation": {
         "workflow_amount_rounded": r"what reads back otherwise|amounts .*",
         "workflow_negative_amount_accepted": r"unsound workflows not answered 400",
-        "workflow_visible_to_other_businesses": r".*another business's workflow.*|what tells another's .*",
+        "workflow_visible_to_other_businesses": r".*another business's workflow.*|what tells another.*",
         "workflow_plain_http_accepted": r"unsound workflows not answered 400",
     },
     "payment_processing": {
-        "idempotency_key_ignored": r".* the same key .*|the same key .*|rows of .*|different payments of 20 .*",
+        "idempotency_key_ignored": r"(.* )?the same key .*|rows of .*|different payments of 20 .*",
         "idempotency_body_not_compared": r"the same key with another body: status",
         "decline_reported_as_completed": r"statuses of a declined card .*|type .*|payments taken .*",
         "amount_through_binary_float": r"payments answered or read .*|payments whose row is another",

@@ -79,19 +79,19 @@ def cached(method: str, start: str, key: Callable[[Exchange], str]) -> Lie:
 
 @lie("health_endpoint", "different X-Request-IDs")
 def health_from_a_cache() -> Lie:
-    """A cache answers /health in the release's place."""
+    """Lie: a cache answers /health in the release's place."""
     return cached("GET", "/health", lambda e: e.path)
 
 
 @lie("health_endpoint", "GET /ready status")
 def readiness_unknown() -> Lie:
-    """Readiness is told as 503 while it is 200."""
+    """Lie: readiness is told as 503 while it is 200."""
     return on("GET", "/ready", lambda e: e.forward().told(503))
 
 
 @lie("health_endpoint", "GET /health contract violations")
 def health_as_text() -> Lie:
-    """The content type is another than documented."""
+    """Lie: the content type is another than documented."""
 
     def answer(e: Exchange) -> Answer:
         told: Answer = e.forward()
@@ -105,7 +105,7 @@ def health_as_text() -> Lie:
 
 @lie("user_registration", "second registrations not answered 409")
 def second_registration_told_as_first() -> Lie:
-    """A refused second registration is told as a first one."""
+    """Lie: a refused second registration is told as a first one."""
 
     def answer(e: Exchange) -> Answer:
         told = e.forward()
@@ -118,7 +118,7 @@ def second_registration_told_as_first() -> Lie:
 
 @lie("user_registration", "status of signing in right after")
 def registration_never_passed_on() -> Lie:
-    """Registrations are answered and never reach the API."""
+    """Lie: registrations are answered and never reach the API."""
     count = iter(range(10**6))
 
     def answer(_e: Exchange) -> Answer:
@@ -130,7 +130,7 @@ def registration_never_passed_on() -> Lie:
 
 @lie("user_registration", "different user_id of 2 registrations")
 def everybody_is_the_same_user() -> Lie:
-    """All users get one id."""
+    """Lie: all users get one id."""
 
     def answer(e: Exchange) -> Answer:
         told = e.forward()
@@ -141,7 +141,7 @@ def everybody_is_the_same_user() -> Lie:
 
 @lie("user_registration", "registrations with an invalid e-mail not answered 400")
 def bad_address_is_a_conflict() -> Lie:
-    """An address that is none is told as a registered one."""
+    """Lie: an address that is none is told as a registered one."""
     return on(
         "POST",
         REGISTER,
@@ -154,31 +154,31 @@ def bad_address_is_a_conflict() -> Lie:
 
 @lie("user_authentication", "status with the revoked key")
 def answers_remembered_by_token() -> Lie:
-    """A cache by token lets a token outlive its end."""
+    """Lie: a cache by token lets a token outlive its end."""
     return cached("GET", DASHBOARD, lambda e: e.token)
 
 
 @lie("user_authentication", "forged tokens not answered 401")
 def answers_remembered_for_all() -> Lie:
-    """A cache by path alone lets everybody in."""
+    """Lie: a cache by path alone lets everybody in."""
     return cached("GET", DASHBOARD, lambda e: e.path)
 
 
 @lie("user_authentication", "contract violations with forged tokens")
 def scheme_not_told() -> Lie:
-    """A 401 leaves out WWW-Authenticate."""
+    """Lie: a 401 leaves out WWW-Authenticate."""
     return on("GET", DASHBOARD, lambda e: e.forward().without("www-authenticate"))
 
 
 @lie("user_authentication", "closed sign-in contract violations")
 def lock_without_retry_after() -> Lie:
-    """A closed sign-in does not say when it opens."""
+    """Lie: a closed sign-in does not say when it opens."""
     return on("POST", LOGIN, lambda e: e.forward().without("retry-after"))
 
 
 @lie("user_authentication", "time with an unknown e-mail against a wrong password")
 def known_accounts_take_longer() -> Lie:
-    """Sign-in takes 150 ms longer where the account exists."""
+    """Lie: sign-in takes 150 ms longer where the account exists."""
     known: set[str] = set()
 
     def answer(e: Exchange) -> Answer:
@@ -194,7 +194,7 @@ def known_accounts_take_longer() -> Lie:
 
 @lie("user_authentication", "used refresh tokens not answered 401")
 def refresh_answered_from_a_cache() -> Lie:
-    """A used refresh token gets what it got before."""
+    """Lie: a used refresh token gets what it got before."""
     return cached("POST", "/api/v1/auth/refresh", lambda e: e.body.decode())
 
 
@@ -203,7 +203,7 @@ def refresh_answered_from_a_cache() -> Lie:
 
 @lie("payment_workflow_creation", "amounts that read back otherwise")
 def a_cent_more() -> Lie:
-    """A workflow reads back with a cent more."""
+    """Lie: a workflow reads back with a cent more."""
 
     def answer(e: Exchange) -> Answer:
         told = e.forward()
@@ -214,13 +214,13 @@ def a_cent_more() -> Lie:
 
 @lie("payment_workflow_creation", "another business's workflow: status")
 def workflows_from_a_shared_cache() -> Lie:
-    """A cache by path alone shows workflows to other businesses."""
+    """Lie: a cache by path alone shows workflows to other businesses."""
     return cached("GET", WORKFLOWS, lambda e: e.path)
 
 
 @lie("payment_workflow_creation", "another business's workflow: status")
 def forbidden_instead_of_unknown() -> Lie:
-    """Another's workflow is told apart from an unknown one by 403."""
+    """Lie: another's workflow is told apart from an unknown one by 403."""
     seen: set[str] = set()
 
     def answer(e: Exchange) -> Answer:
@@ -234,7 +234,7 @@ def forbidden_instead_of_unknown() -> Lie:
 
 @lie("payment_workflow_creation", "different ids of 8 workflows set up at once")
 def ids_given_twice() -> Lie:
-    """Some workflows get the answer, and the id, of another one."""
+    """Lie: some workflows get the answer, and the id, of another one."""
     first: list[Any] = []
 
     def answer(e: Exchange) -> Answer:
@@ -251,7 +251,7 @@ def ids_given_twice() -> Lie:
 
 @lie("payment_processing", "rows of the three payments")
 def payments_taken_twice() -> Lie:
-    """Each payment is asked of the API twice."""
+    """Lie: each payment is asked of the API twice."""
 
     def answer(e: Exchange) -> Answer:
         e.forward(without="idempotency-key")
@@ -262,13 +262,13 @@ def payments_taken_twice() -> Lie:
 
 @lie("payment_processing", "different payments of 20 duplicates at once")
 def keys_left_out() -> Lie:
-    """The Idempotency-Key never reaches the API."""
+    """Lie: the Idempotency-Key never reaches the API."""
     return on("POST", PROCESS, lambda e: e.forward(without="idempotency-key"))
 
 
 @lie("payment_processing", "payments whose row is another")
 def another_amount_taken_than_told() -> Lie:
-    """20.00 is taken where 19.99 was asked for, and 19.99 is told."""
+    """Lie: 20.00 is taken where 19.99 was asked for, and 19.99 is told."""
     amounts: dict[str, Any] = {}
 
     def answer(e: Exchange) -> Answer:
@@ -286,7 +286,7 @@ def another_amount_taken_than_told() -> Lie:
 
 @lie("payment_processing", "statuses of a declined card and its repeat")
 def declined_told_as_taken() -> Lie:
-    """A declined card is told as a completed payment."""
+    """Lie: a declined card is told as a completed payment."""
 
     def answer(e: Exchange) -> Answer:
         told = e.forward()
@@ -300,7 +300,7 @@ def declined_told_as_taken() -> Lie:
 
 @lie("payment_processing", "answers that hold a card number")
 def card_number_in_a_header() -> Lie:
-    """A debugging header holds the card number."""
+    """Lie: a debugging header holds the card number."""
 
     def answer(e: Exchange) -> Answer:
         told: Answer = e.forward()
@@ -312,7 +312,7 @@ def card_number_in_a_header() -> Lie:
 
 @lie("payment_processing", "a payment that fails later ends as")
 def failures_told_as_completed() -> Lie:
-    """A payment that failed later is told as completed."""
+    """Lie: a payment that failed later is told as completed."""
 
     def answer(e: Exchange) -> Answer:
         told = e.forward()
@@ -323,7 +323,7 @@ def failures_told_as_completed() -> Lie:
 
 @lie("payment_processing", "payments answered or read back otherwise")
 def cents_cut_off() -> Lie:
-    """Payments read back in whole units."""
+    """Lie: payments read back in whole units."""
 
     def answer(e: Exchange) -> Answer:
         told = e.forward()
@@ -337,13 +337,13 @@ def cents_cut_off() -> Lie:
 
 @lie("webhook_delivery", "deliveries to webhooks that want none")
 def every_webhook_made_active() -> Lie:
-    """An inactive webhook is configured as an active one."""
+    """Lie: an inactive webhook is configured as an active one."""
     return on("POST", CONFIGURE, lambda e: e.forward(active=True))
 
 
 @lie("webhook_delivery", "signature problems of the retried webhook")
 def another_secret_told() -> Lie:
-    """The secret told is not the one that signs."""
+    """Lie: the secret told is not the one that signs."""
 
     def answer(e: Exchange) -> Answer:
         told = e.forward()
@@ -356,7 +356,7 @@ def another_secret_told() -> Lie:
 
 @lie("webhook_delivery", "unfit webhooks not answered 400")
 def unfit_webhooks_told_as_made() -> Lie:
-    """A refused webhook is told as configured."""
+    """Lie: a refused webhook is told as configured."""
 
     def answer(e: Exchange) -> Answer:
         told = e.forward()
@@ -371,7 +371,7 @@ def unfit_webhooks_told_as_made() -> Lie:
 
 @lie("webhook_delivery", "answers given to payment.completed|events that the retried webhook got")
 def payments_taken_twice_tell_twice() -> Lie:
-    """A payment taken twice tells its webhook of two."""
+    """Lie: a payment taken twice tells its webhook of two."""
     return payments_taken_twice()
 
 

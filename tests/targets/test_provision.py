@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 import bais_gates.sandbox
 from bais_gates.errors import GateInputError
@@ -127,6 +131,48 @@ def test_a_dead_target_is_told_at_once_to_all(
     assert known is not None
     assert known.facts == (("api.url", f"http://127.0.0.1:{port}"),)
     assert known.rehearsal is True
+
+
+def test_a_target_is_known_by_what_it_says_and_by_its_certificate(
+    write: Write, gates_dir: Path, make_run: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Version, environment and the certificate's serial number stand in the run directory."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server = HTTPServer(("127.0.0.1", 0), _Health)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    url = f"https://127.0.0.1:{server.server_address[1]}"
+    write("live", f"name: live\napi: {{url: '{url}', ca_file: {tmp_path / 'ca.pem'}}}\n")
+    run = make_run("live")
+    try:
+        open_target(run, gates_dir=gates_dir)
+    finally:
+        server.shutdown()
+        server.server_close()
+    known = identity.read(run.directory)
+    assert known is not None
+    facts = dict(known.facts)
+    assert facts["api.version"] == "2.0"
+    assert "api.environment" not in facts
+    assert int(facts["tls.serial"], 16) > 0
+    assert "GMT" in facts["tls.not_after"]
+
+
+class _Health(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        """Say a version, and an environment that is no text."""
+        body = b'{"version": "2.0", "environment": 5}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args: object) -> None:
+        """Say nothing."""
 
 
 def test_no_run_no_identity(tmp_path: Path) -> None:
