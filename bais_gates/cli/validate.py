@@ -6,11 +6,13 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bais_gates.errors import GateInputError
-from bais_gates.targets.environment import load_environment
+from bais_gates.targets.environment import load_environment, unset_variables
 from bais_gates.verdict.catalog import load_catalog
+from bais_gates.verdict.files import load_document
 from bais_gates.verdict.policy import load_policy
 from bais_gates.verdict.waivers import load_waivers
 
@@ -39,14 +41,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check file after file, print a line each, and return 0 if all are right."""
     folder: Path = arguments.gates
+    environments = sorted((folder / "environments").glob("*.yaml"))
     checks: list[tuple[Path, Callable[[], object]]] = [
         (folder / "catalog.yaml", lambda: load_catalog(folder / "catalog.yaml")),
         (folder / "policy.yaml", lambda: load_policy(folder / "policy.yaml")),
         (folder / "waivers.yaml", lambda: load_waivers(folder / "waivers.yaml")),
-        *(
-            (path, lambda path=path: load_environment(path, gates_dir=folder, resolve=False))  # type: ignore[misc]  # mypy does not infer a lambda's default argument
-            for path in sorted((folder / "environments").glob("*.yaml"))
-        ),
+        *((path, partial(check_environment, path, folder)) for path in environments),
         (folder, lambda: check_bindings(folder)),
     ]
     return INVALID if sum(not valid(path, check) for path, check in checks) else 0
@@ -55,12 +55,22 @@ def run(arguments: argparse.Namespace) -> int:
 def valid(path: Path, check: Callable[[], object]) -> bool:
     """Print whether a file is right."""
     try:
-        check()
+        note = check()
     except GateInputError as error:
         print(f"WRONG {path}: {error}")
         return False
-    print(f"ok    {path}")
+    print(f"ok    {path} ({note})" if isinstance(note, str) and note else f"ok    {path}")
     return True
+
+
+def check_environment(path: Path, folder: Path) -> str:
+    """Read an environment file; return what could not be checked, as its variables are not set here."""
+    load_document(path, "environment")
+    unset = unset_variables(path)
+    if unset:
+        return f"its form alone, as {', '.join(unset)} are not set here"
+    load_environment(path, gates_dir=folder)
+    return ""
 
 
 def check_bindings(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 pytest looks for its configuration beside every argument that is the path of something that exists, before
 it knows the options of plugins: in ``--gate-env /etc/env.yaml`` it takes the second word for tests. The form
-with ``=`` is read as it is meant.
+with ``=`` is read as it is meant, so such a command line is started over in that form; where that can't be
+done (pytest called from a program, an option in PYTEST_ADDOPTS) it is told.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -49,14 +51,31 @@ def _separate(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield option, value
 
 
+def start_over(config: pytest.Config) -> None:
+    """Replace this process by pytest with the options joined, if the command line is what misled it."""
+    given = [str(one) for one in config.invocation_params.args]
+    joined = _joined(given)
+    if joined == given or misread(config) is None or sys.orig_argv[-len(given) :] != given:
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = sys.orig_argv[1 : -len(given)]
+    os.execv(sys.executable, [sys.executable, *before, *joined])  # noqa: S606 - the same program, no shell
+
+
 def join_for_workers(config: pytest.Config) -> None:
     """Have xdist hand the options to its workers in the form that is read as it is meant.
 
     Without it a report folder that this process has just made would move the workers' root.
     """
+    joined = _joined([str(one) for one in config.invocation_params.args])
+    config.invocation_params = dataclasses.replace(config.invocation_params, args=tuple(joined))
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
     joined: list[str] = []
-    words = iter(str(one) for one in config.invocation_params.args)
+    words = iter(arguments)
     for word in words:
         value = next(words, None) if word in _WITH_PATH else None
         joined.append(word if value is None else f"{word}={value}")
-    config.invocation_params = dataclasses.replace(config.invocation_params, args=tuple(joined))
+    return joined

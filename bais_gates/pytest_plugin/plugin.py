@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bais_gates.pytest_plugin.arguments import start_over
 from bais_gates.pytest_plugin.keys import reseated_key, state_key
 from bais_gates.pytest_plugin.settings import add_options, catalog_path
 
@@ -25,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
     """Put BLOCK on disk before any conftest is loaded."""
+    start_over(early_config)
     state = _begin(early_config)
     try:
         return (yield)

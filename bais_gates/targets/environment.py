@@ -25,6 +25,7 @@ from bais_gates.targets.parts import (
     DatabasePart,
     Limits,
     MetricsPart,
+    PaymentsPart,
     RateLimit,
     TestTenant,
     WebhooksPart,
@@ -55,6 +56,7 @@ class Environment:
     database: DatabasePart | None = None
     cache: CachePart | None = None
     webhooks: WebhooksPart | None = None
+    payments: PaymentsPart | None = None
     metrics: MetricsPart | None = None
     limits: Limits | None = None
     test_tenant: TestTenant | None = None
@@ -94,6 +96,10 @@ class Environment:
         """Give the ``limits`` part or raise GateInputError naming the missing key."""
         return _need(self, "limits", self.limits)
 
+    def settled_within_s(self) -> float:
+        """Give the seconds within which a payment must be completed or failed (10 unless the file says)."""
+        return (self.payments or PaymentsPart()).settled_within_s
+
     def completed_by(self, provisioned: Environment) -> Environment:
         """Take every part that this file does not describe from ``provisioned``; name and digest stay."""
         return replace(
@@ -103,6 +109,7 @@ class Environment:
             database=self.database or provisioned.database,
             cache=self.cache or provisioned.cache,
             webhooks=self.webhooks or provisioned.webhooks,
+            payments=self.payments or provisioned.payments,
             metrics=self.metrics or provisioned.metrics,
             limits=self.limits or provisioned.limits,
             test_tenant=self.test_tenant or provisioned.test_tenant,
@@ -134,6 +141,14 @@ def load_environment(
             ("name",), f"the file was asked for as {name_or_path!r}. Give file and name the same name."
         )
     return _Reader(document, data).environment()
+
+
+def unset_variables(path: Path, variables: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Name the variables that an environment file asks for and that are not set here."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    known = os.environ if variables is None else variables
+    named = {name for escaped, name in _VARIABLE.findall(text) if not escaped}
+    return tuple(sorted(name for name in named if not known.get(name)))
 
 
 def _find(name_or_path: str | Path, gates_dir: Path) -> Path:
@@ -196,6 +211,7 @@ class _Reader:
             database=self._database(),
             cache=self._cache(),
             webhooks=self._webhooks(),
+            payments=PaymentsPart(**part) if (part := self._part("payments")) else None,
             metrics=self._metrics(),
             limits=Limits(path=self._document.path, values=tuple(part.items()))
             if (part := self._part("limits"))

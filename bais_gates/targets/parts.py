@@ -66,6 +66,14 @@ class WebhooksPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentsPart:
+    """How this platform settles payments."""
+
+    settled_within_s: float = 10.0
+    """Seconds within which a payment must be completed or failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsPart:
     """The platform's Prometheus exposition."""
 
