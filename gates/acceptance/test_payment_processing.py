@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 PROCESS = "/api/v1/payments/process"
 AMOUNTS = ("0.01", "0.07", "1.15", "19.99", "1234.5", "999999.99")
 AT_ONCE = 20
-SETTLED_WITHIN_S = 10.0
 SETTLED = frozenset({"completed", "failed"})
 TAKEN = {"completed", "pending", "processing"}
 BAD_LUHN = "4242424242424241"
@@ -108,9 +107,9 @@ def _take_payments(new_business: Callable[[], Business], books: Books, evidence:
     evidence.check("answers that hold a card number", told, "==", 0, n=len(answers))
 
 
-def _settled(business: Business, payment_id: str, until: frozenset[str] = SETTLED) -> Response:
+def _settled(business: Business, payment_id: str, books: Books, until: frozenset[str] = SETTLED) -> Response:
     """Read a payment until its status is one of ``until``, for a bounded time and ever more seldom."""
-    ends_at, pause = time.monotonic() + SETTLED_WITHIN_S, 0.05
+    ends_at, pause = time.monotonic() + books.environment.settled_within_s(), 0.05
     while True:
         read = business.payment(payment_id)
         if read.field("status") in until or time.monotonic() > ends_at:
@@ -130,7 +129,7 @@ def _is_taken_to_the_cent(business: Business, books: Books, evidence: Evidence) 
             f"contract violations ({amount})", business.api.conforms(made, "POST", PROCESS), "==", []
         )
         payment_id = needed(made, 201, "payment_id")
-        read = _settled(business, payment_id)
+        read = _settled(business, payment_id, books)
         violations = business.api.conforms(read, "GET", f"/api/v1/payments/{payment_id}")
         evidence.check(f"reading contract violations ({amount})", violations, "==", [])
         told = {
@@ -279,7 +278,7 @@ def _starts_to_fail(business: Business, evidence: Evidence) -> str:
 
 
 def _has_failed(business: Business, payment_id: str, books: Books, evidence: Evidence) -> None:
-    read = _settled(business, payment_id, until=frozenset({"failed"}))
+    read = _settled(business, payment_id, books, until=frozenset({"failed"}))
     evidence.check("a payment that fails later ends as", read.field("status") or "missing", "==", "failed")
     evidence.check("amount of the failed payment", read.money("amount") or "missing", "==", "7.77")
     row = books.row(payment_id)

@@ -152,3 +152,38 @@ class LyingProxy:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+LIES: dict[str, tuple[str, str, Callable[[], Lie]]] = {}
+"""Each lie by its name: the gate that must find it out, the check that must be false, and its maker."""
+
+
+def lie(gate: str, check: str) -> Callable[[Callable[[], Lie]], Callable[[], Lie]]:
+    """Note a lie (made anew for each test), the gate that must find it out and a check that must be false.
+
+    Where it is a matter of chance which of two checks finds it first, both are named, with a | between.
+    """
+
+    def note(make: Callable[[], Lie]) -> Callable[[], Lie]:
+        LIES[make.__name__] = (gate, check, make)
+        return make
+
+    return note
+
+
+def on(method: str, start: str, answer: Callable[[Exchange], Answer]) -> Lie:
+    """Lie about one method and beginning of a path, pass everything else on."""
+    return lambda e: answer(e) if e.method == method and e.path.startswith(start) else e.forward()
+
+
+def cached(method: str, start: str, key: Callable[[Exchange], str]) -> Lie:
+    """Give the first answer with status 200 again to every request with the same key."""
+    known: dict[str, Answer] = {}
+
+    def answer(e: Exchange) -> Answer:
+        found = known.get(key(e)) or e.forward()
+        if found.status == 200:
+            known[key(e)] = found
+        return found
+
+    return on(method, start, answer)

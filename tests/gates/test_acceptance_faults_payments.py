@@ -71,6 +71,7 @@ def impatient(bench: Bench) -> Path:
     """Write the sandbox's environment file with less patience for deliveries that never come."""
     data = yaml.safe_load(bench.environment_file.read_text(encoding="utf-8"))
     data["webhooks"]["deadline_s"] = 4
+    data["payments"] = {"settled_within_s": 3}
     path = bench.directory / "impatient.yaml"
     path.write_text(yaml.safe_dump(data), encoding="utf-8")
     return path

@@ -1,0 +1,72 @@
+"""A proxy that lies in its own ways is found out by the gates of accounts, payments and webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lies_of_accounts  # noqa: F401 - its lies are noted when it is imported
+import lies_of_payments  # noqa: F401 - its lies are noted when it is imported
+import pytest
+import yaml
+from lying_proxy import LIES, LyingProxy, one_behind_the_other
+
+from bais_gates.probes.http import HttpClient
+from bais_gates.targets.environment import load_environment
+from bais_gates.verdict.model import Outcome
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+
+@pytest.fixture(scope="module")
+def upstream(bench: Bench) -> Iterator[HttpClient]:
+    """Give the proxy's own way to the sandbox."""
+    part = load_environment(bench.environment_file, gates_dir=Path()).need_api()
+    with HttpClient(part.url, ca_file=str(part.ca_file)) as client:
+        yield client
+
+
+def _through(bench: Bench, url: str) -> Path:
+    """Write the sandbox's environment file with the API's address exchanged."""
+    data = yaml.safe_load(bench.environment_file.read_text(encoding="utf-8"))
+    data["api"] = {"url": url, "environment": data["api"]["environment"], "version": data["api"]["version"]}
+    data["webhooks"]["deadline_s"] = 4
+    data["payments"] = {"settled_within_s": 3}
+    path = bench.directory / "proxied.yaml"
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("gate", sorted({gate for gate, _check, _make in LIES.values()}))
+def test_a_proxy_that_does_not_lie_changes_nothing(bench: Bench, upstream: HttpClient, gate: str) -> None:
+    """Through an honest proxy every gate passes: it is the lie that turns it red."""
+    with LyingProxy(upstream, lambda exchange: exchange.forward()) as between:
+        judged = bench.run(gate, environment_file=_through(bench, between.url))
+
+    assert (judged.outcome, judged.message, judged.false) == (Outcome.PASS, "", "")
+
+
+def _runs() -> list[tuple[str, ...]]:
+    """Give the lies that are told in one run: gates that take long get those that do not hide each other."""
+    together = [
+        ("answers_remembered_by_token", "scheme_not_told", "lock_without_retry_after"),
+        ("known_accounts_take_longer", "refresh_answered_from_a_cache"),
+        ("every_webhook_made_active", "another_secret_told", "unfit_webhooks_told_as_made"),
+    ]
+    taken = {name for names in together for name in names}
+    return [(name,) for name in LIES if name not in taken] + together
+
+
+@pytest.mark.parametrize("names", _runs(), ids="+".join)
+def test_each_lie_is_found_out(bench: Bench, upstream: HttpClient, names: tuple[str, ...]) -> None:
+    """With the lies between gate and API, the gate fails by the checks that are about them."""
+    lies = [LIES[name] for name in names]
+    with LyingProxy(upstream, one_behind_the_other([make() for _g, _c, make in lies])) as between:
+        judged = bench.run(lies[0][0], environment_file=_through(bench, between.url))
+
+    assert judged.outcome is Outcome.FAIL, judged.message
+    false = {one.name for one in judged.checks if one.ok is False}
+    missed = [check for _gate, check, _make in lies if false.isdisjoint(check.split("|"))]
+    assert missed == [], judged.false
