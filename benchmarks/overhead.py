@@ -1,6 +1,6 @@
 """What a gate costs beside a bare pytest test and one with pytest-html: 1,000 and 10,000 trivial ones.
 
-Run ``python benchmarks/overhead.py``; with ``--write docs/overhead.md`` the table becomes that file. Each number
+Run ``python benchmarks/overhead.py``; with ``--write FILE`` the table becomes that file. Each number
 is the wall time of a whole pytest process, best of ``--repeat`` runs, divided by the number of tests.
 """
 

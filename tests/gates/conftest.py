@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from bais_gates.targets.environment import Environment
     from bais_gates.verdict.model import Check
 
-sys.path.append(str(Path(__file__).parent))  # the helpers beside the tests are imported by name
 GATES = Path(__file__).parents[2] / "gates"
 FAULTS_NOTICED_S = 0.25
 """The API looks at its faults ten times a second."""

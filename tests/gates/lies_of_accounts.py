@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from lying_proxy import Answer, Exchange, Lie, cached, lie, on
+from tests.gates.lying_proxy import Answer, Exchange, Lie, cached, lie, on
 
 REGISTER, LOGIN, DASHBOARD = "/api/v1/auth/register", "/api/v1/auth/login", "/api/v1/analytics/dashboard"
 

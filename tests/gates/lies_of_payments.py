@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lying_proxy import Answer, Exchange, Lie, cached, lie, on
+from tests.gates.lying_proxy import Answer, Exchange, Lie, cached, lie, on
 
 WORKFLOWS, PROCESS = "/api/v1/workflows/payment", "/api/v1/payments/process"
 CONFIGURE = "/api/v1/webhooks/configure"

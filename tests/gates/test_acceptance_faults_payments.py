@@ -13,7 +13,7 @@ from bais_gates.verdict.model import Outcome
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Bench
+    from tests.gates.conftest import Bench
 
 REASONS = {
     "health_endpoint": {

@@ -6,18 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import lies_of_accounts  # noqa: F401 - its lies are noted when it is imported
-import lies_of_payments  # noqa: F401 - its lies are noted when it is imported
 import pytest
 import yaml
-from lying_proxy import LIES, LyingProxy, one_behind_the_other
 
 from bais_gates.probes.http import HttpClient
 from bais_gates.targets.environment import load_environment
 from bais_gates.verdict.model import Outcome
+from tests.gates import lies_of_accounts, lies_of_payments  # noqa: F401 - their lies are noted by the import
+from tests.gates.lying_proxy import LIES, LyingProxy, one_behind_the_other
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from tests.gates.conftest import Bench
 
 
 @pytest.fixture(scope="module")

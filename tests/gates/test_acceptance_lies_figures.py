@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
-import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -16,26 +13,14 @@ import yaml
 from bais_gates.probes.http import HttpClient
 from bais_gates.targets.environment import load_environment
 from bais_gates.verdict.model import Outcome
+from tests.gates.lying_proxy import Answer, Exchange, Lie, LyingProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.gates.conftest import Bench, Judged
-    from tests.gates.lying_proxy import Answer, Exchange, Lie
 
 
-def _load_proxy() -> Any:
-    """Load the helper beside this file: tests are no package."""
-    spec = importlib.util.spec_from_file_location("lying_proxy", Path(__file__).with_name("lying_proxy.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-proxy = _load_proxy()
 GATES = ("analytics_dashboard_data", "error_handling", "database_connectivity", "cache_functionality")
 SOMETIMES = 0.1
 
@@ -167,7 +152,7 @@ def between(bench: Bench, lie: Lie) -> Iterator[Callable[[str], Judged]]:
     data = yaml.safe_load(bench.environment_file.read_text(encoding="utf-8"))
     with (
         HttpClient(part.url, ca_file=str(part.ca_file)) as upstream,
-        proxy.LyingProxy(upstream, lie) as server,
+        LyingProxy(upstream, lie) as server,
     ):
         data["api"] = {**data["api"], "url": server.url, "ca_file": None}
         del data["api"]["ca_file"]
