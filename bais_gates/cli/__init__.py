@@ -31,7 +31,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; bad input ends in one paragraph and status 2."""
-    arguments = parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    cut = words.index("--") if "--" in words else len(words)
+    # argparse would take the first word behind "--" for a missing SCOPE.
+    arguments = parser().parse_args(words[:cut], argparse.Namespace(pytest_args=words[cut + 1 :]))
     try:
         status: int = arguments.command(arguments)
     except GateInputError as error:

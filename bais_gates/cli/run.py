@@ -31,6 +31,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "run",
         help="run the gates of a scope and decide",
         description=DESCRIPTION,
+        usage="%(prog)s [options] [SCOPE] [-- PYTEST_ARGS ...]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -63,9 +64,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         default=[],
         metavar="NAME",
         help="break the sandbox in this way first (repeatable; `sandbox faults` lists them)",
-    )
-    parser.add_argument(
-        "pytest_args", nargs="*", metavar="-- PYTEST_ARGS", help="further arguments of pytest"
     )
     parser.set_defaults(command=run)
 
