@@ -1,0 +1,197 @@
+"""The commands of ``bais-gates``: help, exit statuses and words for each kind of bad input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.bypass.conftest import Project
+    from tests.cli.conftest import Cli
+
+RUN = ("run", "--env=staging.yaml")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("run",),
+        ("verify",),
+        ("explain",),
+        ("validate",),
+        ("sandbox",),
+        ("sandbox", "up"),
+        ("sandbox", "fault"),
+    ],
+    ids=" ".join,
+)
+def test_help_of_each_command(cli: Cli, words: tuple[str, ...]) -> None:
+    """Every command explains itself and ends with 0."""
+    done = cli(*words, "--help")
+
+    assert done.returncode == 0
+    assert "usage: bais-gates" in done.stdout
+
+
+def test_version(cli: Cli) -> None:
+    """`--version` names the program and its version."""
+    assert cli("--version").stdout.startswith("bais-gates ")
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("deploj",), ("run", "goliv"), ("verify", "--max-age", "soon")], ids=" ".join
+)
+def test_wrong_words(cli: Cli, words: tuple[str, ...]) -> None:
+    """Words that mean nothing end with 2 and the usage, not with a traceback."""
+    done = cli(*words)
+
+    assert done.returncode == 2
+    assert "usage:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("project")
+def test_run_and_verify_a_green_project(cli: Cli) -> None:
+    """`run` ends with DEPLOY's status, `verify` accepts exactly that run, `explain` tells of it."""
+    ran = cli(*RUN, "--run-id=one")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+    assert cli("verify", "--env", "staging", "--run-id", "one").returncode == 0
+    other = cli("verify", "--env", "staging", "--run-id", "two")
+    assert other.returncode == 1
+    assert "RUN_ID_OTHER" in other.stdout
+    explained = cli("explain")
+    assert explained.returncode == 0
+    assert "DEPLOY" in explained.stdout
+
+
+def test_run_a_red_gate(project: Project, cli: Cli) -> None:
+    """`run` ends with the decision's status, and `explain --gate` says which check was false."""
+    project.gate_b('evidence.check("answer time", 250, "<=", 200, unit="ms")')
+
+    assert cli(*RUN).returncode == 20
+    explained = cli("explain", "--gate", "acceptance.b").stdout
+    assert "answer time" in explained
+    assert "250" in explained
+
+
+@pytest.mark.usefixtures("project")
+def test_words_behind_the_dashes_go_to_pytest(cli: Cli) -> None:
+    """`run -- -k test_a` hands the selection to pytest, and the decision is incomplete."""
+    assert cli(*RUN, "--", "-k", "test_a").returncode == 21
+
+
+def test_run_believes_the_file_not_the_exit_status(project: Project, cli: Cli) -> None:
+    """A gate that ends pytest with 0 does not make `run` end with 0."""
+    project.gate_b("import os; os._exit(0)")
+    done = cli(*RUN)
+
+    assert done.returncode == 21
+    assert "says BLOCK" in done.stderr
+
+
+@pytest.mark.usefixtures("project")
+def test_run_is_not_fooled_by_an_earlier_decision(cli: Cli) -> None:
+    """Where this run leaves no decision, an earlier DEPLOY is not taken for it."""
+    assert cli(*RUN).returncode == 0
+    done = cli(*RUN, "--", "-p", "no:bais_gates", "-o", "required_plugins=")
+
+    assert done.returncode != 0
+
+
+def test_explain_without_a_decision(cli: Cli) -> None:
+    """`explain` of a file that is not there says so in one paragraph."""
+    done = cli("explain", "nowhere.json")
+
+    assert done.returncode == 2
+    assert "nowhere.json" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("project")
+def test_explain_a_gate_that_is_not_there(cli: Cli) -> None:
+    """`explain --gate` of an unknown gate says so."""
+    cli(*RUN)
+    done = cli("explain", "--gate", "acceptance.x")
+
+    assert "acceptance.x" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_verify_without_a_catalog(project: Project, cli: Cli) -> None:
+    """`verify` refuses when the catalog it shall hold the decision to is not there."""
+    cli(*RUN)
+    (project.folder / "gates" / "catalog.yaml").unlink()
+    done = cli("verify", "--env", "staging")
+
+    assert done.returncode == 1
+    assert "CATALOG_OTHER" in done.stdout
+
+
+def test_validate_a_right_folder(project: Project, cli: Cli) -> None:
+    """`validate` ends with 0 when files and bindings are right, and says what it could not check."""
+    project.write("gates/environments/far.yaml", 'name: far\napi: {url: "https://${FAR_HOST}"}\n')
+    done = cli("validate")
+
+    assert done.returncode == 0, done.stdout
+    assert "FAR_HOST" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("gates/catalog.yaml", "gates:\n  - id: acceptance.a\n    id: acceptance.b\n", "catalog.yaml:3"),
+        ("gates/policy.yaml", "blocking: [P1]\n", "policy.yaml"),
+        ("gates/waivers.yaml", "waivers:\n  - gate: acceptance.a\n", "waivers.yaml:2"),
+        ("gates/environments/x.yaml", "name: x\nurl: y\n", "x.yaml:2"),
+        ("gates/test_more.py", "import no_such_module\n", "no_such_module"),
+        (
+            "gates/test_more.py",
+            'import pytest\n@pytest.mark.gate("acceptance.b")\ndef test_more(evidence): pass\n',
+            "acceptance.b",
+        ),
+    ],
+    ids=[
+        "duplicate key",
+        "P2 and P3 let through",
+        "half a waiver",
+        "unknown key",
+        "import error",
+        "bound twice",
+    ],
+)
+def test_validate_names_file_and_line(project: Project, cli: Cli, name: str, text: str, told: str) -> None:
+    """`validate` ends with 1 and names the file, the line and what is wrong."""
+    project.write(name, text)
+    done = cli("validate")
+
+    assert done.returncode == 1, done.stdout
+    assert told in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_sandbox_faults_are_listed(cli: Cli) -> None:
+    """`sandbox faults` names each way to break it and the gate that must notice."""
+    lines = cli("sandbox", "faults").stdout
+
+    assert "retry_after_lies" in lines
+    assert "acceptance.rate_limiting" in lines
+
+
+def test_sandbox_up_run_down(cli: Cli, project: Project) -> None:
+    """`sandbox up` can be pointed at, broken and mended by name, and `down` takes it away."""
+    where = f"--dir={project.folder / 'sandbox'}"
+    try:
+        up = cli("sandbox", "up", where)
+        assert up.returncode == 0, up.stderr
+        assert "environment.yaml" in up.stdout
+        assert cli("sandbox", "status", where).returncode == 0
+        assert cli("sandbox", "fault", "analytics_stale", where).returncode == 0
+        assert "analytics_stale" in cli("sandbox", "status", where).stdout
+        assert cli("sandbox", "fault", "no_such_fault", where).returncode == 1
+    finally:
+        down = cli("sandbox", "down", where)
+    assert down.returncode == 0
+    assert cli("sandbox", "status", where).returncode == 1

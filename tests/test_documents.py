@@ -1,0 +1,49 @@
+"""The documents say what is so."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from bais_gates.cli import COMMANDS
+from bais_gates.verdict.model import ExitStatus
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_list_of_ways_round_the_gate_is_that_of_the_tests() -> None:
+    """docs/bypass.md is what docs/bypass.py makes of tests/bypass."""
+    program = "import bypass, sys; sys.stdout.write(bypass.document())"
+    made = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT / "docs", capture_output=True, text=True, check=True
+    )
+
+    assert (ROOT / "docs" / "bypass.md").read_text(encoding="utf-8") == made.stdout
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    """Every relative link and picture of the README is a file of the project."""
+    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in target]
+
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_readme_names_every_exit_status_and_command() -> None:
+    """No exit status and no command is missing from the README."""
+    for status in ExitStatus:
+        assert re.search(rf"^\| {int(status)} \|", README, re.MULTILINE)
+    for command in COMMANDS:
+        assert f"bais-gates {command.__name__.rpartition('.')[2]}" in README
+
+
+def test_the_readme_shows_the_two_commands_first() -> None:
+    """The first code block of the README holds the two commands, and both exist and can be run."""
+    block = README.split("```sh\n")[1].split("```")[0]
+    commands = [line.split()[0] for line in block.splitlines()]
+
+    assert commands == ["bin/golive", "bin/test"]
+    assert all((ROOT / command).stat().st_mode & 0o111 for command in commands)
