@@ -253,18 +253,12 @@ def bad_addresses() -> Iterator[Bad]:
     for period in ("7d%0d%0aX-Injected:%20yes", "7d'--", "%ff", "%00", "a" * 3000):
         # Whether it is refused is the dashboard's own gate; here it must not break or inject anything.
         yield bad(f"period {period[:24]}", f"GET {DASHBOARD}?period={period}", 200, 400)
-    for line in (
-        *(
-            f"GET {LOGIN}",
-            f"PUT {PAY}",
-            "DELETE /health",
-            f"PUT {FLOW}",
-            "POST /health",
-            f"POST {DASHBOARD}",
-        ),
-        *(f"PUT {REGISTER}", f"GET {HOOK}", f"DELETE {PAY}"),
+    for method, paths in (
+        *(("GET", (LOGIN, HOOK)), ("PUT", (PAY, FLOW, REGISTER))),
+        *(("DELETE", ("/health", PAY)), ("POST", ("/health", DASHBOARD))),
     ):
-        yield bad(f"method {line}", line, 404, 405)
+        for path in paths:
+            yield bad(f"method {method} {path}", f"{method} {path}", 404, 405)
 
 
 def all_bad(workflow_id: str) -> list[Bad]:
