@@ -39,7 +39,15 @@ ENTRY = """
     requirement: One is one.
     remedy: Look for another universe.
 """
-QUIET = ("-q", "--no-header", "-p", "no:cacheprovider")
+OTHERS = (
+    "cacheprovider",
+    "schemathesis",
+    "hypothesispytest",
+    "valkey",
+    "locust",
+    "timeout",
+)  # not measured here
+QUIET = ("-q", "--no-header", *(word for name in OTHERS for word in ("-p", f"no:{name}")))
 KINDS = {
     "pytest": ("plain", ("-p", "no:bais_gates")),
     "pytest-html": ("plain", ("-p", "no:bais_gates", "--html", "report.html", "--self-contained-html")),
