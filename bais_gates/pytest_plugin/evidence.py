@@ -263,5 +263,7 @@ def _label(text: object, limit: int = _NAME_LIMIT) -> str:
 
 
 def _short(value: JsonValue) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"  # 507.021 says it; what was compared stands in full beside it
     text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else repr(value)
     return text if len(text) <= _LINE_LIMIT else text[:_LINE_LIMIT] + "..."

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tests.gates.conftest import Bench, Judged
 
 
+pytestmark = pytest.mark.quiet
+
+
 def names(judged: Judged) -> set[str]:
     """Give the names of the checks that did not hold; those without data only where nothing starved."""
     return {

@@ -182,6 +182,7 @@ def test_each_lie_is_found_out(bench: Bench, name: str) -> None:
     assert judged.outcome is Outcome.FAIL, judged.message
 
 
+@pytest.mark.quiet
 def test_a_tail_on_six_in_a_hundred_is_found_out(bench: Bench) -> None:
     """Half a second more on 6 % of the requests is beyond p95 somewhere: never a pass."""
     random.seed(6)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,14 +37,14 @@ def test_schemathesis_finds_nothing(
     platform: Platform, another_api: Callable[..., AnotherApi], tmp_path: Path
 ) -> None:
     """Requests of every kind get documented answers of the documented shape, and never a 500."""
-    business = platform.business()
+    limits = {"per_token": 1_000_000, "per_address": 1_000_000, "window_s": 60}
+    api = another_api(rate_limit=limits)
+    business = replace(platform, client=api.client).business()
     payment_id = business.pay().json()["payment_id"]
     config = tmp_path / "schemathesis.toml"
     config.write_text(
         f'[parameters]\n"path.workflow_id" = "{business.workflow_id}"\n"path.payment_id" = "{payment_id}"\n'
     )
-    limits = {"per_token": 1_000_000, "per_address": 1_000_000, "window_s": 60}
-    api = another_api(rate_limit=limits)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", config, "run", CONTRACT),
