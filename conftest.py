@@ -13,7 +13,6 @@ from bais_gates.targets.unique import Unique
 
 if TYPE_CHECKING:
     from bais_gates.probes.listener import Listener
-
     from bais_gates.probes.postgres import Database
     from bais_gates.probes.redis import Cache
     from bais_gates.pytest_plugin.run_directory import GateRun
