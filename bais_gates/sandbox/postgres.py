@@ -317,6 +317,11 @@ def _copy(binaries: Path, home: Path) -> Path:
     if binaries.parent.name.isdigit():  # Debian: bin, lib and share lie apart and are readable for everybody
         return binaries
     shutil.copytree(binaries.parent, installation, symlinks=True)
+    for folder, _, files in os.walk(installation):  # as installed under umask 077 they are for root alone
+        for one in (Path(folder), *(Path(folder, name) for name in files)):
+            if not one.is_symlink():
+                mode = stat.S_IMODE(one.stat().st_mode)
+                one.chmod(mode | 0o044 | (0o011 if mode & 0o100 else 0))
     return installation / binaries.name
 
 

@@ -76,7 +76,10 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.env: dict[str, str] = {}
+        self.env: dict[str, str] = {
+            "TMPDIR": str(folder / "tmp")
+        }  # a killed run's folder stays in the test's own
+        (folder / "tmp").mkdir()
         self.write("pytest.ini", f"[pytest]\n{SETTINGS}")
         self.write("gates/catalog.yaml", CATALOG)
         self.write("staging.yaml", "name: staging\n")

@@ -124,6 +124,7 @@ def interrupt(project: Project, number: int, *, workers: int = 0) -> subprocess.
     process = subprocess.Popen(
         project.command(workers=workers),
         cwd=project.folder,
+        env={**os.environ, **project.env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

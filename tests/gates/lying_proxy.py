@@ -99,6 +99,11 @@ def one_behind_the_other(lies: Sequence[Lie]) -> Lie:
     return lambda exchange: lies[0](replace(exchange, through=tuple(lies[1:])))
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """Gates call by the hundred at once; a short queue would reset their connections."""
+
+
 class LyingProxy:
     """A proxy on a free loopback port, as long as the ``with`` block."""
 
@@ -137,7 +142,7 @@ class LyingProxy:
                 """Say nothing."""
 
         self.upstream = upstream
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._server.block_on_close = False
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"

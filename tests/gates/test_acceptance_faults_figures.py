@@ -51,6 +51,7 @@ REASONS = {
 }
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("gate", REASONS)
 def test_the_gate_is_green_without_a_fault(bench: Bench, gate: str) -> None:
     """Against the sandbox as it should be, the gate passes."""

@@ -77,6 +77,7 @@ def impatient(bench: Bench) -> Path:
     return path
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("gate", REASONS)
 def test_the_gate_is_green_without_a_fault(bench: Bench, gate: str) -> None:
     """Against the sandbox as it should be, the gate passes."""

@@ -38,6 +38,7 @@ def _through(bench: Bench, url: str) -> Path:
     return path
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("gate", sorted({gate for gate, _check, _make in LIES.values()}))
 def test_a_proxy_that_does_not_lie_changes_nothing(bench: Bench, upstream: HttpClient, gate: str) -> None:
     """Through an honest proxy every gate passes: it is the lie that turns it red."""

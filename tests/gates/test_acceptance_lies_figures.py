@@ -161,6 +161,7 @@ def between(bench: Bench, lie: Lie) -> Iterator[Callable[[str], Judged]]:
         yield lambda gate: bench.run(gate, environment_file=path)
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("gate", GATES)
 def test_a_proxy_that_does_not_lie_changes_nothing(bench: Bench, gate: str) -> None:
     """Through an honest proxy the gate passes: it is the lie that turns it red."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,11 @@ def browser() -> Iterator[Any]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("no chromium on this machine: the page was not looked at in a browser")
+    driver, _ = importlib.import_module("playwright._impl._driver").compute_driver_executable()
+    if subprocess.run([driver, "--version"], capture_output=True, check=False).returncode != 0:
+        pytest.skip(
+            "playwright's driver does not start (libatomic1?): the page was not looked at in a browser"
+        )
     with playwright.sync_playwright() as running:
         started = running.chromium.launch(executable_path=path, args=list(_FLAGS))
         yield started

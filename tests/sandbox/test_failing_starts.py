@@ -43,7 +43,7 @@ def program(path: Path, text: str) -> None:
 
 def test_a_broken_postgresql(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A PostgreSQL that does not work is named, with how it ended and the last that it said."""
-    binaries = folder.with_name("bin")
+    binaries = folder.with_name("installation") / "bin"
     program(binaries / "initdb", "echo 'libpq.so.5: cannot open shared object file' >&2; exit 127")
     program(binaries / "postgres", "exit 0")
     monkeypatch.setenv("BAIS_GATES_PG_BIN", str(binaries))
