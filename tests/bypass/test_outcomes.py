@@ -125,6 +125,14 @@ def test_return_false(project: Project) -> None:
     assert ran.status in {20, 22}
 
 
+def test_assertion_of_a_tuple(project: Project) -> None:
+    """`assert (condition, "message")` is always true."""
+    project.gate_b('evidence.check("b", 1, "==", 1)\nassert (1 == 2, "not equal")')
+    ran = project.run()
+    ran.verify_refuses()
+    assert ran.status in {20, 22}
+
+
 @pytest.mark.parametrize(
     "check",
     [

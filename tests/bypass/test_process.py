@@ -49,6 +49,16 @@ def test_process_ended_with_zero(project: Project, where: str) -> None:
     ran.verify_refuses()
 
 
+def test_process_ended_by_a_thread(project: Project) -> None:
+    """A thread ends the process in the middle of a gate, as a time-out by thread does."""
+    project.gate_b("import os, threading, time\nthreading.Timer(0.1, os._exit, [0]).start()\ntime.sleep(30)")
+    ran = project.run()
+
+    assert ran.document is not None
+    assert ran.document["verdict"] == "BLOCK"
+    ran.verify_refuses()
+
+
 def test_exit_handler(project: Project) -> None:
     """An `atexit` handler ends the process with 0 after a BLOCK was decided."""
     project.gate_b(f"import atexit, os\natexit.register(os._exit, 0)\n{RED}")
@@ -200,6 +210,39 @@ def test_decision_of_another_image(project: Project) -> None:
 
     assert project.verify("--subject", one).returncode == 0
     assert project.verify("--subject", two).returncode != 0
+
+
+def test_target_on_this_machine(project: Project) -> None:
+    """The environment file is called staging, but its API is a stand-in on loopback: only a rehearsal."""
+    project.write("staging.yaml", 'name: staging\napi: {url: "http://127.0.0.1:9"}\n')
+    ran = project.run()
+
+    assert ran.document is not None
+    assert ran.document["target"]["rehearsal"] is True
+    assert "REHEARSAL" in ran.verify_output
+    ran.verify_refuses()
+
+
+@pytest.mark.parametrize("name", ["policy", "waivers"])
+def test_files_edited_afterwards(project: Project, name: str) -> None:
+    """The policy or the waivers are edited between the decision and the deployment."""
+    path = project.write("gates/waivers.yaml", "waivers: []\n").with_name(f"{name}.yaml")
+    assert project.run().status == 0
+    path.write_text(path.read_text() + "# edited\n")
+
+    assert f"{name.upper()}_OTHER" in project.verify().stdout
+    assert project.verify().returncode != 0
+
+
+def test_decision_from_the_future(project: Project) -> None:
+    """The clock was set forward for the run, so that its decision stays fresh for longer."""
+    project.conftest(
+        "import datetime as real\nimport bais_gates.pytest_plugin.closing as closing\n"
+        "class Ahead(real.datetime):\n    @classmethod\n"
+        "    def now(cls, tz=None): return real.datetime.now(tz) + real.timedelta(hours=3)\n"
+        "closing.datetime = Ahead\n"
+    )
+    project.run().verify_refuses()
 
 
 def test_decision_of_another_scope(project: Project) -> None:
