@@ -20,10 +20,22 @@ ALLOWED = {
     "reports": {"verdict", "redaction", "errors"},
     "attest": {"verdict", "redaction", "errors"},
     "probes": {"redaction", "errors"},
+    "manifests": {"verdict", "errors"},
+    "staging": {"probes", "targets", "manifests", "redaction", "errors"},
     "targets": {"probes", "redaction", "errors", "sandbox", "verdict"},
     "pytest_plugin": {"verdict", "reports", "redaction", "errors", "targets", "attest"},
-    "sandbox": {"errors"},
-    "cli": {"verdict", "reports", "attest", "targets", "sandbox", "redaction", "errors", "pytest_plugin"},
+    "sandbox": {"errors", "manifests", "probes"},  # of probes only what judges pods, for admission
+    "cli": {
+        "verdict",
+        "reports",
+        "attest",
+        "targets",
+        "sandbox",
+        "staging",
+        "redaction",
+        "errors",
+        "pytest_plugin",
+    },
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -32,7 +44,7 @@ ONLY_IN = {
     ("pytest_plugin", "attest"): "imports.py",  # what it imports was verified
     ("targets", "sandbox"): "provision.py",  # the sandbox is reached through an environment file
 }
-GATES_MAY_IMPORT = {"targets", "probes", "pytest_plugin"}
+GATES_MAY_IMPORT = {"targets", "probes", "staging", "manifests", "pytest_plugin"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 PROJECT_SOURCES = sorted(
     path

@@ -1,0 +1,154 @@
+"""Rendering kustomize's layout: what kubectl gives, and clear errors for what is not read."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bais_gates.errors import GateInputError
+from bais_gates.manifests import image_references, is_cluster_scoped, render
+
+OVERLAYS = Path(__file__).parents[2] / "gates" / "staging" / "manifests" / "overlays"
+NAMES = ("production", "sandbox", "staging")
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec: {containers: [{name: c, image: "host:5000/a/b:1"}]}
+"""
+PATCH = "resources: [p.yaml]\npatches: [{patch: '- {op: remove, path: %s}', target: {kind: %s}}]\n"
+
+
+def by_identity(objects: list[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Sort objects by what names them."""
+    return {(one["apiVersion"], one["kind"], one["metadata"]["name"]): one for one in objects}
+
+
+def written(folder: Path, **files: str) -> Path:
+    """Write a kustomization folder: a file for each keyword, ``_`` standing for the dot before yaml."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="holds our rendering against kubectl's own")
+@pytest.mark.parametrize("overlay", NAMES)
+def test_rendering_equals_that_of_kubectl(overlay: str) -> None:
+    """Every overlay renders to the very objects that kubectl kustomize gives."""
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(OVERLAYS / overlay)], capture_output=True, check=True, text=True
+    )
+
+    theirs = by_identity(list(yaml.safe_load_all(done.stdout)))
+
+    assert by_identity(render(OVERLAYS / overlay)) == theirs
+
+
+@pytest.mark.parametrize("overlay", NAMES)
+def test_every_image_is_named_by_digest(overlay: str) -> None:
+    """No pod of any overlay runs an image that a registry could exchange."""
+    images = image_references(render(OVERLAYS / overlay))
+
+    assert images
+    assert all("@sha256:" in image for image in images)
+
+
+def test_a_namespace_takes_the_overlays_place() -> None:
+    """A given namespace holds everything that belongs to one, and is the Namespace object's name."""
+    objects = render(OVERLAYS / "staging", namespace="elsewhere")
+
+    assert {one["metadata"]["name"] for one in objects if one["kind"] == "Namespace"} == {"elsewhere"}
+    assert {one["metadata"].get("namespace") for one in objects if not is_cluster_scoped(one)} == {
+        "elsewhere"
+    }
+    assert {one["metadata"].get("namespace") for one in objects if is_cluster_scoped(one)} == {None}
+
+
+def test_a_given_image_stands_in_all_its_pods() -> None:
+    """A reference given by name replaces that image wherever it runs, and no other."""
+    name, wanted = "registry.bais.example/bais-api", "registry.bais.example/bais-api@sha256:" + "a" * 64
+
+    images = image_references(render(OVERLAYS / "staging", images={name: wanted}))
+
+    assert {image for image in images if image.startswith(name)} == {wanted}
+    assert len(images) == 3
+
+
+def test_a_registry_with_a_port_is_not_taken_for_a_tag(tmp_path: Path) -> None:
+    """host:5000/a/b:1 is called host:5000/a/b."""
+    folder = written(tmp_path, kustomization="resources: [p.yaml]\n", p=POD)
+
+    assert image_references(render(folder, images={"host:5000/a/b": "x@sha256:1"})) == {"x@sha256:1"}
+
+
+def test_replicas_and_labels_are_set(tmp_path: Path) -> None:
+    """The kustomization's replicas and labels stand in the objects."""
+    deployment = (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n"
+        "spec: {template: {spec: {containers: [{name: c, image: a}]}}}\n"
+    )
+    text = "resources: [d.yaml]\nreplicas: [{name: d, count: 4}]\nlabels: [{pairs: {team: pay}}]\n"
+
+    (made,) = render(written(tmp_path, kustomization=text, d=deployment))
+
+    assert made["spec"]["replicas"] == 4
+    assert made["metadata"]["labels"] == {"team": "pay"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("resources: [p.yaml]\nhelmCharts: []\n", "helmCharts"),
+        ("resources: [absent.yaml]\n", "absent.yaml"),
+        ("resources: [p.yaml, p.yaml]\n", "twice"),
+        ("resources: [.]\n", "includes itself"),
+        ("resources: [p.yaml]\nimages: [{name: a, digest: sha256:12}]\n", "64 hex digits"),
+        ("resources: [p.yaml]\nimages: [{name: a, tag: b}]\n", "newTag"),
+        ("resources: [p.yaml]\nreplicas: [{name: q, count: 2}]\n", "replicas"),
+        (PATCH % ("/spec/absent", "Pod"), "does not fit"),
+        (PATCH % ("/spec", "Job"), "not among"),
+        ("resources: [p.yaml]\npatches: [{path: q.yaml}]\n", "no Pod other"),
+        ("resources: [p.yaml]\npatches: [{path: list.yaml}]\n", "patch a list"),
+        ("resources: [text.yaml]\n", "apiVersion"),
+        ("resources: [double.yaml]\n", "already in line"),
+        ("resources: [p.yaml]\nresources: [p.yaml]\n", "already in line"),
+        ("- a\n", "list"),
+        ("", "one kustomization"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_rendered_is_told(tmp_path: Path, text: str, told: str) -> None:
+    """A kustomization that is not wholly understood is an error naming file and key, not half a platform."""
+    folder = written(
+        tmp_path,
+        kustomization=text,
+        p=POD,
+        q="apiVersion: v1\nkind: Pod\nmetadata: {name: other}\nspec: {hostname: a}\n",
+        list="apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: []}\n",
+        text="a: 1\n",
+        double="kind: Pod\nkind: Job\n",
+    )
+
+    with pytest.raises(GateInputError, match=told) as error:
+        render(folder)
+
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_folder_without_kustomization_is_told(tmp_path: Path) -> None:
+    """A folder that is no overlay is named in the error."""
+    with pytest.raises(GateInputError, match=r"no kustomization\.yaml"):
+        render(tmp_path)
+
+
+def test_lines_are_counted_over_documents(tmp_path: Path) -> None:
+    """An error in a file's second document names the line of the file, not of the document."""
+    folder = written(tmp_path, kustomization="resources: [p.yaml]\n", p=f"{POD}---\na: yes\n")
+
+    with pytest.raises(GateInputError, match=r"p\.yaml:6"):
+        render(folder)
