@@ -1,0 +1,43 @@
+"""Kinds: what the API server knows about the objects it stores, as pure functions without any I/O.
+
+Schemas and the registry of kinds, reading and pruning, defaults, validation, the patches, server-side
+apply with managedFields, Pod Security admission, printer columns. No function changes its arguments.
+"""
+
+from __future__ import annotations
+
+from bais_gates.sandbox.cluster.kinds.custom import established
+from bais_gates.sandbox.cluster.kinds.errors import (
+    ApplyConflict,
+    BadRequest,
+    Cause,
+    Failed,
+    Invalid,
+    KindError,
+    Unprocessable,
+)
+from bais_gates.sandbox.cluster.kinds.kind import Kind, Obj
+from bais_gates.sandbox.cluster.kinds.patches import json_patch, merge_patch
+from bais_gates.sandbox.cluster.kinds.preparing import Prepared, prepare_create, prepare_update
+from bais_gates.sandbox.cluster.kinds.registry import KindRegistry
+from bais_gates.sandbox.cluster.kinds.strategic import strategic_merge
+
+__all__ = [
+    "ApplyConflict",
+    "BadRequest",
+    "Cause",
+    "Failed",
+    "Invalid",
+    "Kind",
+    "KindError",
+    "KindRegistry",
+    "Obj",
+    "Prepared",
+    "Unprocessable",
+    "established",
+    "json_patch",
+    "merge_patch",
+    "prepare_create",
+    "prepare_update",
+    "strategic_merge",
+]
