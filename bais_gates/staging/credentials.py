@@ -1,0 +1,190 @@
+"""The staged platform's own secrets: made once, kept over re-provisioning, shared with nobody.
+
+What was generated is kept in one Secret of the namespace (``bais-gates-generated``); the Secrets that the
+manifests name are made from it and from the variables of the environment file, which take precedence. Every
+value is registered with redaction the moment it is known.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from bais_gates import redaction
+from bais_gates.staging.errors import StageCode, StageError
+from bais_gates.staging.plan import Step, secrets_needed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bais_gates.staging.readiness import Object
+
+GENERATED: Final = "bais-gates-generated"
+"""The Secret that keeps what was generated."""
+GATES_USER: Final = "gates_ro"
+"""The role of database and cache that can only read (10-roles.sh makes the database's)."""
+CACHE_USER: Final = "bais_app"
+DATABASE: Final = "bais"
+_CACHE_MAY: Final = "~* &* +@all -@admin -@dangerous +info"
+"""Whatever a cache needs, scripts too; neither FLUSHALL, KEYS, CONFIG, SHUTDOWN nor DEBUG."""
+_GATES_MAY: Final = (
+    "~* resetchannels -@all +@read +@connection -@dangerous +info +dbsize +config|get +slowlog|get "
+    "+slowlog|len +latency|latest +latency|history +memory|usage +memory|stats +client|list "
+    "(~bais-gates:* -@all +set +del)"
+)
+_UNSAFE_IN_ACL: Final = re.compile(r"\s")
+
+
+def _age_recipient() -> str:
+    """Make a public key for backups that nobody will restore: its private half is thrown away."""
+    # native, and needed once a namespace; it has no type hints
+    import pyrage  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    return str(pyrage.x25519.Identity.generate().to_public())
+
+
+_MAKERS: Final[dict[str, Callable[[], str]]] = {
+    "POSTGRES_PASSWORD": lambda: secrets.token_urlsafe(24),
+    "DB_PASSWORD": lambda: secrets.token_urlsafe(24),
+    "GATES_PASSWORD": lambda: secrets.token_urlsafe(24),
+    "REDIS_PASSWORD": lambda: secrets.token_urlsafe(24),
+    "REDIS_GATES_PASSWORD": lambda: secrets.token_urlsafe(24),
+    "SECRET_KEY": lambda: secrets.token_urlsafe(48),
+    "AGE_RECIPIENT": _age_recipient,
+}
+_FIXED: Final = {"DB_USER": "bais_app"}
+_PUBLIC: Final = frozenset({"DB_USER", "AGE_RECIPIENT"})
+_OPTIONAL: Final = ("PAGERDUTY_API_KEY", "SLACK_WEBHOOK_URL")
+
+
+def settle(variables: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
+    """Give every value that the Secrets are made from: a variable's, else the kept one, else a new one."""
+    values = {**_FIXED, **{name: kept[name] for name in _MAKERS if kept.get(name)}}
+    values.update((name, value) for name, value in variables.items() if value)
+    for name, make in _MAKERS.items():
+        if name not in values:
+            values[name] = make()
+    for name, value in values.items():
+        if name not in _PUBLIC:
+            redaction.register(value)
+    if _UNSAFE_IN_ACL.search(values["REDIS_PASSWORD"] + values["REDIS_GATES_PASSWORD"]):
+        raise StageError(
+            StageCode.MANIFESTS,
+            "A password of the cache has white space in it, which its ACL file can't hold",
+        )
+    return values
+
+
+def names() -> tuple[str, ...]:
+    """Name every value that the Secrets are made from and that somebody makes up."""
+    return (*_MAKERS, *_FIXED)
+
+
+def generated(values: Mapping[str, str], namespace: str) -> Object:
+    """Make the Secret that keeps what was generated."""
+    return _secret(GENERATED, namespace, {name: values[name] for name in _MAKERS})
+
+
+def platform_secrets(values: Mapping[str, str], objects: list[Object], namespace: str) -> list[Object]:
+    """Make the Secrets that the manifests name; ``StageError`` for one that nobody makes."""
+    database, cache = _addresses(values, objects)
+    optional = {name: values[name] for name in _OPTIONAL if values.get(name)}
+    known: dict[str, dict[str, str]] = {
+        "bais-api": {
+            "DATABASE_URL": database,
+            "REDIS_URL": cache,
+            "SECRET_KEY": values["SECRET_KEY"],
+            **optional,
+        },
+        "bais-postgres": {
+            name: values[name] for name in ("POSTGRES_PASSWORD", "DB_USER", "DB_PASSWORD", "GATES_PASSWORD")
+        },
+        "bais-redis": {"users.acl": _acl(values)},
+        "bais-backup": {"DATABASE_URL": database, "AGE_RECIPIENT": values["AGE_RECIPIENT"]},
+    }
+    needed = secrets_needed(objects)
+    unknown = sorted(set(needed) - set(known))
+    if unknown:
+        raise StageError(
+            StageCode.SECRET_MISSING,
+            f"{needed[unknown[0]]} names the Secret {unknown[0]}, and nobody makes it",
+            step=Step.CONFIGURATION,
+        )
+    return [_secret(name, namespace, data) for name, data in known.items() if name in needed]
+
+
+def _addresses(values: Mapping[str, str], objects: list[Object]) -> tuple[str, str]:
+    """Give the addresses of database and cache, with TLS where their configuration says so."""
+    user, password = (quote(values[name], safe="") for name in ("DB_USER", "DB_PASSWORD"))
+    database = f"postgresql://{user}:{password}@bais-postgres:5432/{DATABASE}"
+    if setting(configuration(objects, "bais-postgres", "postgresql.conf"), "ssl") in {
+        "on",
+        "true",
+        "yes",
+        "1",
+    }:
+        database += "?sslmode=verify-full&sslrootcert=/ca/ca.crt"
+    scheme, options = "redis", ""
+    if "tls-port" in configuration(objects, "bais-redis", "redis.conf"):
+        scheme, options = "rediss", "?ssl_ca_certs=/ca/ca.crt"
+    password = quote(values["REDIS_PASSWORD"], safe="")
+    return database, f"{scheme}://{CACHE_USER}:{password}@bais-redis:6379/0{options}"
+
+
+def configuration(objects: list[Object], name: str, key: str) -> str:
+    """Give one file of a ConfigMap among the objects, empty when it is not there."""
+    for obj in objects:
+        if obj.get("kind") == "ConfigMap" and (obj.get("metadata") or {}).get("name") == name:
+            return str((obj.get("data") or {}).get(key) or "")
+    return ""
+
+
+def setting(text: str, name: str) -> str | None:
+    """Give the last value of ``name = value`` in a postgresql.conf, without quotes; None if it is not set."""
+    found = re.findall(rf"(?mi)^[ \t]*{re.escape(name)}[ \t]*[= \t][ \t]*('(?:[^'\n]|'')*'|[^\s#]+)", text)
+    return str(found[-1]).strip("'").replace("''", "'") if found else None
+
+
+def _acl(values: Mapping[str, str]) -> str:
+    users = (
+        (CACHE_USER, values["REDIS_PASSWORD"], _CACHE_MAY),
+        (GATES_USER, values["REDIS_GATES_PASSWORD"], _GATES_MAY),
+    )
+    lines = ["user default off", *(f"user {name} on >{word} {may}" for name, word, may in users)]
+    return "\n".join(lines) + "\n"
+
+
+def _secret(name: str, namespace: str, data: Mapping[str, str]) -> Object:
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    for value in encoded.values():
+        redaction.register(value)
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/part-of": "bais"},
+        },
+        "type": "Opaque",
+        "data": encoded,
+    }
+
+
+def read(secret: Mapping[str, Any] | None) -> dict[str, str]:
+    """Give a Secret's values, decoded and registered with redaction; what is no text is left out."""
+    values: dict[str, str] = {}
+    for key, encoded in ((secret or {}).get("data") or {}).items():
+        try:
+            value = base64.b64decode(encoded, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError, TypeError):
+            continue
+        if key not in _PUBLIC:
+            redaction.register(value)
+            redaction.register(str(encoded))
+        values[str(key)] = value
+    return values
