@@ -17,6 +17,7 @@ from bais_gates.sandbox.cluster.kinds.errors import (
     Unprocessable,
 )
 from bais_gates.sandbox.cluster.kinds.kind import Kind, Obj
+from bais_gates.sandbox.cluster.kinds.ownership import apply, track_update
 from bais_gates.sandbox.cluster.kinds.patches import json_patch, merge_patch
 from bais_gates.sandbox.cluster.kinds.preparing import Prepared, prepare_create, prepare_update
 from bais_gates.sandbox.cluster.kinds.registry import KindRegistry
@@ -34,10 +35,12 @@ __all__ = [
     "Obj",
     "Prepared",
     "Unprocessable",
+    "apply",
     "established",
     "json_patch",
     "merge_patch",
     "prepare_create",
     "prepare_update",
     "strategic_merge",
+    "track_update",
 ]

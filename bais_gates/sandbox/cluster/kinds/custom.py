@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from bais_gates.sandbox.cluster.kinds.decoding import OBJECT_META
 from bais_gates.sandbox.cluster.kinds.kind import Kind, Obj
 from bais_gates.sandbox.cluster.kinds.schema import Node
 
@@ -30,11 +31,22 @@ def kinds_of(crd: Obj) -> list[Kind]:
                 categories=tuple(names.get("categories") or ()),
                 namespaced=spec.get("scope") == "Namespaced",
                 subresources=subresources,
-                node=Node((version.get("schema") or {}).get("openAPIV3Schema") or {}, custom=True),
+                node=_node(version),
                 definition=version,
             )
         )
     return made
+
+
+def _node(version: Obj) -> Node:
+    """Return the schema of a version, with what every object has in it."""
+    schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+    everywhere = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"$ref": OBJECT_META},
+    }
+    return Node({**schema, "properties": {**schema.get("properties", {}), **everywhere}}, custom=True)
 
 
 def fill(node: Node, value: Any) -> None:
