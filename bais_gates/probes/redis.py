@@ -8,6 +8,7 @@ password.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import secrets
@@ -95,6 +96,44 @@ class Cache:
             )
         except (KeyError, TypeError, ValueError):
             raise CacheError(f"the cache {self.name} gives no counters in INFO stats") from None
+
+    def info(self) -> dict[str, Any]:
+        """Give all of ``INFO``, the statistics of each command included, as the client parses it."""
+        everything: dict[str, Any] = dict(self._ask(self._client.info))
+        return everything | dict(self._ask(lambda: self._client.info("commandstats")))
+
+    def settings(self, *names: str) -> dict[str, str]:
+        """Give the settings in effect (``CONFIG GET``); what the server does not know is left out."""
+        found: dict[str, str] = {}
+        for name in names:
+            found |= self._ask(functools.partial(self._client.config_get, name))
+        return found
+
+    def users(self) -> list[str]:
+        """Name the users there are (``ACL USERS``); nobody's password or its digest is asked for."""
+        return sorted(map(str, self._ask(self._client.acl_users)))
+
+    def may(self, user: str, *command: str) -> bool:
+        """Whether ``user`` may run a command; the server tells without running it (``ACL DRYRUN``)."""
+        return bool(self._ask(lambda: self._client.acl_dryrun(user, *command)) == "OK")
+
+    def lets_in_anybody(self) -> bool:
+        """Whether one who gives no password is answered. Raises :class:`CacheError` when nobody answers."""
+        settings = self._client.connection_pool.connection_kwargs
+        kept = {key: value for key, value in settings.items() if key not in {"username", "password"}}
+        pool = client.ConnectionPool(
+            connection_class=self._client.connection_pool.connection_class, max_connections=1, **kept
+        )
+        stranger = client.Redis.from_pool(pool)
+        try:
+            stranger.ping()
+        except (client.exceptions.AuthenticationError, client.exceptions.NoPermissionError):
+            return False
+        except (client.exceptions.RedisError, OSError) as e:
+            raise CacheError(f"the cache {self.name}: {self._words(e)}") from None
+        finally:
+            stranger.close()
+        return True
 
     def scratch(self, run_id: str) -> Scratch:
         """Give keys of this run's own to time operations on."""
