@@ -6,7 +6,7 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.processes import remove
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 CONTENTS = (
     "environment.yaml",
+    "cluster",
+    "records",
+    "volumes",
+    "containers",
+    "runtime.sock",
     "faults.json",
     "api.json",
     "ca.pem",
@@ -58,19 +63,36 @@ def read_json(path: Path) -> object:
         return None
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """Give the parsed file, which holds an object; raises ``OSError`` or ``ValueError``."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
 def clear(directory: Path, *, environment_copy: object = None) -> None:
     """Remove what a sandbox put into ``directory``, the folder ``pg`` links to, and the unchanged copy."""
     if isinstance(environment_copy, str):
         with suppress(OSError):
             if Path(environment_copy).read_bytes() == (directory / "environment.yaml").read_bytes():
                 Path(environment_copy).unlink()
-    pg = directory / "pg"
-    if pg.is_symlink():
-        elsewhere = pg.readlink()
-        if elsewhere.name.startswith(ELSEWHERE):
-            remove(elsewhere)
+    for pg in clusters(directory):
+        remove_linked(pg)
     for name in CONTENTS:
         remove(directory / name)
     for draft in directory.glob(".*"):
         if draft.name[1:].rpartition(".")[0] in CONTENTS:
             remove(draft)
+
+
+def clusters(directory: Path) -> list[Path]:
+    """List the folders of PostgreSQL clusters in a sandbox's folder, or the links to them."""
+    return [directory / "pg", *directory.glob("volumes/*/pg")]
+
+
+def remove_linked(pg: Path) -> None:
+    """Remove a cluster's folder, and the one that it links to if that is a sandbox's."""
+    if pg.is_symlink():
+        elsewhere = pg.readlink()
+        if elsewhere.name.startswith(ELSEWHERE):
+            remove(elsewhere)
+    remove(pg)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox import processes
 from bais_gates.sandbox.errors import SandboxError
-from bais_gates.sandbox.files import CONTENTS, clear, read_json, write_json
-from bais_gates.sandbox.postgres import free_shared_memory
+from bais_gates.sandbox.files import CONTENTS, clear, clusters, read_json, write_json
+from bais_gates.sandbox.postgres_account import free_shared_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -260,7 +260,8 @@ def _tidy(directory: Path) -> None:
             if time.monotonic() > deadline + 3.0:
                 break
             time.sleep(0.01)
-    free_shared_memory(directory / "pg")
+    for cluster in clusters(directory):
+        free_shared_memory(cluster)
     clear(directory, environment_copy=state.get("environment_copy"))
 
 

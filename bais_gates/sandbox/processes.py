@@ -152,6 +152,20 @@ def end(part: Part, with_signal: int, within: float) -> bool:
     return True
 
 
+def end_together(parts: Sequence[tuple[Part, Sequence[tuple[int, float]]]]) -> None:
+    """End several parts at once, each by its own signals with the seconds until the next."""
+    left = list(parts)
+    for stage in range(max((len(signals) for _, signals in left), default=0)):
+        for part, signals in left:
+            if stage < len(signals) and part.status is None:
+                for number in (signals[stage][0], signal.SIGCONT):
+                    part.process.send_signal(number)
+        within = max((signals[stage][1] for _, signals in left if stage < len(signals)), default=0.0)
+        deadline = time.monotonic() + within
+        while (left := [one for one in left if one[0].status is None]) and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+
 def start_time(pid: int) -> int | None:
     """When ``pid`` was started, in clock ticks since boot: with the id, it names one process for good."""
     fields = _stat(pid)
@@ -175,11 +189,16 @@ def _stat(pid: int) -> list[str] | None:
     return text.rpartition(")")[2].split()
 
 
-def bound_socket() -> socket.socket:
-    """Bind a TCP socket, not listening yet, to a free loopback port; to be handed on, so there is no race."""
+def bound_socket(port: int = 0, *, shared: bool = False) -> socket.socket:
+    """Bind a TCP socket, not listening yet, to a loopback port (0: a free one), to be handed on.
+
+    ``shared`` lets further sockets of this user that are bound so share the port.
+    """
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind(("127.0.0.1", 0))
+    if shared:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind(("127.0.0.1", port))
     return bound
 
 

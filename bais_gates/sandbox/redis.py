@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from bais_gates.sandbox.files import write_private
 from bais_gates.sandbox.processes import Part, end, free_port, log_tail, spawn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bais_gates.sandbox.waiting import Watch
 
 APP_USER, GATES_USER = "bais_app", "gates_ro"
@@ -29,70 +32,131 @@ _APP_MAY = "~* &* +@all -@admin -@dangerous +info"
 _GATES_MAY = (
     "~* resetchannels -@all +@read +@connection -@dangerous +info +dbsize +config|get +slowlog|get "
     "+slowlog|len +latency|latest +latency|history +memory|usage +memory|stats +client|list "
+    "+acl|users +acl|dryrun +acl|whoami "
     "(~bais-gates:* -@all +set +del)"
 )
 """Read all and what the server says of itself; write only the keys that a gate times operations on."""
+CONFIGURATION = """\
+protected-mode yes
+save ""
+appendonly no
+maxmemory 64mb
+maxmemory-policy allkeys-lru
+slowlog-log-slower-than 10000
+latency-monitor-threshold 10
+"""
+"""What the platform's own Redis is set to; other servers bring theirs along."""
+_NOT_FROM_A_CONFIGURATION = frozenset(
+    {"bind", "port", "dir", "daemonize", "aclfile", "include", "pidfile", "logfile", "unixsocket", "user"}
+    | {"loadmodule", "cluster-enabled", "requirepass", "tls-port", "tls-cert-file", "tls-key-file"}
+    | {"tls-ca-cert-file", "tls-ca-cert-dir", "tls-auth-clients", "tls-protocols", "tls-replication"}
+)
+_UP_WITHIN_S = 20
 
 
 class Redis:
-    """One server: ``serve`` starts it on a free port, ``wait`` until it answers, ``end`` takes it down."""
+    """One server: ``serve`` starts it, ``bring_up`` waits until it answers, ``end`` takes it down.
 
-    def __init__(self, directory: Path, logs: Path) -> None:
-        self._directory, self._log = directory, logs / "redis.log"
-        self._passwords = {name: secrets.token_urlsafe(24) for name in ("default", APP_USER, GATES_USER)}
-        self._port = 0
+    ``configuration`` is the text of a redis.conf, ``users`` that of a users.acl: what they say of addresses,
+    folders and files of a container is left out, as the sandbox has its own.
+    """
+
+    stop_signals = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 2.0))
+    """A shutdown, then insisting: each signal with the seconds until the next."""
+
+    def __init__(
+        self,
+        directory: Path,
+        logs: Path,
+        *,
+        log: str = "redis.log",
+        configuration: str = CONFIGURATION,
+        users: str | None = None,
+    ) -> None:
+        self._directory, self._log, self._given = directory, logs / log, configuration
+        self._passwords = {name: secrets.token_urlsafe(24) for name in (APP_USER, GATES_USER)}
+        self.users = users or "".join(
+            f"user {name} on >{self._passwords[name]} {may}\n"
+            for name, may in ((APP_USER, _APP_MAY), (GATES_USER, _GATES_MAY))
+        )
+        self.port = 0
         self.part: Part | None = None
+
+    @property
+    def log(self) -> Path:
+        """The file that the server's messages go to."""
+        return self._log
 
     def url(self, user: str) -> str:
         """Give the address, password included, that ``user`` reaches the server under."""
-        return f"redis://{user}:{self._passwords[user]}@127.0.0.1:{self._port}/0"
+        return f"redis://{user}:{self._passwords[user]}@127.0.0.1:{self.port}/0"
 
     def serve(self) -> Part:
-        """Start the server on a port that was free a moment ago; ``wait`` says whether it came up."""
-        self._directory.mkdir(mode=0o700, exist_ok=True)
-        self._port = free_port()
+        """Start the server on its earlier port, or one that was free a moment ago."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.port = self.port or free_port()
         write_private(self._directory / "redis.conf", self._configuration())
         self.part = spawn(
             "redis", [find_binary(), self._directory / "redis.conf"], log=self._log, directory=self._directory
         )
         return self.part
 
-    def wait(self, watch: Watch) -> Part:
-        """Wait until the server takes its password, trying other ports if another program took this one."""
+    def bring_up(self) -> Iterator[None]:
+        """Wait, a step each time the next value is asked for, until it answers; raises ``SandboxError``.
+
+        Tries other ports if another program took this one.
+        """
         for _ in range(5):
-            part = self.part or self.serve()
-            watch.until(lambda: self._answers() or part.status is not None or None, 20, "Redis")  # noqa: B023 - called at once
-            if part.status is None:
-                return part
+            part = self.part if self.part is not None and self.part.status is None else self.serve()
+            deadline = time.monotonic() + _UP_WITHIN_S
+            while not (answers := self._answers()) and part.status is None:
+                if time.monotonic() > deadline:
+                    raise SandboxError(f"the sandbox's Redis was not ready within {_UP_WITHIN_S} s")
+                yield
+            if answers and part.status is None:
+                return
             if "Address already in use" not in log_tail(self._log):
                 break
-            self.part = None
+            self.port = 0
         raise part_ended("Redis", part)
+
+    def wait(self, watch: Watch) -> Part:
+        """Wait in the supervisor's one thread until it answers; or ``SandboxError``."""
+        watch.through(self.bring_up())
+        return self.part or self.serve()
 
     def end(self) -> None:
         """Ask it to stop, then insist."""
-        if self.part is not None and not end(self.part, signal.SIGTERM, 3):
-            end(self.part, signal.SIGKILL, 2)
+        if self.part is not None:
+            for number, within in self.stop_signals:
+                if end(self.part, number, within):
+                    return
 
     def _configuration(self) -> str:
-        users = {"default": "~* &* +@all", APP_USER: _APP_MAY, GATES_USER: _GATES_MAY}
-        lines = [
-            *("bind 127.0.0.1", f"port {self._port}", "protected-mode yes", f'dir "{self._directory}"'),
-            *('save ""', "appendonly no", "maxmemory 64mb", "maxmemory-policy allkeys-lru"),
-            *("slowlog-log-slower-than 10000", "latency-monitor-threshold 10", "daemonize no"),
-            *(f"user {name} on >{self._passwords[name]} {may}" for name, may in users.items()),
+        given = [
+            line for line in self._given.splitlines() if _directive(line) not in _NOT_FROM_A_CONFIGURATION
         ]
-        return "\n".join(lines) + "\n"
+        ours = ["bind 127.0.0.1", f"port {self.port}", f'dir "{self._directory}"', "daemonize no"]
+        users = [line for line in self.users.splitlines() if line.startswith("user ")]
+        if not any(line.split()[1] == "default" for line in users):
+            users.insert(0, "user default off")
+        return "\n".join([*given, *ours, *users]) + "\n"
 
     def _answers(self) -> bool:
+        """Whether it takes commands: it asks for a sign-in, or says PONG."""
         with (
             suppress(OSError),
-            socket.create_connection(("127.0.0.1", self._port), timeout=2) as connection,
+            socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection,
         ):
-            connection.sendall(f"AUTH default {self._passwords['default']}\r\nPING\r\n".encode())
+            connection.sendall(b"PING\r\n")
             with connection.makefile("rb") as answers:
-                return answers.readline() == b"+OK\r\n" and answers.readline() == b"+PONG\r\n"
+                return answers.readline().startswith((b"-NOAUTH", b"+PONG"))
         return False
+
+
+def _directive(line: str) -> str:
+    words = line.split(maxsplit=1)
+    return words[0].lower() if words else ""
 
 
 def find_binary() -> Path:

@@ -3,8 +3,8 @@
 Started by :func:`bais_gates.sandbox.start` as ``python -m bais_gates.sandbox.supervisor <directory>`` with
 three file descriptors: the lock on the folder (held for as long as this process lives), a pipe to tell the
 starter of progress, and, unless it was started to stay, a pidfd of the owner. It runs one thread, as a part's
-death signal follows the thread that started it. A part that ends is written down, never started again: a gate
-run must see what happened.
+death signal follows the thread that started it. A part that ends is written down, and never started again
+unless the cluster's node agent asks for it through the runtime's socket: a gate run must see what happened.
 """
 
 from __future__ import annotations
@@ -23,18 +23,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bais_gates.sandbox import processes
-from bais_gates.sandbox.errors import SandboxError, ToldToEndError, how_it_ended, part_ended
-from bais_gates.sandbox.files import clear, read_json, write_json, write_private
+from bais_gates.sandbox import files, processes
+from bais_gates.sandbox.errors import SandboxError, ToldToEndError, part_ended
+from bais_gates.sandbox.files import clear, clusters, read_json, write_json, write_private
 from bais_gates.sandbox.lifecycle import LOCK_FD, OWNER_FD, REPORT_FD
-from bais_gates.sandbox.postgres import Postgres, free_shared_memory
+from bais_gates.sandbox.postgres import Postgres
+from bais_gates.sandbox.postgres_account import free_shared_memory
+from bais_gates.sandbox.processes import end_together
 from bais_gates.sandbox.redis import Redis
+from bais_gates.sandbox.runtime_socket import RuntimeSocket
 from bais_gates.sandbox.waiting import Watch
 
 if TYPE_CHECKING:
-    from socket import socket
-
+    from bais_gates.sandbox.container_kinds import Kinds
     from bais_gates.sandbox.processes import Part
+    from bais_gates.sandbox.programs import ApiProgram
+    from bais_gates.sandbox.runtime import Runtime
+
+_QUIETLY = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 2.0))
 
 
 class Supervisor:
@@ -47,7 +53,10 @@ class Supervisor:
         self._database = Postgres(directory / "pg", self._logs)
         self._cache = Redis(directory / "redis", self._logs)
         self._parts: dict[str, Part] = {}
+        self._runtime: Runtime | None = None
+        self._socket: RuntimeSocket | None = None
         self._ended: dict[str, str] = {}
+        self._saved: object = None
         given = read_json(directory / "state.json")
         self._state: dict[str, object] = dict(given) if isinstance(given, dict) else {}
 
@@ -81,26 +90,29 @@ class Supervisor:
         self._progress("making a PostgreSQL cluster and starting Redis")
         self._database.initialise()
         self._parts["redis"] = self._cache.serve()
-        from bais_gates.sandbox import configuration, tls  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
+        from bais_gates.sandbox import configuration, container_kinds, programs, tls  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
 
         certificates = tls.issue(self._directory)
+        self._database.trust(certificates)
         self._parts["redis"] = self._cache.wait(self._watch)
         self._parts["postgres"] = self._database.serve(self._watch)
-        with processes.bound_socket() as bound:
-            port = bound.getsockname()[1]
-            api_url = f"https://127.0.0.1:{port}"
-            shared = configuration.Shared(
-                database=self._database, cache=self._cache, certificates=certificates
-            )
-            config = configuration.write_api_configuration(self._directory, port=port, shared=shared)
-            self._progress("migrating the database")
-            self._migrate(config)
-            self._progress("starting the API")
-            api = self._parts["api"] = self._serve_api(config, bound)
+        kinds = container_kinds.Kinds(self._directory, self._database, certificates)
+        group = kinds.group(container_kinds.API_GROUP)
+        port, api_url = group.port, f"https://127.0.0.1:{group.port}"
+        shared = configuration.Shared(database=self._database, cache=self._cache, certificates=certificates)
+        config = configuration.write_api_configuration(self._directory, port=port, shared=shared)
+        self._progress("migrating the database")
+        self._migrate(config)
+        self._progress("starting the API")
+        place = programs.Place(directory=self._directory, log=self._logs / "api.log", config=config)
+        program = programs.ApiProgram(place, files.read_object(config), group)
+        program.bring_up()
+        api = self._parts["api"] = program.running()
         trust = ssl.create_default_context(cafile=certificates.ca)
         self._watch.until(lambda: api.status is not None or _is_ready(port, trust) or None, 30, "API")
         if api.status is not None:
             raise part_ended("API", api)
+        self._serve_runtime(kinds, program)
         environment = configuration.write_environment(self._directory, api_url=api_url, shared=shared)
         if isinstance(copy := self._state.get("environment_copy"), str):
             write_private(Path(copy), environment.read_text(encoding="utf-8"))
@@ -116,12 +128,6 @@ class Supervisor:
         if migration.status != 0:
             raise part_ended("migration", migration)
 
-    def _serve_api(self, config: Path, bound: socket) -> Part:
-        number = bound.fileno()
-        return self._python(
-            "api", "bais_gates.sandbox.api", str(config), "--fd", str(number), pass_fds=(number,)
-        )
-
     def _python(self, name: str, module: str, *arguments: str, pass_fds: tuple[int, ...] = ()) -> Part:
         return processes.spawn(
             name,
@@ -131,21 +137,30 @@ class Supervisor:
             pass_fds=pass_fds,
         )
 
+    def _serve_runtime(self, kinds: Kinds, api: ApiProgram) -> None:
+        """Open the runtime's socket; what was started so far are its first containers."""
+        from bais_gates.sandbox import container_kinds  # noqa: PLC0415 - imported while initdb ran
+
+        self._runtime = container_kinds.runtime_with(
+            kinds, database=self._database, cache=self._cache, api=api, api_log=self._logs / "access.jsonl"
+        )
+        self._socket = RuntimeSocket(self._directory / "runtime.sock", self._runtime.answer)
+
     def _look_after(self) -> None:
-        """Write down which part ended and how, until told to end."""
+        """Do what the runtime is asked for, and write down which part ended and how, until told to end."""
+        runtime, socket = self._runtime, self._socket
+        if runtime is None or socket is None:
+            return
         while True:
-            ended = {
-                name: f"{how_it_ended(part.status)} at {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-                for name, part in self._parts.items()
-                if part.status is not None and name not in self._ended
+            pending = runtime.tick()
+            self._parts = {
+                one.name: one.program.part for one in runtime.containers if one.program.part is not None
             }
-            if ended:
-                self._ended |= ended
-                self._log(f"ended: {ended}")
-                with suppress(OSError):  # a full disk must not take the other parts down
-                    self._save()
+            self._ended = {one.name: one.how_it_ended for one in runtime.containers if not one.running}
+            with suppress(OSError):  # a full disk must not take the other parts down
+                self._save()
             processes.reap_strangers({part.pid for part in self._parts.values()})
-            self._watch.pause(None)
+            socket.serve(self._watch.pause(pending, socket.descriptors))
 
     def _end(self) -> None:
         """End every part and whatever they left running, and empty the folder. Not to be interrupted."""
@@ -154,23 +169,34 @@ class Supervisor:
         self._state["state"] = "ending"
         with suppress(OSError):
             self._save()
-        if (api := self._parts.get("api")) is not None and not processes.end(api, signal.SIGTERM, 3):
-            processes.end(api, signal.SIGKILL, 2)
-        self._cache.end()
-        self._database.end()
+        if self._socket is not None:
+            self._socket.close()
+        self._end_parts()
         processes.end_all_children()
-        free_shared_memory(self._directory / "pg")
+        for cluster in clusters(self._directory):
+            free_shared_memory(cluster)
         clear(self._directory, environment_copy=self._state.get("environment_copy"))
         if self._state.get("made_directory"):
             with suppress(OSError):
                 self._directory.rmdir()
 
+    def _end_parts(self) -> None:
+        """End all of them at once: first who asks, then who is asked, so that nothing ends in errors."""
+        programs = [one.program for one in self._runtime.containers] if self._runtime is not None else []
+        servers = [one for one in programs if isinstance(one, Postgres)] or [self._database]
+        others = [part for part in self._parts.values() if part not in [one.part for one in servers]]
+        end_together([(part, _QUIETLY) for part in others])
+        end_together([(one.part, one.stop_signals) for one in servers if one.part is not None])
+
     def _save(self) -> None:
+        """Write the state down, if it is not what was written last."""
         self._state["parts"] = {
             name: {"pid": part.pid, "started": part.started, "ended": self._ended.get(name)}
             for name, part in self._parts.items()
         }
-        write_json(self._directory / "state.json", self._state)
+        if (state := json.dumps(self._state)) != self._saved:
+            write_json(self._directory / "state.json", self._state)
+            self._saved = state
 
     def _progress(self, text: str) -> None:
         self._save()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from bais_gates.sandbox.errors import OwnerGoneError, SandboxError, ToldToEndError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 _STEP = 0.01
@@ -34,16 +34,29 @@ class Watch:
             signal.signal(number, self._be_told)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def pause(self, seconds: float | None) -> None:
-        """Sleep until a child ends, at most ``seconds`` (None: for ever). Raises ``ToldToEndError``."""
-        fds = [self._wake] if self._owner is None else [self._wake, self._owner]
-        readable: list[int] = select.select(fds, [], [], seconds)[0]
+    def pause(self, seconds: float | None, also: Sequence[int] = ()) -> list[int]:
+        """Sleep until a child ends, at most ``seconds`` (None: for ever). Raises ``ToldToEndError``.
+
+        Gives those of the descriptors ``also`` that can be read: they end the sleep as well.
+        """
+        ours = [self._wake] if self._owner is None else [self._wake, self._owner]
+        poll = select.poll()  # select() can't take descriptors from 1024 on
+        for descriptor in (*ours, *also):
+            poll.register(descriptor, select.POLLIN)
+        wait_ms = None if seconds is None else max(0.0, seconds) * 1000
+        readable = [descriptor for descriptor, _ in poll.poll(wait_ms)]
         if self._wake in readable:
             os.read(self._wake, 4096)
         if self._owner in readable:
             raise OwnerGoneError("its owner is gone")
         if self._told is not None:
             raise ToldToEndError(self._told)
+        return [descriptor for descriptor in readable if descriptor not in ours]
+
+    def through(self, steps: Iterator[None]) -> None:
+        """Take the steps to their end, with a little sleep between them. Raises what they raise."""
+        for _ in steps:
+            self.pause(_STEP)
 
     def until(self, condition: Callable[[], T | None], within: float, what: str) -> T:
         """Ask ``condition`` again and again until it answers, and hand that on.

@@ -44,12 +44,12 @@ sandbox.stop(Path(sys.argv[1]))
 NOBODY = """
 import sys, tempfile
 from pathlib import Path
-from bais_gates.sandbox import postgres, tls, processes, files
+from bais_gates.sandbox import postgres, postgres_account, tls, processes, files
 from bais_gates.sandbox.waiting import Watch
 import psycopg
 
-runs = postgres._runs
-postgres._runs = lambda program, **how: "user" in how and runs(program, **how)  # no user namespaces here
+runs = postgres_account._runs
+postgres_account._runs = lambda program, **how: "user" in how and runs(program, **how)  # no user namespaces here
 directory = Path(sys.argv[1])
 directory.mkdir(mode=0o700)
 processes.become_subreaper()

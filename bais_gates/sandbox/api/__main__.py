@@ -1,4 +1,4 @@
-"""``python -m bais_gates.sandbox.api CONFIG [--fd N | --port N]``: serve the reference API."""
+"""``python -m bais_gates.sandbox.api CONFIG [--fd N ... | --port N]``: serve the reference API."""
 
 from __future__ import annotations
 
@@ -17,15 +17,22 @@ def main() -> int:
     )
     parser.add_argument("config", type=Path)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--fd", type=int, help="a bound TCP socket that was inherited")
+    where.add_argument(
+        "--fd",
+        type=int,
+        action="append",
+        default=[],
+        help="a bound TCP socket that was inherited (repeatable)",
+    )
     where.add_argument("--port", type=int, help="a port, instead of the configuration's")
+    parser.add_argument("--redirect-fd", type=int, help="a bound TCP socket that sends http on to https")
     arguments = parser.parse_args()
     try:
         settings = load(arguments.config)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    serve(settings, fd=arguments.fd, port=arguments.port)
+    serve(settings, fds=arguments.fd, redirect_fd=arguments.redirect_fd, port=arguments.port)
     return 0
 
 

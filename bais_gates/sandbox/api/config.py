@@ -90,6 +90,20 @@ def load(path: Path) -> Settings:
     return settings
 
 
+def database_url(path: Path) -> str:
+    """Read of the file at ``path`` nothing but the database's address. Raises ``ConfigError``."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Database).database_url
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"{path}: {error}") from None  # as above
+
+
+class _Database(msgspec.Struct, frozen=True, kw_only=True):
+    database_url: str
+
+
 def _path(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)

@@ -9,12 +9,17 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
-from bais_gates.sandbox.api.config import ConfigError, load
+from bais_gates.sandbox.api.config import ConfigError, database_url
+
+_CONNECT_WITHIN_S = 10
 
 
 def migrate(database_url: str) -> None:
     """Upgrade the database at a ``postgresql://`` address to the newest revision."""
-    engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://", 1))
+    engine = create_engine(
+        database_url.replace("postgresql://", "postgresql+psycopg://", 1),
+        connect_args={"connect_timeout": _CONNECT_WITHIN_S},
+    )
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
@@ -29,11 +34,11 @@ def migrate(database_url: str) -> None:
 def main() -> int:
     """Exit status: 0 when the schema is current, 2 for a configuration that can't be used."""
     try:
-        settings = load(Path(sys.argv[1]))
+        url = database_url(Path(sys.argv[1]))
     except (ConfigError, IndexError) as error:
         sys.stderr.write(f"{error if isinstance(error, ConfigError) else 'which configuration?'}\n")
         return 2
-    migrate(settings.database_url)
+    migrate(url)
     return 0
 
 

@@ -1,0 +1,181 @@
+"""What a container of each kind runs: what the node agent says of it, and what only the sandbox knows."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from bais_gates.sandbox.files import read_json, remove_linked
+from bais_gates.sandbox.postgres import Postgres
+from bais_gates.sandbox.postgres_account import free_shared_memory
+from bais_gates.sandbox.postgres_roles import DATABASE, Role, Roles
+from bais_gates.sandbox.processes import remove
+from bais_gates.sandbox.programs import ApiProgram, Group, Place, PythonProgram
+from bais_gates.sandbox.redis import CONFIGURATION, Redis
+from bais_gates.sandbox.runtime import Container, RefusedError, Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from bais_gates.sandbox.tls import Certificates
+
+NAMESPACE = "bais"
+"""The namespace of the platform that the sandbox itself started."""
+DATABASE_VOLUME = f"{NAMESPACE}.data-bais-postgres-0"
+DATABASE_ID = f"{NAMESPACE}/bais-postgres-0/postgres"
+CACHE_ID = f"{NAMESPACE}/bais-redis-0/redis"
+API_ID, API_GROUP = f"{NAMESPACE}/bais-api-0/api", f"{NAMESPACE}/bais-api"
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}(/[a-z0-9][a-z0-9.-]{0,252}){2}")
+_VOLUME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\.[a-z0-9][a-z0-9.-]{0,252}")
+_OF_ONE_REPLICA = frozenset({"host", "port", "tls_cert", "tls_key", "logs"})
+
+
+class Kinds:
+    """Makes containers; knows the sandbox's folder, its own database, and the ports of each API."""
+
+    def __init__(self, directory: Path, database: Postgres, certificates: Certificates) -> None:
+        self._directory, self._database, self._certificates = directory, database, certificates
+        self._groups: dict[str, Group] = {}
+
+    def group(self, name: str) -> Group:
+        """Give the ports of an API, the same for as long as the sandbox is up."""
+        if name not in self._groups:
+            self._groups[name] = Group()
+        return self._groups[name]
+
+    def make(self, name: str, kind: str, config: Mapping[str, Any], known: Container | None) -> Container:
+        """Make the container ``name`` of a kind; ``known`` has that id and has ended: it keeps port and data.
+
+        Raises ``RefusedError`` for an id, a kind or a configuration that can't be used.
+        """
+        if not _ID.fullmatch(name):
+            raise RefusedError("an id is <namespace>/<pod>/<container>")
+        makers = {
+            "postgres": self._postgres,
+            "redis": self._redis,
+            "api": self._api,
+            "migrate": self._migrate,
+            "backup": self._backup,
+        }
+        if kind not in makers:
+            raise RefusedError(f"unknown kind {kind!r}; there are {', '.join(makers)}")
+        return makers[kind](name, config, known)
+
+    def wipe(self, volume: str) -> None:
+        """Lose what a volume holds; nothing uses it. Raises ``RefusedError`` for a name that is none."""
+        if volume == DATABASE_VOLUME:
+            self._database.wipe()
+            return
+        folder = self._volume(volume)
+        remove_cluster(folder)
+        remove(folder)
+
+    def _volume(self, volume: object) -> Path:
+        if not isinstance(volume, str) or not _VOLUME.fullmatch(volume):
+            raise RefusedError("a volume is <namespace>.<claim>")
+        return self._directory / "volumes" / volume
+
+    def _postgres(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
+        """PostgreSQL; the platform's own and one that ran before keep what they have."""
+        if name == DATABASE_ID:
+            self._database.part = None
+            return _container(name, "postgres", self._database, volume=DATABASE_VOLUME)
+        if known is not None:
+            known.program.part = None
+            return _container(name, "postgres", known.program, volume=known.volume)
+        volume = str(config.get("volume") or name.rpartition("/")[0].replace("/", "."))
+        given = {
+            purpose: Role(name=str(role["name"]), password=str(role["password"]))
+            for purpose, role in dict(config.get("roles") or {}).items()
+            if role is not None
+        }
+        program = Postgres(
+            self._volume(volume) / "pg",
+            self._directory / "logs",
+            self._certificates,
+            log=_log_name(name),
+            roles=Roles.of_the_platform(given),
+            database=str(config.get("database") or DATABASE),
+            settings={str(key): str(value) for key, value in dict(config.get("settings") or {}).items()},
+            like=self._database,
+        )
+        return _container(name, "postgres", program, volume=volume)
+
+    def _redis(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
+        program = known.program if known is not None else None
+        if program is None:
+            program = Redis(
+                self._directory / "containers" / _log_name(name).removesuffix(".log"),
+                self._directory / "logs",
+                log=_log_name(name),
+                configuration=str(config.get("configuration") or CONFIGURATION),
+                users=str(config["users"]) if config.get("users") else None,
+            )
+        return _container(name, "redis", program)
+
+    def _api(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
+        del known
+        namespace, pod, _ = name.split("/")
+        given = {key: value for key, value in dict(config.get("settings") or {}).items() if value is not None}
+        main = read_json(self._directory / "api.json")
+        settings = dict(main) if isinstance(main, dict) else {}
+        if namespace != NAMESPACE:
+            for key in ("database_url", "redis_url", "secret_key", "faults_file"):
+                settings.pop(key, None)
+        settings |= {key: value for key, value in given.items() if key not in _OF_ONE_REPLICA}
+        logs = self._directory / "logs" / f"{namespace}.{pod}"
+        settings["logs"] = str(logs)
+        group = str(config.get("group") or f"{namespace}/bais-api")
+        place = self._place(name, log=logs / "access.jsonl")
+        return _container(name, "api", ApiProgram(place, settings, self.group(group)), group=group)
+
+    def _migrate(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
+        del known
+        content = {"database_url": str(config["database_url"])}
+        program = PythonProgram("migrate", "bais_gates.sandbox.api.migrate", self._place(name), content)
+        return _container(name, "migrate", program)
+
+    def _backup(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
+        del known
+        content = {key: str(config[key]) for key in ("database_url", "recipient", "directory")}
+        content["programs"] = str(self._database.binaries)
+        program = PythonProgram("backup", "bais_gates.sandbox.backup", self._place(name), content)
+        return _container(name, "backup", program)
+
+    def _place(self, name: str, *, log: Path | None = None) -> Place:
+        plain = _log_name(name)
+        return Place(
+            directory=self._directory,
+            log=log or self._directory / "logs" / plain,
+            config=self._directory / "containers" / plain.replace(".log", ".json"),
+        )
+
+
+def runtime_with(
+    kinds: Kinds, *, database: Postgres, cache: Redis, api: ApiProgram, api_log: Path
+) -> Runtime:
+    """Make the runtime, with the platform's parts that run already as its first containers."""
+    runtime = Runtime(kinds)
+    runtime.adopt(_container(DATABASE_ID, "postgres", database, volume=DATABASE_VOLUME))
+    runtime.adopt(_container(CACHE_ID, "redis", cache))
+    runtime.adopt(Container(id=API_ID, kind="api", program=api, name="api", log=api_log, group=API_GROUP))
+    return runtime
+
+
+def remove_cluster(volume: Path) -> None:
+    """Remove a PostgreSQL cluster of a volume, also where its folder lies elsewhere."""
+    free_shared_memory(volume / "pg")
+    remove_linked(volume / "pg")
+
+
+def _container(name: str, kind: str, program: Any, *, volume: str = "", group: str = "") -> Container:
+    shown = {DATABASE_ID: "postgres", CACHE_ID: "redis"}.get(name, name)
+    return Container(
+        id=name, kind=kind, program=program, name=shown, log=program.log, volume=volume, group=group
+    )
+
+
+def _log_name(name: str) -> str:
+    namespace, pod, container = name.split("/")
+    return f"{namespace}.{pod}.{container}.log"

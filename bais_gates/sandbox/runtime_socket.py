@@ -1,0 +1,96 @@
+"""The runtime's Unix socket, served from the supervisor's one thread: nothing here waits for a client."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_REQUEST_AT_MOST = 1 << 20
+_ANSWER_WITHIN_S = 1.0
+
+
+class RuntimeSocket:
+    """Hands each line that a client sends to ``answer``, and what that gives back to the client."""
+
+    def __init__(self, path: Path, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self._answer = answer
+        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listening.settimeout(0)
+        path.unlink(missing_ok=True)
+        self._listening.bind(str(path))
+        self._listening.listen(64)
+        self._clients: dict[int, tuple[socket.socket, bytearray]] = {}
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What to wake up for."""
+        return [self._listening.fileno(), *self._clients]
+
+    def serve(self, readable: list[int]) -> None:
+        """Take what arrived on these descriptors, and answer every whole line."""
+        for descriptor in readable:
+            if descriptor == self._listening.fileno():
+                self._accept()
+            elif descriptor in self._clients:
+                self._receive(descriptor)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._listening.close()
+        for descriptor in list(self._clients):
+            self._drop(descriptor)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                client.settimeout(0)
+                self._clients[client.fileno()] = (client, bytearray())
+
+    def _receive(self, descriptor: int) -> None:
+        client, pending = self._clients[descriptor]
+        try:
+            received = client.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = b""
+        if not received or len(pending) + len(received) > _REQUEST_AT_MOST:
+            self._drop(descriptor)
+            return
+        pending += received
+        while (end := pending.find(b"\n")) >= 0:
+            line = bytes(pending[:end])
+            del pending[: end + 1]
+            if not self._send(client, self._answered(line)):
+                self._drop(descriptor)
+                return
+
+    def _answered(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+        except ValueError:
+            return {"error": "the request is not JSON"}
+        return self._answer(request) if isinstance(request, dict) else {"error": "the request is no object"}
+
+    @staticmethod
+    def _send(client: socket.socket, answer: dict[str, Any]) -> bool:
+        """Whether the client took it; one that does not read is not waited for long."""
+        try:
+            client.settimeout(_ANSWER_WITHIN_S)
+            client.sendall(json.dumps(answer).encode() + b"\n")
+            client.settimeout(0)
+        except OSError:
+            return False
+        return True
+
+    def _drop(self, descriptor: int) -> None:
+        client, _ = self._clients.pop(descriptor)
+        with suppress(OSError):
+            client.close()
