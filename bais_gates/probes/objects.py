@@ -1,0 +1,161 @@
+"""Small questions to Kubernetes objects as plain dicts: names, labels, selectors, the pods that they make.
+
+Whatever judges objects takes them so: read from a cluster, rendered from manifests, or written in a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Object = Mapping[str, Any]
+
+_TEMPLATES = {
+    "Deployment": ("spec", "template"),
+    "StatefulSet": ("spec", "template"),
+    "DaemonSet": ("spec", "template"),
+    "ReplicaSet": ("spec", "template"),
+    "ReplicationController": ("spec", "template"),
+    "DeploymentConfig": ("spec", "template"),
+    "Job": ("spec", "template"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Finding:
+    """One thing that is wrong with one object."""
+
+    rule: str
+    """Stable name of the rule, such as ``dangling-network-policy``."""
+    where: str
+    """The object: ``Kind/namespace/name`` or ``Kind/name``."""
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A pod that runs, or the template by which pods are made."""
+
+    kind: str
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
+    spec: Mapping[str, Any]
+    address: str | None = None
+    """The pod's IP address, when it runs and has one."""
+
+    @property
+    def where(self) -> str:
+        """Kind, namespace and name in one word."""
+        return f"{self.kind}/{self.namespace}/{self.name}"
+
+
+def dig(value: object, *keys: str) -> Any:  # a manifest's value may be anything
+    """Follow keys through nested mappings; None where one is absent or no mapping."""
+    for key in keys:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value
+
+
+def name_of(obj: Object) -> str:
+    """Return the object's name, ``?`` when it has none."""
+    return str(dig(obj, "metadata", "name") or dig(obj, "metadata", "generateName") or "?")
+
+
+def namespace_of(obj: Object) -> str:
+    """Return the object's namespace, ``default`` when it names none, as an API server would."""
+    return str(dig(obj, "metadata", "namespace") or "default")
+
+
+def labels_of(obj: Object) -> dict[str, str]:
+    """Return the object's labels."""
+    return dict(dig(obj, "metadata", "labels") or {})
+
+
+def annotations_of(obj: Object) -> dict[str, str]:
+    """Return the object's annotations."""
+    return dict(dig(obj, "metadata", "annotations") or {})
+
+
+def where(obj: Object) -> str:
+    """Name an object of a namespace in one word."""
+    return f"{obj.get('kind', '?')}/{namespace_of(obj)}/{name_of(obj)}"
+
+
+def of_kind(objects: Iterable[Object], *kinds: str) -> list[Object]:
+    """Return the objects of some kinds, in their order."""
+    return [obj for obj in objects if obj.get("kind") in kinds]
+
+
+def workloads(objects: Iterable[Object]) -> list[Workload]:
+    """Return the running pods and the pod templates among objects; what has ended is left out."""
+    return [found for obj in objects if (found := _workload(obj)) is not None]
+
+
+def _workload(obj: Object) -> Workload | None:
+    kind = str(obj.get("kind", ""))
+    holder = obj if kind == "Pod" else dig(obj, *_TEMPLATES[kind]) if kind in _TEMPLATES else None
+    spec = dig(holder, "spec")
+    if (
+        holder is None
+        or not isinstance(spec, Mapping)
+        or dig(obj, "status", "phase") in {"Succeeded", "Failed"}
+    ):
+        return None
+    return Workload(
+        kind=kind,
+        namespace=namespace_of(obj),
+        name=name_of(obj),
+        labels=labels_of(holder),
+        spec=spec,
+        address=dig(obj, "status", "podIP"),
+    )
+
+
+def containers_of(spec: Mapping[str, Any], *, ephemeral: bool = True) -> Iterator[dict[str, Any]]:
+    """Yield a pod's init containers, containers and (if wanted) ephemeral containers."""
+    yield from spec.get("initContainers") or ()
+    yield from spec.get("containers") or ()
+    if ephemeral:
+        yield from spec.get("ephemeralContainers") or ()
+
+
+def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector matches labels: an empty one matches all, None nothing.
+
+    ValueError for an operator that does not exist: a selector that can't be read must not count as harmless.
+    Source: the LabelSelector type of the Kubernetes API.
+    """
+    if selector is None:
+        return False
+    wanted = selector.get("matchLabels") or {}
+    expressions = selector.get("matchExpressions") or ()
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _holds(expression, labels) for expression in expressions
+    )
+
+
+def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, operator = expression.get("key", ""), expression.get("operator")
+    values = expression.get("values") or ()
+    if operator == "In":
+        return key in labels and labels[key] in values
+    if operator == "NotIn":
+        return key not in labels or labels[key] not in values
+    if operator == "Exists":
+        return key in labels
+    if operator == "DoesNotExist":
+        return key not in labels
+    raise ValueError(f"a label selector has no operator {operator!r}: In, NotIn, Exists, DoesNotExist")
+
+
+def is_empty(selector: Mapping[str, Any] | None) -> bool:
+    """Whether a selector is there and selects everything."""
+    return selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions")
