@@ -12,6 +12,8 @@ from bais_gates.targets.target import Target, open_target
 from bais_gates.targets.unique import Unique
 
 if TYPE_CHECKING:
+    from bais_gates.probes.kubernetes import Cluster
+    from bais_gates.probes.kubernetes_write import ClusterWriter
     from bais_gates.probes.listener import Listener
     from bais_gates.probes.postgres import Database
     from bais_gates.probes.redis import Cache
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def target(gate_run: GateRun, pytestconfig: pytest.Config) -> Target:
-    """Open the environment of this run, started if it is the run's to start."""
+def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Write a line of progress past pytest's capture."""
     capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
     terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
 
@@ -31,7 +33,13 @@ def target(gate_run: GateRun, pytestconfig: pytest.Config) -> Target:
             with capture.global_and_fixture_disabled():
                 terminal.write_line(text)
 
-    return open_target(gate_run, gates_dir=gate_run.catalog.path.parent, progress=progress)
+    return progress
+
+
+@pytest.fixture(scope="session")
+def target(gate_run: GateRun, tell: Callable[[str], None]) -> Target:
+    """Open the environment of this run, started if it is the run's to start."""
+    return open_target(gate_run, gates_dir=gate_run.catalog.path.parent, progress=tell)
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +90,26 @@ def cache(environment: Environment) -> Iterator[Cache]:
 
     with Cache(environment.need_cache().url) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def cluster(target: Target, gate_run: GateRun, tell: Callable[[str], None]) -> Iterator[Cluster]:
+    """Hand out the target's cluster, for reading; the sandbox's is started for the first that asks."""
+    from bais_gates.targets.clusters import open_cluster  # noqa: PLC0415 - loaded by gates that ask a cluster
+
+    opened = open_cluster(gate_run, target.environment, gates_dir=target.gates_dir, progress=tell)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def cluster_writer(target: Target, gate_run: GateRun, tell: Callable[[str], None]) -> Iterator[ClusterWriter]:
+    """Hand out the target's cluster for writing: to staging and the recovery drill; never a read-only one."""
+    from bais_gates.targets.clusters import open_cluster_writer  # noqa: PLC0415 - as above
+
+    opened = open_cluster_writer(gate_run, target.environment, gates_dir=target.gates_dir, progress=tell)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -85,6 +85,8 @@ class ClusterAccess:
     kubeconfig: Path
     context: str
     read_only: bool = True
+    verified: bool = True
+    """Whether a kubeconfig that does not have the server's certificate verified is refused."""
     request_timeout_s: float = REQUEST_TIMEOUT_S
     """Seconds that one request may take, connecting included."""
 
@@ -110,11 +112,11 @@ def configuration_for(access: ClusterAccess) -> tuple[Configuration, ssl.SSLCont
     host = urlsplit(str(configuration.host))
     if host.hostname in {"localhost", "127.0.0.1", "::1"}:
         configuration.proxy = None  # as kubectl does: a proxy does not know this machine's loopback
-    if access.read_only and (tls is None or tls.verify_mode is ssl.CERT_NONE):
+    if access.verified and (tls is None or tls.verify_mode is ssl.CERT_NONE):
         raise _error(
             access,
-            "the server's certificate would not be verified, so anybody could answer for a cluster that is "
-            "marked read_only. Give an https server and its certificate-authority in the kubeconfig.",
+            "the server's certificate would not be verified, so anybody could answer in its place. Give an "
+            "https server and its certificate-authority in the kubeconfig.",
         )
     _check_token(access, configuration, user)
     return configuration, tls

@@ -17,6 +17,7 @@ from bais_gates.pytest_plugin.reconciliation import LedgerView, reconcile, view
 from bais_gates.pytest_plugin.refused import refusals
 from bais_gates.pytest_plugin.results import gate_results
 from bais_gates.pytest_plugin.runs import run_value
+from bais_gates.pytest_plugin.same_target import same_target
 from bais_gates.pytest_plugin.watch import in_words
 from bais_gates.redaction import redact
 from bais_gates.reports import terminal, write_all
@@ -114,6 +115,8 @@ class Closing:
         reasons += recorder.whole_run_reasons(session, exitstatus)
         reasons += refusals(self._config, self._config.option)
         reasons += self._unbound()
+        if recorder.aborted is None:
+            reasons += same_target(state)
         if state.ledger is not None and state.ledger.problem is not None:
             reasons.append(no_ledger(state.ledger.problem))
         return decide(

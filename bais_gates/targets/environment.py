@@ -11,13 +11,12 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
-from bais_gates import redaction
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.targets.parts import (
     ApiPart,
@@ -31,6 +30,18 @@ from bais_gates.targets.parts import (
     WebhooksPart,
     missing,
 )
+from bais_gates.targets.parts_platform import (
+    BackupPart,
+    CacheSettings,
+    CapacityPart,
+    KubernetesPart,
+    RecoveryPart,
+    ReleasePart,
+    SecurityPart,
+    StagingPart,
+    TlsPart,
+)
+from bais_gates.targets.reading import Reader
 from bais_gates.verdict.files import Document, load_document
 from bais_gates.verdict.model import JsonValue
 
@@ -60,6 +71,19 @@ class Environment:
     metrics: MetricsPart | None = None
     limits: Limits | None = None
     test_tenant: TestTenant | None = None
+    kubernetes: KubernetesPart | None = None
+    release: ReleasePart | None = None
+    tls: TlsPart | None = None
+    backup: BackupPart | None = None
+    security: SecurityPart | None = None
+    recovery: RecoveryPart | None = None
+    capacity: CapacityPart | None = None
+    database_settings: Mapping[str, str] | None = None
+    """PostgreSQL's settings by name, as PostgreSQL shows them (``on`` and ``off``)."""
+    cache_settings: CacheSettings | None = None
+    staging: StagingPart | None = None
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The platform's own variables."""
     not_applicable: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -96,24 +120,64 @@ class Environment:
         """Give the ``limits`` part or raise GateInputError naming the missing key."""
         return _need(self, "limits", self.limits)
 
+    def need_kubernetes(self) -> KubernetesPart:
+        """Give the ``kubernetes`` part or raise GateInputError naming the missing key."""
+        return _need(self, "kubernetes", self.kubernetes)
+
+    def need_release(self) -> ReleasePart:
+        """Give the ``release`` part or raise GateInputError naming the missing key."""
+        return _need(self, "release", self.release)
+
+    def need_tls(self) -> TlsPart:
+        """Give the ``tls`` part or raise GateInputError naming the missing key."""
+        return _need(self, "tls", self.tls)
+
+    def need_backup(self) -> BackupPart:
+        """Give the ``backup`` part or raise GateInputError naming the missing key."""
+        return _need(self, "backup", self.backup)
+
+    def need_security(self) -> SecurityPart:
+        """Give the ``security`` part or raise GateInputError naming the missing key."""
+        return _need(self, "security", self.security)
+
+    def need_recovery(self) -> RecoveryPart:
+        """Give the ``recovery`` part or raise GateInputError naming the missing key."""
+        return _need(self, "recovery", self.recovery)
+
+    def need_capacity(self) -> CapacityPart:
+        """Give the ``capacity`` part or raise GateInputError naming the missing key."""
+        return _need(self, "capacity", self.capacity)
+
+    def need_database_settings(self) -> Mapping[str, str]:
+        """Give the ``database_settings`` or raise GateInputError naming the missing key."""
+        return _need(self, "database_settings", self.database_settings)
+
+    def need_cache_settings(self) -> CacheSettings:
+        """Give the ``cache_settings`` or raise GateInputError naming the missing key."""
+        return _need(self, "cache_settings", self.cache_settings)
+
+    def need_staging(self) -> StagingPart:
+        """Give the ``staging`` part or raise GateInputError naming the missing key."""
+        return _need(self, "staging", self.staging)
+
     def settled_within_s(self) -> float:
         """Give the seconds within which a payment must be completed or failed (10 unless the file says)."""
         return (self.payments or PaymentsPart()).settled_within_s
 
     def completed_by(self, provisioned: Environment) -> Environment:
-        """Take every part that this file does not describe from ``provisioned``; name and digest stay."""
+        """Take every part that this file does not describe from ``provisioned``; what it is called stays."""
         return replace(
             self,
-            api=self.api or provisioned.api,
-            rate_limit=self.rate_limit or provisioned.rate_limit,
-            database=self.database or provisioned.database,
-            cache=self.cache or provisioned.cache,
-            webhooks=self.webhooks or provisioned.webhooks,
-            payments=self.payments or provisioned.payments,
-            metrics=self.metrics or provisioned.metrics,
-            limits=self.limits or provisioned.limits,
-            test_tenant=self.test_tenant or provisioned.test_tenant,
+            **{
+                part.name: getattr(provisioned, part.name)
+                for part in fields(self)
+                if part.name not in _OWN and not getattr(self, part.name)
+            },
         )
+
+
+_OWN: Final = frozenset({"name", "path", "digest", "provision", "not_applicable"})
+"""What a file says of itself, whatever it provisions."""
 
 
 def _need(environment: Environment, key: str, part: _T | None) -> _T:
@@ -140,7 +204,9 @@ def load_environment(
         raise document.error(
             ("name",), f"the file was asked for as {name_or_path!r}. Give file and name the same name."
         )
-    return _Reader(document, data).environment()
+    return Environment(
+        name=str(data["name"]), path=document.path, digest=document.digest, **Reader(document, data).parts()
+    )
 
 
 def unset_variables(path: Path, variables: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -189,116 +255,6 @@ def _filled(
         return variables[name]
 
     return _VARIABLE.sub(fill, value)
-
-
-class _Reader:
-    """Makes the value of a document that already holds to its schema and has its variables filled in."""
-
-    def __init__(self, document: Document, data: dict[str, JsonValue]) -> None:
-        self._document = document
-        self._data = data
-
-    def environment(self) -> Environment:
-        data = self._data
-        not_applicable = data.get("not_applicable")
-        return Environment(
-            name=str(data["name"]),
-            path=self._document.path,
-            digest=self._document.digest,
-            provision=str(data.get("provision", "none")),
-            api=self._api(),
-            rate_limit=RateLimit(**part) if (part := self._part("rate_limit")) else None,
-            database=self._database(),
-            cache=self._cache(),
-            webhooks=self._webhooks(),
-            payments=PaymentsPart(**part) if (part := self._part("payments")) else None,
-            metrics=self._metrics(),
-            limits=Limits(path=self._document.path, values=tuple(part.items()))
-            if (part := self._part("limits"))
-            else None,
-            test_tenant=self._tenant(),
-            not_applicable=tuple((key, str(why)) for key, why in not_applicable.items())
-            if isinstance(not_applicable, dict)
-            else (),
-        )
-
-    def _part(self, key: str) -> dict[str, Any]:
-        part = self._data.get(key)
-        return dict(part) if isinstance(part, dict) else {}
-
-    def _api(self) -> ApiPart | None:
-        if not (part := self._part("api")):
-            return None
-        url = self._url(("api", "url"), part["url"], ("https", "http"), bare=True)
-        return ApiPart(
-            **{**part, "url": url.rstrip("/"), "ca_file": self._file(("api", "ca_file"), part.get("ca_file"))}
-        )
-
-    def _metrics(self) -> MetricsPart | None:
-        if not (part := self._part("metrics")):
-            return None
-        self._url(("metrics", "url"), part["url"], ("https", "http"), bare=True)
-        return MetricsPart(**{**part, "ca_file": self._file(("metrics", "ca_file"), part.get("ca_file"))})
-
-    def _database(self) -> DatabasePart | None:
-        if not (part := self._part("database")):
-            return None
-        self._url(("database", "url"), part["url"], ("postgresql", "postgres"))
-        return DatabasePart(**part)
-
-    def _cache(self) -> CachePart | None:
-        if not (part := self._part("cache")):
-            return None
-        self._url(("cache", "url"), part["url"], ("redis", "rediss"))
-        return CachePart(**part)
-
-    def _webhooks(self) -> WebhooksPart | None:
-        if not (part := self._part("webhooks")):
-            return None
-        if "advertise_url" in part:
-            self._url(("webhooks", "advertise_url"), part["advertise_url"], ("https", "http"), bare=True)
-        return WebhooksPart(**part)
-
-    def _tenant(self) -> TestTenant | None:
-        if not (part := self._part("test_tenant")):
-            return None
-        redaction.register(part["password"])
-        return TestTenant(**part)
-
-    def _file(self, at: Sequence[str], name: str | None) -> Path | None:
-        """Find a file named relative to the environment file."""
-        if name is None:
-            return None
-        path = self._document.path.parent / name
-        if not path.is_file():
-            raise self._document.error(at, f"there is no file {path}. Name the PEM file of the CA.")
-        return path.absolute()
-
-    def _url(self, at: Sequence[str], url: str, schemes: Sequence[str], *, bare: bool = False) -> str:
-        """Check an address; its value is never in the message, as it may hold a password.
-
-        ``bare``: an origin (and path) alone, without credentials, query or fragment.
-        """
-        parts = _split(url)
-        if parts is not None and parts.password:
-            redaction.register(parts.password)
-        wanted = " or ".join(f"{scheme}://host[:port]" for scheme in schemes)
-        if parts is None or parts.scheme not in schemes or not parts.hostname or re.search(r"\s", url):
-            raise self._document.error(at, f"not an address of the kind {wanted}. Write it out in full.")
-        if bare and (parts.username or parts.password or parts.query or parts.fragment):
-            raise self._document.error(
-                at, "an address without credentials, query and fragment is wanted here. Leave them out."
-            )
-        return url
-
-
-def _split(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it is what finds a bad port
-    except ValueError:
-        return None
-    return parts
 
 
 def is_loopback(host: str) -> bool:

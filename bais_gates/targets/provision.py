@@ -64,6 +64,15 @@ def once(directory: Path, name: str, make: Callable[[], dict[str, str | None]]) 
     return made
 
 
+def recorded(directory: Path, name: str) -> dict[str, str | None] | None:
+    """Give what :func:`once` recorded in the run directory, without waiting; None when nobody asked."""
+    try:
+        made: dict[str, str | None] = json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return made
+
+
 def environment_for(
     run: RunContext, *, gates_dir: Path, progress: Callable[[str], None] = lambda _text: None
 ) -> Environment:
@@ -81,6 +90,30 @@ def environment_for(
         return environment
     file = _started(run, progress)
     return environment.completed_by(load_environment(file, gates_dir=gates_dir))
+
+
+def start_cluster(
+    run: RunContext,
+    environment: Environment,
+    *,
+    gates_dir: Path,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> None:
+    """Start the cluster of the run's sandbox, if the environment's is that one; ProvisionError if it fails.
+
+    A run whose gates ask no cluster never comes here, and pays for none.
+    """
+    part = environment.need_kubernetes()
+    folder = run.directory / _FOLDER
+    if environment.provision != "sandbox" or not part.kubeconfig.is_relative_to(folder):
+        return
+    from bais_gates import sandbox  # noqa: PLC0415 - an optional part, needed by runs against a sandbox alone
+
+    try:
+        manifests = gates_dir / "staging" / "manifests" / "overlays" / "sandbox"
+        sandbox.start_cluster(folder, manifests=manifests, progress=progress)
+    except (sandbox.SandboxError, GateInputError, OSError) as e:
+        raise ProvisionError(f"the sandbox's cluster did not start: {e}") from e
 
 
 def release(directory: Path) -> None:

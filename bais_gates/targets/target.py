@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bais_gates.probes.contract import Contract
 from bais_gates.probes.http import HttpClient, Unreachable
-from bais_gates.targets import identity
+from bais_gates.targets import clusters, identity
 from bais_gates.targets.api import Api
 from bais_gates.targets.provision import RunContext, environment_for, once
 
@@ -49,6 +50,11 @@ def open_target(
     reached = once(run.directory, "target", lambda: _reach(run.directory, environment))
     if reached["error"] is not None:
         raise TargetUnreachable(reached["error"])
+    if environment.kubernetes is not None and not environment.rehearsal:
+        # A decision that can deploy must know its cluster, whether its gates ask that or not. Gates that do
+        # are told why it could not be asked; the others go on, and the decision says it at its end.
+        with contextlib.suppress(clusters.ClusterUnusable):
+            clusters.reach(run, environment, gates_dir=gates_dir)
     return Target(environment=environment, gates_dir=gates_dir)
 
 
@@ -66,5 +72,5 @@ def _reach(directory: Path, environment: Environment) -> dict[str, str | None]:
             "error": f"The target can not be reached. {e}. Is the service up, does api.url in "
             f"{environment.path} point at it from this machine, and is api.ca_file its certificate's CA?"
         }
-    identity.write(identity.identity_of(environment, facts), directory)
+    identity.note(identity.API, facts, directory)
     return {"error": None}

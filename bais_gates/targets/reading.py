@@ -1,0 +1,286 @@
+"""Make the parts of an environment file from a document that holds to its schema, variables filled in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from bais_gates import redaction
+from bais_gates.targets import parts_platform as platform
+from bais_gates.targets.parts import (
+    ApiPart,
+    CachePart,
+    DatabasePart,
+    Limits,
+    MetricsPart,
+    PaymentsPart,
+    RateLimit,
+    TestTenant,
+    WebhooksPart,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bais_gates.verdict.files import Document
+    from bais_gates.verdict.model import JsonValue
+
+PRODUCTION: Final = "production"
+_DIGEST: Final = re.compile(r"\S+@sha256:[0-9a-f]{64}")
+_NO_SECRET: Final = ("_EMAIL", "_HOST", "_NAME", "_PORT", "_USER")
+"""Ends of the names of variables whose values may be printed."""
+_POSTGRES: Final = ("postgresql", "postgres")
+
+
+class Reader:
+    """Makes the parts of one file; every error is a GateInputError that names file, line and key."""
+
+    def __init__(self, document: Document, data: dict[str, JsonValue]) -> None:
+        self._document = document
+        self._data = data
+
+    def parts(self) -> dict[str, Any]:
+        """Give every part that the file describes, by its key; None for one that it does not."""
+        not_applicable = self._data.get("not_applicable")
+        made = {
+            "provision": str(self._data.get("provision", "none")),
+            "api": self._api(),
+            "rate_limit": RateLimit(**part) if (part := self._part("rate_limit")) else None,
+            "database": self._database(),
+            "cache": self._cache(),
+            "webhooks": self._webhooks(),
+            "payments": PaymentsPart(**part) if (part := self._part("payments")) else None,
+            "metrics": self._metrics(),
+            "limits": Limits(path=self._document.path, values=tuple(part.items()))
+            if (part := self._part("limits"))
+            else None,
+            "test_tenant": self._tenant(),
+            "not_applicable": tuple((key, str(why)) for key, why in not_applicable.items())
+            if isinstance(not_applicable, dict)
+            else (),
+            **self._platform(),
+        }
+        self._hold_production(made)
+        return made
+
+    def _part(self, key: str) -> dict[str, Any]:
+        part = self._data.get(key)
+        return dict(part) if isinstance(part, dict) else {}
+
+    # -- the API and what stands behind it --
+
+    def _api(self) -> ApiPart | None:
+        if not (part := self._part("api")):
+            return None
+        url = self._url(("api", "url"), part["url"], ("https", "http"), bare=True)
+        ca_file = self._ca_file(("api", "ca_file"), part.get("ca_file"))
+        return ApiPart(**{**part, "url": url.rstrip("/"), "ca_file": ca_file})
+
+    def _metrics(self) -> MetricsPart | None:
+        if not (part := self._part("metrics")):
+            return None
+        self._url(("metrics", "url"), part["url"], ("https", "http"), bare=True)
+        return MetricsPart(**{**part, "ca_file": self._ca_file(("metrics", "ca_file"), part.get("ca_file"))})
+
+    def _database(self) -> DatabasePart | None:
+        if not (part := self._part("database")):
+            return None
+        self._url(("database", "url"), part["url"], _POSTGRES)
+        return DatabasePart(**part)
+
+    def _cache(self) -> CachePart | None:
+        if not (part := self._part("cache")):
+            return None
+        self._url(("cache", "url"), part["url"], ("redis", "rediss"))
+        return CachePart(**part)
+
+    def _webhooks(self) -> WebhooksPart | None:
+        if not (part := self._part("webhooks")):
+            return None
+        if "advertise_url" in part:
+            self._url(("webhooks", "advertise_url"), part["advertise_url"], ("https", "http"), bare=True)
+        return WebhooksPart(**part)
+
+    def _tenant(self) -> TestTenant | None:
+        if not (part := self._part("test_tenant")):
+            return None
+        redaction.register(part["password"])
+        return TestTenant(**part)
+
+    # -- the cluster and what runs in it --
+
+    def _platform(self) -> dict[str, Any]:
+        settings = self._part("database_settings")
+        variables = self._variables(self._part("variables"))
+        return {
+            "kubernetes": self._kubernetes(),
+            "release": self._release(),
+            "tls": self._tls(),
+            "backup": self._backup(),
+            "security": self._security(),
+            "recovery": self._recovery(),
+            "capacity": platform.CapacityPart(**part) if (part := self._part("capacity")) else None,
+            "database_settings": {name: _setting(value) for name, value in settings.items()} or None,
+            "cache_settings": platform.CacheSettings(**_tuples(part))
+            if (part := self._part("cache_settings"))
+            else None,
+            "staging": self._staging(variables),
+            "variables": variables,
+        }
+
+    def _kubernetes(self) -> platform.KubernetesPart | None:
+        if not (part := self._part("kubernetes")):
+            return None
+        for key in ("context", "admin_context"):
+            if key in part and not str(part[key]).strip():
+                raise self._document.error(
+                    ("kubernetes", key), "name the context; no cluster is asked by a default one."
+                )
+        part["kubeconfig"] = self._path(part["kubeconfig"])
+        part["names"] = platform.Names(**part.get("names", {}))
+        part["components"] = tuple(
+            (name, platform.Component(**said)) for name, said in part.get("components", {}).items()
+        )
+        return platform.KubernetesPart(**_tuples(part))
+
+    def _release(self) -> platform.ReleasePart | None:
+        if not (part := self._part("release")):
+            return None
+        self._digest(("release", "image"), part.get("image"))
+        return platform.ReleasePart(**part)
+
+    def _tls(self) -> platform.TlsPart | None:
+        if not (part := self._part("tls")):
+            return None
+        if "http_url" in part:
+            part["http_url"] = self._url(("tls", "http_url"), part["http_url"], ("http",), bare=True)
+        return platform.TlsPart(**_tuples(part))
+
+    def _backup(self) -> platform.BackupPart | None:
+        if not (part := self._part("backup")):
+            return None
+        part["directory"] = self._path(part["directory"])
+        redaction.register(part.get("identity", ""))
+        if "scratch_url" in part:
+            self._url(("backup", "scratch_url"), part["scratch_url"], _POSTGRES)
+        return platform.BackupPart(**part)
+
+    def _security(self) -> platform.SecurityPart | None:
+        if not (part := self._part("security")):
+            return None
+        for key in ("audit_record", "exceptions"):
+            if key in part:
+                part[key] = self._path(part[key])
+        for key in ("scans", "incident_procedures"):
+            if key in part:
+                part[key] = tuple(self._path(one) for one in part[key])
+        return platform.SecurityPart(**part)
+
+    def _recovery(self) -> platform.RecoveryPart | None:
+        if not (part := self._part("recovery")):
+            return None
+        if "record" in part:
+            part["record"] = self._path(part["record"])
+        if "database_url" in part:
+            self._url(("recovery", "database_url"), part["database_url"], _POSTGRES)
+        return platform.RecoveryPart(**part)
+
+    def _staging(self, variables: Mapping[str, str]) -> platform.StagingPart | None:
+        if not (part := self._part("staging")):
+            return None
+        for index, image in enumerate(part.get("images", ())):
+            self._digest(("staging", "images", index), image)
+        own = self._variables(part.get("variables", {}))
+        return platform.StagingPart(**_tuples({**part, "variables": {**variables, **own}}))
+
+    def _variables(self, variables: Mapping[str, str]) -> dict[str, str]:
+        for name, value in variables.items():
+            if not name.endswith(_NO_SECRET):
+                redaction.register(value)
+            parts = _split(value) if "://" in value else None
+            if parts is not None and parts.password:
+                redaction.register(parts.password)
+        return dict(variables)
+
+    def _hold_production(self, made: Mapping[str, Any]) -> None:
+        """Refuse a file that could have something written to a production cluster."""
+        cluster, api = made["kubernetes"], made["api"]
+        if cluster is None:
+            return
+        said = {self._data["name"], api.environment if api is not None else None}
+        if PRODUCTION in said and not cluster.read_only:
+            raise self._document.error(
+                ("kubernetes", "read_only"), "production is only read. Write read_only: true."
+            )
+        if cluster.read_only and cluster.admin_context is not None:
+            raise self._document.error(
+                ("kubernetes", "admin_context"),
+                "a cluster that is read_only has no context to write with. Take it out.",
+            )
+        if cluster.read_only and made["staging"] is not None:
+            raise self._document.error(
+                ("staging",), "nothing is staged in a cluster that is read_only. Take it out."
+            )
+        if cluster.read_only and made["recovery"] is not None and made["recovery"].drill:
+            raise self._document.error(
+                ("recovery", "drill"), "nothing is broken in a cluster that is read_only. Write drill: false."
+            )
+
+    # -- values --
+
+    def _path(self, name: str) -> Path:
+        """Make a path that is named relative to the environment file absolute; ``~`` is the home folder."""
+        return (self._document.path.parent / Path(name).expanduser()).absolute()
+
+    def _ca_file(self, at: Sequence[str], name: str | None) -> Path | None:
+        """Find a file named relative to the environment file."""
+        if name is None:
+            return None
+        path = self._document.path.parent / name
+        if not path.is_file():
+            raise self._document.error(at, f"there is no file {path}. Name the PEM file of the CA.")
+        return path.absolute()
+
+    def _digest(self, at: Sequence[str | int], image: str | None) -> None:
+        if image is not None and not _DIGEST.fullmatch(image):
+            raise self._document.error(at, "name the image by its digest: NAME@sha256:<64 hex digits>.")
+
+    def _url(self, at: Sequence[str], url: str, schemes: Sequence[str], *, bare: bool = False) -> str:
+        """Check an address; its value is never in the message, as it may hold a password.
+
+        ``bare``: an origin (and path) alone, without credentials, query or fragment.
+        """
+        parts = _split(url)
+        if parts is not None and parts.password:
+            redaction.register(parts.password)
+        wanted = " or ".join(f"{scheme}://host[:port]" for scheme in schemes)
+        if parts is None or parts.scheme not in schemes or not parts.hostname or re.search(r"\s", url):
+            raise self._document.error(at, f"not an address of the kind {wanted}. Write it out in full.")
+        if bare and (parts.username or parts.password or parts.query or parts.fragment):
+            raise self._document.error(
+                at, "an address without credentials, query and fragment is wanted here. Leave them out."
+            )
+        return url
+
+
+def _tuples(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the lists of a part tuples, as a frozen value holds them."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in part.items()}
+
+
+def _setting(value: object) -> str:
+    """Write a setting as PostgreSQL shows it: on and off, figures as they stand."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it is what finds a bad port
+    except ValueError:
+        return None
+    return parts
