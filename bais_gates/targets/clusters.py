@@ -1,4 +1,4 @@
-"""The cluster of a target: started if that is the run's to do, seen once a run to be the one that is meant."""
+"""The cluster of a target: started if the run has to, seen once a run to be the one that is meant."""
 
 from __future__ import annotations
 

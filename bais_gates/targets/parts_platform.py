@@ -123,6 +123,10 @@ class SecurityPart:
     exceptions: Path | None = None
     incident_procedures: tuple[Path, ...] = ()
     max_audit_age_d: float = 90.0
+    audit_query: str | None = None
+    """SQL that gives the audit entries of the request %(request_id)s; without it, the pods' logs are read."""
+    expected_exposed: tuple[str, ...] = ()
+    """Services that may be of type LoadBalancer or NodePort."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,7 +176,7 @@ class Reader:
         for key in ("scans", "incident_procedures"):
             if key in part:
                 part[key] = tuple(self._path(one) for one in part[key])
-        return platform.SecurityPart(**part)
+        return platform.SecurityPart(**_tuples(part))
 
     def _recovery(self) -> platform.RecoveryPart | None:
         if not (part := self._part("recovery")):
