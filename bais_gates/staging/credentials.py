@@ -188,3 +188,12 @@ def read(secret: Mapping[str, Any] | None) -> dict[str, str]:
             redaction.register(str(encoded))
         values[str(key)] = value
     return values
+
+
+def certificate_authority(secret: Mapping[str, Any] | None) -> str:
+    """Give ``ca.crt`` of a TLS Secret, empty when it has none; the private key is not looked at."""
+    encoded = ((secret or {}).get("data") or {}).get("ca.crt") or ""
+    try:
+        return base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, TypeError):
+        return ""

@@ -132,8 +132,8 @@ def check(objects: list[Object], namespace: str) -> None:
     remedy = ""
     if any("digest" in problem for problem in problems):
         remedy = (
-            ". Put the release's digest there (--image NAME@sha256:..., staging.images in the environment file, "
-            "or `kustomize edit set image`)"
+            ". Put the release's digest there (--image NAME@sha256:..., staging.images in the environment "
+            "file, or `kustomize edit set image`)"
         )
     raise StageError(
         StageCode.MANIFESTS,

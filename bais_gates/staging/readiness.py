@@ -246,7 +246,7 @@ def _refused_creation(message: str) -> Verdict | None:
 
 
 def creation_refused(events: list[Object]) -> Verdict | None:
-    """Find in a workload's events (newest last) why its pods can't be made: quota, Pod Security, a webhook."""
+    """Find in a workload's events (newest last) why no pod can be made: quota, Pod Security, webhook."""
     for event in reversed(events):
         if event.get("type") == "Warning" and event.get("reason") == "FailedCreate":
             message = str(event.get("message", ""))
