@@ -72,12 +72,12 @@ class Report:
         return sorted(finding for finding in self.findings if finding.severity in severities)
 
 
-class ScanRefused(GateInputError):
+class ScanRefused(GateInputError):  # noqa: N818 - it names what was found out about the report
     """A report proves nothing: it is broken, of no known format, failed, or looked at nothing."""
 
 
 def read_report(path: Path) -> Report:
-    """Read a scanner's report; :class:`ScanRefused` or AbsentFileError, with the remedy, if it proves nothing."""
+    """Read a scanner's report; :class:`ScanRefused` or AbsentFileError if it proves nothing."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -113,9 +113,9 @@ Parsed = tuple[str, str, list[ScanFinding], set[str], datetime | None]
 
 
 def parse(document: object) -> Parsed:
-    """Return format, scanner, findings, digests and time of a report; ValueError if it is none that proves a thing."""
+    """Return format, scanner, findings, digests and time of a report; ValueError if it proves nothing."""
     if not isinstance(document, Mapping):
-        raise ValueError("not a report: the document is no object")
+        raise ValueError("not a report: the document is no object")  # noqa: TRY004 - bad input, no bug
     for applies, reader in READERS:
         if applies(document):
             return reader(document)
@@ -173,7 +173,8 @@ def _sarif(document: Mapping[str, Any]) -> Parsed:
         moments += [when(call.get("endTimeUtc")) for call in run.get("invocations") or ()]
         results = run.get("results")
         if not isinstance(results, list):
-            raise ValueError(f"{scanners[-1]} gave no list of results: it did not look")
+            message = f"{scanners[-1]} gave no list of results: it did not look"
+            raise ValueError(message)  # noqa: TRY004 - bad input, no bug
         findings += [_sarif_finding(result, run) for result in results if _counts(result)]
         digests |= set(_DIGEST.findall(json.dumps(run.get("properties") or {})))
     return "SARIF", ", ".join(scanners), findings, digests, max(filter(None, moments), default=None)
@@ -185,19 +186,25 @@ def _counts(result: Mapping[str, Any]) -> bool:
     ) != "absent"
 
 
+def _place(result: Mapping[str, Any]) -> str:
+    for entry in result.get("locations") or ():
+        location = entry.get("physicalLocation") or {}
+        uri = (location.get("artifactLocation") or {}).get("uri", "")
+        line = (location.get("region") or {}).get("startLine")
+        return f"{uri}:{line}" if line else str(uri)
+    return ""
+
+
 def _sarif_finding(result: Mapping[str, Any], run: Mapping[str, Any]) -> ScanFinding:
     rule = _sarif_rule(result, run)
     stated = [(result.get("properties") or {}).get("security-severity")]
     stated.append((rule.get("properties") or {}).get("security-severity"))
     scores = [severity_of_score(score) for score in stated if score is not None]
     level = result.get("level") or (rule.get("defaultConfiguration") or {}).get("level") or "warning"
-    location = next(iter(result.get("locations") or ()), {}).get("physicalLocation") or {}
-    uri = (location.get("artifactLocation") or {}).get("uri", "")
-    line = (location.get("region") or {}).get("startLine")
     return ScanFinding(
         severity=worst(scores) if stated != [None, None] else worst([_LEVELS.get(str(level))]),
         id=str(result.get("ruleId") or rule.get("id") or (result.get("rule") or {}).get("id") or "?"),
-        where=f"{uri}:{line}" if line else str(uri),
+        where=_place(result),
     )
 
 
@@ -226,9 +233,8 @@ _CLOSED_STATES: Final = frozenset({"resolved", "resolved_with_pedigree"})
 def _cyclonedx(document: Mapping[str, Any]) -> Parsed:
     found = document.get("vulnerabilities")
     if not isinstance(found, list):
-        raise ValueError(
-            "CycloneDX without a list of vulnerabilities: a list of parts, not the result of a scan"
-        )
+        message = "CycloneDX without a list of vulnerabilities: a list of parts, not the result of a scan"
+        raise ValueError(message)  # noqa: TRY004 - bad input, no bug
     metadata = document.get("metadata") or {}
     findings = [
         ScanFinding(
@@ -253,7 +259,7 @@ def _rated(rating: Mapping[str, Any]) -> str | None:
     return severity_of_word(rating.get("severity")) or severity_of_score(rating.get("score"))
 
 
-def _cyclonedx_tool(tools: object) -> str:
+def _cyclonedx_tool(tools: Any) -> str:
     entries = tools.get("components") if isinstance(tools, Mapping) else tools
     names = [str(tool.get("name")) for tool in entries or () if isinstance(tool, Mapping)]
     return ", ".join(names) or "?"
@@ -329,8 +335,10 @@ def _pip_audit(document: Mapping[str, Any]) -> Parsed:
             findings.append(ScanFinding(severity="high", id=f"unscanned:{name}", where=name))
         elif not isinstance(package.get("vulns"), list):
             raise ValueError(f"pip-audit's report does not say what it found in {name}")
-        for entry in package.get("vulns") or ():
-            findings.append(ScanFinding(severity="high", id=str(entry["id"]), where=f"{name}@{version}"))
+        findings += [
+            ScanFinding(severity="high", id=str(entry["id"]), where=f"{name}@{version}")
+            for entry in package.get("vulns") or ()
+        ]
     return "pip-audit", "pip-audit", findings, set(), None
 
 
