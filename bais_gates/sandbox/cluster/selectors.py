@@ -1,0 +1,222 @@
+"""Label and field selectors, read and matched as ``k8s.io/apimachinery`` does."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Object = dict[str, Any]
+_NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_KEY = re.compile(rf"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?{_NAME}")
+_VALUE = re.compile(rf"(?:{_NAME})?")
+_SET = re.compile(r"(?P<key>\S+)\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)")
+_EQUAL = re.compile(r"(?P<key>[^!=\s<>]+)\s*(?P<op>==|=|!=|>|<)\s*(?P<value>[^\s=!<>]*)")
+
+
+class SelectorError(Exception):
+    """A selector that can't be read; the message is what the server says about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """One part of a selector: ``key op values``; op is one of ``in notin exists !exists = != gt lt``."""
+
+    key: str
+    op: str
+    values: tuple[str, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Say whether ``labels`` meet this."""
+        value = labels.get(self.key)
+        match self.op:
+            case "exists":
+                return self.key in labels
+            case "!exists":
+                return self.key not in labels
+            case "in":
+                return value is not None and value in self.values
+            case "notin":
+                return value is None or value not in self.values
+            case _:
+                return _compared(value, self.op, self.values[0])
+
+
+def _compared(value: str | None, op: str, limit: str) -> bool:
+    try:
+        found, bound = int(value or ""), int(limit)
+    except ValueError:
+        return False
+    return found > bound if op == "gt" else found < bound
+
+
+def parse_labels(text: str) -> tuple[Requirement, ...]:
+    """Read a label selector: ``a=b,c!=d,e in (f,g),h,!i,j>1``. Raises SelectorError."""
+    return tuple(_requirement(part.strip()) for part in _split(text) if text.strip())
+
+
+def _split(text: str) -> list[str]:
+    return re.split(r",(?![^(]*\))", text)
+
+
+def _requirement(part: str) -> Requirement:
+    if found := _SET.fullmatch(part):
+        values = tuple(value.strip() for value in found["values"].split(","))
+        return _checked(Requirement(key=found["key"], op=found["op"], values=values))
+    if found := _EQUAL.fullmatch(part):
+        op = {"=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt"}[found["op"]]
+        return _checked(Requirement(key=found["key"], op=op, values=(found["value"],)))
+    if re.fullmatch(r"!\s*\S+", part):
+        return _checked(Requirement(key=part[1:].strip(), op="!exists"))
+    if re.fullmatch(r"[^\s!=<>()]+", part):
+        return _checked(Requirement(key=part, op="exists"))
+    raise SelectorError(f"unable to parse requirement: found '{part}', expected: identifier")
+
+
+def _checked(requirement: Requirement) -> Requirement:
+    if not _KEY.fullmatch(requirement.key):
+        raise SelectorError(
+            f'unable to parse requirement: <nil>: Invalid value: "{requirement.key}": name part must consist of '
+            "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+            "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+            "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+        )
+    for index, value in enumerate(requirement.values):
+        if not _VALUE.fullmatch(value):
+            raise SelectorError(
+                f'unable to parse requirement: values[{index}][{requirement.key}]: Invalid value: "{value}": a '
+                "valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+                "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
+                "'12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+            )
+    return requirement
+
+
+def from_selector(selector: Object | None) -> tuple[Requirement, ...]:
+    """Read a LabelSelector object (``matchLabels``, ``matchExpressions``)."""
+    ops = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!exists"}
+    selector = selector or {}
+    equal = [
+        Requirement(key=key, op="in", values=(value,))
+        for key, value in (selector.get("matchLabels") or {}).items()
+    ]
+    more = [
+        Requirement(key=each["key"], op=ops[each["operator"]], values=tuple(each.get("values") or ()))
+        for each in selector.get("matchExpressions") or []
+    ]
+    return (*equal, *more)
+
+
+# plural with group -> the fields a list may select by, besides metadata.name and metadata.namespace
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "pods": (
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "spec.hostNetwork",
+        "status.phase",
+        "status.podIP",
+        "status.podIPs",
+        "status.nominatedNodeName",
+    ),
+    "events": (
+        "involvedObject.kind",
+        "involvedObject.namespace",
+        "involvedObject.name",
+        "involvedObject.uid",
+        "involvedObject.apiVersion",
+        "involvedObject.resourceVersion",
+        "involvedObject.fieldPath",
+        "reason",
+        "reportingComponent",
+        "source",
+        "type",
+    ),
+    "events.events.k8s.io": (
+        "regarding.kind",
+        "regarding.namespace",
+        "regarding.name",
+        "regarding.uid",
+        "regarding.apiVersion",
+        "reason",
+        "reportingController",
+        "type",
+    ),
+    "namespaces": ("status.phase", "name"),
+    "nodes": ("spec.unschedulable",),
+    "secrets": ("type",),
+    "services": ("spec.clusterIP", "spec.type"),
+    "replicasets.apps": ("status.replicas",),
+    "jobs.batch": ("status.successful",),
+}
+# The core group words its refusal in one way, kinds without fields of their own in another.
+_OWN_WORDS = frozenset(_FIELDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldTerm:
+    """One part of a field selector."""
+
+    path: str
+    equal: bool
+    value: str
+
+    def matches(self, obj: Object) -> bool:
+        """Say whether the object's field has (or has not) the value; a missing field is empty."""
+        return (field_of(obj, self.path) == self.value) is self.equal
+
+
+def field_of(obj: Object, path: str) -> str:
+    """Give a field of an object as a selector sees it."""
+    if path == "name":
+        path = "metadata.name"
+    if path == "status.successful":
+        path = "status.succeeded"
+    if path == "source":
+        return str((obj.get("source") or {}).get("component") or obj.get("reportingComponent") or "")
+    value: Any = obj
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if isinstance(value, bool) or path in {"spec.unschedulable", "spec.hostNetwork"}:
+        return "true" if value else "false"
+    if value is None and path in {"status.replicas", "status.succeeded"}:
+        return "0"
+    return "" if value is None else str(value)
+
+
+def parse_fields(text: str, resource: str, selectable: tuple[str, ...] = ()) -> tuple[FieldTerm, ...]:
+    """Read a field selector for ``resource`` (``pods``, ``jobs.batch``). Raises SelectorError."""
+    known = {"metadata.name", "metadata.namespace", *_FIELDS.get(resource, ()), *selectable}
+    terms = []
+    for part in (each for each in text.split(",") if each):
+        found = re.fullmatch(r"([^=!]*)(!=|==|=)(.*)", part)
+        if found is None:
+            raise SelectorError(f"invalid selector: '{text}'; can't understand '{part}'")
+        if found[1] not in known:
+            raise SelectorError(_unknown_field(found[1], resource))
+        terms.append(FieldTerm(path=found[1], equal=found[2] != "!=", value=found[3]))
+    return tuple(terms)
+
+
+def _unknown_field(path: str, resource: str) -> str:
+    if resource in _OWN_WORDS:
+        return f"field label not supported: {path}"
+    return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
+def matcher(
+    labels: tuple[Requirement, ...], fields: tuple[FieldTerm, ...]
+) -> Callable[[Object], bool] | None:
+    """Give a test for objects, or None when everything matches."""
+    if not labels and not fields:
+        return None
+
+    def matches(obj: Object) -> bool:
+        own = obj["metadata"].get("labels") or {}
+        return all(each.matches(own) for each in labels) and all(each.matches(obj) for each in fields)
+
+    return matches
