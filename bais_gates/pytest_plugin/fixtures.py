@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bais_gates.pytest_plugin.evidence import Evidence
-from bais_gates.pytest_plugin.keys import binding_key, evidence_key, state_key
+from bais_gates.pytest_plugin.keys import binding_key, evidence_key, needs_key, state_key
+from bais_gates.pytest_plugin.phase_results import PhaseResult
+from bais_gates.pytest_plugin.phase_results import phase_results as results_of
 from bais_gates.pytest_plugin.run_directory import GateRun
+from bais_gates.verdict.model import Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bais_gates.verdict.model import JsonValue
 
 
@@ -41,3 +46,10 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
 def gate_run(pytestconfig: pytest.Config) -> GateRun:
     """Say which run this is: what the target is provisioned from."""
     return pytestconfig.stash[state_key].gate_run()
+
+
+@pytest.fixture(scope="session")
+def phase_results(pytestconfig: pytest.Config) -> Callable[[str], tuple[PhaseResult, ...]]:
+    """Give the results of a phase's gates, in this run or imported: ``phase_results("acceptance")``."""
+    state, needs = pytestconfig.stash[state_key], pytestconfig.stash[needs_key]
+    return lambda phase: results_of(state, needs, Phase(phase))

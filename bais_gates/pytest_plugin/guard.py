@@ -12,7 +12,7 @@ import pytest
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.deadlines import deadline
 from bais_gates.pytest_plugin.exclusivity import its_turn
-from bais_gates.pytest_plugin.keys import binding_key, watch_key
+from bais_gates.pytest_plugin.keys import binding_key, needs_key, watch_key
 from bais_gates.pytest_plugin.needs import Needs
 from bais_gates.pytest_plugin.watch import Preset, Watch
 from bais_gates.verdict.model import Gate, Outcome
@@ -32,7 +32,7 @@ class Guard:
 
     def __init__(self, state: RunState, config: pytest.Config) -> None:
         self._state = state
-        self._needs = Needs(state)
+        self._needs = config.stash[needs_key] = Needs(state)
         self._interactive = any(config.getoption(name, None) for name in ("usepdb", "trace"))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:

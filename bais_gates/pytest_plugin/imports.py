@@ -23,10 +23,11 @@ class Imported:
     """Why a decision cannot be imported."""
 
     @property
-    def passes(self) -> frozenset[str]:
-        """The gates that are proven by it."""
-        good = (Outcome.PASS, Outcome.NOT_APPLICABLE)
-        return frozenset(gate_id for gate_id, result in self.results.items() if result.outcome in good)
+    def outcomes(self) -> dict[str, tuple[Outcome, str]]:
+        """What each gate amounted to, and the run that it was seen in."""
+        return {
+            gate_id: (result.outcome, result.imported_from or "") for gate_id, result in self.results.items()
+        }
 
 
 def read_imports(

@@ -9,6 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from bais_gates.pytest_plugin.binding import Binding
     from bais_gates.pytest_plugin.evidence import Evidence
+    from bais_gates.pytest_plugin.needs import Needs
     from bais_gates.pytest_plugin.state import RunState
     from bais_gates.pytest_plugin.watch import Watch
     from bais_gates.verdict.model import Decision
@@ -27,6 +28,9 @@ evidence_key: pytest.StashKey[Evidence] = pytest.StashKey()
 
 watch_key: pytest.StashKey[Watch] = pytest.StashKey()
 """On an item that is bound to a gate: what is seen of its test."""
+
+needs_key: pytest.StashKey[Needs] = pytest.StashKey()
+"""On the config: what this process knows of how the run's gates went."""
 
 reseated_key: pytest.StashKey[list[object]] = pytest.StashKey()
 """Parts that are registered again once all conftests are loaded, to be inside or around theirs."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bais_gates.pytest_plugin.watch import Preset
-from bais_gates.verdict.model import Gate, Outcome
+from bais_gates.verdict.model import Gate, Outcome, Phase
 
 if TYPE_CHECKING:
     from bais_gates.pytest_plugin.binding import Binding
@@ -40,6 +40,8 @@ class Needs:
 
     def preset_for(self, gate: Gate) -> Preset | None:
         """Wait for the needed gates; return the outcome to set if one of them did not pass."""
+        if gate.rolls_up is not None and (preset := self._nothing_to_roll_up(gate.rolls_up)) is not None:
+            return preset
         missing: list[str] = []
         told: list[str] = []
         for need in gate.needs:
@@ -53,6 +55,36 @@ class Needs:
             outcome=Outcome.NOT_RUN,
             message=f"It needs {' and '.join(told)}.",
             needs_not_passed=tuple(missing),
+        )
+
+    def of_phase(self, phase: Phase) -> dict[str, tuple[Outcome, str]]:
+        """Give what each gate of a phase amounted to, and in which run; NOT_RUN without a result.
+
+        A gate that is selected in this run counts as it is here, another one as it was imported. Waits for
+        those that still run elsewhere.
+        """
+        found: dict[str, tuple[Outcome, str]] = {}
+        for gate in self._state.catalog().gates:
+            if gate.phase is not phase:
+                continue
+            if gate.id in self._selected:
+                cases = [self._outcome(gate.id, case) for case in sorted(self._selected[gate.id], key=str)]
+                bad = [one for one in cases if one not in GOOD]
+                outcome = (bad[0] or Outcome.NOT_RUN) if bad else cases[0] or Outcome.NOT_RUN
+                found[gate.id] = (outcome, self._state.run_id or self._state.settings.run_id)
+            else:
+                found[gate.id] = self._state.imported.get(gate.id, (Outcome.NOT_RUN, ""))
+        return found
+
+    def _nothing_to_roll_up(self, phase: Phase) -> Preset | None:
+        """Wait for the phase's gates; the outcome to set if none of them ran here or was imported."""
+        known = self.of_phase(phase)
+        if any(gate_id in self._selected or gate_id in self._state.imported for gate_id in known):
+            return None
+        return Preset(
+            outcome=Outcome.NOT_RUN,
+            message=f"It judges the results of phase {phase}, and no gate of that phase is selected in this "
+            "run, nor imported from a verified decision (--gate-import).",
         )
 
     def _why_not(self, need: str) -> str | None:

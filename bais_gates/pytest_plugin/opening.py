@@ -194,7 +194,7 @@ def _import(opening: Opening) -> None:
         settings.imports, target=opening.target, subject=settings.subject, catalog=settings.catalog
     )
     opening.fatal += opening.imported.reasons
-    opening.state.imported_passes = opening.imported.passes
+    opening.state.imported = opening.imported.outcomes
 
 
 def _settle_scope(opening: Opening) -> None:

@@ -42,13 +42,16 @@ def put_in_order(items: list[pytest.Item]) -> None:
 def _edges(gates: Sequence[Gate | None]) -> tuple[list[list[int]], list[int]]:
     """Return, by index, which tests come after each one, and how many each one comes after."""
     tests_of: dict[str, list[int]] = defaultdict(list)
+    of_phase: dict[str, dict[str, None]] = defaultdict(dict)
     for index, gate in enumerate(gates):
         if gate is not None:
             tests_of[gate.id].append(index)
+            of_phase[gate.phase.value][gate.id] = None
     followers: list[list[int]] = [[] for _ in gates]
     waiting_for = [0] * len(gates)
     for index, gate in enumerate(gates):
-        for need in dict.fromkeys(gate.needs if gate is not None else ()):
+        rolled_up = of_phase[gate.rolls_up.value] if gate is not None and gate.rolls_up else ()
+        for need in dict.fromkeys((*gate.needs, *rolled_up) if gate is not None else ()):
             for needed in tests_of.get(need, ()):
                 followers[needed].append(index)
                 waiting_for[index] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.run_directory import GateRun, RunDirectory
 from bais_gates.targets.environment import load_environment
 from bais_gates.verdict.catalog import Catalog, load_catalog
+from bais_gates.verdict.model import Outcome
 from bais_gates.verdict.policy import BUILT_IN, Policy, load_policy
 
 if TYPE_CHECKING:
@@ -37,8 +39,8 @@ class RunState:
     """Only in a deciding run."""
     opening: Opening | None = None
     """Only in a deciding run, in the process that decides."""
-    imported_passes: frozenset[str] = frozenset()
-    """Gates that passed in the decisions that this run imports."""
+    imported: Mapping[str, tuple[Outcome, str]] = field(default_factory=dict)
+    """Gates of the decisions that this run imports: the outcome, and the run that it was seen in."""
     _catalog: Catalog | None = None
     _policy: Policy | None = None
     _environment: Environment | None = None
@@ -67,6 +69,12 @@ class RunState:
     def gates_dir(self) -> Path:
         """The folder of the catalog, with ``environments/`` in it."""
         return self.settings.catalog.parent
+
+    @property
+    def imported_passes(self) -> frozenset[str]:
+        """Gates that are proven by the decisions that this run imports."""
+        good = (Outcome.PASS, Outcome.NOT_APPLICABLE)
+        return frozenset(gate_id for gate_id, (outcome, _) in self.imported.items() if outcome in good)
 
     def shared(self) -> RunDirectory:
         """Return the run directory, made when this process is the first to need it."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bais_gates.pytest_plugin.ledger import Ledger
 from bais_gates.pytest_plugin.run_directory import RunDirectory
+from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
     import pytest
@@ -46,7 +47,10 @@ class Controller:
             "run_id": self._state.settings.run_id,
             "directory": str(self._state.shared().path),
             "owner_pid": self._state.owner_pid,
-            "imported_passes": sorted(self._state.imported_passes),
+            "imported": [
+                [gate_id, outcome.value, run_id]
+                for gate_id, (outcome, run_id) in self._state.imported.items()
+            ],
             "ledger": str(self._state.ledger.path) if self._state.ledger is not None else None,
         }
 
@@ -60,7 +64,7 @@ def join(config: pytest.Config, state: RunState) -> None:
     state.worker = str(given["workerid"])
     state.run_id = str(told["run_id"])
     state.owner_pid = int(told["owner_pid"])
-    state.imported_passes = frozenset(told["imported_passes"])
+    state.imported = {gate_id: (Outcome(outcome), run_id) for gate_id, outcome, run_id in told["imported"]}
     state.directory = RunDirectory(Path(told["directory"]))
     if told["ledger"] is not None:
         state.ledger = Ledger.join(Path(told["ledger"]), state.worker)

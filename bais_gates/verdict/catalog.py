@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -73,11 +74,16 @@ def _gate(entry: dict[str, Any]) -> Gate:
         needs=tuple(entry.get("needs", ())),
         exclusive=entry.get("exclusive", False),
         mutates=entry.get("mutates", False),
+        rolls_up=Phase(entry["rolls_up"]) if "rolls_up" in entry else None,
     )
 
 
 def _check_needs(document: Document, gates: tuple[Gate, ...], index_of: Mapping[str, int]) -> None:
     for index, gate in enumerate(gates):
+        if gate.rolls_up is gate.phase:
+            raise document.error(
+                ("gates", index, "rolls_up"), "its own phase. Name the phase that it judges."
+            )
         for position, need in enumerate(gate.needs):
             at = ("gates", index, "needs", position)
             if need not in index_of:
@@ -91,9 +97,13 @@ def _check_needs(document: Document, gates: tuple[Gate, ...], index_of: Mapping[
 def _check_circles(document: Document, gates: tuple[Gate, ...], index_of: Mapping[str, int]) -> None:
     """Take away gates whose needs are all taken away, again and again; what is left is in a circle."""
     dependents: dict[str, list[int]] = {gate.id: [] for gate in gates}
-    open_needs = [len(gate.needs) for gate in gates]
-    for index, gate in enumerate(gates):
-        for need in gate.needs:
+    of_phase: dict[Phase, list[str]] = defaultdict(list)
+    for gate in gates:
+        of_phase[gate.phase].append(gate.id)
+    awaited = [(*gate.needs, *(of_phase[gate.rolls_up] if gate.rolls_up else ())) for gate in gates]
+    open_needs = [len(ids) for ids in awaited]
+    for index, ids in enumerate(awaited):
+        for need in ids:
             dependents[need].append(index)
     ready = [index for index, count in enumerate(open_needs) if count == 0]
     while ready:
@@ -103,19 +113,23 @@ def _check_circles(document: Document, gates: tuple[Gate, ...], index_of: Mappin
                 ready.append(dependent)
     for index, count in enumerate(open_needs):
         if count:
-            circle = _circle(gates, index_of, index, open_needs)
+            circle = _circle(gates, awaited, index_of, index, open_needs)
             raise document.error(
                 ("gates", index_of[circle[0]], "needs"), f"a circle: {' needs '.join(circle)}. Take one out."
             )
 
 
 def _circle(
-    gates: tuple[Gate, ...], index_of: Mapping[str, int], start: int, open_needs: list[int]
+    gates: tuple[Gate, ...],
+    awaited: Sequence[Sequence[str]],
+    index_of: Mapping[str, int],
+    start: int,
+    open_needs: list[int],
 ) -> list[str]:
     """Follow open needs from a gate until one comes up again."""
     path: list[str] = []
     gate_id = gates[start].id
     while gate_id not in path:
         path.append(gate_id)
-        gate_id = next(need for need in gates[index_of[gate_id]].needs if open_needs[index_of[need]])
+        gate_id = next(need for need in awaited[index_of[gate_id]] if open_needs[index_of[need]])
     return [*path[path.index(gate_id) :], gate_id]

@@ -184,6 +184,8 @@ class Gate:
     needs: tuple[str, ...] = ()
     exclusive: bool = False
     mutates: bool = False
+    rolls_up: Phase | None = field(default=None, compare=False)
+    """The phase whose results it judges. It orders a run and proves nothing: a decision does not carry it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
