@@ -149,7 +149,8 @@ class Disk:
 
     name: str
     used: float
-    capacity: float
+    capacity: float | None
+    """None while nothing says it: no bound claim of that name."""
 
     @property
     def share(self) -> float:

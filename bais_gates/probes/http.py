@@ -126,7 +126,8 @@ class HttpClient:
     """A small synchronous client of one origin, safe to share between threads.
 
     ``transport`` replaces the network in tests (``httpx.MockTransport``). ``ca_file`` is the only trust
-    anchor when given; there is no way to switch verification off.
+    anchor when given; there is no way to switch verification off. ``server_name`` is whom the certificate
+    must be for, where that is not the address's own host (a pod, asked by its IP).
     """
 
     def __init__(
@@ -136,11 +137,13 @@ class HttpClient:
         ca_file: str | None = None,
         deadline_s: float = DEADLINE_S,
         body_cap: int = BODY_CAP,
+        server_name: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.deadline_s = deadline_s
         self.body_cap = body_cap
+        self._extensions = {} if server_name is None else {"sni_hostname": server_name}
         self._client = httpx.Client(
             transport=transport or DeadlineTransport(ca_file),
             follow_redirects=False,
@@ -202,8 +205,8 @@ class HttpClient:
     def _build(self, method: str, url: str, *, json: object, **kwargs: Any) -> httpx.Request:
         try:
             if json is not None:
-                return self._client.build_request(method, url, json=json, **kwargs)
-            return self._client.build_request(method, url, **kwargs)
+                kwargs["json"] = json
+            return self._client.build_request(method, url, extensions={**self._extensions}, **kwargs)
         except httpx.InvalidURL as e:
             raise Unreachable(f"{method} {url}: not a URL that can be asked ({e})") from e
 
