@@ -27,8 +27,9 @@ DATABASE_ID = f"{NAMESPACE}/bais-postgres-0/postgres"
 CACHE_ID = f"{NAMESPACE}/bais-redis-0/redis"
 API_ID, API_GROUP = f"{NAMESPACE}/bais-api-0/api", f"{NAMESPACE}/bais-api"
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}(/[a-z0-9][a-z0-9.-]{0,252}){2}")
+_ROOT_CERTIFICATE = re.compile(r"([?&]sslrootcert=)[^&]*")
 _VOLUME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\.[a-z0-9][a-z0-9.-]{0,252}")
-_OF_ONE_REPLICA = frozenset({"host", "port", "tls_cert", "tls_key", "logs"})
+_OF_ONE_REPLICA = frozenset({"host", "port", "tls_cert", "tls_key", "logs", "combined_log"})
 
 
 class Kinds:
@@ -125,23 +126,30 @@ class Kinds:
                 settings.pop(key, None)
         settings |= {key: value for key, value in given.items() if key not in _OF_ONE_REPLICA}
         logs = self._directory / "logs" / f"{namespace}.{pod}"
-        settings["logs"] = str(logs)
+        settings |= {"logs": str(logs), "combined_log": str(logs / "api.log")}
+        if isinstance(url := settings.get("database_url"), str):
+            settings["database_url"] = self._trusting(url)
         group = str(config.get("group") or f"{namespace}/bais-api")
-        place = self._place(name, log=logs / "access.jsonl")
+        place = self._place(name, log=logs / "api.log")
         return _container(name, "api", ApiProgram(place, settings, self.group(group)), group=group)
 
     def _migrate(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
         del known
-        content = {"database_url": str(config["database_url"])}
+        content = {"database_url": self._trusting(str(config["database_url"]))}
         program = PythonProgram("migrate", "bais_gates.sandbox.api.migrate", self._place(name), content)
         return _container(name, "migrate", program)
 
     def _backup(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
         del known
         content = {key: str(config[key]) for key in ("database_url", "recipient", "directory")}
+        content["database_url"] = self._trusting(content["database_url"])
         content["programs"] = str(self._database.binaries)
         program = PythonProgram("backup", "bais_gates.sandbox.backup", self._place(name), content)
         return _container(name, "backup", program)
+
+    def _trusting(self, url: str) -> str:
+        """Name the sandbox's authority where a container would find it under a path of its own."""
+        return _ROOT_CERTIFICATE.sub(rf"\g<1>{self._certificates.ca}", url)
 
     def _place(self, name: str, *, log: Path | None = None) -> Place:
         plain = _log_name(name)
@@ -152,14 +160,12 @@ class Kinds:
         )
 
 
-def runtime_with(
-    kinds: Kinds, *, database: Postgres, cache: Redis, api: ApiProgram, api_log: Path
-) -> Runtime:
+def runtime_with(kinds: Kinds, *, database: Postgres, cache: Redis, api: ApiProgram) -> Runtime:
     """Make the runtime, with the platform's parts that run already as its first containers."""
     runtime = Runtime(kinds)
     runtime.adopt(_container(DATABASE_ID, "postgres", database, volume=DATABASE_VOLUME))
     runtime.adopt(_container(CACHE_ID, "redis", cache))
-    runtime.adopt(Container(id=API_ID, kind="api", program=api, name="api", log=api_log, group=API_GROUP))
+    runtime.adopt(Container(id=API_ID, kind="api", program=api, name="api", log=api.log, group=API_GROUP))
     return runtime
 
 

@@ -90,7 +90,7 @@ class Postgres:
     ) -> None:
         """``like`` is another cluster of the sandbox, whose account and binaries this one uses."""
         self._directory, self._log, self._certificates = directory, logs / log, certificates
-        self._super_password = secrets.token_urlsafe(24)
+        self.super_password = secrets.token_urlsafe(24)
         self._roles, self._database = roles or Roles.of_the_platform(), database
         self._settings = {
             name: value
@@ -116,10 +116,15 @@ class Postgres:
         """Have the server, which must not be up yet, show this certificate and refuse plain connections."""
         self._certificates = certificates
 
+    def password(self, role: str) -> str:
+        """Give a role's password."""
+        return self._roles.password(role)
+
     def url(self, role: str, database: str | None = None) -> str:
         """Give the address, password included, that ``role`` reaches the database under."""
-        password = self._roles.password(role)
-        address = f"postgresql://{role}:{password}@127.0.0.1:{self.port}/{database or self._database}"
+        address = (
+            f"postgresql://{role}:{self.password(role)}@127.0.0.1:{self.port}/{database or self._database}"
+        )
         if self._certificates is not None:
             address += f"?sslmode=verify-full&sslrootcert={self._certificates.ca}"
         return address
@@ -127,7 +132,7 @@ class Postgres:
     def initialise(self) -> Part:
         """Start initdb in the background; ``bring_up`` waits for it."""
         password_file = self._home.home / "superuser"
-        self._write(password_file, self._super_password)
+        self._write(password_file, self.super_password)
         self.part = self._spawn(
             "initdb",
             *("-D", self._data, "-U", postgres_roles.SUPERUSER, f"--pwfile={password_file}"),
@@ -258,7 +263,7 @@ class Postgres:
     def _create_roles(self) -> None:
         """Make the database and its roles, and none of their passwords readable in a log."""
         postgres_roles.create(
-            self.port, self._super_password, self._roles, database=self._database, log=self._log
+            self.port, self.super_password, self._roles, database=self._database, log=self._log
         )
 
 

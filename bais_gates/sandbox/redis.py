@@ -87,9 +87,9 @@ class Redis:
         """The file that the server's messages go to."""
         return self._log
 
-    def url(self, user: str) -> str:
-        """Give the address, password included, that ``user`` reaches the server under."""
-        return f"redis://{user}:{self._passwords[user]}@127.0.0.1:{self.port}/0"
+    def url(self, user: str, address: str | None = None) -> str:
+        """Give the URL, password included, that ``user`` reaches the server under, or one at ``address``."""
+        return f"redis://{user}:{self._passwords[user]}@{address or f'127.0.0.1:{self.port}'}/0"
 
     def serve(self) -> Part:
         """Start the server on its earlier port, or one that was free a moment ago."""

@@ -94,12 +94,12 @@ class Supervisor:
 
         certificates = tls.issue(self._directory)
         self._database.trust(certificates)
+        shared = configuration.share(self._database, self._cache, certificates)
         self._parts["redis"] = self._cache.wait(self._watch)
         self._parts["postgres"] = self._database.serve(self._watch)
         kinds = container_kinds.Kinds(self._directory, self._database, certificates)
         group = kinds.group(container_kinds.API_GROUP)
         port, api_url = group.port, f"https://127.0.0.1:{group.port}"
-        shared = configuration.Shared(database=self._database, cache=self._cache, certificates=certificates)
         config = configuration.write_api_configuration(self._directory, port=port, shared=shared)
         self._progress("migrating the database")
         self._migrate(config)
@@ -113,7 +113,9 @@ class Supervisor:
         if api.status is not None:
             raise part_ended("API", api)
         self._serve_runtime(kinds, program)
-        environment = configuration.write_environment(self._directory, api_url=api_url, shared=shared)
+        environment = configuration.write_environment(
+            self._directory, api_url=api_url, http_url=f"http://127.0.0.1:{group.http_port}", shared=shared
+        )
         if isinstance(copy := self._state.get("environment_copy"), str):
             write_private(Path(copy), environment.read_text(encoding="utf-8"))
         self._state |= {"state": "ready", "environment_file": str(environment), "api_url": api_url}
@@ -142,7 +144,7 @@ class Supervisor:
         from bais_gates.sandbox import container_kinds  # noqa: PLC0415 - imported while initdb ran
 
         self._runtime = container_kinds.runtime_with(
-            kinds, database=self._database, cache=self._cache, api=api, api_log=self._logs / "access.jsonl"
+            kinds, database=self._database, cache=self._cache, api=api
         )
         self._socket = RuntimeSocket(self._directory / "runtime.sock", self._runtime.answer)
 

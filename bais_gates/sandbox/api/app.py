@@ -89,8 +89,8 @@ def make_services(settings: Settings) -> Services:
         database=database,
         cache=cache,
         metrics=metrics,
-        access_log=LineFile(settings.logs / "access.jsonl"),
-        audit=AuditLog(settings.logs / "audit.jsonl", database),
+        access_log=LineFile(settings.logs / "access.jsonl", also=settings.combined_log),
+        audit=AuditLog(settings.logs / "audit.jsonl", database, also=settings.combined_log),
         limiter=Limiter(cache, faults, settings.rate_limit.window_s),
         sign_in_guard=SignInGuard(cache, settings.sign_in, derive(secret, "sign-in accounts")),
         passwords=Passwords(),
@@ -99,7 +99,7 @@ def make_services(settings: Settings) -> Services:
         fingerprint_key=derive(secret, "request fingerprints"),
         deliverer=deliverer,
         settlement=Settlement(settings.settlement_delay_s, database, deliverer, metrics, faults),
-        crowd=Crowd(faults),
+        crowd=Crowd(faults, cache),
     )
 
 

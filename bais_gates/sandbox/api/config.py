@@ -41,7 +41,7 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that may differ between two installations.
 
-    ``logs`` and ``faults_file`` are absolute paths.
+    ``logs``, ``combined_log`` and ``faults_file`` are absolute paths.
     """
 
     environment: str
@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rate_limit: RateLimit = RateLimit()
     sign_in: SignIn = SignIn()
     webhook: Webhooks = Webhooks()
+    combined_log: Path | None = None
+    """Where both logs are written as well: what a cluster shows as the log of this process."""
     faults_file: Path | None = None
     access_token_ttl_s: int = 900
     refresh_token_ttl_s: int = 30 * 86400

@@ -46,27 +46,34 @@ def now() -> datetime:
 class LineFile:
     """A file that JSON lines are appended to, each by one write, so that lines of two processes never mix."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    def __init__(self, path: Path, *, also: Path | None = None) -> None:
+        """``also`` is a second file for the same lines."""
+        self._fds = [_opened(one) for one in (path, also) if one is not None]
         self._encode = msgspec.json.Encoder().encode
         self.lost = 0
 
     def write(self, line: dict[str, object]) -> None:
         """Append ``line``; after ``close``, count it as lost."""
-        if self._fd < 0:  # the number may be another file's by now
+        if not self._fds:
             self.lost += 1
             return
+        text = self._encode(line) + b"\n"
         try:
-            os.write(self._fd, self._encode(line) + b"\n")
+            for fd in self._fds:
+                os.write(fd, text)
         except OSError:
             self.lost += 1
 
     def close(self) -> None:
         """Close the file."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
+        fds, self._fds = self._fds, []  # a number may be another file's by then
+        for fd in fds:
             os.close(fd)
+
+
+def _opened(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
 
 class AuditLog:
@@ -76,8 +83,8 @@ class AuditLog:
     batches. The database itself forbids that a row of it is changed or removed.
     """
 
-    def __init__(self, path: Path, database: Database) -> None:
-        self.file = LineFile(path)
+    def __init__(self, path: Path, database: Database, *, also: Path | None = None) -> None:
+        self.file = LineFile(path, also=also)
         self._database = database
         self._queue: list[tuple[object, ...]] = []
 

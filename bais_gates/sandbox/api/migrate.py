@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def main() -> int:
     except (ConfigError, IndexError) as error:
         sys.stderr.write(f"{error if isinstance(error, ConfigError) else 'which configuration?'}\n")
         return 2
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s [%(name)s] %(message)s")
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)  # which revisions are run
     migrate(url)
     return 0
 

@@ -1,0 +1,165 @@
+"""``python -m bais_gates.sandbox.backup CONFIG``: take one backup, encrypted before it touches the disk.
+
+``CONFIG`` is a JSON file with ``database_url``, ``recipient`` (an age public key), ``directory`` and
+``programs`` (the folder of ``pg_dump``). What is written is called by the moment of its snapshot:
+``<stamp>.dump.age``, ``<stamp>.dump.age.sha256`` and, last, so that it stands for a whole backup,
+``<stamp>.json``. The rows are counted in the very snapshot that is dumped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, cast
+
+import psycopg
+import pyrage  # type: ignore[import-untyped]  # it brings no types along
+from psycopg import conninfo, sql
+
+from bais_gates.sandbox.files import read_object, write_json, write_private
+
+_VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+}
+_TABLES = """
+SELECT schemaname, tablename FROM pg_tables
+WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2
+"""
+
+
+class BackupError(Exception):
+    """No backup was taken; the message says why, in one line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What is dumped: the snapshot's name and moment, the schema's revision, and the rows of each table."""
+
+    name: str
+    taken_at: datetime
+    database: str
+    schema_revision: str | None
+    tables: dict[str, int]
+
+
+def take(database_url: str, recipient: str, directory: Path, programs: Path) -> Path:
+    """Take a backup and give the path of its JSON file. Raises ``BackupError``."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    started_at, began = datetime.now(UTC), time.monotonic()
+    try:
+        to = pyrage.x25519.Recipient.from_str(recipient)
+    except pyrage.RecipientError as error:
+        raise BackupError(f"the recipient is no age public key: {error}") from None
+    try:
+        with psycopg.connect(database_url, connect_timeout=10) as connection:
+            connection.read_only = True
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            snapshot = _snapshot(connection)
+            stamp = f"{snapshot.taken_at:%Y%m%dT%H%M%S%fZ}"
+            dump = directory / f"{stamp}.dump.age"
+            draft = directory / f"{stamp}.dump.age.part"
+            try:
+                _dump(database_url, snapshot.name, to, draft, programs / "pg_dump")
+                draft.replace(dump)
+            finally:
+                draft.unlink(missing_ok=True)
+    except psycopg.Error as error:
+        raise BackupError(f"the database can't be read: {' '.join(str(error).split())}") from None
+    digest = hashlib.sha256(dump.read_bytes()).hexdigest()
+    write_private(dump.with_name(f"{dump.name}.sha256"), f"{digest}  {dump.name}\n")
+    about = directory / f"{stamp}.json"
+    write_json(
+        about,
+        {
+            "taken_at": snapshot.taken_at.isoformat(timespec="milliseconds"),
+            "started_at": started_at.isoformat(timespec="milliseconds"),
+            "duration_s": round(time.monotonic() - began, 3),
+            "database": snapshot.database,
+            "schema_revision": snapshot.schema_revision,
+            "tables": snapshot.tables,
+            "size": dump.stat().st_size,
+            "sha256": digest,
+        },
+    )
+    return about
+
+
+def _snapshot(connection: psycopg.Connection[Any]) -> Snapshot:
+    name, database, taken_at = cast(
+        "tuple[str, str, datetime]",
+        connection.execute("SELECT pg_export_snapshot(), current_database(), clock_timestamp()").fetchone(),
+    )
+    tables = {}
+    for schema, table in connection.execute(_TABLES).fetchall():
+        counted = connection.execute(
+            sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
+        ).fetchone()
+        tables[f"{schema}.{table}"] = int(counted[0]) if counted is not None else 0
+    revision = None
+    if "public.alembic_version" in tables:
+        found = connection.execute("SELECT version_num FROM public.alembic_version").fetchone()
+        revision = None if found is None else str(found[0])
+    return Snapshot(
+        name=name,
+        taken_at=taken_at.astimezone(UTC),
+        database=database,
+        schema_revision=revision,
+        tables=tables,
+    )
+
+
+def _dump(url: str, snapshot: str, recipient: object, draft: Path, program: Path) -> None:
+    """Run pg_dump, its output encrypted as it comes; the password is told by a variable, not an argument."""
+    told = conninfo.conninfo_to_dict(url)
+    variables = {name: str(told[key]) for key, name in _VARIABLES.items() if told.get(key) is not None}
+    dumping = subprocess.Popen(
+        [program, "--format=custom", "--no-password", f"--snapshot={snapshot}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env=os.environ | variables,
+    )
+    with dumping, draft.open("xb") as file:
+        pyrage.encrypt_io(cast("IO[bytes]", dumping.stdout), file, [recipient])
+        file.flush()
+        os.fsync(file.fileno())
+    if dumping.returncode != 0:
+        raise BackupError(f"pg_dump ended with exit status {dumping.returncode}")
+
+
+def main() -> int:
+    """Exit status: 0 when a backup was taken, 1 when not, 2 for a configuration that can't be used."""
+    os.umask(0o077)
+    try:
+        told = read_object(Path(sys.argv[1]))
+        wanted = [str(told[key]) for key in ("database_url", "recipient", "directory", "programs")]
+    except (IndexError, KeyError, OSError, ValueError) as error:
+        sys.stderr.write(f"the configuration can't be used: {type(error).__name__}: {error}\n")
+        return 2
+    try:
+        about = take(wanted[0], wanted[1], Path(wanted[2]), Path(wanted[3]))
+    except (BackupError, OSError, pyrage.EncryptError) as error:
+        sys.stderr.write(f"no backup was taken: {error}\n")
+        return 1
+    taken = json.loads(about.read_text(encoding="utf-8"))
+    sys.stdout.write(
+        f"backup {about.stem}: {len(taken['tables'])} tables, {sum(taken['tables'].values())} rows, "
+        f"{taken['size']} bytes in {taken['duration_s']} s\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
