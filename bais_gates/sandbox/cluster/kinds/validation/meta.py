@@ -1,0 +1,176 @@
+"""What holds for the metadata, labels and selectors of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bais_gates.sandbox.cluster.kinds.errors import (
+    TOO_LONG,
+    Cause,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+)
+from bais_gates.sandbox.cluster.kinds.kind import Kind, Obj
+from bais_gates.sandbox.cluster.kinds.validation import names
+
+IMMUTABLE = "field is immutable"
+NOT_NEGATIVE = "must be greater than or equal to 0"
+ANNOTATIONS_LIMIT = 256 * 1024
+_NAME_RULES: dict[str, Callable[[str], list[str]]] = {
+    "Namespace": names.dns_label,
+    "Service": names.dns1035_label,
+    "Role": names.path_segment,
+    "RoleBinding": names.path_segment,
+    "ClusterRole": names.path_segment,
+    "ClusterRoleBinding": names.path_segment,
+}
+_REVIEWS = ("Review",)
+
+
+def causes(kind: Kind, obj: Obj) -> list[Cause]:
+    """Return what is wrong with an object's metadata."""
+    if kind.kind.endswith(_REVIEWS):
+        return []
+    meta = obj.get("metadata") or {}
+    found: list[Cause] = []
+    name = meta.get("name") or ""
+    if not name:
+        found.append(required("metadata.name", "name or generateName is required"))
+    else:
+        rule = names.dns_subdomain if kind.custom else _NAME_RULES.get(kind.kind, names.dns_subdomain)
+        found += [invalid("metadata.name", name, said) for said in rule(name)]
+    found += labels(meta.get("labels"), "metadata.labels")
+    found += annotations(meta.get("annotations"), "metadata.annotations")
+    found += _owners(meta.get("ownerReferences") or ())
+    for finalizer in meta.get("finalizers") or ():
+        found += [invalid("metadata.finalizers", finalizer, said) for said in names.qualified_name(finalizer)]
+        if "/" not in finalizer and finalizer not in {"orphan", "foregroundDeletion", "kubernetes"}:
+            if not names.qualified_name(finalizer):
+                said = "name is neither a standard finalizer name nor is it fully qualified"
+                found.append(invalid("metadata.finalizers", finalizer, said))
+    return found
+
+
+def update_causes(old: Obj, new: Obj) -> list[Cause]:
+    """Return which parts of the metadata an update changes though they never change."""
+    found = []
+    before, after = old.get("metadata") or {}, new.get("metadata") or {}
+    for field in ("name", "namespace", "uid", "creationTimestamp"):
+        if after.get(field) is not None and before.get(field) != after.get(field):
+            found.append(invalid(f"metadata.{field}", after.get(field), IMMUTABLE))
+    return found
+
+
+def labels(values: Any, field: str) -> list[Cause]:
+    """Return what is wrong with labels."""
+    found = []
+    for key in sorted(values or {}):
+        found += [invalid(field, key, said) for said in names.qualified_name(key)]
+        found += [invalid(field, values[key], said) for said in names.label_value(values[key])]
+    return found
+
+
+def annotations(values: Any, field: str) -> list[Cause]:
+    """Return what is wrong with annotations."""
+    found, size = [], 0
+    for key in sorted(values or {}):
+        found += [invalid(field, key, said) for said in names.qualified_name(key.lower())]
+        size += len(key.encode()) + len(str(values[key]).encode())
+    if size > ANNOTATIONS_LIMIT:
+        message = f"Too long: may not be more than {ANNOTATIONS_LIMIT} bytes"
+        found.append(Cause(reason=TOO_LONG, message=message, field=field))
+    return found
+
+
+def _owners(owners: Any) -> list[Cause]:
+    found, controllers = [], []
+    for index, owner in enumerate(owners):
+        field = "metadata.ownerReferences"
+        for key in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(key):
+                where = f"{field}.{key}" if index < 0 else f"{field}.{key}"
+                found.append(
+                    invalid(where, "", "version must not be empty")
+                    if key == "apiVersion"
+                    else invalid(where, "", f"{key} must not be empty")
+                )
+        if owner.get("controller"):
+            controllers.append(owner)
+    if len(controllers) > 1:
+        first, second = (f"{each.get('kind')}/{each.get('name')}" for each in controllers[:2])
+        said = (
+            'Only one reference can have Controller set to true. Found "true" in references for '
+            f"{first} and {second}"
+        )
+        found.append(invalid("metadata.ownerReferences", owners, said))
+    return found
+
+
+def selector(value: Any, field: str) -> list[Cause]:
+    """Return what is wrong with a label selector."""
+    if not value:
+        return []
+    found = labels(value.get("matchLabels"), f"{field}.matchLabels")
+    for index, need in enumerate(value.get("matchExpressions") or ()):
+        here = f"{field}.matchExpressions[{index}]"
+        operator, values = need.get("operator", ""), need.get("values") or []
+        if operator in {"In", "NotIn"}:
+            if not values:
+                said = "must be specified when `operator` is 'In' or 'NotIn'"
+                found.append(required(f"{here}.values", said))
+        elif operator in {"Exists", "DoesNotExist"}:
+            if values:
+                said = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                found.append(forbidden(f"{here}.values", said))
+        else:
+            found.append(invalid(f"{here}.operator", operator, "not a valid selector operator"))
+        found += [
+            invalid(f"{here}.key", need.get("key", ""), s) for s in names.qualified_name(need.get("key", ""))
+        ]
+        for place, item in enumerate(values):
+            found += [invalid(f"{here}.values[{place}]", item, said) for said in names.label_value(item)]
+    return found
+
+
+def matches(value: Any, given: Any) -> bool:
+    """Whether labels satisfy a label selector."""
+    has = given or {}
+    if any(has.get(key) != wanted for key, wanted in (value.get("matchLabels") or {}).items()):
+        return False
+    for need in value.get("matchExpressions") or ():
+        key, values = need.get("key"), need.get("values") or []
+        match need.get("operator"):
+            case "In" if has.get(key) not in values or key not in has:
+                return False
+            case "NotIn" if key in has and has[key] in values:
+                return False
+            case "Exists" if key not in has:
+                return False
+            case "DoesNotExist" if key in has:
+                return False
+    return True
+
+
+def not_negative(value: Any, field: str) -> list[Cause]:
+    """Return a cause if a number is below zero."""
+    return [invalid(field, value, NOT_NEGATIVE)] if isinstance(value, int) and value < 0 else []
+
+
+def one_of(value: Any, choices: tuple[str, ...], field: str) -> list[Cause]:
+    """Return a cause if a value is none of the choices; none given is no mistake here."""
+    return [] if value in choices or value is None else [not_supported(field, value, choices)]
+
+
+def unchanged(old: Any, new: Any, field: str) -> list[Cause]:
+    """Return a cause if a field that can't change did."""
+    return [] if old == new else [invalid(field, new, IMMUTABLE)]
+
+
+def int_or_percent(value: Any, field: str) -> list[Cause]:
+    """Return what is wrong with a number or a percentage."""
+    if isinstance(value, str):
+        return [invalid(field, value, said) for said in names.percent(value)]
+    return not_negative(value, field)
