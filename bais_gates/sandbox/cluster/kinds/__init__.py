@@ -6,6 +6,7 @@ apply with managedFields, Pod Security admission, printer columns. No function c
 
 from __future__ import annotations
 
+from bais_gates.sandbox.cluster.kinds.admission import Admission, admit_pod
 from bais_gates.sandbox.cluster.kinds.custom import established
 from bais_gates.sandbox.cluster.kinds.errors import (
     ApplyConflict,
@@ -20,10 +21,13 @@ from bais_gates.sandbox.cluster.kinds.kind import Kind, Obj
 from bais_gates.sandbox.cluster.kinds.ownership import apply, track_update
 from bais_gates.sandbox.cluster.kinds.patches import json_patch, merge_patch
 from bais_gates.sandbox.cluster.kinds.preparing import Prepared, prepare_create, prepare_update
+from bais_gates.sandbox.cluster.kinds.publishing import openapi_v2_definitions, openapi_v3, schema_name
 from bais_gates.sandbox.cluster.kinds.registry import KindRegistry
 from bais_gates.sandbox.cluster.kinds.strategic import strategic_merge
+from bais_gates.sandbox.cluster.kinds.tables import table
 
 __all__ = [
+    "Admission",
     "ApplyConflict",
     "BadRequest",
     "Cause",
@@ -35,12 +39,17 @@ __all__ = [
     "Obj",
     "Prepared",
     "Unprocessable",
+    "admit_pod",
     "apply",
     "established",
     "json_patch",
     "merge_patch",
+    "openapi_v2_definitions",
+    "openapi_v3",
     "prepare_create",
     "prepare_update",
+    "schema_name",
     "strategic_merge",
+    "table",
     "track_update",
 ]

@@ -162,6 +162,8 @@ class _Typed:
             raise BadRequest(
                 f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{value}" as "2006"'
             )
+        if node.format == "byte" and (place := _bad_base64(value)) is not None:
+            raise BadRequest(f"illegal base64 data at input byte {place}")
         if node.shape == "integer":
             limit = _LIMITS.get(node.format or "int32", 2**63)
             if not -limit <= value < limit:
@@ -202,6 +204,18 @@ def _is_time(value: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+
+
+def _bad_base64(text: str) -> int | None:
+    """Return where a text stops being standard base64, or None if it is all of it."""
+    plain = text.replace("\n", "").replace("\r", "")
+    if _BASE64.fullmatch(plain):
+        return None
+    odd = re.search(r"[^A-Za-z0-9+/]", plain)
+    return odd.start() if odd else len(plain) // 4 * 4
 
 
 class _Custom:

@@ -7,7 +7,7 @@ A node says what a value is (``shape``) and how its parts merge. Built-in kinds 
 from __future__ import annotations
 
 import json
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def definitions() -> dict[str, dict[str, Any]]:
     return loaded
 
 
-@lru_cache(maxsize=None)
+@cache
 def named(name: str) -> Node:
     """Return the node of a published definition."""
     return Node({"$ref": name})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from bais_gates.sandbox.cluster.kinds.errors import Cause, forbidden, invalid, not_supported, required
 from bais_gates.sandbox.cluster.kinds.kind import Obj
 from bais_gates.sandbox.cluster.kinds.quantity import value_of

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 from bais_gates.sandbox.cluster.kinds.errors import Cause, forbidden, invalid, not_supported, required
 from bais_gates.sandbox.cluster.kinds.kind import Obj
 from bais_gates.sandbox.cluster.kinds.quantity import value_of
@@ -65,15 +62,6 @@ def secret(obj: Obj) -> list[Cause]:
         if not (obj["metadata"].get("annotations") or {}).get(annotation):
             found.append(required(f"metadata.annotations[{annotation}]"))
     return found
-
-
-def is_base64(text: str) -> bool:
-    """Whether a text is standard base64, as the data of a Secret must be."""
-    try:
-        base64.b64decode(text.replace("\n", "").replace("\r", ""), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return True
 
 
 def updated_data(old: Obj, new: Obj, kind: str) -> list[Cause]:

@@ -215,7 +215,7 @@ def _formatted(form: str, value: str) -> bool:
     try:
         if form == "date-time":
             datetime.fromisoformat(value)
-            return "T" in value and value[-1:] == "Z" or "+" in value[10:] or "-" in value[10:]
+            return ("T" in value and value[-1:] == "Z") or "+" in value[10:] or "-" in value[10:]
         if form == "date":
             datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=None)  # noqa: DTZ007  # a date has no zone
         elif form == "ipv4":
