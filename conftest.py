@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bais_gates.pytest_plugin.keys import state_key
 from bais_gates.targets.api import Api, Business, register_business
 from bais_gates.targets.target import Target, open_target
 from bais_gates.targets.unique import Unique
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
     from bais_gates.pytest_plugin.run_directory import GateRun
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts import Limits
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take away what the run staged, before the sandbox that it stands in is stopped."""
+    state = config.stash.get(state_key, None)
+    if state is None or state.worker is not None or state.directory is None:
+        return
+    if (state.directory.path / "staging.claim").exists():
+        from bais_gates.staging.run import release  # noqa: PLC0415 - loaded by runs that staged something
+
+        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        say = terminal.write_line if terminal is not None else print
+        release(state.gate_run(), gates_dir=state.gates_dir, progress=say)
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ _CACHE_MAY: Final = "~* &* +@all -@admin -@dangerous +info"
 _GATES_MAY: Final = (
     "~* resetchannels -@all +@read +@connection -@dangerous +info +dbsize +config|get +slowlog|get "
     "+slowlog|len +latency|latest +latency|history +memory|usage +memory|stats +client|list "
+    "+acl|users +acl|dryrun +acl|whoami "
     "(~bais-gates:* -@all +set +del)"
 )
 _UNSAFE_IN_ACL: Final = re.compile(r"\s")

@@ -1,0 +1,101 @@
+"""Whether a staged namespace stands alone: pure judgements over its objects and those of production.
+
+Sources: Pod Security Standards (namespace labels), CIS Kubernetes Benchmark 5.2.1 and 5.3.2, and the rule
+that staging shares no secret with production.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bais_gates.probes.network_policies import open_rules
+from bais_gates.staging import credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bais_gates.staging.readiness import Object, Objects
+
+MODES: Final = ("enforce", "audit", "warn")
+NOT_SECRET: Final = frozenset(
+    {"DB_USER", "AGE_RECIPIENT", "PAGERDUTY_API_KEY", "SLACK_WEBHOOK_URL", "CERT_MANAGER_EMAIL"}
+)
+"""Keys that may have one value in both: names, public keys, and accounts elsewhere that serve both."""
+
+
+def pod_security(namespace: Object) -> dict[str, str]:
+    """Give the Pod Security level of each mode that the namespace's labels set."""
+    labels = (namespace.get("metadata") or {}).get("labels") or {}
+    levels = {mode: labels.get(f"pod-security.kubernetes.io/{mode}") for mode in MODES}
+    return {mode: str(level) for mode, level in levels.items() if level is not None}
+
+
+def denied_by_default(policies: Iterable[Object]) -> list[str]:
+    """Give the directions in which nothing passes unless another policy lets it: of every pod, sorted."""
+    denied: set[str] = set()
+    for policy in policies:
+        spec = policy.get("spec") or {}
+        selector = spec.get("podSelector") or {}
+        if selector.get("matchLabels") or selector.get("matchExpressions"):
+            continue
+        # Not stated, the types are Ingress, and Egress where there is an egress section.
+        types = spec.get("policyTypes") or ["Ingress", *(["Egress"] if "egress" in spec else [])]
+        denied.update(one for one in types if not spec.get(one.lower()))
+    return sorted(denied)
+
+
+def let_in_from_anywhere(policies: Iterable[Object]) -> list[str]:
+    """Name the policies with a rule that lets every namespace, or any address, in."""
+    return sorted(str(one["metadata"]["name"]) for one in policies if open_rules(one, "Ingress"))
+
+
+def foreign_subjects(bindings: Iterable[Object], namespace: str) -> list[str]:
+    """Name the ServiceAccounts of other namespaces that RoleBindings give rights in this one."""
+    return sorted(
+        f"{binding['metadata']['name']}: {subject.get('namespace')}/{subject.get('name')}"
+        for binding in bindings
+        for subject in binding.get("subjects") or []
+        if subject.get("kind") == "ServiceAccount" and subject.get("namespace") != namespace
+    )
+
+
+def shared_values(own: Objects, others: Objects) -> list[str]:
+    """Name the Secrets' keys whose value is a value of the other namespace's Secrets, too; never the value.
+
+    What is no secret is left out, and so are TLS certificates, account tokens and image pull credentials.
+    """
+    known = {
+        value
+        for secret in others
+        for key, value in _values(secret).items()
+        if key not in NOT_SECRET and value
+    }
+    return sorted(
+        f"{secret['metadata']['name']}.{key}"
+        for secret in own
+        for key, value in _values(secret).items()
+        if key not in NOT_SECRET and value in known
+    )
+
+
+def _values(secret: Object) -> dict[str, str]:
+    return credentials.read(secret) if secret.get("type", "Opaque") == "Opaque" else {}
+
+
+def exposed(services: Iterable[Object]) -> list[str]:
+    """Name the Services that are reachable from outside without the Ingress."""
+    return sorted(
+        f"{one['metadata']['name']} ({(one.get('spec') or {}).get('type')})"
+        for one in services
+        if (one.get("spec") or {}).get("type") in {"LoadBalancer", "NodePort"}
+        or (one.get("spec") or {}).get("externalIPs")
+    )
+
+
+def unowned(objects: Iterable[Object], owner_label: str, owner: str) -> list[str]:
+    """Name the objects that do not carry the owner's label."""
+    return sorted(
+        f"{one.get('kind')} {one['metadata']['name']}"
+        for one in objects
+        if ((one["metadata"].get("labels") or {}).get(owner_label)) != owner
+    )
