@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 ADDRESS: Final = "sandbox.bais-gates/address"
-_SAMPLE: Final = re.compile(r"^(http_request_duration_seconds_count|http_requests_total)\{(.*)\} (\S+)")
+_SAMPLE: Final = re.compile(
+    r"^(http_request_duration_seconds_count|http_requests_total)"
+    r'\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\} (\S+)'
+)
 
 
 def own_address(pod: Mapping[str, Any], port_name: str = "https") -> str | None:
