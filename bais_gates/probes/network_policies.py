@@ -270,3 +270,25 @@ def _dangling_peer(peer: Mapping[str, Any], home: str, network: Network) -> str 
         if any(_any_pod(network, space, pods) for space in chosen)
         else "selects no pod of the namespaces"
     )
+
+
+def admitted_blocks(pod: Workload, policies: Iterable[Object]) -> list[str]:
+    """Return the address blocks that a pod's policies let in: addresses are nobody's name."""
+    return sorted(
+        {
+            str(dig(peer, "ipBlock", "cidr"))
+            for policy in policies
+            if applies(policy, pod, "Ingress")
+            for rule in dig(policy, "spec", "ingress") or ()
+            for peer in rule.get("from") or ()
+            if peer.get("ipBlock") is not None
+        }
+    )
+
+
+def strangers(namespace: str) -> list[Workload]:
+    """Make pods that nobody knows: one in the namespace, one in another. Nothing may let them in."""
+    return [
+        Workload(kind="Pod", namespace=space, name="stranger", labels={"stranger": "true"}, spec={})
+        for space in (namespace, f"not-{namespace}")
+    ]

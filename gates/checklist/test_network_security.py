@@ -1,0 +1,130 @@
+"""Whether the network lets through what the platform needs, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from bais_gates.probes import exposure
+from bais_gates.probes.network_policies import (
+    BOTH,
+    Network,
+    admitted_blocks,
+    dangling,
+    has_default_deny,
+    isolation_findings,
+    reached_by,
+    reaches,
+    strangers,
+)
+from bais_gates.probes.objects import Workload, of_kind
+from bais_gates.probes.snapshot import read_namespace, read_network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bais_gates.probes.kubernetes import Cluster
+    from bais_gates.pytest_plugin.evidence import Evidence
+    from bais_gates.targets.environment import Environment
+
+COMPONENT: Final = "app.kubernetes.io/component"
+PART_OF: Final = "app.kubernetes.io/part-of"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """A part that keeps data, its port, and the parts that need it."""
+
+    component: str
+    port: int
+    needing: frozenset[str]
+
+
+STORES: Final = (
+    Store(component="database", port=5432, needing=frozenset({"api", "migration", "backup"})),
+    Store(component="cache", port=6379, needing=frozenset({"api"})),
+)
+
+
+@pytest.mark.gate("checklist.network_security")
+def test_network_security(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
+    """Every pod is closed but for what is allowed, stores admit who needs them, the one way in has TLS."""
+    namespace = environment.need_kubernetes().namespace
+    objects = read_namespace(cluster, namespace)
+    around = read_network(cluster, namespace)
+    templates = [obj for obj in objects if obj["kind"] != "Pod"]
+    network = Network.of([*around, *templates], complete=True)
+    closed(network, namespace, evidence)
+    for store in STORES:
+        admits(network, namespace, store, evidence)
+    security = environment.security
+    seen_from_outside(objects, () if security is None else security.expected_exposed, evidence)
+
+
+def closed(network: Network, namespace: str, evidence: Evidence) -> None:
+    """Check that pods are isolated both ways, tomorrow's too, and that no policy misses its mark."""
+    pods = [pod for pod in network.workloads if pod.namespace == namespace and pod.kind == "Pod"]
+    evidence.require("running pods", len(pods), ">=", 1, source=f"pods of {namespace}")
+    for way in BOTH:
+        evidence.check(
+            f"a policy of all pods denies {way} by default",
+            has_default_deny(namespace, network.policies, way),
+            "==",
+            limit=True,
+            source="CIS 5.3.2",
+        )
+    open_pods = [str(finding) for finding in isolation_findings(network, namespace)]
+    evidence.check("pods open in a direction", open_pods, "==", [], n=len(pods), source="CIS 5.3.2")
+    evidence.check(
+        "policies and peers that match nothing",
+        [str(finding) for finding in dangling(network, namespace)],
+        "==",
+        [],
+    )
+
+
+def admits(network: Network, namespace: str, store: Store, evidence: Evidence) -> None:
+    """Check that a store lets in exactly the parts that need it."""
+    pods = _parts(network, namespace, store.component)
+    evidence.require(f"pods of the {store.component}", len(pods), ">=", 1)
+    unknown = strangers(namespace)
+    inside = {
+        _said(source, namespace)
+        for pod in pods
+        for source in (
+            *reached_by(pod, store.port, network),
+            *(stranger for stranger in unknown if reaches(stranger, pod, store.port, network)),
+        )
+    }
+    blocks = sorted({block for pod in pods for block in admitted_blocks(pod, network.policies)})
+    evidence.check(
+        f"who reaches the {store.component} without need", sorted(inside - store.needing), "==", []
+    )
+    evidence.check(f"the API reaches the {store.component}", "api" in inside, "==", limit=True)
+    evidence.check(f"address blocks that reach the {store.component}", blocks, "==", [])
+
+
+def _parts(network: Network, namespace: str, component: str) -> list[Workload]:
+    return [p for p in network.workloads if p.namespace == namespace and p.labels.get(COMPONENT) == component]
+
+
+def _said(source: Workload, namespace: str) -> str:
+    if source.namespace == namespace and source.labels.get(PART_OF) == "bais":
+        return source.labels.get(COMPONENT, source.name)
+    return f"{source.namespace}/{source.name}"
+
+
+def seen_from_outside(objects: Sequence[dict[str, Any]], expected: Sequence[str], evidence: Evidence) -> None:
+    """Check that the Ingress is the one way in, by TLS for every host, with no text of its own."""
+    ingresses = of_kind(objects, "Ingress")
+    evidence.check("Ingresses", len(ingresses), ">=", 1)
+    for name, found, source in (
+        ("Services open to the world", exposure.exposed_services(objects, expected), "CIS 5.3; kube-linter"),
+        ("pods on the node's network", exposure.host_access(objects), "Pod Security Standards baseline"),
+        ("Ingress hosts without TLS", exposure.ingress_tls(objects), "Polaris tlsSettingsMissing"),
+        ("snippet annotations", exposure.snippets(objects), "CVE-2021-25742"),
+        ("Services and backends that lead nowhere", exposure.dangling_services(objects), "kube-linter"),
+    ):
+        evidence.check(name, [str(finding) for finding in found], "==", [], source=source)

@@ -1,0 +1,97 @@
+"""Whether this build was audited, lately and wholly, and no scanner's bad finding is left open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bais_gates.probes.audit_record import SCOPE, read_audit_record
+from bais_gates.probes.scan_exceptions import read_exceptions, uncovered
+from bais_gates.probes.scans import read_report
+from bais_gates.probes.tls import now
+
+if TYPE_CHECKING:
+    from bais_gates.probes.audit_record import AuditRecord
+    from bais_gates.probes.scan_exceptions import ScanException
+    from bais_gates.probes.scans import Report
+    from bais_gates.pytest_plugin.evidence import Evidence
+    from bais_gates.targets.environment import Environment
+
+
+@pytest.mark.gate("checklist.security_audit")
+def test_security_audit(environment: Environment, evidence: Evidence) -> None:
+    """The audit is fresh, complete and of this build; its scans leave nothing bad open without exception."""
+    part = environment.need_security()
+    if part.audit_record is None:
+        raise environment.missing("security.audit_record")
+    if not part.scans:
+        raise environment.missing("security.scans")
+    image = environment.release.image if environment.release is not None else None
+    digest = None if image is None or "@" not in image else image.rpartition("@")[2]
+    record = read_audit_record(part.audit_record)
+    reports = [read_report(path) for path in part.scans]
+    exceptions = () if part.exceptions is None else read_exceptions(part.exceptions)
+    audited(record, part.max_audit_age_d, digest, evidence)
+    if not environment.rehearsal:
+        evidence.check(
+            "the audit is a rehearsal", record.rehearsal, "==", limit=False, source=str(record.path)
+        )
+    for report in reports:
+        scanned(report, record, digest, exceptions, evidence)
+    no_stale_exceptions(exceptions, reports, evidence)
+
+
+def audited(record: AuditRecord, max_age_d: float, digest: str | None, evidence: Evidence) -> None:
+    """Check the record: its day, its people, its scope, its subject, what it leaves open."""
+    source, age = str(record.path), record.age_days(now())
+    evidence.check("age of the audit", age, "<=", max_age_d, unit="d", source=source)
+    evidence.check("the audit is not dated ahead", age, ">=", 0, unit="d", source=source)
+    evidence.check("who approved it is not the auditor", record.approved_by, "!=", record.auditor)
+    evidence.check("parts that the audit left out", sorted(SCOPE - record.scope), "==", [], source=source)
+    for grade in ("critical", "high"):
+        evidence.check(f"{grade} findings that the audit leaves open", record.open_findings[grade], "==", 0)
+    if digest is not None:
+        evidence.check("digest that was audited", record.digest or "none named", "==", digest, source=source)
+
+
+def scanned(
+    report: Report,
+    record: AuditRecord,
+    digest: str | None,
+    exceptions: tuple[ScanException, ...],
+    evidence: Evidence,
+) -> None:
+    """Check one scanner's report: it is the one that was audited, of this build, with nothing bad open."""
+    name, moment = report.path.name, now()
+    listed = record.scans.get(name, "not in the audit record")
+    evidence.check(f"{name}: the report that was audited", report.sha256, "==", listed, source=report.scanner)
+    if report.digests and digest is not None:
+        evidence.check(f"{name}: image that was scanned", digest, "in", sorted(report.digests))
+    if report.made_at is not None:
+        age = (moment - report.made_at).total_seconds() / 86400
+        evidence.check(f"{name}: not dated ahead", age, ">=", 0, unit="d")
+        evidence.check(
+            f"{name}: scanned before it was audited", report.made_at <= record.taken_at, "==", limit=True
+        )
+    left = uncovered(report.open_findings("critical", "high"), exceptions, moment.date())
+    evidence.check(
+        f"{name}: critical and high findings without an exception",
+        [str(f) for f in left],
+        "==",
+        [],
+        source=report.format,
+    )
+
+
+def no_stale_exceptions(
+    exceptions: tuple[ScanException, ...], reports: list[Report], evidence: Evidence
+) -> None:
+    """Check that every exception counts today; the unused ones are shown."""
+    today = now().date()
+    faults = [f"{e.id}: {fault}" for e in exceptions if (fault := e.fault(today))]
+    evidence.check("exceptions that do not count", faults, "==", [])
+    findings = [finding for report in reports for finding in report.findings]
+    unused = [e.id for e in exceptions if not any(e.covers(finding) for finding in findings)]
+    if unused:
+        evidence.attach("exceptions that no finding needs", ", ".join(unused))
