@@ -182,9 +182,9 @@ class FakeServer:
         for other in [one for one in self.objects if one[1] == key[2]]:
             del self.objects[other]
         for volume in self.list("v1", "PersistentVolume"):
-            if volume["spec"]["claimRef"]["namespace"] == key[2]:
-                if volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete":
-                    del self.objects[self._key_of(volume)]
+            spec = volume["spec"]
+            if spec["claimRef"]["namespace"] == key[2] and spec["persistentVolumeReclaimPolicy"] == "Delete":
+                del self.objects[self._key_of(volume)]
 
     def _may(self, verb: str, kind: str) -> None:
         refusal = self.refusals.get((verb, kind)) or self.refusals.get(("*", kind))
