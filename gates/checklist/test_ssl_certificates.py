@@ -26,7 +26,7 @@ PATH: Final = "/health"
 
 @pytest.mark.gate("checklist.ssl_certificates")
 def test_ssl_certificates(api: Api, cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
-    """The API's certificate is trusted, strong and good for weeks; old protocols and plain http are refused."""
+    """The API's certificate is trusted, strong and good for weeks; old protocols and http are refused."""
     part, where = environment.need_tls(), environment.need_api()
     evidence.require("scheme of the API", urlsplit(where.url).scheme, "==", "https", source=where.url)
     server = tls.Server.of(where.url, where.ca_file)

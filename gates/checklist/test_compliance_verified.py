@@ -1,0 +1,262 @@
+"""Whether the security controls and compliance requirements hold for what runs, each its own check."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from bais_gates.probes import audit_trail, exposure, hygiene, rbac, tls, transit
+from bais_gates.probes.backup import backups, seal
+from bais_gates.probes.http import HttpClient
+from bais_gates.probes.network_policies import Network, isolation_findings
+from bais_gates.probes.objects import Finding, labels_of, of_kind, workloads
+from bais_gates.probes.pod_security import violations
+from bais_gates.probes.postgres import Database
+from bais_gates.probes.procedures import procedure_faults, read_procedure
+from bais_gates.probes.scan_exceptions import read_exceptions, uncovered
+from bais_gates.probes.scans import read_report
+from bais_gates.probes.snapshot import read_cluster, read_namespace, read_network
+from bais_gates.probes.storage import unencrypted_claims
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from bais_gates.probes.kubernetes import Cluster
+    from bais_gates.pytest_plugin.evidence import Evidence
+    from bais_gates.targets.api import Api
+    from bais_gates.targets.environment import Environment
+
+ENFORCE: Final = "pod-security.kubernetes.io/enforce"
+LOGIN: Final = "/api/v1/auth/login"
+GUARDED: Final = "/api/v1/analytics/dashboard"
+SEEN_WITHIN_S: Final = 10.0
+LOG_LINES: Final = 5000
+PLAIN_DUMPS: Final = frozenset({".sql", ".dump", ".gz", ".tar", ".pgdump", ".bak"})
+
+
+@pytest.mark.gate("checklist.compliance_verified")
+def test_compliance_verified(
+    cluster: Cluster, api: Api, environment: Environment, evidence: Evidence
+) -> None:
+    """Eight security controls and six compliance requirements hold for what runs, each on own evidence."""
+    namespace = environment.need_kubernetes().namespace
+    objects = [*read_namespace(cluster, namespace), *read_cluster(cluster)]
+    network = read_network(cluster, namespace)
+    pods_hold(objects, network, namespace, evidence)
+    secrets_and_permissions(objects, namespace, evidence)
+    encrypted_outside(objects, environment, evidence)
+    scanning(environment, evidence)
+    trail = Trail(api=api, cluster=cluster, environment=environment)
+    logged(trail, evidence)
+    monitored(trail, of_kind(objects, "Service"), evidence)
+    encrypted_inside(objects, environment, evidence)
+    backups_encrypted(environment.need_backup().directory, evidence)
+    procedures(environment, evidence)
+
+
+def none_of(
+    evidence: Evidence, name: str, found: Iterable[Finding | str], source: str, n: int | None = None
+) -> None:
+    """Check that a rule names nothing."""
+    evidence.check(name, sorted({str(finding) for finding in found}), "==", [], n=n, source=source)
+
+
+def pods_hold(objects: list[Any], network: list[Any], namespace: str, evidence: Evidence) -> None:
+    """Check the controls non-root, limits and network policies: of the running pods, and of what makes the next ones."""
+    running = [pod for pod in of_kind(objects, "Pod") if workloads([pod])]
+    evidence.require("running pods", len(running), ">=", 1, source=f"pods of {namespace}")
+    makers = [*running, *of_kind(objects, "Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job")]
+    held = [
+        f"{obj['kind']} {obj['metadata']['name']}: {violation.message}"
+        for obj in makers
+        for violation in violations(obj, "restricted")
+    ]
+    none_of(
+        evidence, "non-root: violations of restricted", held, "Pod Security Standards restricted", len(makers)
+    )
+    none_of(
+        evidence,
+        "non-root: containers that may be root",
+        hygiene.root_users(makers),
+        "CIS 5.2.7",
+        len(makers),
+    )
+    space = next((o for o in of_kind(network, "Namespace") if o["metadata"]["name"] == namespace), {})
+    enforced = labels_of(space).get(ENFORCE, "nothing")
+    evidence.check("non-root: the namespace enforces", enforced, "==", "restricted", source="CIS 5.2.1")
+    limits = hygiene.missing_resources(makers)
+    none_of(evidence, "limits: containers without requests and limits", limits, "CKV_K8S_10-13", len(makers))
+    open_pods = isolation_findings(Network.of(network), namespace)
+    none_of(evidence, "network policies: pods open in a direction", open_pods, "CIS 5.3.2", len(running))
+
+
+def secrets_and_permissions(objects: list[Any], namespace: str, evidence: Evidence) -> None:
+    """Check the controls secrets management and RBAC."""
+    literal = hygiene.literal_secrets(objects)
+    none_of(
+        evidence, "secrets management: secrets as text", literal, "CIS 5.4; Polaris sensitiveContainerEnvVar"
+    )
+    tokens = hygiene.account_findings(objects)
+    none_of(evidence, "RBAC: accounts and tokens of pods", tokens, "CIS 5.1.5, 5.1.6")
+    granted = rbac.binding_findings(objects, namespace)
+    none_of(evidence, "RBAC: permissions that are too much", granted, "CIS 5.1.1-5.1.8")
+
+
+def encrypted_outside(objects: list[Any], environment: Environment, evidence: Evidence) -> None:
+    """Check the control TLS: today's protocol, trusted, and no host of an Ingress without it."""
+    part = environment.need_api()
+    try:
+        spoken = tls.handshake(tls.Server.of(part.url, part.ca_file)).protocol
+    except (tls.TlsNotTrusted, ValueError) as e:
+        spoken = str(e)
+    evidence.check("TLS: protocol of the API", spoken, "in", ["TLSv1.2", "TLSv1.3"], source="PCI DSS 4.2.1")
+    none_of(
+        evidence, "TLS: Ingress hosts without it", exposure.ingress_tls(objects), "Polaris tlsSettingsMissing"
+    )
+
+
+def scanning(environment: Environment, evidence: Evidence) -> None:
+    """Check the control scanning: reports are there, and nothing bad is open without a dated exception."""
+    part = environment.need_security()
+    reports = [read_report(path) for path in part.scans]
+    exceptions = () if part.exceptions is None else read_exceptions(part.exceptions)
+    evidence.check("scanning: reports", len(reports), ">=", 1, source="PCI DSS 6.3, 11.3")
+    found = [finding for report in reports for finding in report.open_findings("critical", "high")]
+    left = uncovered(found, exceptions, tls.now().date())
+    none_of(evidence, "scanning: open critical and high findings", map(str, left), "PCI DSS 6.3.3")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trail:
+    """Where an action is done, and where it must then be seen."""
+
+    api: Api
+    cluster: Cluster
+    environment: Environment
+
+    def lines(self, request_id: str) -> list[dict[str, Any]]:
+        """Read what the API's pods have logged of a request."""
+        part = self.environment.need_kubernetes()
+        pods = self.cluster.list(
+            "v1", "Pod", part.namespace, labels=f"app.kubernetes.io/name={part.names.api}"
+        )
+        logs = (self.cluster.logs(part.namespace, p["metadata"]["name"], tail=LOG_LINES) for p in pods)
+        return [line for log in logs for line in audit_trail.lines_of(log, request_id)]
+
+    def entries(self, request_id: str) -> list[dict[str, Any]]:
+        """Read the audit entries of a request: by the environment's query, or from the pods' logs."""
+        query = self.environment.need_security().audit_query
+        if query is None:
+            return [line for line in self.lines(request_id) if audit_trail.is_audit(line)]
+        with Database(self.environment.need_database().url) as database:
+            return list(database.rows(query, {"request_id": request_id}))
+
+    def sign_in(self) -> tuple[str, bool]:
+        """Sign in as the test tenant, or as nobody without one; return request id and whether it worked."""
+        tenant, request_id = self.environment.test_tenant, f"gates-{secrets.token_hex(12)}"
+        part = self.environment.kubernetes
+        if tenant is None and part is not None and part.read_only:
+            raise self.environment.missing("test_tenant")
+        email = f"{request_id}@gates.invalid" if tenant is None else tenant.email
+        password = secrets.token_urlsafe(16) if tenant is None else tenant.password
+        body = {"email": email, "password": password}
+        answer = self.api.post(LOGIN, json=body, headers={"X-Request-ID": request_id})
+        return answer.headers.get("x-request-id", request_id), answer.status == 200
+
+
+def wait_for(look: Callable[[], list[Any]]) -> list[Any]:
+    """Look until there is something, or the time is over."""
+    until = time.monotonic() + SEEN_WITHIN_S
+    while not (found := look()) and time.monotonic() < until:
+        time.sleep(0.25)
+    return found
+
+
+def logged(trail: Trail, evidence: Evidence) -> None:
+    """Check the audit log and the access log: a sign-in just made stands in both."""
+    request_id, worked = trail.sign_in()
+    entries = wait_for(lambda: trail.entries(request_id))
+    evidence.check(
+        "audit log active: entries of a sign-in just made", len(entries), ">=", 1, source="PCI DSS 10.2.1"
+    )
+    evidence.check(
+        "audit log active: what they say of being allowed",
+        audit_trail.allowed_values(entries),
+        "==",
+        [worked],
+    )
+    seen = wait_for(lambda: [line for line in trail.lines(request_id) if audit_trail.is_access(line)])
+    evidence.check("access logging: lines of a sign-in just made", len(seen), ">=", 1, source="PCI DSS 10.2")
+
+
+def monitored(trail: Trail, services: list[Any], evidence: Evidence) -> None:
+    """Check security monitoring: a refused request is counted, and the figures are collected."""
+    part = trail.environment.metrics
+    if part is None:
+        raise trail.environment.missing("metrics")
+    answer = trail.api.get(GUARDED)
+    evidence.check(
+        "security monitoring: a request without a token", answer.status, "==", 401, source=answer.url
+    )
+    client = HttpClient(part.url, ca_file=None if part.ca_file is None else str(part.ca_file))
+    try:
+        counted = wait_for(
+            lambda: [n for n in [audit_trail.refusals_counted(client.request("GET", "").text)] if n]
+        )
+    finally:
+        client.close()
+    evidence.check("security monitoring: refused requests counted", sum(counted), ">=", 1, source=part.url)
+    namespace = trail.environment.need_kubernetes().namespace
+    monitors = trail.cluster.list("monitoring.coreos.com/v1", "ServiceMonitor", namespace)
+    faults = audit_trail.monitor_faults(monitors, services)
+    none_of(evidence, "security monitoring: what is wrong with its collection", faults, "PCI DSS 10.4.1.1")
+
+
+def encrypted_inside(objects: list[Any], environment: Environment, evidence: Evidence) -> None:
+    """Check encryption at rest and in transit: the volumes, the database's sessions, the cache."""
+    claims = of_kind(objects, "PersistentVolumeClaim")
+    unsafe = unencrypted_claims(objects)
+    none_of(
+        evidence, "encryption at rest: volumes not known to be encrypted", unsafe, "PCI DSS 3.5", len(claims)
+    )
+    url = environment.need_database().url
+    with Database(url) as database:
+        plain, seen = transit.sessions(database)
+    evidence.check(
+        "encryption in transit: database sessions without TLS", plain, "==", 0, n=seen, source="pg_stat_ssl"
+    )
+    refusal = transit.plaintext_refusal(url) or "let in"
+    evidence.check(
+        "encryption in transit: a sign-in without TLS is", refusal, "!=", "let in", source="pg_hba.conf"
+    )
+    sealed = transit.cache_is_encrypted(environment.need_cache().url)
+    evidence.check(
+        "encryption in transit: cache in the clear over a network", sealed is False, "==", limit=False
+    )
+
+
+def backups_encrypted(directory: Path, evidence: Evidence) -> None:
+    """Check backup encryption: every backup is, and no dump lies beside them as it is."""
+    found = backups(directory)
+    evidence.check("backup encryption: backups", len(found), ">=", 1, source=str(directory))
+    plain = [backup.path.name for backup in found if not seal(backup).encrypted]
+    plain += [path.name for path in directory.iterdir() if path.suffix in PLAIN_DUMPS]
+    none_of(evidence, "backup encryption: dumps in the clear", plain, "PCI DSS 9.4.1", len(found))
+
+
+def procedures(environment: Environment, evidence: Evidence) -> None:
+    """Check the incident procedures: written, whole, owned, and reviewed within the year."""
+    paths = environment.need_security().incident_procedures
+    evidence.check("incident procedures: how many", len(paths), ">=", 1, source="PCI DSS 12.10")
+    today = tls.now().date()
+    faults = [
+        f"{path.name}: {fault}" for path in paths for fault in procedure_faults(read_procedure(path), today)
+    ]
+    none_of(
+        evidence, "incident procedures: what is wrong with them", faults, "NIST SP 800-61; PCI DSS 12.10.2"
+    )
