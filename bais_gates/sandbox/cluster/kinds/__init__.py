@@ -18,7 +18,7 @@ from bais_gates.sandbox.cluster.kinds.errors import (
     Unprocessable,
 )
 from bais_gates.sandbox.cluster.kinds.kind import Kind, Obj
-from bais_gates.sandbox.cluster.kinds.ownership import apply, track_update
+from bais_gates.sandbox.cluster.kinds.ownership import apply, same_but_times, track_update
 from bais_gates.sandbox.cluster.kinds.patches import json_patch, merge_patch
 from bais_gates.sandbox.cluster.kinds.preparing import Prepared, prepare_create, prepare_update
 from bais_gates.sandbox.cluster.kinds.publishing import openapi_v2_definitions, openapi_v3, schema_name
@@ -48,6 +48,7 @@ __all__ = [
     "openapi_v3",
     "prepare_create",
     "prepare_update",
+    "same_but_times",
     "schema_name",
     "strategic_merge",
     "table",

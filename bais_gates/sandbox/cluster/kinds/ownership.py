@@ -329,3 +329,15 @@ def _with_annotation(live: Obj | None, merged: Obj, applied: Obj, manager: str) 
     text = json.dumps(applied, separators=(",", ":"), sort_keys=True) + "\n"
     meta["annotations"] = {**(meta.get("annotations") or {}), LAST_APPLIED: text}
     return {**merged, "metadata": meta}
+
+
+def same_but_times(old: Obj, new: Obj) -> bool:
+    """Whether two objects differ in nothing but the times in their managedFields: such a write is none."""
+    return _timeless(old) == _timeless(new)
+
+
+def _timeless(obj: Obj) -> Obj:
+    entries = obj.get("metadata", {}).get("managedFields") or ()
+    plain = [{key: value for key, value in entry.items() if key != "time"} for entry in entries]
+    plain.sort(key=lambda item: str((item.get("operation"), item.get("manager"), item.get("subresource"))))
+    return {**obj, "metadata": {**obj.get("metadata", {}), "managedFields": plain}}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bais_gates.sandbox.cluster.kinds.errors import Cause
+from bais_gates.sandbox.cluster.kinds.admission import bad_labels
+from bais_gates.sandbox.cluster.kinds.errors import Cause, invalid
 from bais_gates.sandbox.cluster.kinds.kind import Kind, Obj
 from bais_gates.sandbox.cluster.kinds.validation import (
     definitions,
@@ -19,6 +20,7 @@ from bais_gates.sandbox.cluster.kinds.validation import (
 
 _RULES: dict[str, Callable[[Obj], list[Cause]]] = {
     "Pod": lambda obj: pods.spec_causes(obj["spec"], "spec"),
+    "Namespace": lambda obj: [invalid(*wrong) for wrong in bad_labels(obj)],
     "Deployment": workloads.deployment,
     "ReplicaSet": workloads.replica_set,
     "StatefulSet": workloads.stateful_set,
