@@ -10,14 +10,15 @@ from bais_gates.sandbox.cluster.kinds.kind import Kind, Obj
 
 PREFIX = "pod-security.kubernetes.io/"
 WORKLOADS = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob"})
-LEVELS = ("privileged", "baseline", "restricted")
+LEVELS: tuple[pod_security.Level, ...] = ("privileged", "baseline", "restricted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     """What admission says of a pod or a workload.
 
-    ``message``: why it is not allowed, as it follows ``pods "x" is forbidden: ``; ``warnings``: for Warning headers.
+    ``message``: why it is not allowed, as it follows ``pods "x" is forbidden: ``; ``warnings``: for Warning
+    headers.
     """
 
     allowed: bool = True
@@ -29,7 +30,7 @@ def admit_pod(namespace: Obj, kind: Kind, obj: Obj) -> Admission:
     """Judge a pod, or the template of a workload, by its namespace's Pod Security labels.
 
     A pod that the ``enforce`` level refuses is not allowed; ``warn`` adds warnings. Of a workload only warnings
-    come: those of ``warn``, its pods are judged by themselves. Other kinds are let through.
+    come (its pods are judged by themselves). Other kinds are let through.
     """
     if kind.group not in {"", "apps", "batch"} or (kind.kind != "Pod" and kind.kind not in WORKLOADS):
         return Admission()
@@ -46,13 +47,13 @@ def _violated(labels: dict[str, Any], mode: str, obj: Obj) -> str:
     if level is None or level == "privileged":
         return ""
     version = labels.get(f"{PREFIX}{mode}-version", "latest")
-    if level not in LEVELS:  # the real admission falls back to the strictest level
-        level = "restricted"
+    # An unknown level counts as the strictest one, as in the real admission.
+    known: pod_security.Level = next((each for each in LEVELS if each == level), "restricted")
     try:
-        found = pod_security.violations(obj, level, version=version)
+        found = pod_security.violations(obj, known, version=version)
     except ValueError:
         return ""
-    return pod_security.summary(found, level, version) if found else ""
+    return pod_security.summary(found, known, version) if found else ""
 
 
 def bad_labels(namespace: Obj) -> list[tuple[str, str, str]]:

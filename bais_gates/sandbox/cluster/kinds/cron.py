@@ -38,7 +38,9 @@ def schedule_error(schedule: str) -> str | None:
     return None
 
 
-def _range_error(part: str, low: int, high: int, names: dict[str, int]) -> str | None:
+def _range_error(  # noqa: C901, PLR0911, PLR0912  # the rules in the order in which the first broken one is told
+    part: str, low: int, high: int, names: dict[str, int]
+) -> str | None:
     ranges, *steps = part.split("/")
     if len(steps) > 1:
         return f"too many slashes: {part}"

@@ -117,9 +117,7 @@ class _Typed:
         shape = node.shape
         if shape == "any":
             return value
-        if not isinstance(value, _PYTHON_TYPES[shape]) or (value is True or value is False) is not (
-            shape == "boolean"
-        ):
+        if not _holds(shape, value):
             raise self.wrong(node, value, plain, owner)
         if shape == "object":
             return self.struct(node, value, path, plain)
@@ -144,7 +142,8 @@ class _Typed:
     @staticmethod
     def nothing(node: Node) -> Any:
         """Return what a null becomes where the type can hold none."""
-        return {"string": "", "integer": 0, "boolean": False, "quantity": "0"}.get(node.shape, {})
+        empty: dict[str, Any] = {"string": "", "integer": 0, "boolean": False, "quantity": "0"}
+        return empty.get(node.shape, {})
 
     def scalar(self, node: Node, value: Any, plain: str, owner: str) -> Any:
         """Read a text, number or truth value."""
@@ -216,6 +215,11 @@ def _bad_base64(text: str) -> int | None:
         return None
     odd = re.search(r"[^A-Za-z0-9+/]", plain)
     return odd.start() if odd else len(plain) // 4 * 4
+
+
+def _holds(shape: str, value: Any) -> bool:
+    """Whether a JSON value has the type of a shape; true and false are no numbers."""
+    return isinstance(value, _PYTHON_TYPES[shape]) and isinstance(value, bool) is (shape == "boolean")
 
 
 class _Custom:

@@ -5,6 +5,7 @@ Every function changes the object it is given, which was made for it by ``decodi
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -124,8 +125,6 @@ def _service(obj: Obj) -> None:
 
 
 def _secret(obj: Obj) -> None:
-    import base64
-
     for key, text in (obj.pop("stringData", None) or {}).items():
         obj.setdefault("data", {})[key] = base64.b64encode(str(text).encode()).decode()
     obj.setdefault("type", "Opaque")

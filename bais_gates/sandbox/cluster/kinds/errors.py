@@ -35,7 +35,7 @@ class Cause:
     field: str
 
     def __str__(self) -> str:
-        """The cause as the Status message says it."""
+        """Return the cause as the Status message says it."""
         return f"{self.field}: {self.message}"
 
 

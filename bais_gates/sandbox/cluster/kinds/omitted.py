@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bais_gates.sandbox.cluster.kinds.schema import named
+
 # Texts that are held by pointer: an empty one says something else than none.
 KEPT_WHEN_EMPTY = frozenset(
     {
@@ -147,8 +149,6 @@ def short(name: str) -> str:
 
 def zero_value(name: str) -> dict[str, Any]:
     """Return what a type writes when nothing of it was set: the object before it is created."""
-    from bais_gates.sandbox.cluster.kinds.schema import named
-
     made: dict[str, Any] = {}
     for field in ALWAYS.get(short(name), () if "." not in name else ("metadata",) if _is_kind(name) else ()):
         part = named(name).fields.get(field)
@@ -161,6 +161,4 @@ def zero_value(name: str) -> dict[str, Any]:
 
 
 def _is_kind(name: str) -> bool:
-    from bais_gates.sandbox.cluster.kinds.schema import named
-
     return bool(named(name).source.get("x-kubernetes-group-version-kind"))

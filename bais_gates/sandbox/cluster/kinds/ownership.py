@@ -268,7 +268,7 @@ def _applicable(kind: Kind, applied: Obj, subresource: str | None) -> Obj:
     if subresource == "status":
         meta = applied.get("metadata") or {}
         named = {key: meta[key] for key in ("name", "namespace", "uid") if key in meta}
-        kept = {key: applied[key] for key in ("apiVersion", "kind", "status") if key in applied}
+        kept: Obj = {key: applied[key] for key in ("apiVersion", "kind", "status") if key in applied}
         return {**kept, "metadata": named}
     if "status" in kind.subresources:
         return {key: value for key, value in applied.items() if key != "status"}

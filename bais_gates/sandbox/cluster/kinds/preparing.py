@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 from bais_gates.sandbox.cluster.kinds import custom, defaults, strategies
@@ -32,7 +33,7 @@ def prepare_create(kind: Kind, obj: Obj, *, strict: bool) -> Prepared:
     Raises BadRequest for a body that can't be read as the kind, Invalid for one that breaks its rules.
     """
     read, warnings = _read(kind, obj, strict=strict)
-    made = _copied(read)
+    made = copy.deepcopy(read)  # the server adds to it, and ``read`` must stay what the body said
     strategies.before_create(kind, made)
     if causes := causes_of_create(kind, made):
         raise Invalid(causes)
@@ -65,10 +66,3 @@ def _read(kind: Kind, obj: Obj, *, strict: bool) -> tuple[Obj, list[str]]:
     else:
         defaults.fill(kind, decoded.obj)
     return decoded.obj, [f'unknown field "{path}"' for path in decoded.unknown]
-
-
-def _copied(value: Obj) -> Obj:
-    """Copy what the server may add to: the object, its metadata, its specification and its template."""
-    import copy
-
-    return copy.deepcopy(value)

@@ -22,14 +22,15 @@ DELETE_FROM = "$deleteFromPrimitiveList/"
 def strategic_merge(kind: Kind, live: Obj, patch: Any) -> Obj:
     """Return what an object becomes by a strategic merge patch.
 
-    Raises BadRequest for a malformed patch or directive, Failed for an item of a merging list without its key.
+    Raises BadRequest for a malformed patch or directive, Failed for an item of a merging list that lacks
+    its key.
     """
     if not isinstance(patch, dict):
         raise BadRequest("error decoding patch: the body is no JSON object")
     return _merge_map(kind.node, live, patch)
 
 
-def _merge_map(node: Node, live: Obj, patch: Obj) -> Obj:
+def _merge_map(node: Node, live: Obj, patch: Obj) -> Obj:  # noqa: C901  # the cases of one directive table
     directive = patch.get(PATCH)
     if directive == "replace":
         return {key: value for key, value in patch.items() if key != PATCH}

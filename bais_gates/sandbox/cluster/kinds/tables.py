@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -29,7 +30,7 @@ def age(stamp: Any) -> str:
     return duration(max(seconds, 0))
 
 
-def duration(seconds: int) -> str:
+def duration(seconds: int) -> str:  # noqa: PLR0911  # one return for each step of coarseness
     """Return a time span as kubectl writes it, no finer than it helps."""
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if seconds < 120:
@@ -56,7 +57,11 @@ def _age(obj: Obj) -> Cell:
 
 
 def _field(*path: str, default: Cell = NONE) -> Getter:
-    return lambda obj: _at(obj, *path, default=default)
+    def get(obj: Obj) -> Cell:
+        value: Cell = _at(obj, *path, default=default)
+        return value
+
+    return get
 
 
 def _count(*path: str) -> Getter:
@@ -322,8 +327,6 @@ def _custom_columns(kind: Kind) -> list[tuple[str, Getter]]:
 
 def _by_path(path: str, *, date: bool) -> Getter:
     """Follow a JSONPath of names and of filters like ``[?(@.type=="Ready")]``."""
-    import re
-
     parts = re.findall(r'\.([\w\-]+)|\[\?\(@\.(\w+)\s*==\s*"([^"]*)"\)\]|\[(\d+)\]', path)
 
     def get(obj: Obj) -> Cell:

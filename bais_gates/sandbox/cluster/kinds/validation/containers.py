@@ -299,10 +299,8 @@ def _probe(probe: Obj, here: str, *, success_is_one: bool) -> list[Cause]:
 
 
 def _handler(action: Obj, here: str) -> list[Cause]:
-    found: list[Cause] = []
     given = [name for name in HANDLERS if action.get(name) is not None]
-    for extra in given[1:]:
-        found.append(forbidden(f"{here}.{extra}", "may not specify more than 1 handler type"))
+    found = [forbidden(f"{here}.{extra}", "may not specify more than 1 handler type") for extra in given[1:]]
     if not given:
         return [required(here, "must specify a handler type")]
     first = action[given[0]]

@@ -81,7 +81,9 @@ def _versions(versions: list[Obj]) -> list[Cause]:
     return found
 
 
-def _schema(schema: Any, here: str, *, top: bool = False) -> list[Cause]:
+def _schema(  # noqa: C901, PLR0912  # the rules of one level, each on its own
+    schema: Any, here: str, *, top: bool = False
+) -> list[Cause]:
     if not isinstance(schema, dict):
         return []
     found: list[Cause] = []
@@ -105,13 +107,8 @@ def _schema(schema: Any, here: str, *, top: bool = False) -> list[Cause]:
             said = "must not be empty if x-kubernetes-list-type is map"
             found.append(required(f"{here}.x-kubernetes-list-map-keys", said))
     if schema.get("properties") and schema.get("additionalProperties"):
-        said = "must not be used with properties: additionalProperties and properties are mutual exclusive"
-        found.append(
-            forbidden(
-                f"{here}.additionalProperties",
-                "additionalProperties and properties are mutual exclusive" if said else "",
-            )
-        )
+        said = "additionalProperties and properties are mutual exclusive"
+        found.append(forbidden(f"{here}.additionalProperties", said))
     for name, part in sorted((schema.get("properties") or {}).items()):
         found += _schema(part, f"{here}.properties[{name}]")
     if isinstance(schema.get("items"), dict):
@@ -134,6 +131,10 @@ def updated(old: Obj, new: Obj) -> list[Cause]:
     kept = {version.get("name") for version in after.get("versions") or ()}
     for index, stored in enumerate((old.get("status") or {}).get("storedVersions") or ()):
         if stored not in kept:
-            said = f"missing from spec.versions; {stored} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {stored} and removes {stored} from status.storedVersions"
+            said = (
+                f"missing from spec.versions; {stored} was previously a storage version, and must remain in "
+                f"spec.versions until a storage migration ensures no data remains persisted in {stored} and "
+                f"removes {stored} from status.storedVersions"
+            )
             found.append(invalid(f"status.storedVersions[{index}]", stored, said))
     return found

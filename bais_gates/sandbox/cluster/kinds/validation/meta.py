@@ -19,6 +19,7 @@ from bais_gates.sandbox.cluster.kinds.validation import names
 IMMUTABLE = "field is immutable"
 NOT_NEGATIVE = "must be greater than or equal to 0"
 ANNOTATIONS_LIMIT = 256 * 1024
+FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
 _NAME_RULES: dict[str, Callable[[str], list[str]]] = {
     "Namespace": names.dns_label,
     "Service": names.dns1035_label,
@@ -42,29 +43,28 @@ def causes(kind: Kind, obj: Obj) -> list[Cause]:
     else:
         rule = names.dns_subdomain if kind.custom else _NAME_RULES.get(kind.kind, names.dns_subdomain)
         found += [invalid("metadata.name", name, said) for said in rule(name)]
-    found += labels(meta.get("labels"), "metadata.labels")
-    found += annotations(meta.get("annotations"), "metadata.annotations")
+    found += label_causes(meta.get("labels"), "metadata.labels")
+    found += annotation_causes(meta.get("annotations"), "metadata.annotations")
     found += _owners(meta.get("ownerReferences") or ())
     for finalizer in meta.get("finalizers") or ():
         found += [invalid("metadata.finalizers", finalizer, said) for said in names.qualified_name(finalizer)]
-        if "/" not in finalizer and finalizer not in {"orphan", "foregroundDeletion", "kubernetes"}:
-            if not names.qualified_name(finalizer):
-                said = "name is neither a standard finalizer name nor is it fully qualified"
-                found.append(invalid("metadata.finalizers", finalizer, said))
+        if "/" not in finalizer and finalizer not in FINALIZERS and not names.qualified_name(finalizer):
+            said = "name is neither a standard finalizer name nor is it fully qualified"
+            found.append(invalid("metadata.finalizers", finalizer, said))
     return found
 
 
 def update_causes(old: Obj, new: Obj) -> list[Cause]:
     """Return which parts of the metadata an update changes though they never change."""
-    found = []
     before, after = old.get("metadata") or {}, new.get("metadata") or {}
-    for field in ("name", "namespace", "uid", "creationTimestamp"):
-        if after.get(field) is not None and before.get(field) != after.get(field):
-            found.append(invalid(f"metadata.{field}", after.get(field), IMMUTABLE))
-    return found
+    return [
+        invalid(f"metadata.{field}", after[field], IMMUTABLE)
+        for field in ("name", "namespace", "uid", "creationTimestamp")
+        if after.get(field) is not None and before.get(field) != after[field]
+    ]
 
 
-def labels(values: Any, field: str) -> list[Cause]:
+def label_causes(values: Any, field: str) -> list[Cause]:
     """Return what is wrong with labels."""
     found = []
     for key in sorted(values or {}):
@@ -73,7 +73,7 @@ def labels(values: Any, field: str) -> list[Cause]:
     return found
 
 
-def annotations(values: Any, field: str) -> list[Cause]:
+def annotation_causes(values: Any, field: str) -> list[Cause]:
     """Return what is wrong with annotations."""
     found, size = [], 0
     for key in sorted(values or {}):
@@ -87,16 +87,11 @@ def annotations(values: Any, field: str) -> list[Cause]:
 
 def _owners(owners: Any) -> list[Cause]:
     found, controllers = [], []
-    for index, owner in enumerate(owners):
-        field = "metadata.ownerReferences"
+    for owner in owners:
         for key in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(key):
-                where = f"{field}.{key}" if index < 0 else f"{field}.{key}"
-                found.append(
-                    invalid(where, "", "version must not be empty")
-                    if key == "apiVersion"
-                    else invalid(where, "", f"{key} must not be empty")
-                )
+                said = f"{'version' if key == 'apiVersion' else key} must not be empty"
+                found.append(invalid(f"metadata.ownerReferences.{key}", "", said))
         if owner.get("controller"):
             controllers.append(owner)
     if len(controllers) > 1:
@@ -113,7 +108,7 @@ def selector(value: Any, field: str) -> list[Cause]:
     """Return what is wrong with a label selector."""
     if not value:
         return []
-    found = labels(value.get("matchLabels"), f"{field}.matchLabels")
+    found = label_causes(value.get("matchLabels"), f"{field}.matchLabels")
     for index, need in enumerate(value.get("matchExpressions") or ()):
         here = f"{field}.matchExpressions[{index}]"
         operator, values = need.get("operator", ""), need.get("values") or []

@@ -229,7 +229,10 @@ def priority_class(obj: Obj) -> list[Cause]:
     name, value = obj["metadata"].get("name", ""), obj.get("value", 0)
     found: list[Cause] = []
     if name.startswith("system-"):
-        said = f"priority class names with 'system-' prefix are reserved for system use only. error: {name} is not a known system priority class"
+        said = (
+            "priority class names with 'system-' prefix are reserved for system use only. error: "
+            f"{name} is not a known system priority class"
+        )
         found.append(forbidden("metadata.name", said))
     elif value > 1_000_000_000:
         found.append(forbidden("value", "maximum allowed value of a user defined priority is 1000000000"))

@@ -44,7 +44,7 @@ def service(obj: Obj) -> list[Cause]:
     seen: set[str] = set()
     for index, port in enumerate(ports):
         found += _service_port(port, f"spec.ports[{index}]", named=len(ports) > 1, seen=seen)
-    found += meta.labels(spec.get("selector"), "spec.selector")
+    found += meta.label_causes(spec.get("selector"), "spec.selector")
     affinity = spec.get("sessionAffinity")
     found += meta.one_of(affinity, ("ClientIP", "None"), "spec.sessionAffinity")
     found += _timeout(spec)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from bais_gates.sandbox.cluster.kinds.errors import Cause, forbidden, invalid, not_supported, required
 from bais_gates.sandbox.cluster.kinds.kind import Obj
 from bais_gates.sandbox.cluster.kinds.quantity import value_of
@@ -133,7 +135,7 @@ def updated_claim(old: Obj, new: Obj) -> list[Cause]:
     return found
 
 
-def _size(spec: Obj) -> object:
+def _size(spec: Obj) -> Decimal | None:
     return value_of(str(((spec.get("resources") or {}).get("requests") or {}).get("storage", "")))
 
 
@@ -143,9 +145,10 @@ def volume(obj: Obj) -> list[Cause]:
     found: list[Cause] = []
     if not spec.get("accessModes"):
         found.append(required("spec.accessModes"))
-    for mode in spec.get("accessModes") or ():
-        if mode not in ACCESS_MODES:
-            found.append(not_supported("spec.accessModes", mode, ACCESS_MODES))
+    modes = spec.get("accessModes") or ()
+    found += [
+        not_supported("spec.accessModes", each, ACCESS_MODES) for each in modes if each not in ACCESS_MODES
+    ]
     if not spec.get("capacity"):
         found.append(required("spec.capacity"))
     elif "storage" not in spec["capacity"]:

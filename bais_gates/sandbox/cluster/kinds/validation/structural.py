@@ -60,7 +60,7 @@ def _fits(value: Any, kind: str) -> bool:
     return isinstance(value, _TYPES.get(kind, (object,)))
 
 
-def _check(schema: Obj, value: Any, field: str) -> list[Cause]:
+def _check(schema: Obj, value: Any, field: str) -> list[Cause]:  # noqa: PLR0911  # one return for each type
     name = field or "<nil>"
     if value is None and schema.get("nullable"):
         return []
@@ -127,10 +127,8 @@ def _brief(value: Any) -> Any:
 
 
 def _object(schema: Obj, value: Obj, field: str) -> list[Cause]:
-    found: list[Cause] = []
-    for key in schema.get("required") or ():
-        if key not in value:
-            found.append(Cause(reason=REQUIRED, message="Required value", field=_join(field, key)))
+    missing = [key for key in schema.get("required") or () if key not in value]
+    found = [Cause(reason=REQUIRED, message="Required value", field=_join(field, key)) for key in missing]
     low, high = schema.get("minProperties"), schema.get("maxProperties")
     if low is not None and len(value) < low:
         found.append(

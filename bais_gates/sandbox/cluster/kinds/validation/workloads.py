@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from typing import Any
 
 from bais_gates.sandbox.cluster.kinds.cron import schedule_error
@@ -110,9 +111,9 @@ def _template(spec: Obj, kind: str, claims: Any = ()) -> list[Cause]:
     value, found = spec["template"], []
     chosen = spec.get("selector")
     given = (value.get("metadata") or {}).get("labels") or {}
-    if chosen and (chosen.get("matchLabels") or chosen.get("matchExpressions")):
-        if not meta.selector(chosen, "") and not meta.matches(chosen, given):
-            found.append(invalid("spec.template.metadata.labels", given or None, NO_MATCH))
+    chooses = chosen and (chosen.get("matchLabels") or chosen.get("matchExpressions"))
+    if chooses and not meta.selector(chosen, "") and not meta.matches(chosen, given):
+        found.append(invalid("spec.template.metadata.labels", given or None, NO_MATCH))
     found += pods.template(value, "spec.template", claims)
     policy = value["spec"].get("restartPolicy")
     if policy != "Always":
@@ -236,8 +237,6 @@ def cron_job(obj: Obj) -> list[Cause]:
 
 
 def _time_zone(zone: str) -> list[Cause]:
-    import zoneinfo
-
     if not zone:
         return [invalid("spec.timeZone", zone, "timeZone must be nil or non-empty string")]
     if zone.lower() == "local":
@@ -282,7 +281,7 @@ def _updated_job(old: Obj, new: Obj) -> list[Cause]:
 
 
 def _updated_template(old: Obj, before: Any, after: Any) -> list[Cause]:
-    """A template never changes; of a suspended Job that never started, where its pods go may."""
+    """Return a cause if the template changed; where pods go may, while a Job waits to start at all."""
     if before == after:
         return []
     if old["spec"].get("suspend") and not (old.get("status") or {}).get("startTime"):
