@@ -67,7 +67,7 @@ def none_of(
 
 
 def pods_hold(objects: list[Any], network: list[Any], namespace: str, evidence: Evidence) -> None:
-    """Check the controls non-root, limits and network policies: of the running pods, and of what makes the next ones."""
+    """Check the controls non-root, limits and network policies, of running pods and of their makers."""
     running = [pod for pod in of_kind(objects, "Pod") if workloads([pod])]
     evidence.require("running pods", len(running), ">=", 1, source=f"pods of {namespace}")
     makers = [*running, *of_kind(objects, "Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job")]
