@@ -1,5 +1,6 @@
 """Server-side apply and managedFields: who owns what, conflicts, force, fields that are given up."""
 
+# ruff: noqa: E501, ISC004  # the API server's messages are long, and each is kept in one piece
 from __future__ import annotations
 
 from typing import Any
@@ -227,7 +228,7 @@ def test_managed_fields_can_not_be_applied() -> None:
     body = config()
     body["metadata"]["managedFields"] = []
 
-    with pytest.raises(kinds.BadRequest, match="metadata.managedFields must be nil"):
+    with pytest.raises(kinds.BadRequest, match=r"metadata\.managedFields must be nil"):
         applied(None, body, "me")
 
 
@@ -248,7 +249,7 @@ def test_updates_move_ownership_and_keep_subresources_apart() -> None:
 
 
 def test_kubectl_takes_over_what_it_applied_on_the_client_side() -> None:
-    """kubectl's own earlier configuration, kept in the annotation, is no conflict for kubectl."""
+    """Kubectl's own earlier configuration, kept in the annotation, is no conflict for kubectl."""
     note = '{"apiVersion":"apps/v1","kind":"Deployment","spec":{"replicas":1}}'
     annotations = {"kubectl.kubernetes.io/last-applied-configuration": note}
     live = written(manager="kubectl-client-side-apply", spec__replicas=1, metadata__annotations=annotations)

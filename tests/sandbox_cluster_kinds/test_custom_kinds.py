@@ -90,7 +90,11 @@ def test_a_definition_is_completed_and_established() -> None:
         ("Established", "True"),
     ]
     assert status["storedVersions"] == ["v1"]
-    assert (WIDGET.short_names, WIDGET.namespaced, WIDGET.subresources) == (("wd",), True, {"status"})
+    assert (WIDGET.short_names, WIDGET.namespaced, WIDGET.subresources) == (
+        ("wd",),
+        True,
+        frozenset({"status"}),
+    )
 
 
 def test_a_definition_that_is_taken_back_serves_nothing() -> None:
@@ -139,7 +143,7 @@ def test_unknown_fields_are_pruned_and_defaults_filled_in() -> None:
 
     assert prepared.obj["spec"] == {"size": 1, "free": {"any": {"thing": 1}}, "mode": "a"}
     assert prepared.warnings == ('unknown field "spec.extra"',)
-    with pytest.raises(kinds.BadRequest, match='strict decoding error: unknown field "spec.extra"'):
+    with pytest.raises(kinds.BadRequest, match=r'strict decoding error: unknown field "spec\.extra"'):
         kinds.prepare_create(WIDGET, body, strict=True)
 
 

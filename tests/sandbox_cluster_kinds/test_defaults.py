@@ -168,6 +168,6 @@ def test_quality_of_service_follows_requests_and_limits(resources: Obj, expected
 
 
 def test_a_headless_service_has_no_address() -> None:
-    """clusterIP None stays None; any other Service gets an address and keeps it."""
+    """A clusterIP of None stays None; any other Service gets an address and keeps it."""
     assert created("Service", spec__clusterIP="None")["spec"]["clusterIPs"] == ["None"]
     assert created("Service")["spec"]["clusterIP"].startswith("10.0.")

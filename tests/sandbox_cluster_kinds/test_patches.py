@@ -23,7 +23,7 @@ def patched_deployment(pod_spec: Any) -> Obj:
 
 
 def test_containers_merge_by_name() -> None:
-    """A container of the same name keeps what the patch doesn't say; a new one is put where the patch has it."""
+    """A container of the same name keeps what the patch doesn't say; a new one is placed as patched."""
     made = containers(
         patched_deployment({"containers": [{"name": "side", "image": "s"}, {"name": "web", "image": "n"}]})
     )

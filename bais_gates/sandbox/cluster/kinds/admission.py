@@ -29,8 +29,8 @@ class Admission:
 def admit_pod(namespace: Obj, kind: Kind, obj: Obj) -> Admission:
     """Judge a pod, or the template of a workload, by its namespace's Pod Security labels.
 
-    A pod that the ``enforce`` level refuses is not allowed; ``warn`` adds warnings. Of a workload only warnings
-    come (its pods are judged by themselves). Other kinds are let through.
+    A pod that the ``enforce`` level refuses is not allowed; ``warn`` adds warnings. Of a workload only
+    warnings come (its pods are judged by themselves). Other kinds are let through.
     """
     if kind.group not in {"", "apps", "batch"} or (kind.kind != "Pod" and kind.kind not in WORKLOADS):
         return Admission()

@@ -91,7 +91,8 @@ def _pod_status(obj: Obj) -> Cell:
 
 
 def _restarts(obj: Obj) -> Cell:
-    return sum(state.get("restartCount", 0) for state in _at(obj, "status", "containerStatuses", default=[]))
+    states: list[Obj] = _at(obj, "status", "containerStatuses", default=[])
+    return sum(int(state.get("restartCount", 0)) for state in states)
 
 
 def _service_ports(obj: Obj) -> Cell:

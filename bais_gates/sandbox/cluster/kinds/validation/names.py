@@ -11,7 +11,6 @@ _DNS1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = f"({_QUALIFIED})?"
 _WILDCARD = rf"\*\.{_SUBDOMAIN}"
-_ENV = "[-._a-zA-Z][-._a-zA-Z0-9]*"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _HEADER = "[-A-Za-z0-9]+"
 _PERCENT = "[0-9]+%"
@@ -36,13 +35,22 @@ _NAME_PART = (
 )
 VALUE_TEXT = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
-    "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
-    f"validation is '{_VALUE}')"
+    "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used "
+    f"for validation is '{_VALUE}')"
 )
 WILDCARD_TEXT = (
-    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist "
-    "of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. "
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must "
+    "consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. "
     f"'*.example.com', regex used for validation is '{_WILDCARD}')"
+)
+_ENV_TEXT = "a valid environment variable name must consist only of printable ASCII characters other than '='"
+_HEADER_TEXT = (
+    "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used "
+    f"for validation is '{_HEADER}')"
+)
+_PERCENT_TEXT = (
+    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex "
+    f"used for validation is '{_PERCENT}')"
 )
 _CONFIG_KEY_TEXT = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
@@ -97,10 +105,8 @@ def qualified_name(text: str) -> list[str]:
     """Say what is wrong with a label's key: ``[prefix/]name``."""
     parts = text.split("/")
     if len(parts) > 2:
-        return [
-            f"a qualified name {_NAME_PART} with an optional DNS subdomain prefix and '/' (e.g. "
-            "'example.com/MyName')"
-        ]
+        example = "an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return [f"a qualified name {_NAME_PART} with {example}"]
     found = []
     if len(parts) == 2:
         if not parts[0]:
@@ -131,9 +137,7 @@ def path_segment(text: str) -> list[str]:
 def env_name(text: str) -> list[str]:
     """Say what is wrong with an environment variable's name: printable ASCII without ``=``."""
     if not text or not all(" " <= char <= "~" and char != "=" for char in text):
-        return [
-            "a valid environment variable name must consist only of printable ASCII characters other than '='"
-        ]
+        return [_ENV_TEXT]
     return []
 
 
@@ -153,10 +157,7 @@ def header_name(text: str) -> list[str]:
     """Say what is wrong with the name of an HTTP header."""
     if _matches(_HEADER, text):
         return []
-    return [
-        "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used "
-        f"for validation is '{_HEADER}')"
-    ]
+    return [_HEADER_TEXT]
 
 
 def port_number(number: int) -> list[str]:
@@ -184,7 +185,4 @@ def percent(text: str) -> list[str]:
     """Say what is wrong with a percentage."""
     if _matches(_PERCENT, text):
         return []
-    return [
-        "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
-        f"regex used for validation is '{_PERCENT}')"
-    ]
+    return [_PERCENT_TEXT]

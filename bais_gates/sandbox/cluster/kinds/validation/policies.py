@@ -224,11 +224,16 @@ def updated_binding(old: Obj, new: Obj) -> list[Cause]:
     return [invalid("roleRef", new.get("roleRef"), "cannot change roleRef")]
 
 
+_SYSTEM_CLASSES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+
+
 def priority_class(obj: Obj) -> list[Cause]:
     """Return what is wrong with a PriorityClass."""
     name, value = obj["metadata"].get("name", ""), obj.get("value", 0)
     found: list[Cause] = []
-    if name.startswith("system-"):
+    if _SYSTEM_CLASSES.get(name) == value and not obj.get("globalDefault"):
+        pass  # one of the two that the server makes for itself
+    elif name.startswith("system-"):
         said = (
             "priority class names with 'system-' prefix are reserved for system use only. error: "
             f"{name} is not a known system priority class"

@@ -17,7 +17,10 @@ SECRET_KEYS = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
 }
-CLAIM_UPDATE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+CLAIM_UPDATE = (
+    "spec is immutable after creation except resources.requests and volumeAttributesClassName for "
+    "bound claims"
+)
 
 
 def config_map(obj: Obj) -> list[Cause]:
