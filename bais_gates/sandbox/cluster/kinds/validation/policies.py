@@ -16,6 +16,7 @@ METRICS = {
     "Resource": "resource",
 }
 POSITIVE = "must be greater than 0"
+_SYSTEM_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
 
 def autoscaler(obj: Obj) -> list[Cause]:
@@ -222,9 +223,6 @@ def updated_binding(old: Obj, new: Obj) -> list[Cause]:
     if old.get("roleRef") == new.get("roleRef"):
         return []
     return [invalid("roleRef", new.get("roleRef"), "cannot change roleRef")]
-
-
-_SYSTEM_CLASSES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
 
 def priority_class(obj: Obj) -> list[Cause]:
