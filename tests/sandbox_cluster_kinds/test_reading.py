@@ -1,6 +1,6 @@
 """Bodies are read as the API server reads them: types, unknown fields, what is written back."""
 
-# ruff: noqa: E501, ISC004  # the API server's messages are long, and each is kept in one piece
+# ruff: noqa: E501  # the API server's messages are long, and each is kept in one piece
 from __future__ import annotations
 
 import time

@@ -111,8 +111,9 @@ def _template(spec: Obj, kind: str, claims: Any = ()) -> list[Cause]:
     value, found = spec["template"], []
     chosen = spec.get("selector")
     given = (value.get("metadata") or {}).get("labels") or {}
-    chooses = chosen and (chosen.get("matchLabels") or chosen.get("matchExpressions"))
-    if chooses and not meta.selector(chosen, "") and not meta.matches(chosen, given):
+    # No selector chooses nothing, and so not the template either; an empty one chooses everything.
+    fits = chosen is not None and (bool(meta.selector(chosen, "")) or meta.matches(chosen, given))
+    if not fits:
         found.append(invalid("spec.template.metadata.labels", given or None, NO_MATCH))
     found += pods.template(value, "spec.template", claims)
     policy = value["spec"].get("restartPolicy")
