@@ -90,7 +90,7 @@ def _established(crd: Object) -> bool:
 
 def _establish(core: Core, crd: Object) -> Object:
     """Say in the status, as the real server's controllers do, that the names are accepted and served."""
-    made = kinds.established(crd, now())
+    made = {**crd, "status": kinds.established(crd, now())}
     if made == crd:
         return crd
     return core.store.put(CRDS, ("", crd["metadata"]["name"]), made)
