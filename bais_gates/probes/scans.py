@@ -135,7 +135,7 @@ def severity_of_score(score: object) -> str | None:
 
 def severity_of_word(word: object) -> str | None:
     """Return the severity that a word stands for; None if it says nothing."""
-    return _WORDS.get(str(word).lower())
+    return _WORDS.get(word.lower()) if isinstance(word, str) else None
 
 
 def worst(severities: Iterable[str | None]) -> str:

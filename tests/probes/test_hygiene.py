@@ -129,7 +129,7 @@ def test_images_are_named_by_digest(image: str, count: int) -> None:
 )
 def test_tokens_are_not_mounted(pod: dict[str, Any], account: bool | None, found: list[str]) -> None:
     """The pod's word goes before its account's, none means mounted, and a projected token counts."""
-    given = {"kind": "ServiceAccount", "metadata": {"name": "a", "namespace": "n"}}
+    given: dict[str, Any] = {"kind": "ServiceAccount", "metadata": {"name": "a", "namespace": "n"}}
     given |= {} if account is None else {"automountServiceAccountToken": account}
 
     assert rules(hygiene.account_findings([deployment({}, **pod), given])) == found

@@ -239,11 +239,12 @@ def test_the_words_are_the_admissions() -> None:
 
     assert summary(found, "restricted") == " ".join(
         (
-            'violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (containers "a",',
-            '"b" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (containers',
-            '"a", "b" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or',
-            'containers "a", "b" must set securityContext.runAsNonRoot=true), seccompProfile (pod or',
-            'containers "a", "b" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")',
+            'violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (containers',
+            '"a", "b" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities',
+            '(containers "a", "b" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true',
+            '(pod or containers "a", "b" must set securityContext.runAsNonRoot=true), seccompProfile',
+            '(pod or containers "a", "b" must set securityContext.seccompProfile.type to',
+            '"RuntimeDefault" or "Localhost")',
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import date, timedelta
 from pathlib import Path
@@ -74,6 +75,7 @@ def scored(score: str) -> list[dict[str, Any]]:
         (bom({"id": "C", "ratings": [{"severity": "low"}, {"severity": "critical"}]}), ["critical"]),
         (bom({"id": "C", "ratings": [{"score": 7.5, "method": "CVSSv31"}]}), ["high"]),
         (bom({"id": "C"}), ["high"]),
+        (trivy(Vulnerabilities=[{"VulnerabilityID": "C"}]), ["high"]),
         (bom({"id": "C", "ratings": [{"severity": "unknown"}]}), ["high"]),
         (bom({"id": "C", "analysis": {"state": "resolved"}}), []),
         (bom({"id": "C", "analysis": {"state": "false_positive"}}), ["high"]),
@@ -200,18 +202,21 @@ def test_a_score_is_a_severity_or_none(score: Any) -> None:
     )
 )
 def test_no_report_ends_in_another_error(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
-    """Any JSON is either read or refused with the file's name."""
+    """Any JSON is either read or refused as input that is not usable."""
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_text(json.dumps(document))
-    try:
-        read_report(path)
-    except GateInputError as e:
-        assert "any.json" in str(e)
+    with contextlib.suppress(GateInputError):
+        assert read_report(path).findings is not None
 
 
 def exception(days: int = 10, **fields: Any) -> ScanException:
     """Write an exception that lasts some days from today."""
-    given = {"id": "C", "reason": "r", "approved_by": "a", "expires": TODAY + timedelta(days=days)}
+    given: dict[str, Any] = {
+        "id": "C",
+        "reason": "r",
+        "approved_by": "a",
+        "expires": TODAY + timedelta(days=days),
+    }
     return ScanException(**given | fields)
 
 

@@ -1,0 +1,237 @@
+"""What a TLS server proves and refuses: against real servers on loopback, and by bytes."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import warnings
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from bais_gates.probes import tls
+from bais_gates.probes.certificates import certificate_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ALL = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Make a certificate authority."""
+    return trustme.CA()
+
+
+@contextmanager
+def serving(leaf: trustme.LeafCert, lowest: str, highest: str = "TLSv1_3") -> Iterator[int]:
+    """Serve handshakes on loopback with the protocols between two versions."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    leaf.configure_cert(context)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # an old protocol is what is tested
+        if lowest == "TLSv1":
+            context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = getattr(ssl.TLSVersion, lowest)
+        context.maximum_version = getattr(ssl.TLSVersion, highest)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=_answer, args=(listening, context))
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _answer(listening: socket.socket, context: ssl.SSLContext) -> None:
+    while True:
+        try:
+            raw, _ = listening.accept()
+        except OSError:
+            return
+        raw.settimeout(2)
+        try:
+            context.wrap_socket(raw, server_side=True).close()
+        except OSError:
+            raw.close()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
+    """Write the authority's certificate."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return tmp_path / "ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "spoken"),
+    [
+        ("TLSv1_2", "TLSv1_3", ["TLSv1.2", "TLSv1.3"]),
+        ("TLSv1_3", "TLSv1_3", ["TLSv1.3"]),
+        ("TLSv1", "TLSv1_3", list(ALL)),
+        ("TLSv1", "TLSv1_2", ["TLSv1", "TLSv1.1", "TLSv1.2"]),
+    ],
+)
+def test_each_protocol_is_told(
+    authority: trustme.CA, ca_file: Path, lowest: str, highest: str, spoken: list[str]
+) -> None:
+    """What a server speaks is found, also the old protocols that no client here speaks any more."""
+    with serving(authority.issue_cert("localhost"), lowest, highest) as port:
+        server = tls.Server(host="localhost", port=port, ca_file=ca_file)
+
+        assert [version for version in ALL if tls.speaks(server, version)] == spoken
+        assert tls.handshake(server).protocol == spoken[-1]
+
+
+def test_a_good_handshake_shows_the_certificate(authority: trustme.CA, ca_file: Path) -> None:
+    """Names, key, signature and time are read from the certificate that was served."""
+    with serving(authority.issue_cert("localhost", "127.0.0.1"), "TLSv1_2") as port:
+        served = tls.handshake(tls.Server(host="localhost", port=port, ca_file=ca_file)).certificate
+
+    assert served.names == ("localhost", "127.0.0.1")
+    assert served.has_strong_key
+    assert served.has_strong_signature
+    assert not served.is_authority
+
+
+def test_what_is_not_trusted_says_why(authority: trustme.CA, ca_file: Path) -> None:
+    """Another authority, another name and an ended certificate are told apart."""
+    ended = authority.issue_cert("localhost", not_after=datetime.now(UTC) - timedelta(days=1))
+    with serving(authority.issue_cert("localhost"), "TLSv1_2") as port:
+        with pytest.raises(tls.TlsNotTrusted, match="issuer"):
+            tls.handshake(tls.Server(host="localhost", port=port))
+        with pytest.raises(tls.TlsNotTrusted, match="mismatch"):
+            tls.handshake(tls.Server(host="127.0.0.1", port=port, ca_file=ca_file))
+    with serving(ended, "TLSv1_2") as port, pytest.raises(tls.TlsNotTrusted, match="expired"):
+        tls.handshake(tls.Server(host="localhost", port=port, ca_file=ca_file))
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_nobody_there_is_no_refusal(version: str, ca_file: Path) -> None:
+    """A port where nobody listens says nothing about protocols: that is an error, not a pass."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    with pytest.raises(tls.TlsUnreachable):
+        tls.speaks(tls.Server(host="127.0.0.1", port=port, ca_file=ca_file), version)
+
+
+def test_a_silent_server_ends_in_time(ca_file: Path) -> None:
+    """A server that accepts and says nothing is an error after the deadline."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = tls.Server(host="127.0.0.1", port=silent.getsockname()[1], ca_file=ca_file)
+        for version in ("TLSv1", "TLSv1.3"):
+            with pytest.raises(tls.TlsUnreachable, match="timed out"):
+                tls.speaks(server, version, deadline_s=0.2)
+
+
+def test_only_https_has_a_server() -> None:
+    """An http address can't be asked for a certificate."""
+    with pytest.raises(ValueError, match="not served by TLS"):
+        tls.Server.of("http://localhost")
+
+
+def certificate(**fields: object) -> tls.ServedCertificate:
+    """Describe a certificate."""
+    given = {"serial": 1, "not_before": NOW, "not_after": NOW + timedelta(days=40), "names": ("api.example",)}
+    given |= {"key": "EC", "key_bits": 256, "signature_hash": "sha256", "is_authority": False}
+    return tls.ServedCertificate(**given | fields)  # type: ignore[arg-type]  # fields of many types
+
+
+@pytest.mark.parametrize(
+    ("key", "bits", "strong"),
+    [("RSA", 2048, True), ("RSA", 1024, False), ("EC", 256, True), ("EC", 192, False), ("DSA", 4096, False)],
+)
+def test_key_sizes_are_judged_by_kind(key: str, bits: int, strong: bool) -> None:
+    """An RSA key needs 2048 bits, an elliptic curve 256; an unknown kind is weak."""
+    assert certificate(key=key, key_bits=bits).has_strong_key is strong
+
+
+@pytest.mark.parametrize(
+    ("name", "strong"), [("sha256", True), ("sha384", True), ("sha1", False), ("md5", False)]
+)
+def test_signatures_are_judged_by_hash(name: str, strong: bool) -> None:
+    """SHA-1 and MD5 can be forged."""
+    assert certificate(signature_hash=name).has_strong_signature is strong
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "named"),
+    [
+        (("api.example",), "api.example", True),
+        (("api.example",), "API.example", True),
+        (("*.example",), "api.example", True),
+        (("*.example",), "a.b.example", False),
+        (("*.example",), "example", False),
+        (("other.example",), "api.example", False),
+        (("127.0.0.1",), "127.0.0.1", True),
+    ],
+)
+def test_a_star_is_one_label(names: tuple[str, ...], host: str, named: bool) -> None:
+    """A certificate names a host wholly, or by a star for its first label."""
+    assert certificate(names=names).is_for(host) is named
+
+
+def test_days_left_go_below_zero() -> None:
+    """Time left is counted in days, and is negative after the end."""
+    assert certificate().days_left(NOW) == 40
+    assert certificate().days_left(NOW + timedelta(days=41)) == -1
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("max-age=31536000; includeSubDomains", 31536000),
+        ('includeSubDomains; Max-Age="60"', 60),
+        ("max-age=0", 0),
+        ("max-age=-1", None),
+        ("max-age=soon", None),
+        ("includeSubDomains", None),
+        (None, None),
+    ],
+)
+def test_hsts_is_read(header: str | None, seconds: int | None) -> None:
+    """The header's seconds are read, in any order and case; nonsense is none."""
+    assert tls.hsts_max_age(header) == seconds
+
+
+def cert_manager(
+    status: str = "True", seen: int = 2, renewal: str = "2026-03-10T00:00:00Z"
+) -> dict[str, object]:
+    """Write a cert-manager Certificate of generation 2 that ends on 2026-04-10."""
+    ready = {"type": "Ready", "status": status, "observedGeneration": seen, "message": "m"}
+    return {
+        "metadata": {"generation": 2},
+        "spec": {"dnsNames": ["api.example"], "secretName": "s"},
+        "status": {"conditions": [ready], "notAfter": "2026-04-10T00:00:00Z", "renewalTime": renewal},
+    }
+
+
+def test_a_certificate_is_ready_of_its_newest_generation() -> None:
+    """Ready counts if it was said of what the Certificate now asks for."""
+    assert certificate_state(cert_manager()).ready
+    assert not certificate_state(cert_manager(status="False")).ready
+    assert not certificate_state(cert_manager(seen=1)).ready
+    assert not certificate_state({"metadata": {}}).ready
+
+
+@pytest.mark.parametrize(
+    ("renewal", "ahead"),
+    [
+        ("2026-03-10T00:00:00Z", True),
+        ("2026-02-10T00:00:00Z", False),
+        ("2026-04-11T00:00:00Z", False),
+        ("", False),
+    ],
+)
+def test_renewal_is_ahead(renewal: str, ahead: bool) -> None:
+    """Renewal must be still to come, and before the end."""
+    assert certificate_state(cert_manager(renewal=renewal)).renews_ahead(NOW) is ahead
