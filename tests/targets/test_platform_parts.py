@@ -1,0 +1,119 @@
+"""The parts about the cluster: what the files of the project describe, and what production may never say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bais_gates.errors import GateInputError
+from bais_gates.redaction import redact
+from bais_gates.targets.environment import load_environment, unset_variables
+
+GATES = Path(__file__).parents[2] / "gates"
+KUBERNETES = "kubernetes: {kubeconfig: kc, context: c, read_only: true}\n"
+Write = Callable[[str, str], Path]
+
+
+def filled(name: str, **changed: str) -> dict[str, str]:
+    """Give a value for every variable that a file of the project asks for."""
+    values = {
+        one: f"value-of-{one.lower()}" for one in unset_variables(GATES / f"environments/{name}.yaml", {})
+    }
+    images = {one: f"registry.example/{one.lower()}@sha256:{'a' * 64}" for one in values if "IMAGE" in one}
+    hosts = {one: f"{one.lower().replace('_', '-')}.example.com" for one in values if one.endswith("HOST")}
+    urls = {
+        "BACKUP_SCRATCH_URL": "postgresql://scratch:scratch-secret@db.example.com/postgres",
+        "DATABASE_URL": "postgresql://app:app-db-secret@db.example.com/bais",
+    }
+    return {**values, **images, **hosts, **urls, **changed}
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_the_projects_files_name_every_variable_of_the_platform(name: str) -> None:
+    """The files are whole once their variables are set; the secrets among them are redacted from then on."""
+    environment = load_environment(name, gates_dir=GATES, variables=filled(name))
+    assert {"DB_USER", "DB_PASSWORD", "DATABASE_URL", "REDIS_URL", "SECRET_KEY"} <= set(environment.variables)
+    assert {"PAGERDUTY_API_KEY", "SLACK_WEBHOOK_URL", "CERT_MANAGER_EMAIL"} <= set(environment.variables)
+    assert not environment.rehearsal
+    assert "value-of-secret_key" not in redact("the key is value-of-secret_key")
+    assert "app-db-secret" not in redact("tried app-db-secret")
+    assert redact("mail value-of-cert_manager_email") == "mail value-of-cert_manager_email"
+    for part in ("kubernetes", "release", "tls", "backup", "security", "recovery", "capacity"):
+        assert getattr(environment, part) is not None
+
+
+def test_production_is_read_only_and_stages_nothing() -> None:
+    """What production's file says of its cluster leaves nothing that could be written with."""
+    production = load_environment("production", gates_dir=GATES, variables=filled("production"))
+    part = production.need_kubernetes()
+    assert part.read_only
+    assert part.access().read_only
+    assert part.access().verified
+    assert production.staging is None
+    assert dict(production.not_applicable)["staging.database"]
+    with pytest.raises(GateInputError, match="read_only"):
+        part.write_access()
+
+
+def test_staging_hands_its_variables_on() -> None:
+    """What is provisioned gets the platform's variables."""
+    staging = load_environment("staging", gates_dir=GATES, variables=filled("staging"))
+    assert staging.need_staging().variables["DB_USER"] == "value-of-db_user"
+    assert staging.need_kubernetes().write_access().context == "value-of-staging_admin_context"
+
+
+def test_production_without_a_context_is_refused() -> None:
+    """An empty context is told by the variable that should have named it."""
+    values = filled("production") | {"PRODUCTION_CONTEXT": ""}
+    with pytest.raises(
+        GateInputError, match=r"kubernetes\.context: the variable PRODUCTION_CONTEXT is not set"
+    ):
+        load_environment("production", gates_dir=GATES, variables=values)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("kubernetes: {kubeconfig: kc, context: c}\n", "read_only: production is only read"),
+        ("kubernetes: {kubeconfig: kc, read_only: true}\n", "context is missing"),
+        ("kubernetes: {kubeconfig: kc, context: ' ', read_only: true}\n", "context: name the context"),
+        ("kubernetes: {kubeconfig: kc, context: c, read_only: true, admin_context: a}\n", "admin_context"),
+        (KUBERNETES + "staging: {overlay: staging}\n", "nothing is staged"),
+        (KUBERNETES + "recovery: {drill: true}\n", "nothing is broken"),
+        (KUBERNETES + "release: {image: 'bais-api:latest'}\n", "release.image"),
+        ("kubernetes: {kubeconfig: kc, context: c, request_timeout_s: 60}\n", "at most 10"),
+    ],
+)
+def test_what_production_may_not_say(write: Write, gates_dir: Path, text: str, told: str) -> None:
+    """Each slip that could have something written to production is refused, with file, line and key."""
+    path = write("production", "name: production\n" + text)
+    with pytest.raises(GateInputError) as error:
+        load_environment("production", gates_dir=gates_dir)
+    assert told in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_an_api_that_says_production_is_production(write: Write, gates_dir: Path) -> None:
+    """A file by another name is held to the same rules when its API is production's."""
+    api = "api: {url: 'https://api.example.com', environment: production}\n"
+    write("eu", f"name: eu\n{api}kubernetes: {{kubeconfig: kc, context: c}}\n")
+    with pytest.raises(GateInputError, match="read_only"):
+        load_environment("eu", gates_dir=gates_dir)
+
+
+def test_paths_are_beside_the_file_and_settings_as_postgres_shows_them(write: Write, gates_dir: Path) -> None:
+    """A relative path is the file's neighbour; true is on; a list is frozen."""
+    path = write(
+        "mine",
+        "name: mine\nkubernetes: {kubeconfig: kc.yaml, context: c, helm_releases: [a/b]}\n"
+        "database_settings: {ssl: true, max_connections: 200}\nsecurity: {scans: [one.sarif]}\n",
+    )
+    mine = load_environment("mine", gates_dir=gates_dir)
+    assert mine.need_kubernetes().kubeconfig == path.parent / "kc.yaml"
+    assert mine.need_kubernetes().helm_releases == ("a/b",)
+    assert mine.need_database_settings() == {"ssl": "on", "max_connections": "200"}
+    assert mine.need_security().scans == (path.parent / "one.sarif",)
+    with pytest.raises(GateInputError, match="backup is missing"):
+        mine.need_backup()
