@@ -326,6 +326,10 @@ def _with_annotation(live: Obj | None, merged: Obj, applied: Obj, manager: str) 
     if manager != KUBECTL or not _last_applied(live):
         return merged
     meta = dict(merged.get("metadata") or {})
+    said = applied.get("metadata") or {}
+    if isinstance(said.get("annotations"), dict):
+        notes = {key: value for key, value in said["annotations"].items() if key != LAST_APPLIED}
+        applied = {**applied, "metadata": {**said, "annotations": notes}}
     text = json.dumps(applied, separators=(",", ":"), sort_keys=True) + "\n"
     meta["annotations"] = {**(meta.get("annotations") or {}), LAST_APPLIED: text}
     return {**merged, "metadata": meta}
