@@ -25,7 +25,13 @@ class NodeRoom:
 
     name: str
     allocatable: Resources
-    requested: Resources
+    pods: tuple[Resources, ...]
+    """What each pod there requests."""
+
+    @property
+    def requested(self) -> Resources:
+        """What they request together."""
+        return total(self.pods)
 
     @property
     def free(self) -> Resources:
@@ -66,32 +72,43 @@ class Room:
         return sum(_times(node.free, request) for node in self.nodes if node.name != without)
 
     def survives_loss(self) -> bool:
-        """Whether the pods of any one node fit, by their sum, into what the others have free."""
+        """Whether the pods of any one node find a place, each whole, on what the others have free."""
         return len(self.nodes) > 1 and all(
-            lost.requested.fits_into(total(node.free for node in self.nodes if node is not lost))
+            _find_places(lost.pods, [node.free for node in self.nodes if node is not lost])
             for lost in self.nodes
         )
 
 
 def room(nodes: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]]) -> Room:
     """Add up what the pods of the whole cluster request on each usable node; ended pods count nothing."""
-    requested: dict[str, Resources] = {}
+    requested: dict[str, list[Resources]] = {}
     for pod in pods:
         if (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}:
             continue
         name = str(pod["spec"].get("nodeName") or "")
-        requested[name] = requested.get(name, Resources()) + pod_requests(pod["spec"])
+        requested.setdefault(name, []).append(pod_requests(pod["spec"]))
     return Room(
         nodes=tuple(
             NodeRoom(
                 name=(name := node["metadata"]["name"]),
                 allocatable=Resources.of(node["status"].get("allocatable")),
-                requested=requested.get(name, Resources()),
+                pods=tuple(requested.get(name, [])),
             )
             for node in nodes
             if node_is_usable(node)
         )
     )
+
+
+def _find_places(pods: Sequence[Resources], free: list[Resources]) -> bool:
+    """Whether each pod fits somewhere, the largest first, each where the most is free."""
+    for pod in sorted(pods, key=lambda one: (one.cpu, one.memory), reverse=True):
+        free.sort(key=lambda one: (one.cpu, one.memory), reverse=True)
+        place = next((i for i, one in enumerate(free) if pod.fits_into(one)), None)
+        if place is None:
+            return False
+        free[place] -= pod
+    return True
 
 
 def _share(part: object, whole: object) -> float:

@@ -254,6 +254,12 @@ def resolved(value: object, of: int, *, up: bool) -> int:
     return int(str(value))
 
 
+def surge(deployment: Mapping[str, Any], replicas: int) -> int:
+    """Give the pods that a rollout of so many replicas may have besides them."""
+    rolling = (deployment["spec"].get("strategy") or {}).get("rollingUpdate") or {}
+    return resolved(rolling.get("maxSurge", "25%"), replicas, up=True)
+
+
 def rollout_losses(deployment: Mapping[str, Any]) -> list[str]:
     """Say how a rollout of a Deployment would lose requests; empty when it would not."""
     spec = deployment["spec"]

@@ -178,7 +178,7 @@ def load(seen: Seen, part: CapacityPart, environment: Environment, evidence: Evi
 def connections(
     seen: Seen, part: CapacityPart, database: Database, environment: Environment, evidence: Evidence
 ) -> None:
-    """Check that the most replicas, one more during a rollout, can not use up the database's connections."""
+    """Check that the most replicas leave connections over, also while they are rolled out."""
     each = part.connections_per_replica
     if each is None:
         raise environment.missing("capacity.connections_per_replica")
@@ -192,18 +192,26 @@ def connections(
             source=f"{POOL_VARIABLE} of the Deployment; capacity.connections_per_replica",
         )
     maximum = database.max_connections()
-    most = capacity.most_connections(seen.most_replicas + 1, each, reserved=part.reserved_connections)
+    most = capacity.most_connections(seen.most_replicas, each, reserved=part.reserved_connections)
     source = (
-        f"{seen.most_replicas} replicas and one of a rollout, {each} connections each, "
-        f"{part.reserved_connections} reserved; max_connections {maximum}"
+        f"{seen.most_replicas} replicas at most, {each} connections each, {part.reserved_connections} reserved; "
+        f"max_connections {maximum}"
     )
     evidence.check("connections of all replicas", most, "<=", CONNECTIONS_USED * maximum, source=source)
     evidence.check("connections of all replicas, at all", most, "<", part.max_connections_cap, source=source)
+    rolling = workloads.surge(seen.deployment, seen.most_replicas)
+    evidence.check(
+        "connections of all replicas, in a rollout",
+        most + rolling * each,
+        "<",
+        maximum,
+        source=f"{source}; maxSurge",
+    )
     evidence.check(
         "connections open now",
         database.all_connections(),
         "<=",
-        most,
+        most + rolling * each,
         source="pg_stat_activity; more than all replicas could open are somebody else's",
     )
 

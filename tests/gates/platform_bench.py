@@ -1,0 +1,105 @@
+"""Run a checklist gate against plain objects, without any cluster: what it asks for is handed to it."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bais_gates.pytest_plugin.evidence import Evidence, GateFailure, line
+from bais_gates.verdict.model import Outcome
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from bais_gates.verdict.model import Check
+
+GATES = Path(__file__).parents[2] / "gates" / "checklist"
+
+
+class FakeCluster:
+    """Objects that were given to it, found as the probe of a cluster finds them."""
+
+    def __init__(self, objects: dict[str, dict[str, Any]], logs: dict[str, str] | None = None) -> None:
+        self.objects = objects
+        self.pod_logs = logs or {}
+
+    def named(
+        self, api_version: str, kind: str, name: str, namespace: str | None = None
+    ) -> dict[str, Any] | None:
+        """Give one object, or None."""
+        found = [one for one in self.list(api_version, kind, namespace) if one["metadata"]["name"] == name]
+        return found[0] if found else None
+
+    def list(self, api_version: str, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
+        """Give all objects of a kind."""
+        return [
+            one
+            for one in self.objects.values()
+            if (one["apiVersion"], one["kind"]) == (api_version, kind)
+            and namespace in {None, one["metadata"].get("namespace")}
+        ]
+
+    def logs(self, _namespace: str, pod: str, _container: str | None = None, *, tail: int = 20) -> str:
+        """Give the last lines of a pod's log."""
+        return "\n".join(self.pod_logs.get(pod, "").splitlines()[-tail:])
+
+
+def load(gate: str) -> ModuleType:
+    """Load the file of ``checklist.<gate>`` as a module."""
+    path = GATES / f"test_{gate}.py"
+    name = f"checklist_gate_{gate}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up by name while it is being made
+    spec.loader.exec_module(module)
+    return module
+
+
+class Result:
+    """What a gate came to."""
+
+    def __init__(self, checks: tuple[Check, ...], error: Exception | None) -> None:
+        self.checks = checks
+        self.error = error
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome as the plugin would say it."""
+        if self.error is not None:
+            return Outcome.ERROR
+        if any(check.ok is False for check in self.checks):
+            return Outcome.FAIL
+        if any(check.ok is None for check in self.checks):
+            return Outcome.NO_DATA
+        return Outcome.PASS if self.checks else Outcome.VACUOUS
+
+    @property
+    def false(self) -> list[str]:
+        """The names of the checks that did not hold."""
+        return [check.name for check in self.checks if check.ok is not True]
+
+    def __str__(self) -> str:
+        """Say it in the report's lines."""
+        lines = [line(check) for check in self.checks if check.ok is not True]
+        return "\n".join([self.outcome.value, *lines, repr(self.error)])
+
+
+def judge(gate: str, **given: Any) -> Result:
+    """Run ``checklist.<gate>`` with what it asks for; whatever it raises is kept."""
+    function = getattr(load(gate), f"test_{gate}")
+    evidence, error = Evidence(), None
+    wanted = inspect.signature(function).parameters
+    try:
+        function(**{name: evidence if name == "evidence" else given[name] for name in wanted})
+    except GateFailure:
+        pass  # a required check was false; it stands in the evidence
+    except Exception as e:  # noqa: BLE001 - whatever it is, the gate could not check
+        error = e
+    return Result(evidence.recorded().checks, error)
