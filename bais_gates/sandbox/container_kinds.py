@@ -12,7 +12,7 @@ from bais_gates.sandbox.postgres_roles import DATABASE, Role, Roles
 from bais_gates.sandbox.processes import remove
 from bais_gates.sandbox.programs import ApiProgram, Group, Place, PythonProgram
 from bais_gates.sandbox.redis import CONFIGURATION, Redis
-from bais_gates.sandbox.runtime import Container, RefusedError, Runtime
+from bais_gates.sandbox.runtime import Container, Operation, RefusedError, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -160,9 +160,11 @@ class Kinds:
         )
 
 
-def runtime_with(kinds: Kinds, *, database: Postgres, cache: Redis, api: ApiProgram) -> Runtime:
+def runtime_with(
+    kinds: Kinds, *, database: Postgres, cache: Redis, api: ApiProgram, more: Mapping[str, Operation]
+) -> Runtime:
     """Make the runtime, with the platform's parts that run already as its first containers."""
-    runtime = Runtime(kinds)
+    runtime = Runtime(kinds, more)
     runtime.adopt(_container(DATABASE_ID, "postgres", database, volume=DATABASE_VOLUME))
     runtime.adopt(_container(CACHE_ID, "redis", cache))
     runtime.adopt(Container(id=API_ID, kind="api", program=api, name="api", log=api.log, group=API_GROUP))

@@ -30,9 +30,9 @@ class Images:
         """Give every reference that can be pulled."""
         return (self.api, self.database, self.cache)
 
-    def digests(self) -> dict[str, str]:
-        """Give the digests (``sha256:...``) by the name of the image."""
-        return {name: digest for name, _, digest in (one.partition("@") for one in self.all())}
+    def by_name(self) -> dict[str, str]:
+        """Give the references by the name of the image, without its digest."""
+        return {one.partition("@")[0]: one for one in self.all()}
 
 
 def of_this_machine(postgres_binaries: Path) -> Images:

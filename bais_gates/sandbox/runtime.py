@@ -9,7 +9,9 @@ One JSON object with ``op`` for each request, one back (see :mod:`bais_gates.san
 - ``run`` with ``id``, ``kind`` (postgres, redis, api, migrate, backup) and ``config`` starts one, or anew one
   that has ended, and answers at once with the container;
 - ``stop`` with ``id`` and ``grace_s`` ends it, at the latest by SIGKILL; answers at once;
-- ``remove`` with ``id`` forgets one that has ended; ``wipe`` with ``volume`` loses what the volume holds.
+- ``remove`` with ``id`` forgets one that has ended; ``wipe`` with ``volume`` loses what the volume holds;
+- ``cluster`` and then ``node-agent`` start the cluster's own processes (see
+  :mod:`bais_gates.sandbox.control_plane`).
 
 An answer with ``error`` and no ``id`` is a refusal. Nothing here waits: ``tick`` is called again and again.
 """
@@ -18,9 +20,10 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.errors import SandboxError, how_it_ended
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
 
 _TICK_S = 0.02
 _QUIT_AFTER_S = 2.0
+
+
+Operation = Callable[[dict[str, Any]], dict[str, Any]]
+"""Takes a request and gives the answer."""
 
 
 class RefusedError(Exception):
@@ -108,10 +115,12 @@ class Container:
 class Runtime:
     """The containers of one sandbox."""
 
-    def __init__(self, kinds: Kinds) -> None:
+    def __init__(self, kinds: Kinds, more: Mapping[str, Operation] = MappingProxyType({})) -> None:
+        """``more`` are further operations by name, which are the supervisor's."""
         self._kinds = kinds
         self._containers: dict[str, Container] = {}
-        self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        self._operations: dict[str, Operation] = {
+            **more,
             "list": self._list,
             "run": self._run,
             "stop": self._stop,

@@ -7,12 +7,13 @@ nobody else can speak to it. See :mod:`bais_gates.sandbox.runtime` for what can 
 from __future__ import annotations
 
 import json
+import os
 import socket
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
@@ -22,6 +23,16 @@ class RuntimeGoneError(Exception):
 
 class RuntimeRefusedError(Exception):
     """The runtime says no; the message is its one line."""
+
+
+@contextmanager
+def short_path(path: Path) -> Iterator[str]:
+    """Give a name for the socket at ``path`` that is short enough for the kernel (108 bytes)."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 class RuntimeClient:
@@ -76,7 +87,8 @@ class RuntimeClient:
         if self._connection is None:
             self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._connection.settimeout(self._timeout_s)
-            self._connection.connect(str(self._path))
+            with short_path(self._path) as name:
+                self._connection.connect(name)
         self._connection.sendall(line)
         received = b""
         while not received.endswith(b"\n"):

@@ -7,6 +7,8 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from bais_gates.sandbox.runtime_client import short_path
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -23,7 +25,8 @@ class RuntimeSocket:
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listening.settimeout(0)
         path.unlink(missing_ok=True)
-        self._listening.bind(str(path))
+        with short_path(path) as name:
+            self._listening.bind(name)
         self._listening.listen(64)
         self._clients: dict[int, tuple[socket.socket, bytearray]] = {}
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bais_gates.sandbox import files, processes
-from bais_gates.sandbox.errors import SandboxError, ToldToEndError, part_ended
+from bais_gates.sandbox.errors import SandboxError, ToldToEndError, how_it_ended, part_ended
 from bais_gates.sandbox.files import clear, clusters, read_json, write_json, write_private
 from bais_gates.sandbox.lifecycle import LOCK_FD, OWNER_FD, REPORT_FD
 from bais_gates.sandbox.postgres import Postgres
@@ -35,11 +35,14 @@ from bais_gates.sandbox.runtime_socket import RuntimeSocket
 from bais_gates.sandbox.waiting import Watch
 
 if TYPE_CHECKING:
+    from bais_gates.sandbox.configuration import Shared
     from bais_gates.sandbox.container_kinds import Kinds
+    from bais_gates.sandbox.control_plane import ControlPlane
     from bais_gates.sandbox.processes import Part
     from bais_gates.sandbox.programs import ApiProgram
     from bais_gates.sandbox.runtime import Runtime
 
+_JOBS = frozenset({"migrate", "backup"})
 _QUIETLY = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 2.0))
 
 
@@ -54,6 +57,7 @@ class Supervisor:
         self._cache = Redis(directory / "redis", self._logs)
         self._parts: dict[str, Part] = {}
         self._runtime: Runtime | None = None
+        self._control_plane: ControlPlane | None = None
         self._socket: RuntimeSocket | None = None
         self._ended: dict[str, str] = {}
         self._saved: object = None
@@ -112,7 +116,7 @@ class Supervisor:
         self._watch.until(lambda: api.status is not None or _is_ready(port, trust) or None, 30, "API")
         if api.status is not None:
             raise part_ended("API", api)
-        self._serve_runtime(kinds, program)
+        self._serve_runtime(kinds, program, shared)
         environment = configuration.write_environment(
             self._directory, api_url=api_url, http_url=f"http://127.0.0.1:{group.http_port}", shared=shared
         )
@@ -139,12 +143,18 @@ class Supervisor:
             pass_fds=pass_fds,
         )
 
-    def _serve_runtime(self, kinds: Kinds, api: ApiProgram) -> None:
+    def _serve_runtime(self, kinds: Kinds, api: ApiProgram, shared: Shared) -> None:
         """Open the runtime's socket; what was started so far are its first containers."""
         from bais_gates.sandbox import container_kinds  # noqa: PLC0415 - imported while initdb ran
+        from bais_gates.sandbox.control_plane import ControlPlane  # noqa: PLC0415 - the same
 
+        control_plane = self._control_plane = ControlPlane(self._directory, shared)
         self._runtime = container_kinds.runtime_with(
-            kinds, database=self._database, cache=self._cache, api=api
+            kinds,
+            database=self._database,
+            cache=self._cache,
+            api=api,
+            more={"cluster": control_plane.start, "node-agent": control_plane.start_node_agent},
         )
         self._socket = RuntimeSocket(self._directory / "runtime.sock", self._runtime.answer)
 
@@ -155,14 +165,21 @@ class Supervisor:
             return
         while True:
             pending = runtime.tick()
-            self._parts = {
-                one.name: one.program.part for one in runtime.containers if one.program.part is not None
-            }
-            self._ended = {one.name: one.how_it_ended for one in runtime.containers if not one.running}
+            self._look_at_parts(runtime)
             with suppress(OSError):  # a full disk must not take the other parts down
                 self._save()
             processes.reap_strangers({part.pid for part in self._parts.values()})
             socket.serve(self._watch.pause(pending, socket.descriptors))
+
+    def _look_at_parts(self, runtime: Runtime) -> None:
+        """Note what runs and what has ended; a job that has ended well is no part any more."""
+        shown = [one for one in runtime.containers if one.exit_code != 0 or one.kind not in _JOBS]
+        self._parts = {one.name: one.program.part for one in shown if one.program.part is not None}
+        self._ended = {one.name: one.how_it_ended for one in shown if not one.running}
+        for name, part in self._control_plane.parts.items() if self._control_plane is not None else ():
+            self._parts[name] = part
+            if part.status is not None:
+                self._ended[name] = how_it_ended(part.status)
 
     def _end(self) -> None:
         """End every part and whatever they left running, and empty the folder. Not to be interrupted."""

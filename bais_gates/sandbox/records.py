@@ -1,0 +1,133 @@
+"""The records that a platform keeps and gates read: here about the sandbox itself, as rehearsals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bais_gates.sandbox.errors import SandboxError
+from bais_gates.sandbox.files import write_json, write_private
+
+_SOURCES = Path(__file__).parent / "api"
+_ARGUMENTS = ("check", "--select=S", "--isolated", "--no-cache", "--exit-zero", "--output-format=sarif")
+_SCOPE = (
+    *("authentication", "authorization", "cryptography", "data_protection"),
+    *("dependencies", "infrastructure", "logging"),
+)
+_PROCEDURE = """\
+---
+owner: the developer who runs the sandbox
+reviewed: {today}
+contacts: [whoever started it]
+---
+# An incident in the sandbox
+
+## Detect
+`bais-gates sandbox status` says which part has ended and how. The logs lie in `{logs}`; refused sign-ins and
+refused reads stand in the audit log, which the database forbids to change.
+
+## Contain
+`bais-gates sandbox fault --clear` switches every fault off. Nothing listens beyond loopback; to cut the
+platform off altogether, take the sandbox down.
+
+## Eradicate
+`bais-gates sandbox down` ends every process and removes every file and password. The next sandbox has new
+ones.
+
+## Recover
+`bais-gates sandbox up` starts anew in seconds. To keep the data, restore the newest backup with `pg_restore`,
+as the gate checklist.disaster_recovery does.
+
+## Notify
+Nobody but the developer is concerned: the sandbox holds no data of anybody. A fault of the reference API that
+is none of the listed ones is a bug of bais-gates; report it with the logs.
+"""
+
+
+def write_all(directory: Path, *, image: str, version: str, ready_after_s: float) -> None:
+    """Write ``records``: a scan that is really made, an audit record, a recovery record, and a procedure.
+
+    Raises ``SandboxError`` when the scanner can't be run.
+    """
+    folder, now = directory / "records", datetime.now(UTC)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    scan = folder / "ruff.sarif"
+    found = scanned(scan)
+    write_json(
+        folder / "security_audit.json",
+        {
+            "taken_at": now.isoformat(timespec="seconds"),
+            "auditor": "the sandbox",
+            "approved_by": "nobody: a rehearsal",
+            "subject": image,
+            "version": version,
+            "rehearsal": True,
+            "scope": list(_SCOPE),
+            "findings": {"critical": 0, "high": found.findings, "medium": 0, "low": 0},
+            "scans": [
+                {
+                    "file": scan.name,
+                    "sha256": hashlib.sha256(scan.read_bytes()).hexdigest(),
+                    "scanner": "ruff",
+                    "version": found.version,
+                }
+            ],
+        },
+    )
+    write_json(
+        folder / "recovery_drill.json",
+        {
+            "held_at": now.isoformat(timespec="seconds"),
+            "environment": "sandbox",
+            "rehearsal": True,
+            "led_by": "the sandbox",
+            "scenarios": ["database lost", "API lost", "cache lost"],
+            # What it stands for here: the whole platform was made from nothing, with no data to lose.
+            "recovery_s": round(ready_after_s, 1),
+            "data_loss_s": 0,
+            "passed": True,
+            "findings": [],
+        },
+    )
+    text = _PROCEDURE.format(today=f"{now:%Y-%m-%d}", logs=directory / "logs")
+    write_private(folder / "incident_procedure.md", text)
+
+
+class Scan:
+    """How a scan went: how many findings of level error, and which version of the scanner."""
+
+    def __init__(self, findings: int, version: str) -> None:
+        self.findings, self.version = findings, version
+
+
+def scanned(path: Path) -> Scan:
+    """Scan the reference API's sources for security faults (ruff's rules S) and write the SARIF report."""
+    beside = Path(sys.executable).with_name("ruff")
+    program = str(beside) if beside.is_file() else shutil.which("ruff")
+    if program is None:
+        raise SandboxError(
+            "the sandbox scans its API's sources with ruff, and there is none: install the project with its "
+            "extra `sandbox`"
+        )
+    done = subprocess.run(
+        [program, *_ARGUMENTS, str(_SOURCES)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    try:
+        report: dict[str, Any] = json.loads(done.stdout)
+        run = report["runs"][0]
+        findings, version = len(run["results"]), str(run["tool"]["driver"]["version"])
+    except (ValueError, KeyError, IndexError):
+        said = (done.stderr or done.stdout).strip()[-300:]
+        raise SandboxError(f"ruff made no report of the reference API's sources: {said}") from None
+    write_private(path, done.stdout)
+    return Scan(findings, version)
