@@ -194,8 +194,8 @@ def connections(
     maximum = database.max_connections()
     most = capacity.most_connections(seen.most_replicas, each, reserved=part.reserved_connections)
     source = (
-        f"{seen.most_replicas} replicas at most, {each} connections each, {part.reserved_connections} reserved; "
-        f"max_connections {maximum}"
+        f"{seen.most_replicas} replicas at most, {each} connections each, {part.reserved_connections} "
+        f"reserved; max_connections {maximum}"
     )
     evidence.check("connections of all replicas", most, "<=", CONNECTIONS_USED * maximum, source=source)
     evidence.check("connections of all replicas, at all", most, "<", part.max_connections_cap, source=source)

@@ -6,8 +6,10 @@ import importlib.util
 import inspect
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure, line
 from bais_gates.verdict.model import Outcome
 
@@ -45,6 +47,22 @@ class FakeCluster:
     def logs(self, _namespace: str, pod: str, _container: str | None = None, *, tail: int = 20) -> str:
         """Give the last lines of a pod's log."""
         return "\n".join(self.pod_logs.get(pod, "").splitlines()[-tail:])
+
+
+LIMITS = SimpleNamespace(query_mean_ms=100.0, cache_operation_ms=10.0)
+SILENT = SimpleNamespace(get=lambda *_path, **_more: SimpleNamespace(status=200))
+"""An API whose answers nobody looks at."""
+
+
+def environment(*, rehearsal: bool = True, **parts: Any) -> SimpleNamespace:
+    """Stand in for an environment file with these parts."""
+    needs = {f"need_{key}": lambda part=part: part for key, part in parts.items()}
+    return SimpleNamespace(
+        path=Path("environment.yaml"),
+        rehearsal=rehearsal,
+        missing=lambda key: GateInputError(f"{key} is missing"),
+        **needs,
+    )
 
 
 def load(gate: str) -> ModuleType:
