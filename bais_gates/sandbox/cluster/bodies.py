@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bais_gates.sandbox.cluster import protobuf
 from bais_gates.sandbox.cluster.statuses import bad_request, unsupported_media_type
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def _decoded(request: Request, kind: Kind, expected: str) -> Object:
         found = _from_yaml(request.body)
     elif media == JSON:
         found = _from_json(request.body, expected)
+    elif media == PROTOBUF and not kind.custom:
+        found = _from_protobuf(request.body, expected)
     else:
         accepted = (JSON, YAML) if kind.custom else (JSON, YAML, PROTOBUF)
         raise unsupported_media_type(accepted)
@@ -73,6 +76,18 @@ def _decoded(request: Request, kind: Kind, expected: str) -> Object:
             '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" } '
             f"({_summary(request.body)})"
         )
+    return found
+
+
+def _from_protobuf(body: bytes, expected: str) -> Object:
+    try:
+        found = protobuf.read(body)
+    except protobuf.ProtobufError as error:
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {expected}): {error} ({_summary(body)})"
+        ) from error
+    if found is None:
+        raise unsupported_media_type((JSON, YAML))
     return found
 
 
@@ -161,9 +176,13 @@ def read_options(request: Request) -> Object:
     """Read the DeleteOptions in the body of a deletion; empty without a body."""
     if not request.body.strip():
         return {}
-    if media_type(request) not in {JSON, YAML}:
+    media = media_type(request)
+    if media not in {JSON, YAML, PROTOBUF}:
         raise unsupported_media_type((JSON, YAML, PROTOBUF))
-    found = _from_yaml(request.body) if media_type(request) == YAML else _from_json(request.body, "DeleteOptions")
+    if media == PROTOBUF:
+        found = _from_protobuf(request.body, "DeleteOptions")
+    else:
+        found = _from_yaml(request.body) if media == YAML else _from_json(request.body, "DeleteOptions")
     if not isinstance(found, dict):
         raise bad_request("the object provided is unrecognized (must be of type DeleteOptions)")
     if found.get("kind", "DeleteOptions") != "DeleteOptions":

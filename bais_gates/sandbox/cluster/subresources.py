@@ -115,7 +115,7 @@ def evict(core: Core, request: Request, kind: Kind, namespace: str, name: str) -
     if said and said != name:
         raise bad_request("name in URL does not match name in Eviction object")
     pod = get(core, kind, namespace, name)
-    request.body = bodies.as_json(body.get("deleteOptions") or {})
+    request.body, request.headers = bodies.as_json(body.get("deleteOptions") or {}), {}
     options = delete_options(request)
     phase = (pod.get("status") or {}).get("phase")
     if phase not in {"Succeeded", "Failed", "Pending"} and not pod["metadata"].get("deletionTimestamp"):
