@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 NAMESPACES = ("", "namespaces")
 UNDELETABLE = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
-_RUNS_PODS = frozenset({"pods", "deployments", "replicasets", "statefulsets", "daemonsets", "jobs", "cronjobs"})
+_RUNS_PODS = frozenset(
+    {"pods", "deployments", "replicasets", "statefulsets", "daemonsets", "jobs", "cronjobs"}
+)
 
 
 def admit(

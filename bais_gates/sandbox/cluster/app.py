@@ -71,7 +71,9 @@ class App:
         if answered.chunks is None:
             self.audit.note(request, received=received, code=answered.code, status=answered.status)
             await send(_start(request, answered, len(answered.body)))
-            await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answered.body})
+            await send(
+                {"type": "http.response.body", "body": b"" if request.method == "HEAD" else answered.body}
+            )
             return
         self.audit.note(request, received=received, code=200, stage="ResponseStarted")
         await _stream(request, answered, receive, send)

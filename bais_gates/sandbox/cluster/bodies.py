@@ -91,7 +91,7 @@ def _from_protobuf(body: bytes, expected: str) -> Object:
     return found
 
 
-def _from_json(body: bytes, expected: str) -> Any:  # noqa: ANN401 - any JSON
+def _from_json(body: bytes, expected: str) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -120,7 +120,7 @@ def _parse_error(body: bytes) -> str:
     return "invalid character"
 
 
-def _from_yaml(body: bytes) -> Any:  # noqa: ANN401 - any YAML
+def _from_yaml(body: bytes) -> Any:
     import yaml  # noqa: PLC0415 - only server-side apply brings YAML, and mostly even that is JSON
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -132,7 +132,7 @@ def _from_yaml(body: bytes) -> Any:  # noqa: ANN401 - any YAML
         raise bad_request(f"error decoding YAML: error converting YAML to JSON: yaml: {told}") from error
 
 
-def _plain(loader: Any) -> Any:  # noqa: ANN401 - a loader class of a library without types here
+def _plain(loader: Any) -> Any:
     """Give the loader without its reading of dates: Kubernetes' YAML has none."""
     resolvers = {
         first: [(tag, pattern) for tag, pattern in each if tag != "tag:yaml.org,2002:timestamp"]
@@ -146,7 +146,7 @@ def accepted_patches(kind: Kind) -> list[str]:
     return [each for each in PATCHES if each != STRATEGIC_PATCH or not kind.custom]
 
 
-def read_patch(request: Request, kind: Kind, media: str) -> Any:  # noqa: ANN401 - a patch may be a list
+def read_patch(request: Request, kind: Kind, media: str) -> Any:
     """Read a patch's body as JSON (or, to apply, as YAML)."""
     accepted = accepted_patches(kind)
     if media not in accepted:
@@ -209,5 +209,3 @@ def _summary(body: bytes) -> str:
     else:
         text = body[:_TOLD_LENGTH].hex()
     return text + (" ..." if len(body) > _TOLD_LENGTH else "")
-
-

@@ -71,7 +71,7 @@ def load(path: Path, *, fd: int | None = None) -> Config:
     )
 
 
-def _token(path: Path, index: int, raw: Any) -> tuple[str, User]:  # noqa: ANN401 - not yet checked
+def _token(path: Path, index: int, raw: Any) -> tuple[str, User]:
     if not isinstance(raw, dict) or not raw.get("token") or not raw.get("user"):
         raise ConfigError(f"{path}: tokens[{index}]: needs token and user (and may have uid and groups)")
     user = User(

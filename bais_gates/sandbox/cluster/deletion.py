@@ -87,9 +87,7 @@ def delete_options(request: Request) -> DeleteOptions:
 def _check(policy: str, orphan: bool | None, dry_run: list[str]) -> None:  # noqa: FBT001 - as JSON has it
     causes = []
     if policy and orphan is not None:
-        message = (
-            f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
-        )
+        message = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
         causes.append(("FieldValueInvalid", message, "propagationPolicy"))
     if policy and policy not in _POLICIES:
         listed = '"Background", "Foreground", "Orphan"'
@@ -119,7 +117,9 @@ def delete_object(core: Core, kind: Kind, obj: Object, options: DeleteOptions) -
     _check_preconditions(kind, metadata, options)
     grace = _grace(kind, obj, options)
     finalizers = _finalizers(kind, metadata, options)
-    waits = bool(finalizers) or (kind.plural == "namespaces" and bool((obj.get("spec") or {}).get("finalizers")))
+    waits = bool(finalizers) or (
+        kind.plural == "namespaces" and bool((obj.get("spec") or {}).get("finalizers"))
+    )
     if metadata.get("deletionTimestamp"):
         return _again(core, kind, obj, options, grace, finalizers, waits=waits)
     if grace or waits:

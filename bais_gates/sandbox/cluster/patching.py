@@ -48,7 +48,9 @@ def patch(
     try:
         return update(core, request, kind, old, new, options, subresource), False
     except StatusError as error:
-        if error.body.get("reason") != "BadRequest" or " error: " not in str(error) and "json: " not in str(error):
+        if error.body.get("reason") != "BadRequest" or (
+            " error: " not in str(error) and "json: " not in str(error)
+        ):
             raise
         said = str(error).partition(f" cannot be handled as a {kind.kind}: ")[2] or str(error)
         raise _unpatchable(new, said) from error
@@ -59,7 +61,9 @@ def _options(request: Request, media: str) -> WriteOptions:
     causes = []
     if media == bodies.APPLY_PATCH:
         if not request.option("fieldManager"):
-            causes.append(("FieldValueRequired", "Required value: is required for apply patch", "fieldManager"))
+            causes.append(
+                ("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
+            )
     elif options.force is not None:
         causes.append(("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force"))
     if causes:
@@ -67,7 +71,7 @@ def _options(request: Request, media: str) -> WriteOptions:
     return options
 
 
-def patched(kind: Kind, old: Object, patch_: Any, media: str) -> Object:  # noqa: ANN401 - a patch may be a list
+def patched(kind: Kind, old: Object, patch_: Any, media: str) -> Object:
     """Give ``old`` with the patch put onto it."""
     name = old["metadata"]["name"]
     if media == bodies.JSON_PATCH and len(patch_) > MOST_OPERATIONS:
@@ -98,10 +102,12 @@ def _check_identity(kind: Kind, old: Object, new: Object, namespace: str) -> Non
             f"the name of the object ({metadata.get('name') or ''}) does not match the name on the URL ({name})"
         )
     if kind.namespaced and metadata.get("namespace", namespace) != namespace:
-        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
     if (new.get("apiVersion"), new.get("kind")) != (old.get("apiVersion"), old.get("kind")):
         raise bad_request(
-            f"{new.get('kind')} in version \"{new.get('apiVersion')}\" cannot be handled as a {kind.kind}"
+            f'{new.get("kind")} in version "{new.get("apiVersion")}" cannot be handled as a {kind.kind}'
         )
 
 
@@ -117,7 +123,7 @@ def _apply(
     kind: Kind,
     namespace: str,
     name: str,
-    applied: Any,  # noqa: ANN401 - not yet checked
+    applied: Any,
     old: Object | None,
     options: WriteOptions,
     subresource: str,
@@ -127,7 +133,9 @@ def _apply(
     if old is None and subresource:
         raise not_found(resource_of(kind), name)
     if old is None and said.get("uid"):
-        why = f"uid mismatch: the provided object specified uid {said['uid']}, and no existing object was found"
+        why = (
+            f"uid mismatch: the provided object specified uid {said['uid']}, and no existing object was found"
+        )
         raise conflict(resource_of(kind), name, why)
     try:
         merged = kinds.apply(
@@ -153,9 +161,11 @@ def _apply(
     return update(core, request, kind, old, merged, options, subresource, tracked), False
 
 
-def _checked(kind: Kind, namespace: str, name: str, applied: Any) -> Object:  # noqa: ANN401 - not yet checked
+def _checked(kind: Kind, namespace: str, name: str, applied: Any) -> Object:
     if not isinstance(applied, dict):
-        raise bad_request("error decoding YAML: json: cannot unmarshal value into Go value of type map[string]interface {}")
+        raise bad_request(
+            "error decoding YAML: json: cannot unmarshal value into Go value of type map[string]interface {}"
+        )
     metadata = applied.get("metadata")
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict):
@@ -174,9 +184,13 @@ def _checked(kind: Kind, namespace: str, name: str, applied: Any) -> Object:  # 
     if metadata.get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
     if metadata.get("name", name) != name:
-        raise bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
+        raise bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
+        )
     if kind.namespaced and metadata.get("namespace", namespace) != namespace:
-        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
     own = {**metadata, "name": name}
     if kind.namespaced:
         own["namespace"] = namespace

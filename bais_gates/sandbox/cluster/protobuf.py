@@ -77,7 +77,9 @@ _UNKNOWN = _fields(typeMeta=(1, _fields(apiVersion=1, kind=2)), raw=(2, "bytes")
 def read(body: bytes) -> Object | None:
     """Give the object, or None for a kind that isn't read here; raises ProtobufError for what is no object."""
     if not body.startswith(_MAGIC):
-        raise ProtobufError("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
+        raise ProtobufError(
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+        )
     envelope = _message(body[len(_MAGIC) :], _UNKNOWN)
     about = envelope.get("typeMeta") or {}
     fields = _KINDS.get((about.get("apiVersion", ""), about.get("kind", "")))
@@ -91,7 +93,7 @@ def _message(data: bytes, fields: Mapping[int, Field]) -> Object:
         if field is None:
             continue
         read_ = _value(value, field.how)
-        if field.how in {"map", "datamap"}:
+        if field.how in ("map", "datamap"):
             found.setdefault(field.name, {}).update(read_)
         elif field.repeated:
             found.setdefault(field.name, []).append(read_)
@@ -100,7 +102,7 @@ def _message(data: bytes, fields: Mapping[int, Field]) -> Object:
     return found
 
 
-def _value(value: int | bytes, how: str | Mapping[int, Field]) -> Any:  # noqa: ANN401 - any JSON
+def _value(value: int | bytes, how: str | Mapping[int, Field]) -> Any:
     if isinstance(value, int):
         return bool(value) if how == "bool" else value
     match how:

@@ -119,7 +119,9 @@ def check_list_options(request: Request) -> None:
     elif match:
         forbidden = []
         if request.info.verb == "watch":
-            forbidden.append("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+            forbidden.append(
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            )
         elif not version:
             forbidden.append("resourceVersionMatch is forbidden unless resourceVersion is provided")
         if token:
@@ -240,7 +242,9 @@ async def _wait_for(core: Core, version: int) -> None:
     raise too_large_version(version, core.store.version)
 
 
-async def watch(core: Core, request: Request, kind: Kind, namespace: str) -> AsyncIterator[tuple[str, Object]]:
+async def watch(
+    core: Core, request: Request, kind: Kind, namespace: str
+) -> AsyncIterator[tuple[str, Object]]:
     """Check what a watch asks for, then hand out its events as ``(type, object)``."""
     check_list_options(request)
     test = selection(request, kind)
@@ -249,7 +253,9 @@ async def watch(core: Core, request: Request, kind: Kind, namespace: str) -> Asy
     initial: list[tuple[str, Object]] = []
     send_initial = request.flag("sendInitialEvents")
     missed: list[Change] = []
-    if request.option("resourceVersion") in {"", "0"} and request.option("sendInitialEvents") != "false" or send_initial:
+    if (
+        request.option("resourceVersion") in {"", "0"} and request.option("sendInitialEvents") != "false"
+    ) or send_initial:
         initial = [
             ("ADDED", each)
             for each in core.store.items(type_of(kind), namespace)
@@ -334,4 +340,3 @@ def _bookmark(kind: Kind, version: int, *, initial_done: bool = False) -> Object
     if initial_done:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
     return {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
-

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 _NAME_SELECTED = re.compile(r"(?:.*,)?metadata\.name==?([^,=!]+)(?:,|$)")
-_VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_VERBS = {
+    "POST": "create",
+    "GET": "get",
+    "HEAD": "get",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

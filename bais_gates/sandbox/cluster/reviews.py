@@ -57,7 +57,7 @@ def user_info(user: User) -> Object:
 
 def _asked_user(kind: Kind, spec: Object) -> User:
     if not spec.get("user") and not spec.get("groups"):
-        message = "Invalid value: \"\": at least one of user or group must be specified"
+        message = 'Invalid value: "": at least one of user or group must be specified'
         raise invalid(kind.group, kind.kind, "", [("FieldValueInvalid", message, "spec.user")])
     return User(
         name=str(spec.get("user") or ""),
@@ -80,7 +80,7 @@ def _access(core: Core, kind: Kind, user: User, spec: Object, namespace: str = "
         asked = Attributes(verb=str(path.get("verb") or ""), path=str(path.get("path") or ""))
     else:
         if kind.plural == "localsubjectaccessreviews" and resource.get("namespace") != namespace:
-            message = f"Invalid value: \"{resource.get('namespace') or ''}\": must match metadata.namespace"
+            message = f'Invalid value: "{resource.get("namespace") or ""}": must match metadata.namespace'
             cause = ("FieldValueInvalid", message, "spec.resourceAttributes.namespace")
             raise invalid(kind.group, kind.kind, "", [cause])
         asked = Attributes(

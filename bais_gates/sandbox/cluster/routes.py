@@ -50,7 +50,9 @@ class Answer:
 
 def json_answer(value: Object, code: int = 200) -> Answer:
     """Answer with JSON."""
-    return Answer(code=code, body=encode(value) + b"\n", status=value if value.get("kind") == "Status" else None)
+    return Answer(
+        code=code, body=encode(value) + b"\n", status=value if value.get("kind") == "Status" else None
+    )
 
 
 async def answer(core: Core, request: Request, tokens: Mapping[str, User]) -> Answer:
@@ -125,9 +127,7 @@ def _encoded(shape: Shape, value: Object, code: int = 200) -> Answer:
     return Answer(code=code, body=text.encode(), content_type="application/yaml")
 
 
-async def _lines(
-    shape: Shape, kind: Kind, events: AsyncIterator[tuple[str, Object]]
-) -> AsyncIterator[bytes]:
+async def _lines(shape: Shape, kind: Kind, events: AsyncIterator[tuple[str, Object]]) -> AsyncIterator[bytes]:
     header = True
     async for type_, obj in events:
         seen = obj if type_ == "ERROR" else output.shown(shape, kind, obj, header=header)
@@ -246,9 +246,9 @@ def _discovered(core: Core, request: Request, path: str) -> Answer | None:
         case ["apis", group, version]:
             found = discovery.resource_list(core, group, version)
         case [""]:
-            found = {"paths": ["/api", "/api/v1", "/apis", *_HEALTH, "/openapi/v2", "/openapi/v3", "/version"]}
+            found = {
+                "paths": ["/api", "/api/v1", "/apis", *_HEALTH, "/openapi/v2", "/openapi/v3", "/version"]
+            }
         case _:
             return None
     return None if found is None else json_answer(found)
-
-

@@ -74,7 +74,7 @@ def success(name: str, resource: Resource, uid: str) -> Object:
     }
 
 
-def _about(resource: Resource, name: str, **more: Any) -> Object:  # noqa: ANN401 - JSON values
+def _about(resource: Resource, name: str, **more: Any) -> Object:
     details = {"name": name, "group": resource.group, "kind": resource.plural, **more}
     return {key: value for key, value in details.items() if value}
 

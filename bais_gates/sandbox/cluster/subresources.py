@@ -52,7 +52,7 @@ def scale_of(kind: Kind, obj: Object) -> Object:
     return found
 
 
-def _selector_text(selector: Any) -> str:  # noqa: ANN401 - any JSON
+def _selector_text(selector: Any) -> str:
     if not isinstance(selector, dict):
         return ""
     terms = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
@@ -259,4 +259,3 @@ def _tail(file: Path, request: Request) -> bytes:
         kept = text.splitlines(keepends=True)
         text = b"".join(kept[len(kept) - min(int(lines), len(kept)) :])
     return text[: int(bytes_)] if bytes_.isdecimal() else text
-

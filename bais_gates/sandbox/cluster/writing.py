@@ -65,7 +65,9 @@ _UNCONDITIONAL = frozenset({"leases", "poddisruptionbudgets", "customresourcedef
 _CREATED_BY_UPDATE = frozenset({"events", "endpoints", "leases", "limitranges"})
 
 
-def create(core: Core, request: Request, kind: Kind, namespace: str, body: Object, options: WriteOptions) -> Object:
+def create(
+    core: Core, request: Request, kind: Kind, namespace: str, body: Object, options: WriteOptions
+) -> Object:
     """Make an object; gives it as kept (or, on a dry run, as it would be)."""
     metadata = _own_metadata(body)
     _check_namespace(kind, metadata, namespace)
@@ -141,7 +143,9 @@ def _check_namespace(kind: Kind, metadata: Object, namespace: str) -> None:
         raise bad_request("an empty namespace may not be set during creation")
     said = metadata.get("namespace")
     if kind.namespaced and said and said != namespace:
-        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
 
 
 def _generated(core: Core, kind: Kind, namespace: str, prefix: str) -> str:
@@ -180,8 +184,12 @@ def _check_name(metadata: Object, namespace: str, name: str, kind: Kind) -> None
     said = metadata.get("name") or ""
     if said != name:
         if not said:
-            raise bad_request("name must be provided") if kind.custom else bad_request(
-                f"the name of the object ({said}) does not match the name on the URL ({name})"
+            raise (
+                bad_request("name must be provided")
+                if kind.custom
+                else bad_request(
+                    f"the name of the object ({said}) does not match the name on the URL ({name})"
+                )
             )
         raise bad_request(f"the name of the object ({said}) does not match the name on the URL ({name})")
     where = metadata.get("namespace")
@@ -271,8 +279,11 @@ def _kept_metadata(kind: Kind, old: Object, new: Object) -> Object:
     version = metadata.get("resourceVersion")
     if version and version != "0" and version != before["resourceVersion"]:
         if not version.isdecimal():
-            cause = ("FieldValueInvalid", f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": '
-                     "invalid syntax", "metadata.resourceVersion")
+            cause = (
+                "FieldValueInvalid",
+                f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax',
+                "metadata.resourceVersion",
+            )
             raise invalid(kind.group, kind.kind, name, [cause])
         raise conflict(resource_of(kind), name, MODIFIED)
     if before.get("deletionTimestamp"):
@@ -330,5 +341,3 @@ def _timeless(obj: Object) -> Object:
             {key: value for key, value in entry.items() if key != "time"} for entry in managed
         ]
     return {**obj, "metadata": metadata}
-
-
