@@ -199,6 +199,7 @@ def _cluster(directory: Path, http_url: str, shared: Shared) -> dict[str, object
         "capacity": {
             "users": 1000,
             "requests_per_s": 500,
+            "requests_per_s_per_replica": 250,  # what one process bears on two cores, with room to spare
             "max_connections_cap": 800,
             "connections_per_replica": CONNECTIONS_PER_REPLICA,
             "cpu_headroom": 0.2,
