@@ -178,14 +178,23 @@ def _port_matches(entry: Mapping[str, Any], door: _Door) -> bool:
     return first <= door.port <= int(entry.get("endPort") or first)
 
 
+def admits(target: Workload, source: Workload, port: int, network: Network) -> bool:
+    """Whether a pod's port lets a source in, whatever the source's own policies say."""
+    return _passes(target, source, "Ingress", _Door(target=target, port=port, protocol="TCP"), network)
+
+
+def admitted_by(target: Workload, port: int, network: Network) -> list[Workload]:
+    """Return the pods and templates that a pod's port lets in; not the target's own kin."""
+    return [source for source in _others(target, network) if admits(target, source, port, network)]
+
+
 def reached_by(target: Workload, port: int, network: Network) -> list[Workload]:
     """Return the pods and templates whose connections to a port get through; not the target's own kin."""
-    return [
-        source
-        for source in network.workloads
-        if (source.namespace, source.labels) != (target.namespace, target.labels)
-        and reaches(source, target, port, network)
-    ]
+    return [source for source in _others(target, network) if reaches(source, target, port, network)]
+
+
+def _others(target: Workload, network: Network) -> list[Workload]:
+    return [w for w in network.workloads if (w.namespace, w.labels) != (target.namespace, target.labels)]
 
 
 def isolation_findings(network: Network, namespace: str | None = None) -> list[Finding]:

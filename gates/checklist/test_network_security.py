@@ -11,12 +11,13 @@ from bais_gates.probes import exposure
 from bais_gates.probes.network_policies import (
     BOTH,
     Network,
+    admits,
     admitted_blocks,
+    admitted_by,
     dangling,
     has_default_deny,
     isolation_findings,
     reached_by,
-    reaches,
     strangers,
 )
 from bais_gates.probes.objects import Workload, of_kind
@@ -58,7 +59,7 @@ def test_network_security(cluster: Cluster, environment: Environment, evidence: 
     network = Network.of([*around, *templates], complete=True)
     closed(network, namespace, evidence)
     for store in STORES:
-        admits(network, namespace, store, evidence)
+        let_in(network, namespace, store, evidence)
     security = environment.security
     seen_from_outside(objects, () if security is None else security.expected_exposed, evidence)
 
@@ -85,24 +86,25 @@ def closed(network: Network, namespace: str, evidence: Evidence) -> None:
     )
 
 
-def admits(network: Network, namespace: str, store: Store, evidence: Evidence) -> None:
+def let_in(network: Network, namespace: str, store: Store, evidence: Evidence) -> None:
     """Check that a store lets in exactly the parts that need it."""
     pods = _parts(network, namespace, store.component)
     evidence.require(f"pods of the {store.component}", len(pods), ">=", 1)
     unknown = strangers(namespace)
-    inside = {
+    admitted = {
         _said(source, namespace)
         for pod in pods
         for source in (
-            *reached_by(pod, store.port, network),
-            *(stranger for stranger in unknown if reaches(stranger, pod, store.port, network)),
+            *admitted_by(pod, store.port, network),
+            *(stranger for stranger in unknown if admits(pod, stranger, store.port, network)),
         )
     }
+    reaching = {_said(s, namespace) for pod in pods for s in reached_by(pod, store.port, network)}
     blocks = sorted({block for pod in pods for block in admitted_blocks(pod, network.policies)})
     evidence.check(
-        f"who reaches the {store.component} without need", sorted(inside - store.needing), "==", []
+        f"whom the {store.component} admits without need", sorted(admitted - store.needing), "==", []
     )
-    evidence.check(f"the API reaches the {store.component}", "api" in inside, "==", limit=True)
+    evidence.check(f"the API reaches the {store.component}", "api" in reaching, "==", limit=True)
     evidence.check(f"address blocks that reach the {store.component}", blocks, "==", [])
 
 

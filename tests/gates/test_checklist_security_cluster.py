@@ -1,0 +1,268 @@
+"""The gates of network and compliance over objects: green as written down, red for each thing broken."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bais_gates.probes.kubernetes import ClusterUnreachable
+from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
+from tests.gates.fake_platform import NAMESPACE, FakeCluster, platform
+
+network_gate = importlib.import_module("gates.checklist.test_network_security")
+compliance = importlib.import_module("gates.checklist.test_compliance_verified")
+Break = Callable[[FakeCluster], None]
+
+
+def environment() -> Any:
+    """Describe as much of an environment as these gates ask for."""
+    return SimpleNamespace(need_kubernetes=lambda: SimpleNamespace(namespace=NAMESPACE), security=None)
+
+
+def false_checks(judge: Callable[[Evidence], None]) -> list[str]:
+    """Let a gate judge, and name the checks that did not hold."""
+    evidence = Evidence()
+    with contextlib.suppress(GateFailure):
+        judge(evidence)
+    recorded = evidence.recorded()
+    assert recorded.checks
+    return [check.name for check in (*recorded.false, *recorded.without_data)]
+
+
+def network_checks(cluster: FakeCluster) -> list[str]:
+    """Run the gate of the network."""
+    return false_checks(lambda e: network_gate.test_network_security(cluster, environment(), e))
+
+
+def edit(kind: str, name: str, change: Callable[[dict[str, Any]], object]) -> Break:
+    """Make a fault: one object changed."""
+    return lambda cluster: cast("None", change(cluster.one(kind, name)))
+
+
+def drop(kind: str, name: str) -> Break:
+    """Make a fault: one object gone."""
+    return lambda cluster: cluster.objects.remove(cluster.one(kind, name))
+
+
+def add(api_version: str, kind: str, **fields: Any) -> Break:
+    """Make a fault: one object too many."""
+    metadata = {"name": "extra", "namespace": NAMESPACE, **fields.pop("metadata", {})}
+    return lambda cluster: cluster.objects.append(
+        {"apiVersion": api_version, "kind": kind, "metadata": metadata, **fields}
+    )
+
+
+def test_the_platform_as_written_down_passes() -> None:
+    """What the manifests make is closed, wired and protected."""
+    assert network_checks(platform()) == []
+
+
+CONTAINER = {"containers": [{"name": "c"}]}
+PROBES = "policies and peers that match nothing"
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        pytest.param(
+            drop("NetworkPolicy", "default-deny"),
+            {"a policy of all pods denies Ingress by default", "pods open in a direction"},
+            id="default deny gone",
+        ),
+        pytest.param(
+            edit("NetworkPolicy", "bais-postgres", lambda o: o["spec"].update(ingress=[{}])),
+            {"pods open in a direction"},
+            id="database open to everyone",
+        ),
+        pytest.param(
+            edit(
+                "NetworkPolicy",
+                "bais-redis",
+                lambda o: o["spec"]["ingress"][0].update(**{"from": [{"podSelector": {}}]}),
+            ),
+            {"whom the cache admits without need"},
+            id="cache open to the namespace",
+        ),
+        pytest.param(
+            edit(
+                "NetworkPolicy",
+                "bais-postgres",
+                lambda o: o["spec"]["ingress"][0]["from"].append({"ipBlock": {"cidr": "10.0.0.0/8"}}),
+            ),
+            {"address blocks that reach the database"},
+            id="database open to addresses",
+        ),
+        pytest.param(
+            edit(
+                "NetworkPolicy",
+                "bais-postgres",
+                lambda o: o["spec"]["ingress"][0]["from"][0]["podSelector"]["matchExpressions"][0].update(
+                    values=["bais-api2"]
+                ),
+            ),
+            {"the API reaches the database", PROBES},
+            id="a label mistyped",
+        ),
+        pytest.param(drop("Namespace", "monitoring"), {PROBES}, id="a peer's namespace gone"),
+        pytest.param(
+            edit("Service", "bais-api", lambda o: o["spec"].update(type="LoadBalancer")),
+            {"Services open to the world"},
+            id="load balancer",
+        ),
+        pytest.param(
+            edit("Pod", "bais-api-0", lambda o: o["spec"].update(hostNetwork=True)),
+            {"pods on the node's network"},
+            id="host network",
+        ),
+        pytest.param(
+            edit("Ingress", "bais-api", lambda o: o["spec"].pop("tls")),
+            {"Ingress hosts without TLS"},
+            id="no TLS",
+        ),
+        pytest.param(
+            edit(
+                "Ingress",
+                "bais-api",
+                lambda o: o["metadata"]["annotations"].update(
+                    {"nginx.ingress.kubernetes.io/server-snippet": "x"}
+                ),
+            ),
+            {"snippet annotations"},
+            id="snippet",
+        ),
+        pytest.param(
+            drop("Service", "bais-api"), {"Services and backends that lead nowhere"}, id="no Service"
+        ),
+        pytest.param(drop("Pod", "bais-postgres-0"), set(), id="templates stand for pods"),
+    ],
+)
+def test_the_network_gate_goes_red(fault: Break, found: set[str]) -> None:
+    """Each fault makes the check false that is about it."""
+    cluster = platform()
+    fault(cluster)
+
+    assert found <= set(network_checks(cluster))
+    assert bool(network_checks(cluster)) is bool(found)
+
+
+def test_a_cluster_that_cannot_be_asked_is_an_error() -> None:
+    """Not being able to look is neither pass nor fail."""
+    cluster = platform()
+    cluster.error = ClusterUnreachable("no answer")
+
+    with pytest.raises(ClusterUnreachable):
+        network_gate.test_network_security(cluster, environment(), Evidence())
+    with pytest.raises(ClusterUnreachable):
+        compliance.test_compliance_verified(cluster, None, environment(), Evidence())
+
+
+def test_an_empty_namespace_proves_nothing() -> None:
+    """Without a pod there is nothing that could be closed."""
+    cluster = platform()
+    cluster.objects = [o for o in cluster.objects if o["kind"] == "Namespace"]
+
+    assert network_checks(cluster) == ["running pods"]
+
+
+def compliance_checks(cluster: FakeCluster) -> list[str]:
+    """Run the part of the gate of compliance that looks at objects."""
+    objects = [o for o in cluster.objects if o["kind"] != "NetworkPolicy"]
+    network = [o for o in cluster.objects if o["kind"] in {"Namespace", "Pod", "NetworkPolicy"}]
+
+    def judge(evidence: Evidence) -> None:
+        compliance.pods_hold(objects, network, NAMESPACE, evidence)
+        compliance.secrets_and_permissions(objects, NAMESPACE, evidence)
+        unsafe = compliance.unencrypted_claims(objects)
+        compliance.none_of(evidence, "encryption at rest", unsafe, "PCI DSS 3.5")
+
+    return false_checks(judge)
+
+
+def test_the_platform_as_written_down_complies() -> None:
+    """What the manifests make holds to every control that objects show."""
+    assert compliance_checks(platform()) == []
+
+
+def container(obj: dict[str, Any]) -> dict[str, Any]:
+    """Give the first container of a pod."""
+    found: dict[str, Any] = obj["spec"]["containers"][0]
+    return found
+
+
+ROLE = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+ACCOUNT = {"kind": "ServiceAccount", "name": "bais-api", "namespace": NAMESPACE}
+
+
+@pytest.mark.parametrize(
+    ("fault", "control"),
+    [
+        (
+            edit("Pod", "bais-api-0", lambda o: container(o)["securityContext"].update(privileged=True)),
+            "non-root",
+        ),
+        (edit("Pod", "bais-redis-0", lambda o: o["spec"]["securityContext"].update(runAsUser=0)), "non-root"),
+        (edit("Namespace", "bais", lambda o: o["metadata"].update(labels={})), "non-root"),
+        (
+            edit(
+                "CronJob",
+                "bais-backup",
+                lambda o: o["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0].pop(
+                    "resources"
+                ),
+            ),
+            "limits",
+        ),
+        (edit("Pod", "bais-api-0", lambda o: container(o)["resources"].pop("limits")), "limits"),
+        (drop("NetworkPolicy", "default-deny"), "network policies"),
+        (
+            edit(
+                "Pod",
+                "bais-api-0",
+                lambda o: container(o)["env"].append({"name": "SECRET_KEY", "value": "abc"}),
+            ),
+            "secrets management",
+        ),
+        (edit("ConfigMap", "bais-api", lambda o: o["data"].update(DB_PASSWORD="abc")), "secrets management"),
+        (edit("Pod", "bais-api-0", lambda o: o["spec"].update(automountServiceAccountToken=True)), "RBAC"),
+        (
+            add("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", roleRef=ROLE, subjects=[ACCOUNT]),
+            "RBAC",
+        ),
+        (
+            edit("Role", "bais-gates-reader", lambda o: o["rules"][0]["resources"].append("secrets")),
+            "RBAC",
+        ),
+        (edit("StorageClass", "bais-encrypted", lambda o: o.update(parameters={})), "encryption at rest"),
+        (
+            edit("PersistentVolumeClaim", "bais-backups", lambda o: o.update(status={"phase": "Pending"})),
+            "encryption at rest",
+        ),
+    ],
+    ids=[
+        "privileged",
+        "root",
+        "namespace label",
+        "backup without resources",
+        "no limits",
+        "no default deny",
+        "secret in env",
+        "secret in ConfigMap",
+        "token mounted",
+        "cluster-admin",
+        "reads Secrets",
+        "class in the clear",
+        "claim unbound",
+    ],
+)
+def test_the_compliance_gate_goes_red(fault: Break, control: str) -> None:
+    """Each fault makes a check of its own control false, and of no other."""
+    cluster = platform()
+    fault(cluster)
+    found = {name.partition(":")[0] for name in compliance_checks(cluster)}
+
+    assert found == {control}
