@@ -289,8 +289,9 @@ _AMOUNT: Final = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
 def differing_settings(expected: Mapping[str, object], settings: Mapping[str, Row]) -> list[str]:
     """Say which settings are in effect otherwise than the environment file wants them."""
     found = []
+    by_name = {name.lower(): row for name, row in settings.items()}  # TimeZone is asked for as timezone
     for name, wanted in expected.items():
-        row = settings.get(name)
+        row = by_name.get(name.lower())
         if row is None:
             found.append(f"{name}: this server has no such setting")
         elif not same_setting(wanted, row):

@@ -4,7 +4,7 @@ The record is a JSON file that says who held which drill, when, where, and what 
 
     {"held_at": "2026-11-20T09:00:00Z", "environment": "staging", "rehearsal": false, "led_by": "...",
      "scenarios": ["database lost", "API lost", "cache lost"], "recovery_s": 140.0, "data_loss_s": 1800.0,
-     "passed": true, "backup": "20261120T084500Z.dump.age", "findings": []}
+     "passed": true, "findings": []}
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SCENARIOS: Final = ("database lost", "API lost", "cache lost")
 """What a drill must have been about."""
-_TEXTS: Final = ("environment", "led_by", "backup")
+_TEXTS: Final = ("environment", "led_by")
 
 
 class RecordError(Exception):
@@ -39,7 +39,6 @@ class Record:
     recovery_s: float
     data_loss_s: float
     passed: bool
-    backup: str
     findings: tuple[str, ...]
 
     def age_d(self, now: datetime) -> float:
@@ -82,7 +81,6 @@ def _record(told: Any) -> Record:
         recovery_s=float(told["recovery_s"]),
         data_loss_s=float(told["data_loss_s"]),
         passed=told["passed"],
-        backup=told["backup"],
         findings=tuple(map(str, told["findings"])),
     )
 

@@ -27,7 +27,6 @@ def told(**over: Any) -> dict[str, Any]:
         "recovery_s": 140.0,
         "data_loss_s": 1800.0,
         "passed": True,
-        "backup": "20261120T084500Z.dump.age",
         "findings": [],
         **over,
     }
