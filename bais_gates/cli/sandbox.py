@@ -9,10 +9,12 @@ from types import ModuleType
 
 from bais_gates.errors import GateInputError
 
+DEFAULT_MANIFESTS = Path("gates/staging/manifests/overlays/sandbox")
 DESCRIPTION = """\
 Start, look at and stop the sandbox: the BAIS platform in small (API, PostgreSQL, Redis) on free loopback
-ports. It stays up until `down`. `up` writes an environment file, so that any run, or any other tool, can be
-pointed at it."""
+ports, and beside it a small Kubernetes cluster in which the same processes are pods (with KUBEBUILDER_ASSETS
+set, on that folder's real API server). It stays up until `down`. `up` writes an environment file, so that any
+run, or any other tool, can be pointed at it."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,6 +34,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     up.add_argument("--environment", type=Path, metavar="FILE", help="also write its environment file here")
     up.add_argument(
         "--fault", action="append", default=[], metavar="NAME", help="start it broken (repeatable)"
+    )
+    cluster = up.add_mutually_exclusive_group()
+    cluster.add_argument("--without-cluster", action="store_true", help="start the platform alone")
+    cluster.add_argument(
+        "--manifests",
+        type=Path,
+        metavar="DIR",
+        help=f"the overlay that its cluster runs (default: {DEFAULT_MANIFESTS}, if it is there)",
     )
     up.set_defaults(command=_up)
     actions.add_parser("status", parents=[where], help="say what runs").set_defaults(command=_status)
@@ -55,7 +65,20 @@ def _load(name: str) -> ModuleType:
 
 def _up(arguments: argparse.Namespace) -> int:
     up = _load("commands").up
-    return int(up(arguments.dir, arguments.environment, arguments.fault, name=arguments.name))
+    manifests = None if arguments.without_cluster else _manifests(arguments.manifests)
+    return int(
+        up(arguments.dir, arguments.environment, arguments.fault, name=arguments.name, manifests=manifests)
+    )
+
+
+def _manifests(named: Path | None) -> Path | None:
+    """Give the overlay to apply, absolute; None when none is named and the project's is not here."""
+    folder = named or DEFAULT_MANIFESTS
+    if (folder / "kustomization.yaml").is_file():
+        return folder.absolute()
+    if named is not None:
+        raise GateInputError(f"--manifests {named}: there is no kustomization.yaml in it")
+    return None
 
 
 def _status(arguments: argparse.Namespace) -> int:

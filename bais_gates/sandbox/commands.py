@@ -54,8 +54,12 @@ def up(
     faults: Sequence[str] = (),
     *,
     name: str = DEFAULT_NAME,
+    manifests: Path | None = None,
 ) -> int:
-    """Start a sandbox that stays up until ``down``, and say how to point a run at it."""
+    """Start a sandbox that stays up until ``down``, and say how to point a run at it.
+
+    With ``manifests``, the folder of an overlay, its cluster is started as well.
+    """
 
     def start() -> int:
         folder = directory or default_directory(name, make_parent=True)
@@ -71,6 +75,8 @@ def up(
                 environment_copy=environment_out,
             )
             _say(f"The sandbox is up in {folder}.")
+        if manifests is not None:
+            sandbox.start_cluster(folder, manifests=manifests, progress=lambda text: _say(f"  {text}"))
         _describe(info, environment_out)
         return 0
 
@@ -87,8 +93,9 @@ def status(directory: Path | None = None, *, name: str = DEFAULT_NAME) -> int:
             _say(f"No sandbox is up in {folder}.")
             return 1
         _say(f"The sandbox in {folder} is {info.state}.")
+        width = max([9, *map(len, info.parts)])
         for part, how in info.parts.items():
-            _say(f"  {part:<9} process {info.pids[part]:<8} {how}")
+            _say(f"  {part:<{width}}  process {info.pids[part]:<8} {how}")
         if info.state == "abandoned":
             _say("Its supervisor was killed: `bais-gates sandbox down` tidies up.")
             return 1
@@ -146,6 +153,11 @@ def _describe(info: sandbox.SandboxInfo, environment_out: Path | None) -> None:
     _say(f"  API               {info.api_url}")
     _say(f"  environment file  {file}")
     _say(f"  logs              {info.logs}")
+    kubeconfig = info.directory / "cluster" / "kubeconfig"
+    if (info.directory / "cluster" / "ready.json").exists():
+        _say(f"  cluster           kubectl --kubeconfig {shlex.quote(str(kubeconfig))} get pods")
+    else:
+        _say("  cluster           none; `bais-gates sandbox up` starts it")
     if info.faults:
         _say(f"  faults            {', '.join(info.faults)}")
     _say(f"Point a run at it:  pytest -m golive --gate-env {shlex.quote(str(file))}")
