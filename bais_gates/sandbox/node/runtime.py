@@ -103,7 +103,7 @@ class Containers:
         changed = [name for name in {*found, *self.known} if found.get(name) != self.known.get(name)]
         if any(_coming(one) for one in found.values()):
             self._busy()
-        self.known = found
+        self.known = dict(found)  # changed here, while the other thread still reads what it found
         self.stopping &= {name for name, one in found.items() if one["state"] == "running"}
         if changed:
             self.changed(changed)
