@@ -62,7 +62,7 @@ def _is_up(staging: StagedPlatform, evidence: Evidence) -> None:
 def _has_its_settings(staging: StagedPlatform, database: Database, evidence: Evidence) -> None:
     declared = workload.declared_settings(staging.reach.configuration(NAME).get("postgresql.conf", ""))
     effective = {
-        str(row["name"]): row
+        str(row["name"]).lower(): row  # PostgreSQL takes TimeZone and timezone for one
         for row in database.rows("SELECT name, setting, unit, vartype, pending_restart FROM pg_settings")
     }
     differing = database_health.differing_settings(declared, effective)
