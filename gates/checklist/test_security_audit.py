@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bais_gates.probes.audit_record import SCOPE, read_audit_record
+from bais_gates.probes.objects import containers_of, workloads
 from bais_gates.probes.scan_exceptions import read_exceptions, uncovered
 from bais_gates.probes.scans import read_report
 from bais_gates.probes.tls import now
 
 if TYPE_CHECKING:
     from bais_gates.probes.audit_record import AuditRecord
+    from bais_gates.probes.kubernetes import Cluster
     from bais_gates.probes.scan_exceptions import ScanException
     from bais_gates.probes.scans import Report
     from bais_gates.pytest_plugin.evidence import Evidence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.gate("checklist.security_audit")
-def test_security_audit(environment: Environment, evidence: Evidence) -> None:
+def test_security_audit(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
     """The audit is fresh, complete and of this build; its scans leave nothing bad open without exception."""
     part = environment.need_security()
     if part.audit_record is None:
@@ -29,10 +31,14 @@ def test_security_audit(environment: Environment, evidence: Evidence) -> None:
         raise environment.missing("security.scans")
     image = environment.release.image if environment.release is not None else None
     digest = None if image is None or "@" not in image else image.rpartition("@")[2]
+    running = digests_that_run(cluster, environment)
     record = read_audit_record(part.audit_record)
     reports = [read_report(path) for path in part.scans]
     exceptions = () if part.exceptions is None else read_exceptions(part.exceptions)
     audited(record, part.max_audit_age_d, digest, evidence)
+    evidence.check(
+        "digests of the API that run", running, "==", [record.digest or "none named"], n=len(running)
+    )
     if not environment.rehearsal:
         evidence.check(
             "the audit is a rehearsal", record.rehearsal, "==", limit=False, source=str(record.path)
@@ -40,6 +46,16 @@ def test_security_audit(environment: Environment, evidence: Evidence) -> None:
     for report in reports:
         scanned(report, record, digest, exceptions, evidence)
     no_stale_exceptions(exceptions, reports, evidence)
+
+
+def digests_that_run(cluster: Cluster, environment: Environment) -> list[str]:
+    """Read which images the API's pods are made of; what is not named by a digest stands as it is."""
+    part = environment.need_kubernetes()
+    pods = cluster.list("v1", "Pod", part.namespace, labels=f"app.kubernetes.io/name={part.names.api}")
+    images = {
+        str(c.get("image")) for pod in workloads(pods) for c in containers_of(pod.spec, ephemeral=False)
+    }
+    return sorted({image.rpartition("@")[2] for image in images})
 
 
 def audited(record: AuditRecord, max_age_d: float, digest: str | None, evidence: Evidence) -> None:

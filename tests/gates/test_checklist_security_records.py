@@ -1,4 +1,4 @@
-"""The gates of audit and certificates, compliance's records and trails: green, red, unable to look."""
+"""The gates of the audit and of certificates: green, red for each gap, and unable to look."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ import pytest
 from bais_gates.errors import GateInputError
 from bais_gates.probes import tls
 from bais_gates.probes.audit_record import SCOPE
-from bais_gates.probes.procedures import STEPS
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
 from bais_gates.targets.parts_platform import SecurityPart
 from tests.gates.fake_platform import NAMESPACE, platform
@@ -49,6 +48,8 @@ class Audited:
         self.results: list[dict[str, Any]] = []
         self.exceptions: list[dict[str, Any]] = []
         self.run: dict[str, Any] = {}
+        self.cluster = platform()
+        self.runs(DIGEST)
         self.record: dict[str, Any] = {
             "taken_at": (NOW - timedelta(days=2)).isoformat(),
             "auditor": "A",
@@ -57,6 +58,10 @@ class Audited:
             "scope": sorted(SCOPE),
             "findings": {"critical": 0, "high": 0, "medium": 0, "low": 0},
         }
+
+    def runs(self, digest: str) -> None:
+        """Let the API run another image."""
+        self.cluster.one("Pod", "bais-api-0")["spec"]["containers"][0]["image"] = f"registry/api@{digest}"
 
     def environment(self) -> Any:
         """Write the files and describe where they are."""
@@ -70,12 +75,18 @@ class Audited:
         exceptions.write_text(json.dumps({"exceptions": self.exceptions}))
         part = SecurityPart(audit_record=record, scans=(scan,), exceptions=exceptions)
         release = SimpleNamespace(image=f"registry/api@{DIGEST}")
-        return SimpleNamespace(need_security=lambda: part, release=release, rehearsal=False)
+        names = SimpleNamespace(api="bais-api")
+        where = SimpleNamespace(namespace=NAMESPACE, names=names)
+        return SimpleNamespace(
+            need_security=lambda: part, need_kubernetes=lambda: where, release=release, rehearsal=False
+        )
 
     def checks(self) -> list[str]:
         """Run the gate."""
         environment = self.environment()
-        return false_checks(lambda evidence: audit_gate.test_security_audit(environment, evidence))
+        return false_checks(
+            lambda evidence: audit_gate.test_security_audit(self.cluster, environment, evidence)
+        )
 
 
 @pytest.fixture
@@ -107,7 +118,6 @@ def test_a_sound_audit_passes(audited: Audited) -> None:
         ({"taken_at": (NOW + timedelta(days=1)).isoformat()}, "the audit is not dated ahead"),
         ({"approved_by": "A"}, "who approved it is not the auditor"),
         ({"scope": ["authentication"]}, "parts that the audit left out"),
-        ({"subject": "api@sha256:" + "b" * 64}, "digest that was audited"),
         (
             {"findings": {"critical": 0, "high": 1, "medium": 0, "low": 0}},
             "high findings that the audit leaves open",
@@ -124,6 +134,13 @@ def test_an_audit_with_a_gap_goes_red(audited: Audited, record: dict[str, Any], 
 
 
 OPEN = "scan.sarif: critical and high findings without an exception"
+
+
+def test_an_audit_of_another_build_goes_red(audited: Audited) -> None:
+    """A record of another digest is no record of this release, nor of what runs."""
+    audited.record["subject"] = "api@sha256:" + "b" * 64
+
+    assert audited.checks() == ["digest that was audited", "digests of the API that run"]
 
 
 def test_open_findings_go_red(audited: Audited) -> None:
@@ -144,15 +161,22 @@ def test_a_scan_of_another_image_goes_red(audited: Audited) -> None:
     assert audited.checks() == ["scan.sarif: image that was scanned"]
 
 
+def test_another_build_that_runs_goes_red(audited: Audited) -> None:
+    """An audit of one digest says nothing of the one that runs."""
+    audited.runs("sha256:" + "b" * 64)
+
+    assert audited.checks() == ["digests of the API that run"]
+
+
 def test_what_cannot_be_read_is_an_error(audited: Audited) -> None:
     """A broken report and an absent record are errors with the file's name, never a pass."""
     environment = audited.environment()
     (audited.folder / "scan.sarif").write_text("{")
     with pytest.raises(GateInputError, match=r"scan\.sarif"):
-        audit_gate.test_security_audit(environment, Evidence())
+        audit_gate.test_security_audit(audited.cluster, environment, Evidence())
     (audited.folder / "audit.json").unlink()
     with pytest.raises(GateInputError, match=r"audit\.json"):
-        audit_gate.test_security_audit(environment, Evidence())
+        audit_gate.test_security_audit(audited.cluster, environment, Evidence())
 
 
 def test_scanning_counts_for_compliance(audited: Audited) -> None:
@@ -288,97 +312,3 @@ def test_a_certificate_that_is_not_in_hand_goes_red() -> None:
     assert in_hand(lambda one: one["status"].update(notAfter=later)) == [
         "served certificate ends with the Certificate"
     ]
-
-
-def trail(log: Callable[[str], str], *, status: int = 401) -> Any:
-    """Make a place to sign in whose pods log what ``log`` makes of the request's id."""
-    cluster = platform()
-
-    def post(_path: str, *, json: object, headers: dict[str, str]) -> Any:
-        cluster.log = log(headers["X-Request-ID"]) if json else ""
-        return SimpleNamespace(status=status, headers=headers | {"x-request-id": headers["X-Request-ID"]})
-
-    part = SimpleNamespace(namespace=NAMESPACE, names=SimpleNamespace(api="bais-api"), read_only=False)
-    environment = SimpleNamespace(
-        need_kubernetes=lambda: part, kubernetes=part, need_security=SecurityPart, test_tenant=None
-    )
-    return compliance.Trail(api=SimpleNamespace(post=post), cluster=cluster, environment=environment)
-
-
-def access(request_id: str) -> str:
-    """Write the access log's line of a request."""
-    return json.dumps({"request_id": request_id, "method": "POST", "route": "/x", "status": 401})
-
-
-def audit(request_id: str, *, allowed: bool = False) -> str:
-    """Write the audit log's line of a request."""
-    return json.dumps({"request_id": request_id, "action": "user.login", "allowed": allowed})
-
-
-@pytest.mark.parametrize(
-    ("log", "found"),
-    [
-        (lambda r: f"{access(r)}\n{audit(r)}", []),
-        (
-            access,
-            [
-                "audit log active: entries of a sign-in just made",
-                "audit log active: what they say of being allowed",
-            ],
-        ),
-        (audit, ["access logging: lines of a sign-in just made"]),
-        (
-            lambda r: f"{access(r)}\n{audit(r, allowed=True)}",
-            ["audit log active: what they say of being allowed"],
-        ),
-    ],
-    ids=["both", "no audit", "no access", "a lie"],
-)
-def test_an_action_must_leave_its_trail(
-    monkeypatch: pytest.MonkeyPatch, log: Callable[[str], str], found: list[str]
-) -> None:
-    """A sign-in just made stands in both logs, truthfully; an entry of yesterday proves nothing."""
-    monkeypatch.setattr(compliance, "SEEN_WITHIN_S", 0.1)
-
-    assert false_checks(lambda evidence: compliance.logged(trail(log), evidence)) == found
-
-
-def test_backups_in_the_clear_go_red(tmp_path: Path) -> None:
-    """No backup, one that is not encrypted, and a dump beside them are red."""
-    assert (
-        false_checks(lambda e: compliance.backups_encrypted(tmp_path, e))[0] == "backup encryption: backups"
-    )
-    described = {"taken_at": NOW.isoformat(), "tables": {}, "size": 1, "sha256": "x"}
-    (tmp_path / "a.json").write_text(json.dumps(described))
-    dump = tmp_path / "a.dump.age"
-    dump.write_bytes(b"age-encryption.org/v1\n")
-    assert false_checks(lambda e: compliance.backups_encrypted(tmp_path, e)) == []
-    dump.write_bytes(b"PGDMP")
-    assert false_checks(lambda e: compliance.backups_encrypted(tmp_path, e)) == [
-        "backup encryption: dumps in the clear"
-    ]
-    dump.write_bytes(b"age-encryption.org/v1\n")
-    (tmp_path / "b.sql").write_text("x")
-    assert false_checks(lambda e: compliance.backups_encrypted(tmp_path, e)) == [
-        "backup encryption: dumps in the clear"
-    ]
-
-
-def test_procedures_with_gaps_go_red(tmp_path: Path) -> None:
-    """No procedure and one with a gap are red; one that is not there is an error."""
-    path = tmp_path / "incident.md"
-    sections = "".join(f"## {step}\n\n{'do this and then that ' * 3}\n\n" for step in STEPS)
-    front = f"---\nowner: o\ncontacts: [c]\nreviewed: {NOW.date()}\n---\n"
-    part = SecurityPart(incident_procedures=(path,))
-    environment = SimpleNamespace(need_security=lambda: part)
-
-    def red() -> list[str]:
-        return false_checks(lambda evidence: compliance.procedures(environment, evidence))
-
-    path.write_text(front + sections)
-    assert red() == []
-    path.write_text(sections)
-    assert red() == ["incident procedures: what is wrong with them"]
-    path.unlink()
-    with pytest.raises(GateInputError, match=r"incident\.md"):
-        compliance.procedures(environment, Evidence())
