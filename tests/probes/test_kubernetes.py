@@ -1,0 +1,368 @@
+"""Asking a cluster: every way a kubeconfig or what answers can be wrong is told in time, with the remedy."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt as independent
+import pytest
+import trustme
+import yaml
+
+from bais_gates.errors import GateInputError
+from bais_gates.probes.kubernetes import (
+    Cluster,
+    ClusterAccess,
+    ClusterRefused,
+    ClusterUnreachable,
+    WriteRefused,
+    version_number,
+)
+from bais_gates.probes.kubernetes_write import ClusterWriter
+from tests.probes.api_server import TOKEN, ApiServer, status_of
+
+TIMEOUT_S = 0.6
+Changed = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Make the CA of the clusters here."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    """Make the servers' TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def serve(tls: ssl.SSLContext) -> Iterator[Callable[[dict[str, tuple[int, object]]], ApiServer]]:
+    """Start API servers of a few answers."""
+    servers: list[ApiServer] = []
+
+    def start(answers: dict[str, tuple[int, object]]) -> ApiServer:
+        servers.append(ApiServer(tls, answers))
+        threading.Thread(
+            target=servers[-1].serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def talking(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Accept connections and do with each what ``answer`` does; give the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        stop = threading.Event()
+
+        def accept() -> None:
+            while not stop.is_set():
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection:
+                    try:
+                        answer(connection)
+                    except OSError:
+                        continue
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        stop.set()
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, authority: trustme.CA) -> Callable[..., ClusterAccess]:
+    """Write a kubeconfig for a port, with changes to its user and its cluster; give the access to it."""
+
+    def write(port: int, *, user: Changed | None = None, cluster: Changed | None = None) -> ClusterAccess:
+        path = tmp_path / "kubeconfig"
+        ca = base64.b64encode(authority.cert_pem.bytes()).decode()
+        document = {
+            "clusters": [
+                {
+                    "name": "c",
+                    "cluster": {
+                        "server": f"https://127.0.0.1:{port}",
+                        "certificate-authority-data": ca,
+                        **(cluster or {}),
+                    },
+                }
+            ],
+            "users": [{"name": "u", "user": {"token": TOKEN} if user is None else user}],
+            "contexts": [{"name": "named", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "another",
+        }
+        path.write_text(yaml.safe_dump(document))
+        return ClusterAccess(kubeconfig=path, context="named", request_timeout_s=TIMEOUT_S)
+
+    return write
+
+
+# -- the file --
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "there is no such kubeconfig"),
+        ("users: [unclosed\n  secret-0123456789", "not YAML in line"),
+        ("just words", "not a kubeconfig"),
+        ("\x00\x01", "not YAML"),
+        ("contexts: []\n", "is not in it (there are: none)"),
+        ("contexts: [{name: other, context: {}}]\n", "(there are: other)"),
+        ("contexts: [{name: named, context: {cluster: c, user: u}}]\n", "'c' is not in it"),
+        ("contexts: [{name: named}]\n", "the context is empty"),
+        (
+            "contexts: [{name: named, context: {cluster: c, user: u}}]\nclusters: [{name: c, cluster: {}}]\n",
+            "names no server",
+        ),
+    ],
+)
+def test_a_file_that_is_no_kubeconfig(tmp_path: Path, text: str | None, told: str) -> None:
+    """Absent, unparsable or without the context: one paragraph with the path, and nothing of its content."""
+    path = tmp_path / "kubeconfig"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(GateInputError) as error:
+        Cluster(ClusterAccess(kubeconfig=path, context="named"))
+    assert told in str(error.value)
+    assert str(path) in str(error.value)
+    assert "secret-0123456789" not in str(error.value)
+
+
+def test_credentials_that_have_expired(
+    kubeconfig: Callable[..., ClusterAccess], authority: trustme.CA
+) -> None:
+    """An expired token or client certificate is told with its moment, before anything is sent."""
+    gone = datetime.now(UTC) - timedelta(days=1)
+    token = independent.encode({"exp": int(gone.timestamp())}, "a key that nobody knows at all, long enough")
+    with pytest.raises(GateInputError, match=rf"its token expired on {gone:%Y-%m-%d}"):
+        Cluster(kubeconfig(9, user={"token": token}))
+
+    issued = authority.issue_cert("u.example", not_before=gone - timedelta(days=9), not_after=gone)
+    user = {
+        "client-certificate-data": base64.b64encode(issued.cert_chain_pems[0].bytes()).decode(),
+        "client-key-data": base64.b64encode(issued.private_key_pem.bytes()).decode(),
+    }
+    with pytest.raises(GateInputError, match=rf"client certificate expired on {gone:%Y-%m-%d}"):
+        Cluster(kubeconfig(9, user=user))
+
+
+@pytest.mark.parametrize(
+    ("user", "cluster", "told"),
+    [
+        ({"client-certificate-data": "AAAA", "client-key-data": "AAAA"}, {}, "client certificate is not PEM"),
+        ({"token": "t" * 20}, {"certificate-authority-data": "AAAA"}, "certificate-authority is not"),
+        ({"token": "t" * 20}, {"insecure-skip-tls-verify": True}, "would not be verified"),
+        ({"token": "t" * 20}, {"server": "http://cluster.example"}, "would not be verified"),
+        ({"token": "t" * 20}, {"server": "cluster.example:6443"}, "not an address"),
+        ({"exec": {"apiVersion": "v1", "command": "no-such-program"}}, {}, "Run that program by hand"),
+        ({"tokenFile": "/nowhere/token"}, {}, "cannot be read"),
+    ],
+)
+def test_credentials_that_do_not_work(
+    kubeconfig: Callable[..., ClusterAccess], user: Changed, cluster: Changed, told: str
+) -> None:
+    """What would only show as a failing request is told by what is wrong in the file."""
+    with pytest.raises(GateInputError, match=told):
+        Cluster(kubeconfig(9, user=user, cluster=cluster))
+
+
+# -- what answers --
+
+
+def _nothing(connection: socket.socket) -> None:
+    connection.settimeout(3 * TIMEOUT_S)
+    while connection.recv(4096):
+        pass
+
+
+def _garbage(connection: socket.socket) -> None:
+    connection.recv(4096)
+    connection.sendall(b"\x00\xff not TLS at all \r\n\r\n")
+
+
+@pytest.mark.parametrize(("answer", "told"), [(_nothing, "no answer within"), (_garbage, "TLS failed")])
+def test_a_server_that_hangs_or_is_none(
+    kubeconfig: Callable[..., ClusterAccess], answer: Callable[[socket.socket], None], told: str
+) -> None:
+    """Silence and garbage end within the time-out, once, as what they are."""
+    began = time.monotonic()
+    with talking(answer) as port, pytest.raises(ClusterUnreachable, match=told):
+        Cluster(kubeconfig(port)).version()
+    assert time.monotonic() - began < 2 * TIMEOUT_S + 2
+
+
+def test_a_server_that_drips(kubeconfig: Callable[..., ClusterAccess], tls: ssl.SSLContext) -> None:
+    """An answer that comes byte by byte, each in time, still ends with the deadline of the whole request."""
+
+    def drip(connection: socket.socket) -> None:
+        with tls.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(4096)
+            for byte in b"HTTP/1.1 200 O":
+                secured.sendall(bytes([byte]))
+                time.sleep(TIMEOUT_S / 4)
+
+    began = time.monotonic()
+    with talking(drip) as port:
+        with pytest.raises(ClusterUnreachable, match="no answer within"):
+            Cluster(kubeconfig(port)).version()
+        assert time.monotonic() - began < TIMEOUT_S + 2
+
+
+def test_nothing_listens(kubeconfig: Callable[..., ClusterAccess]) -> None:
+    """A refused connection is called that, with the context and the kubeconfig."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(ClusterUnreachable, match="connection refused") as error:
+        Cluster(kubeconfig(port)).version()
+    assert "'named'" in str(error.value)
+
+
+def test_another_clusters_certificate(
+    kubeconfig: Callable[..., ClusterAccess], serve: Callable[..., ApiServer]
+) -> None:
+    """A server whose certificate another CA signed is taken for another cluster, and gets no token."""
+    server = serve({})
+    other = base64.b64encode(trustme.CA().cert_pem.bytes()).decode()
+    with pytest.raises(ClusterUnreachable, match="that is another cluster"):
+        Cluster(kubeconfig(server.server_port, cluster={"certificate-authority-data": other})).version()
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "answer", [(200, b"<html>login</html>"), (200, []), (200, {"gitVersion": "sixth"}), (302, b"")]
+)
+def test_a_web_server_is_no_api_server(
+    kubeconfig: Callable[..., ClusterAccess], serve: Callable[..., ApiServer], answer: tuple[int, object]
+) -> None:
+    """An answer that no API server gives is not taken for one."""
+    with pytest.raises(ClusterUnreachable, match="no Kubernetes API server"):
+        Cluster(kubeconfig(serve({"*": answer}).server_port)).version()
+
+
+def test_a_wrong_token_and_a_missing_right(
+    kubeconfig: Callable[..., ClusterAccess], serve: Callable[..., ApiServer]
+) -> None:
+    """401 and 403 say what to do, and what was asked; the token is nowhere in the words."""
+    forbidden = status_of(403, "Forbidden", 'pods is forbidden: User "u" cannot list resource "pods"')
+    server = serve({"/api/v1": (200, PODS), "*": (403, forbidden)})
+    wrong = Cluster(kubeconfig(server.server_port, user={"token": "wrong-token-9876543210"}))
+    with pytest.raises(ClusterRefused, match="wrong, revoked or expired") as error:
+        wrong.version()
+    assert (error.value.status, error.value.reason) == (401, "Unauthorized")
+    assert "wrong-token-9876543210" not in str(error.value)
+    with pytest.raises(ClusterRefused, match="bais-gates-reader") as error:
+        Cluster(kubeconfig(server.server_port)).list("v1", "Pod", "bais")
+    assert (error.value.verb, error.value.resource, error.value.status) == ("list", "Pod", 403)
+
+
+# -- objects --
+
+PODS = {
+    "resources": [
+        {"name": "pods", "kind": "Pod", "namespaced": True},
+        {"name": "pods/log", "kind": "Pod", "namespaced": True},
+        {"name": "namespaces", "kind": "Namespace", "namespaced": False},
+    ]
+}
+
+
+def test_lists_are_read_to_their_end(
+    kubeconfig: Callable[..., ClusterAccess], serve: Callable[..., ApiServer]
+) -> None:
+    """Pages are followed; each object says what it is; an empty list may be null."""
+    first = "/api/v1/namespaces/bais/pods?limit=500"
+    server = serve(
+        {
+            "/api/v1": (200, PODS),
+            first: (200, {"metadata": {"continue": "t1"}, "items": [{"metadata": {"name": "a"}}]}),
+            first + "&continue=t1": (200, {"metadata": {}, "items": [{"metadata": {"name": "b"}}]}),
+            "/api/v1/pods?limit=500": (200, {"metadata": {}, "items": None}),
+        }
+    )
+    cluster = Cluster(kubeconfig(server.server_port))
+    found = cluster.list("v1", "Pod", "bais")
+    assert [(one["kind"], one["metadata"]["name"]) for one in found] == [("Pod", "a"), ("Pod", "b")]
+    assert cluster.list("v1", "Pod") == []
+
+
+def test_what_is_not_there(kubeconfig: Callable[..., ClusterAccess], serve: Callable[..., ApiServer]) -> None:
+    """An object that is absent is None; a kind that is not served is an error of its own."""
+    absent = status_of(404, "NotFound", 'pods "x" not found', name="x", kind="pods")
+    server = serve({"/api/v1": (200, PODS), "/api/v1/namespaces/bais/pods/x": (404, absent)})
+    cluster = Cluster(kubeconfig(server.server_port))
+    assert cluster.named("v1", "Pod", "x", "bais") is None
+    assert not cluster.serves("cert-manager.io/v1", "Certificate")
+    with pytest.raises(ClusterRefused, match="CustomResourceDefinition") as error:
+        cluster.named("cert-manager.io/v1", "Certificate", "x", "bais")
+    assert error.value.kind_missing
+    with pytest.raises(ClusterUnreachable, match="kube-system"):
+        Cluster(kubeconfig(serve({"/api/v1": (200, PODS), "*": (200, {})}).server_port)).uid()
+
+
+def test_a_reader_writes_nothing_whoever_asks(
+    kubeconfig: Callable[..., ClusterAccess], serve: Callable[..., ApiServer]
+) -> None:
+    """An API object of the official client over a reader's connection is kept back as well."""
+    from kubernetes.client import CoreV1Api  # noqa: PLC0415 - a second, for this test alone
+
+    server = serve({"/api/v1": (200, PODS), "*": (200, {"kind": "Pod", "metadata": {"name": "a"}})})
+    cluster = Cluster(kubeconfig(server.server_port))
+    assert not {"apply", "create", "delete", "evict", "patch", "replace"} & set(dir(cluster))
+    with pytest.raises(WriteRefused):
+        CoreV1Api(cluster._transport._client).delete_namespaced_pod("a", "bais")
+    cluster.dry_run_apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "bais"}})
+    writes = [(method, path) for method, path, _ in server.asked if method != "GET"]
+    assert writes == [
+        ("PATCH", "/api/v1/namespaces/bais/pods/a?dryRun=All&fieldManager=bais-gates&force=true")
+    ]
+
+
+def test_a_writer_writes_only_where_it_may(
+    kubeconfig: Callable[..., ClusterAccess], serve: Callable[..., ApiServer]
+) -> None:
+    """A read-only access makes no writer; another one sends what it was told, with the field manager."""
+    server = serve({"/api/v1": (200, PODS), "*": (200, {"kind": "Pod", "metadata": {"name": "a"}})})
+    access = kubeconfig(server.server_port)
+    with pytest.raises(GateInputError, match="read_only"):
+        ClusterWriter(access)
+    writer = ClusterWriter(
+        ClusterAccess(kubeconfig=access.kubeconfig, context=access.context, read_only=False)
+    )
+    assert writer.delete("v1", "Pod", "a", "bais", uid="u1")
+    writer.patch("v1", "Pod", "a", {"metadata": {"labels": {"a": "b"}}}, "bais")
+    methods = [(method, body) for method, _, body in server.asked if method != "GET"]
+    assert [method for method, _ in methods] == ["DELETE", "PATCH"]
+    assert methods[0][1]["preconditions"] == {"uid": "u1"}  # type: ignore[index] # the body of a DELETE is a dict
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("v1.36.2", (1, 36)), ("1.20", (1, 20)), ("v1.29.3-gke.1", (1, 29)), ("v1", None), ("", None)],
+)
+def test_versions_are_compared_as_numbers(text: str, number: tuple[int, int] | None) -> None:
+    """1.9 is older than 1.20, whatever their texts say."""
+    assert version_number(text) == number
