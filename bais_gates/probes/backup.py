@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates import redaction
+from bais_gates.errors import GateInputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,15 +124,13 @@ def seal(backup: Backup) -> Seal:
 def decrypt(backup: Backup, identity: str, into: BinaryIO) -> None:
     """Write the plain dump ``into`` a file or pipe. Raises :class:`BackupError` if the key does not open it.
 
+    Raises GateInputError for what is no key at all.
+
     ``identity`` is an age secret key (``AGE-SECRET-KEY-1...``). Nothing plain is written anywhere else.
     """
     import pyrage  # type: ignore[import-untyped] # noqa: PLC0415 - native, without types, for backups alone
 
-    redaction.register(identity.strip())
-    try:
-        key = pyrage.x25519.Identity.from_str(identity.strip())
-    except pyrage.IdentityError:
-        raise BackupError("backup.identity is no age secret key (AGE-SECRET-KEY-1...)") from None
+    key = usable_key(identity)
     try:
         with backup.path.open("rb") as file:
             pyrage.decrypt_io(file, into, [key])
@@ -139,6 +138,20 @@ def decrypt(backup: Backup, identity: str, into: BinaryIO) -> None:
         raise
     except (pyrage.DecryptError, OSError) as e:
         raise BackupError(f"{backup.path} can't be decrypted with backup.identity: {e}") from None
+
+
+def usable_key(identity: str) -> Any:
+    """Read an age secret key; GateInputError if it is none."""
+    import pyrage  # noqa: PLC0415 - as above
+
+    redaction.register(identity.strip())
+    try:
+        return pyrage.x25519.Identity.from_str(identity.strip())
+    except pyrage.IdentityError:
+        raise GateInputError(
+            "backup.identity in the environment file is not what `age-keygen` makes (a line that begins with "
+            "AGE-SECRET- and KEY-1). Name the private key that belongs to the backups' recipient."
+        ) from None
 
 
 def opens_with(backup: Backup, identity: str) -> bool:

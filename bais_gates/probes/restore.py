@@ -25,7 +25,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bais_gates import redaction
-from bais_gates.probes.backup import BackupError, decrypt
+from bais_gates.probes.backup import BackupError, decrypt, usable_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,8 +123,10 @@ def scratch_databases(url: str) -> list[str]:
 def restore(backup: Backup, identity: str, url: str, *, within_s: float) -> float:
     """Restore ``backup`` into the database of ``url``; give the seconds that it took, decrypting included.
 
-    Raises :class:`BackupError` with pg_restore's own words when it fails, or is not done ``within_s``.
+    Raises :class:`BackupError` with pg_restore's own words when it fails, or is not done ``within_s``;
+    GateInputError for an ``identity`` that is none.
     """
+    usable_key(identity)
     program, began = find_pg_restore(), time.monotonic()
     entries = _run([program, "--list"], backup, identity, {}, within_s)
     skipped = _not_to_make(url)
