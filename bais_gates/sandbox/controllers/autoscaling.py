@@ -74,7 +74,8 @@ def reconcile(world: World, autoscaler: Object, now: datetime) -> Plan:
     if current:
         wanted = min(max(wanted, least), most)
     conditions = _say(
-        conditions, now, "AbleToScale", "True", "SucceededRescale" if wanted != current else "ReadyForNewScale",
+        conditions, now, "AbleToScale", "True",
+        "SucceededRescale" if wanted != current else "ReadyForNewScale",
         f"the HPA controller was able to update the target scale to {wanted}"
         if wanted != current
         else "recommended size matches current size",
@@ -114,7 +115,7 @@ def _write(plan: Plan, autoscaler: Object, status: Object) -> None:
         plan.add(SetStatus(obj=update))
 
 
-def _say(
+def _say(  # noqa: PLR0917 - the order of a condition's columns
     conditions: list[Object], now: datetime, kind: str, status: str, reason: str, message: str
 ) -> list[Object]:
     return with_condition(conditions, now, type=kind, status=status, reason=reason, message=message)

@@ -70,7 +70,7 @@ def reconciler(authority: Authority) -> Callable[[World, Object, datetime], Plan
             )
             plan.look_again(0.05)
             return plan
-        status = {
+        status: Object = {
             "conditions": with_condition(
                 [one for one in status_of(certificate).get("conditions") or () if one["type"] != "Issuing"],
                 now,

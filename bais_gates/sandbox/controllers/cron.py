@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-_MONTHS = {name: i for i, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)}
+_MONTHS = {
+    name: i
+    for i, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
+    )
+}
 _DAYS = {name: i for i, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])}
 _WORDS = {
     "@yearly": "0 0 1 1 *",
@@ -38,7 +43,7 @@ class Schedule:
     either_day: bool
 
     def after(self, moment: datetime, zone: tzinfo) -> datetime | None:
-        """Give the first time later than ``moment`` at which it is due in ``zone``; None within five years."""
+        """Give the first time later than ``moment`` at which it is due in ``zone``; None in five years."""
         day = moment.astimezone(zone)
         start = (day + timedelta(minutes=1)).replace(second=0, microsecond=0)
         for offset in range(_LONGEST_WAIT_DAYS):

@@ -76,7 +76,7 @@ def revision_of(obj: Object) -> int:
 
 
 def _annotate(plan: Plan, deployment: Object, new: Object | None, sets: list[Object]) -> None:
-    """Number the rollout, on the ReplicaSet and on the Deployment."""
+    """Give the rollout its number, on the ReplicaSet and on the Deployment."""
     others = max((revision_of(one) for one in sets if one is not new), default=0)
     wanted = others + 1 if new is None or revision_of(new) <= others else revision_of(new)
     if new is not None and revision_of(new) != wanted:
@@ -257,7 +257,7 @@ def _deadline(deployment: Object) -> int:
     return 600 if value is None else int(value)
 
 
-def _progressing(
+def _progressing(  # noqa: C901, PLR0911 - one line for each of the states that the real controller tells apart
     deployment: Object, new: Object | None, status: Object, conditions: list[Object], now: datetime
 ) -> list[Object]:
     """Say how the rollout goes: on, done, or stuck for longer than its deadline."""

@@ -169,7 +169,7 @@ def endpoints(service: Object, pods: list[Object]) -> Object:
 
 
 def reconcile_ingress(world: World, ingress: Object, now: datetime) -> Plan:  # noqa: ARG001 - the shape of all reconcilers
-    """Say in the status where the Ingress is reached: the real address of the pods behind its first backend."""
+    """Say in the status where the Ingress is reached: the real address of the pods behind it."""
     plan = Plan()
     status: Object = {"loadBalancer": {}}
     if (port := _ingress_port(world, ingress)) is not None:

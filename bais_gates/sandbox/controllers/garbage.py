@@ -28,7 +28,7 @@ def kinds() -> tuple[str, ...]:
 
 
 def reconcile(world: World, obj: Object, now: datetime) -> Plan:  # noqa: ARG001 - the shape of all reconcilers
-    """Delete ``obj`` if all of its owners are gone; let a deleted owner go when its dependents are settled."""
+    """Delete ``obj`` if all its owners are gone; let a deleted owner go once its dependents are settled."""
     plan = Plan()
     if is_going(obj):
         _let_go(plan, world, obj)
@@ -74,7 +74,7 @@ def dependents_of(world: World, obj: Object) -> Iterable[Object]:
 
 
 def _let_go(plan: Plan, world: World, owner: Object) -> None:
-    """Take a finalizer away: ``orphan`` after cutting the dependents off, ``foregroundDeletion`` after them."""
+    """Take a finalizer away: ``orphan`` once the dependents are cut off, the other once they are gone."""
     finalizers = owner["metadata"].get("finalizers") or []
     if _ORPHAN in finalizers:
         for obj in _dependents(world, owner):

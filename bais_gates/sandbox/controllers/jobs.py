@@ -86,7 +86,7 @@ def _counts(
     terminating: list[Object],
 ) -> Object:
     before = status_of(job)
-    kept = {key: before[key] for key in ("startTime", "completionTime") if key in before}
+    kept: Object = {key: before[key] for key in ("startTime", "completionTime") if key in before}
     return {
         **kept,
         "active": len(active),
@@ -135,7 +135,7 @@ def _verdict(
     return None
 
 
-def _end(
+def _end(  # noqa: PLR0917 - called in one place, with all that is known
     plan: Plan,
     job: Object,
     verdict: tuple[str, str, str],
@@ -173,7 +173,7 @@ def _end(
     return conditions
 
 
-def _suspend(
+def _suspend(  # noqa: PLR0917 - called in one place, with all that is known
     plan: Plan, job: Object, conditions: list[Object], active: list[Object], status: Object, now: datetime
 ) -> list[Object]:
     plan.add(*(Delete(obj=pod) for pod in active))
@@ -191,7 +191,7 @@ def _suspend(
     )
 
 
-def _run(
+def _run(  # noqa: PLR0917 - called in one place, with all that is known
     plan: Plan, job: Object, status: Object, active: list[Object], failed: list[Object], now: datetime
 ) -> None:
     spec = spec_of(job)
@@ -214,7 +214,7 @@ def _run(
 
 
 def back_off_s(failed: list[Object], now: datetime) -> float:
-    """Give how long to wait before the next try: 10 s after the first failure, twice as long after each more."""
+    """Give how long to wait before the next try: 10 s after one failure, twice as long after each more."""
     if not failed:
         return 0.0
     last = max(_ended(pod) for pod in failed)

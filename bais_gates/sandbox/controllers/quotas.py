@@ -47,7 +47,7 @@ def reconcile(world: World, quota: Object, now: datetime) -> Plan:  # noqa: ARG0
     return plan
 
 
-def use(world: World, namespace: str, resource: str) -> Decimal:
+def use(world: World, namespace: str, resource: str) -> Decimal:  # noqa: PLR0911 - a kind of resource a line
     """Give how much of a quota's resource the namespace uses."""
     kind, _, name = resource.partition(".")
     pods = [pod for pod in world.of_kind("Pod", namespace) if not is_over(pod)]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def limits(deployment: Object) -> tuple[int, int]:
     """Give how many pods more, and how many fewer, than wanted there may be: ``(surge, unavailable)``.
 
-    A percentage of surge is rounded up, of unavailable down; both 0 would never move, so then 1 may be missing.
+    A percentage of surge is rounded up, of unavailable down; both 0 would never move: then 1 may be missing.
     """
     strategy = spec_of(deployment).get("strategy") or {}
     wanted = wanted_of(deployment)

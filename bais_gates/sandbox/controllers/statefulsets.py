@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 REVISION = "controller-revision-hash"
 
 
-def reconcile(world: World, stateful_set: Object, now: datetime) -> Plan:
+def reconcile(world: World, stateful_set: Object, now: datetime) -> Plan:  # noqa: C901 - the order is the rule
     """Make, replace or delete one pod at a time (all at once if ``podManagementPolicy`` is Parallel)."""
     plan = Plan()
     pods = {
@@ -107,8 +107,8 @@ def _make(plan: Plan, world: World, stateful_set: Object, index: int) -> None:
                 Say(
                     about=stateful_set,
                     reason="SuccessfulCreate",
-                    message=f"create Claim {name_of(claim)} Pod {name_of(stateful_set)}-{index} in StatefulSet "
-                    f"{name_of(stateful_set)} success",
+                    message=f"create Claim {name_of(claim)} Pod {name_of(stateful_set)}-{index} in "
+                    f"StatefulSet {name_of(stateful_set)} success",
                 ),
             )
     plan.add(Create(obj=new_pod(stateful_set, index), owner=stateful_set))

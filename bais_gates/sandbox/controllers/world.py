@@ -132,7 +132,7 @@ class World:
             yield from list(found.values())
 
     def put(self, obj: Object) -> bool:
-        """Take an object in, unless a later version is known or it is known to be gone; whether it is news."""
+        """Take an object in, unless a later version is known or it is gone for good; whether it is news."""
         if uid_of(obj) in self._gone:
             return False
         known = self._objects.setdefault(obj["kind"], {})

@@ -1,4 +1,4 @@
-"""The sandbox's DNS and kube-proxy: Service names in a pod's settings become the loopback address behind them."""
+"""The sandbox's DNS and kube-proxy: a Service's name in a pod's settings becomes a loopback address."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.controllers.world import World
 
 _HOST = re.compile(r"(?<=[@/])([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::(\d+))?(?=[/?,]|$)")
-_TAILS = ([], ["svc"], ["svc", "cluster", "local"])
+_TAILS: tuple[list[str], ...] = ([], ["svc"], ["svc", "cluster", "local"])
 
 
 class NotYetError(Exception):

@@ -1,7 +1,7 @@
 """The node agent: brings the processes of the pods on its nodes to what their specs say, and tells of it.
 
-It is one more controller of the engine: ``sync`` is called when a pod changed, when the runtime told of one of
-its containers, and when something is due. Nothing in it waits; probes run in threads of their own.
+It is one more controller of the engine: ``sync`` is called when a pod changed, when the runtime told of one
+of its containers, and when something is due. Nothing in it waits; probes run in threads of their own.
 """
 
 from __future__ import annotations

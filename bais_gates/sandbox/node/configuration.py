@@ -13,7 +13,7 @@ from bais_gates.sandbox.errors import SandboxError
 class Config:
     """Where the API server and the container runtime are, and what the nodes are like.
 
-    ``registry`` lists the image references that can be pulled; containers of any other wait with ErrImagePull.
+    ``registry`` lists the image references that can be pulled; a container of any other waits (ErrImagePull).
     ``directory`` is the sandbox's folder: certificates are taken from it, and below ``volumes`` are the data
     of claims. ``adopted_namespace`` is the one whose processes were there before the cluster.
     """

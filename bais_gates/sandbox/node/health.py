@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.node.records import Answers, Container, Observed, Record
 
 _EAGER_S = 0.1
-"""Until a probe succeeds for the first time it is asked this often: the sandbox is not to wait for periods."""
+"""Until a probe succeeds for the first time it is asked this often: the sandbox does not wait for periods."""
 _EAGER_FOR_S = 20.0
 _WORDS = {"startup": "Startup", "readiness": "Readiness", "liveness": "Liveness"}
 

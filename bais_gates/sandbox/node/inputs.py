@@ -150,7 +150,8 @@ def _content(world: World, pod: Object, volume: Mapping[str, Any]) -> Iterator[t
         claim = world.get("PersistentVolumeClaim", namespace, claim_ref["claimName"])
         if claim is None or status_of(claim).get("phase") != "Bound":
             raise UnmountableError(
-                f'Unable to attach or mount volumes: PersistentVolumeClaim "{claim_ref["claimName"]}" is not bound'
+                "Unable to attach or mount volumes: "
+                f'PersistentVolumeClaim "{claim_ref["claimName"]}" is not bound'
             )
     sources = [volume, *((volume.get("projected") or {}).get("sources") or ())]
     for source in sources:

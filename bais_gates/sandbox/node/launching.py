@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PULL_S, _LONGEST_PULL_S = 10.0, 300.0
 _CONFIGURATION_S = 1.0
 _PATIENCE_S = 20.0
-"""How long a container waits for the Services in its settings to have an address, before it starts without."""
+"""How long a container waits for the Services in its settings to have an address before it gives up."""
 
 
 class Launcher:
@@ -128,7 +128,10 @@ class Launcher:
     def _pulled(self, plan: Plan, record: Record, container: Container) -> bool:
         image = str(container.spec["image"])
         if not images.is_valid(image):
-            told = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": invalid reference format'
+            told = (
+                f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": '
+                "invalid reference format"
+            )
             self._wait(plan, record, container, "InvalidImageName", told)
             return False
         if images.is_known(image, self._registry):
@@ -138,7 +141,10 @@ class Launcher:
             told = f'Container image "{image}" is not present with pull policy of Never'
             self._wait(plan, record, container, "ErrImageNeverPull", told)
             return False
-        why = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": {image}: not found'
+        why = (
+            f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": '
+            f"{image}: not found"
+        )
         container.waiting = ("ErrImagePull", why)
         pause = min(_PULL_S * 2.0**container.pull_failures, _LONGEST_PULL_S)
         container.pull_failures += 1

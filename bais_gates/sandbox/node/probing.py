@@ -75,7 +75,7 @@ def _command(command: list[str], host: str, port: int, timeout: float) -> None:
 
 
 def _postgres(host: str, port: int, timeout: float) -> None:
-    """Ask as ``pg_isready`` does: any answer but "starting up" to the first message means that it is ready."""
+    """Ask as ``pg_isready`` does: any answer to the first message but "starting up" means ready."""
     with socket.create_connection((host, port), timeout=timeout) as plain:
         plain.sendall(struct.pack("!ii", 8, _SSL_REQUEST))
         asked: socket.socket = plain

@@ -16,7 +16,7 @@ Observed = dict[str, Any]
 
 @dataclass(slots=True, kw_only=True)
 class Answers:
-    """How one probe of a container went lately: ``last`` is when (monotonic), ``ok`` None before the first."""
+    """How a probe of a container went: ``last`` is when (monotonic), ``ok`` None before the first."""
 
     last: float = 0.0
     ok: bool | None = None

@@ -43,7 +43,7 @@ class Containers:
         self.measured: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Ask once, then go on in a thread that does not keep the process alive. Raises ``RuntimeGoneError``."""
+        """Ask once, then go on in a thread that won't keep the process alive. Raises ``RuntimeGoneError``."""
         self.known = {one["id"]: one for one in self._orders.list()}
         threading.Thread(target=self._follow, name="runtime", daemon=True).start()
 

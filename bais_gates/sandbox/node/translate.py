@@ -131,7 +131,7 @@ def redis(mounted: inputs.Files) -> dict[str, Any]:
 
 
 def api(values: Mapping[str, str]) -> dict[str, Any]:
-    """Give the API's settings that the environment names. Raises ``MissingError`` for a number that is none."""
+    """Give the API's settings that the environment names. Raises ``MissingError`` for a wrong number."""
     settings: dict[str, Any] = {key: values[name] for name, key in _TEXTS.items() if name in values}
     limits = {key: _number(values, name) for name, key in _LIMITS.items() if name in values}
     if limits:

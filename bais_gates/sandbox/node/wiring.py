@@ -96,44 +96,73 @@ def workload_controllers() -> list[Controller]:
     """Give the controllers of workloads and of what belongs to them."""
     return [
         Controller(
-            name="deployment", kind="Deployment", reconcile=deployments.reconcile, component="deployment-controller",
+            name="deployment",
+            kind="Deployment",
+            reconcile=deployments.reconcile,
+            component="deployment-controller",
             triggers={"ReplicaSet": to_controller("Deployment"), "Pod": _pods_of_recreated},
         ),
         Controller(
-            name="replicaset", kind="ReplicaSet", reconcile=replicasets.reconcile, component="replicaset-controller",
+            name="replicaset",
+            kind="ReplicaSet",
+            reconcile=replicasets.reconcile,
+            component="replicaset-controller",
             triggers={"Pod": to_controller("ReplicaSet")},
         ),
         Controller(
-            name="statefulset", kind="StatefulSet", reconcile=statefulsets.reconcile,
+            name="statefulset",
+            kind="StatefulSet",
+            reconcile=statefulsets.reconcile,
             component="statefulset-controller",
             triggers={"Pod": to_controller("StatefulSet"), "PersistentVolumeClaim": _to_stateful_sets},
         ),
         Controller(
-            name="job", kind="Job", reconcile=jobs.reconcile, component="job-controller",
+            name="job",
+            kind="Job",
+            reconcile=jobs.reconcile,
+            component="job-controller",
             triggers={"Pod": to_controller("Job")},
         ),
         Controller(
-            name="cronjob", kind="CronJob", reconcile=cronjobs.reconcile, component="cronjob-controller",
+            name="cronjob",
+            kind="CronJob",
+            reconcile=cronjobs.reconcile,
+            component="cronjob-controller",
             triggers={"Job": to_controller("CronJob")},
         ),
         Controller(
-            name="autoscaler", kind="HorizontalPodAutoscaler", reconcile=autoscaling.reconcile,
+            name="autoscaler",
+            kind="HorizontalPodAutoscaler",
+            reconcile=autoscaling.reconcile,
             component="horizontal-pod-autoscaler",
             triggers={"Deployment": to_all("HorizontalPodAutoscaler")},
         ),
         Controller(
-            name="budget", kind="PodDisruptionBudget", reconcile=budgets.reconcile, component="controllermanager",
-            triggers={kind: to_all("PodDisruptionBudget") for kind in ("Pod", "ReplicaSet", "Deployment", "StatefulSet")},
+            name="budget",
+            kind="PodDisruptionBudget",
+            reconcile=budgets.reconcile,
+            component="controllermanager",
+            triggers={
+                kind: to_all("PodDisruptionBudget")
+                for kind in ("Pod", "ReplicaSet", "Deployment", "StatefulSet")
+            },
         ),
         Controller(
-            name="scheduler", kind="Pod", reconcile=scheduler.reconcile, component="default-scheduler",
-            triggers={"Node": _unscheduled, "PersistentVolumeClaim": _unscheduled, "StorageClass": _unscheduled},
+            name="scheduler",
+            kind="Pod",
+            reconcile=scheduler.reconcile,
+            component="default-scheduler",
+            triggers={
+                "Node": _unscheduled,
+                "PersistentVolumeClaim": _unscheduled,
+                "StorageClass": _unscheduled,
+            },
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _pods_of_recreated(world: World, pod: Object) -> Iterable[tuple[str, str]]:
-    """A Deployment of the type Recreate waits for its old pods to be gone."""
+    """Look at the Deployment of a pod: one of the type Recreate waits for its old pods to be gone."""
     ref = controller_of(pod)
     owner = world.by_uid(str(ref["uid"])) if ref is not None else None
     if owner is not None and owner["kind"] == "ReplicaSet":
@@ -145,7 +174,9 @@ def other_controllers(wipe: Callable[[str], None], authority: certificates.Autho
     quota_kinds = ("Pod", "PersistentVolumeClaim", "Service", "ConfigMap", "Secret")
     return [
         Controller(
-            name="claim", kind="PersistentVolumeClaim", reconcile=claims.reconcile_claim,
+            name="claim",
+            kind="PersistentVolumeClaim",
+            reconcile=claims.reconcile_claim,
             component="persistentvolume-controller",
             triggers={
                 "Pod": _to_claims,
@@ -154,23 +185,37 @@ def other_controllers(wipe: Callable[[str], None], authority: certificates.Autho
             },
         ),
         Controller(
-            name="volume", kind="PersistentVolume", reconcile=claims.volume_reconciler(wipe),
-            component="persistentvolume-controller", triggers={"PersistentVolumeClaim": _to_volume},
+            name="volume",
+            kind="PersistentVolume",
+            reconcile=claims.volume_reconciler(wipe),
+            component="persistentvolume-controller",
+            triggers={"PersistentVolumeClaim": _to_volume},
         ),
         Controller(
-            name="endpoints", kind="Service", reconcile=endpoints.reconcile, component="endpoint-slice-controller",
+            name="endpoints",
+            kind="Service",
+            reconcile=endpoints.reconcile,
+            component="endpoint-slice-controller",
             triggers={kind: to_all("Service") for kind in ("Pod", "EndpointSlice", "Endpoints")},
         ),
         Controller(
-            name="ingress", kind="Ingress", reconcile=endpoints.reconcile_ingress, component="nginx-ingress-controller",
+            name="ingress",
+            kind="Ingress",
+            reconcile=endpoints.reconcile_ingress,
+            component="nginx-ingress-controller",
             triggers={kind: to_all("Ingress") for kind in ("Pod", "Service")},
         ),
         Controller(
-            name="quota", kind="ResourceQuota", reconcile=quota_controller.reconcile, component="resourcequota-controller",
+            name="quota",
+            kind="ResourceQuota",
+            reconcile=quota_controller.reconcile,
+            component="resourcequota-controller",
             triggers={kind: to_all("ResourceQuota") for kind in quota_kinds},
         ),
         Controller(
-            name="certificate", kind="Certificate", reconcile=certificates.reconciler(authority),
+            name="certificate",
+            kind="Certificate",
+            reconcile=certificates.reconciler(authority),
             component="cert-manager-certificates-issuing",
             triggers={
                 "Secret": to_all("Certificate"),
@@ -178,14 +223,19 @@ def other_controllers(wipe: Callable[[str], None], authority: certificates.Autho
             },
         ),
         Controller(
-            name="issuer", kind="ClusterIssuer", reconcile=certificates.reconcile_issuer,
+            name="issuer",
+            kind="ClusterIssuer",
+            reconcile=certificates.reconcile_issuer,
             component="cert-manager-clusterissuers",
         ),
         *(
             Controller(
-                name=f"garbage-{kind}", kind=kind, reconcile=garbage.reconcile, component="garbage-collector",
+                name=f"garbage-{kind}",
+                kind=kind,
+                reconcile=garbage.reconcile,
+                component="garbage-collector",
                 triggers={other: _to_dependents(kind) for other in garbage.kinds()},
             )
             for kind in garbage.kinds()
         ),
-    ]  # fmt: skip
+    ]
