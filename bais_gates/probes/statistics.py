@@ -31,16 +31,6 @@ def percentile(samples: Sequence[float], p: float) -> float:
     return sorted(samples)[rank - 1]
 
 
-def least_samples(p: float, *, beyond: int = 1) -> int:
-    """Give the least n at which ``beyond`` samples lie above the ``p``-th percentile's rank.
-
-    With fewer the percentile is (nearly) the maximum and says little: a gate takes this as its ``n_min``.
-    """
-    if not 0 < p < 100 or beyond < 1:
-        raise ValueError(f"p lies in (0, 100) and beyond is at least 1, not {p!r} and {beyond!r}")
-    return math.ceil(Fraction(beyond) / (1 - Fraction(str(p)) / 100))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """What is said of a set of samples, all in the samples' own unit; NaN throughout when it is empty."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bais_gates.probes.statistics import Summary, least_samples, percentile
+from bais_gates.probes.statistics import Summary, percentile
 
 samples = st.lists(st.floats(min_value=0, max_value=1e9), min_size=1, max_size=300)
 percents = st.floats(min_value=0.01, max_value=100)
@@ -79,12 +79,3 @@ def test_a_percentage_outside_is_refused(p: float) -> None:
     """A percentile that does not exist is a programming error."""
     with pytest.raises(ValueError, match="percentile lies in"):
         percentile([1.0], p)
-
-
-@given(st.sampled_from([50, 90, 95, 99, 99.9]), st.integers(1, 20))
-def test_least_samples_leave_that_many_beyond(p: float, beyond: int) -> None:
-    """With n_min samples exactly ``beyond`` lie above the percentile's rank, with one fewer not."""
-    n = least_samples(p, beyond=beyond)
-
-    assert n - percentile(range(1, n + 1), p) == beyond
-    assert n == 1 or n - 1 - percentile(range(1, n), p) < beyond
