@@ -83,7 +83,11 @@ def literal_secrets(objects: Iterable[Object]) -> list[Finding]:
 
 
 def missing_resources(objects: Iterable[Object]) -> list[Finding]:
-    """Name containers (init containers too) without requests and limits of CPU and memory."""
+    """Name containers (init containers too) without requests and limits of CPU and memory.
+
+    In a template a limit does not stand for its request, as every checker has it; in a pod the API server has
+    filled the request in.
+    """
     found = []
     for pod in workloads(objects):
         for container in containers_of(pod.spec, ephemeral=False):
@@ -101,8 +105,6 @@ def missing_resources(objects: Iterable[Object]) -> list[Finding]:
 
 def _stated(container: Mapping[str, Any], part: str, resource: str) -> bool:
     value = dig(container, "resources", part, resource)
-    if value is None and part == "requests":  # the API server takes the limit for the request
-        value = dig(container, "resources", "limits", resource)
     return value is not None and not re.fullmatch(r"0+(\.0*)?[A-Za-z]*", str(value))
 
 

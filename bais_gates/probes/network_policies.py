@@ -206,7 +206,8 @@ def isolation_findings(network: Network, namespace: str | None = None) -> list[F
         missing = sorted(set(BOTH) - isolation(pod, network.policies))
         if missing:
             detail = f"no NetworkPolicy selects it for {' and '.join(missing)}"
-            found.append(Finding(rule="non-isolated-pod", where=pod.where, detail=detail))
+            rule = "non-isolated-pod" if len(missing) == len(BOTH) else "half-isolated-pod"
+            found.append(Finding(rule=rule, where=pod.where, detail=detail))
         for policy in network.policies:
             for way in BOTH:
                 if applies(policy, pod, way) and open_rules(policy, way):

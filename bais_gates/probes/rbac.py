@@ -13,7 +13,20 @@ from typing import Any
 
 from bais_gates.probes.objects import Finding, Object, dig, name_of, namespace_of, of_kind, where
 
-READING = frozenset({"get", "list", "watch", "*"})
+TOUCHING = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "*"})
+MAKING_PODS = frozenset(
+    {
+        "pods",
+        "deployments",
+        "statefulsets",
+        "replicasets",
+        "daemonsets",
+        "jobs",
+        "cronjobs",
+        "replicationcontrollers",
+        "*",
+    }
+)
 EVERYONE = frozenset({"system:authenticated", "system:unauthenticated", "system:serviceaccounts"})
 WRITING_RBAC = frozenset({"escalate", "bind", "impersonate"})
 
@@ -31,15 +44,16 @@ def rule_faults(rule: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "*" in groups:
         found.append(("wildcard-in-rules", "every API group"))
     core = bool(groups & {"", "*"}) or not groups
-    if core and resources & {"secrets", "*"} and verbs & READING:
-        found.append(("access-to-secrets", "may read Secrets"))
+    if core and resources & {"secrets", "*"} and verbs & TOUCHING:
+        found.append(("access-to-secrets", "may read or write Secrets"))
     if (
         core
         and resources & {"pods/exec", "pods/attach", "pods/*", "*/exec", "*/*", "*"}
         and verbs & {"create", "get", "*"}
     ):
         found.append(("pod-exec", "may run commands in pods"))
-    if core and resources & {"pods", "*"} and verbs & {"create", "*"}:
+    makes = (core or groups & {"apps", "batch"}) and resources & MAKING_PODS
+    if makes and verbs & {"create", "*"}:
         found.append(("access-to-create-pods", "may create pods"))
     if core and resources & {"serviceaccounts/token", "*"} and verbs & {"create", "*"}:
         found.append(("access-to-tokens", "may make tokens of other accounts"))

@@ -126,7 +126,9 @@ def rule(verbs: str, resources: str, group: str = "") -> dict[str, Any]:
         (rule("get", "pods/log"), []),
         (rule("get", "secrets"), ["access-to-secrets"]),
         (rule("list", "secrets"), ["access-to-secrets"]),
-        (rule("create", "secrets"), []),
+        (rule("create", "secrets"), ["access-to-secrets"]),
+        (rule("create", "deployments", "apps"), ["access-to-create-pods"]),
+        (rule("get", "deployments", "apps"), []),
         (rule("get", "secrets", "example.com"), []),
         (rule("create", "pods"), ["access-to-create-pods"]),
         (rule("create", "pods/exec"), ["pod-exec"]),
@@ -140,7 +142,7 @@ def rule(verbs: str, resources: str, group: str = "") -> dict[str, Any]:
     ],
 )
 def test_a_rule_that_gives_too_much_is_named(given: dict[str, Any], found: list[str]) -> None:
-    """Wildcards, Secrets, pods, exec, tokens and escalation are named; reading is not."""
+    """Wildcards, Secrets, making pods, exec, tokens and escalation are named; reading is not."""
     assert [name for name, _ in rbac.rule_faults(given)] == found
 
 

@@ -80,14 +80,14 @@ FULL = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memor
     ("resources", "missing"),
     [
         (FULL, []),
-        ({"limits": FULL["limits"]}, []),
+        ({"limits": FULL["limits"]}, ["requests.cpu", "requests.memory"]),
         ({"requests": FULL["requests"]}, ["limits.cpu", "limits.memory"]),
         (FULL | {"limits": {"cpu": "0", "memory": "1Gi"}}, ["limits.cpu"]),
         (None, ["requests.cpu", "requests.memory", "limits.cpu", "limits.memory"]),
     ],
 )
 def test_requests_and_limits_are_asked_for(resources: Any, missing: list[str]) -> None:
-    """Each container states both of both; a limit alone stands for its request, as the API has it."""
+    """Each container states both of both; a limit alone is no request."""
     found = hygiene.missing_resources([deployment({"resources": resources})])
 
     assert [str(f).partition("states no ")[2].split(", ") for f in found] == ([missing] if missing else [])

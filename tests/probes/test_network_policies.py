@@ -198,7 +198,7 @@ def rules(findings: list[Any]) -> list[str]:
     [
         ([], ["non-isolated-pod"] * 2),
         ([DENY], []),
-        ([policy(policyTypes=["Ingress"])], ["non-isolated-pod"] * 2),
+        ([policy(policyTypes=["Ingress"])], ["half-isolated-pod"] * 2),
         ([policy(selector=app("db"), policyTypes=["Ingress", "Egress"])], ["non-isolated-pod"]),
         ([DENY, db_in()], ["open-network-policy"]),
         ([DENY, db_in({"ipBlock": {"cidr": "0.0.0.0/0"}})], ["open-network-policy"]),
