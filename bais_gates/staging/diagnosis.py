@@ -161,7 +161,8 @@ def last_lines(server: Server, pod: Object, container: str | None) -> list[str]:
             )
         except ClusterError:
             continue  # no container yet, or none before this one
-        lines = [line.strip()[:_LINE] for line in text.splitlines() if line.strip()]
+        # What only underlines a part of a traceback says nothing on a line of its own.
+        lines = [line.strip()[:_LINE] for line in text.splitlines() if line.strip("^~ \t")]
         if lines:
             return lines[-LOG_LINES:]
     return []

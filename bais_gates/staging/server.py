@@ -103,7 +103,8 @@ def asked(what: str, call: Callable[[], Any], *, step: str = "") -> Any:
         return call()
     except ClusterRefused as error:
         said = error.message or str(error)
-        causes = f" ({'; '.join(error.causes[:5])})" if error.causes else ""
+        untold = [one for one in error.causes[:5] if one.partition(": ")[2] not in said]
+        causes = f" ({'; '.join(untold)})" if untold else ""
         code = code_of(error)
         if code is StageCode.KIND_MISSING:
             said = f"the cluster does not serve this kind ({error.resource})"

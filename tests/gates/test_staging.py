@@ -1,0 +1,195 @@
+"""The gates of staging on a cluster in memory: red when the namespace is not as it must be, or is half there."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
+from bais_gates.staging.errors import StageCode, StageError
+from bais_gates.staging.ownership import OWNER
+from bais_gates.staging.plan import Step
+from bais_gates.staging.reach import Reach
+from bais_gates.staging.staged import NotStaged, Staged
+from bais_gates.staging.view import StagedPlatform
+from tests.staging.conftest import NAMESPACE, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bais_gates.targets.environment import Environment
+
+GATES = Path(__file__).parents[2] / "gates" / "staging"
+HARD = dict.fromkeys(("requests.cpu", "requests.memory", "limits.cpu", "limits.memory"), "10")
+
+
+@dataclass(frozen=True)
+class _Kubernetes:
+    namespace: str = "bais"
+
+
+class _Environment:
+    """As much of an environment as these gates ask for."""
+
+    database = cache = release = None
+
+    def need_kubernetes(self) -> _Kubernetes:
+        """Production is another namespace."""
+        return _Kubernetes()
+
+
+def _gate(name: str) -> Callable[..., None]:
+    spec = util.spec_from_file_location(f"staging_gate_{name}", GATES / f"test_{name}.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(name)
+    module = util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    function: Callable[..., None] = getattr(module, f"test_{name}")
+    return function
+
+
+def _platform(stage: Stage, outcome: Staged, folder: Path) -> StagedPlatform:
+    environment = cast("Environment", _Environment())
+    reach = Reach(server=stage.server, namespace=NAMESPACE, environment=environment, folder=folder)
+    return StagedPlatform(outcome=outcome, server=stage.server, environment=environment, reach=reach)
+
+
+@pytest.fixture
+def up() -> Stage:
+    """Provision the real manifests into a cluster in memory, as a cluster would complete them."""
+    stage = Stage()
+    stage.provision()
+    stage.server.one("Namespace", NAMESPACE)["status"]["phase"] = "Active"
+    stage.server.one("ResourceQuota", "bais")["status"]["hard"] = dict(HARD)
+    theirs = {"SECRET_KEY": "b3RoZXItdmFsdWU="}
+    metadata = {"name": "bais-api", "namespace": "bais"}
+    stage.server.add({"kind": "Secret", "type": "Opaque", "metadata": metadata, "data": theirs})
+    return stage
+
+
+def _false(stage: Stage, folder: Path) -> list[str]:
+    """Run the gate of the namespace; give the names of its false checks."""
+    outcome = Staged(namespace=NAMESPACE, owner="sandbox", done=tuple(stage.done))
+    evidence = Evidence()
+    with suppress(GateFailure):  # a required check was false; it stands in the evidence
+        _gate("namespace_isolated")(_platform(stage, outcome, folder), evidence)
+    return [check.name for check in evidence.recorded().checks if check.ok is not True]
+
+
+def test_a_namespace_as_it_must_be_passes(up: Stage, tmp_path: Path) -> None:
+    """What the manifests make is isolated: it is the change that turns the gate red."""
+    assert _false(up, tmp_path) == []
+
+
+def _baseline(stage: Stage) -> None:
+    labels = stage.server.one("Namespace", NAMESPACE)["metadata"]["labels"]
+    labels["pod-security.kubernetes.io/enforce"] = "baseline"
+
+
+def _without_default_deny(stage: Stage) -> None:
+    del stage.server.objects["NetworkPolicy", NAMESPACE, "default-deny"]
+
+
+def _open(stage: Stage) -> None:
+    stage.server.one("NetworkPolicy", "bais-postgres")["spec"]["ingress"] = [{}]
+
+
+def _node_port(stage: Stage) -> None:
+    stage.server.one("Service", "bais-api")["spec"]["type"] = "NodePort"
+
+
+def _no_quota(stage: Stage) -> None:
+    stage.server.one("ResourceQuota", "bais")["status"] = {}
+
+
+def _foreign_account(stage: Stage) -> None:
+    subject = {"kind": "ServiceAccount", "namespace": "ci", "name": "deployer"}
+    stage.server.one("RoleBinding", "bais-gates-reader")["subjects"].append(subject)
+
+
+def _foreign_object(stage: Stage) -> None:
+    metadata = {"name": "somebodys", "namespace": NAMESPACE}
+    stage.server.add({"kind": "ConfigMap", "metadata": metadata})
+
+
+def _shared_secret(stage: Stage) -> None:
+    key = ("Secret", NAMESPACE, "bais-api")
+    stage.server.objects["Secret", "bais", "bais-api"]["data"]["ANY_NAME"] = stage.server.objects[key][
+        "data"
+    ]["SECRET_KEY"]
+
+
+def _other_owner(stage: Stage) -> None:
+    stage.server.one("Namespace", NAMESPACE)["metadata"]["labels"][OWNER] = "else"
+
+
+def _terminating(stage: Stage) -> None:
+    stage.server.one("Namespace", NAMESPACE)["status"]["phase"] = "Terminating"
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (_baseline, "Pod Security levels"),
+        (_without_default_deny, "denied by default, for every pod"),
+        (_open, "policies that let anybody in"),
+        (_node_port, "Services open to the outside"),
+        (_no_quota, "what no ResourceQuota in force limits"),
+        (_foreign_account, "accounts of other namespaces with rights here"),
+        (_foreign_object, "objects in it that staging did not make"),
+        (_shared_secret, "secrets shared with the namespace bais"),
+        (_other_owner, "label bais-gates/owner"),
+        (_terminating, "phase"),
+    ],
+)
+def test_each_breach_of_isolation_is_found(
+    up: Stage, tmp_path: Path, change: Callable[[Stage], None], name: str
+) -> None:
+    """Exactly the check that is about it is false."""
+    change(up)
+
+    assert _false(up, tmp_path) == [name]
+
+
+STEPS = {
+    "namespace_isolated": Step.NAMESPACE,
+    "database": Step.DATABASE,
+    "cache": Step.CACHE,
+    "migrations_at_head": Step.MIGRATIONS,
+    "application": Step.APPLICATION,
+    "health": Step.APPLICATION,
+    "smoke": Step.APPLICATION,
+}
+
+
+def _run(name: str, code: StageCode, step: str, folder: Path) -> Evidence:
+    outcome = Staged.stopped(StageError(code, "It stopped", step=step), namespace=NAMESPACE, owner="sandbox")
+    evidence = Evidence()
+    known: dict[str, Any] = {"target": None, "unique": None}
+    function = _gate(name)
+    wanted = {key: known[key] for key in known if key in function.__code__.co_varnames}
+    function(staging=_platform(Stage(), outcome, folder), evidence=evidence, **wanted)
+    return evidence
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_in_which_the_release_failed_fails_its_gate(name: str, tmp_path: Path) -> None:
+    """The gate of the step is FAIL: its first check is false, and names the code."""
+    with pytest.raises(GateFailure, match="IMAGE_PULL"):
+        _run(name, StageCode.IMAGE_PULL, STEPS[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_that_could_not_be_tried_is_an_error(name: str, tmp_path: Path) -> None:
+    """A forbidden verb, or a step before it that failed: nothing was seen of it, so that is no FAIL."""
+    with pytest.raises(StageError, match="FORBIDDEN"):
+        _run(name, StageCode.FORBIDDEN, STEPS[name], tmp_path)
+    with pytest.raises(NotStaged):
+        _run(name, StageCode.IMAGE_PULL, "an earlier step", tmp_path)
