@@ -38,6 +38,11 @@ class Kinds:
     def __init__(self, directory: Path, database: Postgres, certificates: Certificates) -> None:
         self._directory, self._database, self._certificates = directory, database, certificates
         self._groups: dict[str, Group] = {}
+        self._caches: dict[str, Redis] = {}
+
+    def remember_cache(self, name: str, cache: Redis) -> None:
+        """Have a cache of this id come back on the same port, also after its container was removed."""
+        self._caches[name] = cache
 
     def group(self, name: str) -> Group:
         """Give the ports of an API, the same for as long as the sandbox is up."""
@@ -113,6 +118,9 @@ class Kinds:
                 configuration=str(config.get("configuration") or CONFIGURATION),
                 users=str(config["users"]) if config.get("users") else None,
             )
+            if name in self._caches:
+                program.port = self._caches[name].port
+            self.remember_cache(name, program)
         return _container(name, "redis", program)
 
     def _api(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
@@ -167,6 +175,7 @@ def runtime_with(
     runtime = Runtime(kinds, more)
     runtime.adopt(_container(DATABASE_ID, "postgres", database, volume=DATABASE_VOLUME))
     runtime.adopt(_container(CACHE_ID, "redis", cache))
+    kinds.remember_cache(CACHE_ID, cache)
     runtime.adopt(Container(id=API_ID, kind="api", program=api, name="api", log=api.log, group=API_GROUP))
     return runtime
 

@@ -49,7 +49,7 @@ from bais_gates.sandbox.waiting import Watch
 import psycopg
 
 runs = postgres_account._runs
-postgres_account._runs = lambda program, **how: "user" in how and runs(program, **how)  # no user namespaces here
+postgres_account._runs = lambda program, **how: "user" in how and runs(program, **how)  # no namespaces
 directory = Path(sys.argv[1])
 directory.mkdir(mode=0o700)
 processes.become_subreaper()
