@@ -30,6 +30,7 @@ ALLOWED = {
         "reports",
         "attest",
         "targets",
+        "probes",
         "sandbox",
         "staging",
         "redaction",

@@ -1,4 +1,4 @@
-"""The gates of staging on a cluster in memory: red when the namespace is not as it must be, or is half there."""
+"""The gates of staging on a cluster in memory: red when a namespace is wrong, or only half there."""
 
 from __future__ import annotations
 
