@@ -14,6 +14,7 @@ from bais_gates.probes import backup as backups
 from bais_gates.probes import recovery, restore, workloads
 from bais_gates.probes.http import Unreachable
 from bais_gates.probes.postgres import Database, DatabaseError
+from bais_gates.probes.redis import Cache, CacheError
 from bais_gates.targets.api import needed
 
 if TYPE_CHECKING:
@@ -281,11 +282,13 @@ class Drill:
         try:
             if self.lost:
                 self.repair(deadline)
-            if not until(lambda: self.is_ready() and self.api_is_back(set()), deadline - time.monotonic()):
-                told = f"not ready within {HEAL_S:g} s"
+            if not until(self.is_healthy, deadline - time.monotonic()):
+                told = f"not as before within {HEAL_S:g} s"
         except Exception as e:  # noqa: BLE001 - what went wrong in the drill itself must not be hidden by this
             told = f"{type(e).__name__}: {e}"
-        self.evidence.check("the target, after the drill", told, "==", "healthy", source="GET /ready, pods")
+        self.evidence.check(
+            "the target, after the drill", told, "==", "healthy", source="/ready, pods, autoscaler, cache"
+        )
 
     def repair(self, deadline: float) -> None:
         """Give an empty database its data again, or at least its schema."""
@@ -337,6 +340,21 @@ class Drill:
         wanted = workloads.rollout(deployment).wanted
         ready = [pod for pod in pods if workloads.is_ready(pod) and pod["metadata"]["uid"] not in old]
         return len(ready) == wanted
+
+    def is_healthy(self) -> bool:
+        """Whether the platform is ready, complete, seen by its autoscaler, and its cache where it was."""
+        part = self.environment.need_kubernetes()
+        scalers = self.cluster.list("autoscaling/v2", "HorizontalPodAutoscaler", part.namespace)
+        try:
+            with Cache(self.environment.need_cache().url) as cache:
+                cache.ping_ms()
+        except CacheError:
+            return False
+        return (
+            self.is_ready()
+            and self.api_is_back(set())
+            and all(workloads.condition(one, "ScalingActive") == "True" for one in scalers)
+        )
 
     def is_ready(self) -> bool:
         """Whether the platform says that it is ready."""
