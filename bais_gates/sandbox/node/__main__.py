@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -159,9 +160,20 @@ class Node:
         return [("", namespace_of(pod))] if self.engine.is_going(namespace_of(pod)) else []
 
 
+def _end_with(failure: threading.ExceptHookArgs) -> None:
+    """End the whole process when one of its threads does: a cluster in which nothing moves tells nobody."""
+    name = failure.thread.name if failure.thread is not None else "?"
+    sys.stderr.write(
+        f"the node agent's thread {name} ended: {failure.exc_type.__name__}: {failure.exc_value}\n"
+    )
+    sys.stderr.flush()
+    os._exit(1)
+
+
 def main(arguments: list[str]) -> int:
     """Run with the configuration file in ``arguments[0]``."""
     try:
+        threading.excepthook = _end_with
         node = Node(load(Path(arguments[0])))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: node.engine.stop())

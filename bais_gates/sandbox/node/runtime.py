@@ -34,6 +34,9 @@ class Containers:
         self._busy_until = 0.0
         self._wake = threading.Event()
         self._ending = False
+        self._ordered = 0
+        """Counts orders: what was listed before the last one is not taken."""
+        self._again = False
         self.known: dict[str, Observed] = {}
         self.stopping: set[str] = set()
         self.cpu: dict[str, float] = {}
@@ -56,7 +59,9 @@ class Containers:
         """Start a container. Raises ``RuntimeRefusedError``."""
         self._busy()
         self.stopping.discard(name)
+        self._ordered += 1
         self.known[name] = self._orders.run(name, kind, config)
+        self._ordered += 1
 
     def stop(self, name: str, *, grace_s: float) -> None:
         """Tell a container to end; one that is not there is no error."""
@@ -67,10 +72,13 @@ class Containers:
 
     def remove(self, name: str) -> None:
         """Have an ended container forgotten."""
+        self._busy()
+        self._ordered += 1
         self.known.pop(name, None)
         self.stopping.discard(name)
         with suppress(RuntimeRefusedError):
             self._orders.remove(name)
+        self._ordered += 1
 
     def wipe(self, volume: str) -> None:
         """Lose the data of a volume; one that is not there is no error."""
@@ -86,9 +94,11 @@ class Containers:
         measured = 0.0
         while not self._ending:
             with suppress(RuntimeGoneError):
+                ordered = self._ordered
                 found = {one["id"]: one for one in self._asking.list()}
-                if found != before:
-                    self._post(lambda now=found: self._take(now))  # type: ignore[misc] # a default binds it here
+                if found != before or self._again:
+                    self._again = False
+                    self._post(lambda now=found, at=ordered: self._take(now, at))  # type: ignore[misc] # a default binds it here
                     before = found
                 if time.monotonic() - measured >= (_MEASURE_EVERY_S if self.cpu else 0.5):
                     measured = time.monotonic()
@@ -99,7 +109,10 @@ class Containers:
             else:
                 time.sleep(_BUSY_S)
 
-    def _take(self, found: dict[str, Observed]) -> None:
+    def _take(self, found: dict[str, Observed], ordered: int) -> None:
+        if ordered != self._ordered:  # it may lack what was started, or have what was removed, meanwhile
+            self._again = True
+            return
         changed = [name for name in {*found, *self.known} if found.get(name) != self.known.get(name)]
         if any(_coming(one) for one in found.values()):
             self._busy()
