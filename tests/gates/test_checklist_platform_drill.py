@@ -1,0 +1,91 @@
+"""The recovery drill on a sandbox with its cluster: one that fails leaves a healthy target behind."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bais_gates import sandbox
+from bais_gates.probes.backup import stranger
+from bais_gates.probes.kubernetes_write import ClusterWriter
+from bais_gates.probes.postgres import Database
+from bais_gates.probes.restore import schema_revision
+from bais_gates.targets.api import register_business
+from bais_gates.targets.environment import load_environment
+from bais_gates.targets.target import Target
+from bais_gates.targets.unique import Unique
+from bais_gates.verdict.model import Outcome
+from tests.gates.platform_bench import Result, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bais_gates.targets.api import Api
+    from bais_gates.targets.environment import Environment
+
+GATES = Path(__file__).parents[2] / "gates"
+
+
+class Bench:
+    """A sandbox whose cluster is up, and who may write to it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.environment = load_environment(directory / "environment.yaml", gates_dir=GATES)
+        self.api: Api = Target(environment=self.environment, gates_dir=GATES).open_api()
+        self.writer = ClusterWriter(self.environment.need_kubernetes().write_access())
+        self.unique = Unique("drill")
+
+    def drill(self, environment: Environment) -> Result:
+        """Hold a drill."""
+        given: dict[str, Any] = {
+            "new_business": lambda: register_business(self.api, self.unique),
+            "cluster_writer": self.writer,
+            "api": self.api,
+        }
+        request = SimpleNamespace(getfixturevalue=given.__getitem__)
+        return judge("disaster_recovery", environment=environment, request=request)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Start a sandbox with its cluster."""
+    directory = tmp_path_factory.mktemp("drill")
+    sandbox.start(directory, owner_pid=os.getpid())
+    try:
+        sandbox.start_cluster(directory, manifests=GATES / "staging" / "manifests" / "overlays" / "sandbox")
+        bench = Bench(directory)
+        yield bench
+        bench.api.http.close()
+        bench.writer.close()
+    finally:
+        sandbox.stop(directory)
+
+
+def test_a_backup_that_does_not_open_fails_the_drill_and_leaves_a_platform(bench: Bench) -> None:
+    """FAIL by the step that failed; the database has its schema again, and payments work."""
+    known = bench.environment
+    result = bench.drill(replace(known, backup=replace(known.need_backup(), identity=stranger())))
+
+    assert result.outcome is Outcome.FAIL, str(result)
+    assert result.false == ["backup is"]
+    assert bench.api.get("/ready").status == 200
+    with Database(known.need_database().url) as database:
+        assert schema_revision(database) is not None
+    business = register_business(bench.api, bench.unique)
+    assert business.pay(business.workflow_id()).status == 201
+
+
+def test_without_a_backup_nothing_is_lost(bench: Bench) -> None:
+    """Where no backup can be made beforehand, the database is left alone."""
+    part = bench.environment.need_kubernetes()
+    names = replace(part.names, backup="no-such-backup")
+    business = register_business(bench.api, bench.unique)
+    result = bench.drill(replace(bench.environment, kubernetes=replace(part, names=names)))
+
+    assert (result.outcome, result.false) == (Outcome.FAIL, ["CronJob no-such-backup"]), str(result)
+    assert bench.api.login(business.email, business.password).status == 200
