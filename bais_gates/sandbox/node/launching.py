@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.node.runtime import Containers
 
 _PULL_S, _LONGEST_PULL_S = 10.0, 300.0
+_ERROR_SHOWN_S = 0.5
 _CONFIGURATION_S = 1.0
 _PATIENCE_S = 20.0
 """How long a container waits for the Services in its settings to have an address before it gives up."""
@@ -45,6 +46,9 @@ class Launcher:
         left = container.not_before - time.monotonic()
         if left > 0:
             if container.waiting is not None and container.waiting[0] == "ErrImagePull":
+                if time.monotonic() < container.shown_until:  # long enough to be seen
+                    plan.look_again(container.shown_until - time.monotonic())
+                    return
                 self._back_off_pull(plan, record, container)
             plan.look_again(left)
             return
@@ -149,6 +153,7 @@ class Launcher:
         pause = min(_PULL_S * 2.0**container.pull_failures, _LONGEST_PULL_S)
         container.pull_failures += 1
         container.not_before = time.monotonic() + pause
+        container.shown_until = time.monotonic() + _ERROR_SHOWN_S
         about = record.pod
         plan.add(
             Say(about=about, reason="Pulling", message=f'Pulling image "{image}"'),
@@ -157,7 +162,7 @@ class Launcher:
             ),
             Say(about=about, reason="Failed", message="Error: ErrImagePull", kind="Warning"),
         )
-        plan.look_again(1.0)
+        plan.look_again(_ERROR_SHOWN_S)
         return False
 
     @staticmethod

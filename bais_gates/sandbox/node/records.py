@@ -44,6 +44,7 @@ class Container:
     last_ended: Object | None = None
     pull_failures: int = 0
     not_before: float = 0.0
+    shown_until: float = 0.0
     crashes: int = 0
     asked_to_stop: bool = False
     patience_until: float = 0.0
