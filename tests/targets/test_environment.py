@@ -191,5 +191,9 @@ def test_the_environments_of_the_project_are_in_order() -> None:
     gates_dir = Path(__file__).parents[2] / "gates"
     for path in (gates_dir / "environments").glob("*.yaml"):
         text = path.read_text(encoding="utf-8")
-        variables = {part.partition("}")[0]: "example" for part in text.split("${")[1:]}
+        names = {part.partition("}")[0] for part in text.split("${")[1:]}
+        variables = dict.fromkeys(names, "example") | {
+            "BACKUP_SCRATCH_URL": "postgresql://scratch@db.example.com/postgres",
+            **{name: f"example@sha256:{'a' * 64}" for name in names if name.endswith("_IMAGE")},
+        }
         assert load_environment(path.stem, gates_dir=gates_dir, variables=variables).name == path.stem
