@@ -68,6 +68,16 @@ def pod(name: str = "web-0", *, owner: Object | None = None, ready: bool = True,
     )
 
 
+def named(
+    kind: str, name: str = "web", api_version: str = "v1", namespace: str = "shop", **content: Any
+) -> dict[str, Any]:
+    """Make a stored object."""
+    metadata: dict[str, Any] = {"name": name, **content.pop("metadata", {})}
+    if namespace:
+        metadata["namespace"] = namespace
+    return stored({"apiVersion": api_version, "kind": kind, "metadata": metadata, **content})
+
+
 def run(made: Object, *, ready: bool = True, phase: str = "Running", since: datetime = NOW) -> Object:
     """Have a pod run (or end): its status is what a node agent would write."""
     made = copy.deepcopy(made)

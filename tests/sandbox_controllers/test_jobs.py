@@ -49,7 +49,7 @@ def test_a_finished_job_is_left_alone() -> None:
 
 @pytest.mark.parametrize(("limit", "pods"), [(0, 1), (1, 2), (2, 3)])
 def test_a_job_fails_after_its_tries(limit: int, pods: int) -> None:
-    """The field backoffLimit is how many tries are made after the first; in between it waits 10 s, 20 s, ..."""
+    """The field backoffLimit is how many tries follow the first; in between it waits 10 s, 20 s, ..."""
     cluster = job(backoffLimit=limit)
     for _ in range(pods):
         end_pods(cluster, "Failed")

@@ -105,6 +105,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             node.send_signal(signal.SIGTERM)
             assert node.wait(5) == 0
             assert time.monotonic() - began < 1
+    api.close()
     runtime.close()
 
 

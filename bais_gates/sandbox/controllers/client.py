@@ -96,6 +96,12 @@ class Api:
                     raise ApiUnreachableError(f"{method} {path}: {error}") from error
         return _read(status, answer)
 
+    def close(self) -> None:
+        """Give back the connection of the calling thread."""
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+
     def watch(
         self, path: str, version: str, *, within_s: int = _WATCH_S
     ) -> Iterator[tuple[str, dict[str, Any]]]:
