@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import socket
 import ssl
@@ -57,8 +58,9 @@ def _http(get: Mapping[str, Any], host: str, port: int, timeout: float) -> None:
         raise UnhealthyError(f"HTTP probe failed with statuscode: {status}")
 
 
+@functools.cache
 def _any_certificate() -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
