@@ -52,8 +52,8 @@ def another_release(subject: Subject | None, target: TargetIdentity) -> list[Rea
     return [
         Reason(
             code=Code.TARGET_RUNS_ANOTHER,
-            message=f"The decision is asked for {subject}, but the pods of the target run {running}: the gates "
-            "saw another release.",
+            message=f"The decision is asked for {subject}, but the pods of the target run {running}: "
+            "the gates saw another release.",
             remedy="Roll the release out to the target and wait until it is over, or name the image it runs.",
         )
     ]
