@@ -25,6 +25,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bais_gates import redaction
+from bais_gates.errors import GateInputError
 from bais_gates.probes.backup import BackupError, decrypt, usable_key
 
 if TYPE_CHECKING:
@@ -69,6 +70,16 @@ def _version(program: Path) -> tuple[int, ...]:
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(int(number) for number in re.findall(rb"\d+", told)[:2])
+
+
+def need_other_server(scratch_url: str, live_url: str) -> None:
+    """Raise GateInputError if a scratch database would be made on the server of the live one."""
+    scratch, live = _parts(scratch_url), _parts(live_url)
+    if all(str(scratch.get(key, "")) == str(live.get(key, "")) for key in ("host", "port")):
+        raise GateInputError(
+            "backup.scratch_url is on the server of database.url, and this target is read-only. Name a "
+            "server of its own to restore to in the environment file."
+        )
 
 
 @contextlib.contextmanager

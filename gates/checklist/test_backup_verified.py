@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from bais_gates.errors import GateInputError
 from bais_gates.probes import backup as backups
 from bais_gates.probes import restore
 from bais_gates.probes.cronjobs import punctuality
@@ -108,12 +107,8 @@ def restored(
     """Restore into a scratch database, compare, and see that the scratch database is gone."""
     if part.identity is None or part.scratch_url is None:
         raise environment.missing("backup.identity" if part.identity is None else "backup.scratch_url")
-    with Database(part.scratch_url) as scratch_server:
-        if environment.need_kubernetes().read_only and _place(scratch_server) == _place(database):
-            raise GateInputError(
-                f"{environment.path}: backup.scratch_url is on the server of database.url, and this target "
-                "is read-only. Name a server of its own to restore to."
-            )
+    if environment.need_kubernetes().read_only:
+        restore.need_other_server(part.scratch_url, environment.need_database().url)
     restore.find_pg_restore()  # without it nothing was found out about the backup
     began = time.monotonic()
     with restore.scratch_database(part.scratch_url) as url:
@@ -164,8 +159,3 @@ def compare(newest: Backup, scratch: Database, live: Database, evidence: Evidenc
         n=len(there),
         source="pg_catalog: columns, constraints, indexes, triggers, functions, views",
     )
-
-
-def _place(database: Database) -> str:
-    """Give host and port of a database's server."""
-    return database.name.partition("/")[0]

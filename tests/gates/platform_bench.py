@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure, line
+from bais_gates.targets.parts_platform import BackupPart, CapacityPart, KubernetesPart
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
@@ -63,6 +64,16 @@ def environment(*, rehearsal: bool = True, **parts: Any) -> SimpleNamespace:
         missing=lambda key: GateInputError(f"{key} is missing"),
         **needs,
     )
+
+
+def platform_parts(folder: Path = Path("backups")) -> dict[str, Any]:
+    """Give the parts that an environment file describes a platform's cluster by."""
+    return {
+        "kubernetes": KubernetesPart(kubeconfig=Path("kubeconfig"), context="c"),
+        "capacity": CapacityPart(requests_per_s_per_replica=250, connections_per_replica=12),
+        "backup": BackupPart(directory=folder),
+        "api": SimpleNamespace(url="https://127.0.0.1:1", ca_file=None),
+    }
 
 
 def load(gate: str) -> ModuleType:

@@ -19,6 +19,7 @@ from bais_gates.probes import restore
 from bais_gates.probes.postgres import Database
 from bais_gates.sandbox.backup import take
 from bais_gates.targets.environment import load_environment
+from bais_gates.targets.parts import DatabasePart
 from bais_gates.targets.parts_platform import BackupPart, KubernetesPart
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import FakeCluster, Result, environment, judge
@@ -87,6 +88,7 @@ def judged(
     parts: dict[str, Any] = {
         "kubernetes": kubernetes or KubernetesPart(kubeconfig=folder, context="c"),
         "backup": BackupPart(**stated),
+        "database": DatabasePart(url=bench.live),
     }
     if everything["cron_job"]["metadata"]["name"] == "gone":
         del everything["cron_job"]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
+import subprocess
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 import redis as client
 
 from bais_gates import redaction, sandbox
 from bais_gates.probes.redis import KEY_PREFIX, KEY_TTL_S, Cache, CacheError, CacheForbiddenError
+from bais_gates.sandbox.processes import free_port
+from bais_gates.sandbox.redis import find_binary
 from bais_gates.targets.environment import load_environment
 
 if TYPE_CHECKING:
@@ -72,21 +73,39 @@ def test_timing_leaves_nothing_behind(writing: str) -> None:
     assert KEY_TTL_S <= 60
 
 
-def test_an_access_that_may_only_read_is_told_apart(directory: Path, reading: str) -> None:
+def test_an_access_that_may_only_read_is_told_apart(tmp_path: Path) -> None:
     """Where writing is forbidden the error is one of its own, and reading goes on."""
-    address = urlsplit(reading)
-    configured = (directory / "redis" / "redis.conf").read_text()
-    password = re.search(r"^user default on >(\S+)", configured, re.MULTILINE)
-    assert password is not None
-    with client.Redis(host="127.0.0.1", port=address.port or 0, password=password[1]) as admin:
-        rules = {"enabled": True, "passwords": ["+only-read-7"], "keys": ["*"], "commands": ["+get", "+info"]}
-        admin.acl_setuser("only_reader", **rules)
-    with Cache(f"redis://only_reader:only-read-7@127.0.0.1:{address.port}/0") as cache:
-        scratch = cache.scratch("run")
-        with pytest.raises(CacheForbiddenError):
-            scratch.round_trip_ms()
+    port = free_port()
+    users = "user default off\nuser only_reader on >only-read-7 ~* -@all +get +info\n"
+    (tmp_path / "redis.conf").write_text(f'port {port}\nbind 127.0.0.1\nsave ""\n{users}')
+    server = subprocess.Popen(
+        [find_binary(), tmp_path / "redis.conf"], cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
+    try:
+        with Cache(f"redis://only_reader:only-read-7@127.0.0.1:{port}/0") as cache:
+            scratch = cache.scratch("run")
+            wait_until_it_answers(cache)
+            with pytest.raises(CacheForbiddenError):
+                scratch.round_trip_ms()
 
-        assert scratch.read_ms() > 0
+            assert scratch.read_ms() > 0
+    finally:
+        server.kill()
+        server.wait()
+
+
+def wait_until_it_answers(cache: Cache) -> None:
+    """Wait for a server that was just started."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            cache.statistics()
+        except CacheError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def test_a_server_that_never_answers_is_an_error_in_time() -> None:
