@@ -1,4 +1,4 @@
-"""What is asked before a write is done: may this namespace take it, and does the pod keep its security level."""
+"""What is asked before a write: may this namespace take it, does the pod keep its security level."""
 
 from __future__ import annotations
 

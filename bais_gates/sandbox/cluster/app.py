@@ -56,7 +56,7 @@ class App:
         seed(self.core)
         self.audit = AuditLog(config.audit_log)
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI's own
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
@@ -103,7 +103,7 @@ class App:
             return Answer(code=error.code, body=error.text.encode(), content_type="text/plain; charset=utf-8")
         except _GoneError:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever goes wrong in one request, the server goes on
             # Told in the log, with what happened; the client gets a Status and never what is inside.
             _LOG.exception("%s %s", request.method, request.path)
             error_ = internal("the request could not be answered")

@@ -34,13 +34,13 @@ def media_type(request: Request) -> str:
 
 
 def read_object(request: Request, kind: Kind, *, api_version: str = "", kind_name: str = "") -> Object:
-    """Read the object in the body; ``api_version`` and ``kind_name`` where it isn't the resource's own kind."""
+    """Read the object in the body; ``api_version``, ``kind_name`` where it isn't the resource's own."""
     expected_version, expected_kind = api_version or kind.api_version, kind_name or kind.kind
     found = _decoded(request, kind, expected_kind)
     if kind.custom and not kind_name and not found.get("kind"):
         raise bad_request(
-            f"the object provided is unrecognized (must be of type {expected_kind}): Object 'Kind' is missing "
-            f"in '{request.body.decode(errors='replace')}' ({_summary(request.body)})"
+            f"the object provided is unrecognized (must be of type {expected_kind}): Object 'Kind' is "
+            f"missing in '{request.body.decode(errors='replace')}' ({_summary(request.body)})"
         )
     found.setdefault("apiVersion", expected_version)
     found.setdefault("kind", expected_kind)
@@ -73,8 +73,8 @@ def _decoded(request: Request, kind: Kind, expected: str) -> Object:
         raise bad_request(
             f"the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; "
             f"json parse error: json: cannot unmarshal {_go_type(found)} into Go value of type struct "
-            '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" } '
-            f"({_summary(request.body)})"
+            '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string '
+            f'"json:\\"kind,omitempty\\"" }} ({_summary(request.body)})'
         )
     return found
 
@@ -96,8 +96,8 @@ def _from_json(body: bytes, expected: str) -> Any:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise bad_request(
-            f"the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; json "
-            f"parse error: {_parse_error(body)} ({_summary(body)})"
+            f"the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; "
+            f"json parse error: {_parse_error(body)} ({_summary(body)})"
         ) from error
 
 
@@ -162,7 +162,8 @@ def read_patch(request: Request, kind: Kind, media: str) -> Any:
         raise bad_request(f"error decoding patch: {_parse_error(request.body)}") from error
     if media == JSON_PATCH and not isinstance(found, list):
         raise bad_request(
-            f"error decoding patch: json: cannot unmarshal {_go_type(found)} into Go value of type jsonpatch.Patch"
+            f"error decoding patch: json: cannot unmarshal {_go_type(found)} into Go value of type "
+            "jsonpatch.Patch"
         )
     if media != JSON_PATCH and not isinstance(found, dict):
         raise bad_request(
@@ -204,8 +205,6 @@ def _summary(body: bytes) -> str:
     """Show the first bytes of a body, as the server's own summarizeData does."""
     if not body:
         return "<empty>"
-    if body[:1] == b"{":
-        text = body[:_TOLD_LENGTH].decode(errors="replace")
-    else:
-        text = body[:_TOLD_LENGTH].hex()
+    told = body[:_TOLD_LENGTH]
+    text = told.decode(errors="replace") if told[:1] == b"{" else told.hex()
     return text + (" ..." if len(body) > _TOLD_LENGTH else "")

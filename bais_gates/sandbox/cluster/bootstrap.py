@@ -69,11 +69,11 @@ def seed(core: Core) -> None:
     service = {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [port], "type": "ClusterIP"}
     metadata = {"name": "kubernetes", "namespace": "default", "labels": labels}
     _put(core, "v1", "Service", {"metadata": metadata, "spec": service})
+    elsewhere = "run in the cluster, but can be moved to another node if necessary"
     for name, value, description in (
         ("system-node-critical", 2_000_001_000, "not be moved from their current node"),
-        ("system-cluster-critical", 2_000_000_000, "run in the cluster, but can be moved to another node if "
-                                                   "necessary"),
-    ):  # fmt: skip
+        ("system-cluster-critical", 2_000_000_000, elsewhere),
+    ):
         body = {"metadata": {"name": name}, "value": value,
                 "description": f"Used for system critical pods that must {description}."}  # fmt: skip
         _put(core, "scheduling.k8s.io/v1", "PriorityClass", body)

@@ -27,8 +27,7 @@ class User:
 class Config:
     """What ``python -m bais_gates.sandbox.cluster CONFIG.json`` reads.
 
-    ``tokens`` maps a bearer token to its user. ``ca`` is the PEM file of the authority that signed ``tls_cert``:
-    the server publishes it (ConfigMap kube-root-ca.crt is a controller's work, which reads it here or elsewhere).
+    ``tokens`` maps a bearer token to its user.
     ``anonymous``: whether a request without a token is let in as system:anonymous everywhere, or only to
     the health endpoints and /version. ``audit_log``: file for JSON lines of audit.k8s.io/v1, or None.
     """
@@ -44,7 +43,7 @@ class Config:
 
 
 def load(path: Path, *, fd: int | None = None) -> Config:
-    """Read the file; ``fd`` stands above its own. Raises ConfigError with the file, the key and what to write there."""
+    """Read the file; ``fd`` stands above its own. Raises ConfigError with the file, the key, the remedy."""
     from pathlib import Path as AnyPath  # noqa: PLC0415 - the name is a type everywhere else
 
     try:

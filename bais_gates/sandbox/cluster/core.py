@@ -1,4 +1,4 @@
-"""What every part of the server works on: the objects, the kinds, who may do what, and the options of a write."""
+"""What every part of the server works on: objects, kinds, who may do what, the options of a write."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Core:
     store: Store = field(default_factory=Store)
     registry: kinds.KindRegistry = field(default_factory=kinds.KindRegistry)
     kinds_changed: int = 0
-    """How often a CRD changed what is served; part of the addresses of OpenAPI documents, which clients keep."""
+    """How often a CRD changed what is served; in the addresses of OpenAPI documents, which clients keep."""
     authorizer: Authorizer = field(init=False)
 
     def __post_init__(self) -> None:

@@ -41,8 +41,8 @@ _DEFAULT_GRACE_S = 30
 _ORPHANS_UNLESS_TOLD = frozenset({"jobs"})
 """batch/v1 keeps a Job's pods when the deletion says nothing about dependents, since it always did."""
 _JOB_WARNING = (
-    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them "
-    "or set propagationPolicy=Orphan to suppress this warning"
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove "
+    "them or set propagationPolicy=Orphan to suppress this warning"
 )
 
 
@@ -121,7 +121,7 @@ def delete_object(core: Core, kind: Kind, obj: Object, options: DeleteOptions) -
         kind.plural == "namespaces" and bool((obj.get("spec") or {}).get("finalizers"))
     )
     if metadata.get("deletionTimestamp"):
-        return _again(core, kind, obj, options, grace, finalizers, waits=waits)
+        return _again(core, kind, obj, options, grace, finalizers=finalizers, waits=waits)
     if grace or waits:
         marked = _marked(kind, obj, grace, finalizers)
         return marked if options.dry_run else _kept(core, kind, obj, marked)
@@ -131,14 +131,14 @@ def delete_object(core: Core, kind: Kind, obj: Object, options: DeleteOptions) -
 def _check_preconditions(kind: Kind, metadata: Object, options: DeleteOptions) -> None:
     if options.uid and options.uid != metadata["uid"]:
         why = (
-            f"the UID in the precondition ({options.uid}) does not match the UID in record ({metadata['uid']}). "
-            "The object might have been deleted and then recreated"
+            f"the UID in the precondition ({options.uid}) does not match the UID in record "
+            f"({metadata['uid']}). The object might have been deleted and then recreated"
         )
         raise conflict(resource_of(kind), metadata["name"], why)
     if options.version and options.version != metadata["resourceVersion"]:
         why = (
-            f"the ResourceVersion in the precondition ({options.version}) does not match the ResourceVersion in "
-            f"record ({metadata['resourceVersion']}). The object might have been modified"
+            f"the ResourceVersion in the precondition ({options.version}) does not match the ResourceVersion "
+            f"in record ({metadata['resourceVersion']}). The object might have been modified"
         )
         raise conflict(resource_of(kind), metadata["name"], why)
 
@@ -203,8 +203,8 @@ def _again(
     obj: Object,
     options: DeleteOptions,
     grace: int,
-    finalizers: list[str],
     *,
+    finalizers: list[str],
     waits: bool,
 ) -> Object:
     """Delete what is being deleted: a shorter grace period counts, a longer one doesn't."""

@@ -110,7 +110,7 @@ def _parts(kind: Kind) -> list[tuple[str, str, tuple[str, ...], str, str]]:
     return parts
 
 
-def _part(kind: Kind, name: str, kind_name: str, verbs: tuple[str, ...], group_: str, version: str) -> Object:
+def _part(kind: Kind, name: str, kind_name: str, verbs: tuple[str, ...], *where: str) -> Object:
     found: Object = {
         "name": f"{kind.plural}/{name}",
         "singularName": "",
@@ -118,6 +118,7 @@ def _part(kind: Kind, name: str, kind_name: str, verbs: tuple[str, ...], group_:
         "kind": kind_name,
         "verbs": list(verbs),
     }
+    group_, version = where
     if group_:
         found |= {"group": group_, "version": version}
     return found

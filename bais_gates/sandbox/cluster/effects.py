@@ -1,4 +1,4 @@
-"""What a write brings with it: addresses of Services, the namespace's own fields, kinds that a CRD defines."""
+"""What a write brings with it: addresses of Services, a namespace's own fields, kinds that a CRD defines."""
 
 from __future__ import annotations
 

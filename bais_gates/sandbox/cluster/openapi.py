@@ -1,4 +1,4 @@
-"""OpenAPI, as far as kubectl asks for it: schemas to explain and merge by, and the options each method takes."""
+"""OpenAPI as far as kubectl asks for it: schemas to explain and merge by, the options of each method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an object is shown: as it is, as a row of a table, or its metadata alone - as the client's Accept asks."""
+"""How an object is shown, as the client's Accept asks: as it is, as a row of a table, its metadata alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ACCEPTED = ("application/json", "application/yaml", "application/vnd.kubernetes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """How the answer is shown: ``form`` is one of PLAIN, TABLE, METADATA; ``include`` is a table's own option."""
+    """How the answer is shown: ``form`` is PLAIN, TABLE or METADATA; ``include`` is a table's own option."""
 
     form: str = PLAIN
     version: str = "v1"

@@ -27,7 +27,7 @@ MOST_OPERATIONS = 10_000
 
 
 def patch(
-    core: Core, request: Request, kind: Kind, namespace: str, name: str, subresource: str = ""
+    core: Core, request: Request, kind: Kind, *, namespace: str, name: str, subresource: str = ""
 ) -> tuple[Object, bool]:
     """Change an object by a patch; gives it, and whether an apply made it."""
     media = bodies.media_type(request) if request.headers.get("content-type") else ""
@@ -37,7 +37,15 @@ def patch(
     options = _options(request, media)
     old = core.store.get(type_of(kind), key_of(kind, namespace, name))
     if media == bodies.APPLY_PATCH:
-        return _apply(core, request, kind, namespace, name, patch_, old, options, subresource)
+        return _apply(
+            core,
+            request,
+            kind,
+            _checked(kind, namespace, name, patch_),
+            old,
+            options=options,
+            subresource=subresource,
+        )
     if old is None:
         raise not_found(resource_of(kind), name)
     new = patched(kind, old, patch_, media)
@@ -46,7 +54,7 @@ def patch(
         raise _unpatchable(new, "metadata is not an object")
     _check_identity(kind, old, new, namespace)
     try:
-        return update(core, request, kind, old, new, options, subresource), False
+        return update(core, request, kind, old, new, options=options, subresource=subresource), False
     except StatusError as error:
         if error.body.get("reason") != "BadRequest" or (
             " error: " not in str(error) and "json: " not in str(error)
@@ -99,7 +107,8 @@ def _check_identity(kind: Kind, old: Object, new: Object, namespace: str) -> Non
     metadata, name = new["metadata"], old["metadata"]["name"]
     if metadata.get("name") != name:
         raise bad_request(
-            f"the name of the object ({metadata.get('name') or ''}) does not match the name on the URL ({name})"
+            f"the name of the object ({metadata.get('name') or ''}) does not match the name on the URL "
+            f"({name})"
         )
     if kind.namespaced and metadata.get("namespace", namespace) != namespace:
         raise bad_request(
@@ -121,15 +130,14 @@ def _apply(
     core: Core,
     request: Request,
     kind: Kind,
-    namespace: str,
-    name: str,
-    applied: Any,
+    applied: Object,
     old: Object | None,
+    *,
     options: WriteOptions,
     subresource: str,
 ) -> tuple[Object, bool]:
-    applied = _checked(kind, namespace, name, applied)
     said = applied["metadata"]
+    namespace, name = said.get("namespace", ""), said["name"]
     if old is None and subresource:
         raise not_found(resource_of(kind), name)
     if old is None and said.get("uid"):
@@ -151,14 +159,15 @@ def _apply(
         raise refused(kind, name, error) from error
     managed = merged["metadata"].get("managedFields") or []
     if old is None:
-        return create(core, request, kind, namespace, merged, options), True
+        return create(core, request, kind, merged, namespace=namespace, options=options), True
     if said.get("resourceVersion"):
         merged = {**merged, "metadata": {**merged["metadata"], "resourceVersion": said["resourceVersion"]}}
 
     def tracked(made: Object) -> Object:
         return {**made, "metadata": {**made["metadata"], "managedFields": managed}}
 
-    return update(core, request, kind, old, merged, options, subresource, tracked), False
+    made = update(core, request, kind, old, merged, options=options, subresource=subresource, tracked=tracked)
+    return made, False
 
 
 def _checked(kind: Kind, namespace: str, name: str, applied: Any) -> Object:

@@ -1,4 +1,4 @@
-"""Reading the few objects that kubectl sends as protobuf: reviews, and what ``kubectl create`` makes of flags.
+"""Reading the few objects that kubectl sends as protobuf: reviews, what ``kubectl create`` makes of flags.
 
 kubectl prefers protobuf for kinds that are compiled in. Applied manifests and everything that other clients
 send is JSON; so only these small kinds are read here, and any other is refused with 415. Field numbers are
@@ -24,7 +24,7 @@ class ProtobufError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A field: its JSON name, and how it is read (``text bytes bool int map datamap`` or a message's fields)."""
+    """A field: its JSON name, and how it is read (``text bytes bool int map datamap`` or a message)."""
 
     name: str
     how: str | Mapping[int, Field] = "text"
@@ -75,7 +75,7 @@ _UNKNOWN = _fields(typeMeta=(1, _fields(apiVersion=1, kind=2)), raw=(2, "bytes")
 
 
 def read(body: bytes) -> Object | None:
-    """Give the object, or None for a kind that isn't read here; raises ProtobufError for what is no object."""
+    """Give the object, or None for a kind that isn't read here; raises ProtobufError for no object."""
     if not body.startswith(_MAGIC):
         raise ProtobufError(
             "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"

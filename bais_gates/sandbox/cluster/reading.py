@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 _TOO_OLD_TO_CONTINUE = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a new list "
-    "without the continue parameter, or use the continue token in this response to retrieve the remainder of "
-    "the results. Continuing with the provided token results in an inconsistent list - objects that were "
-    "created, modified, or deleted between the time the first chunk was returned and now may show up in the list."
+    "The provided continue parameter is too old to display a consistent list result. You can start a "
+    "new list without the continue parameter, or use the continue token in this response to retrieve "
+    "the remainder of the results. Continuing with the provided token results in an inconsistent list "
+    "- objects that were created, modified, or deleted between the time the first chunk was returned "
+    "and now may show up in the list."
 )
 BOOKMARKS_EVERY_S = 60.0
 
@@ -165,7 +166,7 @@ async def list_(core: Core, request: Request, kind: Kind, namespace: str) -> Pag
         if asked > core.store.version:
             await _wait_for(core, asked)
         exact = request.option("resourceVersionMatch") == "Exact"
-        # As the real server: a limit with a version, unless it says otherwise, is a list at that very version.
+        # As the real server: a limit with a version is a list at that very version, unless it says otherwise.
         exact = exact or (bool(limit) and asked > 0 and not request.option("resourceVersionMatch"))
         version, start = (asked if exact else core.store.version), ("", "")
     try:
@@ -224,11 +225,15 @@ def _token(version: int, key: tuple[str, str]) -> str:
 def _read_token(core: Core, token: str) -> tuple[int, tuple[str, str]]:
     try:
         raw = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        version, start = int(raw["rv"]), str(raw["start"]).rstrip("\0")
-        if raw["v"] != "meta.k8s.io/v1" or not start:
-            raise ValueError(token)
+        version, start, form = int(raw["rv"]), str(raw["start"]).rstrip("\0"), raw["v"]
     except (ValueError, KeyError, TypeError) as error:
         raise bad_request(f"continue key is not valid: {error.__class__.__name__}") from error
+    if form != "meta.k8s.io/v1":
+        raise bad_request(
+            f'continue key is not valid: server does not recognize this encoded version "{form}"'
+        )
+    if not start:
+        raise bad_request("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)")
     namespace, _, name = start.rpartition("/")
     return (version if version > 0 else core.store.version), (namespace, name)
 
@@ -274,7 +279,16 @@ async def watch(
     if missed:
         watcher.wake.set()
     bookmarks = request.flag("allowWatchBookmarks")
-    return _events(core, watcher, kind, namespace, test, initial, timeout, bookmarks=bookmarks)
+    return _events(
+        core,
+        watcher,
+        kind,
+        namespace=namespace,
+        test=test,
+        initial=initial,
+        timeout=timeout,
+        bookmarks=bookmarks,
+    )
 
 
 async def _replay(events: list[tuple[str, Object]]) -> AsyncIterator[tuple[str, Object]]:
@@ -286,11 +300,11 @@ async def _events(
     core: Core,
     watcher: Watcher,
     kind: Kind,
+    *,
     namespace: str,
     test: Callable[[Object], bool] | None,
     initial: list[tuple[str, Object]],
     timeout: float,  # noqa: ASYNC109 - the client's own limit, not a deadline of this call
-    *,
     bookmarks: bool,
 ) -> AsyncIterator[tuple[str, Object]]:
     loop = asyncio.get_running_loop()

@@ -28,7 +28,7 @@ REVIEWS = frozenset(
 
 
 def review(
-    core: Core, kind: Kind, body: Object, user: User, tokens: Mapping[str, User], namespace: str
+    core: Core, kind: Kind, body: Object, user: User, *, tokens: Mapping[str, User], namespace: str
 ) -> Object:
     """Answer a review; raises 400 and 422 as the real server does."""
     spec = body.get("spec") or {}
@@ -68,17 +68,19 @@ def _asked_user(kind: Kind, spec: Object) -> User:
 
 def _access(core: Core, kind: Kind, user: User, spec: Object, namespace: str = "") -> Object:
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if bool(resource) == bool(path):
-        if resource:
+    if (resource is None) == (path is None):
+        if resource is not None:
             message = "Invalid value: {}: cannot be specified in combination with resourceAttributes"
             cause = ("FieldValueInvalid", message, "spec.nonResourceAttributes")
         else:
-            message = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            message = f"Invalid value: null: {why}"
             cause = ("FieldValueInvalid", message, "spec.resourceAttributes")
         raise invalid(kind.group, kind.kind, "", [cause])
-    if path:
+    if path is not None:
         asked = Attributes(verb=str(path.get("verb") or ""), path=str(path.get("path") or ""))
     else:
+        resource = resource or {}
         if kind.plural == "localsubjectaccessreviews" and resource.get("namespace") != namespace:
             message = f'Invalid value: "{resource.get("namespace") or ""}": must match metadata.namespace'
             cause = ("FieldValueInvalid", message, "spec.resourceAttributes.namespace")

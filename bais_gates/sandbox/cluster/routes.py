@@ -81,37 +81,44 @@ async def answer(core: Core, request: Request, tokens: Mapping[str, User]) -> An
 
 
 async def _verb(core: Core, request: Request, kind: Kind) -> Answer:
-    info, shape = request.info, output.negotiate(request)
-    namespace = info.namespace if kind.namespaced else ""
-    match info.verb:
+    shape = output.negotiate(request)
+    namespace = request.info.namespace if kind.namespaced else ""
+    if request.info.verb in {"create", "update", "patch", "delete"}:
+        made, fresh = _write(core, request, kind, namespace)
+        return _shown(shape, kind, made, 201 if fresh else 200)
+    match request.info.verb:
         case "get":
-            return _shown(shape, kind, get(core, kind, namespace, info.name))
+            return _shown(shape, kind, get(core, kind, namespace, request.info.name))
         case "list":
             page = await list_(core, request, kind, namespace)
             return _encoded(shape, output.shown_page(shape, kind, page))
         case "watch":
             events = await watch(core, request, kind, namespace)
             return Answer(chunks=_lines(shape, kind, events))
-        case "create":
-            options = write_options(request, "CreateOptions")
-            body = bodies.read_object(request, kind)
-            return _shown(shape, kind, create(core, request, kind, namespace, body, options), 201)
-        case "update":
-            options = write_options(request, "UpdateOptions")
-            body = bodies.read_object(request, kind)
-            made, fresh = replace(core, request, kind, namespace, info.name, body, options)
-            return _shown(shape, kind, made, 201 if fresh else 200)
-        case "patch":
-            made, fresh = patch(core, request, kind, namespace, info.name)
-            return _shown(shape, kind, made, 201 if fresh else 200)
-        case "delete":
-            return _shown(shape, kind, delete(core, request, kind, namespace, info.name))
         case _:
             check_list_options(request)
             options_ = delete_options(request)
             page = await list_(core, request, kind, namespace)
             delete_collection(core, kind, page.items, options_)
             return _encoded(shape, output.shown_page(shape, kind, page))
+
+
+def _write(core: Core, request: Request, kind: Kind, namespace: str) -> tuple[Object, bool]:
+    """Do what the request asks of an object; gives it, and whether it is new."""
+    name = request.info.name
+    match request.info.verb:
+        case "patch":
+            return patch(core, request, kind, namespace=namespace, name=name)
+        case "delete":
+            return delete(core, request, kind, namespace, name), False
+        case "create":
+            options = write_options(request, "CreateOptions")
+            body = bodies.read_object(request, kind)
+            return create(core, request, kind, body, namespace=namespace, options=options), True
+        case _:
+            options = write_options(request, "UpdateOptions")
+            body = bodies.read_object(request, kind)
+            return replace(core, request, kind, body, namespace=namespace, name=name, options=options)
 
 
 def _shown(shape: Shape, kind: Kind, obj: Object, code: int = 200) -> Answer:
@@ -140,7 +147,7 @@ def _review(core: Core, request: Request, kind: Kind, tokens: Mapping[str, User]
         raise method_not_allowed() if request.info.collection else no_such_resource()
     write_options(request, "CreateOptions")
     body = bodies.read_object(request, kind)
-    made = reviews.review(core, kind, body, request.user, tokens, request.info.namespace)
+    made = reviews.review(core, kind, body, request.user, tokens=tokens, namespace=request.info.namespace)
     return json_answer(made, 201)
 
 
@@ -176,10 +183,13 @@ def _status(core: Core, request: Request, kind: Kind, namespace: str) -> Object:
     if request.method == "GET":
         return get(core, kind, namespace, name)
     if request.method == "PATCH":
-        return patch(core, request, kind, namespace, name, "status")[0]
+        return patch(core, request, kind, namespace=namespace, name=name, subresource="status")[0]
     options = write_options(request, "UpdateOptions")
     body = bodies.read_object(request, kind)
-    return replace(core, request, kind, namespace, name, body, options, "status")[0]
+    made, _ = replace(
+        core, request, kind, body, namespace=namespace, name=name, options=options, subresource="status"
+    )
+    return made
 
 
 def _path(core: Core, request: Request) -> Answer:

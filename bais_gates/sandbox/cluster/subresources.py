@@ -105,7 +105,7 @@ def scale(core: Core, request: Request, kind: Kind, namespace: str, name: str) -
         message = f"Invalid value: {replicas}: must be greater than or equal to 0"
         raise invalid("autoscaling", "Scale", name, [("FieldValueInvalid", message, "spec.replicas")])
     new = {**old, "spec": {**old["spec"], "replicas": replicas}}
-    return scale_of(kind, update(core, request, kind, old, new, options))
+    return scale_of(kind, update(core, request, kind, old, new, options=options))
 
 
 def evict(core: Core, request: Request, kind: Kind, namespace: str, name: str) -> Object:
@@ -174,7 +174,7 @@ def _unready_and_permitted(pod: Object, budget: Object) -> bool:
         return False
     status = budget.get("status") or {}
     healthy = status.get("currentHealthy", 0) >= status.get("desiredHealthy", 0) > 0
-    return healthy or budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow"
+    return bool(healthy) or budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow"
 
 
 def bind(core: Core, request: Request, kind: Kind, namespace: str, name: str) -> Object:

@@ -66,38 +66,18 @@ _CREATED_BY_UPDATE = frozenset({"events", "endpoints", "leases", "limitranges"})
 
 
 def create(
-    core: Core, request: Request, kind: Kind, namespace: str, body: Object, options: WriteOptions
+    core: Core, request: Request, kind: Kind, body: Object, *, namespace: str, options: WriteOptions
 ) -> Object:
     """Make an object; gives it as kept (or, on a dry run, as it would be)."""
-    metadata = _own_metadata(body)
-    _check_namespace(kind, metadata, namespace)
-    if metadata.get("resourceVersion"):
-        raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
-    named = bool(metadata.get("name"))
-    if not named and metadata.get("generateName"):
-        metadata["name"] = _generated(core, kind, namespace, str(metadata["generateName"]))
-    elif not named and kind.plural not in {"tokenreviews"}:
-        raise invalid(
-            kind.group,
-            kind.kind,
-            "",
-            [("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")],
-        )
-    name = str(metadata["name"])
-    if kind.namespaced:
-        metadata["namespace"] = namespace
-    else:
-        metadata.pop("namespace", None)
-    for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
-        metadata.pop(field, None)
-    metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
+    metadata = _fresh_metadata(core, kind, namespace, body)
+    name = metadata["name"]
     managed = metadata.pop("managedFields", None)
     body = before_create(kind, {**body, "metadata": metadata})
     admit(core, request, kind, namespace, body, old=None)
     rules = prepared(
         request, kind, options, name, lambda: kinds.prepare_create(kind, body, strict=options.strict)
     )
-    made = with_addresses(core, kind, body, {**rules.obj, "metadata": dict(rules.obj["metadata"])})
+    made = with_addresses(core, kind, body, {**rules.obj, "metadata": _without_empty(rules.obj["metadata"])})
     if kind.custom or kind.plural in _GENERATION:
         made["metadata"]["generation"] = 1
     if managed is None:
@@ -122,6 +102,26 @@ def create(
     return after_write(core, kind, None, kept)
 
 
+def _fresh_metadata(core: Core, kind: Kind, namespace: str, body: Object) -> Object:
+    """Give the metadata of an object that is to be made: what the client says, and what the server does."""
+    metadata = _own_metadata(body)
+    _check_namespace(kind, metadata, namespace)
+    if metadata.get("resourceVersion"):
+        raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
+    if not metadata.get("name") and metadata.get("generateName"):
+        metadata["name"] = _generated(core, kind, namespace, str(metadata["generateName"]))
+    elif not metadata.get("name"):
+        message = "Required value: name or generateName is required"
+        raise invalid(kind.group, kind.kind, "", [("FieldValueRequired", message, "metadata.name")])
+    if kind.namespaced:
+        metadata["namespace"] = namespace
+    else:
+        metadata.pop("namespace", None)
+    for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+        metadata.pop(field, None)
+    return {**metadata, "uid": str(uuid.uuid4()), "creationTimestamp": now()}
+
+
 def _own_metadata(body: Object) -> Object:
     metadata = body.get("metadata")
     if metadata is None:
@@ -132,8 +132,8 @@ def _own_metadata(body: Object) -> Object:
         value = metadata.get(field)
         if value is not None and not isinstance(value, str):
             raise bad_request(
-                f"json: cannot unmarshal {type(value).__name__} into Go struct field ObjectMeta.metadata.{field} "
-                "of type string"
+                f"json: cannot unmarshal {type(value).__name__} into Go struct field "
+                f"ObjectMeta.metadata.{field} of type string"
             )
     return dict(metadata)
 
@@ -160,9 +160,10 @@ def replace(
     core: Core,
     request: Request,
     kind: Kind,
+    body: Object,
+    *,
     namespace: str,
     name: str,
-    body: Object,
     options: WriteOptions,
     subresource: str = "",
 ) -> tuple[Object, bool]:
@@ -173,11 +174,12 @@ def replace(
     if old is None:
         if subresource or kind.plural not in _CREATED_BY_UPDATE or metadata.get("uid"):
             raise not_found(resource_of(kind), name)
-        return create(core, request, kind, namespace, body, options), True
+        return create(core, request, kind, body, namespace=namespace, options=options), True
     if not metadata.get("resourceVersion") and (kind.custom or kind.plural in _UNCONDITIONAL):
         cause = ("FieldValueInvalid", "Invalid value: 0x0: must be specified for an update")
         raise invalid(kind.group, kind.kind, name, [(*cause, "metadata.resourceVersion")])
-    return update(core, request, kind, old, {**body, "metadata": metadata}, options, subresource), False
+    body = {**body, "metadata": metadata}
+    return update(core, request, kind, old, body, options=options, subresource=subresource), False
 
 
 def _check_name(metadata: Object, namespace: str, name: str, kind: Kind) -> None:
@@ -205,6 +207,7 @@ def update(
     kind: Kind,
     old: Object,
     new: Object,
+    *,
     options: WriteOptions,
     subresource: str = "",
     tracked: Callable[[Object], Object] | None = None,
@@ -225,11 +228,11 @@ def update(
         name,
         lambda: kinds.prepare_update(kind, old, new, strict=options.strict, subresource=subresource or None),
     )
-    made = {**rules.obj, "metadata": dict(rules.obj["metadata"])}
+    made = {**rules.obj, "metadata": _without_empty(rules.obj["metadata"])}
     _set_generation(kind, old, made, subresource)
     if tracked is not None:
         made = tracked(made)
-    elif managed == [] or managed == [{}]:
+    elif managed in ([], [{}]):
         made["metadata"].pop("managedFields", None)  # the documented way to forget who owns what
     else:
         base = old if managed is None else {**old, "metadata": {**old["metadata"], "managedFields": managed}}
@@ -242,7 +245,7 @@ def update(
             subresource=subresource or None,
             now=now(),
         )
-    if _same(old, made):
+    if kinds.same_but_times(old, made):
         return old
     return commit(core, kind, old, made, dry_run=options.dry_run)
 
@@ -274,7 +277,8 @@ def _kept_metadata(kind: Kind, old: Object, new: Object) -> Object:
         raise conflict(
             resource_of(kind),
             name,
-            f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['uid']}",
+            f"Precondition failed: UID in precondition: {metadata['uid']}, "
+            f"UID in object meta: {before['uid']}",
         )
     version = metadata.get("resourceVersion")
     if version and version != "0" and version != before["resourceVersion"]:
@@ -298,6 +302,11 @@ def _kept_metadata(kind: Kind, old: Object, new: Object) -> Object:
     return metadata
 
 
+def _without_empty(metadata: Object) -> Object:
+    """Leave out what says nothing: the server keeps no empty labels or finalizers."""
+    return {key: value for key, value in metadata.items() if value not in (None, {}, [], "")}
+
+
 def _check_finalizers(kind: Kind, name: str, before: Object, metadata: Object) -> None:
     known = before.get("finalizers") or []
     fresh = [each for each in metadata.get("finalizers") or [] if each not in known]
@@ -315,10 +324,10 @@ def _set_generation(kind: Kind, old: Object, made: Object, subresource: str) -> 
     if before is None:
         return
     left_out = {"metadata"}
-    if kind.plural not in {"endpointslices"} and (not kind.custom or "status" in kind.subresources):
+    if kind.plural != "endpointslices" and (not kind.custom or "status" in kind.subresources):
         left_out.add("status")
     changed = not subresource and _without(old, left_out) != _without(made, left_out)
-    if kind.plural in {"deployments"} and kind.group == "apps" and not subresource:
+    if kind.plural == "deployments" and kind.group == "apps" and not subresource:
         # The one kind whose annotations count: a rollout's change cause is an annotation.
         notes = [each["metadata"].get("annotations") or {} for each in (old, made)]
         changed = changed or notes[0] != notes[1]
@@ -327,17 +336,3 @@ def _set_generation(kind: Kind, old: Object, made: Object, subresource: str) -> 
 
 def _without(obj: Object, fields: set[str]) -> Object:
     return {key: value for key, value in obj.items() if key not in fields}
-
-
-def _same(old: Object, made: Object) -> bool:
-    """Say whether nothing would change: the time of a managedFields entry alone is no change."""
-    return _timeless(old) == _timeless(made)
-
-
-def _timeless(obj: Object) -> Object:
-    metadata = {key: value for key, value in obj["metadata"].items() if value not in (None, {}, [])}
-    if managed := metadata.get("managedFields"):
-        metadata["managedFields"] = [
-            {key: value for key, value in entry.items() if key != "time"} for entry in managed
-        ]
-    return {**obj, "metadata": metadata}
