@@ -79,9 +79,9 @@ def _requirement(part: str) -> Requirement:
 def _checked(requirement: Requirement) -> Requirement:
     if not _KEY.fullmatch(requirement.key):
         raise SelectorError(
-            f'unable to parse requirement: <nil>: Invalid value: "{requirement.key}": name part '
-            "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-            "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+            f'unable to parse requirement: <nil>: Invalid value: "{requirement.key}": name part must consist '
+            "of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+            "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
             "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
         )
     for index, value in enumerate(requirement.values):
@@ -89,8 +89,8 @@ def _checked(requirement: Requirement) -> Requirement:
             raise SelectorError(
                 f'unable to parse requirement: values[{index}][{requirement.key}]: Invalid value: "{value}": '
                 "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "
-                "'.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
-                "'12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+                "'.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value', "
+                " or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
             )
     return requirement
 
