@@ -267,3 +267,26 @@ def test_an_object_without_owners_gets_a_first_one() -> None:
 
     assert fields_of(stored, "before-first-apply")["f:data"] == {".": {}, "f:key": {}}
     assert stored["data"] == {"key": "value", "other": "1"}
+
+
+def test_giving_labels_up_leaves_the_rest_of_the_metadata() -> None:
+    """The name stays though nobody owns it, and so does what stands beside it."""
+    bare = config("ConfigMap", data={})
+    labelled = {**bare, "metadata": {**bare["metadata"], "labels": {"l": "1"}, "annotations": {"x": "y"}}}
+    live = applied(
+        applied(written("ConfigMap"), labelled, "m", name="ConfigMap"), bare, "m", name="ConfigMap"
+    )
+    meta = live["metadata"]
+
+    assert (meta["name"], meta["namespace"], "labels" in meta, "annotations" in meta) == (
+        "web",
+        "shop",
+        False,
+        False,
+    )
+
+
+@pytest.mark.parametrize("name", ["Pod", "StatefulSet", "Namespace", "PersistentVolumeClaim"])
+def test_a_fresh_status_belongs_to_nobody(name: str) -> None:
+    """An ordinary write doesn't own the status, as it can't set it."""
+    assert "f:status" not in fields_of(written(name), "creator")

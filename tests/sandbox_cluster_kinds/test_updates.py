@@ -118,3 +118,47 @@ def test_an_update_keeps_the_status_and_a_status_update_keeps_the_rest() -> None
 
     assert (main["spec"]["replicas"], main["status"]) == (5, {})
     assert (status["spec"]["replicas"], status["status"]) == (1, {"replicas": 5})
+
+
+def test_a_pod_is_put_onto_a_node_by_its_binding_alone() -> None:
+    """An update can't set the node's name."""
+    pod = created("Pod")
+
+    with pytest.raises(kinds.Invalid) as refused:
+        kinds.prepare_update(kind("Pod"), pod, changed(pod, spec__nodeName="n1"), strict=True)
+
+    assert [(cause.reason, cause.field) for cause in refused.value.causes] == [(FORBIDDEN, "spec")]
+
+
+def test_an_update_of_a_pod_keeps_the_tolerations_that_every_pod_has() -> None:
+    """Taking all tolerations away, or giving others, leaves those of admission."""
+    pod = created("Pod")
+    new = {"key": "a", "operator": "Exists", "effect": "NoExecute"}
+
+    emptied = kinds.prepare_update(kind("Pod"), pod, changed(pod, spec__tolerations=[]), strict=True).obj
+    added = kinds.prepare_update(kind("Pod"), pod, changed(pod, spec__tolerations=[new]), strict=True).obj
+
+    assert emptied["spec"]["tolerations"] == pod["spec"]["tolerations"]
+    assert added["spec"]["tolerations"] == [new, *pod["spec"]["tolerations"]]
+
+
+@pytest.mark.parametrize(("name", "kept"), [("Pod", True), ("StatefulSet", True), ("Deployment", False)])
+def test_labels_written_with_the_status(name: str, *, kept: bool) -> None:
+    """A status update takes labels along, but for a Deployment; never the specification."""
+    old = created(name)
+    new = changed(old, metadata__labels={"l": "1"}, status={"observedGeneration": 1})
+    made = kinds.prepare_update(kind(name), old, new, strict=True, subresource="status").obj
+
+    assert made["metadata"].get("labels") == ({"l": "1"} if kept else None)
+    assert made["spec"] == old["spec"]
+
+
+def test_times_of_conditions_that_nobody_gave() -> None:
+    """They are written as null."""
+    pod = created("Pod")
+    new = changed(pod, status__conditions=[{"type": "Ready", "status": "True"}])
+    made = kinds.prepare_update(kind("Pod"), pod, new, strict=True, subresource="status").obj
+
+    assert made["status"]["conditions"] == [
+        {"type": "Ready", "status": "True", "lastProbeTime": None, "lastTransitionTime": None}
+    ]

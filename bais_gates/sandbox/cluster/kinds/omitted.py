@@ -139,6 +139,33 @@ ALWAYS_VALUES: dict[str, dict[str, Any]] = {
     "Role": {"rules": None},
     "ClusterRole": {"rules": None},
     "DaemonEndpoint": {"Port": 0},
+    "PodCondition": {"lastProbeTime": None, "lastTransitionTime": None},
+    "JobCondition": {"lastProbeTime": None, "lastTransitionTime": None},
+    "PersistentVolumeClaimCondition": {"lastProbeTime": None, "lastTransitionTime": None},
+    "DeploymentCondition": {"lastUpdateTime": None, "lastTransitionTime": None},
+    "ReplicaSetCondition": {"lastTransitionTime": None},
+    "StatefulSetCondition": {"lastTransitionTime": None},
+    "NamespaceCondition": {"lastTransitionTime": None},
+    "NodeCondition": {"lastHeartbeatTime": None, "lastTransitionTime": None},
+    "Event": {
+        "eventTime": None,
+        "firstTimestamp": None,
+        "lastTimestamp": None,
+        "reportingComponent": "",
+        "reportingInstance": "",
+    },
+    "NodeSystemInfo": {
+        "architecture": "",
+        "bootID": "",
+        "containerRuntimeVersion": "",
+        "kernelVersion": "",
+        "kubeProxyVersion": "",
+        "kubeletVersion": "",
+        "machineID": "",
+        "operatingSystem": "",
+        "osImage": "",
+        "systemUUID": "",
+    },
 }
 
 
@@ -157,7 +184,7 @@ def zero_value(name: str) -> dict[str, Any]:
         part = named(name).fields.get(field)
         if field not in made and part is not None and part.shape in {"list", "map", "object"}:
             made[field] = None
-    return made
+    return made | {key: value for key, value in ALWAYS_VALUES.get(short(name), {}).items() if key not in made}
 
 
 def _is_kind(name: str) -> bool:

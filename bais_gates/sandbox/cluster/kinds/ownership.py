@@ -152,11 +152,11 @@ def track_update(
         return _stored(new, [])
     before = _empty(kind) if old is None else _bare(old)
     diff = compare(kind.node, before, _bare(decoded or new))
-    taken = diff.modified.union(diff.added)
+    taken = _reckoned(kind, diff.modified.union(diff.added), subresource)
     left = [
         replace(owner, fields=owner.fields.difference(taken).difference(diff.removed)) for owner in owners
     ]
-    if taken.difference(_UNOWNED):
+    if taken:
         mine = Owner(
             manager=manager,
             operation=operation,
@@ -170,6 +170,15 @@ def track_update(
             mine = replace(mine, fields=mine.fields.union(owner.fields))
         left.append(mine)
     return _stored(new, _capped(left))
+
+
+def _reckoned(kind: Kind, fields: FieldSet, subresource: str | None) -> FieldSet:
+    """Return the fields that a write is noted for: a status is nobody's but who wrote it as such."""
+    made = fields.difference(_UNOWNED)
+    if subresource != "status" and "status" in kind.subresources:
+        made.members.discard("f:status")
+        made.children.pop("f:status", None)
+    return made
 
 
 def _capped(owners: list[Owner]) -> list[Owner]:
@@ -213,22 +222,24 @@ def apply(
             operation="Update",
             api_version=kind.api_version,
             time=now,
-            fields=everything.added.union(everything.modified).difference(_UNOWNED),
+            fields=_reckoned(kind, everything.added.union(everything.modified), subresource),
         )
         owners = [first]
-    mine = Owner(
+    named = Owner(
         manager=manager,
         operation="Apply",
         api_version=kind.api_version,
         subresource=subresource or "",
         time=now,
-        fields=field_set(kind.node, config).difference(_UNOWNED),
+        fields=field_set(kind.node, config),
     )
+    mine = replace(named, fields=named.fields.difference(_UNOWNED))
     last = next((owner for owner in owners if owner.identity == mine.identity), None)
     others = [owner for owner in owners if owner.identity != mine.identity]
     merged = merge(kind.node, before, config)
     if last is not None and last.fields:
-        merged = _pruned(kind, merged, [*others, mine], last)
+        # With the name, which nobody owns: what stands beside it in the metadata stays only for its sake.
+        merged = _pruned(kind, merged, [*others, named], last)
     diff = compare(kind.node, before, merged)
     taken = diff.modified.union(diff.added)
     conflicts = _conflicts(others, taken)

@@ -59,7 +59,13 @@ def admitted_pod(obj: Obj) -> None:
     spec = obj["spec"]
     spec.setdefault("priority", 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    tolerations = spec.setdefault("tolerations", [])
+    obj["spec"] = spec = with_default_tolerations(spec)
+    obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+
+
+def with_default_tolerations(spec: Obj) -> Obj:
+    """Return a pod's specification that bears a node's being away for five minutes, as admission has it."""
+    tolerations = list(spec.get("tolerations") or ())
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
         borne = any(
             item.get("key", key) == key and item.get("effect", "NoExecute") == "NoExecute"
@@ -69,7 +75,7 @@ def admitted_pod(obj: Obj) -> None:
             tolerations.append(
                 {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
             )
-    obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+    return {**spec, "tolerations": tolerations}
 
 
 def qos_class(spec: Obj) -> str:

@@ -11,6 +11,8 @@ from bais_gates.sandbox.cluster.kinds.decoding import written
 from bais_gates.sandbox.cluster.kinds.kind import Kind, Obj
 
 KEEPS_STATUS_WHEN_CREATED = frozenset({"Node"})
+# What of the metadata a write of the status leaves as it was.
+_KEPT_BESIDE_STATUS = {"Pod": ("ownerReferences",), "Deployment": ("labels",)}
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 JOB_NAME = "batch.kubernetes.io/job-name"
 
@@ -41,7 +43,7 @@ def before_create(kind: Kind, obj: Obj) -> None:
 def before_update(kind: Kind, old: Obj, new: Obj, subresource: str | None) -> Obj:
     """Return the new object with what this request may not change taken from the old one."""
     if subresource == "status":
-        return _only_status(old, new)
+        return _only_status(kind, old, new)
     made = dict(new)
     if "status" in kind.subresources:
         made.pop("status", None)
@@ -49,7 +51,9 @@ def before_update(kind: Kind, old: Obj, new: Obj, subresource: str | None) -> Ob
             made["status"] = old["status"]
     if kind.custom:
         return made
-    if kind.kind == "Service":
+    if kind.kind == "Pod":
+        made["spec"] = pod_defaults.with_default_tolerations(made["spec"])
+    elif kind.kind == "Service":
         made["spec"] = dict(made["spec"])
         _addresses(made, old.get("spec") or {})
     elif kind.kind == "Namespace":
@@ -61,12 +65,18 @@ def before_update(kind: Kind, old: Obj, new: Obj, subresource: str | None) -> Ob
     return made
 
 
-def _only_status(old: Obj, new: Obj) -> Obj:
+def _only_status(kind: Kind, old: Obj, new: Obj) -> Obj:
+    """Return ``old`` with the status of ``new``; of the built-in kinds the labels and notes go with it."""
     made = dict(old)
     made.pop("status", None)
     if "status" in new:
         made["status"] = new["status"]
-    meta = dict(old["metadata"])
+    whole = kind.custom or kind.kind == "CustomResourceDefinition"
+    meta = dict(old["metadata"] if whole else new["metadata"])
+    for key in () if whole else _KEPT_BESIDE_STATUS.get(kind.kind, ()):
+        meta.pop(key, None)
+        if key in old["metadata"]:
+            meta[key] = old["metadata"][key]
     for key in ("managedFields", "resourceVersion"):
         if key in new["metadata"]:
             meta[key] = new["metadata"][key]

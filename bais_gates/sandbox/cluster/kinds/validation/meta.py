@@ -41,17 +41,29 @@ def causes(kind: Kind, obj: Obj) -> list[Cause]:
     if not name:
         found.append(required("metadata.name", "name or generateName is required"))
     else:
-        rule = names.dns_subdomain if kind.custom else _NAME_RULES.get(kind.kind, names.dns_subdomain)
-        found += [invalid("metadata.name", name, said) for said in rule(name)]
+        found += [invalid("metadata.name", name, said) for said in _name_rule(kind)(name)]
+    if prefix := meta.get("generateName"):
+        # A prefix may end where a name may not: what is made of it goes on.
+        found += [
+            invalid("metadata.generateName", prefix, said)
+            for said in _name_rule(kind)(f"{prefix.removesuffix('-')}")
+        ]
+    found += not_negative(meta.get("generation"), "metadata.generation")
     found += label_causes(meta.get("labels"), "metadata.labels")
     found += annotation_causes(meta.get("annotations"), "metadata.annotations")
     found += _owners(meta.get("ownerReferences") or ())
-    for finalizer in meta.get("finalizers") or ():
+    finalizers = meta.get("finalizers") or ()
+    for finalizer in finalizers:
         found += [invalid("metadata.finalizers", finalizer, said) for said in names.qualified_name(finalizer)]
-        if "/" not in finalizer and finalizer not in FINALIZERS and not names.qualified_name(finalizer):
+    for index, finalizer in enumerate(() if kind.custom else finalizers):
+        if "/" not in finalizer and finalizer not in FINALIZERS:
             said = "name is neither a standard finalizer name nor is it fully qualified"
-            found.append(invalid("metadata.finalizers", finalizer, said))
+            found.append(invalid(f"metadata.finalizers[{index}]", finalizer, said))
     return found
+
+
+def _name_rule(kind: Kind) -> Callable[[str], list[str]]:
+    return names.dns_subdomain if kind.custom else _NAME_RULES.get(kind.kind, names.dns_subdomain)
 
 
 def update_causes(old: Obj, new: Obj) -> list[Cause]:
@@ -92,6 +104,9 @@ def _owners(owners: Any) -> list[Cause]:
             if not owner.get(key):
                 said = f"{'version' if key == 'apiVersion' else key} must not be empty"
                 found.append(invalid(f"metadata.ownerReferences.{key}", "", said))
+        if (owner.get("apiVersion"), owner.get("kind")) == ("v1", "Event"):
+            said = "/v1, Kind=Event is disallowed from being an owner"
+            found.append(invalid("metadata.ownerReferences", owner, said))
         if owner.get("controller"):
             controllers.append(owner)
     if len(controllers) > 1:
