@@ -62,6 +62,23 @@ def record(path: Path) -> Record:
         ) from None
 
 
+def written(
+    *, environment: str, rehearsal: bool, recovery_s: float, data_loss_s: float, passed: bool
+) -> dict[str, Any]:
+    """Write a drill that was just held as a record that :func:`record` reads."""
+    return {
+        "held_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": environment,
+        "rehearsal": rehearsal,
+        "led_by": "bais-gates (checklist.disaster_recovery)",
+        "scenarios": list(SCENARIOS),
+        "recovery_s": round(recovery_s, 1),
+        "data_loss_s": round(data_loss_s, 1),
+        "passed": passed,
+        "findings": [],
+    }
+
+
 def _record(told: Any) -> Record:
     held_at = datetime.fromisoformat(told["held_at"])
     if held_at.tzinfo is None:

@@ -50,7 +50,7 @@ class Guard:
         watch.preset = self._not_applicable(binding.gate) or self._needs.preset_for(binding.gate)
         with self._turn(binding.gate, watch):
             self._tell("gate_started", binding)
-            watch.begin(self._seconds)
+            watch.begin(self._seconds(binding.gate))
             try:
                 return (yield)
             finally:
@@ -74,10 +74,9 @@ class Guard:
         with self._deadline(item.stash.get(watch_key, None), "teardown"):
             return (yield)
 
-    @property
-    def _seconds(self) -> float:
+    def _seconds(self, gate: Gate) -> float:
         try:
-            return self._state.policy().gate_deadline_s
+            return self._state.policy().deadline_of(gate)
         except GateInputError:
             return 0.0
 
@@ -87,7 +86,8 @@ class Guard:
         return its_turn(self._state.shared().lock_file, exclusive=gate.exclusive)
 
     def _deadline(self, watch: Watch | None, when: str) -> contextlib.AbstractContextManager[None]:
-        seconds = self._seconds
+        gate = watch.binding.gate if watch is not None else None
+        seconds = self._seconds(gate) if gate is not None else 0.0
         if watch is None or not seconds or self._interactive:
             return contextlib.nullcontext()
         left = watch.deadline_at - time.monotonic()

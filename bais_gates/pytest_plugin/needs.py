@@ -106,7 +106,8 @@ class Needs:
         if known is not None or self._state.worker is None:
             return known
         directory = self._state.shared()
-        patience = self._state.policy().gate_deadline_s + _GRACE_S
+        policy = self._state.policy()
+        patience = max(policy.deadline_of(gate) for gate in self._state.catalog().gates) + _GRACE_S
         quiet_since = time.time()
         while (outcome := directory.result(gate_id, case)) is None:
             # As long as gates finish anywhere there is progress; then all that run are within their deadline.

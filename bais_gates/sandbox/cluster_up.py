@@ -92,7 +92,7 @@ def start_cluster(
             progress("waiting for the platform's pods")
             _await_ready(client, wanted, deadline, progress)
         took = time.monotonic() - began
-        records.write_all(directory, image=told["image"], version=VERSION, ready_after_s=took)
+        records.write_all(directory, image=told["image"], version=VERSION)
         write_json(home / "ready.json", {"url": told["url"]})
         progress(f"the cluster is ready after {took:.1f} s")
     return cluster

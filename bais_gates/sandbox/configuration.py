@@ -189,7 +189,6 @@ def _cluster(directory: Path, http_url: str, shared: Shared) -> dict[str, object
             "max_audit_age_d": 90,
         },
         "recovery": {
-            "record": str(records / "recovery_drill.json"),
             "drill": True,
             "within_s": 300,
             "max_record_age_d": 90,

@@ -50,8 +50,8 @@ is none of the listed ones is a bug of bais-gates; report it with the logs.
 """
 
 
-def write_all(directory: Path, *, image: str, version: str, ready_after_s: float) -> None:
-    """Write ``records``: a scan that is really made, an audit record, a recovery record, and a procedure.
+def write_all(directory: Path, *, image: str, version: str) -> None:
+    """Write ``records``: a scan that is really made, an audit record, and a procedure.
 
     Raises ``SandboxError`` when the scanner can't be run.
     """
@@ -78,21 +78,6 @@ def write_all(directory: Path, *, image: str, version: str, ready_after_s: float
                     "version": found.version,
                 }
             ],
-        },
-    )
-    write_json(
-        folder / "recovery_drill.json",
-        {
-            "held_at": now.isoformat(timespec="seconds"),
-            "environment": "sandbox",
-            "rehearsal": True,
-            "led_by": "the sandbox",
-            "scenarios": ["database lost", "API lost", "cache lost"],
-            # What it stands for here: the whole platform was made from nothing, with no data to lose.
-            "recovery_s": round(ready_after_s, 1),
-            "data_loss_s": 0,
-            "passed": True,
-            "findings": [],
         },
     )
     text = _PROCEDURE.format(today=f"{now:%Y-%m-%d}", logs=directory / "logs")

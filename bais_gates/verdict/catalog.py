@@ -74,6 +74,7 @@ def _gate(entry: dict[str, Any]) -> Gate:
         needs=tuple(entry.get("needs", ())),
         exclusive=entry.get("exclusive", False),
         mutates=entry.get("mutates", False),
+        deadline_s=float(entry["deadline_s"]) if "deadline_s" in entry else None,
         rolls_up=Phase(entry["rolls_up"]) if "rolls_up" in entry else None,
     )
 

@@ -185,6 +185,8 @@ class Gate:
     needs: tuple[str, ...] = ()
     exclusive: bool = False
     mutates: bool = False
+    deadline_s: float | None = field(default=None, compare=False)
+    """Seconds that it may take, where that is not the policy's; like rolls_up no part of a decision."""
     rolls_up: Phase | None = field(default=None, compare=False)
     """The phase whose results it judges. It orders a run and proves nothing: a decision does not carry it."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from bais_gates.verdict.files import load_document
-from bais_gates.verdict.model import Severity
+from bais_gates.verdict.model import Gate, Severity
 
 ALWAYS_BLOCKING: Final = frozenset({Severity.P1, Severity.P2, Severity.P3})
 """Severities that no policy may let through (rule 4 of the verdict)."""
@@ -27,6 +27,10 @@ class Policy:
     """How long a waiver may last from its approval; a severity that is not listed can't be waived."""
     digest: str | None
     """``sha256:...`` of the file's bytes; None for the built-in policy."""
+
+    def deadline_of(self, gate: Gate) -> float:
+        """Seconds that ``gate`` may take: what its catalog entry says, else ``gate_deadline_s``."""
+        return self.gate_deadline_s if gate.deadline_s is None else gate.deadline_s
 
     def __post_init__(self) -> None:
         if not self.blocking >= ALWAYS_BLOCKING:

@@ -26,6 +26,8 @@ def staging(
         cluster_writer,
         target.environment,
         gates_dir=target.gates_dir,
-        gate_deadline_s=gate_run.policy.gate_deadline_s,
+        gate_deadline_s=min(
+            gate_run.policy.deadline_of(gate) for gate in gate_run.catalog.gates if gate.phase == "staging"
+        ),
         progress=tell,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bais_gates.errors import AbsentFileError, GateInputError
-from bais_gates.verdict.model import Severity
+from bais_gates.verdict.model import Gate, Phase, Severity
 from bais_gates.verdict.policy import ALWAYS_BLOCKING, BUILT_IN, load_policy
 
 if TYPE_CHECKING:
@@ -54,3 +54,23 @@ def test_built_in_policy_is_that_of_the_project(tmp_path: Path) -> None:
     assert replace(own, digest=None) == BUILT_IN
     with pytest.raises(AbsentFileError):
         load_policy(tmp_path / "policy.yaml")
+
+
+def test_a_gate_may_have_a_deadline_of_its_own() -> None:
+    """A gate's deadline is its catalog entry's, and the policy's where that says nothing."""
+    (short, long) = (
+        Gate(
+            id=f"staging.{name}",
+            title=name,
+            phase=Phase.STAGING,
+            severity=Severity.P1,
+            scopes=("staging",),
+            requirement=name,
+            remedy=name,
+            deadline_s=seconds,
+        )
+        for name, seconds in (("short", None), ("long", 300.0))
+    )
+
+    assert BUILT_IN.deadline_of(short) == BUILT_IN.gate_deadline_s
+    assert BUILT_IN.deadline_of(long) == 300.0
