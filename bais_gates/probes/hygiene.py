@@ -25,14 +25,14 @@ from bais_gates.probes.objects import (
 )
 
 _SECRET_NAME = re.compile(
-    r"secret|passw|pwd|api_?-?key|access_?-?key|private_?-?key|credential|encryption_?-?key|signing_?-?key"
+    r"secret|passw|pwd|api_?-?key|access_?-?key|private_?-?key|batch_?-?key|key_?-?content|credential|encryption_?-?key|signing_?-?key"
     r"|(^|[_.-])(token|pass|dsn)([_.-]|$)",
     re.IGNORECASE,
 )
 _NO_SECRET_NAME = re.compile(r"_?(FILE|PATH|DIR|DIRECTORY|NAME)$", re.IGNORECASE)
 _PLAIN_VALUE = re.compile(r"|true|false|yes|no|on|off|none|null|\d+(\.\d+)?(ms|s|m|h)?", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"-{3,} ?BEGIN [A-Z ]*PRIVATE KEY"
     r"|\b(AKIA|ASIA)[0-9A-Z]{16}\b"
     r"|\bgh[pousr]_[A-Za-z0-9]{36,}"
     r"|\bxox[abprs]-[A-Za-z0-9-]{10,}"
@@ -109,12 +109,15 @@ def _stated(container: Mapping[str, Any], part: str, resource: str) -> bool:
 
 
 def unpinned_images(objects: Iterable[Object]) -> list[Finding]:
-    """Name containers whose image is not named by its digest: what runs may be another thing tomorrow."""
+    """Name containers whose image is not named by its digest: what runs may be another thing tomorrow.
+
+    A digest that is too short is let through: no other image can be pulled for it, nor any at all.
+    """
     return [
         Finding(rule="unpinned-image", where=pod.where, detail=f"container {c.get('name')}: {c.get('image')}")
         for pod in workloads(objects)
         for c in containers_of(pod.spec)
-        if not re.search(r"@sha256:[0-9a-f]{64}$", str(c.get("image") or ""))
+        if not re.search(r"@sha256:[0-9a-f]+$", str(c.get("image") or ""))
     ]
 
 

@@ -102,19 +102,16 @@ def workloads(objects: Iterable[Object]) -> list[Workload]:
 def _workload(obj: Object) -> Workload | None:
     kind = str(obj.get("kind", ""))
     holder = obj if kind == "Pod" else dig(obj, *_TEMPLATES[kind]) if kind in _TEMPLATES else None
-    spec = dig(holder, "spec")
-    if (
-        holder is None
-        or not isinstance(spec, Mapping)
-        or dig(obj, "status", "phase") in {"Succeeded", "Failed"}
-    ):
+    if not isinstance(holder, Mapping) or dig(obj, "status", "phase") in {"Succeeded", "Failed"}:
         return None
+    # A template that says no more than its labels can still be selected.
+    spec = dig(holder, "spec")
     return Workload(
         kind=kind,
         namespace=namespace_of(obj),
         name=name_of(obj),
         labels=labels_of(holder),
-        spec=spec,
+        spec=spec if isinstance(spec, Mapping) else {},
         address=dig(obj, "status", "podIP"),
     )
 

@@ -17,6 +17,19 @@ from bais_gates.probes import pod_security_restricted as restricted
 from bais_gates.probes.pod_view import Control, PodView, dig
 
 Level = Literal["privileged", "baseline", "restricted"]
+POD_KINDS = frozenset(
+    {
+        "Pod",
+        "PodTemplate",
+        "Deployment",
+        "StatefulSet",
+        "DaemonSet",
+        "ReplicaSet",
+        "ReplicationController",
+        "Job",
+        "CronJob",
+    }
+)
 LATEST = 37
 """The newest minor version whose rules are known here; a newer one is judged by these."""
 
@@ -79,10 +92,14 @@ def pod_of(obj: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]
     spec = obj.get("spec")
     if not isinstance(spec, Mapping) and isinstance(obj.get("containers"), list):
         return {}, obj
+    known = obj.get("kind") in POD_KINDS
     for path in (("spec", "jobTemplate", "spec", "template"), ("spec", "template"), ("template",), ()):
         holder = dig(obj, *path)
-        if isinstance(dig(holder, "spec", "containers"), list):
-            return holder.get("metadata") or {}, holder["spec"]
+        inner = dig(holder, "spec")
+        # Of a kind that is known to hold a pod, a fragment without containers is judged too.
+        whole = known and isinstance(inner, Mapping) and (bool(path) or obj.get("kind") == "Pod")
+        if whole or isinstance(dig(inner, "containers"), list):
+            return holder.get("metadata") or {}, inner
     raise ValueError(f"no pod in this object (kind {obj.get('kind')!r}): it has no list of containers")
 
 

@@ -96,11 +96,15 @@ def privilege_escalation(pod: PodView) -> Refusal | None:
 
 
 def restricted_volumes(pod: PodView) -> Refusal | None:
-    """Allow only volumes that hold the pod's own data or come from a claim."""
+    """Allow only volumes that hold the pod's own data or come from a claim.
+
+    A volume that names no source at all is an emptyDir, as the API server makes it one before admission.
+    """
     bad = [
         (index, volume)
         for index, volume in enumerate(pod.spec.get("volumes") or ())
-        if not any(volume.get(kind) is not None for kind in VOLUME_TYPES)
+        if any(value is not None for key, value in volume.items() if key != "name")
+        and not any(volume.get(kind) is not None for kind in VOLUME_TYPES)
     ]
     if not bad:
         return None

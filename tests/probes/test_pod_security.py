@@ -86,7 +86,7 @@ BAD_RESTRICTED: list[tuple[str, Spec]] = [
     ("capabilities_restricted", with_context(capabilities={"drop": ["ALL"], "add": ["CHOWN"]})),
     ("procMount_restricted", with_context(procMount="Unmasked")),
     ("restrictedVolumes", with_pod(volumes=[{"name": "v", "nfs": {"server": "s", "path": "/"}}])),
-    ("restrictedVolumes", with_pod(volumes=[{"name": "v"}])),
+    ("restrictedVolumes", with_pod(volumes=[{"name": "v", "unheardOf": {}}])),
     ("runAsNonRoot", with_pod_context(runAsNonRoot=None)),
     ("runAsNonRoot", with_pod_context(runAsNonRoot=False)),
     ("runAsNonRoot", with_context(runAsNonRoot=False)),
@@ -293,6 +293,19 @@ def test_details_name_what_is_to_blame(spec: Spec, message: str) -> None:
 def test_a_pod_is_found_wherever_it_is_written(wrap: Any) -> None:
     """A pod spec, a pod and every workload's template are judged alike."""
     assert [v.control for v in violations(wrap(with_context(privileged=True)), "baseline")] == ["privileged"]
+
+
+def test_a_volume_of_no_source_is_an_empty_dir() -> None:
+    """The API server makes an emptyDir of a volume that has a name only."""
+    assert controls(with_pod(volumes=[{"name": "v"}, {"name": "w", "hostPath": None}])) == []
+
+
+def test_a_fragment_of_a_known_kind_is_judged() -> None:
+    """A workload that states no containers is held to what it does state."""
+    host = {"kind": "Deployment", "spec": {"template": {"spec": {"hostNetwork": True}}}}
+
+    assert [v.control for v in violations(host, "baseline")] == ["hostNamespaces"]
+    assert violations({"kind": "Pod", "spec": {"restartPolicy": "Never"}}, "restricted") == []
 
 
 @pytest.mark.parametrize("obj", [{}, {"kind": "Service", "spec": {"ports": []}}, {"spec": {"template": {}}}])
