@@ -13,6 +13,7 @@ from bais_gates.sandbox.cluster.kinds.kind import Kind, Obj
 KEEPS_STATUS_WHEN_CREATED = frozenset({"Node"})
 # What of the metadata a write of the status leaves as it was.
 _KEPT_BESIDE_STATUS = {"Pod": ("ownerReferences",), "Deployment": ("labels",)}
+_REACHED_FROM_OUTSIDE = frozenset({"NodePort", "LoadBalancer"})
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 JOB_NAME = "batch.kubernetes.io/job-name"
 
@@ -54,7 +55,7 @@ def before_update(kind: Kind, old: Obj, new: Obj, subresource: str | None) -> Ob
     if kind.kind == "Pod":
         made["spec"] = pod_defaults.with_default_tolerations(made["spec"])
     elif kind.kind == "Service":
-        made["spec"] = dict(made["spec"])
+        made["spec"] = _without_old_type(made["spec"], old.get("spec") or {})
         _addresses(made, old.get("spec") or {})
     elif kind.kind == "Namespace":
         made["spec"] = old.get("spec", {})
@@ -107,6 +108,25 @@ def _digest(obj: Obj, salt: str = "") -> int:
     meta = obj["metadata"]
     text = f"{meta.get('namespace')}/{meta.get('name')}/{salt}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+
+def _without_old_type(spec: Obj, old: Obj) -> Obj:
+    """Return a Service's specification without what only its type before needed and nobody changed."""
+    made, kind = dict(spec), spec.get("type")
+    if kind == "ExternalName" and made.get("clusterIP") in {None, "", old.get("clusterIP")}:
+        for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
+            made.pop(key, None)
+    if kind in _REACHED_FROM_OUTSIDE or old.get("type") not in _REACHED_FROM_OUTSIDE:
+        return made
+    if made.get("externalTrafficPolicy") == old.get("externalTrafficPolicy"):
+        made.pop("externalTrafficPolicy", None)
+    numbers = [[port.get("nodePort") for port in each.get("ports") or ()] for each in (made, old)]
+    if numbers[0] == numbers[1]:
+        made["ports"] = [
+            {key: value for key, value in port.items() if key != "nodePort"}
+            for port in made.get("ports") or ()
+        ]
+    return made
 
 
 def _addresses(obj: Obj, old: Obj) -> None:

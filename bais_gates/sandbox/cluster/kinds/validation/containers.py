@@ -21,6 +21,8 @@ from bais_gates.sandbox.cluster.kinds.validation.meta import NOT_NEGATIVE, not_n
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
+SECCOMP = ("Localhost", "RuntimeDefault", "Unconfined")
+PROPAGATION = ("Bidirectional", "HostToContainer", "None")
 HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 FIELD_PATHS = (
     "metadata.name",
@@ -73,8 +75,7 @@ def _listed(
                     found.append(forbidden(f"{here}.{handler}", said))
         if init and restart is not None and restart not in {"Always", "Never", "OnFailure"}:
             found.append(not_supported(f"{here}.restartPolicy", restart, ("Always", "Never", "OnFailure")))
-    if not init:
-        found += _host_ports(containers, field)
+    found += _host_ports(containers, field)
     return found
 
 
@@ -105,6 +106,24 @@ def _container(container: Obj, volumes: dict[str, Obj], here: str, spec: Obj) ->
     return found
 
 
+def seccomp(profile: Any, here: str) -> list[Cause]:
+    """Return what is wrong with a seccomp profile."""
+    if profile is None:
+        return []
+    kind, file = profile.get("type", ""), profile.get("localhostProfile")
+    if not kind:
+        return [required(f"{here}.type", "type is required when seccompProfile is set")]
+    if kind not in SECCOMP:
+        return [not_supported(f"{here}.type", kind, SECCOMP)]
+    if kind == "Localhost" and not file:
+        said = "must be set when seccomp type is Localhost"
+        return [required(f"{here}.localhostProfile", said)]
+    if kind != "Localhost" and file is not None:
+        said = "can only be set when seccomp type is Localhost"
+        return [invalid(f"{here}.localhostProfile", file, said)]
+    return []
+
+
 def _security(context: Obj, here: str) -> list[Cause]:
     found = []
     for name in ("runAsUser", "runAsGroup"):
@@ -114,7 +133,7 @@ def _security(context: Obj, here: str) -> list[Cause]:
     if context.get("allowPrivilegeEscalation") is False and context.get("privileged"):
         said = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
         found.append(invalid(here, context, said))
-    return found
+    return found + seccomp(context.get("seccompProfile"), f"{here}.seccompProfile")
 
 
 def _ports(ports: list[Obj], field: str, spec: Obj) -> list[Cause]:
@@ -255,6 +274,7 @@ def _mounts(mounts: list[Obj], volumes: dict[str, Obj], field: str) -> list[Caus
             found.append(invalid(f"{here}.subPath", sub, "must be a relative path"))
         if ".." in sub.split("/"):
             found.append(invalid(f"{here}.subPath", sub, "must not contain '..'"))
+        found += one_of(mount.get("mountPropagation"), PROPAGATION, f"{here}.mountPropagation")
     return found
 
 

@@ -125,23 +125,29 @@ def selector(value: Any, field: str) -> list[Cause]:
         return []
     found = label_causes(value.get("matchLabels"), f"{field}.matchLabels")
     for index, need in enumerate(value.get("matchExpressions") or ()):
-        here = f"{field}.matchExpressions[{index}]"
-        operator, values = need.get("operator", ""), need.get("values") or []
-        if operator in {"In", "NotIn"}:
-            if not values:
-                said = "must be specified when `operator` is 'In' or 'NotIn'"
-                found.append(required(f"{here}.values", said))
-        elif operator in {"Exists", "DoesNotExist"}:
-            if values:
-                said = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                found.append(forbidden(f"{here}.values", said))
-        else:
-            found.append(invalid(f"{here}.operator", operator, "not a valid selector operator"))
-        found += [
-            invalid(f"{here}.key", need.get("key", ""), s) for s in names.qualified_name(need.get("key", ""))
-        ]
-        for place, item in enumerate(values):
-            found += [invalid(f"{here}.values[{place}]", item, said) for said in names.label_value(item)]
+        found += requirement(need, f"{field}.matchExpressions[{index}]")
+        for place, item in enumerate(need.get("values") or ()):
+            here = f"{field}.matchExpressions[{index}].values[{place}]"
+            found += [invalid(here, item, said) for said in names.label_value(item)]
+    return found
+
+
+def requirement(need: Any, here: str) -> list[Cause]:
+    """Return what is wrong with one requirement of a selector, but for its values."""
+    found: list[Cause] = []
+    operator, values = need.get("operator", ""), need.get("values") or []
+    if operator in {"In", "NotIn"}:
+        if not values:
+            said = "must be specified when `operator` is 'In' or 'NotIn'"
+            found.append(required(f"{here}.values", said))
+    elif operator in {"Exists", "DoesNotExist"}:
+        if values:
+            said = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            found.append(forbidden(f"{here}.values", said))
+    else:
+        found.append(invalid(f"{here}.operator", operator, "not a valid selector operator"))
+    key = need.get("key", "")
+    found += [invalid(f"{here}.key", key, said) for said in names.qualified_name(key)]
     return found
 
 

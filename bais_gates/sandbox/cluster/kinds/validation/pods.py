@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
-from bais_gates.sandbox.cluster.kinds.errors import Cause, duplicate, forbidden, invalid, required
+from bais_gates.sandbox.cluster.kinds.errors import Cause, forbidden, invalid, required
 from bais_gates.sandbox.cluster.kinds.kind import Obj
-from bais_gates.sandbox.cluster.kinds.validation import containers, meta, names
+from bais_gates.sandbox.cluster.kinds.validation import containers, meta, names, placement, volumes
 
 RESTART = ("Always", "OnFailure", "Never")
 DNS = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
-MODE_TEXT = "must be a number between 0 and 0777 (octal), both inclusive"
-SOURCES_WITH_NAME = {"secret": "secretName", "configMap": "name", "persistentVolumeClaim": "claimName"}
-TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+ADDRESS_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+MOST_SERVERS = 3
 UPDATABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
@@ -30,14 +30,12 @@ def template(value: Obj, field: str, claims: Any = ()) -> list[Cause]:
 
 def spec_causes(spec: Obj, field: str, claims: Any = ()) -> list[Cause]:
     """Return what is wrong with the specification of a pod."""
-    volumes, found = _volumes(spec.get("volumes") or [], f"{field}.volumes")
-    volumes |= {claim: {} for claim in claims}
-    found += containers.all_causes(spec, volumes, field)
+    known, found = volumes.volumes(spec.get("volumes") or [], f"{field}.volumes")
+    known |= {claim: {} for claim in claims}
+    found += containers.all_causes(spec, known, field)
     found += meta.one_of(spec.get("restartPolicy"), RESTART, f"{field}.restartPolicy")
     found += meta.one_of(spec.get("dnsPolicy"), DNS, f"{field}.dnsPolicy")
     found += meta.label_causes(spec.get("nodeSelector"), f"{field}.nodeSelector")
-    grace = spec.get("terminationGracePeriodSeconds")
-    found += meta.not_negative(grace, f"{field}.terminationGracePeriodSeconds")
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline < 2**31:
         said = "must be between 1 and 2147483647, inclusive"
@@ -51,91 +49,69 @@ def spec_causes(spec: Obj, field: str, claims: Any = ()) -> list[Cause]:
     ):
         if spec.get(key):
             found += [invalid(f"{field}.{key}", spec[key], said) for said in rule(spec[key])]
-    for index, secret in enumerate(spec.get("imagePullSecrets") or ()):
-        if not secret.get("name"):
-            found.append(required(f"{field}.imagePullSecrets[{index}].name"))
-    found += _tolerations(spec.get("tolerations") or (), f"{field}.tolerations")
-    found += _spread(spec.get("topologySpreadConstraints") or (), f"{field}.topologySpreadConstraints")
+    found += placement.tolerations(spec.get("tolerations"), f"{field}.tolerations")
+    found += placement.spread(spec.get("topologySpreadConstraints"), f"{field}.topologySpreadConstraints")
+    found += placement.affinity(spec.get("affinity"), f"{field}.affinity")
+    found += _names(spec, field) + _security(spec, field)
+    for index, gate in enumerate(spec.get("readinessGates") or ()):
+        name = gate.get("conditionType") or ""
+        at = f"{field}.readinessGates[{index}].conditionType"
+        found += [invalid(at, name, said) for said in names.qualified_name(name)]
+    return found
+
+
+def _names(spec: Obj, field: str) -> list[Cause]:
+    """Judge the addresses that a pod asks for beside those of the cluster."""
+    found: list[Cause] = []
+    servers = (spec.get("dnsConfig") or {}).get("nameservers") or []
+    if spec.get("dnsPolicy") == "None" and spec.get("dnsConfig") is None:
+        found.append(required(f"{field}.dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None"))
+    elif spec.get("dnsPolicy") == "None" and not servers:
+        said = "must provide at least one DNS nameserver when `dnsPolicy` is None"
+        found.append(required(f"{field}.dnsConfig.nameservers", said))
+    if len(servers) > MOST_SERVERS:
+        said = f"must not have more than {MOST_SERVERS} nameservers"
+        found.append(invalid(f"{field}.dnsConfig.nameservers", servers, said))
+    for index, server in enumerate(servers):
+        if not _is_address(server):
+            found.append(invalid(f"{field}.dnsConfig.nameservers[{index}]", server, ADDRESS_TEXT))
+    for alias in spec.get("hostAliases") or ():
+        if not _is_address(alias.get("ip") or ""):
+            found.append(invalid(f"{field}.hostAliases.ip", alias.get("ip") or "", ADDRESS_TEXT))
+        for name in alias.get("hostnames") or ():
+            at = f"{field}.hostAliases.hostnames"
+            found += [invalid(at, name, said) for said in names.dns_subdomain(name)]
+    return found
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _security(spec: Obj, field: str) -> list[Cause]:
+    """Judge the security context of the whole pod."""
     context = spec.get("securityContext") or {}
-    for key in ("runAsUser", "runAsGroup", "fsGroup"):
-        number = context.get(key)
+    here = f"{field}.securityContext"
+    found: list[Cause] = []
+    numbers = [(key, context.get(key)) for key in ("fsGroup", "runAsUser", "runAsGroup")]
+    numbers += [
+        (f"supplementalGroups[{index}]", number)
+        for index, number in enumerate(context.get("supplementalGroups") or ())
+    ]
+    for key, number in numbers:
         if number is not None and not 0 <= number < 2**31:
             said = "must be between 0 and 2147483647, inclusive"
-            found.append(invalid(f"{field}.securityContext.{key}", number, said))
-    return found
-
-
-def _volumes(volumes: list[Obj], field: str) -> tuple[dict[str, Obj], list[Cause]]:
-    known: dict[str, Obj] = {}
-    found: list[Cause] = []
-    for index, volume in enumerate(volumes):
-        here = f"{field}[{index}]"
-        sources = [key for key, value in volume.items() if key != "name" and value is not None]
-        said = "may not specify more than 1 volume type"
-        found += [forbidden(f"{here}.{extra}", said) for extra in sources[1:]]
-        found += _source(volume, here)
-        name = volume.get("name", "")
-        if not name:
-            found.append(required(f"{here}.name"))
-        else:
-            found += [invalid(f"{here}.name", name, said) for said in names.dns_label(name)]
-        if name and name in known:
-            found.append(duplicate(f"{here}.name", name))
-        known[name] = volume
-    return known, found
-
-
-def _source(volume: Obj, here: str) -> list[Cause]:
-    found: list[Cause] = []
-    for source, key in SOURCES_WITH_NAME.items():
-        given = volume.get(source)
-        if given is None:
-            continue
-        if not given.get(key):
-            found.append(required(f"{here}.{source}.{key}"))
-        mode = given.get("defaultMode")
-        if mode is not None and not 0 <= mode <= 0o777:
-            found.append(invalid(f"{here}.{source}.defaultMode", mode, MODE_TEXT))
-        for index, item in enumerate(given.get("items") or ()):
-            at = f"{here}.{source}.items[{index}]"
-            found += [required(f"{at}.{part}") for part in ("key", "path") if not item.get(part)]
-    if volume.get("hostPath") is not None and not volume["hostPath"].get("path"):
-        found.append(required(f"{here}.hostPath.path"))
-    return found
-
-
-def _tolerations(items: Any, field: str) -> list[Cause]:
-    found: list[Cause] = []
-    for index, item in enumerate(items):
-        here = f"{field}[{index}]"
-        key, operator = item.get("key", ""), item.get("operator", "")
-        if key:
-            found += [invalid(f"{here}.key", key, said) for said in names.qualified_name(key)]
-        elif operator != "Exists":
-            said = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
-            found.append(invalid(f"{here}.operator", operator, said))
-        if "tolerationSeconds" in item and item.get("effect") != "NoExecute":
-            said = "effect must be 'NoExecute' when `tolerationSeconds` is set"
-            found.append(invalid(f"{here}.effect", item.get("effect", ""), said))
-        if operator == "Exists" and item.get("value"):
-            found.append(invalid(f"{here}.operator", item, "value must be empty when `operator` is 'Exists'"))
-        found += meta.one_of(operator or None, ("Equal", "Exists"), f"{here}.operator")
-        found += meta.one_of(item.get("effect") or None, TAINT_EFFECTS, f"{here}.effect")
-    return found
-
-
-def _spread(items: Any, field: str) -> list[Cause]:
-    found: list[Cause] = []
-    for index, item in enumerate(items):
-        here = f"{field}[{index}]"
-        if item.get("maxSkew", 0) <= 0:
-            found.append(invalid(f"{here}.maxSkew", item.get("maxSkew", 0), "must be greater than zero"))
-        if not item.get("topologyKey"):
-            found.append(required(f"{here}.topologyKey", "can not be empty"))
-        action = item.get("whenUnsatisfiable")
-        found += meta.one_of(action, ("DoNotSchedule", "ScheduleAnyway"), f"{here}.whenUnsatisfiable")
-        found += meta.selector(item.get("labelSelector"), f"{here}.labelSelector")
-    return found
+            found.append(invalid(f"{here}.{key}", number, said))
+    if spec.get("hostPID") and spec.get("shareProcessNamespace"):
+        said = "ShareProcessNamespace and HostPID cannot both be enabled"
+        found.append(invalid(f"{field}.shareProcessNamespace", value=True, detail=said))
+    policy = context.get("fsGroupChangePolicy")
+    found += meta.one_of(policy, ("Always", "OnRootMismatch"), f"{here}.fsGroupChangePolicy")
+    return found + containers.seccomp(context.get("seccompProfile"), f"{here}.seccompProfile")
 
 
 def update_causes(old: Obj, new: Obj) -> list[Cause]:  # field after field, as the rule lists them

@@ -174,6 +174,10 @@ def role(obj: Obj, *, namespaced: bool) -> list[Cause]:
 def cluster_role(obj: Obj) -> list[Cause]:
     """Return what is wrong with a ClusterRole."""
     found = role(obj, namespaced=False)
+    rule = obj.get("aggregationRule")
+    if rule is not None and not rule.get("clusterRoleSelectors"):
+        said = "at least one clusterRoleSelector required if aggregationRule is non-nil"
+        found.append(required("aggregationRule.clusterRoleSelectors", said))
     for index, chosen in enumerate((obj.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()):
         found += meta.selector(chosen, f"aggregationRule.clusterRoleSelectors[{index}]")
     return found

@@ -156,6 +156,9 @@ def volume(obj: Obj) -> list[Cause]:
         found.append(required("spec.capacity"))
     elif "storage" not in spec["capacity"]:
         found.append(not_supported("spec.capacity", spec["capacity"], ("storage",)))
+    elif (value_of(str(spec["capacity"]["storage"])) or 0) <= 0:
+        size = spec["capacity"]["storage"]
+        found.append(invalid("spec.capacity[storage]", size, "must be greater than zero"))
     policy = spec.get("persistentVolumeReclaimPolicy")
     choices = ("Delete", "Recycle", "Retain")
     found += meta.one_of(policy, choices, "spec.persistentVolumeReclaimPolicy")

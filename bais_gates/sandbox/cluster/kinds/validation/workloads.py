@@ -57,7 +57,9 @@ def replica_set(obj: Obj) -> list[Cause]:
 def daemon_set(obj: Obj) -> list[Cause]:
     """Return what is wrong with a DaemonSet's specification."""
     spec = obj["spec"]
-    return _selector(spec, "daemonset") + _template(spec, "DaemonSet")
+    found = _selector(spec, "daemonset") + _template(spec, "DaemonSet")
+    kind = (spec.get("updateStrategy") or {}).get("type")
+    return found + meta.one_of(kind, ("OnDelete", "RollingUpdate"), "spec.updateStrategy")
 
 
 def stateful_set(obj: Obj) -> list[Cause]:
