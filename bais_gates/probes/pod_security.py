@@ -22,6 +22,7 @@ POD_KINDS = frozenset(
         "Pod",
         "PodTemplate",
         "Deployment",
+        "DeploymentConfig",
         "StatefulSet",
         "DaemonSet",
         "ReplicaSet",

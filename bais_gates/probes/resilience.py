@@ -205,5 +205,8 @@ def cron_job_findings(objects: Iterable[Object]) -> list[Finding]:
 
 def _scaled(objects: Iterable[Object]) -> Iterator[tuple[Object, Workload]]:
     for obj in of_kind(objects, *SCALED):
-        for pod in workloads([obj]):
+        # A fragment without a template makes pods of the labels that it selects by.
+        chosen = {"metadata": {"labels": dig(obj, "spec", "selector", "matchLabels")}}
+        spec = {"template": chosen} | (obj.get("spec") or {})
+        for pod in workloads([{**obj, "spec": spec}]):
             yield obj, pod

@@ -208,3 +208,11 @@ def test_scheduled_runs(changed: dict[str, Any], policy: str | None, found: list
     spec["jobTemplate"] = {"spec": {"template": {"spec": {"restartPolicy": policy}}}}
 
     assert rules(resilience.cron_job_findings([{"kind": "CronJob", "spec": spec}])) == found
+
+
+def test_a_budget_takes_a_fragment_by_its_selector() -> None:
+    """A workload that states no template has pods of the labels that it selects by."""
+    fragment = workload(1)
+    fragment["spec"] = {"replicas": 1, "selector": {"matchLabels": LABELS}}
+
+    assert rules(resilience.budget_findings([fragment, budget(minAvailable=1)])) == ["pdb-blocks-drain"]
