@@ -69,22 +69,9 @@ def recorded(part: RecoveryPart, environment: Environment, evidence: Evidence) -
         raise environment.missing("recovery.record")
     told = recovery.record(part.record)
     source = f"{part.record.name}: drill in {told.environment}, led by {told.led_by}"
-    evidence.check(
-        "last recorded drill, age",
-        told.age_d(datetime.now(UTC)),
-        "<=",
-        part.max_record_age_d,
-        unit="days",
-        source=source,
-    )
-    evidence.check(
-        "last recorded drill, ahead of now",
-        told.age_d(datetime.now(UTC)),
-        ">=",
-        0,
-        unit="days",
-        source=source,
-    )
+    age_d, oldest_d = told.age_d(datetime.now(UTC)), part.max_record_age_d
+    evidence.check("last recorded drill, age", age_d, "<=", oldest_d, unit="days", source=source)
+    evidence.check("last recorded drill, ahead of now", age_d, ">=", 0, unit="days", source=source)
     evidence.check("scenarios it left out", recovery.scenarios_left_out(told), "==", [], source=source)
     came_out = "passed" if told.passed else "failed"
     evidence.check("last recorded drill", came_out, "==", "passed", source=source)
