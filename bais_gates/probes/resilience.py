@@ -70,9 +70,10 @@ def spread_findings(objects: Iterable[Object]) -> list[Finding]:
     Counted are an anti-affinity to the workload's own pods, preferred or required, and a topology spread
     constraint, over nodes or zones. A constraint without a selector counts no pods, so it spreads none.
     """
+    every = list(objects)
     found = []
-    for workload, pod in _scaled(objects):
-        if (dig(workload, "spec", "replicas") or 0) < 2:
+    for workload, pod in _scaled(every):
+        if _least_replicas(workload, every) < 2:
             continue
         constraints = [
             one for one in pod.spec.get("topologySpreadConstraints") or () if one.get("topologyKey") in PLACES
@@ -180,6 +181,20 @@ def scaler_findings(objects: Iterable[Object]) -> list[Finding]:
             said = f"can not scale: at least {least}, at most {most}"
             found.append(Finding(rule="hpa-max-replicas", where=where(scaler), detail=said))
     return found
+
+
+def stated_replicas(manifests: Iterable[Object]) -> list[Finding]:
+    """Name manifests that state replicas beside an autoscaler: each time they are applied they undo it.
+
+    For manifests only: in a cluster the autoscaler itself has stated the number.
+    """
+    every = list(manifests)
+    scalers = of_kind(every, "HorizontalPodAutoscaler")
+    return [
+        Finding(rule="replicas-with-hpa", where=pod.where, detail="states replicas and is scaled")
+        for workload, pod in _scaled(every)
+        if dig(workload, "spec", "replicas") is not None and any(_scales(one, workload) for one in scalers)
+    ]
 
 
 def cron_job_findings(objects: Iterable[Object]) -> list[Finding]:

@@ -12,6 +12,7 @@ from bais_gates.probes import backup as backups
 from bais_gates.probes import restore
 from bais_gates.probes.cronjobs import punctuality
 from bais_gates.probes.postgres import Database
+from bais_gates.probes.resilience import cron_job_findings
 
 if TYPE_CHECKING:
     from bais_gates.probes.backup import Backup
@@ -47,6 +48,8 @@ def schedule(cluster: Cluster, environment: Environment, evidence: Evidence) -> 
     source = f"CronJob {name}, schedule {cron_job['spec']['schedule']!r}"
     suspended = "suspended" if seen.suspended else "active"
     evidence.check("backup schedule", suspended, "==", "active", source=source)
+    faults = [finding.detail for finding in cron_job_findings([cron_job])]
+    evidence.check("runs that may be late, doubled or endless", faults, "==", [], source="kube-score CronJob")
     if seen.last_success is None:
         evidence.check(
             "last successful backup", "never", "!=", "never", source=f"{source}, lastSuccessfulTime"

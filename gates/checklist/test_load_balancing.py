@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bais_gates.probes import workloads
+from bais_gates.probes import resilience, workloads
 from bais_gates.probes.http import HttpClient, Unreachable
 from bais_gates.probes.replicas import Share, ids_in_log, own_address, requests_counted
 from bais_gates.probes.volley import fire
@@ -149,6 +149,10 @@ def spread(seen: Seen, evidence: Evidence) -> None:
         n=len(ready),
         source=source,
     )
+    together = [finding.detail for finding in resilience.spread_findings([seen.deployment])]
+    evidence.check(
+        "replicas that may all be put on one node", together, "==", [], source="Deployment: spread, affinity"
+    )
     zones = workloads.spread(ready, seen.nodes, workloads.ZONE)
     if zones.places > 1:
         evidence.check(
@@ -200,6 +204,13 @@ def disruption(seen: Seen, evidence: Evidence) -> None:
         [],
         n=len(budgets),
         source="PodDisruptionBudget, status",
+    )
+    evidence.check(
+        "probes that would miss a dead replica",
+        [finding.detail for finding in resilience.probe_findings([seen.deployment])],
+        "==",
+        [],
+        source="Deployment: readiness and liveness probes; kube-linter, kube-score",
     )
     evidence.check(
         "requests lost by a rollout",

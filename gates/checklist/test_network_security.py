@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.probes import exposure
+from bais_gates.probes import exposure, wiring
 from bais_gates.probes.network_policies import (
     BOTH,
     Network,
@@ -60,6 +60,15 @@ def test_network_security(cluster: Cluster, environment: Environment, evidence: 
     closed(network, namespace, evidence)
     for store in STORES:
         let_in(network, namespace, store, evidence)
+    monitors = cluster.list("monitoring.coreos.com/v1", "ServiceMonitor", namespace)
+    astray = [*wiring.missing_accounts(objects), *wiring.dangling_monitors([*objects, *monitors])]
+    evidence.check(
+        "accounts and monitors that lead nowhere",
+        [str(one) for one in astray],
+        "==",
+        [],
+        source="kube-linter",
+    )
     security = environment.security
     seen_from_outside(objects, () if security is None else security.expected_exposed, evidence)
 

@@ -158,6 +158,16 @@ def _unready(everything: Objects) -> None:
             "requests lost by a rollout",
             id="recreate",
         ),
+        pytest.param(
+            lambda o: o["deployment"]["spec"]["template"]["spec"].pop("topologySpreadConstraints"),
+            "replicas that may all be put on one node",
+            id="not spread",
+        ),
+        pytest.param(
+            lambda o: o["deployment"]["spec"]["template"]["spec"]["containers"][0].pop("livenessProbe"),
+            "probes that would miss a dead replica",
+            id="not probed",
+        ),
     ],
 )
 def test_balance_fails_for_each_thing_that_is_wrong(spoil: Callable[[Objects], Any], name: str) -> None:

@@ -147,6 +147,9 @@ OLD = f"{datetime.now(UTC) - timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}"
     [
         pytest.param(_set(suspend=True), "backup schedule", id="suspended"),
         pytest.param(
+            _set(concurrencyPolicy="Allow"), "runs that may be late, doubled or endless", id="doubled"
+        ),
+        pytest.param(
             lambda job: job["status"].update(lastSuccessfulTime=OLD), "last successful backup, age", id="late"
         ),
         pytest.param(lambda job: job.update(status={}), "last successful backup", id="never"),

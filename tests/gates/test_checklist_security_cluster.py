@@ -75,6 +75,18 @@ PROBES = "policies and peers that match nothing"
             id="default deny gone",
         ),
         pytest.param(
+            drop("ServiceAccount", "bais-redis"),
+            {"accounts and monitors that lead nowhere"},
+            id="account gone",
+        ),
+        pytest.param(
+            edit(
+                "ServiceMonitor", "bais-api", lambda o: o["spec"].update(selector={"matchLabels": {"a": "b"}})
+            ),
+            {"accounts and monitors that lead nowhere"},
+            id="monitor of nothing",
+        ),
+        pytest.param(
             edit("NetworkPolicy", "bais-postgres", lambda o: o["spec"].update(ingress=[{}])),
             {"pods open in a direction"},
             id="database open to everyone",

@@ -12,6 +12,9 @@ import yaml
 
 from bais_gates.errors import GateInputError
 from bais_gates.manifests import image_references, is_cluster_scoped, render
+from bais_gates.probes import exposure, hygiene, rbac, resilience, wiring
+from bais_gates.probes.network_policies import Network, dangling, isolation_findings
+from bais_gates.probes.pod_security import POD_KINDS, violations
 
 OVERLAYS = Path(__file__).parents[2] / "gates" / "staging" / "manifests" / "overlays"
 NAMES = ("production", "sandbox", "staging")
@@ -57,6 +60,45 @@ def test_every_image_is_named_by_digest(overlay: str) -> None:
 
     assert images
     assert all("@sha256:" in image for image in images)
+
+
+RULES = (
+    hygiene.literal_secrets,
+    hygiene.missing_resources,
+    hygiene.unpinned_images,
+    hygiene.writable_root,
+    hygiene.account_findings,
+    hygiene.root_users,
+    rbac.binding_findings,
+    exposure.exposed_services,
+    exposure.host_access,
+    exposure.ingress_tls,
+    exposure.snippets,
+    exposure.dangling_services,
+    resilience.probe_findings,
+    resilience.spread_findings,
+    resilience.budget_findings,
+    resilience.scaler_findings,
+    resilience.stated_replicas,
+    resilience.cron_job_findings,
+    wiring.dangling_monitors,
+    wiring.missing_accounts,
+    wiring.removed_apis,
+    wiring.in_default_namespace,
+)
+
+
+@pytest.mark.parametrize("overlay", NAMES)
+def test_nothing_is_found_in_our_own_manifests(overlay: str) -> None:
+    """Every overlay holds to each rule that the gates know, and to the level restricted."""
+    objects = render(OVERLAYS / overlay)
+    network = Network.of(objects)
+
+    found = [finding for rule in RULES for finding in rule(objects)]
+    found += isolation_findings(network) + dangling(network)
+    refused = [one for obj in objects if obj["kind"] in POD_KINDS for one in violations(obj, "restricted")]
+
+    assert (found, refused) == ([], [])
 
 
 def test_a_namespace_takes_the_overlays_place() -> None:

@@ -32,11 +32,18 @@ def pod_spec(**over: Any) -> dict[str, Any]:
         "name": "api",
         "ports": [{"name": "https", "containerPort": 8443}],
         "readinessProbe": {"httpGet": {"path": "/ready", "port": "https"}},
+        "livenessProbe": {"httpGet": {"path": "/health", "port": "https"}},
         "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
         "resources": resources(),
         "envFrom": [{"configMapRef": {"name": "bais-api"}}],
     }
-    return {"containers": [container], "terminationGracePeriodSeconds": 45, **over}
+    apart = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": dict(LABELS)}}
+    return {
+        "containers": [container],
+        "terminationGracePeriodSeconds": 45,
+        "topologySpreadConstraints": [apart],
+        **over,
+    }
 
 
 def deployment() -> dict[str, Any]:
@@ -177,12 +184,14 @@ def claim(name: str, storage: str = "1Gi") -> dict[str, Any]:
 
 def cron_job() -> dict[str, Any]:
     """Make the backup's CronJob; its last success is to be put into its status."""
-    template = {"template": {"spec": {"containers": [{"name": "backup"}]}}, "activeDeadlineSeconds": 600}
+    ends = {"containers": [{"name": "backup"}], "restartPolicy": "Never"}
+    template = {"template": {"spec": ends}, "activeDeadlineSeconds": 600}
+    how = {"startingDeadlineSeconds": 60, "concurrencyPolicy": "Forbid"}
     return named(
         "CronJob",
         "bais-backup",
         "batch/v1",
-        spec={"schedule": "15 * * * *", "suspend": False, "jobTemplate": {"spec": template}},
+        spec={"schedule": "15 * * * *", "suspend": False, "jobTemplate": {"spec": template}, **how},
         status={"lastSuccessfulTime": "2026-11-23T22:16:00Z"},
     )
 

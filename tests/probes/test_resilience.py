@@ -141,8 +141,16 @@ def test_replicas_are_kept_apart(spec: dict[str, Any], found: list[str]) -> None
 
 
 def test_one_replica_can_not_be_spread() -> None:
-    """A workload of one replica, or of none stated, lies on one node."""
+    """A workload of one replica, or of none stated, lies on one node; an autoscaler may make it several."""
     assert resilience.spread_findings([workload(1), workload(None)]) == []
+    assert rules(resilience.spread_findings([workload(None), scaler(2)])) == ["no-spread"]
+
+
+def test_replicas_are_stated_once() -> None:
+    """A manifest that is scaled leaves the number of replicas to its autoscaler."""
+    assert rules(resilience.stated_replicas([workload(123), scaler(2)])) == ["replicas-with-hpa"]
+    assert resilience.stated_replicas([workload(None), scaler(2)]) == []
+    assert resilience.stated_replicas([workload(3), scaler(2, name="other")]) == []
 
 
 @pytest.mark.parametrize(
