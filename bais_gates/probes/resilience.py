@@ -27,6 +27,7 @@ from bais_gates.probes.objects import (
 )
 
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+HANDLERS = ("httpGet", "tcpSocket", "grpc", "exec")
 SCALED = ("Deployment", "StatefulSet")
 PLACES = frozenset({"kubernetes.io/hostname", "topology.kubernetes.io/zone"})
 
@@ -52,11 +53,12 @@ def _probe_faults(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("livenessProbe", "readinessProbe"):
         if not container.get(key):
             yield f"no-{key.removesuffix('Probe')}-probe", f"has no {key}"
-    if container.get("livenessProbe") and container.get("livenessProbe") == container.get("readinessProbe"):
-        yield "identical-probes", "is restarted whenever it is not ready: both probes are the same"
-    opened = {port.get("name") for port in container.get("ports") or ()} | {
-        port.get("containerPort") for port in container.get("ports") or ()
-    }
+    live, ready = container.get("livenessProbe") or {}, container.get("readinessProbe") or {}
+    asked = [{how: probe.get(how) for how in HANDLERS if probe.get(how)} for probe in (live, ready)]
+    if asked[0] and asked[0] == asked[1] and _patience(live) <= _patience(ready):
+        yield "identical-probes", "is restarted as soon as it is not ready: both probes ask the same"
+    ports = [port for port in container.get("ports") or () if (port.get("protocol") or "TCP") == "TCP"]
+    opened = {port.get("name") for port in ports} | {port.get("containerPort") for port in ports}
     for key in PROBES:
         for how in ("httpGet", "tcpSocket", "grpc"):
             port = dig(container, key, how, "port")
@@ -64,16 +66,22 @@ def _probe_faults(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield "probe-port", f"does not open the port {port} that its {key} asks"
 
 
+def _patience(probe: Mapping[str, Any]) -> int:
+    """Give the seconds until a probe gives up; the API's defaults are 10 s and 3 times."""
+    return int(probe.get("periodSeconds") or 10) * int(probe.get("failureThreshold") or 3)
+
+
 def spread_findings(objects: Iterable[Object]) -> list[Finding]:
     """Name workloads of several replicas that nothing keeps from lying all on one node or in one zone.
 
     Counted are an anti-affinity to the workload's own pods, preferred or required, and a topology spread
-    constraint, over nodes or zones. A constraint without a selector counts no pods, so it spreads none.
+    constraint, over nodes or zones. A constraint without a selector counts no pods, so it spreads none. A
+    workload that states no replicas may have several.
     """
     every = list(objects)
     found = []
     for workload, pod in _scaled(every):
-        if _least_replicas(workload, every) < 2:
+        if dig(workload, "spec", "replicas") is not None and _least_replicas(workload, every) < 2:
             continue
         constraints = [
             one for one in pod.spec.get("topologySpreadConstraints") or () if one.get("topologyKey") in PLACES
@@ -125,11 +133,14 @@ def budget_findings(objects: Iterable[Object]) -> list[Finding]:
             if wanted is not None and wanted >= least:
                 detail = f"wants {wanted} of {least} pods of {pod.where} at all times"
                 found.append(Finding(rule="pdb-blocks-drain", where=where(budget), detail=detail))
-    found += [
-        Finding(rule="pdb-blocks-drain", where=where(budget), detail="lets no pod be unavailable")
-        for budget in budgets
-        if str(dig(budget, "spec", "maxUnavailable")) in {"0", "0%"}
-    ]
+    for budget in budgets:
+        most = dig(budget, "spec", "maxUnavailable")
+        if str(most) in {"0", "0%"}:
+            detail = "lets no pod be unavailable"
+            found.append(Finding(rule="pdb-blocks-drain", where=where(budget), detail=detail))
+        if most is None and dig(budget, "spec", "minAvailable") is None:
+            detail = "states neither minAvailable nor maxUnavailable"
+            found.append(Finding(rule="pdb-without-policy", where=where(budget), detail=detail))
     return found
 
 

@@ -76,6 +76,15 @@ PORTS = [{"name": "http", "containerPort": 8080}]
         ({"readinessProbe": READY, "ports": PORTS}, ["no-liveness-probe"]),
         ({"livenessProbe": LIVE, "ports": PORTS}, ["no-readiness-probe"]),
         ({"livenessProbe": LIVE, "readinessProbe": LIVE, "ports": PORTS}, ["identical-probes"]),
+        (
+            {"livenessProbe": LIVE | {"timeoutSeconds": 2}, "readinessProbe": LIVE, "ports": PORTS},
+            ["identical-probes"],
+        ),
+        ({"livenessProbe": LIVE | {"failureThreshold": 6}, "readinessProbe": LIVE, "ports": PORTS}, []),
+        (
+            {"livenessProbe": LIVE, "readinessProbe": READY, "ports": [PORTS[0] | {"protocol": "UDP"}]},
+            ["probe-port", "probe-port"],
+        ),
         ({"livenessProbe": LIVE, "readinessProbe": READY}, ["probe-port", "probe-port"]),
         (
             {
@@ -141,9 +150,10 @@ def test_replicas_are_kept_apart(spec: dict[str, Any], found: list[str]) -> None
 
 
 def test_one_replica_can_not_be_spread() -> None:
-    """A workload of one replica, or of none stated, lies on one node; an autoscaler may make it several."""
-    assert resilience.spread_findings([workload(1), workload(None)]) == []
-    assert rules(resilience.spread_findings([workload(None), scaler(2)])) == ["no-spread"]
+    """A workload of one replica lies on one node; none stated, or an autoscaler, may make it several."""
+    assert resilience.spread_findings([workload(1)]) == []
+    assert rules(resilience.spread_findings([workload(None)])) == ["no-spread"]
+    assert rules(resilience.spread_findings([workload(1), scaler(2)])) == ["no-spread"]
 
 
 def test_replicas_are_stated_once() -> None:
@@ -166,6 +176,7 @@ def test_replicas_are_stated_once() -> None:
         ([workload(3), budget(space="other", minAvailable=1)], ["no-pdb"]),
         ([workload(3), budget(selector=EXPRESSION, minAvailable=1)], []),
         ([workload(1), budget(minAvailable=1)], ["pdb-blocks-drain"]),
+        ([workload(3), budget()], ["pdb-without-policy"]),
         ([workload(3), budget(maxUnavailable=0)], ["pdb-blocks-drain"]),
         ([workload(3), budget(maxUnavailable="0%")], ["pdb-blocks-drain"]),
         ([workload(10), budget(minAvailable="100%")], ["pdb-blocks-drain"]),
