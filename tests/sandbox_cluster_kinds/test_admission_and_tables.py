@@ -49,6 +49,16 @@ def test_a_pod_that_keeps_to_the_level_is_let_in(labels: dict[str, str], changes
     assert said == kinds.Admission()
 
 
+@pytest.mark.parametrize("version", [{}, {"enforce-version": "v1.99"}])
+def test_the_server_knows_no_newer_policy_than_its_own(version: dict[str, str]) -> None:
+    """What a later version of the policy lets in is refused by the version that is stood in for."""
+    sysctls = [{"name": "net.ipv4.tcp_notsent_lowat", "value": "1"}]
+    one = created("Pod")
+    one["spec"]["securityContext"] = {"sysctls": sysctls}
+
+    assert not kinds.admit_pod(namespace(enforce="baseline", **version), kind("Pod"), one).allowed
+
+
 def test_of_a_workload_only_warnings_come() -> None:
     """A Deployment is let through; the level of warn is worded as a warning."""
     said = kinds.admit_pod(

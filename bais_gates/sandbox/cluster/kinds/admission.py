@@ -10,6 +10,8 @@ from bais_gates.sandbox.cluster.kinds.kind import Kind, Obj
 
 PREFIX = "pod-security.kubernetes.io/"
 WORKLOADS = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob"})
+SERVED = 36
+"""The minor version that is stood in for: a newer version of the policy, also latest, is this one to it."""
 LEVELS: tuple[pod_security.Level, ...] = ("privileged", "baseline", "restricted")
 
 
@@ -50,7 +52,8 @@ def _violated(labels: dict[str, Any], mode: str, obj: Obj) -> str:
     # An unknown level counts as the strictest one, as in the real admission.
     known: pod_security.Level = next((each for each in LEVELS if each == level), "restricted")
     try:
-        found = pod_security.violations(obj, known, version=version)
+        minor = min(pod_security.minor_version(version), SERVED)
+        found = pod_security.violations(obj, known, version=f"v1.{minor}")
     except ValueError:
         return ""
     return pod_security.summary(found, known, version) if found else ""
