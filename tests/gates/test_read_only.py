@@ -16,7 +16,7 @@ from bais_gates.targets.environment import load_environment
 ROOT = Path(__file__).parents[2]
 READING = {"get", "list", "watch"}
 REVIEWS = {"selfsubjectaccessreviews", "selfsubjectrulesreviews"}
-JUDGED = "network_security or capacity_planning or load_balancing or backup_verified or prerequisites"
+JUDGED = "network_security or capacity_planning or load_balancing or database_optimized or prerequisites"
 
 
 def test_a_read_only_run_writes_nothing(tmp_path: Path) -> None:
