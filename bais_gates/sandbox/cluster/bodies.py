@@ -42,8 +42,15 @@ def read_object(request: Request, kind: Kind, *, api_version: str = "", kind_nam
             f"the object provided is unrecognized (must be of type {expected_kind}): Object 'Kind' is "
             f"missing in '{request.body.decode(errors='replace')}' ({_summary(request.body)})"
         )
-    found.setdefault("apiVersion", expected_version)
-    found.setdefault("kind", expected_kind)
+    for field in ("apiVersion", "kind"):
+        if not isinstance(found.get(field, ""), str):
+            raise bad_request(
+                f"the object provided is unrecognized (must be of type {expected_kind}): couldn't get "
+                f"version/kind; json parse error: json: cannot unmarshal {go_type(found[field])} into Go "
+                f"struct field .{field} of type string ({_summary(request.body)})"
+            )
+    found = {**found, "apiVersion": found.get("apiVersion") or expected_version}
+    found["kind"] = found.get("kind") or expected_kind
     if (found["apiVersion"], found["kind"]) == (expected_version, expected_kind):
         return found
     if found["kind"] == expected_kind:
@@ -72,7 +79,7 @@ def _decoded(request: Request, kind: Kind, expected: str) -> Object:
     if not isinstance(found, dict):
         raise bad_request(
             f"the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; "
-            f"json parse error: json: cannot unmarshal {_go_type(found)} into Go value of type struct "
+            f"json parse error: json: cannot unmarshal {go_type(found)} into Go value of type struct "
             '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string '
             f'"json:\\"kind,omitempty\\"" }} ({_summary(request.body)})'
         )
@@ -162,12 +169,12 @@ def read_patch(request: Request, kind: Kind, media: str) -> Any:
         raise bad_request(f"error decoding patch: {_parse_error(request.body)}") from error
     if media == JSON_PATCH and not isinstance(found, list):
         raise bad_request(
-            f"error decoding patch: json: cannot unmarshal {_go_type(found)} into Go value of type "
-            "jsonpatch.Patch"
+            f"error decoding patch: json: cannot unmarshal {go_type(found)} into Go value of type "
+            "[]interface {}"
         )
     if media != JSON_PATCH and not isinstance(found, dict):
         raise bad_request(
-            f"error decoding patch: json: cannot unmarshal {_go_type(found)} into Go value of type "
+            f"error decoding patch: json: cannot unmarshal {go_type(found)} into Go value of type "
             "map[string]interface {}"
         )
     return found
@@ -196,7 +203,8 @@ def as_json(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 
-def _go_type(value: object) -> str:
+def go_type(value: object) -> str:
+    """Name a JSON value's type as Go's decoder does."""
     names = {list: "array", str: "string", bool: "bool", int: "number", float: "number", dict: "object"}
     return names.get(type(value), "null")
 

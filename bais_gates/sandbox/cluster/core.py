@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,11 @@ def write_options(request: Request, options_kind: str) -> WriteOptions:
     manager = request.option("fieldManager")
     if len(manager) > 128:
         causes.append(("FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager"))
+    strange = next((at for at, letter in enumerate(manager) if not letter.isprintable()), None)
+    if strange is not None:
+        shown = f"invalid character U+{ord(manager[strange]):04X} (at position {strange})"
+        message = f"Invalid value: {json.dumps(manager)}: {shown}"
+        causes.append(("FieldValueInvalid", message, "fieldManager"))
     if causes:
         raise invalid("meta.k8s.io", options_kind, "", causes)
     return WriteOptions(

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from bais_gates.sandbox.cluster import bodies
 from bais_gates.sandbox.cluster.admission import UNDELETABLE
-from bais_gates.sandbox.cluster.bodies import read_options
 from bais_gates.sandbox.cluster.core import key_of, now, resource_of, type_of
 from bais_gates.sandbox.cluster.effects import after_write
 from bais_gates.sandbox.cluster.reading import get
-from bais_gates.sandbox.cluster.statuses import conflict, forbidden, invalid, success
+from bais_gates.sandbox.cluster.statuses import Resource, bad_request, conflict, forbidden, invalid, success
 
 if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.core import Core
@@ -59,16 +59,17 @@ class DeleteOptions:
 
 def delete_options(request: Request) -> DeleteOptions:
     """Read the options from the body, or, without one, from the query; raises 400 and 422."""
-    found = read_options(request)
+    found = bodies.read_options(request)
     if not found:
         found = {
             "dryRun": request.query.get("dryRun") or [],
             "propagationPolicy": request.option("propagationPolicy"),
         }
         if grace := request.option("gracePeriodSeconds"):
-            found["gracePeriodSeconds"] = int(grace) if grace.lstrip("-").isdecimal() else 0
+            found["gracePeriodSeconds"] = int(grace) if grace.lstrip("-").isdecimal() else grace
         if "orphanDependents" in request.query:
             found["orphanDependents"] = request.flag("orphanDependents")
+    _check_types(found)
     policy, orphan = found.get("propagationPolicy") or "", found.get("orphanDependents")
     dry_run = found.get("dryRun") or []
     _check(policy, orphan, dry_run)
@@ -84,13 +85,37 @@ def delete_options(request: Request) -> DeleteOptions:
     )
 
 
+def _check_types(found: Object) -> None:
+    """Refuse options of a wrong type: a request that was misread must delete nothing."""
+    preconditions = found.get("preconditions")
+    preconditions = {} if preconditions is None else preconditions
+    wanted = [
+        (found.get("gracePeriodSeconds"), int, "gracePeriodSeconds", "int64"),
+        (found.get("propagationPolicy"), str, "propagationPolicy", "v1.DeletionPropagation"),
+        (found.get("orphanDependents"), bool, "orphanDependents", "bool"),
+        (found.get("dryRun"), list, "dryRun", "[]string"),
+        (preconditions, dict, "preconditions", "v1.Preconditions"),
+    ]
+    if isinstance(preconditions, dict):
+        wanted += [
+            (preconditions.get(key), str, f"preconditions.{key}", "string")
+            for key in ("uid", "resourceVersion")
+        ]
+    for value, type_, field, go_type in wanted:
+        if value is not None and (not isinstance(value, type_) or (type_ is int and isinstance(value, bool))):
+            raise bad_request(
+                'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: json: cannot unmarshal '
+                f"{bodies.go_type(value)} into Go struct field DeleteOptions.{field} of type {go_type}"
+            )
+
+
 def _check(policy: str, orphan: bool | None, dry_run: list[str]) -> None:  # noqa: FBT001 - as JSON has it
     causes = []
     if policy and orphan is not None:
         message = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
         causes.append(("FieldValueInvalid", message, "propagationPolicy"))
     if policy and policy not in _POLICIES:
-        listed = '"Background", "Foreground", "Orphan"'
+        listed = '"Foreground", "Background", "Orphan", "nil"'
         message = f'Unsupported value: "{policy}": supported values: {listed}'
         causes.append(("FieldValueNotSupported", message, "propagationPolicy"))
     if any(value != "All" for value in dry_run):
@@ -134,13 +159,18 @@ def _check_preconditions(kind: Kind, metadata: Object, options: DeleteOptions) -
             f"the UID in the precondition ({options.uid}) does not match the UID in record "
             f"({metadata['uid']}). The object might have been deleted and then recreated"
         )
-        raise conflict(resource_of(kind), metadata["name"], why)
+        raise conflict(_by_kind(kind), metadata["name"], why)
     if options.version and options.version != metadata["resourceVersion"]:
         why = (
             f"the ResourceVersion in the precondition ({options.version}) does not match the ResourceVersion "
             f"in record ({metadata['resourceVersion']}). The object might have been modified"
         )
-        raise conflict(resource_of(kind), metadata["name"], why)
+        raise conflict(_by_kind(kind), metadata["name"], why)
+
+
+def _by_kind(kind: Kind) -> Resource:
+    """Give the kind as these messages, unlike all others, name it: ConfigMap instead of configmaps."""
+    return Resource(group=kind.group, plural=kind.kind)
 
 
 def _grace(kind: Kind, obj: Object, options: DeleteOptions) -> int:
@@ -235,6 +265,9 @@ def _removed(core: Core, kind: Kind, obj: Object, options: DeleteOptions) -> Obj
     if not options.dry_run:
         core.store.remove(type_of(kind), key_of(kind, metadata.get("namespace", ""), metadata["name"]))
         after_write(core, kind, obj, None)
+    if kind.plural == "pods" and not kind.group:
+        gone = {**metadata, "deletionTimestamp": now(), "deletionGracePeriodSeconds": 0}
+        return {**obj, "metadata": gone}
     if kind.plural in _GIVEN_BACK and not kind.custom:
         return obj
     return success(metadata["name"], resource_of(kind), metadata["uid"])

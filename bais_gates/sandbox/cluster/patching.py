@@ -15,7 +15,7 @@ from bais_gates.sandbox.cluster.statuses import (
     unsupported_media_type,
 )
 from bais_gates.sandbox.cluster.store import copy, encode
-from bais_gates.sandbox.cluster.writing import create, update
+from bais_gates.sandbox.cluster.writing import create, nameless, update
 
 if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.core import Core, WriteOptions
@@ -50,6 +50,8 @@ def patch(
         raise not_found(resource_of(kind), name)
     new = patched(kind, old, patch_, media)
     metadata = new.get("metadata")
+    if metadata is None:
+        raise bad_request(nameless(name))
     if not isinstance(metadata, dict):
         raise _unpatchable(new, "metadata is not an object")
     _check_identity(kind, old, new, namespace)
@@ -105,10 +107,11 @@ def patched(kind: Kind, old: Object, patch_: Any, media: str) -> Object:
 
 def _check_identity(kind: Kind, old: Object, new: Object, namespace: str) -> None:
     metadata, name = new["metadata"], old["metadata"]["name"]
-    if metadata.get("name") != name:
+    if not metadata.get("name"):
+        raise bad_request(nameless(name))
+    if metadata["name"] != name:
         raise bad_request(
-            f"the name of the object ({metadata.get('name') or ''}) does not match the name on the URL "
-            f"({name})"
+            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
         )
     if kind.namespaced and metadata.get("namespace", namespace) != namespace:
         raise bad_request(

@@ -53,6 +53,14 @@ _DELETE = _fields(
     propagationPolicy=4,
     dryRun__list=5,
 )
+_RULE = _fields(
+    verbs__list=1, apiGroups__list=2, resources__list=3, resourceNames__list=4, nonResourceURLs__list=5
+)
+_ROLE = _fields(metadata=(1, _META), rules__list=(2, _RULE))
+_SUBJECT = _fields(kind=1, apiGroup=2, name=3, namespace=4)
+_BINDING = _fields(
+    metadata=(1, _META), subjects__list=(2, _SUBJECT), roleRef=(3, _fields(apiGroup=1, kind=2, name=3))
+)
 _KINDS: dict[tuple[str, str], Mapping[int, Field]] = {
     ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): _fields(metadata=(1, _META), spec=(2, _ACCESS)),
     ("authorization.k8s.io/v1", "SelfSubjectRulesReview"): _fields(
@@ -68,6 +76,10 @@ _KINDS: dict[tuple[str, str], Mapping[int, Field]] = {
     ),
     ("v1", "Namespace"): _fields(metadata=(1, _META)),
     ("v1", "ServiceAccount"): _fields(metadata=(1, _META)),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"): _ROLE,
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): _BINDING,
+    ("rbac.authorization.k8s.io/v1", "Role"): _ROLE,
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"): _BINDING,
     ("v1", "DeleteOptions"): _DELETE,
     ("meta.k8s.io/v1", "DeleteOptions"): _DELETE,
 }

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.core import Core
     from bais_gates.sandbox.cluster.kinds import Kind
     from bais_gates.sandbox.cluster.output import Shape
-    from bais_gates.sandbox.cluster.request import Request
+    from bais_gates.sandbox.cluster.request import Info, Request
 
 Object = dict[str, Any]
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 _HEALTH = ("/healthz", "/livez", "/readyz")
+_OF_COLLECTIONS = frozenset({"create", "list", "watch", "deletecollection"})
 _PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 
 
@@ -62,13 +63,11 @@ async def answer(core: Core, request: Request, tokens: Mapping[str, User]) -> An
     info = request.info
     kind = core.registry.find(info.group, info.version, info.plural)
     if kind is None:
-        if info.group and any(each.custom for each in core.registry.all() if each.group == info.group):
-            raise PlainError
-        if any((each.group, each.version) == (info.group, info.version) for each in core.registry.all()):
-            raise no_such_resource()
-        raise PlainError
+        raise _unknown(core, info)
     if info.subresource:
         return _subresource(core, request, kind)
+    if info.collection is not (info.verb in _OF_COLLECTIONS):
+        raise method_not_allowed()  # a POST to one object, or a PUT to all of them
     if kind.plural in reviews.REVIEWS:
         return _review(core, request, kind, tokens)
     if kind.namespaced and not info.namespace and info.verb not in {"list", "watch"}:
@@ -78,6 +77,12 @@ async def answer(core: Core, request: Request, tokens: Mapping[str, User]) -> An
     if info.verb not in kind.verbs:
         raise method_not_allowed()
     return await _verb(core, request, kind)
+
+
+def _unknown(core: Core, info: Info) -> Exception:
+    """Say that there is no such resource: a Status where the group is the server's own, else plain text."""
+    group = [each for each in core.registry.all() if each.group == info.group]
+    return PlainError() if not group or any(each.custom for each in group) else no_such_resource()
 
 
 async def _verb(core: Core, request: Request, kind: Kind) -> Answer:

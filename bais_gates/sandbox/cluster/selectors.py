@@ -13,8 +13,10 @@ Object = dict[str, Any]
 _NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _KEY = re.compile(rf"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?{_NAME}")
 _VALUE = re.compile(rf"(?:{_NAME})?")
-_SET = re.compile(r"(?P<key>\S+)\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)")
-_EQUAL = re.compile(r"(?P<key>[^!=\s<>]+)\s*(?P<op>==|=|!=|>|<)\s*(?P<value>[^\s=!<>]*)")
+_TOKEN = re.compile(r"==|!=|[=!<>(),]|[^\s=!<>(),]+")
+_OPERATORS = {"in": "in", "notin": "notin", "=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt"}
+_SIGNS = frozenset({"", ",", "=", "==", "!=", "!", "(", ")", ">", "<"})
+_BEGINNING = "!, identifier, or 'end of string'"
 
 
 class SelectorError(Exception):
@@ -55,25 +57,75 @@ def _compared(value: str | None, op: str, limit: str) -> bool:
 
 def parse_labels(text: str) -> tuple[Requirement, ...]:
     """Read a label selector: ``a=b,c!=d,e in (f,g),h,!i,j>1``. Raises SelectorError."""
-    return tuple(_requirement(part.strip()) for part in _split(text) if text.strip())
+    reader = _Reader(tokens=_TOKEN.findall(text))
+    found: list[Requirement] = []
+    while reader.next or found:
+        if reader.next in {"", ",", "=", "==", "!=", "(", ")", ">", "<"}:
+            raise _expected(reader.next, "identifier after ','" if found else _BEGINNING)
+        found.append(_checked(_requirement(reader)))
+        if not reader.next:
+            break
+        if reader.next != ",":
+            raise _expected(reader.next, "',' or 'end of string'")
+        reader.take()
+    return tuple(found)
 
 
-def _split(text: str) -> list[str]:
-    return re.split(r",(?![^(]*\))", text)
+@dataclass(slots=True, kw_only=True)
+class _Reader:
+    """The tokens of a selector, and how far they have been read."""
+
+    tokens: list[str]
+    at: int = 0
+
+    @property
+    def next(self) -> str:
+        """The next token, empty at the end."""
+        return self.tokens[self.at] if self.at < len(self.tokens) else ""
+
+    def take(self) -> str:
+        """Give the next token and go past it."""
+        token = self.next
+        self.at += 1
+        return token
 
 
-def _requirement(part: str) -> Requirement:
-    if found := _SET.fullmatch(part):
-        values = tuple(value.strip() for value in found["values"].split(","))
-        return _checked(Requirement(key=found["key"], op=found["op"], values=values))
-    if found := _EQUAL.fullmatch(part):
-        op = {"=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt"}[found["op"]]
-        return _checked(Requirement(key=found["key"], op=op, values=(found["value"],)))
-    if re.fullmatch(r"!\s*\S+", part):
-        return _checked(Requirement(key=part[1:].strip(), op="!exists"))
-    if re.fullmatch(r"[^\s!=<>()]+", part):
-        return _checked(Requirement(key=part, op="exists"))
-    raise SelectorError(f"unable to parse requirement: found '{part}', expected: identifier")
+def _expected(found: str, what: str) -> SelectorError:
+    return SelectorError(f"unable to parse requirement: found '{found}', expected: {what}")
+
+
+def _requirement(reader: _Reader) -> Requirement:
+    if reader.next == "!":
+        reader.take()
+        if reader.next in _SIGNS:
+            raise _expected(reader.next, "identifier")
+        return Requirement(key=reader.take(), op="!exists")
+    key, sign = reader.take(), reader.next
+    if sign in {"", ","}:
+        return Requirement(key=key, op="exists")
+    if sign not in _OPERATORS:
+        raise _expected(sign, "in, notin, =, ==, !=, gt, lt")
+    reader.take()
+    if sign in {"in", "notin"}:
+        return Requirement(key=key, op=sign, values=_values(reader))
+    # Nothing after the sign is the empty value.
+    value = reader.take() if reader.next not in _SIGNS else ""
+    return Requirement(key=key, op=_OPERATORS[sign], values=(value,))
+
+
+def _values(reader: _Reader) -> tuple[str, ...]:
+    if reader.next != "(":
+        raise _expected(reader.next, "'('")
+    reader.take()
+    values: list[str] = []
+    while True:
+        values.append(reader.take() if reader.next not in _SIGNS else "")
+        if reader.next == ")":
+            reader.take()
+            return tuple(values)
+        if reader.next != ",":
+            raise _expected(reader.next, "',' or ')'")
+        reader.take()
 
 
 def _checked(requirement: Requirement) -> Requirement:
@@ -83,6 +135,11 @@ def _checked(requirement: Requirement) -> Requirement:
             "of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
             "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
             "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+        )
+    if requirement.op in {"gt", "lt"} and not re.fullmatch(r"[-+]?\d+", requirement.values[0]):
+        raise SelectorError(
+            f"unable to parse requirement: values[0][{requirement.key}]: Invalid value: "
+            f"\"{requirement.values[0]}\": for 'Gt', 'Lt' operators, the value must be an integer"
         )
     for index, value in enumerate(requirement.values):
         if not _VALUE.fullmatch(value):

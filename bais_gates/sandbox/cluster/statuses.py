@@ -47,8 +47,9 @@ class StatusError(Exception):
 class PlainError(Exception):
     """A request for a path that nothing serves: kube-apiserver answers those in plain text."""
 
-    code = 404
-    text = "404 page not found\n"
+    def __init__(self, code: int = 404, text: str = "404 page not found\n") -> None:
+        super().__init__(text)
+        self.code, self.text = code, text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,6 +180,8 @@ def _unready_and_permitted(pod: Object, budget: Object) -> bool:
 def bind(core: Core, request: Request, kind: Kind, namespace: str, name: str) -> Object:
     """Put a pod onto a node: what a scheduler does."""
     body = bodies.read_object(request, kind, api_version="v1", kind_name="Binding")
+    if (body.get("metadata") or {}).get("name") != name:
+        raise bad_request("name in URL does not match name in Binding object")
     target = (body.get("target") or {}).get("name") or ""
     if not target:
         cause = ("FieldValueRequired", "Required value", "target.name")

@@ -182,17 +182,16 @@ def replace(
     return update(core, request, kind, old, body, options=options, subresource=subresource), False
 
 
+def nameless(name: str) -> str:
+    """Say that a body names no object, in the server's words."""
+    return f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+
+
 def _check_name(metadata: Object, namespace: str, name: str, kind: Kind) -> None:
     said = metadata.get("name") or ""
     if said != name:
         if not said:
-            raise (
-                bad_request("name must be provided")
-                if kind.custom
-                else bad_request(
-                    f"the name of the object ({said}) does not match the name on the URL ({name})"
-                )
-            )
+            raise bad_request(nameless(name))
         raise bad_request(f"the name of the object ({said}) does not match the name on the URL ({name})")
     where = metadata.get("namespace")
     if kind.namespaced and where and where != namespace:
@@ -277,7 +276,8 @@ def _kept_metadata(kind: Kind, old: Object, new: Object) -> Object:
         raise conflict(
             resource_of(kind),
             name,
-            f"Precondition failed: UID in precondition: {metadata['uid']}, "
+            f"StorageError: invalid object, Code: 4, Key: {_storage_key(kind, before)}, ResourceVersion: 0, "
+            f"AdditionalErrorMsg: Precondition failed: UID in precondition: {metadata['uid']}, "
             f"UID in object meta: {before['uid']}",
         )
     version = metadata.get("resourceVersion")
@@ -300,6 +300,11 @@ def _kept_metadata(kind: Kind, old: Object, new: Object) -> Object:
         else:
             metadata.pop(field, None)
     return metadata
+
+
+def _storage_key(kind: Kind, metadata: Object) -> str:
+    parts = ["/registry", kind.group if kind.custom else "", kind.plural, metadata.get("namespace", "")]
+    return "/".join([*(part for part in parts if part), metadata["name"]])
 
 
 def _without_empty(metadata: Object) -> Object:
