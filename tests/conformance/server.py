@@ -72,7 +72,7 @@ class Server:
         *,
         media: str = "application/json",
         headers: dict[str, str] | None = None,
-        **query: str | int | bool,
+        **query: Any,
     ) -> Answer:
         """Ask; ``body`` is sent as JSON unless it is bytes."""
         content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
@@ -96,15 +96,15 @@ class Server:
         made: Object = answer.body
         return made
 
-    def patch(self, path: str, patch: object, media: str = MERGE_PATCH, **query: str | int | bool) -> Answer:
+    def patch(self, path: str, patch: object, media: str = MERGE_PATCH, **query: Any) -> Answer:
         """Patch an object."""
         return self.ask("PATCH", path, patch, media=media, **query)
 
-    def apply(self, path: str, obj: Object, manager: str, **query: str | int | bool) -> Answer:
+    def apply(self, path: str, obj: Object, manager: str, **query: Any) -> Answer:
         """Apply an object as ``manager``."""
         return self.ask("PATCH", path, obj, media=APPLY_PATCH, fieldManager=manager, **query)
 
-    def watch(self, path: str, **query: str | int | bool) -> list[Object]:
+    def watch(self, path: str, **query: Any) -> list[Object]:
         """Give the events of a watch that ends by itself after a second."""
         answer = self.ask("GET", path, **{"watch": True, "timeoutSeconds": 1, **query})
         if isinstance(answer.body, dict):
@@ -141,8 +141,7 @@ class Server:
             if found.code == 404 or found.body["status"].get("conditions"):
                 continue
             for kind in ("configmaps", "pods", "services", "secrets", "persistentvolumeclaims"):
-                where = f"/api/v1/namespaces/{name}/{kind}"
-                self.ask("DELETE", where, {"gracePeriodSeconds": 0}) if kind != "services" else None
+                self.ask("DELETE", f"/api/v1/namespaces/{name}/{kind}", {"gracePeriodSeconds": 0})
             for kind in ("deployments", "statefulsets", "replicasets"):
                 self.ask("DELETE", f"/apis/apps/v1/namespaces/{name}/{kind}")
             self.ask("PUT", f"/api/v1/namespaces/{name}/finalize", {**found.body, "spec": {"finalizers": []}})
@@ -181,8 +180,13 @@ def running(name: str, folder: Path) -> Iterator[Server]:
 def _stand_in(folder: Path) -> Iterator[Path]:
     certificates, port = tls.issue(folder), free_port()
     user = {"token": "t", "user": "admin", "uid": "1", "groups": ["system:masters"]}
-    config = {"port": port, "tls_cert": str(certificates.certificate), "tls_key": str(certificates.key)}
-    (folder / "config.json").write_text(json.dumps({**config, "tokens": [user]}))
+    config: Object = {
+        "port": port,
+        "tls_cert": str(certificates.certificate),
+        "tls_key": str(certificates.key),
+    }
+    config |= {"tokens": [user], "audit_log": str(folder / "audit.log")}
+    (folder / "config.json").write_text(json.dumps(config))
     command = [sys.executable, "-m", "bais_gates.sandbox.cluster", str(folder / "config.json")]
     with _processes(folder, {"stand-in": command}):
         yield _kubeconfig(folder, port, certificates.ca)
@@ -243,7 +247,8 @@ def _connected(kubeconfig: Path, context: str) -> Iterator[httpx.Client]:
     from kubernetes import client, config  # noqa: PLC0415 - heavy; only who runs these cases waits for it
 
     settings = client.Configuration()
-    config.load_kube_config(str(kubeconfig), context=context or None, client_configuration=settings)
+    load: Any = config.load_kube_config
+    load(str(kubeconfig), context=context or None, client_configuration=settings)
     trust = ssl.create_default_context(cafile=settings.ssl_ca_cert or None)
     if not settings.verify_ssl:
         trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE

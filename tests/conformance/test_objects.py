@@ -13,7 +13,7 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 
 
 def test_a_new_object_gets_what_only_the_server_gives(server: Server, core: str, name: str) -> None:
-    """uid, resourceVersion, creationTimestamp and managedFields are there; a client's own ones don't count."""
+    """uid, resourceVersion, creationTimestamp, managedFields are there; a client's own ones don't count."""
     body = config_map(name, a="1")
     body["metadata"] |= {"uid": "mine", "creationTimestamp": "2001-01-01T00:00:00Z"}
     answer = server.ask("POST", f"{core}/configmaps", body, fieldManager="me")
@@ -274,7 +274,7 @@ def test_field_selectors(server: Server, core: str, name: str) -> None:
 
 
 def test_pages_follow_one_another(server: Server, core: str, name: str) -> None:
-    """limit and continue show one state of the collection, whatever is written meanwhile."""
+    """Pages show one state of the collection, whatever is written meanwhile."""
     namespace = server.new_namespace()
     core = f"/api/v1/namespaces/{namespace}"
     have = len(server.ask("GET", f"{core}/configmaps").body["items"])

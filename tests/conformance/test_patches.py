@@ -43,7 +43,7 @@ def test_a_json_patch_changes_by_path(server: Server, core: str, name: str) -> N
 
 
 def test_a_merge_patch_merges_maps_and_replaces_lists(server: Server, apps: str, name: str) -> None:
-    """null removes; a list is one value."""
+    """Null removes; a list is one value."""
     path = f"{apps}/deployments/{name}"
     server.make(f"{apps}/deployments", deployment(name, [container("a"), container("b")]))
     server.patch(path, {"metadata": {"labels": {"x": "1", "y": "2"}}})
@@ -232,7 +232,7 @@ def test_a_dry_apply_tells_conflicts_and_changes_nothing(server: Server, core: s
 def test_unknown_fields_are_refused_told_or_dropped(
     server: Server, core: str, name: str, validation: str
 ) -> None:
-    """fieldValidation decides; the field is never kept."""
+    """The option decides; the field is never kept."""
     server.needs(25, "fieldValidation")
     body = {**config_map(name), "dta": {}}
     answer = server.ask("POST", f"{core}/configmaps", body, fieldValidation=validation)

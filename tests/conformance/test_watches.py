@@ -52,7 +52,7 @@ def test_what_leaves_a_selection_is_deleted_for_it(server: Server, core: str, na
 
 
 def test_one_object_can_be_watched_by_its_name(server: Server, core: str, name: str) -> None:
-    """fieldSelector metadata.name."""
+    """By the field metadata.name."""
     path = f"{core}/configmaps"
     made = server.make(path, config_map(name))
     server.make(path, config_map(f"{name}-other"))

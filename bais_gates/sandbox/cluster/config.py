@@ -58,9 +58,14 @@ def load(path: Path, *, fd: int | None = None) -> Config:
     for key in ("tls_cert", "tls_key", "tokens"):
         if not raw.get(key):
             raise ConfigError(f"{path}: {key}: is missing")
+    for key in ("port", "fd"):
+        if not isinstance(raw.get(key, 0), int | None) or isinstance(raw.get(key), bool):
+            raise ConfigError(f"{path}: {key}: must be a whole number")
+    if not isinstance(raw["tokens"], list):
+        raise ConfigError(f"{path}: tokens: must be a list of objects with token and user")
     return Config(
         host=str(raw.get("host", "127.0.0.1")),
-        port=int(raw.get("port", 0)),
+        port=raw.get("port") or 0,
         fd=raw.get("fd") if fd is None else fd,
         tls_cert=AnyPath(raw["tls_cert"]),
         tls_key=AnyPath(raw["tls_key"]),

@@ -34,6 +34,16 @@ _BUDGETS = ("policy", "poddisruptionbudgets")
 _MOST_LOG = 10 * 1024 * 1024
 
 
+def _part(body: Object, field: str) -> Object:
+    """Give an object inside a body, empty when it isn't there; raises 400 when it is none."""
+    found = body.get(field)
+    if found is not None and not isinstance(found, dict):
+        raise bad_request(
+            f"json: cannot unmarshal {bodies.go_type(found)} into Go struct field .{field} of type object"
+        )
+    return found or {}
+
+
 def scale_of(kind: Kind, obj: Object) -> Object:
     """Give the Scale of an object."""
     metadata, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
@@ -87,7 +97,7 @@ def scale(core: Core, request: Request, kind: Kind, namespace: str, name: str) -
         plain = bodies.MERGE_PATCH if media == bodies.STRATEGIC_PATCH else media
         asked = patched(kind, scale_of(kind, old), change, plain)
         options = write_options(request, "PatchOptions")
-    metadata = asked.get("metadata") or {}
+    metadata = _part(asked, "metadata")
     if metadata.get("name", name) != name:
         raise bad_request(
             f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
@@ -95,7 +105,7 @@ def scale(core: Core, request: Request, kind: Kind, namespace: str, name: str) -
     version = metadata.get("resourceVersion")
     if version and version != old["metadata"]["resourceVersion"]:
         raise conflict(resource_of(kind), name, MODIFIED)
-    replicas = (asked.get("spec") or {}).get("replicas", 0)
+    replicas = _part(asked, "spec").get("replicas", 0)
     if not isinstance(replicas, int) or isinstance(replicas, bool):
         raise bad_request(
             'Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal '
@@ -111,11 +121,11 @@ def scale(core: Core, request: Request, kind: Kind, namespace: str, name: str) -
 def evict(core: Core, request: Request, kind: Kind, namespace: str, name: str) -> Object:
     """Delete a pod unless a PodDisruptionBudget forbids it now (429)."""
     body = bodies.read_object(request, kind, api_version="policy/v1", kind_name="Eviction")
-    said = (body.get("metadata") or {}).get("name")
+    said = _part(body, "metadata").get("name")
     if said and said != name:
         raise bad_request("name in URL does not match name in Eviction object")
     pod = get(core, kind, namespace, name)
-    request.body, request.headers = bodies.as_json(body.get("deleteOptions") or {}), {}
+    request.body, request.headers = bodies.as_json(_part(body, "deleteOptions")), {}
     options = delete_options(request)
     phase = (pod.get("status") or {}).get("phase")
     if phase not in {"Succeeded", "Failed", "Pending"} and not pod["metadata"].get("deletionTimestamp"):
@@ -180,9 +190,9 @@ def _unready_and_permitted(pod: Object, budget: Object) -> bool:
 def bind(core: Core, request: Request, kind: Kind, namespace: str, name: str) -> Object:
     """Put a pod onto a node: what a scheduler does."""
     body = bodies.read_object(request, kind, api_version="v1", kind_name="Binding")
-    if (body.get("metadata") or {}).get("name") != name:
+    if _part(body, "metadata").get("name") != name:
         raise bad_request("name in URL does not match name in Binding object")
-    target = (body.get("target") or {}).get("name") or ""
+    target = _part(body, "target").get("name") or ""
     if not target:
         cause = ("FieldValueRequired", "Required value", "target.name")
         raise invalid("", "Binding", name, [cause])
@@ -209,7 +219,7 @@ def finalize(core: Core, request: Request, kind: Kind, name: str) -> Object:
     """Take the namespace's own finalizers away: how the namespace controller says that it is empty."""
     body = bodies.read_object(request, kind)
     old = get(core, kind, "", name)
-    metadata = body.get("metadata") or {}
+    metadata = _part(body, "metadata")
     if metadata.get("name", name) != name:
         raise bad_request(
             f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
@@ -217,7 +227,7 @@ def finalize(core: Core, request: Request, kind: Kind, name: str) -> Object:
     version = metadata.get("resourceVersion")
     if version and version != old["metadata"]["resourceVersion"]:
         raise conflict(resource_of(kind), name, MODIFIED)
-    spec = {**(old.get("spec") or {}), "finalizers": (body.get("spec") or {}).get("finalizers") or []}
+    spec = {**(old.get("spec") or {}), "finalizers": _part(body, "spec").get("finalizers") or []}
     if not spec["finalizers"]:
         spec.pop("finalizers")
     return commit(core, kind, old, {**old, "spec": spec}, dry_run=bool(request.option("dryRun")))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.cluster import kinds
 from bais_gates.sandbox.cluster.admission import admit
+from bais_gates.sandbox.cluster.bodies import go_type
 from bais_gates.sandbox.cluster.core import (
     key_of,
     now,
@@ -135,6 +136,16 @@ def _own_metadata(body: Object) -> Object:
                 f"json: cannot unmarshal {type(value).__name__} into Go struct field "
                 f"ObjectMeta.metadata.{field} of type string"
             )
+    for field in ("managedFields", "finalizers", "ownerReferences"):
+        if not isinstance(metadata.get(field, []), list | None):
+            raise bad_request(
+                f"json: cannot unmarshal {go_type(metadata[field])} into Go struct field "
+                f"ObjectMeta.metadata.{field} of type []"
+            )
+        if not all(
+            isinstance(each, str if field == "finalizers" else dict) for each in metadata.get(field) or []
+        ):
+            raise bad_request(f"json: cannot unmarshal an entry of ObjectMeta.metadata.{field}")
     return dict(metadata)
 
 
