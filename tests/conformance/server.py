@@ -89,7 +89,7 @@ class Server:
             found = answer.text
         return Answer(answer.status_code, found, answer.headers)
 
-    def make(self, path: str, body: Object, **query: str) -> Object:
+    def make(self, path: str, body: Object, **query: Any) -> Object:
         """Create an object that the case needs."""
         answer = self.ask("POST", path, body, **query)
         assert answer.code == 201, answer.body

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.conformance.server import Server, config_map, deployment, pod
@@ -57,7 +59,8 @@ def test_dependents_are_left_to_the_garbage_collector(
 
 def test_a_background_deletion_is_done_at_once(server: Server, apps: str, name: str) -> None:
     """The default of the apps group; the policy may also be in the query."""
-    for query in ({}, {"propagationPolicy": "Background"}):
+    queries: list[dict[str, Any]] = [{}, {"propagationPolicy": "Background"}]
+    for query in queries:
         server.make(f"{apps}/deployments", deployment(name))
         answer = server.ask("DELETE", f"{apps}/deployments/{name}", **query)
         assert answer.body["status"] == "Success"

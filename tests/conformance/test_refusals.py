@@ -79,14 +79,15 @@ def test_methods_that_a_path_does_not_have(server: Server, core: str, method: st
 
 def test_selectors_that_cannot_be_read(server: Server, core: str) -> None:
     """400 for label and field selectors and numbers that are none."""
-    for query in (
+    queries: list[dict[str, Any]] = [
         {"labelSelector": "a in"},
         {"labelSelector": "=x"},
         {"labelSelector": "a>b"},
         {"fieldSelector": "spec.bogus=1"},
         {"fieldSelector": "metadata.name"},
         {"continue": "bogus"},
-    ):
+    ]
+    for query in queries:
         answer = server.ask("GET", f"{core}/configmaps", **query)
         assert (answer.code, answer.reason) == (400, "BadRequest"), query
     unknown = server.ask("GET", f"{core}/configmaps", fieldSelector="bogus=1")

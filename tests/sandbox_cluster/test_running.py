@@ -76,9 +76,16 @@ MEDIA = [
     *(JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH),
 ]
 PATHS = [
-    "pods", "pods/victim", "pods/victim/status", "pods/victim/eviction", "pods/victim/binding", "configmaps/v",
-    "serviceaccounts", "services", "events",
-]  # fmt: skip
+    "pods",
+    "pods/victim",
+    "pods/victim/status",
+    "pods/victim/eviction",
+    "pods/victim/binding",
+    "configmaps/v",
+    "serviceaccounts",
+    "services",
+    "events",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -89,7 +96,7 @@ def test_bad_input_is_never_our_fault(server: Server, core: str, path: str) -> N
     for body in BODIES:
         for media in MEDIA:
             for method in ("PATCH",) if "patch" in media else ("POST", "PUT"):
-                query = {"fieldManager": "m", "dryRun": "All"}
+                query: dict[str, Any] = {"fieldManager": "m", "dryRun": "All"}
                 answer = server.ask(method, f"{core}/{path}", body, media=media, **query)
                 assert "Internal error" not in answer.message, (method, media, body)
 
