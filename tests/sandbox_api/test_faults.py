@@ -221,8 +221,10 @@ def parts(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
     path = "/api/v1/cache/test"
     for value in ("one", "two"):
         business.post(path, {"value": value})
-    began = time.monotonic()
-    seen: Seen = {"value": business.get(path).json()["value"], "slow cache": slow(began, 0.03)}
+    # The fastest of several: a busy machine delays one now and then, the fault all.
+    reads = [business.get(path) for _ in range(5)]
+    fastest_s = min(read.elapsed.total_seconds() for read in reads)
+    seen: Seen = {"value": reads[0].json()["value"], "slow cache": fastest_s > 0.03}
     other.post(path, {"value": "other"})
     seen["after another's"] = business.get(path).json()["value"] == seen["value"]
     told = platform.client.get("/api/v1/system/status").json()
