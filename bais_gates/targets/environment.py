@@ -124,10 +124,6 @@ class Environment:
         """Give the ``kubernetes`` part or raise GateInputError naming the missing key."""
         return _need(self, "kubernetes", self.kubernetes)
 
-    def need_release(self) -> ReleasePart:
-        """Give the ``release`` part or raise GateInputError naming the missing key."""
-        return _need(self, "release", self.release)
-
     def need_tls(self) -> TlsPart:
         """Give the ``tls`` part or raise GateInputError naming the missing key."""
         return _need(self, "tls", self.tls)

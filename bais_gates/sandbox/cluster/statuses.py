@@ -105,11 +105,6 @@ def conflict(resource: Resource, name: str, why: str) -> StatusError:
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
 
-def apply_conflict(message: str, causes: Sequence[Object]) -> StatusError:
-    """409 for a server-side apply over fields that other managers own."""
-    return StatusError(409, "Conflict", message, details={"causes": list(causes)})
-
-
 def forbidden(resource: Resource, name: str, why: str, *, causes: Sequence[Object] = ()) -> StatusError:
     """403, by the authoriser or by admission."""
     if name:

@@ -9,7 +9,6 @@ from bais_gates.sandbox.controllers.objects import (
     Object,
     age_s,
     changed,
-    has_condition,
     is_active,
     is_ready,
     labels_of,
@@ -227,8 +226,3 @@ def _within(autoscaler: Object, current: int, asked: int, now: datetime) -> int:
         step = max(steps, default=0)
         return min(asked, current + step) if asked > current else max(asked, current - step)
     return min(asked, max(2 * current, current + 4)) if asked > current else asked
-
-
-def is_able(autoscaler: Object) -> bool:
-    """Whether the autoscaler finds its target and its metrics."""
-    return has_condition(autoscaler, "AbleToScale") and has_condition(autoscaler, "ScalingActive")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from datetime import UTC, datetime
@@ -189,11 +188,6 @@ def changed(obj: Object, *, status: Object | None = None) -> Object | None:
     if significant(obj.get("status")) == significant(status):
         return None
     return {**obj, "status": status}
-
-
-def copy_of(obj: Object) -> Object:
-    """Give a copy that may be changed; what the cache holds may not."""
-    return copy.deepcopy(obj)
 
 
 def digest(value: object, length: int = 10) -> str:

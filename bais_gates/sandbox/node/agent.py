@@ -7,9 +7,9 @@ of its containers, and when something is due. Nothing in it waits; probes run in
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bais_gates.sandbox.controllers.endpoints import SERVICE_ADDRESS, container_port
+from bais_gates.sandbox.controllers.endpoints import SERVICE_ADDRESS
 from bais_gates.sandbox.controllers.objects import (
     Object,
     annotations_of,
@@ -252,15 +252,6 @@ class Agent:
             if container.launched or container.ended:
                 self._containers.remove(container.id)
         plan.add(Delete(obj=record.pod, grace_s=0))
-
-
-def port_of(pod: Object, probe: Mapping[str, Any], observed: Observed) -> int:
-    """Give the real port behind the one that a probe names: each process here has one of its own."""
-    handler = probe.get("httpGet") or probe.get("tcpSocket") or {}
-    named = handler.get("port")
-    if isinstance(named, str) and container_port(pod, named) is None:
-        return 0
-    return int(observed.get("port") or 0)
 
 
 def describe(pod: Object) -> str:

@@ -6,9 +6,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from bais_gates.sandbox.controllers.objects import namespace_of, uid_of
+from bais_gates.sandbox.controllers.objects import namespace_of
 from bais_gates.sandbox.controllers.world import Say
-from bais_gates.sandbox.node import probing, statuses
+from bais_gates.sandbox.node import probing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -121,10 +121,3 @@ class Health:
             answers.failures, answers.ok = 0, True
         if before != answers.ok or problem:
             self._look_at(namespace_of(record.pod), str(record.pod["metadata"]["name"]))
-
-
-def is_settled(record: Record, observed: Mapping[str, Observed]) -> bool:
-    """Whether every container of a pod is ready."""
-    return all(statuses.is_ready(one, observed.get(one.id)) for one in record.containers) and bool(
-        uid_of(record.pod)
-    )

@@ -88,10 +88,6 @@ def _to_claim_of_volume(_world: World, volume: Object) -> Iterable[tuple[str, st
         yield str(ref.get("namespace", "")), str(ref.get("name", ""))
 
 
-def _to_stateful_sets(world: World, obj: Object) -> Iterable[tuple[str, str]]:
-    return to_all("StatefulSet")(world, obj)
-
-
 def workload_controllers() -> list[Controller]:
     """Give the controllers of workloads and of what belongs to them."""
     return [
@@ -114,7 +110,7 @@ def workload_controllers() -> list[Controller]:
             kind="StatefulSet",
             reconcile=statefulsets.reconcile,
             component="statefulset-controller",
-            triggers={"Pod": to_controller("StatefulSet"), "PersistentVolumeClaim": _to_stateful_sets},
+            triggers={"Pod": to_controller("StatefulSet"), "PersistentVolumeClaim": to_all("StatefulSet")},
         ),
         Controller(
             name="job",
