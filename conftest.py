@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bais_gates.bais.api import Api, Business, register_business
 from bais_gates.pytest_plugin.keys import state_key
-from bais_gates.targets.api import Api, Business, register_business
 from bais_gates.targets.target import Target, open_target
 from bais_gates.targets.unique import Unique
 
 if TYPE_CHECKING:
-    from bais_gates.probes.kubernetes import Cluster
-    from bais_gates.probes.kubernetes_write import ClusterWriter
+    from bais_gates.probes.kubernetes.cluster import Cluster
+    from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.probes.listener import Listener
     from bais_gates.probes.postgres import Database
     from bais_gates.probes.redis import Cache

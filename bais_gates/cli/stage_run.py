@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bais_gates.errors import GateInputError
 from bais_gates.probes.http import Unreachable
-from bais_gates.probes.kubernetes_access import ClusterError
+from bais_gates.probes.kubernetes.access import ClusterError
 from bais_gates.staging import run as staging
 from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.ownership import KEPT, RUN, annotation, owner_of
@@ -29,7 +29,7 @@ from bais_gates.targets.unique import Unique
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bais_gates.probes.kubernetes_write import ClusterWriter
+    from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.staging.provision import Plan
     from bais_gates.targets.environment import Environment
 

@@ -98,7 +98,7 @@ class ControlPlane:
                 "adopted_namespace": "bais",
             },
         )
-        self._spawn(_AGENT, [sys.executable, "-m", "bais_gates.sandbox.node", config])
+        self._spawn(_AGENT, [sys.executable, "-m", "bais_gates.sandbox.cluster.node", config])
 
     def _start_stand_in(self) -> None:
         config, certificates = self._home / "api-server.json", self._shared.certificates
@@ -116,7 +116,7 @@ class ControlPlane:
             )
             self._spawn(
                 "kube-apiserver",
-                [sys.executable, "-m", "bais_gates.sandbox.cluster", config],
+                [sys.executable, "-m", "bais_gates.sandbox.cluster.apiserver", config],
                 pass_fds=(bound.fileno(),),
             )
 

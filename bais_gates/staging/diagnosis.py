@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from bais_gates.probes.kubernetes_access import ClusterError
+from bais_gates.probes.kubernetes.access import ClusterError
 from bais_gates.staging import pods as pod_rules
 from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.server import place

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from bais_gates.probes.kubernetes_access import ClusterRefused
+from bais_gates.probes.kubernetes.access import ClusterRefused
 from bais_gates.staging import credentials
 from bais_gates.staging.applying import Applier
 from bais_gates.staging.errors import StageCode, StageError

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from bais_gates.bais.api import Api
+from bais_gates.bais.contract import Contract
 from bais_gates.errors import GateInputError
-from bais_gates.probes.contract import Contract
 from bais_gates.probes.http import HttpClient
 from bais_gates.staging import credentials
 from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.pods import is_ready
 from bais_gates.staging.readiness import ingress_points
 from bais_gates.staging.server import asked
-from bais_gates.targets.api import Api
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from bais_gates.errors import GateInputError
 from bais_gates.manifests import image_references, render
-from bais_gates.probes.kubernetes_access import ClusterError
+from bais_gates.probes.kubernetes.access import ClusterError
 from bais_gates.probes.postgres import Database, DatabaseError
 from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.provision import Done, Plan, clock_for, kept, provision
@@ -21,7 +21,7 @@ from bais_gates.targets.provision import RunContext, environment_for, once
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bais_gates.probes.kubernetes_write import ClusterWriter
+    from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.staging.readiness import Object
     from bais_gates.staging.server import Server
     from bais_gates.targets.environment import Environment
@@ -36,7 +36,7 @@ REVISION: Final = "SELECT version_num FROM alembic_version"
 
 def open_writer(environment: Environment) -> ClusterWriter:
     """Open the cluster of an environment for writing; GateInputError where that is not allowed."""
-    from bais_gates.probes.kubernetes_write import ClusterWriter  # noqa: PLC0415 - half a second
+    from bais_gates.probes.kubernetes.writer import ClusterWriter  # noqa: PLC0415 - half a second
 
     return ClusterWriter(environment.need_kubernetes().write_access())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from bais_gates.probes.kubernetes_access import ClusterError, ClusterRefused
+from bais_gates.probes.kubernetes.access import ClusterError, ClusterRefused
 from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.plan import describe
 from bais_gates.staging.readiness import refusal_code
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Server(Protocol):
-    """A cluster that may be written to; :class:`bais_gates.probes.kubernetes_write.ClusterWriter` is one.
+    """A cluster that may be written to; :class:`bais_gates.probes.kubernetes.writer.ClusterWriter` is one.
 
     Each call raises ``ClusterRefused`` or ``ClusterUnreachable``; objects are plain dicts.
     """

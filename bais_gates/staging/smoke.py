@@ -6,14 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from bais_gates.bais.api import ACCEPTED, DECLINED, Business
 from bais_gates.staging.findings import Finding
-from bais_gates.targets.api import ACCEPTED, DECLINED, Business
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from bais_gates.bais.api import Api
     from bais_gates.probes.http import Response
-    from bais_gates.targets.api import Api
     from bais_gates.targets.unique import Unique
 
 HEALTH_MS: Final = 1000.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from bais_gates.probes.kubernetes_access import ClusterRefused
+from bais_gates.probes.kubernetes.access import ClusterRefused
 from bais_gates.staging.applying import STAGED_FOR
 from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.ownership import (

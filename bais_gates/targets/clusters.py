@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bais_gates.errors import GateInputError
-from bais_gates.probes.kubernetes import Cluster, ClusterError
+from bais_gates.probes.kubernetes.cluster import Cluster, ClusterError
 from bais_gates.targets import identity
 from bais_gates.targets.provision import ProvisionError, RunContext, once, start_cluster
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bais_gates.probes.kubernetes_write import ClusterWriter
+    from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.targets.environment import Environment
 
 RECORD = "cluster"
@@ -49,7 +49,7 @@ def open_cluster_writer(
     progress: Callable[[str], None] = lambda _text: None,
 ) -> ClusterWriter:
     """Give the cluster for writing; GateInputError where the environment file marks it read_only."""
-    from bais_gates.probes.kubernetes_write import ClusterWriter  # noqa: PLC0415 - one sees who may write
+    from bais_gates.probes.kubernetes.writer import ClusterWriter  # noqa: PLC0415 - one sees who may write
 
     access = environment.need_kubernetes().write_access()
     reach(run, environment, gates_dir=gates_dir, progress=progress)

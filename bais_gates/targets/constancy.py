@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from bais_gates.errors import GateInputError
 from bais_gates.probes.deadline import TookTooLong, within
 from bais_gates.probes.http import HttpClient, Unreachable
-from bais_gates.probes.kubernetes import Cluster, ClusterError
+from bais_gates.probes.kubernetes.cluster import Cluster, ClusterError
 from bais_gates.targets import clusters, identity
 from bais_gates.targets.provision import ProvisionError, RunContext, environment_for, recorded
 

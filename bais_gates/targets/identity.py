@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bais_gates.probes.http import HttpClient
-    from bais_gates.probes.kubernetes import Cluster, Object
+    from bais_gates.probes.kubernetes.cluster import Cluster, Object
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts_platform import KubernetesPart
 

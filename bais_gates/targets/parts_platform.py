@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from bais_gates.errors import GateInputError
-from bais_gates.probes.kubernetes_access import REQUEST_TIMEOUT_S, ClusterAccess
+from bais_gates.probes.kubernetes.access import REQUEST_TIMEOUT_S, ClusterAccess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

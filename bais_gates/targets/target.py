@@ -6,10 +6,10 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bais_gates.probes.contract import Contract
+from bais_gates.bais.api import Api
+from bais_gates.bais.contract import Contract
 from bais_gates.probes.http import HttpClient, Unreachable
 from bais_gates.targets import clusters, identity
-from bais_gates.targets.api import Api
 from bais_gates.targets.provision import RunContext, environment_for, once
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from bais_gates.bais.api import DECLINED, FAILS_LATER, needed
 from bais_gates.probes.http import decimal_text
-from bais_gates.targets.api import DECLINED, FAILS_LATER, needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bais_gates.bais.api import Api, Business, Response
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api, Business, Response
 
 DASHBOARD: Final = "/api/v1/analytics/dashboard"
 PERIODS: Final = ("24h", "7d", "30d")

@@ -17,9 +17,9 @@ from bais_gates.probes.volley import fire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bais_gates.bais.api import Api, Business
     from bais_gates.probes.redis import Cache, CacheStatistics, Scratch
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api, Business
     from bais_gates.targets.parts import Limits
 
 VALUE: Final = "/api/v1/cache/test"

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from bais_gates.bais.api import needed
 from bais_gates.probes.http import decimal_text
 from bais_gates.probes.volley import fire
-from bais_gates.targets.api import needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bais_gates.bais.api import Business, Response
     from bais_gates.probes.volley import Volley
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Business, Response
     from bais_gates.targets.parts import Limits
 
 BUSINESSES: Final = 5

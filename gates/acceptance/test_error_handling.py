@@ -13,15 +13,15 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from bais_gates.probes.internals import internals, texts_in
+from bais_gates.bais.api import ACCEPTED, Unreachable, card_method, needed
 from bais_gates.probes.volley import fire
-from bais_gates.targets.api import ACCEPTED, Unreachable, card_method, needed
+from bais_gates.rules.internals import internals, texts_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bais_gates.bais.api import Api, Business, Response
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api, Business, Response
     from bais_gates.targets.environment import Environment
 
 SENDERS: Final = 4

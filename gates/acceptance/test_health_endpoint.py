@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from bais_gates.bais.api import Api
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts import Limits
     from bais_gates.targets.unique import Unique

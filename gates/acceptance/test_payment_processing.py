@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bais_gates.bais.answers import differences, holds_card, not_answered, unknown_like, unlike
+from bais_gates.bais.api import ACCEPTED, DECLINED, FAILS_LATER, card_method, needed
 from bais_gates.probes.postgres import Database
-from bais_gates.targets.api import ACCEPTED, DECLINED, FAILS_LATER, card_method, needed
-from bais_gates.targets.compare import differences, holds_card, not_answered, unknown_like, unlike
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bais_gates.bais.api import Api, Business, Response
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api, Business, Response
     from bais_gates.targets.environment import Environment
 
 PROCESS = "/api/v1/payments/process"

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.targets.api import needed
-from bais_gates.targets.compare import differences, not_answered, unknown_like, unlike
+from bais_gates.bais.answers import differences, not_answered, unknown_like, unlike
+from bais_gates.bais.api import needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bais_gates.bais.api import Api, Business, Response
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api, Business, Response
 
 PATH = "/api/v1/workflows/payment"
 AMOUNTS = ("0.01", "0.1", "1.15", "4.35", "19.99", "100", "1234.5", "99999.99", "999999.99")

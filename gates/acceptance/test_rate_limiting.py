@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from bais_gates.bais.api import needed
 from bais_gates.probes.schedule import Lane, Measured, callers_for, measure
-from bais_gates.targets.api import needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bais_gates.bais.api import Api, Business, Response
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api, Business, Response
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts import Limits, RateLimit
 

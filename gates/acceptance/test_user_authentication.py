@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bais_gates.bais.answers import differences, not_answered
+from bais_gates.bais.api import needed
 from bais_gates.probes import jwt
-from bais_gates.targets.api import needed
-from bais_gates.targets.compare import differences, not_answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bais_gates.bais.api import Api, Business, Response
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api, Business, Response
     from bais_gates.targets.unique import Unique
 
 LOGIN = "/api/v1/auth/login"

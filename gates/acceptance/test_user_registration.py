@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.targets.compare import not_answered
+from bais_gates.bais.answers import not_answered
 
 if TYPE_CHECKING:
+    from bais_gates.bais.api import Api, Response
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api, Response
     from bais_gates.targets.unique import Unique
 
 PATH = "/api/v1/auth/register"

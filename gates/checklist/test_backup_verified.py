@@ -10,13 +10,13 @@ import pytest
 
 from bais_gates.probes import backup as backups
 from bais_gates.probes import restore
-from bais_gates.probes.cronjobs import punctuality
 from bais_gates.probes.postgres import Database
-from bais_gates.probes.resilience import cron_job_findings
+from bais_gates.rules.cronjobs import punctuality
+from bais_gates.rules.resilience import cron_job_findings
 
 if TYPE_CHECKING:
     from bais_gates.probes.backup import Backup
-    from bais_gates.probes.kubernetes import Cluster
+    from bais_gates.probes.kubernetes.cluster import Cluster
     from bais_gates.pytest_plugin.evidence import Evidence
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts_platform import BackupPart

@@ -12,10 +12,10 @@ from bais_gates.probes.redis import CacheForbiddenError
 from bais_gates.probes.statistics import percentile
 
 if TYPE_CHECKING:
+    from bais_gates.bais.api import Api
     from bais_gates.probes.cache_health import CacheHealth
     from bais_gates.probes.redis import Cache, CacheStatistics
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts import Limits
     from bais_gates.targets.parts_platform import CacheSettings

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.probes import capacity, workloads
 from bais_gates.probes.cache_health import read as read_cache
-from bais_gates.probes.capacity import Disk
-from bais_gates.probes.quantities import pod_requests
+from bais_gates.rules import capacity, workloads
+from bais_gates.rules.capacity import Disk
+from bais_gates.rules.quantities import pod_requests
 
 if TYPE_CHECKING:
-    from bais_gates.probes.kubernetes import Cluster
+    from bais_gates.probes.kubernetes.cluster import Cluster
     from bais_gates.probes.postgres import Database
     from bais_gates.probes.redis import Cache
     from bais_gates.pytest_plugin.evidence import Evidence

@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.probes import audit_trail, exposure, hygiene, rbac, tls, transit
+from bais_gates.probes import tls, transit
 from bais_gates.probes.backup import backups, seal
 from bais_gates.probes.http import HttpClient
-from bais_gates.probes.network_policies import Network, isolation_findings
-from bais_gates.probes.objects import Finding, labels_of, of_kind, workloads
-from bais_gates.probes.pod_security import violations
+from bais_gates.probes.kubernetes.snapshot import read_cluster, read_namespace, read_network
 from bais_gates.probes.postgres import Database
-from bais_gates.probes.procedures import procedure_faults, read_procedure
-from bais_gates.probes.scan_exceptions import read_exceptions, uncovered
-from bais_gates.probes.scans import read_report
-from bais_gates.probes.snapshot import read_cluster, read_namespace, read_network
-from bais_gates.probes.storage import unencrypted_claims
+from bais_gates.rules import audit_trail, exposure, hygiene, rbac
+from bais_gates.rules.network_policies import Network, isolation_findings
+from bais_gates.rules.objects import Finding, labels_of, of_kind, workloads
+from bais_gates.rules.pod_security import violations
+from bais_gates.rules.procedures import procedure_faults, read_procedure
+from bais_gates.rules.scan_exceptions import read_exceptions, uncovered
+from bais_gates.rules.scans import read_report
+from bais_gates.rules.storage import unencrypted_claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from bais_gates.probes.kubernetes import Cluster
+    from bais_gates.bais.api import Api
+    from bais_gates.probes.kubernetes.cluster import Cluster
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api
     from bais_gates.targets.environment import Environment
 
 ENFORCE: Final = "pod-security.kubernetes.io/enforce"

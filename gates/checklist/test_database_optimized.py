@@ -9,10 +9,10 @@ import pytest
 from bais_gates.probes import database_health as health
 
 if TYPE_CHECKING:
+    from bais_gates.bais.api import Api
     from bais_gates.probes.database_health import DatabaseHealth
     from bais_gates.probes.postgres import Database
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts import Limits
 

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from bais_gates.bais.api import needed
 from bais_gates.probes import backup as backups
-from bais_gates.probes import recovery, restore, workloads
+from bais_gates.probes import restore
 from bais_gates.probes.http import Unreachable
 from bais_gates.probes.postgres import Database, DatabaseError
 from bais_gates.probes.redis import Cache, CacheError
-from bais_gates.targets.api import needed
+from bais_gates.rules import recovery, workloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bais_gates.bais.api import Api, Business
     from bais_gates.probes.backup import Backup
-    from bais_gates.probes.kubernetes_write import ClusterWriter
+    from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api, Business
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts_platform import RecoveryPart
 

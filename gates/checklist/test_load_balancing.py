@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bais_gates.probes import resilience, workloads
 from bais_gates.probes.http import HttpClient, Unreachable
-from bais_gates.probes.replicas import Share, ids_in_log, own_address, requests_counted
 from bais_gates.probes.volley import fire
+from bais_gates.rules import resilience, workloads
+from bais_gates.rules.replicas import Share, ids_in_log, own_address, requests_counted
 
 if TYPE_CHECKING:
-    from bais_gates.probes.kubernetes import Cluster
+    from bais_gates.bais.api import Api
+    from bais_gates.probes.kubernetes.cluster import Cluster
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api
     from bais_gates.targets.environment import Environment
 
 LOOKS: Final = 3

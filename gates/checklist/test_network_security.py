@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.probes import exposure, wiring
-from bais_gates.probes.network_policies import (
+from bais_gates.probes.kubernetes.snapshot import read_namespace, read_network
+from bais_gates.rules import exposure, wiring
+from bais_gates.rules.network_policies import (
     BOTH,
     Network,
     admits,
@@ -20,13 +21,12 @@ from bais_gates.probes.network_policies import (
     reached_by,
     strangers,
 )
-from bais_gates.probes.objects import Workload, of_kind
-from bais_gates.probes.snapshot import read_namespace, read_network
+from bais_gates.rules.objects import Workload, of_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bais_gates.probes.kubernetes import Cluster
+    from bais_gates.probes.kubernetes.cluster import Cluster
     from bais_gates.pytest_plugin.evidence import Evidence
     from bais_gates.targets.environment import Environment
 

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.probes.audit_record import SCOPE, read_audit_record
-from bais_gates.probes.objects import containers_of, workloads
-from bais_gates.probes.scan_exceptions import read_exceptions, uncovered
-from bais_gates.probes.scans import read_report
 from bais_gates.probes.tls import now
+from bais_gates.rules.audit_record import SCOPE, read_audit_record
+from bais_gates.rules.objects import containers_of, workloads
+from bais_gates.rules.scan_exceptions import read_exceptions, uncovered
+from bais_gates.rules.scans import read_report
 
 if TYPE_CHECKING:
-    from bais_gates.probes.audit_record import AuditRecord
-    from bais_gates.probes.kubernetes import Cluster
-    from bais_gates.probes.scan_exceptions import ScanException
-    from bais_gates.probes.scans import Report
+    from bais_gates.probes.kubernetes.cluster import Cluster
     from bais_gates.pytest_plugin.evidence import Evidence
+    from bais_gates.rules.audit_record import AuditRecord
+    from bais_gates.rules.scan_exceptions import ScanException
+    from bais_gates.rules.scans import Report
     from bais_gates.targets.environment import Environment
 
 

@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from bais_gates.probes import tls
-from bais_gates.probes.certificates import CertificateState, certificate_state
 from bais_gates.probes.http import HttpClient
-from bais_gates.probes.objects import dig
+from bais_gates.rules.certificates import CertificateState, certificate_state
+from bais_gates.rules.objects import dig
 
 if TYPE_CHECKING:
-    from bais_gates.probes.kubernetes import Cluster
+    from bais_gates.bais.api import Api
+    from bais_gates.probes.kubernetes.cluster import Cluster
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.api import Api
     from bais_gates.targets.environment import Environment
 
 HSTS_S: Final = 31_536_000

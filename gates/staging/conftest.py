@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from bais_gates.probes.kubernetes_write import ClusterWriter
+    from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.pytest_plugin.run_directory import GateRun
     from bais_gates.staging.view import StagedPlatform
     from bais_gates.targets.target import Target

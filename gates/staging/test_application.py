@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.probes import workloads
+from bais_gates.rules import workloads
 from bais_gates.staging import workload
 from bais_gates.staging.plan import Step
 from bais_gates.staging.pods import is_ready

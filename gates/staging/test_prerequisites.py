@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.probes import prerequisites as needed
-from bais_gates.probes.kubernetes import version_number
+from bais_gates.probes.kubernetes.cluster import version_number
+from bais_gates.rules import prerequisites as needed
 from bais_gates.targets.parts_platform import COMPONENTS
 
 if TYPE_CHECKING:
-    from bais_gates.probes.kubernetes import Cluster, Objects
+    from bais_gates.probes.kubernetes.cluster import Cluster, Objects
     from bais_gates.pytest_plugin.evidence import Evidence
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts_platform import KubernetesPart

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates import sandbox
+from bais_gates.bais.api import register_business
 from bais_gates.probes.listener import Listener
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.redis import Cache
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure, line
-from bais_gates.targets.api import register_business
 from bais_gates.targets.environment import load_environment
 from bais_gates.targets.target import Target
 from bais_gates.targets.unique import Unique

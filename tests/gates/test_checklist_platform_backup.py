@@ -23,7 +23,7 @@ from bais_gates.targets.parts import DatabasePart
 from bais_gates.targets.parts_platform import BackupPart, KubernetesPart
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import FakeCluster, Result, environment, judge
-from tests.probes import platform_objects as objects
+from tests.rules import platform_objects as objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates import sandbox
+from bais_gates.bais.api import register_business
 from bais_gates.probes.backup import stranger
-from bais_gates.probes.kubernetes_write import ClusterWriter
+from bais_gates.probes.kubernetes.writer import ClusterWriter
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.restore import schema_revision
-from bais_gates.targets.api import register_business
 from bais_gates.targets.environment import load_environment
 from bais_gates.targets.target import Target
 from bais_gates.targets.unique import Unique
@@ -25,7 +25,7 @@ from tests.gates.platform_bench import Result, judge
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bais_gates.targets.api import Api
+    from bais_gates.bais.api import Api
     from bais_gates.targets.environment import Environment
 
 GATES = Path(__file__).parents[2] / "gates"

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from bais_gates.probes.kubernetes import ClusterUnreachable
+from bais_gates.probes.kubernetes.cluster import ClusterUnreachable
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
 from tests.gates.fake_platform import NAMESPACE, FakeCluster, platform
 

@@ -18,8 +18,8 @@ import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.probes import tls
-from bais_gates.probes.audit_record import SCOPE
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
+from bais_gates.rules.audit_record import SCOPE
 from bais_gates.targets.parts_platform import SecurityPart
 from tests.gates.fake_platform import NAMESPACE, platform
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from bais_gates.errors import GateInputError
-from bais_gates.probes.procedures import STEPS
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
+from bais_gates.rules.procedures import STEPS
 from bais_gates.targets.parts_platform import SecurityPart
 from tests.gates.fake_platform import NAMESPACE, platform
 

@@ -19,7 +19,7 @@ import trustme
 import yaml
 
 from bais_gates.errors import GateInputError
-from bais_gates.probes.kubernetes import (
+from bais_gates.probes.kubernetes.cluster import (
     Cluster,
     ClusterAccess,
     ClusterRefused,
@@ -27,7 +27,7 @@ from bais_gates.probes.kubernetes import (
     WriteRefused,
     version_number,
 )
-from bais_gates.probes.kubernetes_write import ClusterWriter
+from bais_gates.probes.kubernetes.writer import ClusterWriter
 from tests.probes.api_server import TOKEN, ApiServer, status_of
 
 TIMEOUT_S = 0.6

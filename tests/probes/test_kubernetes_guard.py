@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bais_gates.probes.kubernetes_transport import why_refused
+from bais_gates.probes.kubernetes.transport import why_refused
 
 HOST = "https://cluster.example:6443"
 POD = "/api/v1/namespaces/bais/pods/a"

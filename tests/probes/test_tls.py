@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from bais_gates.probes import tls
-from bais_gates.probes.certificates import certificate_state
+from bais_gates.rules.certificates import certificate_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

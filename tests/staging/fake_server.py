@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from bais_gates.probes.kubernetes_access import ClusterRefused
+from bais_gates.probes.kubernetes.access import ClusterRefused
 
 Object = dict[str, Any]
 Objects = list[Object]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.probes.kubernetes_access import ClusterUnreachable
+from bais_gates.probes.kubernetes.access import ClusterUnreachable
 from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.plan import Step
 from tests.staging.fake_server import refused

@@ -1,0 +1,1 @@
+"""Ask a Kubernetes cluster, with one named context of a kubeconfig; reading only, but for the writer."""

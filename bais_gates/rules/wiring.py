@@ -1,0 +1,108 @@
+"""Whether the names that objects call each other by lead anywhere, and whether the API still knows them.
+
+Source: kube-linter (dangling-servicemonitor, non-existent-service-account, use-namespace), kube-score
+(stable-version), CKV_K8S_21; the Kubernetes deprecation guide for the removed API versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bais_gates.rules.objects import (
+    Finding,
+    Object,
+    dig,
+    labels_of,
+    name_of,
+    namespace_of,
+    of_kind,
+    selects,
+    where,
+    workloads,
+)
+
+# API versions that no server of 1.32 or later serves; None stands for every kind of them.
+REMOVED: dict[str, frozenset[str] | None] = {
+    "extensions/v1beta1": None,
+    "apps/v1beta1": None,
+    "apps/v1beta2": None,
+    "batch/v1beta1": None,
+    "batch/v2alpha1": None,
+    "policy/v1beta1": None,
+    "networking.k8s.io/v1beta1": frozenset({"Ingress", "IngressClass"}),
+    "autoscaling/v2beta1": None,
+    "autoscaling/v2beta2": None,
+    "rbac.authorization.k8s.io/v1beta1": None,
+    "storage.k8s.io/v1beta1": frozenset({"StorageClass", "CSIDriver", "CSINode", "VolumeAttachment"}),
+    "discovery.k8s.io/v1beta1": None,
+    "scheduling.k8s.io/v1beta1": None,
+    "apiextensions.k8s.io/v1beta1": None,
+    "admissionregistration.k8s.io/v1beta1": frozenset(
+        {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}
+    ),
+    "events.k8s.io/v1beta1": None,
+    "flowcontrol.apiserver.k8s.io/v1beta3": None,
+}
+
+
+def dangling_monitors(objects: Iterable[Object]) -> list[Finding]:
+    """Name ServiceMonitors that select no Service: nothing is measured, and nothing says so.
+
+    Without a namespaceSelector the monitor's own namespace counts; one that is not yet in any namespace (a
+    manifest before it is applied) is compared with the Services of all.
+    """
+    every = list(objects)
+    services = of_kind(every, "Service")
+    return [
+        Finding(
+            rule="dangling-service-monitor", where=where(monitor), detail="its selector selects no Service"
+        )
+        for monitor in of_kind(every, "ServiceMonitor")
+        if not any(_monitors(monitor, service) for service in services)
+    ]
+
+
+def _monitors(monitor: Object, service: Object) -> bool:
+    chosen: dict[str, Any] = dig(monitor, "spec", "namespaceSelector") or {}
+    spaces = chosen.get("matchNames") or [home for home in [dig(monitor, "metadata", "namespace")] if home]
+    here = bool(chosen.get("any")) or not spaces or namespace_of(service) in spaces
+    return here and selects(dig(monitor, "spec", "selector") or {}, labels_of(service))
+
+
+def missing_accounts(objects: Iterable[Object]) -> list[Finding]:
+    """Name pods and templates whose ServiceAccount is not there: their pods can not be made."""
+    every = list(objects)
+    known = {(namespace_of(account), name_of(account)) for account in of_kind(every, "ServiceAccount")}
+    found = []
+    for pod in workloads(every):
+        name = pod.spec.get("serviceAccountName") or pod.spec.get("serviceAccount") or "default"
+        # Every namespace is given its account "default" by the cluster itself.
+        if name != "default" and (pod.namespace, name) not in known:
+            detail = f"there is no ServiceAccount {name}"
+            found.append(Finding(rule="missing-service-account", where=pod.where, detail=detail))
+    return found
+
+
+def removed_apis(objects: Iterable[Object]) -> list[Finding]:
+    """Name objects of an API version that is no longer served."""
+    found = []
+    for obj in objects:
+        version, kind = str(obj.get("apiVersion")), str(obj.get("kind"))
+        kinds = REMOVED.get(version, frozenset())
+        if kinds is None or kind in kinds:
+            found.append(Finding(rule="removed-api", where=where(obj), detail=f"{version} is not served"))
+    return found
+
+
+def in_default_namespace(objects: Iterable[Object]) -> list[Finding]:
+    """Name pods, workloads and Services in the namespace ``default``, stated or for want of another."""
+    every = list(objects)
+    places = [pod.where for pod in workloads(every) if pod.namespace == "default"]
+    places += [where(one) for one in of_kind(every, "Service") if namespace_of(one) == "default"]
+    # The API server's own Service is there in every cluster.
+    return [
+        Finding(rule="default-namespace", where=place, detail="is in the namespace default")
+        for place in places
+        if place != "Service/default/kubernetes"
+    ]

@@ -1,0 +1,192 @@
+"""What holds for the metadata, labels and selectors of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bais_gates.sandbox.cluster.apiserver.kinds.errors import (
+    TOO_LONG,
+    Cause,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+)
+from bais_gates.sandbox.cluster.apiserver.kinds.kind import Kind, Obj
+from bais_gates.sandbox.cluster.apiserver.kinds.validation import names
+
+IMMUTABLE = "field is immutable"
+NOT_NEGATIVE = "must be greater than or equal to 0"
+ANNOTATIONS_LIMIT = 256 * 1024
+FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
+_NAME_RULES: dict[str, Callable[[str], list[str]]] = {
+    "Namespace": names.dns_label,
+    "Service": names.dns1035_label,
+    "Role": names.path_segment,
+    "RoleBinding": names.path_segment,
+    "ClusterRole": names.path_segment,
+    "ClusterRoleBinding": names.path_segment,
+}
+_REVIEWS = ("Review",)
+
+
+def causes(kind: Kind, obj: Obj) -> list[Cause]:
+    """Return what is wrong with an object's metadata."""
+    if kind.kind.endswith(_REVIEWS):
+        return []
+    meta = obj.get("metadata") or {}
+    found: list[Cause] = []
+    name = meta.get("name") or ""
+    if not name:
+        found.append(required("metadata.name", "name or generateName is required"))
+    else:
+        found += [invalid("metadata.name", name, said) for said in _name_rule(kind)(name)]
+    if prefix := meta.get("generateName"):
+        # A prefix may end where a name may not: what is made of it goes on.
+        found += [
+            invalid("metadata.generateName", prefix, said)
+            for said in _name_rule(kind)(f"{prefix.removesuffix('-')}")
+        ]
+    found += not_negative(meta.get("generation"), "metadata.generation")
+    found += label_causes(meta.get("labels"), "metadata.labels")
+    found += annotation_causes(meta.get("annotations"), "metadata.annotations")
+    found += _owners(meta.get("ownerReferences") or ())
+    finalizers = meta.get("finalizers") or ()
+    for finalizer in finalizers:
+        found += [invalid("metadata.finalizers", finalizer, said) for said in names.qualified_name(finalizer)]
+    for index, finalizer in enumerate(() if kind.custom else finalizers):
+        if "/" not in finalizer and finalizer not in FINALIZERS:
+            said = "name is neither a standard finalizer name nor is it fully qualified"
+            found.append(invalid(f"metadata.finalizers[{index}]", finalizer, said))
+    return found
+
+
+def _name_rule(kind: Kind) -> Callable[[str], list[str]]:
+    return names.dns_subdomain if kind.custom else _NAME_RULES.get(kind.kind, names.dns_subdomain)
+
+
+def update_causes(old: Obj, new: Obj) -> list[Cause]:
+    """Return which parts of the metadata an update changes though they never change."""
+    before, after = old.get("metadata") or {}, new.get("metadata") or {}
+    return [
+        invalid(f"metadata.{field}", after[field], IMMUTABLE)
+        for field in ("name", "namespace", "uid", "creationTimestamp")
+        if after.get(field) is not None and before.get(field) != after[field]
+    ]
+
+
+def label_causes(values: Any, field: str) -> list[Cause]:
+    """Return what is wrong with labels."""
+    found = []
+    for key in sorted(values or {}):
+        found += [invalid(field, key, said) for said in names.qualified_name(key)]
+        found += [invalid(field, values[key], said) for said in names.label_value(values[key])]
+    return found
+
+
+def annotation_causes(values: Any, field: str) -> list[Cause]:
+    """Return what is wrong with annotations."""
+    found, size = [], 0
+    for key in sorted(values or {}):
+        found += [invalid(field, key, said) for said in names.qualified_name(key.lower())]
+        size += len(key.encode()) + len(str(values[key]).encode())
+    if size > ANNOTATIONS_LIMIT:
+        message = f"Too long: may not be more than {ANNOTATIONS_LIMIT} bytes"
+        found.append(Cause(reason=TOO_LONG, message=message, field=field))
+    return found
+
+
+def _owners(owners: Any) -> list[Cause]:
+    found, controllers = [], []
+    for owner in owners:
+        for key in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(key):
+                said = f"{'version' if key == 'apiVersion' else key} must not be empty"
+                found.append(invalid(f"metadata.ownerReferences.{key}", "", said))
+        if (owner.get("apiVersion"), owner.get("kind")) == ("v1", "Event"):
+            said = "/v1, Kind=Event is disallowed from being an owner"
+            found.append(invalid("metadata.ownerReferences", owner, said))
+        if owner.get("controller"):
+            controllers.append(owner)
+    if len(controllers) > 1:
+        first, second = (f"{each.get('kind')}/{each.get('name')}" for each in controllers[:2])
+        said = (
+            'Only one reference can have Controller set to true. Found "true" in references for '
+            f"{first} and {second}"
+        )
+        found.append(invalid("metadata.ownerReferences", owners, said))
+    return found
+
+
+def selector(value: Any, field: str) -> list[Cause]:
+    """Return what is wrong with a label selector."""
+    if not value:
+        return []
+    found = label_causes(value.get("matchLabels"), f"{field}.matchLabels")
+    for index, need in enumerate(value.get("matchExpressions") or ()):
+        found += requirement(need, f"{field}.matchExpressions[{index}]")
+        for place, item in enumerate(need.get("values") or ()):
+            here = f"{field}.matchExpressions[{index}].values[{place}]"
+            found += [invalid(here, item, said) for said in names.label_value(item)]
+    return found
+
+
+def requirement(need: Any, here: str) -> list[Cause]:
+    """Return what is wrong with one requirement of a selector, but for its values."""
+    found: list[Cause] = []
+    operator, values = need.get("operator", ""), need.get("values") or []
+    if operator in {"In", "NotIn"}:
+        if not values:
+            said = "must be specified when `operator` is 'In' or 'NotIn'"
+            found.append(required(f"{here}.values", said))
+    elif operator in {"Exists", "DoesNotExist"}:
+        if values:
+            said = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            found.append(forbidden(f"{here}.values", said))
+    else:
+        found.append(invalid(f"{here}.operator", operator, "not a valid selector operator"))
+    key = need.get("key", "")
+    found += [invalid(f"{here}.key", key, said) for said in names.qualified_name(key)]
+    return found
+
+
+def matches(value: Any, given: Any) -> bool:
+    """Whether labels satisfy a label selector."""
+    has = given or {}
+    if any(has.get(key) != wanted for key, wanted in (value.get("matchLabels") or {}).items()):
+        return False
+    for need in value.get("matchExpressions") or ():
+        key, values = need.get("key"), need.get("values") or []
+        match need.get("operator"):
+            case "In" if has.get(key) not in values or key not in has:
+                return False
+            case "NotIn" if key in has and has[key] in values:
+                return False
+            case "Exists" if key not in has:
+                return False
+            case "DoesNotExist" if key in has:
+                return False
+    return True
+
+
+def not_negative(value: Any, field: str) -> list[Cause]:
+    """Return a cause if a number is below zero."""
+    return [invalid(field, value, NOT_NEGATIVE)] if isinstance(value, int) and value < 0 else []
+
+
+def one_of(value: Any, choices: tuple[str, ...], field: str) -> list[Cause]:
+    """Return a cause if a value is none of the choices; none given is no mistake here."""
+    return [] if value in choices or value is None else [not_supported(field, value, choices)]
+
+
+def unchanged(old: Any, new: Any, field: str) -> list[Cause]:
+    """Return a cause if a field that can't change did."""
+    return [] if old == new else [invalid(field, new, IMMUTABLE)]
+
+
+def int_or_percent(value: Any, field: str) -> list[Cause]:
+    """Return what is wrong with a number or a percentage."""
+    if isinstance(value, str):
+        return [invalid(field, value, said) for said in names.percent(value)]
+    return not_negative(value, field)

@@ -1,0 +1,108 @@
+"""Lists and watches: one thread a kind that tells a queue what is there and what becomes of it."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bais_gates.sandbox.cluster.controllers.client import ApiError, ApiUnreachableError
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
+
+    from bais_gates.sandbox.cluster.controllers.client import Api
+    from bais_gates.sandbox.cluster.controllers.objects import Object
+    from bais_gates.sandbox.cluster.controllers.resources import Resource
+
+_ABSENT_S = 30.0
+"""How long to wait before asking again for a kind that the server does not know (or until a CRD changes)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """All objects of a kind, as they are now: any other that was known is gone."""
+
+    resource: Resource
+    items: tuple[Object, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """One object was ADDED, MODIFIED or DELETED."""
+
+    type: str
+    obj: Object
+
+
+class Informer:
+    """Follows one kind until ``stop``; what it finds goes into the queue, in order."""
+
+    def __init__(self, api: Api, resource: Resource, queue: SimpleQueue[object]) -> None:
+        self._api, self.resource, self._queue = api, resource, queue
+        self._nudge = threading.Event()
+        self._ending = False
+
+    def start(self) -> None:
+        """Begin, in a thread of its own that does not keep the process alive."""
+        threading.Thread(target=self._follow, name=self.resource.plural, daemon=True).start()
+
+    def nudge(self) -> None:
+        """Have it ask again at once for a kind that was absent."""
+        self._nudge.set()
+
+    def stop(self) -> None:
+        """Have it end at the next chance."""
+        self._ending = True
+        self._nudge.set()
+
+    def _follow(self) -> None:
+        failures = 0
+        while not self._ending:
+            try:
+                version = self._list()
+                failures = 0
+                while not self._ending:
+                    version = self._watch(version)
+            except ApiError as error:
+                if error.status == 410:  # too old: list anew
+                    continue
+                absent = error.status == 404
+                if absent:
+                    self._queue.put(Listed(resource=self.resource, items=()))
+                failures += 1
+                self._pause(_ABSENT_S if absent else min(0.1 * 2**failures, 5.0))
+            except ApiUnreachableError:
+                failures += 1
+                self._pause(min(0.1 * 2**failures, 5.0))
+
+    def _pause(self, seconds: float) -> None:
+        self._nudge.wait(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, hides nothing
+        self._nudge.clear()
+
+    def _list(self) -> str:
+        items: list[Object] = []
+        query = {"limit": "500"}
+        while True:
+            page = self._api.request("GET", self.resource.path(), query=query)
+            items += (self._typed(item) for item in page.get("items") or ())
+            following = page["metadata"].get("continue")
+            if not following:
+                break
+            query["continue"] = following
+        self._queue.put(Listed(resource=self.resource, items=tuple(items)))
+        return str(page["metadata"]["resourceVersion"])
+
+    def _watch(self, version: str) -> str:
+        for kind, obj in self._api.watch(self.resource.path(), version):
+            version = str(obj["metadata"].get("resourceVersion", version))
+            if kind != "BOOKMARK":
+                self._queue.put(Happened(type=kind, obj=self._typed(obj)))
+            if self._ending:
+                break
+        return version
+
+    def _typed(self, obj: Object) -> Object:
+        """Name the kind, which the items of a list leave out."""
+        return {**obj, "apiVersion": self.resource.api_version, "kind": self.resource.kind}

@@ -1,0 +1,152 @@
+"""The API client: what it sends, what it keeps secret, what it compares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from bais_gates.bais.answers import differences, holds_card, unknown_like
+from bais_gates.bais.api import Api, TargetRefused, needed, register_business
+from bais_gates.bais.contract import Contract
+from bais_gates.probes.http import HttpClient, Response
+from bais_gates.redaction import redact
+from bais_gates.targets.unique import Unique
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def _api(handler: Handler) -> Api:
+    contract = Contract({"openapi": "3.1.0", "paths": {}})
+    return Api(http=HttpClient("https://target", transport=httpx.MockTransport(handler)), contract=contract)
+
+
+def _echo(request: httpx.Request) -> httpx.Response:
+    headers = {name: value for name, value in request.headers.items() if name.startswith(("auth", "idem"))}
+    return httpx.Response(200, json={"headers": headers, "body": request.content.decode()})
+
+
+def _answer(status: int = 404, body: object = None, path: str = "/x", **headers: str) -> Response:
+    raw = body if isinstance(body, str) else json.dumps(body)
+    return Response(
+        method="GET",
+        url=f"https://target{path}",
+        status=status,
+        headers=httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}),
+        body=raw.encode(),
+        elapsed_ms=1.0,
+    )
+
+
+class TestApi:
+    """The client of a target."""
+
+    def test_a_token_is_sent_as_bearer_and_redacted(self) -> None:
+        """A bound client sends its token, another token takes its place, and neither is ever printed."""
+        api = _api(_echo).with_token("first-token-1234")
+        assert api.get("/x").field("headers", "authorization") == "Bearer first-token-1234"
+        assert api.get("/x", token="other-token-5678").field("headers", "authorization").endswith("5678")
+        assert "first-token-1234" not in redact("so first-token-1234 leaked")
+
+    def test_a_header_of_the_gate_takes_the_place_of_the_token(self) -> None:
+        """A gate that sends its own Authorization is not overruled."""
+        api = _api(_echo).with_token("first-token-1234")
+        assert (
+            api.get("/x", headers={"authorization": "Basic x"}).field("headers", "authorization") == "Basic x"
+        )
+
+    def test_anonymous_sends_nothing(self) -> None:
+        """Without a token there is no header."""
+        assert _api(_echo).get("/x").field("headers") == {}
+
+    def test_secrets_in_answers_and_requests_are_redacted(self) -> None:
+        """Passwords sent and tokens received are known to redaction before anything can print them."""
+        api = _api(
+            lambda _request: httpx.Response(200, json={"tokens": [{"access_token": "deep-token-abcdef"}]})
+        )
+        api.login("a@example.com", "Pass-word-9876!")
+        assert redact("deep-token-abcdef Pass-word-9876!") == "[redacted] [redacted]"
+
+    def test_answers_are_kept_when_asked_for(self) -> None:
+        """A gate can look through everything that one business was answered."""
+        answers: list[Response] = []
+        business = register_business(_api(_signs_in), Unique("run")).kept_in(answers)
+        business.payment("p1")
+        business.pay("w1", key="k1")
+        assert [answer.method for answer in answers] == ["GET", "POST"]
+
+    def test_a_business_is_registered_and_bound_to_its_token(self) -> None:
+        """Registering yields a business whose client sends its access token."""
+        business = register_business(_api(_signs_in), Unique("run-42"))
+        assert business.email.startswith("gate-run42-")
+        assert business.api.token == "access-token-1"
+
+    def test_a_target_that_refuses_is_told_with_its_answer(self) -> None:
+        """What a gate needs and does not get is an error with the status and body, not a None later on."""
+        with pytest.raises(TargetRefused, match=r"needed 201 with 'user_id'.*answered 500: oops"):
+            register_business(_api(lambda _request: httpx.Response(500, text="oops")), Unique("run"))
+
+    def test_an_id_that_is_no_text_is_not_taken(self) -> None:
+        """An answer whose id is null is as good as none."""
+        with pytest.raises(TargetRefused):
+            needed(_answer(201, {"id": None}), 201, "id")
+
+
+def _signs_in(request: httpx.Request) -> httpx.Response:
+    if request.url.path.endswith("register"):
+        return httpx.Response(201, json={"user_id": "u1", "verification_token": "v"})
+    return httpx.Response(200, json={"access_token": "access-token-1", "refresh_token": "refresh-token-1"})
+
+
+class TestUnique:
+    """Test data."""
+
+    def test_no_two_are_the_same_and_all_say_the_run(self) -> None:
+        """Every value is new and bears the run's mark."""
+        unique = Unique("CI/Run.7")
+        values = {unique.email() for _ in range(50)}
+        assert len(values) == 50
+        assert all("cirun7" in value for value in values)
+
+    def test_a_password_is_strong(self) -> None:
+        """Passwords have both cases, a digit and a symbol."""
+        password = Unique("r").password()
+        assert len(password) >= 10
+        assert any(c.isupper() for c in password)
+        assert any(c.islower() for c in password)
+
+
+class TestDifferences:
+    """What two answers differ in."""
+
+    def test_own_ids_and_request_ids_do_not_count(self) -> None:
+        """Two refusals that differ in their own ids only are the same."""
+        one = _answer(404, {"error": {"message": "no abc", "id": "r1"}}, "/x/abc", x_request_id="r1")
+        other = _answer(404, {"error": {"message": "no xyz", "id": "r2"}}, "/x/xyz", x_request_id="r2")
+        assert differences(one, other) == []
+
+    def test_everything_else_counts(self) -> None:
+        """Status, body and headers that differ are named."""
+        one = _answer(403, "a", retry_after="1")
+        assert [line.partition(":")[0] for line in differences(one, _answer(404, "b"))] == [
+            "body",
+            "header retry-after",
+            "status",
+        ]
+
+    @pytest.mark.parametrize("known", ["pay_0f3c1a2b4d5e", "zzzzzzzzzzzz", "1", "wf_ZyXwVuTsRqPo"])
+    def test_an_unknown_id_is_another_of_the_same_length(self, known: str) -> None:
+        """The id made up is of the same form, and not the known one."""
+        made_up = unknown_like(known)
+        assert len(made_up) == len(known)
+        assert made_up != known
+
+    def test_a_card_number_is_found_however_it_is_written(self) -> None:
+        """Plain, in groups, and in a header."""
+        card = "4242424242424242"
+        assert holds_card(_answer(200, {"card": "4242 4242 4242 4242"}), card)
+        assert holds_card(_answer(200, {"card": int(card)}), card)
+        assert holds_card(_answer(200, {}, x_debug="4242-4242-4242-4242"), card)
+        assert not holds_card(_answer(200, {"last4": "4242", "id": "424242424242424"}), card)

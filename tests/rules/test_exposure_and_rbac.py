@@ -1,0 +1,200 @@
+"""What can be reached from outside, and who may do what: each rule broken and held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bais_gates.rules import exposure, rbac
+
+
+def obj(kind: str, name: str = "x", **fields: Any) -> dict[str, Any]:
+    """Write an object of namespace n."""
+    return {
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "n", **fields.pop("metadata", {})},
+        **fields,
+    }
+
+
+def rules(findings: list[Any]) -> list[str]:
+    """Name the rules of findings."""
+    return [finding.rule for finding in findings]
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ({}, []),
+        ({"type": "ClusterIP"}, []),
+        ({"type": "NodePort"}, ["exposed-service"]),
+        ({"type": "LoadBalancer"}, ["exposed-service"]),
+        ({"type": "ClusterIP", "externalIPs": ["192.0.2.1"]}, ["external-ips"]),
+        ({"type": "ExternalName", "externalName": "x.example"}, ["external-name"]),
+    ],
+)
+def test_exposed_services_are_named(spec: dict[str, Any], found: list[str]) -> None:
+    """Only what stays inside of the cluster is no finding; what is expected is none either."""
+    assert rules(exposure.exposed_services([obj("Service", spec=spec)])) == found
+    assert exposure.exposed_services([obj("Service", spec=spec)], ["x"]) == []
+
+
+def test_host_network_and_ports_are_named() -> None:
+    """A pod on the node's network, or with a port of the node, is named, whatever makes it."""
+    spec = {
+        "hostNetwork": True,
+        "initContainers": [{"name": "i", "ports": [{"hostPort": 80}]}],
+        "containers": [],
+    }
+
+    assert rules(exposure.host_access([obj("Deployment", spec={"template": {"spec": spec}})])) == [
+        "host-network",
+        "host-port",
+    ]
+    assert exposure.host_access([obj("Pod", spec={"containers": [{"ports": [{"hostPort": 0}]}]})]) == []
+
+
+def ingress(hosts: list[str], tls: list[dict[str, Any]] | None, **annotations: str) -> dict[str, Any]:
+    """Write an Ingress of hosts; one without a host is the empty text."""
+    given = [{"host": host} if host else {} for host in hosts]
+    return obj("Ingress", metadata={"annotations": annotations}, spec={"rules": given, "tls": tls})
+
+
+@pytest.mark.parametrize(
+    ("one", "found"),
+    [
+        (ingress(["a.example"], [{"hosts": ["a.example"], "secretName": "s"}]), []),
+        (ingress(["a.example"], [{"hosts": ["*.example"], "secretName": "s"}]), []),
+        (ingress(["A.example"], [{"hosts": ["a.example"], "secretName": "s"}]), []),
+        (ingress(["a.example"], None), ["ingress-tls"]),
+        (ingress([], []), ["ingress-tls"]),
+        (ingress(["a.example", "b.example"], [{"hosts": ["a.example"], "secretName": "s"}]), ["ingress-tls"]),
+        (ingress(["a.b.example"], [{"hosts": ["*.example"], "secretName": "s"}]), ["ingress-tls"]),
+        (ingress([""], [{"hosts": ["a.example"], "secretName": "s"}]), ["ingress-tls"]),
+        (ingress(["a.example"], [{"hosts": ["a.example"]}]), ["ingress-tls-secret"]),
+    ],
+)
+def test_every_host_of_an_ingress_has_tls(one: dict[str, Any], found: list[str]) -> None:
+    """A host that no TLS entry names, a rule for any host, and an entry without a Secret are named."""
+    assert rules(exposure.ingress_tls([one])) == found
+
+
+@pytest.mark.parametrize(
+    ("key", "count"),
+    [
+        ("nginx.ingress.kubernetes.io/configuration-snippet", 1),
+        ("nginx.ingress.kubernetes.io/server-snippet", 1),
+        ("nginx.ingress.kubernetes.io/auth-snippet", 1),
+        ("nginx.org/location-snippets", 1),
+        ("nginx.ingress.kubernetes.io/proxy-body-size", 0),
+    ],
+)
+def test_snippets_are_named(key: str, count: int) -> None:
+    """Any annotation that writes into the controller's configuration is named."""
+    assert len(exposure.snippets([ingress(["a"], [], **{key: "x"})])) == count
+
+
+def test_services_and_backends_that_lead_nowhere_are_named() -> None:
+    """A Service without pods, and a backend without its Service or port, are named."""
+    pod = obj("Pod", metadata={"labels": {"app": "a"}}, spec={"containers": []})
+    good = obj("Service", "good", spec={"selector": {"app": "a"}, "ports": [{"name": "https", "port": 443}]})
+    lost = obj("Service", "lost", spec={"selector": {"app": "b"}, "ports": []})
+
+    def to(name: str, port: dict[str, Any]) -> dict[str, Any]:
+        backend = {"service": {"name": name, "port": port}}
+        return obj("Ingress", spec={"rules": [{"http": {"paths": [{"backend": backend}]}}]})
+
+    assert (
+        exposure.dangling_services([pod, good, to("good", {"number": 443}), to("good", {"name": "https"})])
+        == []
+    )
+    assert rules(exposure.dangling_services([pod, lost])) == ["dangling-service"]
+    assert rules(exposure.dangling_services([pod, good, to("gone", {"number": 443})])) == ["dangling-ingress"]
+    assert rules(exposure.dangling_services([pod, good, to("good", {"number": 80})])) == ["dangling-ingress"]
+
+
+def rule(verbs: str, resources: str, group: str = "") -> dict[str, Any]:
+    """Write a rule of a role."""
+    return {"verbs": verbs.split(), "resources": resources.split(), "apiGroups": [group]}
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (rule("get list watch", "pods services"), []),
+        (rule("get", "pods/log"), []),
+        (rule("get", "secrets"), ["access-to-secrets"]),
+        (rule("list", "secrets"), ["access-to-secrets"]),
+        (rule("create", "secrets"), ["access-to-secrets"]),
+        (rule("create", "deployments", "apps"), ["access-to-create-pods"]),
+        (rule("get", "deployments", "apps"), []),
+        (rule("get", "secrets", "example.com"), []),
+        (rule("create", "pods"), ["access-to-create-pods"]),
+        (rule("create", "pods/exec"), ["pod-exec"]),
+        (rule("get", "pods/attach"), ["pod-exec"]),
+        (rule("create", "serviceaccounts/token"), ["access-to-tokens"]),
+        (rule("*", "configmaps"), ["wildcard-in-rules"]),
+        (rule("get", "deployments", "*"), ["wildcard-in-rules"]),
+        (rule("bind", "clusterroles", "rbac.authorization.k8s.io"), ["escalation"]),
+        (rule("impersonate", "users"), ["escalation"]),
+        ({"nonResourceURLs": ["*"], "verbs": ["get"]}, []),
+    ],
+)
+def test_a_rule_that_gives_too_much_is_named(given: dict[str, Any], found: list[str]) -> None:
+    """Wildcards, Secrets, making pods, exec, tokens and escalation are named; reading is not."""
+    assert [name for name, _ in rbac.rule_faults(given)] == found
+
+
+ROLE = obj("Role", "r", rules=[rule("get", "secrets")])
+
+
+def binding(
+    subject: dict[str, Any], kind: str = "RoleBinding", role: str = "Role/r", space: str = "n"
+) -> dict[str, Any]:
+    """Write a binding of a role."""
+    of, name = role.split("/")
+    metadata = {"name": "b"} | ({"namespace": space} if kind == "RoleBinding" else {})
+    return {"kind": kind, "metadata": metadata, "subjects": [subject], "roleRef": {"kind": of, "name": name}}
+
+
+ACCOUNT = {"kind": "ServiceAccount", "name": "api", "namespace": "n"}
+CLUSTER_ADMIN = "ClusterRole/cluster-admin"
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (binding(ACCOUNT), ["access-to-secrets"]),
+        (binding(ACCOUNT, role="Role/gone"), ["dangling-binding"]),
+        (binding(ACCOUNT, role=CLUSTER_ADMIN), ["cluster-admin"]),
+        (binding(ACCOUNT, "ClusterRoleBinding", CLUSTER_ADMIN), ["cluster-admin"]),
+        (binding({"kind": "Group", "name": "system:masters"}, "ClusterRoleBinding", CLUSTER_ADMIN), []),
+        (
+            binding({"kind": "Group", "name": "system:authenticated"}, "ClusterRoleBinding", CLUSTER_ADMIN),
+            ["cluster-admin"],
+        ),
+        (
+            binding({"kind": "User", "name": "system:anonymous"}, "ClusterRoleBinding", CLUSTER_ADMIN),
+            ["cluster-admin"],
+        ),
+        (
+            binding(
+                {"kind": "Group", "name": "system:serviceaccounts:n"}, "ClusterRoleBinding", CLUSTER_ADMIN
+            ),
+            ["cluster-admin"],
+        ),
+        (binding({**ACCOUNT, "namespace": "m"}, "ClusterRoleBinding", CLUSTER_ADMIN), []),
+    ],
+    ids=str,
+)
+def test_a_binding_counts_when_it_concerns_the_namespace(given: dict[str, Any], found: list[str]) -> None:
+    """What reaches the namespace's accounts, or everyone, is judged; what others have elsewhere is not."""
+    assert rules(rbac.binding_findings([ROLE, given], "n")) == found
+
+
+def test_without_a_namespace_every_binding_is_judged() -> None:
+    """Held against manifests alone, a binding to cluster-admin is named whoever has it."""
+    given = binding({"kind": "User", "name": "jane"}, "ClusterRoleBinding", CLUSTER_ADMIN)
+
+    assert rules(rbac.binding_findings([given])) == ["cluster-admin"]
