@@ -1,1 +1,1 @@
-"""What a gate can ask, one module a kind. Probes know neither pytest nor the verdict."""
+"""Read what gates judge: one module per protocol. Probes know neither pytest nor the verdict."""

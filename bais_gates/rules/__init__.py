@@ -1,1 +1,1 @@
-"""Pure judgements over what probes read: no I/O, no pytest. A rule names the source that it is from."""
+"""Judge what probes read, with pure functions: no I/O, no pytest. Each rule names its source."""

@@ -134,7 +134,7 @@ def truthful(api: Api, cache: Cache, limits: Limits, evidence: Evidence) -> None
         violations += api.conforms(answer, "GET", STATUS)
         rate, latency = told.get("hit_rate"), told.get("latency_ms")
         if not _within(rate, early, late):
-            astray.append(f"told {rate!r}, Redis {100 * early.hit_rate:.2f} to {100 * late.hit_rate:.2f}")
+            astray.append(f"told {rate!r}, Redis {100 * early.hit_ratio:.2f} to {100 * late.hit_ratio:.2f}")
         if not isinstance(latency, int | float) or not 0 < latency <= answer.elapsed_ms:
             impossible.append(f"{latency!r} ms of {answer.elapsed_ms:.2f} ms")
         else:
@@ -158,7 +158,7 @@ def truthful(api: Api, cache: Cache, limits: Limits, evidence: Evidence) -> None
 def _within(told: object, early: CacheStatistics, late: CacheStatistics) -> bool:
     if isinstance(told, bool) or not isinstance(told, int | float):
         return False
-    low, high = sorted((100 * early.hit_rate, 100 * late.hit_rate))
+    low, high = sorted((100 * early.hit_ratio, 100 * late.hit_ratio))
     return low - HIT_RATE_SLACK <= told <= high + HIT_RATE_SLACK
 
 
@@ -242,7 +242,7 @@ def judge(timing: Timing, words: str, evidence: Evidence) -> None:
     """Check both timings; a figure beyond its limit from a starved generator is no data."""
     for name, lane in (*timing.directly.lanes.items(), *timing.over_http.lanes.items()):
         evidence.check(
-            f"operations that went wrong, {name}", sorted(set(lane.wrong)), "==", [], n=lane.latency.n
+            f"operations that went wrong, {name}", sorted(set(lane.faults)), "==", [], n=lane.latency.n
         )
     for name, value, limit, n, n_min, source in (
         (

@@ -189,7 +189,7 @@ def judge(
     evidence.check(f"{wave}: answers that are not right", wrong, "==", [], n=n)
     evidence.check(
         f"{wave}: calls under way at once",
-        volley.most_at_once,
+        volley.max_concurrency,
         ">=",
         math.ceil(AT_ONCE_SHARE * concurrency),
         n=n,

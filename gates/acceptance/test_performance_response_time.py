@@ -248,7 +248,7 @@ def judge(
         source="; ".join(filter(None, (reason if unprovable else None, note))) or None,
     )
     evidence.check(
-        f"{endpoint.name}: answers that are not right", sorted(set(lane.wrong)), "==", [], n=lane.latency.n
+        f"{endpoint.name}: answers that are not right", sorted(set(lane.faults)), "==", [], n=lane.latency.n
     )
 
 
@@ -270,7 +270,7 @@ def judge_together(
         n_min=len(names) * OFTEN_N,
         source="; ".join(filter(None, (reasons[0] if unprovable else None, note))) or None,
     )
-    kept = min(lane.achieved_per_s / lane.asked_per_s for lane in measured.lanes.values())
+    kept = min(lane.achieved_per_s / lane.target_per_s for lane in measured.lanes.values())
     evidence.check(
         "share of the asked rate that was kept to",
         math.nan if kept < RATE_SHARE and reasons else kept,
@@ -296,10 +296,10 @@ def table(measured: Measured) -> dict[str, object]:
             "max": ms(lane.latency.max),
             "p95 uncorrected": ms(lane.service.p95),
             "p95 of the generator's own delay": ms(lane.delayed_p95_ms),
-            "asked per s": lane.asked_per_s,
+            "asked per s": lane.target_per_s,
             "achieved per s": ms(lane.achieved_per_s),
         }
         for name, lane in measured.lanes.items()
     }
-    cpu = {"own CPU share": round(measured.own_cpu, 3), "foreign CPU share": round(measured.foreign_cpu, 3)}
+    cpu = {"own CPU share": round(measured.own_cpu, 3), "foreign CPU share": round(measured.other_cpu, 3)}
     return {"endpoints": rows, "seconds": ms(measured.seconds), **cpu}

@@ -211,7 +211,7 @@ def judge_bystander(
         meanwhile = watch()
         starved = meanwhile.starved("other", limits.api_p95_ms)
     late = meanwhile.lanes["other"]
-    evidence.check("another caller's answers that were not 200", [*early.wrong, *late.wrong], "==", [])
+    evidence.check("another caller's answers that were not 200", [*early.faults, *late.faults], "==", [])
     unprovable = too_slow(meanwhile) and starved is not None
     figures = {
         "another caller's latency meanwhile, p95": (late.latency.p95, limits.api_p95_ms),

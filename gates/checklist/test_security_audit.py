@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bais_gates.probes.files import read_bytes, read_text
 from bais_gates.probes.tls import now
-from bais_gates.rules.audit_record import SCOPE, read_audit_record
+from bais_gates.rules.audit_record import SCOPE, parse_audit_record
 from bais_gates.rules.objects import containers_of, workloads
-from bais_gates.rules.scan_exceptions import read_exceptions, uncovered
-from bais_gates.rules.scans import read_report
+from bais_gates.rules.scan_exceptions import parse_exceptions, uncovered
+from bais_gates.rules.scans import parse_report
 
 if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.cluster import Cluster
@@ -32,9 +33,17 @@ def test_security_audit(cluster: Cluster, environment: Environment, evidence: Ev
     image = environment.release.image if environment.release is not None else None
     digest = None if image is None or "@" not in image else image.rpartition("@")[2]
     running = digests_that_run(cluster, environment)
-    record = read_audit_record(part.audit_record)
-    reports = [read_report(path) for path in part.scans]
-    exceptions = () if part.exceptions is None else read_exceptions(part.exceptions)
+    record = parse_audit_record(
+        read_text(part.audit_record, "audit record", "security.audit_record"), part.audit_record
+    )
+    reports = [
+        parse_report(read_bytes(path, "scanner report", "security.scans"), path) for path in part.scans
+    ]
+    exceptions = (
+        parse_exceptions(read_text(file, "exceptions file", "security.exceptions"), file)
+        if (file := part.exceptions)
+        else ()
+    )
     audited(record, part.max_audit_age_d, digest, evidence)
     evidence.check(
         "digests of the API that run", running, "==", [record.digest or "none named"], n=len(running)

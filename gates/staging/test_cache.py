@@ -8,6 +8,7 @@ import pytest
 
 from bais_gates.probes import cache_health
 from bais_gates.probes.redis import Cache
+from bais_gates.rules.cache import dangerous_users, parse_memory
 from bais_gates.staging import workload
 from bais_gates.staging.plan import Step
 from bais_gates.staging.pods import is_ready
@@ -43,15 +44,17 @@ def _is_as_configured(staging: StagedPlatform, cache: Cache, evidence: Evidence)
     health = cache_health.read(cache)
     declared = workload.cache_settings(staging.reach.configuration(NAME).get("redis.conf", ""))
     source = "ConfigMap bais-redis against CONFIG GET"
-    wanted = cache_health.memory_bytes(declared.get("maxmemory", "0"))
+    wanted = parse_memory(declared.get("maxmemory", "0"))
     evidence.check("maxmemory", health.maxmemory, "==", wanted, unit="bytes", source=source)
     evidence.check("maxmemory is a limit", health.maxmemory, ">", 0, unit="bytes")
     policy = declared.get("maxmemory-policy", "noeviction")
     evidence.check("maxmemory-policy", health.settings["maxmemory-policy"], "==", policy, source=source)
-    strangers = "answered" if health.open_to_anybody else "refused"
+    strangers = "answered" if health.accepts_unauthenticated else "refused"
     evidence.check("one without a password", strangers, "==", "refused")
-    dangerous = cache_health.dangerous_users(health.may, ())
-    evidence.check("users who may run dangerous commands", dangerous, "==", [], n=len(health.may))
+    dangerous = dangerous_users(health.allowed_commands, ())
+    evidence.check(
+        "users who may run dangerous commands", dangerous, "==", [], n=len(health.allowed_commands)
+    )
     target = staging.environment.cache
     if target is None or staging.environment.need_kubernetes().namespace == staging.namespace:
         evidence.attach("the target's cache", "The environment file describes no other cache.")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.probes import database_health
 from bais_gates.probes.postgres import Database
+from bais_gates.rules.database import differing_settings, settings_pending_restart
 from bais_gates.staging import workload
 from bais_gates.staging.plan import Step
 from bais_gates.staging.pods import is_ready
@@ -65,10 +65,10 @@ def _has_its_settings(staging: StagedPlatform, database: Database, evidence: Evi
         str(row["name"]).lower(): row  # PostgreSQL takes TimeZone and timezone for one
         for row in database.rows("SELECT name, setting, unit, vartype, pending_restart FROM pg_settings")
     }
-    differing = database_health.differing_settings(declared, effective)
+    differing = differing_settings(declared, effective)
     source = "ConfigMap bais-postgres against pg_settings"
     evidence.check("settings in effect otherwise", differing, "==", [], n=len(declared), source=source)
-    pending = database_health.waiting_for_restart(effective)
+    pending = settings_pending_restart(effective)
     evidence.check("settings that wait for a restart", pending, "==", [])
     most, used = database.max_connections(), database.all_connections()
     evidence.check("connections in use", used, "<", most)

@@ -34,7 +34,7 @@ def test_prerequisites(environment: Environment, cluster: Cluster, evidence: Evi
         if kinds:
             evidence.check(
                 f"kinds of {_words(component)} that can not be used",
-                needed.unmet_kinds(kinds, crds),
+                needed.unusable_crds(kinds, crds),
                 "==",
                 {},
                 n=len(kinds),
@@ -106,12 +106,12 @@ def the_workload(
         found = [one for one in workloads if _place(one) == said.workload]
         how = f"kubernetes.components.{component}.workload: {said.workload}"
     else:
-        found = needed.workloads_of(component, workloads, controllers=controllers)
+        found = needed.component_workloads(component, workloads, controllers=controllers)
         how = f"by its labels{f' ({controllers})' if component == 'ingress_controller' else ''}"
     evidence.check(f"workloads of {_words(component)}", len(found), ">=", 1, source=how)
     evidence.check(
         f"workloads of {_words(component)} that are not available",
-        {_place(one): why for one in found if (why := needed.unhealthy(one)) is not None},
+        {_place(one): why for one in found if (why := needed.explain_unavailable(one)) is not None},
         "==",
         {},
         source=how,
@@ -123,7 +123,7 @@ def helm_releases(part: KubernetesPart, cluster: Cluster, evidence: Evidence) ->
     for named in part.helm_releases:
         namespace, _, name = named.rpartition("/")
         secrets = cluster.list("v1", "Secret", namespace or part.namespace, labels=needed.helm_selector(name))
-        release = needed.newest_release(name, secrets)
+        release = needed.latest_release(name, secrets)
         evidence.check(
             f"Helm release {named}",
             release.status if release is not None else "not there",

@@ -12,7 +12,7 @@ import pytest
 
 from bais_gates import sandbox
 from bais_gates.bais.api import register_business
-from bais_gates.probes.backup import stranger
+from bais_gates.probes.backup import generate_identity
 from bais_gates.probes.kubernetes.writer import ClusterWriter
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.restore import schema_revision
@@ -69,7 +69,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def test_a_backup_that_does_not_open_fails_the_drill_and_leaves_a_platform(bench: Bench) -> None:
     """FAIL by the step that failed; the database has its schema again, and payments work."""
     known = bench.environment
-    result = bench.drill(replace(known, backup=replace(known.need_backup(), identity=stranger())))
+    result = bench.drill(replace(known, backup=replace(known.need_backup(), identity=generate_identity())))
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert result.false == ["backup is"]
