@@ -32,7 +32,7 @@ BODY_CAP: Final = 1024 * 1024
 """Bytes of a body that are read; then the connection is closed."""
 
 
-class Unreachable(Exception):  # noqa: N818 - it names what was found out about the target, not a programming error
+class Unreachable(Exception):  # noqa: N818 - it names the state of the target
     """There was no complete HTTP response. The message has the request and the cause."""
 
 

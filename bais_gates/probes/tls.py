@@ -39,7 +39,7 @@ _OLD_SUITES: Final = (
 _STRONG_HASHES: Final = frozenset({"sha256", "sha384", "sha512", "ed25519", "ed448"})
 
 
-class TlsUnreachable(Exception):  # noqa: N818 - it names what was found out about the target
+class TlsUnreachable(Exception):  # noqa: N818 - it names the state of the target
     """No connection, no answer in time, or an answer that is not TLS."""
 
 
@@ -47,7 +47,7 @@ class TlsRefused(TlsUnreachable):
     """The server answered, but the handshake failed."""
 
 
-class TlsNotTrusted(Exception):  # noqa: N818 - it names what was found out about the target
+class TlsNotTrusted(Exception):  # noqa: N818 - it names the state of the target
     """The certificate is not trusted. The message is the verifier's."""
 
 

@@ -138,6 +138,6 @@ def _backends(spec: Mapping[str, Any]) -> list[tuple[str, object]]:
     return targets
 
 
-def _has_port(service: Object, wanted: object) -> bool:
+def _has_port(service: Object, name_or_number: object) -> bool:
     ports = dig(service, "spec", "ports") or ()
-    return any(wanted in (port.get("port"), port.get("name")) for port in ports)
+    return any(name_or_number in (port.get("port"), port.get("name")) for port in ports)

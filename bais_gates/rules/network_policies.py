@@ -167,18 +167,18 @@ def _ports_allow(ports: Sequence[Mapping[str, Any]] | None, pod_port: _PodPort) 
 
 
 def _port_matches(entry: Mapping[str, Any], pod_port: _PodPort) -> bool:
-    named = entry.get("port")
-    if named is None:
+    allowed = entry.get("port")
+    if allowed is None:
         return True
-    if isinstance(named, str) and not named.isdigit():
+    if isinstance(allowed, str) and not allowed.isdigit():
         return any(
-            port.get("name") == named
+            port.get("name") == allowed
             and port.get("containerPort") == pod_port.port
             and (port.get("protocol") or "TCP") == pod_port.protocol
             for container in containers_of(pod_port.target.spec)
             for port in container.get("ports") or ()
         )
-    first = int(named)
+    first = int(allowed)
     return first <= pod_port.port <= int(entry.get("endPort") or first)
 
 

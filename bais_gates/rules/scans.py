@@ -120,7 +120,7 @@ def severity_of_score(score: object) -> str | None:
         return None
     if not 0.0 <= value <= 10.0:  # NaN fails this, too
         return None
-    return "none" if value == 0.0 else next(word for least, word in _CVSS if value >= least)
+    return "none" if value == 0.0 else next(word for minimum, word in _CVSS if value >= minimum)
 
 
 def severity_of_word(word: object) -> str | None:

@@ -66,7 +66,7 @@ class Rollout:
 
     @property
     def complete(self) -> bool:
-        """Whether every replica is updated and available, and no old one is left."""
+        """Return whether every replica is updated and available, and no old one is left."""
         return self.current and self.ready == self.updated == self.available == self.desired
 
 

@@ -16,7 +16,7 @@ NODES = [objects.node(name) for name in ("n1", "n2", "n3")]
 
 
 def pod(node: str, cpu: str, memory: str = "1Gi") -> dict[str, Any]:
-    """Make a running pod with one container of these requests."""
+    """Return a running pod with one container of these requests."""
     one = objects.pod(f"p-{node}-{cpu}", node)
     one["spec"]["containers"][0]["resources"] = objects.resources(cpu, memory)
     return one
