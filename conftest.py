@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bais_gates.bais.api import Api, Business, register_business
-from bais_gates.pytest_plugin.keys import state_key
+from bais_gates.pytest_plugin.run_state import state_key
 from bais_gates.targets.target import Target, open_target
 from bais_gates.targets.unique import Unique
 

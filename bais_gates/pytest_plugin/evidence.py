@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from bais_gates.pytest_plugin.comparison import (
     NotComparable,
     UnusableLimit,
@@ -23,6 +25,7 @@ from bais_gates.pytest_plugin.comparison import (
     plain,
 )
 from bais_gates.redaction import redact, redact_value
+from bais_gates.verdict.codec import check_to_json
 from bais_gates.verdict.model import Attachment, Check, JsonValue, Op
 
 MAX_ATTACHMENT_CHARACTERS = 256 * 1024
@@ -32,6 +35,9 @@ MAX_VALUE_CHARACTERS = 16 * 1024
 
 _NAME_LIMIT = 300
 _LINE_LIMIT = 240
+
+evidence_key: pytest.StashKey[Evidence] = pytest.StashKey()
+"""On an item: what its test has recorded."""
 
 Journal = Callable[[str, dict[str, JsonValue]], None]
 """Where records go the moment they are made: (kind, record), e.g. into the ledger."""
@@ -115,7 +121,7 @@ class Evidence:
         __tracebackhide__ = True
         check = self.__compare(name, observed, op, limit, unit, n, n_min, source)
         if check.ok is not True:
-            raise GateFailure(line(check))
+            raise GateFailure(format_check(check))
 
     def attach(self, name: str, data: object, content_type: str = "text/plain") -> None:
         """Keep ``data`` beside the checks, redacted, as text; cut after 256 Ki characters.
@@ -173,27 +179,11 @@ class Evidence:
         with self.__lock:
             self.__checks.append(check)
             if self.__journal is not None:
-                self.__journal("check", check_record(check))
+                self.__journal("check", check_to_json(check))
         return check
 
 
-def check_record(check: Check) -> dict[str, JsonValue]:
-    """Return a check as a JSON object."""
-    return {
-        "name": check.name,
-        "observed": check.observed,
-        "op": check.op.value,
-        "limit": check.limit,
-        "ok": check.ok,
-        "unit": check.unit,
-        "n": check.n,
-        "n_min": check.n_min,
-        "source": check.source,
-        "case": check.case,
-    }
-
-
-def line(check: Check) -> str:
+def format_check(check: Check) -> str:
     """Return a check that did not hold as one line: ``p95: observed 250 ms, must be <= 200 ms``."""
     unit = f" {check.unit}" if check.unit else ""
     observed, limit = _short(check.observed), _short(check.limit)
@@ -205,9 +195,9 @@ def line(check: Check) -> str:
     return f"{check.name}: observed {observed}{unit}, {must} {limit}{unit}"
 
 
-def complaint(recorded: Recorded) -> str:
+def format_failures(recorded: Recorded) -> str:
     """Return the lines for all checks that did not hold; empty when all did."""
-    return "\n".join(line(check) for check in recorded.checks if check.ok is not True)
+    return "\n".join(format_check(check) for check in recorded.checks if check.ok is not True)
 
 
 def _require_count(what: str, count: object) -> None:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.pytest_plugin.evidence import Evidence
-from bais_gates.pytest_plugin.keys import binding_key, evidence_key, needs_key, state_key
+from bais_gates.pytest_plugin.binding import binding_key
+from bais_gates.pytest_plugin.evidence import Evidence, evidence_key
+from bais_gates.pytest_plugin.execution import needs_key
 from bais_gates.pytest_plugin.phase_results import PhaseResult
 from bais_gates.pytest_plugin.phase_results import phase_results as results_of
 from bais_gates.pytest_plugin.run_directory import GateRun
+from bais_gates.pytest_plugin.run_state import state_key
 from bais_gates.verdict.model import Phase
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from bais_gates.verdict.model import Gate, GateResult, Outcome, Phase
 from bais_gates.verdict.waivers import load_waivers
 
 if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.needs import Needs
-    from bais_gates.pytest_plugin.state import RunState
+    from bais_gates.pytest_plugin.execution import Needs
+    from bais_gates.pytest_plugin.run_state import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

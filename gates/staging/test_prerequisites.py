@@ -11,8 +11,11 @@ from bais_gates.rules import prerequisites as needed
 from bais_gates.targets.parts_platform import COMPONENTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bais_gates.probes.kubernetes.cluster import Cluster, Objects
     from bais_gates.pytest_plugin.evidence import Evidence
+    from bais_gates.rules.objects import Object
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts_platform import KubernetesPart
 
@@ -103,7 +106,7 @@ def the_workload(
         evidence.attach(f"{_words(component)}: no workload, as the environment file says", said.absent)
         return
     if said.workload is not None:
-        found = [one for one in workloads if _place(one) == said.workload]
+        found: Sequence[Object] = [one for one in workloads if _place(one) == said.workload]
         how = f"kubernetes.components.{component}.workload: {said.workload}"
     else:
         found = needed.workloads_of(component, workloads, controllers=controllers)

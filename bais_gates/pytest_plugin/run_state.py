@@ -1,4 +1,4 @@
-"""What one process of a run knows of it: the settings, the files it judges by, where its parts meet."""
+"""The run as one process knows it: its settings, the files it judges by, and what its processes share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.run_directory import GateRun, RunDirectory
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bais_gates.pytest_plugin.ledger import Ledger
-    from bais_gates.pytest_plugin.opening import Opening
-    from bais_gates.pytest_plugin.settings import Settings
+    from bais_gates.pytest_plugin.options import Settings
     from bais_gates.targets.environment import Environment
+
+state_key: pytest.StashKey[RunState] = pytest.StashKey()
+"""What this process knows of the run; absent where the plugin is inert."""
 
 
 @dataclass(slots=True)
@@ -37,8 +41,6 @@ class RunState:
     directory: RunDirectory | None = None
     ledger: Ledger | None = None
     """Only in a deciding run."""
-    opening: Opening | None = None
-    """Only in a deciding run, in the process that decides."""
     imported: Mapping[str, tuple[Outcome, str]] = field(default_factory=dict)
     """Gates of the decisions that this run imports: the outcome, and the run that it was seen in."""
     _catalog: Catalog | None = None
@@ -95,7 +97,7 @@ class RunState:
         )
 
     def why_no_catalog(self) -> str | None:
-        """Say why the catalog cannot be used; None when it can."""
+        """Return why the catalog cannot be used; None when it can."""
         try:
             self.catalog()
         except GateInputError as error:

@@ -15,23 +15,23 @@ import pytest
 from bais_gates.verdict.model import ExitStatus
 
 if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.closing import Closing
+    from bais_gates.pytest_plugin.finish import Finish
     from bais_gates.pytest_plugin.recorder import Recorder
-    from bais_gates.pytest_plugin.state import RunState
+    from bais_gates.pytest_plugin.run_state import RunState
 
 GRACE_S = 20.0
-"""How long a run that was told to end may take for its clean-up, before it is ended hard."""
+"""Seconds that a run has for its clean-up once it is told to end, before it is ended hard."""
 
 
-class Ending:
+class Termination:
     """Installed in the process that decides, for as long as its session lasts."""
 
-    def __init__(self, state: RunState, recorder: Recorder, closing: Closing) -> None:
+    def __init__(self, state: RunState, recorder: Recorder, finish: Finish) -> None:
         self._state = state
         self._recorder = recorder
-        self._closing = closing
+        self._finish = finish
         self._done = threading.Event()
-        self._told = False
+        self._terminating = False
         self._before: Any = None
 
     @pytest.hookimpl(tryfirst=True)
@@ -49,10 +49,10 @@ class Ending:
             signal.signal(signal.SIGTERM, self._before)
 
     def _terminate(self, _signal: int, _frame: FrameType | None) -> None:
-        if self._told:  # the clean-up is on its way; a second signal must not end it half-way
+        if self._terminating:  # the clean-up is on its way; a second signal must not end it half-way
             return
-        self._told = True
-        why = self._recorder.aborted or "it was told to end by SIGTERM"
+        self._terminating = True
+        why = self._recorder.aborted or "it was ended by SIGTERM"
         self._recorder.abort(why)
         self._later(GRACE_S, self._end_hard)
         raise pytest.exit.Exception(f"bais-gates: {why}", returncode=int(ExitStatus.INCOMPLETE))
@@ -63,7 +63,7 @@ class Ending:
             return
         self._recorder.past_deadline(seconds)
         self._state.shared().stop()
-        self._closing.at_deadline()
+        self._finish.at_deadline()
         os.kill(os.getpid(), signal.SIGTERM)
         if not self._done.wait(GRACE_S):
             self._end_hard()

@@ -1,17 +1,21 @@
-"""What a run was asked for: the options, their ini keys and variables, resolved to values."""
+"""The options of a run, their ini keys and variables: declared, and resolved to values."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
+import shlex
+import sys
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from bais_gates.pytest_plugin.arguments import misread
 from bais_gates.verdict.model import SCOPES, Subject
 from bais_gates.verdict.subject import parse_subject
 
@@ -19,6 +23,9 @@ CATALOG_DEFAULT = Path("gates", "catalog.yaml")
 OUT_DEFAULT = "gate-report"
 ENVIRONMENT_DEFAULT = "sandbox"
 
+_WITH_PATH = frozenset(
+    f"--gate-{name}" for name in ("env", "out", "catalog", "policy", "waivers", "import", "subject")
+)
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
 
 
@@ -27,7 +34,7 @@ class Settings:
     """The options of a run. Paths are absolute."""
 
     scopes: tuple[str, ...]
-    """The scopes that a decision was asked for, as named; empty for a run that decides nothing."""
+    """The scopes that a decision is asked for, as named; empty for a run without a decision."""
     environment: str
     out: Path
     run_id: str
@@ -77,7 +84,7 @@ def catalog_path(config: pytest.Config) -> Path | None:
     if named is not None:
         return named
     usual = config.rootpath / CATALOG_DEFAULT
-    asked = getattr(config.known_args_namespace, "gate_scope", None) or misread(config)
+    asked = getattr(config.known_args_namespace, "gate_scope", None) or misread_option(config)
     return usual if asked or usual.is_file() else None
 
 
@@ -102,10 +109,10 @@ def resolve(config: pytest.Config, catalog: Path) -> Settings:
         for scope in scopes
         if scope not in SCOPES
     ]
-    lost = misread(config)
-    if lost is not None:
-        problems.append(lost)
-    base = config.rootpath if lost is None else config.invocation_params.dir
+    misread = misread_option(config)
+    if misread is not None:
+        problems.append(misread)
+    base = config.rootpath if misread is None else config.invocation_params.dir
     policy, waivers = _path(config, "gate_policy"), _path(config, "gate_waivers")
     return Settings(
         scopes=scopes,
@@ -134,7 +141,7 @@ def _text(config: pytest.Config, key: str, variable: str | None = None) -> str |
 
 
 def _path(config: pytest.Config, key: str) -> Path | None:
-    """Resolve an option against the folder pytest was called in, an ini value against the ini file's."""
+    """Return a path: of an option, relative to where pytest was called; of an ini key, to its file."""
     option = getattr(config.known_args_namespace, key, None)
     if option:
         return _absolute(config.invocation_params.dir / Path(option).expanduser())
@@ -176,3 +183,66 @@ def _subject(text: str | None, problems: list[str]) -> Subject | None:
     except ValueError as error:
         problems.append(f"--gate-subject: {error}.")
         return None
+
+
+def misread_option(config: pytest.Config) -> str | None:
+    """Return what pytest misread, if it has left the project because of it; None otherwise.
+
+    pytest looks for its configuration beside every argument that is the path of something that exists, before
+    it knows the options of plugins: in ``--gate-env /etc/env.yaml`` it takes the second word for tests. The
+    form with ``=`` is read correctly.
+    """
+    here = config.invocation_params.dir
+    options = config.known_args_namespace
+    if getattr(options, "inifilename", None) or getattr(options, "rootdir", None):
+        return None
+    if config.inipath is not None and config.inipath.parent in {here, *here.parents}:
+        return None
+    words = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, config.invocation_params.args)]
+    for option, value in _separated(words):
+        if Path(here, value).exists() and config.rootpath != here:
+            return (
+                f"pytest takes {value} behind {option} for a path of tests, and looks for its configuration "
+                f"there. Write {option}={value} instead."
+            )
+    return None
+
+
+def _separated(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the options that take a path and are separated from it by a space."""
+    for option, value in pairwise(arguments):
+        if option in _WITH_PATH and not value.startswith("-"):
+            yield option, value
+
+
+def restart_with_joined_options(config: pytest.Config) -> None:
+    """Replace this process by pytest with the options joined by ``=``, if the command line misled it.
+
+    Where that can't be done (pytest called by a program, an option in PYTEST_ADDOPTS) ``resolve`` reports it.
+    """
+    given = [str(one) for one in config.invocation_params.args]
+    joined = _joined(given)
+    if joined == given or misread_option(config) is None or sys.orig_argv[-len(given) :] != given:
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = sys.orig_argv[1 : -len(given)]
+    os.execv(sys.executable, [sys.executable, *before, *joined])  # noqa: S606 - the same program, no shell
+
+
+def join_options_for_workers(config: pytest.Config) -> None:
+    """Have xdist pass the options to its workers joined by ``=``.
+
+    Otherwise a report folder that this process has just made would move the workers' root.
+    """
+    joined = _joined([str(one) for one in config.invocation_params.args])
+    config.invocation_params = dataclasses.replace(config.invocation_params, args=tuple(joined))
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    joined: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        value = next(words, None) if word in _WITH_PATH else None
+        joined.append(word if value is None else f"{word}={value}")
+    return joined

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.pytest_plugin.refused import refusals
+from bais_gates.pytest_plugin.refusals import refusals
 
 if TYPE_CHECKING:
     from tests.pytest_plugin.conftest import Project
