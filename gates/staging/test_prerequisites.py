@@ -136,7 +136,7 @@ def helm_releases(part: KubernetesPart, cluster: Cluster, evidence: Evidence) ->
         )
 
 
-def _place(workload: dict[str, object]) -> str:
+def _place(workload: Object) -> str:
     metadata = workload["metadata"]
     return f"{metadata['namespace']}/{metadata['name']}" if isinstance(metadata, dict) else ""
 
