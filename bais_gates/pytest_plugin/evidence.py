@@ -23,6 +23,7 @@ from bais_gates.pytest_plugin.comparison import (
     plain,
 )
 from bais_gates.redaction import redact, redact_value
+from bais_gates.verdict.codec import check_to_json
 from bais_gates.verdict.model import Attachment, Check, JsonValue, Op
 
 MAX_ATTACHMENT_CHARACTERS = 256 * 1024
@@ -173,24 +174,8 @@ class Evidence:
         with self.__lock:
             self.__checks.append(check)
             if self.__journal is not None:
-                self.__journal("check", check_record(check))
+                self.__journal("check", check_to_json(check))
         return check
-
-
-def check_record(check: Check) -> dict[str, JsonValue]:
-    """Return a check as a JSON object."""
-    return {
-        "name": check.name,
-        "observed": check.observed,
-        "op": check.op.value,
-        "limit": check.limit,
-        "ok": check.ok,
-        "unit": check.unit,
-        "n": check.n,
-        "n_min": check.n_min,
-        "source": check.source,
-        "case": check.case,
-    }
 
 
 def line(check: Check) -> str:

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bais_gates.pytest_plugin.evidence import check_record
 from bais_gates.pytest_plugin.ledger import LedgerContent
-from bais_gates.pytest_plugin.observation import to_check
 from bais_gates.redaction import redact_value
+from bais_gates.verdict.codec import check_from_json, check_to_json
 from bais_gates.verdict.model import Check, Code, GateResult, Outcome, Reason
 
 _REMEDY = "Nothing but `evidence` may write gate-report/ledger.jsonl. Run the whole scope again."
@@ -35,7 +34,7 @@ def view(content: LedgerContent) -> LedgerView:
         nodeid = str(record.get("nodeid", ""))
         try:
             if line.get("kind") == "check":
-                checks[nodeid].append(to_check(record["check"]))
+                checks[nodeid].append(check_from_json(record["check"]))
             elif line.get("kind") == "gate_finished":
                 outcomes[nodeid].append(str(record["outcome"]))
         except (KeyError, TypeError, ValueError):
@@ -80,7 +79,7 @@ def _key(nodeid: str) -> str:
 
 def _same(told: Sequence[Check], reported: Sequence[Check]) -> bool:
     return len(told) == len(reported) and all(
-        check_record(one) == redact_value(check_record(other))
+        check_to_json(one) == redact_value(check_to_json(other))
         for one, other in zip(told, reported, strict=True)
     )
 
