@@ -66,7 +66,7 @@ def environment(target: Target) -> Environment:
 @pytest.fixture(scope="session")
 def limits(environment: Environment) -> Limits:
     """Hand out the figures that this target is held to."""
-    return environment.need_limits()
+    return environment.limits
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +94,7 @@ def database(environment: Environment) -> Iterator[Database]:
     """Open the target's PostgreSQL, read only; an error that names the missing key without."""
     from bais_gates.probes.postgres import Database  # noqa: PLC0415 - drivers are loaded by gates that use them
 
-    with Database(environment.need_database().url) as opened:
+    with Database(environment.database.url) as opened:
         yield opened
 
 
@@ -103,7 +103,7 @@ def cache(environment: Environment) -> Iterator[Cache]:
     """Open the target's Redis; an error that names the missing key without."""
     from bais_gates.probes.redis import Cache  # noqa: PLC0415 - drivers are loaded by gates that use them
 
-    with Cache(environment.need_cache().url) as opened:
+    with Cache(environment.cache.url) as opened:
         yield opened
 
 
@@ -132,6 +132,6 @@ def webhook_listener(environment: Environment) -> Iterator[Listener]:
     """Open a listener that the platform can reach, gone with the gate."""
     from bais_gates.probes.listener import Listener  # noqa: PLC0415 - a server is made by gates that use it
 
-    part = environment.need_webhooks()
+    part = environment.webhooks
     with Listener(part.listen_host, part.listen_port, part.advertise_url) as listener:
         yield listener

@@ -125,7 +125,7 @@ def _stage(arguments: argparse.Namespace, environment: Environment, server: Clus
 def _up(stage: _Stage) -> int:
     """Provision, then health and smoke test; say how each went."""
     began = time.monotonic()
-    seconds = stage.arguments.timeout or stage.environment.need_staging().timeout_s
+    seconds = stage.arguments.timeout or stage.environment.staging.timeout_s
     outcome = staging.carry_out(stage.server, stage.environment, stage.plan, seconds=seconds, progress=_say)
     if (error := outcome.error) is not None:
         return _told(error)
@@ -187,7 +187,7 @@ def _take_away(server: ClusterWriter, namespace: str, owner: str) -> None:
 
 
 def _down(arguments: argparse.Namespace, environment: Environment, server: ClusterWriter) -> int:
-    namespace = arguments.namespace or environment.need_staging().namespace
+    namespace = arguments.namespace or environment.staging.namespace
     with _sigterm_as_interrupt():
         _take_away(server, namespace, staging.owner_of(environment))
     return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from bais_gates.bais.api import Api
@@ -142,10 +142,8 @@ class Reach:
     def _described(self, part: str) -> str:
         """Give the environment file's address of a part, if the file describes the staged namespace."""
         environment = self.environment
-        if environment.need_kubernetes().namespace == self.namespace:
-            described: Any = getattr(environment, part)
-            if described is not None:
-                return str(described.url)
+        if environment.kubernetes.namespace == self.namespace and environment.describes(part):
+            return str(environment.parts[part].url)
         raise NotReachable(
             f"the staged {part} can not be reached from here: its pod has no address outside the cluster, "
             f"and {environment.path} gives none ({part}.url, with kubernetes.namespace {self.namespace})"

@@ -28,7 +28,7 @@ class Target:
 
     def open_api(self) -> Api:
         """Make the anonymous API client; GateInputError when the environment file has no ``api``."""
-        part = self.environment.need_api()
+        part = self.environment.api
         contract = Contract.load(self.gates_dir / "contract" / "bais-api.openapi.yaml")
         http = HttpClient(part.url, ca_file=str(part.ca_file) if part.ca_file else None)
         return Api(http=http, contract=contract)
@@ -50,7 +50,7 @@ def open_target(
     reached = once(run.directory, "target", lambda: _reach(run.directory, environment))
     if reached["error"] is not None:
         raise TargetUnreachable(reached["error"])
-    if environment.kubernetes is not None and not environment.rehearsal:
+    if environment.describes("kubernetes") and not environment.rehearsal:
         # A decision that can deploy must know its cluster, whether its gates ask that or not. Gates that do
         # are told why it could not be asked; the others go on, and the decision says it at its end.
         with contextlib.suppress(clusters.ClusterUnusable):
@@ -61,7 +61,7 @@ def open_target(
 def _reach(directory: Path, environment: Environment) -> dict[str, str | None]:
     """Note in the run directory what the target says of itself; any HTTP answer counts as reached."""
     identity.write(identity.identity_of(environment), directory)
-    if environment.api is None:
+    if not environment.describes("api"):
         return {"error": None}
     part = environment.api
     try:

@@ -34,7 +34,7 @@ def test_health_endpoint(
 
 def _is_the_one_meant(version: object, name: object, environment: Environment, evidence: Evidence) -> None:
     """See that the right address is not answered by the wrong release or the wrong cluster."""
-    wanted = environment.need_api()
+    wanted = environment.api
     if wanted.version is not None:
         evidence.check("version", version or "missing", "==", wanted.version)
     else:

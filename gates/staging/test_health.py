@@ -23,8 +23,8 @@ def test_health(staging: StagedPlatform, target: Target, evidence: Evidence) -> 
     """Asked through the Ingress the staged API is healthy, is the one meant, and reaches its own parts."""
     staging.require(Step.APPLICATION, evidence)
     told = staging.reach.configuration("bais-api")
-    release = staging.environment.release
-    version = (release.version if release is not None else None) or told.get("VERSION")
+    described = staging.environment.describes("release")
+    version = (staging.environment.release.version if described else None) or told.get("VERSION")
     api = staging.reach.api(target.gates_dir / "contract" / "bais-api.openapi.yaml")
     with api.http:
         record(health(api, Expected(environment=told.get("ENVIRONMENT"), version=version)), evidence)

@@ -33,10 +33,10 @@ def test_smoke(staging: StagedPlatform, target: Target, unique: Unique, evidence
     with staging.database() as database:
         here = int(str(database.value(ROWS, {"payment_id": made.payment_id})))
         evidence.check("rows of the payment in the staged database", here, "==", 1, source=ROWS)
-    elsewhere = staging.environment.database
-    if elsewhere is None or staging.environment.need_kubernetes().namespace == staging.namespace:
+    known = staging.environment
+    if not known.describes("database") or known.kubernetes.namespace == staging.namespace:
         evidence.attach("the target's database", "The environment file describes no other database.")
         return
-    with Database(elsewhere.url) as other:
+    with Database(known.database.url) as other:
         there = int(str(other.value(ROWS, {"payment_id": made.payment_id})))
         evidence.check("rows of it in the target's own database", there, "==", 0, source=ROWS)

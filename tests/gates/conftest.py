@@ -101,12 +101,12 @@ class Bench:
         makers: dict[str, Callable[[], Any]] = {
             "evidence": lambda: evidence,
             "environment": lambda: environment,
-            "limits": environment.need_limits,
+            "limits": lambda: environment.limits,
             "unique": lambda: unique,
             "api": lambda: self._closing(stack, api()),
             "new_business": lambda: self._business_maker(stack, api(), unique),
-            "database": lambda: stack.enter_context(Database(environment.need_database().url)),
-            "cache": lambda: stack.enter_context(Cache(environment.need_cache().url)),
+            "database": lambda: stack.enter_context(Database(environment.database.url)),
+            "cache": lambda: stack.enter_context(Cache(environment.cache.url)),
             "webhook_listener": lambda: stack.enter_context(Listener("127.0.0.1")),
         }
         return makers[name]()
