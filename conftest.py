@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.bais.api import Api, Business, register_business
+from bais_gates.bais.api import Api, Business, open_api, register_business
 from bais_gates.pytest_plugin.keys import state_key
-from bais_gates.targets.target import Target, open_target
-from bais_gates.targets.unique import Unique
+from bais_gates.targets.target import Target, Unique, open_target
 
 if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.cluster import Cluster
@@ -72,7 +71,7 @@ def limits(environment: Environment) -> Limits:
 @pytest.fixture(scope="session")
 def api(target: Target) -> Iterator[Api]:
     """Hand out an anonymous client of the target's API."""
-    client = target.open_api()
+    client = open_api(target)
     yield client
     client.http.close()
 

@@ -109,7 +109,7 @@ def _patiently(
 
 def _api(environment: Environment) -> identity.Facts:
     part = environment.api
-    with HttpClient(part.url, ca_file=str(part.ca_file) if part.ca_file else None) as http:
+    with HttpClient(part.url, ca_file=part.ca_file) as http:
         return identity.ask(http)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bais_gates.pytest_plugin.evidence import Evidence
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts import Limits
-    from bais_gates.targets.unique import Unique
+    from bais_gates.targets.target import Unique
 
 WARM_UP = 3
 SAMPLES = 25

@@ -201,12 +201,11 @@ def monitored(trail: Trail, services: list[Any], evidence: Evidence) -> None:
     evidence.check(
         "security monitoring: a request without a token", answer.status, "==", 401, source=answer.url
     )
-    ca_file = None if part.ca_file is None else str(part.ca_file)
 
     def counted() -> list[float]:
         # Each connection may lead to another replica, and each counts its own requests.
         trail.api.get(GUARDED)
-        with HttpClient(part.url, ca_file=ca_file) as client:
+        with HttpClient(part.url, ca_file=part.ca_file) as client:
             count = audit_trail.refusals_counted(client.request("GET", "").text)
         return [count] if count else []
 

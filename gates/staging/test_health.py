@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bais_gates.bais.api import open_api
+from bais_gates.bais.smoke import Expected, health
 from bais_gates.staging import workload
 from bais_gates.staging.plan import Step
 from bais_gates.staging.pods import trouble
-from bais_gates.staging.smoke import Expected, health
 from bais_gates.staging.view import record
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def test_health(staging: StagedPlatform, target: Target, evidence: Evidence) -> 
     told = staging.reach.configuration("bais-api")
     described = staging.environment.describes("release")
     version = (staging.environment.release.version if described else None) or told.get("VERSION")
-    api = staging.reach.api(target.gates_dir / "contract" / "bais-api.openapi.yaml")
+    api = open_api(target, staging.reach.http())
     with api.http:
         record(health(api, Expected(environment=told.get("ENVIRONMENT"), version=version)), evidence)
     pods = staging.list("v1", "Pod")

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates import sandbox
-from bais_gates.bais.api import register_business
+from bais_gates.bais.api import open_api, register_business
 from bais_gates.probes.backup import stranger
 from bais_gates.probes.kubernetes.writer import ClusterWriter
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.restore import schema_revision
 from bais_gates.targets.environment import load_environment
-from bais_gates.targets.target import Target
-from bais_gates.targets.unique import Unique
+from bais_gates.targets.target import Target, Unique
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import Result, judge
 
@@ -36,7 +35,7 @@ class Bench:
 
     def __init__(self, directory: Path) -> None:
         self.environment = load_environment(directory / "environment.yaml", gates_dir=GATES)
-        self.api: Api = Target(environment=self.environment, gates_dir=GATES).open_api()
+        self.api: Api = open_api(Target(environment=self.environment, gates_dir=GATES))
         self.writer = ClusterWriter(self.environment.kubernetes.write_access())
         self.unique = Unique("drill")
 
