@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.bais.api import Api, Business, register_business
+from bais_gates.bais.api import Api, Business, open_api, register_business
 from bais_gates.pytest_plugin.run_state import state_key
-from bais_gates.targets.target import Target, open_target
-from bais_gates.targets.unique import Unique
+from bais_gates.targets.target import Target, Unique, open_target
 
 if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.cluster import Cluster
@@ -66,13 +65,13 @@ def environment(target: Target) -> Environment:
 @pytest.fixture(scope="session")
 def limits(environment: Environment) -> Limits:
     """Hand out the figures that this target is held to."""
-    return environment.need_limits()
+    return environment.limits
 
 
 @pytest.fixture(scope="session")
 def api(target: Target) -> Iterator[Api]:
     """Hand out an anonymous client of the target's API."""
-    client = target.open_api()
+    client = open_api(target)
     yield client
     client.http.close()
 
@@ -94,7 +93,7 @@ def database(environment: Environment) -> Iterator[Database]:
     """Open the target's PostgreSQL, read only; an error that names the missing key without."""
     from bais_gates.probes.postgres import Database  # noqa: PLC0415 - drivers are loaded by gates that use them
 
-    with Database(environment.need_database().url) as opened:
+    with Database(environment.database.url) as opened:
         yield opened
 
 
@@ -103,7 +102,7 @@ def cache(environment: Environment) -> Iterator[Cache]:
     """Open the target's Redis; an error that names the missing key without."""
     from bais_gates.probes.redis import Cache  # noqa: PLC0415 - drivers are loaded by gates that use them
 
-    with Cache(environment.need_cache().url) as opened:
+    with Cache(environment.cache.url) as opened:
         yield opened
 
 
@@ -132,6 +131,6 @@ def webhook_listener(environment: Environment) -> Iterator[Listener]:
     """Open a listener that the platform can reach, gone with the gate."""
     from bais_gates.probes.listener import Listener  # noqa: PLC0415 - a server is made by gates that use it
 
-    part = environment.need_webhooks()
+    part = environment.webhooks
     with Listener(part.listen_host, part.listen_port, part.advertise_url) as listener:
         yield listener

@@ -103,7 +103,7 @@ def start_cluster(
 
     A run whose gates ask no cluster never comes here, and pays for none.
     """
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     folder = run.directory / _FOLDER
     if environment.provision != "sandbox" or not part.kubeconfig.is_relative_to(folder):
         return
