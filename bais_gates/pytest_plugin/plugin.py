@@ -12,7 +12,8 @@ import pytest
 
 from bais_gates.pytest_plugin.arguments import start_over
 from bais_gates.pytest_plugin.keys import reseated_key, state_key
-from bais_gates.pytest_plugin.settings import add_options, catalog_path
+from bais_gates.pytest_plugin.settings import CATALOG_DEFAULT, add_options, catalog_path
+from bais_gates.verdict.model import SCOPES
 
 if TYPE_CHECKING:
     from bais_gates.pytest_plugin.state import RunState
@@ -65,6 +66,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
         release(state.directory.path)
         state.directory.remove()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    """Say how to start where a decision was asked for, no test bears that mark and there is no catalog."""
+    config = terminalreporter.config
+    asked = config.option.markexpr.strip()
+    if asked in SCOPES and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and state_key not in config.stash:
+        terminalreporter.write_line(
+            f"bais-gates: no decision about {asked}: there is no {CATALOG_DEFAULT} below {config.rootpath}. "
+            "`bais-gates init` writes one; --gate-catalog names one that is elsewhere."
+        )
 
 
 def _begin(config: pytest.Config) -> RunState | None:
