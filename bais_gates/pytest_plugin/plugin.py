@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates.pytest_plugin.options import (
+    CATALOG_DEFAULT,
     add_options,
     catalog_path,
     join_options_for_workers,
     resolve,
     restart_with_joined_options,
 )
-from bais_gates.verdict.model import GOLIVE, Phase, Severity
+from bais_gates.verdict.model import GOLIVE, SCOPES, Phase, Severity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +67,17 @@ def pytest_configure(config: pytest.Config) -> None:
     if state is not None:
         _register_markers(config)
         _register_parts(config, state)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    """Print how to start where a decision was asked for, no test bears that mark and there is no catalog."""
+    config = terminalreporter.config
+    scope = config.option.markexpr.strip()
+    if scope in SCOPES and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and catalog_path(config) is None:
+        terminalreporter.write_line(
+            f"bais-gates: no decision about {scope}: there is no {CATALOG_DEFAULT} below {config.rootpath}. "
+            "`bais-gates init` writes one; --gate-catalog names one that is elsewhere."
+        )
 
 
 class _Run:
