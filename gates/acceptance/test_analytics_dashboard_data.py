@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from bais_gates.bais.api import DECLINED, FAILS_LATER, needed
+from bais_gates.bais.api import DECLINED, FAILS_LATER, require_field
 from bais_gates.probes.http import decimal_text
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Books:
     def pay(self, amount: str, *, key: str | None = None) -> Response:
         """Take a payment that is accepted, and enter it once it is completed."""
         answer = self.business.pay(self.workflow_id, amount=float(amount), key=key)
-        settle(self.business, needed(answer, 201, "payment_id"), "completed")
+        settle(self.business, require_field(answer, 201, "payment_id"), "completed")
         self.completed.append(Decimal(amount))
         self.attempts += 1
         return answer
@@ -118,7 +118,7 @@ def count_what_took_no_money(one: Books, evidence: Evidence) -> None:
     how the dashboard counts it when they do. When one does not, what it should count from then on is unknown.
     """
     failing = one.business.pay(one.workflow_id, amount=700, card=FAILS_LATER)
-    if settle(one.business, needed(failing, 201, "payment_id"), "failed") != "failed":
+    if settle(one.business, require_field(failing, 201, "payment_id"), "failed") != "failed":
         return
     one.attempts += 1
     evidence.check("dashboard after a failed payment", one.observed("7d"), "==", one.expected("7d"))

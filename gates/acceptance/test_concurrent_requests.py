@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from bais_gates.bais.api import needed
+from bais_gates.bais.api import require_field
 from bais_gates.probes.http import decimal_text
 from bais_gates.probes.volley import fire
 
@@ -88,13 +88,13 @@ def enter(number: int, business: Business) -> Member:
     """Prepare one business: a workflow, and a payment of an amount that no other has."""
     workflow_id = business.workflow_id(amount=100)
     amount = decimal_text(1000 * (number + 1) + QUARTER)
-    payment_id = needed(business.pay(workflow_id, amount=float(amount)), 201, "payment_id")
+    payment_id = require_field(business.pay(workflow_id, amount=float(amount)), 201, "payment_id")
     return Member(business=business, workflow_id=workflow_id, first=(payment_id, amount), crowd=business)
 
 
 def by_api_key(business: Business) -> Business:
     """Give the business with a new API key instead of its access token."""
-    return replace(business, api=business.api.with_token(needed(business.api_key(), 201, "api_key")))
+    return replace(business, api=business.api.with_token(require_field(business.api_key(), 201, "api_key")))
 
 
 # -- the crowd --

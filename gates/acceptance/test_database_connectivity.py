@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.bais.api import needed
+from bais_gates.bais.api import require_field
 from bais_gates.probes.http import decimal_text
 from bais_gates.probes.postgres import Database, statements_since
 from bais_gates.probes.statistics import Summary
@@ -73,7 +73,7 @@ def same_rows(business: Business, database: Database, query: str, evidence: Evid
     workflow_id, payment_ids, differing = business.workflow_id(), [], []
     for amount in AMOUNTS:
         taken = business.pay(workflow_id, amount=float(amount))
-        payment_ids.append(needed(taken, 201, "payment_id"))
+        payment_ids.append(require_field(taken, 201, "payment_id"))
         rows = database.rows(query, {"payment_id": payment_ids[-1], "workflow_id": workflow_id})
         mine = [row for row in rows if str(row.get("id")) == payment_ids[-1]]
         found = [(_plain(row.get("amount")), row.get("currency")) for row in mine]

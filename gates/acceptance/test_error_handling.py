@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from bais_gates.bais.api import ACCEPTED, Unreachable, card_method, needed
+from bais_gates.bais.api import ACCEPTED, Unreachable, card_method, require_field
 from bais_gates.probes.volley import fire
 from bais_gates.rules.internals import internals, texts_in
 
@@ -282,7 +282,7 @@ def test_error_handling(
     """Bad requests of every kind are answered 4xx in the error shape, never with a 5xx or internals."""
     business = new_business()
     workflow_id = business.workflow_id()
-    keys = [needed(business.api_key(), 201, "api_key") for _ in range(KEYS)]
+    keys = [require_field(business.api_key(), 201, "api_key") for _ in range(KEYS)]
     callers = [business.api.with_token(key) for key in keys]
     table = all_bad(workflow_id)
     judge = Judge(api, known_names(environment))

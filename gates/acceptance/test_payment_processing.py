@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.bais.answers import differences, holds_card, not_answered, unknown_like, unlike
-from bais_gates.bais.api import ACCEPTED, DECLINED, FAILS_LATER, card_method, needed
+from bais_gates.bais.answers import (
+    contains_card_number,
+    differences,
+    mismatches,
+    unexpected_statuses,
+    unknown_id,
+)
+from bais_gates.bais.api import ACCEPTED, DECLINED, FAILS_LATER, card_method, require_field
 from bais_gates.probes.postgres import Database
 
 if TYPE_CHECKING:
@@ -94,7 +100,7 @@ def test_payment_processing(
 def _take_payments(new_business: Callable[[], Business], books: Books, evidence: Evidence) -> None:
     answers: list[Response] = []
     # A business for each part, as a caller may ask for a hundred things a minute only.
-    first, second, third, other = (new_business().kept_in(answers) for _ in range(4))
+    first, second, third, other = (new_business().recording_to(answers) for _ in range(4))
     fails_later = _starts_to_fail(third, evidence)
     payment_id = _is_taken_to_the_cent(first, books, evidence)
     _is_declined(second, books, evidence)
@@ -103,7 +109,7 @@ def _take_payments(new_business: Callable[[], Business], books: Books, evidence:
     _unsound_ones_are_refused(second, books, evidence)
     _others_are_kept_out(first, other, payment_id, books, evidence)
     _has_failed(third, fails_later, books, evidence)
-    told = sum(holds_card(answer, card) for answer in answers for card in CARDS)
+    told = sum(contains_card_number(answer, card) for answer in answers for card in CARDS)
     evidence.check("answers that hold a card number", told, "==", 0, n=len(answers))
 
 
@@ -128,7 +134,7 @@ def _is_taken_to_the_cent(business: Business, books: Books, evidence: Evidence) 
         evidence.check(
             f"contract violations ({amount})", business.api.conforms(made, "POST", PROCESS), "==", []
         )
-        payment_id = needed(made, 201, "payment_id")
+        payment_id = require_field(made, 201, "payment_id")
         read = _settled(business, payment_id, books)
         violations = business.api.conforms(read, "GET", f"/api/v1/payments/{payment_id}")
         evidence.check(f"reading contract violations ({amount})", violations, "==", [])
@@ -142,10 +148,10 @@ def _is_taken_to_the_cent(business: Business, books: Books, evidence: Evidence) 
         }
         exact = str(Decimal(amount))
         wanted = (exact, exact, "EUR", "EUR", "completed", payment_id)
-        altered[amount] = unlike(told, dict(zip(told, wanted, strict=True)))
+        altered[amount] = mismatches(told, dict(zip(told, wanted, strict=True)))
         ids.append(payment_id)
         row = {"amount": f"{Decimal(amount):.2f}", "currency": "EUR", "status": "completed"}
-        misbooked[amount] = unlike(books.row(payment_id) or row, row)
+        misbooked[amount] = mismatches(books.row(payment_id) or row, row)
     bad = {amount: what for amount, what in altered.items() if what}
     evidence.check("payments answered or read back otherwise", bad, "==", {}, n=len(AMOUNTS))
     evidence.check("different payment ids", len(set(ids)), "==", len(AMOUNTS))
@@ -233,7 +239,7 @@ def _twenty_at_once_take_one(business: Business, books: Books, evidence: Evidenc
 def _unsound_ones_are_refused(business: Business, books: Books, evidence: Evidence) -> None:
     workflow_id = business.workflow_id()
     answers = {name: business.pay(workflow_id, **change) for name, change in INVALID.items()}
-    accepted = not_answered(400, answers)
+    accepted = unexpected_statuses(400, answers)
     evidence.check("unsound payments not answered 400", accepted, "==", {}, n=len(answers))
     violations = {
         one for answer in answers.values() for one in business.api.conforms(answer, "POST", PROCESS)
@@ -246,7 +252,7 @@ def _others_are_kept_out(
     business: Business, other: Business, payment_id: str, books: Books, evidence: Evidence
 ) -> None:
     workflow_id = business.workflow_id()
-    unknown = unknown_like(workflow_id)
+    unknown = unknown_id(workflow_id)
     strangers, nobodys = other.pay(workflow_id), other.pay(unknown)
     statuses = [strangers.status, nobodys.status]
     evidence.check("statuses of paying in another's and an unknown workflow", statuses, "==", [404, 404])
@@ -254,7 +260,7 @@ def _others_are_kept_out(
     evidence.check("what tells another's workflow from an unknown one", told, "==", [])
     _nothing_taken("another business's workflow", workflow_id, books, evidence)
 
-    strangers, nobodys = other.payment(payment_id), other.payment(unknown_like(payment_id))
+    strangers, nobodys = other.payment(payment_id), other.payment(unknown_id(payment_id))
     statuses = [strangers.status, nobodys.status]
     evidence.check("statuses of reading another's and an unknown payment", statuses, "==", [404, 404])
     told = differences(strangers, nobodys)
@@ -274,7 +280,7 @@ def _starts_to_fail(business: Business, evidence: Evidence) -> str:
     evidence.require("status of a payment that fails later", made.status, "==", 201)
     violations = business.api.conforms(made, "POST", PROCESS)
     evidence.check("contract violations of a payment that fails later", violations, "==", [])
-    return needed(made, 201, "payment_id")
+    return require_field(made, 201, "payment_id")
 
 
 def _has_failed(business: Business, payment_id: str, books: Books, evidence: Evidence) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.bais.answers import differences, not_answered, unknown_like, unlike
-from bais_gates.bais.api import needed
+from bais_gates.bais.answers import differences, mismatches, unexpected_statuses, unknown_id
+from bais_gates.bais.api import require_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ def _reads_back_as_written(business: Business, evidence: Evidence) -> str:
     evidence.require("set-up status", made.status, "==", 201, source=made.url)
     evidence.check("set-up contract violations", business.api.conforms(made, "POST", PATH), "==", [])
     evidence.check("status of a new workflow", made.field("status") or "missing", "==", "active")
-    workflow_id = needed(made, 201, "workflow_id")
+    workflow_id = require_field(made, 201, "workflow_id")
     read = business.api.get(_path(workflow_id))
     evidence.check("reading status", read.status, "==", 200)
     violations = business.api.conforms(read, "GET", _path(workflow_id))
@@ -81,13 +81,13 @@ def _reads_back_as_written(business: Business, evidence: Evidence) -> str:
         "status": "active",
         **{key: sent[key] for key in ("name", "amount", "currency")},
     }
-    altered = unlike({key: read.field(key) for key in must}, must)
+    altered = mismatches({key: read.field(key) for key in must}, must)
     evidence.check("what reads back otherwise", altered, "==", {}, n=len(must))
     # What a release may leave out of its answer, it may not get wrong.
     may = {
         key: sent[key] for key in ("description", "metadata", "webhook_url") if read.field(key) is not None
     }
-    altered = unlike({key: read.field(key) for key in may}, may)
+    altered = mismatches({key: read.field(key) for key in may}, may)
     evidence.check("what else reads back otherwise", altered, "==", {})
     again = business.api.get(_path(workflow_id))
     evidence.check("what a second reading says otherwise", differences(read, again), "==", [])
@@ -102,7 +102,7 @@ def _amounts_are_exact(business: Business, evidence: Evidence) -> None:
         workflow_id = made.field("workflow_id")
         read = business.api.get(_path(workflow_id)) if isinstance(workflow_id, str) else made
         kept[amount] = read.money("amount") or f"none ({read.status})"
-    altered = unlike(kept, {amount: str(Decimal(amount)) for amount in AMOUNTS})
+    altered = mismatches(kept, {amount: str(Decimal(amount)) for amount in AMOUNTS})
     evidence.check("amounts that read back otherwise", altered, "==", {}, n=len(AMOUNTS))
 
 
@@ -132,7 +132,7 @@ def _many_at_once_stay_apart(business: Business, evidence: Evidence) -> None:
 
 def _unsound_ones_are_refused(business: Business, evidence: Evidence) -> None:
     answers = {name: business.workflow(**change) for name, change in INVALID.items()}
-    accepted = not_answered(400, answers)
+    accepted = unexpected_statuses(400, answers)
     evidence.check("unsound workflows not answered 400", accepted, "==", {}, n=len(answers))
     violations = {one for answer in answers.values() for one in business.api.conforms(answer, "POST", PATH)}
     evidence.check("refusal contract violations", sorted(violations), "==", [])
@@ -144,7 +144,7 @@ def _is_seen_by_its_business_alone(
     anonymous = [api.get(_path(workflow_id)), api.post(PATH, json={"name": "no token"})]
     evidence.check("statuses without a token", [one.status for one in anonymous], "==", [401, 401])
     others = other.api.get(_path(workflow_id))
-    unknown = other.api.get(_path(unknown_like(workflow_id)))
+    unknown = other.api.get(_path(unknown_id(workflow_id)))
     evidence.check("another business's workflow: status", others.status, "==", 404)
     evidence.check("an unknown workflow: status", unknown.status, "==", 404)
     violations = other.api.conforms(others, "GET", _path(workflow_id))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.bais.api import ACCEPTED, card_method, needed
+from bais_gates.bais.api import ACCEPTED, card_method, require_field
 from bais_gates.probes.schedule import Lane, Measured, callers_for, measure
 from bais_gates.probes.statistics import Summary
 
@@ -83,9 +83,9 @@ def endpoints_of(api: Api, business: Business, rate: RateLimit, limits: Limits) 
     """Prepare what is asked; each endpoint has API keys enough to stay below the rate limit of each."""
     unique = business.unique
     workflow_id = business.workflow_id()
-    payment_id = needed(business.pay(workflow_id), 201, "payment_id")
+    payment_id = require_field(business.pay(workflow_id), 201, "payment_id")
     cached = unique.word("cached")
-    needed(business.api.post("/api/v1/cache/test", json={"value": cached}), 200, "value")
+    require_field(business.api.post("/api/v1/cache/test", json={"value": cached}), 200, "value")
     payment = {
         "workflow_id": workflow_id,
         "amount": 12.34,
@@ -180,7 +180,7 @@ def signing_in(api: Api, business: Business) -> list[Endpoint]:
 def keys_of(business: Business, rate: RateLimit, requests: int) -> Iterator[Api]:
     """Give clients in turn whose API keys together are good for so many requests at once."""
     count = math.ceil(requests / (rate.per_token * KEY_SHARE))
-    keys = [needed(business.api_key(), 201, "api_key") for _ in range(count)]
+    keys = [require_field(business.api_key(), 201, "api_key") for _ in range(count)]
     return itertools.cycle([business.api.with_token(key) for key in keys])
 
 

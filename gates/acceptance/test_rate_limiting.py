@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from bais_gates.bais.api import needed
+from bais_gates.bais.api import require_field
 from bais_gates.probes.schedule import Lane, Measured, callers_for, measure
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def with_token(business: Business) -> tuple[Business, Api]:
 
 def with_key(business: Business) -> tuple[Business, Api]:
     """Give a business and the client of an API key of its own, not used yet."""
-    return business, business.api.with_token(needed(business.api_key(), 201, "api_key"))
+    return business, business.api.with_token(require_field(business.api_key(), 201, "api_key"))
 
 
 def over_the_limit(

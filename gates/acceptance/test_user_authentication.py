@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.bais.answers import differences, not_answered
-from bais_gates.bais.api import needed
+from bais_gates.bais.answers import differences, unexpected_statuses
+from bais_gates.bais.api import require_field
 from bais_gates.probes import jwt
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def test_user_authentication(
 ) -> None:
     """Only the owner gets in: no forged, expired, revoked or used token, no guessing, no hint who exists."""
     business, other = new_business(), new_business()
-    short_lived = needed(business.api_key(expires_in=KEY_LIFE_S), 201, "api_key")
+    short_lived = require_field(business.api_key(expires_in=KEY_LIFE_S), 201, "api_key")
     made_at = time.monotonic()
     evidence.check("status with an API key before it expires", _try(api, short_lived), "==", 200)
 
@@ -84,7 +84,7 @@ def _forged_tokens_are_refused(api: Api, business: Business, other: Business, ev
     answers["no token"] = api.get(PROTECTED)
     for name, header in (("an empty token", "Bearer "), ("another scheme", f"Basic {business.access_token}")):
         answers[name] = api.get(PROTECTED, headers={"Authorization": header.strip()})
-    let_in = not_answered(401, answers)
+    let_in = unexpected_statuses(401, answers)
     evidence.check("forged tokens not answered 401", let_in, "==", {}, n=len(answers))
     violations = {one for answer in answers.values() for one in api.conforms(answer, "GET", PROTECTED)}
     evidence.check("contract violations with forged tokens", sorted(violations), "==", [])
@@ -96,7 +96,7 @@ def _revoked_keys_are_refused(api: Api, business: Business, other: Business, evi
     evidence.check(
         "API key contract violations", api.conforms(made, "POST", "/api/v1/auth/api-keys"), "==", []
     )
-    key, key_id = needed(made, 201, "api_key"), needed(made, 201, "api_key_id")
+    key, key_id = require_field(made, 201, "api_key"), require_field(made, 201, "api_key_id")
     path = f"/api/v1/auth/api-keys/{key_id}"
     evidence.check("status with a new API key", _try(api, key), "==", 200)
     evidence.check("another business revokes it: status", other.api.delete(path).status, "==", 404)
@@ -125,8 +125,10 @@ def _refresh_tokens_work_once(api: Api, business: Business, evidence: Evidence) 
         "the second one": api.refresh(refresh),
         "a made-up one": api.refresh(refresh[::-1]),
     }
-    evidence.check("used refresh tokens not answered 401", not_answered(401, used), "==", {}, n=len(used))
-    fresh = needed(api.login(business.email, business.password), 200, "refresh_token")
+    evidence.check(
+        "used refresh tokens not answered 401", unexpected_statuses(401, used), "==", {}, n=len(used)
+    )
+    fresh = require_field(api.login(business.email, business.password), 200, "refresh_token")
     with ThreadPoolExecutor(REFRESHES_AT_ONCE) as pool:
         statuses = sorted(answer.status for answer in pool.map(api.refresh, [fresh] * REFRESHES_AT_ONCE))
     wanted = [200] + [401] * (REFRESHES_AT_ONCE - 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.bais.answers import not_answered
+from bais_gates.bais.answers import unexpected_statuses
 
 if TYPE_CHECKING:
     from bais_gates.bais.api import Api, Response
@@ -104,7 +104,7 @@ def _is_refused_a_second_time(
     }
     tried = {name: api.register(**second) for name, second in seconds.items()}
     answers.extend(tried.values())
-    accepted = not_answered(409, tried)
+    accepted = unexpected_statuses(409, tried)
     evidence.check("second registrations not answered 409", accepted, "==", {}, n=len(tried))
     evidence.check("sign-in with the second one's password", _sign_in(api, intruder), "==", 401)
     evidence.check("sign-in with the first one's password", _sign_in(api, person), "==", 200)
@@ -146,7 +146,7 @@ def _unsound_data_is_refused(api: Api, unique: Unique, answers: list[Response], 
     ):
         tried = {name: api.register(**person) for name, person in people.items()}
         answers.extend(tried.values())
-        accepted = not_answered(400, tried)
+        accepted = unexpected_statuses(400, tried)
         evidence.check(f"registrations with {group} not answered 400", accepted, "==", {}, n=len(tried))
     refused = weak["no symbol"]
     evidence.check("sign-in with a refused weak password", _sign_in(api, refused), "==", 401)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.bais.answers import not_answered
-from bais_gates.bais.api import ACCEPTED, FAILS_LATER, needed
+from bais_gates.bais.answers import unexpected_statuses
+from bais_gates.bais.api import ACCEPTED, FAILS_LATER, require_field
 from bais_gates.probes.listener import signature_problem
 
 if TYPE_CHECKING:
@@ -85,16 +85,16 @@ def _configured(
     business: Business, inbox: Inbox, evidence: Evidence, *, events: tuple[str, ...] = BOTH, **fields: object
 ) -> str:
     """Configure a webhook to an inbox and give its signature secret."""
-    made = business.hook(inbox.url, events=events, **fields)
+    made = business.configure_webhook(inbox.url, events=events, **fields)
     evidence.require("status of configuring a webhook", made.status, "==", 201, source=made.url)
     violations = business.api.conforms(made, "POST", CONFIGURE)
     evidence.check("configuration contract violations", violations, "==", [])
-    return needed(made, 201, "signature_secret")
+    return require_field(made, 201, "signature_secret")
 
 
 def _paid(business: Business, card: str, amount: float) -> str:
     workflow_id = business.workflow_id(amount=amount)
-    return needed(business.pay(workflow_id, amount=amount, card=card), 201, "payment_id")
+    return require_field(business.pay(workflow_id, amount=amount, card=card), 201, "payment_id")
 
 
 def _of(deliveries: tuple[Delivery, ...], kind: str) -> list[Delivery]:
@@ -151,10 +151,14 @@ def _tells_the_payment(
 
 
 def _unfit_addresses_are_refused(business: Business, evidence: Evidence) -> None:
-    answers: dict[str, Response] = {name: business.hook(url) for name, url in REFUSED.items()}
-    answers["an unknown event"] = business.hook("https://example.com/hook", events=("payment.imagined",))
-    answers["events of another type"] = business.hook("https://example.com/hook", events="payment.completed")
-    accepted = not_answered(400, answers)
+    answers: dict[str, Response] = {name: business.configure_webhook(url) for name, url in REFUSED.items()}
+    answers["an unknown event"] = business.configure_webhook(
+        "https://example.com/hook", events=("payment.imagined",)
+    )
+    answers["events of another type"] = business.configure_webhook(
+        "https://example.com/hook", events="payment.completed"
+    )
+    accepted = unexpected_statuses(400, answers)
     evidence.check("unfit webhooks not answered 400", accepted, "==", {}, n=len(answers))
     violations = {
         one for answer in answers.values() for one in business.api.conforms(answer, "POST", CONFIGURE)

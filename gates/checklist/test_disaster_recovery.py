@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.bais.api import needed
+from bais_gates.bais.api import require_field
 from bais_gates.probes import backup as backups
 from bais_gates.probes import restore
 from bais_gates.probes.http import Unreachable
@@ -124,7 +124,9 @@ class Drill:
 
     def mark(self, business: Business, workflow_id: str) -> list[str]:
         """Take payments to be found again, or not; give their ids."""
-        return [needed(business.pay(workflow_id, amount=AMOUNT), 201, "payment_id") for _ in range(MARKS)]
+        return [
+            require_field(business.pay(workflow_id, amount=AMOUNT), 201, "payment_id") for _ in range(MARKS)
+        ]
 
     def back_up(self) -> Backup:
         """Have the CronJob's own Job run now, and give the backup that it made."""
