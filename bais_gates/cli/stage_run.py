@@ -81,8 +81,9 @@ def _environment(name: str) -> Environment:
         from bais_gates.sandbox.commands import default_directory  # noqa: PLC0415 - as above
         from bais_gates.sandbox.errors import SandboxError  # noqa: PLC0415 - as above
     except ImportError as error:
-        message = f"the sandbox needs the library {error.name}: install the project with its extra `sandbox`"
-        raise GateInputError(message) from None
+        raise GateInputError(
+            f"the sandbox is not installed ({error}). Install it: pip install 'bais-gates[sandbox]'"
+        ) from None
     try:
         info = status(default_directory())
     except SandboxError as error:
