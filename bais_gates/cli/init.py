@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def files_of(root: Path) -> dict[str, str]:
-    """Return the text of every file below ``root``, by its name in the new project; the outermost come first."""
+    """Return the text of every file below ``root`` by its name in the new project, the outermost first."""
     files = [path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     return {
         f"gates/{path.relative_to(root)}": path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""``bais-gates init``: what it writes decides at once, nothing is overwritten, and the wheel has all of it."""
+"""``bais-gates init``: what it writes decides at once, nothing is overwritten, the wheel has all of it."""
 
 from __future__ import annotations
 
