@@ -6,16 +6,17 @@ Every secret that is sent or received is made known to redaction here, before an
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates import redaction
+from bais_gates.bais.contract import Contract
 from bais_gates.probes.http import HttpClient, Response, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bais_gates.bais.contract import Contract
-    from bais_gates.targets.unique import Unique
+    from bais_gates.targets.target import Target, Unique
 
 __all__ = [
     "ACCEPTED",
@@ -28,6 +29,8 @@ __all__ = [
     "Unreachable",
 ]
 
+CONTRACT: Final = Path("contract", "bais-api.openapi.yaml")
+"""Where the API's contract lies in the folder of the gates."""
 ACCEPTED: Final = "4242424242424242"
 """Public test card that is accepted."""
 DECLINED: Final = "4000000000000002"
@@ -205,6 +208,19 @@ class Business:
         """Configure a webhook."""
         sent = list(events) if isinstance(events, tuple) else events
         return self.api.post("/api/v1/webhooks/configure", json={"url": url, "events": sent, **fields})
+
+
+def open_api(target: Target, http: HttpClient | None = None) -> Api:
+    """Return an anonymous client of the target's API, or of the one that ``http`` reaches.
+
+    Raises GateInputError when the environment file has no ``api``, ContractError for a contract that can't be
+    used.
+    """
+    contract = Contract.load(target.gates_dir / CONTRACT)
+    if http is None:
+        part = target.environment.api
+        http = HttpClient(part.url, ca_file=part.ca_file)
+    return Api(http=http, contract=contract)
 
 
 def card_method(number: str) -> dict[str, object]:

@@ -102,8 +102,8 @@ class Guard:
         except GateInputError:
             return None  # the fixtures of the gate will say so
         reason = dict(environment.not_applicable).get(gate.id)
-        if reason is None and gate.mutates and environment.test_tenant is None:
-            said = environment.api.environment if environment.api is not None else None
+        if reason is None and gate.mutates and not environment.describes("test_tenant"):
+            said = environment.api.environment if environment.describes("api") else None
             if PRODUCTION in {environment.name, said}:
                 reason = "it writes, and the environment file of production names no test tenant"
         if reason is None or not reason.strip():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from bais_gates import redaction
+from bais_gates.extras import optional
 from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.plan import Step, secrets_needed
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bais_gates.staging.readiness import Object
+
+pyrage = optional("pyrage", extra="bais")
 
 GENERATED: Final = "bais-gates-generated"
 """The Secret that keeps what was generated."""
@@ -42,9 +45,6 @@ _UNSAFE_IN_ACL: Final = re.compile(r"\s")
 
 def _age_recipient() -> str:
     """Make a public key for backups that nobody will restore: its private half is thrown away."""
-    # native, and needed once a namespace; it has no type hints
-    import pyrage  # type: ignore[import-untyped]  # noqa: PLC0415
-
     return str(pyrage.x25519.Identity.generate().to_public())
 
 

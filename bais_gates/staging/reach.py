@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from bais_gates.bais.api import Api
-from bais_gates.bais.contract import Contract
 from bais_gates.errors import GateInputError
 from bais_gates.probes.http import HttpClient
 from bais_gates.staging import credentials
@@ -78,13 +76,12 @@ class Reach:
         """Give the staged API's address."""
         return api_url(self.ingress())
 
-    def api(self, contract: Path) -> Api:
-        """Open the anonymous client of the staged API; its CA is the one in the Ingress's TLS Secret."""
+    def http(self) -> HttpClient:
+        """Open a client of the staged API's address; its CA is the one in the Ingress's TLS Secret."""
         ingress = self.ingress()
         tls = (ingress.get("spec") or {}).get("tls") or [{}]
         authority = self._authority(str(tls[0].get("secretName") or ""), "api")
-        http = HttpClient(api_url(ingress), ca_file=str(authority) if authority else None)
-        return Api(http=http, contract=Contract.load(contract))
+        return HttpClient(api_url(ingress), ca_file=authority)
 
     def database_url(self) -> str:
         """Give the address of the staged database for the role that only reads.
@@ -142,10 +139,8 @@ class Reach:
     def _described(self, part: str) -> str:
         """Give the environment file's address of a part, if the file describes the staged namespace."""
         environment = self.environment
-        if environment.need_kubernetes().namespace == self.namespace:
-            described: Any = getattr(environment, part)
-            if described is not None:
-                return str(described.url)
+        if environment.kubernetes.namespace == self.namespace and environment.describes(part):
+            return str(environment.parts[part].url)
         raise NotReachable(
             f"the staged {part} can not be reached from here: its pod has no address outside the cluster, "
             f"and {environment.path} gives none ({part}.url, with kubernetes.namespace {self.namespace})"

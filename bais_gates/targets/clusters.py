@@ -36,7 +36,7 @@ def open_cluster(
     Raises GateInputError when the file describes none, ClusterUnusable for every other reason: at once, in
     every process of the run, without trying again.
     """
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     reach(run, environment, gates_dir=gates_dir, progress=progress)
     return Cluster(part.access())
 
@@ -51,7 +51,7 @@ def open_cluster_writer(
     """Give the cluster for writing; GateInputError where the environment file marks it read_only."""
     from bais_gates.probes.kubernetes.writer import ClusterWriter  # noqa: PLC0415 - one sees who may write
 
-    access = environment.need_kubernetes().write_access()
+    access = environment.kubernetes.write_access()
     reach(run, environment, gates_dir=gates_dir, progress=progress)
     return ClusterWriter(access)
 
@@ -80,7 +80,7 @@ def reach(
 
 def _asked(environment: Environment) -> identity.Facts:
     """Ask the cluster what it is; GateInputError when it is another one than the file names."""
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     with Cluster(part.access()) as cluster:
         if part.cluster_uid is not None and (uid := cluster.uid()) != part.cluster_uid:
             raise GateInputError(

@@ -108,13 +108,13 @@ def _patiently(
 
 
 def _api(environment: Environment) -> identity.Facts:
-    part = environment.need_api()
-    with HttpClient(part.url, ca_file=str(part.ca_file) if part.ca_file else None) as http:
+    part = environment.api
+    with HttpClient(part.url, ca_file=part.ca_file) as http:
         return identity.ask(http)
 
 
 def _cluster(environment: Environment) -> identity.Facts:
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     with Cluster(part.access()) as cluster:
         return identity.ask_cluster(cluster, part)
 

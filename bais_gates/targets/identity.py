@@ -39,7 +39,7 @@ Facts = list[tuple[str, str]]
 
 def identity_of(environment: Environment, facts: Iterable[tuple[str, str]] = ()) -> TargetIdentity:
     """Make the identity that an environment file alone gives, plus ``facts`` the target told."""
-    told = [("api.url", environment.api.url)] if environment.api is not None else []
+    told = [("api.url", environment.api.url)] if environment.describes("api") else []
     return TargetIdentity(
         name=environment.name,
         rehearsal=environment.rehearsal,

@@ -41,7 +41,7 @@ def test_database_connectivity(
     evidence: Evidence,
 ) -> None:
     """The platform is on its database, says of it what is true, and its queries are answered in time."""
-    part = environment.need_database()
+    part = environment.database
     if part.payment_query is None:
         raise environment.missing("database.payment_query")
     with Database(part.url) as database:

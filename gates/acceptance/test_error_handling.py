@@ -373,7 +373,7 @@ def sent_by(request: Bad) -> list[str]:
 
 def known_names(environment: Environment) -> list[str]:
     """Give the names of the platform's inside that the environment file tells; none may be in an answer."""
-    parts = [part.url for part in (environment.database, environment.cache) if part is not None]
+    parts = [environment.parts[key].url for key in ("database", "cache") if environment.describes(key)]
     names: list[str] = []
     for url in map(urlsplit, parts):
         names += [name for name in (url.hostname, url.username, f"{url.hostname}:{url.port}") if name]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bais_gates.pytest_plugin.evidence import Evidence
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts import Limits
-    from bais_gates.targets.unique import Unique
+    from bais_gates.targets.target import Unique
 
 WARM_UP = 3
 SAMPLES = 25
@@ -34,7 +34,7 @@ def test_health_endpoint(
 
 def _is_the_one_meant(version: object, name: object, environment: Environment, evidence: Evidence) -> None:
     """See that the right address is not answered by the wrong release or the wrong cluster."""
-    wanted = environment.need_api()
+    wanted = environment.api
     if wanted.version is not None:
         evidence.check("version", version or "missing", "==", wanted.version)
     else:

@@ -54,7 +54,7 @@ class Books:
         """Give amount, currency and status of one payment as text."""
         if self.database is None:
             return None
-        query = self.environment.need_database().payment_query
+        query = self.environment.database.payment_query
         if query is None:
             raise self.environment.missing("database.payment_query")
         rows = [_as_text(row) for row in self.database.rows(query, {"payment_id": payment_id})]
@@ -64,7 +64,7 @@ class Books:
         """Give the statuses of all payments of a workflow."""
         if self.database is None:
             return None
-        query = self.environment.need_database().workflow_payments_query
+        query = self.environment.database.workflow_payments_query
         if query is None:
             raise self.environment.missing("database.workflow_payments_query")
         rows = self.database.rows(query, {"workflow_id": workflow_id})
@@ -83,7 +83,7 @@ def test_payment_processing(
     """A payment is taken once, to the cent, in its own workflow; declined and failed ones take nothing."""
     with ExitStack() as stack:
         books = Books(database=None, environment=environment)
-        if environment.database is not None:
+        if environment.describes("database"):
             opened = stack.enter_context(Database(environment.database.url))
             books = Books(database=opened, environment=environment)
         else:

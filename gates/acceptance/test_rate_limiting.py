@@ -98,7 +98,7 @@ def test_rate_limiting(
     evidence: Evidence,
 ) -> None:
     """A caller over its limit gets 429 with Retry-After, others are not slowed, waiting lets it in again."""
-    rate = environment.need_rate_limit()
+    rate = environment.rate_limit
     other = new_business()
     before = watch_bystander(other, limits)
 

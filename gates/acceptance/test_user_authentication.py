@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bais_gates.bais.api import Api, Business, Response
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.unique import Unique
+    from bais_gates.targets.target import Unique
 
 LOGIN = "/api/v1/auth/login"
 PROTECTED = "/api/v1/analytics/dashboard"

@@ -12,7 +12,7 @@ from bais_gates.bais.answers import not_answered
 if TYPE_CHECKING:
     from bais_gates.bais.api import Api, Response
     from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.unique import Unique
+    from bais_gates.targets.target import Unique
 
 PATH = "/api/v1/auth/register"
 AT_ONCE = 6

@@ -53,7 +53,7 @@ def test_webhook_delivery(
     evidence: Evidence,
 ) -> None:
     """A webhook arrives signed, is retried with growing delay until taken, and reaches nobody else."""
-    patience = environment.need_webhooks().deadline_s
+    patience = environment.webhooks.deadline_s
     business, other = new_business(), new_business()
     stubborn, gone = webhook_listener.inbox(500, 503, 200), webhook_listener.inbox(410)
     inactive, failures, strangers = (webhook_listener.inbox() for _ in range(3))

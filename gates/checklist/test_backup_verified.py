@@ -29,7 +29,7 @@ def test_backup_verified(
     cluster: Cluster, database: Database, environment: Environment, evidence: Evidence
 ) -> None:
     """Backups are made on time and encrypted; the newest, restored, has the live schema and all its rows."""
-    part = environment.need_backup()
+    part = environment.backup
     schedule(cluster, environment, evidence)
     newest = fresh(part, evidence)
     sealed(newest, part, environment, evidence)
@@ -38,7 +38,7 @@ def test_backup_verified(
 
 def schedule(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
     """Check that the CronJob runs, and that its last success is no older than its schedule allows."""
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     name = part.names.backup
     cron_job = cluster.named("batch/v1", "CronJob", name, part.namespace)
     if cron_job is None:
@@ -110,8 +110,8 @@ def restored(
     """Restore into a scratch database, compare, and see that the scratch database is gone."""
     if part.identity is None or part.scratch_url is None:
         raise environment.missing("backup.identity" if part.identity is None else "backup.scratch_url")
-    if environment.need_kubernetes().read_only:
-        restore.need_other_server(part.scratch_url, environment.need_database().url)
+    if environment.kubernetes.read_only:
+        restore.need_other_server(part.scratch_url, environment.database.url)
     restore.find_pg_restore()  # without it nothing was found out about the backup
     began = time.monotonic()
     with restore.scratch_database(part.scratch_url) as url:

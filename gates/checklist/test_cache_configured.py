@@ -35,7 +35,7 @@ def test_cache_configured(
     api: Api, cache: Cache, environment: Environment, limits: Limits, evidence: Evidence
 ) -> None:
     """The cache keeps below its bound, answers most look-ups, at once, and lets in only those who may."""
-    wanted = environment.need_cache_settings()
+    wanted = environment.cache_settings
     hits(api, cache, environment, evidence)
     speed(cache, limits, evidence)
     seen = health.read(cache)
@@ -52,7 +52,7 @@ def hits(api: Api, cache: Cache, environment: Environment, evidence: Evidence) -
     target), requests that only read are sent through the platform, and what its cache counts meanwhile is
     judged.
     """
-    n_min = environment.need_cache_settings().hit_rate_samples
+    n_min = environment.cache_settings.hit_rate_samples
     since_start = cache.statistics()
     looked_up = since_start.hits + since_start.misses
     before = cache.info()["evicted_keys"]

@@ -39,7 +39,7 @@ def test_database_optimized(
     api: Api, database: Database, environment: Environment, limits: Limits, evidence: Evidence
 ) -> None:
     """The database answers in time, from memory and by indexes, is vacuumed, and set up as intended."""
-    settings = environment.need_database_settings()
+    settings = environment.database_settings
     for _ in range(ASKED):
         api.get("/ready", deadline_s=5.0)
     seen = health.read(database)

@@ -66,7 +66,7 @@ class Seen:
 @pytest.mark.gate("checklist.load_balancing")
 def test_load_balancing(cluster: Cluster, api: Api, environment: Environment, evidence: Evidence) -> None:
     """Requests reach several ready replicas on several nodes, and replacing one loses no request."""
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     seen = look(cluster, part.namespace, part.names.api, evidence)
     replicas(seen, evidence)
     way(seen, evidence)
@@ -270,7 +270,7 @@ def burst(api: Api, ids: list[str]) -> list[str]:
 
 def told(pods: list[dict[str, Any]], environment: Environment) -> list[float] | None:
     """Give what each pod's own metrics count of /health; None where one can not be asked from here."""
-    part = environment.need_api()
+    part = environment.api
     at = urlsplit(part.url)
     counts = []
     for pod in pods:

@@ -52,7 +52,7 @@ STORES: Final = (
 @pytest.mark.gate("checklist.network_security")
 def test_network_security(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
     """Every pod is closed but for what is allowed, stores admit who needs them, the one way in has TLS."""
-    namespace = environment.need_kubernetes().namespace
+    namespace = environment.kubernetes.namespace
     objects = read_namespace(cluster, namespace)
     around = read_network(cluster, namespace)
     templates = [obj for obj in objects if obj["kind"] != "Pod"]
@@ -69,8 +69,8 @@ def test_network_security(cluster: Cluster, environment: Environment, evidence: 
         [],
         source="kube-linter",
     )
-    security = environment.security
-    seen_from_outside(objects, () if security is None else security.expected_exposed, evidence)
+    expected = environment.security.expected_exposed if environment.describes("security") else ()
+    seen_from_outside(objects, expected, evidence)
 
 
 def closed(network: Network, namespace: str, evidence: Evidence) -> None:

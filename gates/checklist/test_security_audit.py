@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 @pytest.mark.gate("checklist.security_audit")
 def test_security_audit(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
     """The audit is fresh, complete and of this build; its scans leave nothing bad open without exception."""
-    part = environment.need_security()
+    part = environment.security
     if part.audit_record is None:
         raise environment.missing("security.audit_record")
     if not part.scans:
         raise environment.missing("security.scans")
-    image = environment.release.image if environment.release is not None else None
+    image = environment.release.image if environment.describes("release") else None
     digest = None if image is None or "@" not in image else image.rpartition("@")[2]
     running = digests_that_run(cluster, environment)
     record = read_audit_record(part.audit_record)
@@ -50,7 +50,7 @@ def test_security_audit(cluster: Cluster, environment: Environment, evidence: Ev
 
 def digests_that_run(cluster: Cluster, environment: Environment) -> list[str]:
     """Read which images the API's pods are made of; what is not named by a digest stands as it is."""
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     pods = cluster.list("v1", "Pod", part.namespace, labels=f"app.kubernetes.io/name={part.names.api}")
     images = {
         str(c.get("image")) for pod in workloads(pods) for c in containers_of(pod.spec, ephemeral=False)

@@ -37,9 +37,10 @@ def _runs_this_release(
     running = workload.digests_running(pods)
     meant = workload.digests_meant(deployment)
     evidence.check("image running", running, "==", meant, n=len(pods), source="containerStatuses[].imageID")
-    release = staging.environment.release
-    if release is not None and release.image is not None:
-        digest = release.image.rpartition("@")[2]
+    described = staging.environment.describes("release")
+    image = staging.environment.release.image if described else None
+    if image is not None:
+        digest = image.rpartition("@")[2]
         evidence.check("image of the release", running, "==", [digest], source="release.image")
 
 

@@ -52,9 +52,9 @@ def _is_as_configured(staging: StagedPlatform, cache: Cache, evidence: Evidence)
     evidence.check("one without a password", strangers, "==", "refused")
     dangerous = cache_health.dangerous_users(health.may, ())
     evidence.check("users who may run dangerous commands", dangerous, "==", [], n=len(health.may))
-    target = staging.environment.cache
-    if target is None or staging.environment.need_kubernetes().namespace == staging.namespace:
+    known = staging.environment
+    if not known.describes("cache") or known.kubernetes.namespace == staging.namespace:
         evidence.attach("the target's cache", "The environment file describes no other cache.")
         return
-    with Cache(target.url) as other:
+    with Cache(known.cache.url) as other:
         evidence.check("server", str(health.info.get("run_id")), "!=", str(other.info().get("run_id")))

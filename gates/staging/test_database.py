@@ -83,9 +83,9 @@ def _gives_no_more_than_needed(database: Database, evidence: Evidence) -> None:
 
 
 def _is_its_own(staging: StagedPlatform, database: Database, evidence: Evidence) -> None:
-    target = staging.environment.database
-    if target is None or staging.environment.need_kubernetes().namespace == staging.namespace:
+    known = staging.environment
+    if not known.describes("database") or known.kubernetes.namespace == staging.namespace:
         evidence.attach("the target's database", "The environment file describes no other database.")
         return
-    with Database(target.url) as other:
+    with Database(known.database.url) as other:
         evidence.check("server", str(database.value(SERVER)), "!=", str(other.value(SERVER)), source=SERVER)

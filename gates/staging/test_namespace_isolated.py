@@ -75,7 +75,7 @@ def _is_limited(staging: StagedPlatform, evidence: Evidence) -> None:
 def _shares_no_secret(staging: StagedPlatform, evidence: Evidence) -> None:
     own = staging.list("v1", "Secret")
     evidence.check("Secrets of its own", len(own), ">=", 1)
-    production = staging.environment.need_kubernetes().namespace
+    production = staging.environment.kubernetes.namespace
     if production == staging.namespace:
         evidence.attach("production", "The environment file describes no other namespace to share with.")
         return

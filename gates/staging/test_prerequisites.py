@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +11,8 @@ from bais_gates.rules import prerequisites as needed
 from bais_gates.targets.parts_platform import COMPONENTS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from bais_gates.probes.kubernetes.cluster import Cluster, Objects
     from bais_gates.pytest_plugin.evidence import Evidence
     from bais_gates.targets.environment import Environment
@@ -24,7 +26,7 @@ READ = ("pods", "deployments.apps", "services", "networkpolicies.networking.k8s.
 @pytest.mark.gate("staging.prerequisites")
 def test_prerequisites(environment: Environment, cluster: Cluster, evidence: Evidence) -> None:
     """The cluster is the one named, new enough, and has operators, an ingress controller and cert-manager."""
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     the_cluster(part, cluster, evidence)
     workloads = [one for kind in ("Deployment", "DaemonSet") for one in cluster.list("apps/v1", kind)]
     crds = cluster.list("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -102,6 +104,7 @@ def the_workload(
     if said.absent is not None:
         evidence.attach(f"{_words(component)}: no workload, as the environment file says", said.absent)
         return
+    found: Sequence[Mapping[str, Any]]
     if said.workload is not None:
         found = [one for one in workloads if _place(one) == said.workload]
         how = f"kubernetes.components.{component}.workload: {said.workload}"
@@ -133,9 +136,9 @@ def helm_releases(part: KubernetesPart, cluster: Cluster, evidence: Evidence) ->
         )
 
 
-def _place(workload: dict[str, object]) -> str:
+def _place(workload: Mapping[str, Any]) -> str:
     metadata = workload["metadata"]
-    return f"{metadata['namespace']}/{metadata['name']}" if isinstance(metadata, dict) else ""
+    return f"{metadata['namespace']}/{metadata['name']}"
 
 
 def _words(component: str) -> str:

@@ -13,7 +13,7 @@ from bais_gates.bais.api import Api, TargetRefused, needed, register_business
 from bais_gates.bais.contract import Contract
 from bais_gates.probes.http import HttpClient, Response
 from bais_gates.redaction import redact
-from bais_gates.targets.unique import Unique
+from bais_gates.targets.target import Unique
 
 Handler = Callable[[httpx.Request], httpx.Response]
 

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates import sandbox
-from bais_gates.bais.api import register_business
+from bais_gates.bais.api import open_api, register_business
 from bais_gates.probes.listener import Listener
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.redis import Cache
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure, line
 from bais_gates.targets.environment import load_environment
-from bais_gates.targets.target import Target
-from bais_gates.targets.unique import Unique
+from bais_gates.targets.target import Target, Unique
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
@@ -96,17 +95,17 @@ class Bench:
         return Judged(outcome, checks, "")
 
     def _hand_out(self, name: str, environment: Environment, evidence: Evidence, stack: ExitStack) -> Any:
-        api = Target(environment=environment, gates_dir=GATES).open_api
+        target = Target(environment=environment, gates_dir=GATES)
         unique = Unique(f"tests-{os.getpid()}")
         makers: dict[str, Callable[[], Any]] = {
             "evidence": lambda: evidence,
             "environment": lambda: environment,
-            "limits": environment.need_limits,
+            "limits": lambda: environment.limits,
             "unique": lambda: unique,
-            "api": lambda: self._closing(stack, api()),
-            "new_business": lambda: self._business_maker(stack, api(), unique),
-            "database": lambda: stack.enter_context(Database(environment.need_database().url)),
-            "cache": lambda: stack.enter_context(Cache(environment.need_cache().url)),
+            "api": lambda: self._closing(stack, open_api(target)),
+            "new_business": lambda: self._business_maker(stack, open_api(target), unique),
+            "database": lambda: stack.enter_context(Database(environment.database.url)),
+            "cache": lambda: stack.enter_context(Cache(environment.cache.url)),
             "webhook_listener": lambda: stack.enter_context(Listener("127.0.0.1")),
         }
         return makers[name]()

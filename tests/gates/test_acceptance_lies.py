@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def upstream(bench: Bench) -> Iterator[HttpClient]:
     """Give the proxy's own way to the sandbox."""
-    part = load_environment(bench.environment_file, gates_dir=Path()).need_api()
+    part = load_environment(bench.environment_file, gates_dir=Path()).api
     with HttpClient(part.url, ca_file=str(part.ca_file)) as client:
         yield client
 

@@ -148,7 +148,7 @@ LIES: dict[str, tuple[str, Callable[[], Lie]]] = {
 @contextmanager
 def between(bench: Bench, lie: Lie) -> Iterator[Callable[[str], Judged]]:
     """Put a proxy between gate and API; hands out how to run a gate through it."""
-    part = load_environment(bench.environment_file, gates_dir=bench.directory).need_api()
+    part = load_environment(bench.environment_file, gates_dir=bench.directory).api
     data = yaml.safe_load(bench.environment_file.read_text(encoding="utf-8"))
     with (
         HttpClient(part.url, ca_file=str(part.ca_file)) as upstream,

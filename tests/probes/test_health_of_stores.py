@@ -41,7 +41,7 @@ def owner(environment: Environment) -> str:
 
 def test_a_real_database_is_read_as_it_is(environment: Environment) -> None:
     """The sandbox's own database is a healthy one."""
-    with Database(environment.need_database().url) as database:
+    with Database(environment.database.url) as database:
         seen = database_health.read(database)
 
     assert seen.calls > 0
@@ -51,7 +51,7 @@ def test_a_real_database_is_read_as_it_is(environment: Environment) -> None:
     assert not seen.in_recovery
     assert seen.unindexed_keys == ()
     assert database_health.invalid_indexes(seen.indexes) == database_health.double_indexes(seen.indexes) == []
-    assert database_health.differing_settings(environment.need_database_settings(), seen.settings) == []
+    assert database_health.differing_settings(environment.database_settings, seen.settings) == []
 
 
 def test_what_is_wrong_in_a_real_database_is_found(environment: Environment, owner: str) -> None:
@@ -66,7 +66,7 @@ def test_what_is_wrong_in_a_real_database_is_found(environment: Environment, own
         )
         idle.execute("SELECT 1")
         try:
-            with Database(environment.need_database().url) as database:
+            with Database(environment.database.url) as database:
                 seen = database_health.read(database)
         finally:
             idle.rollback()
@@ -86,8 +86,8 @@ def test_a_role_that_may_not_see_is_told_what_it_needs(owner: str) -> None:
 
 def test_a_real_cache_is_read_as_it_is(environment: Environment) -> None:
     """Bounded, nothing written, closed to strangers; nobody but who administers may do harm."""
-    wanted = environment.need_cache_settings()
-    with Cache(environment.need_cache().url) as cache:
+    wanted = environment.cache_settings
+    with Cache(environment.cache.url) as cache:
         seen = cache_health.read(cache)
 
     assert seen.maxmemory == cache_health.memory_bytes(wanted.maxmemory)

@@ -43,7 +43,7 @@ def writing(directory: Path) -> str:
 @pytest.fixture(scope="module")
 def reading(directory: Path) -> str:
     """Give the gates' address, which may only read."""
-    return load_environment(directory / "environment.yaml", gates_dir=directory).need_cache().url
+    return load_environment(directory / "environment.yaml", gates_dir=directory).cache.url
 
 
 def test_it_pings_and_counts(reading: str) -> None:

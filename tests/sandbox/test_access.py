@@ -41,11 +41,11 @@ def test_the_environment_file_is_a_valid_one(running: sandbox.SandboxInfo) -> No
     environment = load_environment(str(running.environment_file), gates_dir=running.directory)
 
     assert environment.name == "sandbox"
-    assert environment.need_api().url == running.api_url
-    assert environment.need_database()
-    assert environment.need_cache()
-    assert environment.need_limits()
-    assert environment.need_webhooks()
+    assert environment.api.url == running.api_url
+    assert environment.database
+    assert environment.cache
+    assert environment.limits
+    assert environment.webhooks
     assert environment.rehearsal
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bais_gates.bais.api import Api
     from bais_gates.probes.http import Response
-    from bais_gates.targets.unique import Unique
+    from bais_gates.targets.target import Unique
 
 HEALTH_MS: Final = 1000.0
 """A sign of life, no measurement: how fast it must be is what the acceptance gates hold it to."""
