@@ -15,6 +15,7 @@ from bais_gates.probes.kubernetes.access import ClusterAccess
 from bais_gates.probes.kubernetes.cluster import Cluster
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.redis import Cache
+from bais_gates.probes.tls import read_certificate
 from bais_gates.rules.cronjobs import last_before
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def _cluster(folder: Path) -> object:
         ("psycopg", "database", lambda _: Database("postgresql://reader@127.0.0.1:1/bais")),
         ("redis", "cache", lambda _: Cache("redis://127.0.0.1:1/0")),
         ("kubernetes", "cluster", _cluster),
+        ("cryptography.x509", "tls", lambda _: read_certificate(b"")),
         ("croniter", "bais", lambda _: last_before("* * * * *", datetime.now(UTC))),
     ],
 )
