@@ -104,7 +104,7 @@ def going(obj: Object) -> Object:
 
 
 class Cluster:
-    """A world that does what plans say, at once, with a clock that moves when it is told to."""
+    """A world in which plans are carried out at once, with a clock that only ``later`` moves."""
 
     def __init__(self, *objects: Object) -> None:
         self.world = World(objects)

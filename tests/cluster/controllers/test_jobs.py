@@ -160,10 +160,16 @@ def test_a_job_made_by_hand_moves_the_last_success() -> None:
 
 @pytest.mark.parametrize(
     ("spec", "count"),
-    [({"suspend": True}, 0), ({"startingDeadlineSeconds": 10}, 0), ({"concurrencyPolicy": "Forbid"}, 1)],
+    [
+        ({}, 2),
+        ({"suspend": True}, 0),
+        ({"startingDeadlineSeconds": 10}, 0),
+        ({"concurrencyPolicy": "Forbid"}, 1),
+        ({"concurrencyPolicy": "Replace"}, 1),
+    ],
 )
 def test_what_keeps_a_cron_job_from_starting(spec: dict[str, object], count: int) -> None:
-    """Suspended, too late, or its last Job still running: no (further) Job is made."""
+    """Suspended or too late, no Job is made; while its last one runs, none further, or instead of it."""
     cluster = cron_job(**spec)
     cluster.later(1000)
     cluster.reconcile(cronjobs.reconcile, "CronJob")

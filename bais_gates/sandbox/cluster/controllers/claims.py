@@ -80,7 +80,7 @@ def waits_for_pod(world: World, claim: Object) -> bool:
 
 
 def _provision(plan: Plan, world: World, claim: Object) -> None:
-    """Make a volume as the claim's class says, when that class wants it."""
+    """Create a volume of the claim's class, or report why there is none yet."""
     wanted = spec_of(claim).get("storageClassName")
     storage = world.get("StorageClass", "", str(wanted))
     if not wanted:

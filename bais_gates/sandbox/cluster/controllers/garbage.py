@@ -31,7 +31,7 @@ KINDS = (*sorted(_OWNED), "Deployment", "StatefulSet", "CronJob", "Service", "Ce
 
 
 def reconcile(world: World, obj: Object, now: datetime) -> Plan:  # noqa: ARG001 - the shape of all reconcilers
-    """Delete ``obj`` if all its owners are gone; let a deleted owner go once its dependents are settled."""
+    """Delete ``obj`` if all its owners are gone; let a deleted owner go after its dependents."""
     plan = Plan()
     if is_terminating(obj):
         _let_go(plan, world, obj)

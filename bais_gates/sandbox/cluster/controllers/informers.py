@@ -1,4 +1,4 @@
-"""Lists and watches: one thread a kind that tells a queue what is there and what becomes of it."""
+"""Lists and watches: one thread a kind that puts into a queue what is there and what becomes of it."""
 
 from __future__ import annotations
 

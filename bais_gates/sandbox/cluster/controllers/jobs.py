@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _FIRST_BACK_OFF_S, _LONGEST_BACK_OFF_S = 10.0, 600.0
 _DECIDED = {"SuccessCriteriaMet": "Complete", "FailureTarget": "Failed"}
-"""The condition that says what decided a Job, and the one that says, once no pod runs, that it is over."""
+"""The condition for what decided a Job, and the one for its end, once no pod runs any more."""
 
 
 def is_over(job: Object) -> bool:
@@ -111,7 +111,7 @@ def _end(  # noqa: PLR0917 - called in one place, with all that is known
     running: list[Object],
     now: datetime,
 ) -> None:
-    """Set the condition that says what decided it, and, once no pod runs any more, that it is over."""
+    """Set the condition for what decided it, and, once no pod runs any more, the one for its end."""
     first, reason, message = decision
     for type_ in (first,) if running else (first, _DECIDED[first]):
         values = (type_, "True", reason, message)

@@ -58,7 +58,7 @@ def reconcile(world: World, pod: Object, now: datetime) -> Plan:
 
 
 def choose(world: World, pod: Object) -> tuple[str | None, str]:
-    """Return the best node for a pod, or None and the sentence that says why there is none."""
+    """Return the best node for a pod, or None and why there is none, as a sentence."""
     for claim_name in claims_of(pod):
         claim = world.get("PersistentVolumeClaim", namespace_of(pod), claim_name)
         if claim is None:

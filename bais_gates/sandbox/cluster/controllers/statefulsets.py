@@ -1,7 +1,7 @@
 """StatefulSets: pods with names and claims of their own, one after another.
 
 Pods are always made and replaced in order, whatever ``podManagementPolicy`` is; the update strategy OnDelete
-and a partition are honoured, as they say what must not be replaced.
+and a partition are honoured, as they keep pods from being replaced.
 """
 
 from __future__ import annotations

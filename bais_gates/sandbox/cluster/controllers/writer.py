@@ -1,4 +1,4 @@
-"""Carry out what a plan says: the writes, what each response means, and events."""
+"""Carry out plans: the writes, what each response means, and events."""
 
 from __future__ import annotations
 

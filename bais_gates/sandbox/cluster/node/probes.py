@@ -62,7 +62,7 @@ class Health:
         threshold, period = int(probe.get("failureThreshold") or 3), float(probe.get("periodSeconds") or 10)
         now = time.monotonic()
         up_for = now - container.patience_until
-        if answers.message and (answers.ok is False or up_for > _COMING_UP_S):
+        if answers.message and up_for > _COMING_UP_S:
             plan.warn(record.pod, "Unhealthy", f"{which.capitalize()} probe failed: {answers.message}")
         answers.message = ""
         if which != "liveness" and answers.ok is not True and up_for < _EAGER_FOR_S:
@@ -113,7 +113,7 @@ class UnhealthyError(Exception):
 def ask(probe: Mapping[str, Any], host: str, port: int) -> None:
     """Probe the process at ``host:port``, the address of this very container. Raise ``UnhealthyError``.
 
-    Commands are not run: the two that the manifests know are asked the way those programs ask.
+    Commands are not run: the process is asked the way ``pg_isready`` asks, and any other command fails.
     """
     timeout = float(probe.get("timeoutSeconds") or 1)
     try:
@@ -153,8 +153,6 @@ def _command(command: list[str], host: str, port: int, timeout: float) -> None:
     program = command[0].rpartition("/")[2] if command else ""
     if program == "pg_isready":
         _postgres(host, port, timeout)
-    elif program in {"redis-cli", "valkey-cli"}:
-        _redis(host, port, timeout)
     else:
         raise UnhealthyError(f'exec: "{program}": executable file not found in $PATH')
 
@@ -172,12 +170,3 @@ def _postgres(host: str, port: int, timeout: float) -> None:
             answer = asked.recv(1024)
     if not answer or _STARTING in answer:
         raise UnhealthyError(f"{host}:{port} - rejecting connections")
-
-
-def _redis(host: str, port: int, timeout: float) -> None:
-    """Ask for a PONG; a server that wants a password first answers too."""
-    with socket.create_connection((host, port), timeout=timeout) as asked:
-        asked.sendall(b"PING\r\n")
-        answer = asked.recv(256)
-    if not answer.startswith((b"+PONG", b"-NOAUTH", b"-NOPERM")):
-        raise UnhealthyError(answer.decode("utf-8", "replace").strip() or "no answer")

@@ -53,7 +53,7 @@ class RuntimeClient:
         return self.ask({"op": "run", "id": container_id, "kind": kind, "config": dict(config)})
 
     def stop(self, container_id: str, *, grace_s: float) -> dict[str, Any]:
-        """Tell a container to end, and have it killed ``grace_s`` later; answered at once."""
+        """Have a container end, and killed ``grace_s`` seconds later; return at once."""
         return self.ask({"op": "stop", "id": container_id, "grace_s": grace_s})
 
     def remove(self, container_id: str) -> None:
