@@ -1,6 +1,6 @@
 """The supervisor as container runtime: what the cluster's node agent asks for becomes a process, or ends.
 
-One JSON object with ``op`` for each request, one back (see :mod:`bais_gates.sandbox.runtime_client`):
+One JSON object with ``op`` for each request, one back (see ``cluster.node.runtime_client``):
 
 - ``list`` gives ``{"containers": [...]}``: of each ``id``, ``kind``, ``pid``, ``state`` (running or exited),
   ``up`` (it can be asked), ``exit_code`` (negative: a signal), ``host``, ``port`` (its own), ``group_port``

@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from bais_gates.sandbox.runtime_client import short_path
+from bais_gates.sandbox.cluster.node.runtime_client import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,11 @@ import pyrage  # type: ignore[import-untyped]  # it brings no types along
 import pytest
 import redis
 
-from bais_gates.sandbox.runtime_client import RuntimeClient, RuntimeGoneError, RuntimeRefusedError
+from bais_gates.sandbox.cluster.node.runtime_client import (
+    RuntimeClient,
+    RuntimeGoneError,
+    RuntimeRefusedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

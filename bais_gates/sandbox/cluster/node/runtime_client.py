@@ -1,7 +1,8 @@
-"""Asking the supervisor, as container runtime, to run and end processes: a small blocking client.
+"""Ask the container runtime to run and end processes: a small blocking client.
 
-The protocol is one line of JSON there and one back, over a Unix socket in the sandbox's own folder, so that
-nobody else can speak to it. See :mod:`bais_gates.sandbox.runtime` for what can be asked.
+The protocol is one line of JSON there and one back, over a Unix socket that only its owner may open. A
+request has an ``op`` (``list``, ``run``, ``stop``, ``remove``, ``wipe``); a response with ``error`` and no
+``id`` is a refusal.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class RuntimeGoneError(Exception):
-    """Nobody answers at the socket: the sandbox is down, or its supervisor was killed."""
+    """Nobody answers at the socket: the runtime is down."""
 
 
 class RuntimeRefusedError(Exception):
-    """The runtime says no; the message is its one line."""
+    """The runtime refused a request; the message is its one line."""
 
 
 @contextmanager
 def short_path(path: Path) -> Iterator[str]:
-    """Give a name for the socket at ``path`` that is short enough for the kernel (108 bytes)."""
+    """Yield a name for the socket at ``path`` that is short enough for the kernel (108 bytes)."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{folder}/{path.name}"
@@ -43,16 +44,16 @@ class RuntimeClient:
         self._connection: socket.socket | None = None
 
     def list(self) -> list[dict[str, Any]]:
-        """Every container there is."""
+        """Return every container there is."""
         found: list[dict[str, Any]] = self.ask({"op": "list"})["containers"]
         return found
 
     def run(self, container_id: str, kind: str, config: Mapping[str, object]) -> dict[str, Any]:
-        """Start a container, or one of that id that has ended anew; it comes up by itself."""
+        """Start a container, or one of that id that has ended anew; return it as listed."""
         return self.ask({"op": "run", "id": container_id, "kind": kind, "config": dict(config)})
 
     def stop(self, container_id: str, *, grace_s: float) -> dict[str, Any]:
-        """Tell a container to end, and have it killed ``grace_s`` later; answered at once."""
+        """Have a container end, and killed ``grace_s`` seconds later; return at once."""
         return self.ask({"op": "stop", "id": container_id, "grace_s": grace_s})
 
     def remove(self, container_id: str) -> None:
@@ -60,11 +61,11 @@ class RuntimeClient:
         self.ask({"op": "remove", "id": container_id})
 
     def wipe(self, volume: str) -> None:
-        """Lose what the volume ``<namespace>.<claim>`` holds."""
+        """Destroy what the volume ``<namespace>.<claim>`` holds."""
         self.ask({"op": "wipe", "volume": volume})
 
     def ask(self, request: Mapping[str, object]) -> dict[str, Any]:
-        """Send one request and give the answer. Raises ``RuntimeGoneError`` and ``RuntimeRefusedError``."""
+        """Send one request, return the response. Raise ``RuntimeGoneError`` or ``RuntimeRefusedError``."""
         try:
             answer: dict[str, Any] = json.loads(self._exchange(json.dumps(request).encode() + b"\n"))
         except (OSError, ValueError) as error:
@@ -77,7 +78,7 @@ class RuntimeClient:
         return answer
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         if self._connection is not None:
             with suppress(OSError):
                 self._connection.close()
