@@ -31,16 +31,13 @@ def test_what_a_pod_may_not_say(key: str, value: Any, field: str, said: str) -> 
     assert found[0][2].startswith(said)
 
 
-def test_a_service_loses_what_its_type_before_needed() -> None:
-    """Back from NodePort to ClusterIP, the node ports and the outer policy go by themselves."""
+def test_a_service_without_an_address_of_its_own_loses_it() -> None:
+    """An ExternalName has no address; any other update keeps the one that is there."""
     service = kind("Service")
-    old = created("Service", spec__type="NodePort")
-    inner = kinds.prepare_update(service, old, changed(old, spec__type="ClusterIP"), strict=True).obj["spec"]
+    old = changed(created("Service"), spec__clusterIP="10.0.0.9", spec__clusterIPs=["10.0.0.9"])
     outer = changed(old, spec__type="ExternalName", spec__externalName="a.example")
     named = kinds.prepare_update(service, old, outer, strict=True).obj["spec"]
+    again = kinds.prepare_update(service, old, changed(old, spec__clusterIP=...), strict=True).obj["spec"]
 
-    assert old["spec"]["ports"][0]["nodePort"]
-    assert "nodePort" not in inner["ports"][0]
-    assert "externalTrafficPolicy" not in inner
-    assert inner["clusterIP"] == old["spec"]["clusterIP"]
     assert "clusterIP" not in named
+    assert again["clusterIP"] == "10.0.0.9"

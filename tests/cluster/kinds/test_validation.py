@@ -155,7 +155,7 @@ CASES: list[tuple[str, Obj, str, str, str]] = [
         {"spec__type": "Magic"},
         NOT_SUPPORTED,
         "spec.type",
-        'Unsupported value: "Magic": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"',
+        'Unsupported value: "Magic": supported values: "ClusterIP", "ExternalName"',
     ),
     (
         "Job",

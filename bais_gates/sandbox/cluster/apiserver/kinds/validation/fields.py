@@ -222,9 +222,8 @@ _FIELDS: dict[str, dict[str, Rule]] = {
         "concurrencyPolicy": one_of("Allow", "Forbid", "Replace"),
     },
     "ServiceSpec": {
-        "type": one_of("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"),
+        "type": one_of("ClusterIP", "ExternalName"),
         "sessionAffinity": one_of("ClientIP", "None"),
-        "externalTrafficPolicy": one_of("Cluster", "Local"),
         "internalTrafficPolicy": one_of("Cluster", "Local"),
     },
     "ServicePort": {

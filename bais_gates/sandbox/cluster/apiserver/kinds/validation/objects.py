@@ -137,9 +137,6 @@ def _service(spec: Obj, field: str) -> list[Cause]:
         found += [
             required(f"{field}.ports[{i}].name") for i, port in enumerate(ports) if not port.get("name")
         ]
-    if kind in {"LoadBalancer", "NodePort"} and address == "None":
-        wrong = f"may not be set to 'None' for {kind} services"
-        found.append(invalid(f"{field}.clusterIPs[0]", "None", wrong))
     seen: list[Any] = []
     for index, port in enumerate(ports):
         pair = {"port": port.get("port"), "protocol": port.get("protocol")}
