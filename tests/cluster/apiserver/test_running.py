@@ -63,6 +63,19 @@ def test_a_log_is_read_from_the_annotated_file(server: Server, core: str, tmp_pa
     assert server.ask("GET", f"{core}/pods/nope/log").code == 404
 
 
+def test_what_is_not_served_is_refused_in_one_sentence(server: Server, core: str) -> None:
+    """Protobuf, streamed lists and lists of the past are refused by name."""
+    protobuf = server.ask("POST", f"{core}/configmaps", b"k8s", media="application/vnd.kubernetes.protobuf")
+    assert (protobuf.code, protobuf.reason) == (415, "UnsupportedMediaType")
+    assert protobuf.message.startswith("the sandbox's API server does not read protobuf; ")
+    streamed = server.ask("GET", f"{core}/configmaps", watch=True, sendInitialEvents=True)
+    assert (streamed.code, streamed.reason) == (422, "Invalid")
+    exact = server.ask("GET", f"{core}/configmaps", resourceVersion=1, resourceVersionMatch="Exact")
+    assert exact.message == "the sandbox's API server does not serve resourceVersionMatch=Exact"
+    daemon_set = server.ask("POST", f"/apis/apps/v1/namespaces/{core.rpartition('/')[2]}/daemonsets", {})
+    assert (daemon_set.code, daemon_set.reason) == (405, "MethodNotAllowed")
+
+
 BODIES = [
     *(b"", b"{", b"[]", b"null", b"5", b'"x"', b"\xff", b"[" * 2000, b"a: &a [*a]", b'{"kind": 5}'),
     *(b'{"metadata": 5}', b'{"metadata": []}', b'{"metadata": {"name": 5}}', b'{"metadata": {"labels": []}}'),

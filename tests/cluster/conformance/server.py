@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -16,12 +17,11 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 import yaml
 
-from bais_gates.sandbox import envtest, tls
-from bais_gates.sandbox.processes import free_port
-
 Object = dict[str, Any]
+ROOT = Path(__file__).parents[3]
 KUBECONFIG, CONTEXT, ASSETS = "BAIS_GATES_TEST_KUBECONFIG", "BAIS_GATES_TEST_CONTEXT", "KUBEBUILDER_ASSETS"
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC_PATCH, APPLY_PATCH = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
@@ -178,24 +178,32 @@ def running(name: str, folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def _stand_in(folder: Path) -> Iterator[Path]:
-    certificates, port = tls.issue(folder), free_port()
+    authority, port = trustme.CA(), _free_port()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(folder / "certificate.pem"))
     user = {"token": "t", "user": "admin", "uid": "1", "groups": ["system:masters"]}
     config: Object = {
         "port": port,
-        "tls_cert": str(certificates.certificate),
-        "tls_key": str(certificates.key),
+        "tls_cert": str(folder / "certificate.pem"),
+        "tls_key": str(folder / "key.pem"),
+        "tokens": [user],
+        "audit_log": str(folder / "audit.log"),
+        "pod_security": "tests.cluster.conformance.pod_security:violations",
     }
-    config |= {"tokens": [user], "audit_log": str(folder / "audit.log")}
     (folder / "config.json").write_text(json.dumps(config))
     command = [sys.executable, "-m", "bais_gates.sandbox.cluster.apiserver", str(folder / "config.json")]
     with _processes(folder, {"stand-in": command}):
-        yield _kubeconfig(folder, port, certificates.ca)
+        yield _kubeconfig(folder, port, folder / "ca.pem")
 
 
 @contextmanager
 def _envtest(folder: Path) -> Iterator[Path]:
+    from bais_gates.sandbox import envtest, tls  # noqa: PLC0415 - only a real server needs the project's help
+
     certificates = tls.issue(folder)
-    ports = envtest.Ports(api=free_port(), etcd=free_port(), etcd_peer=free_port())
+    ports = envtest.Ports(api=_free_port(), etcd=_free_port(), etcd_peer=_free_port())
     account = envtest.Account(token="t", user="admin", groups=("system:masters",))
     commands = envtest.commands(
         Path(os.environ[ASSETS]), folder, ports=ports, certificates=certificates, accounts=[account]
@@ -204,13 +212,19 @@ def _envtest(folder: Path) -> Iterator[Path]:
         yield _kubeconfig(folder, ports.api, certificates.ca)
 
 
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 @contextmanager
 def _processes(folder: Path, commands: Any) -> Iterator[None]:
     started = []
     try:
         for name, command in commands.items():
             with (folder / f"{name}.log").open("wb") as log:
-                started.append(subprocess.Popen([str(part) for part in command], stdout=log, stderr=log))
+                started.append(subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, cwd=ROOT))
         yield
     finally:
         for process in reversed(started):

@@ -52,7 +52,7 @@ class App:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.core = Core()
+        self.core = Core(pod_security=config.pod_security)
         seed(self.core)
         self.audit = AuditLog(config.audit_log)
 
@@ -94,7 +94,7 @@ class App:
             request.user = self._authenticated(request)
             self._authorize(request, request.user)
             request.body = await _body(request, receive)
-            return await answer(self.core, request, self.config.tokens)
+            return await answer(self.core, request)
         except StatusError as error:
             refused = json_answer(error.body, error.code)
             refused.headers |= error.headers

@@ -15,6 +15,7 @@ from bais_gates.sandbox.cluster.apiserver.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bais_gates.sandbox.cluster.apiserver.config import PodSecurity
     from bais_gates.sandbox.cluster.apiserver.kinds import Kind
     from bais_gates.sandbox.cluster.apiserver.request import Request
     from bais_gates.sandbox.cluster.apiserver.store import Key, Type
@@ -28,8 +29,7 @@ class Core:
 
     store: Store = field(default_factory=Store)
     registry: kinds.KindRegistry = field(default_factory=kinds.KindRegistry)
-    kinds_changed: int = 0
-    """How often a CRD changed what is served; in the addresses of OpenAPI documents, which clients keep."""
+    pod_security: PodSecurity | None = None
     authorizer: Authorizer = field(init=False)
 
     def __post_init__(self) -> None:

@@ -72,15 +72,9 @@ class Page:
 def selection(request: Request, kind: Kind) -> Callable[[Object], bool] | None:
     """Give the test that the request's selectors are; raises 400 for one that can't be read."""
     labels, fields = request.option("labelSelector"), request.option("fieldSelector")
-    extra = tuple(
-        each["jsonPath"].lstrip(".") for each in (kind.definition or {}).get("selectableFields") or []
-    )
     try:
         wanted = selectors.parse_labels(labels)
-    except selectors.SelectorError as error:
-        raise bad_request(str(error)) from error
-    try:
-        return selectors.matcher(wanted, selectors.parse_fields(fields, str(resource_of(kind)), extra))
+        return selectors.matcher(wanted, selectors.parse_fields(fields, str(resource_of(kind))))
     except selectors.SelectorError as error:
         raise bad_request(str(error)) from error
 
@@ -105,51 +99,21 @@ def _number(request: Request, name: str) -> int:
         raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
 
-def check_list_options(request: Request) -> None:
-    """Refuse combinations of list options that make no sense, as ValidateListOptions does."""
-    match = request.option("resourceVersionMatch")
-    version, token = request.option("resourceVersion"), request.option("continue")
-    causes = []
-    if request.option("sendInitialEvents"):
-        causes += _check_initial_events(request, match)
-    elif match:
-        forbidden = []
-        if request.info.verb == "watch":
-            forbidden.append(
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            )
-        elif not version:
-            forbidden.append("resourceVersionMatch is forbidden unless resourceVersion is provided")
-        if token:
-            forbidden.append("resourceVersionMatch is forbidden when continue is provided")
-        if match not in {"Exact", "NotOlderThan"}:
-            causes.append(
-                (
-                    "FieldValueNotSupported",
-                    f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""',
-                    "resourceVersionMatch",
-                )
-            )
-        if match == "Exact" and version == "0":
-            forbidden.append('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
-        causes += [("FieldValueForbidden", f"Forbidden: {why}", "resourceVersionMatch") for why in forbidden]
-    if causes:
-        raise invalid("meta.k8s.io", "ListOptions", "", causes)
-
-
-def _check_initial_events(request: Request, match: str) -> list[tuple[str, str, str]]:
-    field = why = ""
-    if request.info.verb != "watch":
-        field, why = "sendInitialEvents", "sendInitialEvents is forbidden for list"
-    elif match != "NotOlderThan":
-        field = "resourceVersionMatch"
-        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-    return [("FieldValueForbidden", f"Forbidden: {why}", field)] if why else []
+def _refuse_unserved(request: Request) -> None:
+    """Refuse the options of a list or watch that are not served, and not to be ignored either."""
+    if request.option("sendInitialEvents"):  # clients that try it fall back to a list
+        message = (
+            "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+        )
+        cause = ("FieldValueForbidden", message, "sendInitialEvents")
+        raise invalid("meta.k8s.io", "ListOptions", "", [cause])
+    if request.option("resourceVersionMatch") == "Exact":
+        raise bad_request("the sandbox's API server does not serve resourceVersionMatch=Exact")
 
 
 async def list_(core: Core, request: Request, kind: Kind, namespace: str) -> Page:
     """Give a page of the objects that the request selects."""
-    check_list_options(request)
+    _refuse_unserved(request)
     test = selection(request, kind)
     limit, token = _number(request, "limit"), request.option("continue")
     asked = version_asked(request)
@@ -160,10 +124,7 @@ async def list_(core: Core, request: Request, kind: Kind, namespace: str) -> Pag
     else:
         if asked > core.store.version:
             await _wait_for(core, asked)
-        exact = request.option("resourceVersionMatch") == "Exact"
-        # As the real server: a limit with a version is a list at that very version, unless it says otherwise.
-        exact = exact or (bool(limit) and asked > 0 and not request.option("resourceVersionMatch"))
-        version, start = (asked if exact else core.store.version), ("", "")
+        version, start = core.store.version, ("", "")
     try:
         found = (
             core.store.items_at(type_of(kind), version)
@@ -245,23 +206,15 @@ async def watch(
     core: Core, request: Request, kind: Kind, namespace: str
 ) -> AsyncIterator[tuple[str, Object]]:
     """Check what a watch asks for, then hand out its events as ``(type, object)``."""
-    check_list_options(request)
+    _refuse_unserved(request)
     test = selection(request, kind)
     asked = version_asked(request)
     timeout = _number(request, "timeoutSeconds") or random.uniform(1800, 3600)  # noqa: S311 - spreads ends
     initial: list[tuple[str, Object]] = []
-    send_initial = request.flag("sendInitialEvents")
     missed: list[Change] = []
-    if (
-        request.option("resourceVersion") in {"", "0"} and request.option("sendInitialEvents") != "false"
-    ) or send_initial:
-        initial = [
-            ("ADDED", each)
-            for each in core.store.items(type_of(kind), namespace)
-            if test is None or test(each)
-        ]
-        if send_initial and request.flag("allowWatchBookmarks"):
-            initial.append(("BOOKMARK", _bookmark(kind, core.store.version, initial_done=True)))
+    if request.option("resourceVersion") in {"", "0"}:
+        found = core.store.items(type_of(kind), namespace)
+        initial = [("ADDED", each) for each in found if test is None or test(each)]
     elif asked:
         try:
             missed = list(core.store.changes_since(type_of(kind), asked))
@@ -343,8 +296,6 @@ def event_of(
     return "DELETED", {**change.old, "metadata": metadata}
 
 
-def _bookmark(kind: Kind, version: int, *, initial_done: bool = False) -> Object:
+def _bookmark(kind: Kind, version: int) -> Object:
     metadata: Object = {"resourceVersion": str(version), "creationTimestamp": None}
-    if initial_done:
-        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
     return {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}

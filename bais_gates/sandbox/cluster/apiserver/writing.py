@@ -1,7 +1,6 @@
 """Create, update and patch: what the server adds to an object, and what it refuses.
 
-The order of the steps is that of ``registry/generic/registry/store.go``: decode, admission, the kind's rules,
-then the write.
+The steps: the namespace takes it, decode and the kind's rules, Pod Security, field owners, the write.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.cluster.apiserver import kinds
-from bais_gates.sandbox.cluster.apiserver.admission import admit
+from bais_gates.sandbox.cluster.apiserver.admission import admit_into, admit_pod
 from bais_gates.sandbox.cluster.apiserver.bodies import go_type
 from bais_gates.sandbox.cluster.apiserver.core import (
     key_of,
@@ -20,7 +19,7 @@ from bais_gates.sandbox.cluster.apiserver.core import (
     resource_of,
     type_of,
 )
-from bais_gates.sandbox.cluster.apiserver.effects import after_write, before_create, with_addresses
+from bais_gates.sandbox.cluster.apiserver.effects import after_write, before_create, with_address
 from bais_gates.sandbox.cluster.apiserver.statuses import (
     MODIFIED,
     StatusError,
@@ -48,7 +47,6 @@ _GENERATION = frozenset(
         "deployments",
         "replicasets",
         "statefulsets",
-        "daemonsets",
         "jobs",
         "cronjobs",
         "pods",
@@ -58,12 +56,11 @@ _GENERATION = frozenset(
         "poddisruptionbudgets",
         "endpointslices",
         "customresourcedefinitions",
-        "priorityclasses",
     }
 )
 _UNCONDITIONAL = frozenset({"leases", "poddisruptionbudgets", "customresourcedefinitions"})
 """Kinds that are never replaced without saying which version is."""
-_CREATED_BY_UPDATE = frozenset({"events", "endpoints", "leases", "limitranges"})
+_CREATED_BY_UPDATE = frozenset({"events", "endpoints", "leases"})
 
 
 def create(
@@ -74,11 +71,12 @@ def create(
     name = metadata["name"]
     managed = metadata.pop("managedFields", None)
     body = before_create(kind, {**body, "metadata": metadata})
-    admit(core, request, kind, namespace, body, old=None)
+    admit_into(core, kind, namespace, name)
     rules = prepared(
         request, kind, options, name, lambda: kinds.prepare_create(kind, body, strict=options.strict)
     )
-    made = with_addresses(core, kind, body, {**rules.obj, "metadata": _without_empty(rules.obj["metadata"])})
+    admit_pod(core, request, kind, rules.obj)
+    made = with_address(core, kind, {**rules.obj, "metadata": _without_empty(rules.obj["metadata"])})
     if kind.custom or kind.plural in _GENERATION:
         made["metadata"]["generation"] = 1
     if managed is None:
@@ -226,10 +224,9 @@ def update(
 
     ``tracked``: sets managedFields, where an apply did so already; else this write is noted as an Update.
     """
-    name, namespace = old["metadata"]["name"], old["metadata"].get("namespace", "")
+    name = old["metadata"]["name"]
     metadata = _kept_metadata(kind, old, new)
     new = {**new, "metadata": metadata}
-    admit(core, request, kind, namespace, new, old=old, subresource=subresource)
     managed = metadata.pop("managedFields", None)
     rules = prepared(
         request,
@@ -238,7 +235,9 @@ def update(
         name,
         lambda: kinds.prepare_update(kind, old, new, strict=options.strict, subresource=subresource or None),
     )
-    made = {**rules.obj, "metadata": _without_empty(rules.obj["metadata"])}
+    if not subresource:
+        admit_pod(core, request, kind, rules.obj, old)
+    made = with_address(core, kind, {**rules.obj, "metadata": _without_empty(rules.obj["metadata"])})
     _set_generation(kind, old, made, subresource)
     if tracked is not None:
         made = tracked(made)

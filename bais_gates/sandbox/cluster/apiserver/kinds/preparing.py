@@ -9,11 +9,7 @@ from bais_gates.sandbox.cluster.apiserver.kinds import custom, defaults, strateg
 from bais_gates.sandbox.cluster.apiserver.kinds.decoding import decode
 from bais_gates.sandbox.cluster.apiserver.kinds.errors import BadRequest, Invalid
 from bais_gates.sandbox.cluster.apiserver.kinds.kind import Kind, Obj
-from bais_gates.sandbox.cluster.apiserver.kinds.validation import (
-    causes_of_create,
-    causes_of_update,
-    warnings_of,
-)
+from bais_gates.sandbox.cluster.apiserver.kinds.validation import causes_of_create, causes_of_update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +37,7 @@ def prepare_create(kind: Kind, obj: Obj, *, strict: bool) -> Prepared:
     strategies.before_create(kind, made)
     if causes := causes_of_create(kind, made):
         raise Invalid(causes)
-    return Prepared(obj=made, read=read, warnings=(*warnings, *warnings_of(kind, made)))
+    return Prepared(obj=made, read=read, warnings=tuple(warnings))
 
 
 def prepare_update(
@@ -56,8 +52,7 @@ def prepare_update(
     made = strategies.before_update(kind, old, read, subresource)
     if causes := causes_of_update(kind, old, made, subresource):
         raise Invalid(causes)
-    more = () if subresource else warnings_of(kind, made)
-    return Prepared(obj=made, read=made, warnings=(*warnings, *more))
+    return Prepared(obj=made, read=made, warnings=tuple(warnings))
 
 
 def _read(kind: Kind, obj: Obj, *, strict: bool) -> tuple[Obj, list[str]]:
