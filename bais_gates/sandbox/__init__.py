@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bais_gates.sandbox.cluster_up import ClusterInfo
+    from bais_gates.sandbox.bootstrap.start import ClusterInfo
 
 
 def start_cluster(
@@ -39,7 +39,7 @@ def start_cluster(
     progress: Callable[[str], None] = lambda _text: None,
     within: float = 90.0,
 ) -> ClusterInfo:
-    """See :func:`bais_gates.sandbox.cluster_up.start_cluster`, which is loaded when it is first asked for."""
-    from bais_gates.sandbox import cluster_up  # noqa: PLC0415 - slow to import, and most runs need no cluster
+    """Start the sandbox's cluster: see :func:`bais_gates.sandbox.bootstrap.start.start_cluster`."""
+    from bais_gates.sandbox.bootstrap import start as cluster_up  # noqa: PLC0415 - slow to import, and most runs need no cluster
 
     return cluster_up.start_cluster(directory, manifests=manifests, progress=progress, within=within)

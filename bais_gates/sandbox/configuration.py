@@ -6,8 +6,9 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bais_gates.sandbox import images, postgres, redis
+from bais_gates.sandbox import images
 from bais_gates.sandbox.files import write_json, write_private
+from bais_gates.sandbox.services import postgres, redis
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,13 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.files import read_json, remove_linked
-from bais_gates.sandbox.postgres import Postgres
-from bais_gates.sandbox.postgres_account import free_shared_memory
-from bais_gates.sandbox.postgres_roles import DATABASE, Role, Roles
 from bais_gates.sandbox.processes import remove
-from bais_gates.sandbox.programs import ApiProgram, Group, Place, PythonProgram
-from bais_gates.sandbox.redis import CONFIGURATION, Redis
 from bais_gates.sandbox.runtime import Container, Operation, RefusedError, Runtime
+from bais_gates.sandbox.services.postgres import Postgres
+from bais_gates.sandbox.services.postgres_account import free_shared_memory
+from bais_gates.sandbox.services.postgres_roles import DATABASE, Role, Roles
+from bais_gates.sandbox.services.programs import ApiProgram, Group, Place, PythonProgram
+from bais_gates.sandbox.services.redis import CONFIGURATION, Redis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

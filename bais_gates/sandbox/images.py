@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from bais_gates.sandbox import redis
+from bais_gates.sandbox.services import redis
 
 API, DATABASE, CACHE = (
     "registry.bais.example/bais-api",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from bais_gates.sandbox import processes
 from bais_gates.sandbox.errors import SandboxError
 from bais_gates.sandbox.files import CONTENTS, clear, clusters, read_json, write_json
-from bais_gates.sandbox.postgres_account import free_shared_memory
+from bais_gates.sandbox.services.postgres_account import free_shared_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

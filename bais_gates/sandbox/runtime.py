@@ -11,7 +11,7 @@ One JSON object with ``op`` for each request, one back (see :mod:`bais_gates.san
 - ``stop`` with ``id`` and ``grace_s`` ends it, at the latest by SIGKILL; answers at once;
 - ``remove`` with ``id`` forgets one that has ended; ``wipe`` with ``volume`` loses what the volume holds;
 - ``cluster`` and then ``node-agent`` start the cluster's own processes (see
-  :mod:`bais_gates.sandbox.control_plane`).
+  :mod:`bais_gates.sandbox.bootstrap.control_plane`).
 
 An answer with ``error`` and no ``id`` is a refusal. Nothing here waits: ``tick`` is called again and again.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bais_gates.sandbox.container_kinds import Kinds
-    from bais_gates.sandbox.programs import Program
+    from bais_gates.sandbox.services.programs import Program
 
 _TICK_S = 0.02
 _QUIT_AFTER_S = 2.0

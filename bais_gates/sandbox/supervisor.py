@@ -27,20 +27,20 @@ from bais_gates.sandbox import files, processes
 from bais_gates.sandbox.errors import SandboxError, ToldToEndError, how_it_ended, part_ended
 from bais_gates.sandbox.files import clear, clusters, read_json, write_json, write_private
 from bais_gates.sandbox.lifecycle import LOCK_FD, OWNER_FD, REPORT_FD
-from bais_gates.sandbox.postgres import Postgres
-from bais_gates.sandbox.postgres_account import free_shared_memory
 from bais_gates.sandbox.processes import end_together
-from bais_gates.sandbox.redis import Redis
 from bais_gates.sandbox.runtime_socket import RuntimeSocket
+from bais_gates.sandbox.services.postgres import Postgres
+from bais_gates.sandbox.services.postgres_account import free_shared_memory
+from bais_gates.sandbox.services.redis import Redis
 from bais_gates.sandbox.waiting import Watch
 
 if TYPE_CHECKING:
+    from bais_gates.sandbox.bootstrap.control_plane import ControlPlane
     from bais_gates.sandbox.configuration import Shared
     from bais_gates.sandbox.container_kinds import Kinds
-    from bais_gates.sandbox.control_plane import ControlPlane
     from bais_gates.sandbox.processes import Part
-    from bais_gates.sandbox.programs import ApiProgram
     from bais_gates.sandbox.runtime import Runtime
+    from bais_gates.sandbox.services.programs import ApiProgram
 
 _JOBS = frozenset({"migrate", "backup"})
 _QUIETLY = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 2.0))
@@ -94,7 +94,8 @@ class Supervisor:
         self._progress("making a PostgreSQL cluster and starting Redis")
         self._database.initialise()
         self._parts["redis"] = self._cache.serve()
-        from bais_gates.sandbox import configuration, container_kinds, programs, tls  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
+        from bais_gates.sandbox import configuration, container_kinds, tls  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
+        from bais_gates.sandbox.services import programs  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
 
         certificates = tls.issue(self._directory)
         self._database.trust(certificates)
@@ -146,7 +147,7 @@ class Supervisor:
     def _serve_runtime(self, kinds: Kinds, api: ApiProgram, shared: Shared) -> None:
         """Open the runtime's socket; what was started so far are its first containers."""
         from bais_gates.sandbox import container_kinds  # noqa: PLC0415 - imported while initdb ran
-        from bais_gates.sandbox.control_plane import ControlPlane  # noqa: PLC0415 - the same
+        from bais_gates.sandbox.bootstrap.control_plane import ControlPlane  # noqa: PLC0415 - the same
 
         control_plane = self._control_plane = ControlPlane(self._directory, shared)
         self._runtime = container_kinds.runtime_with(

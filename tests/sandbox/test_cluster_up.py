@@ -21,8 +21,11 @@ import yaml
 
 from bais_gates import sandbox
 from bais_gates.manifests import render
-from bais_gates.sandbox import cluster_objects, envtest, postgres, records
-from bais_gates.sandbox.cluster_client import ClusterClient
+from bais_gates.sandbox import records
+from bais_gates.sandbox.bootstrap import envtest
+from bais_gates.sandbox.bootstrap import objects as cluster_objects
+from bais_gates.sandbox.bootstrap.client import ClusterClient
+from bais_gates.sandbox.services import postgres
 from bais_gates.sandbox.tls import issue
 
 if TYPE_CHECKING:

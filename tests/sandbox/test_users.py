@@ -44,7 +44,8 @@ sandbox.stop(Path(sys.argv[1]))
 NOBODY = """
 import sys, tempfile
 from pathlib import Path
-from bais_gates.sandbox import postgres, postgres_account, tls, processes, files
+from bais_gates.sandbox import tls, processes, files
+from bais_gates.sandbox.services import postgres, postgres_account
 from bais_gates.sandbox.waiting import Watch
 import psycopg
 

@@ -18,7 +18,8 @@ import httpx
 import pytest
 import yaml
 
-from bais_gates.sandbox import envtest, tls
+from bais_gates.sandbox import tls
+from bais_gates.sandbox.bootstrap import envtest
 from bais_gates.sandbox.processes import free_port
 
 Object = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Amounts of money: from the digits of a JSON number to ``Decimal``, never through binary floating point."""
+"""Amounts of money: the digits of a JSON number become a ``Decimal``, never a binary float."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 from bais_gates.sandbox.api.errors import bad_request
 
 MAXIMUM = Decimal("999999.99")
-"""What one payment may be, as with the payment provider; it fits NUMERIC(12, 2) with room for sums."""
+"""The largest payment, as at the payment provider; NUMERIC(12, 2) holds sums of many."""
 CENT = Decimal("0.01")
 _NUMBER = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
@@ -21,14 +21,11 @@ PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP 
 TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG
 """
 CURRENCIES = frozenset(re.findall("[A-Z]+", _CODES))
-"""ISO 4217 codes of money that circulates."""
+"""ISO 4217 codes of currencies in circulation."""
 
 
 def parse_amount(raw: bytes, *, places: int = 2, minimum: Decimal = CENT) -> Decimal:
-    """Give the amount that the bytes of a JSON value say, with two decimals.
-
-    Raises a 400 naming the field ``amount``.
-    """
+    """Return the amount, with two decimals, of a JSON value's bytes. Raises a 400 naming ``amount``."""
     if len(raw) > 40 or not _NUMBER.fullmatch(raw):
         raise bad_request("The amount must be a JSON number.", field_name="amount")
     amount = Decimal(raw.decode("ascii"))
@@ -41,12 +38,12 @@ def parse_amount(raw: bytes, *, places: int = 2, minimum: Decimal = CENT) -> Dec
 
 
 def check_currency(code: str) -> str:
-    """Give the code itself. Raises a 400 naming the field ``currency``."""
+    """Return the code. Raises a 400 naming ``currency`` unless it is one of ``CURRENCIES``."""
     if code not in CURRENCIES:
         raise bad_request("The currency must be an ISO 4217 code in capitals.", field_name="currency")
     return code
 
 
 def through_binary_float(amount: Decimal) -> Decimal:
-    """Say what a careless release makes of an amount: 19.99 becomes 19.98. Only a fault calls it."""
+    """Return the amount as a binary float truncates it: 19.99 becomes 19.98. Only a fault calls this."""
     return Decimal(int(float(amount) * 100)).scaleb(-2)

@@ -1,20 +1,26 @@
 """Taking a payment, and reading it back.
 
 One statement takes a payment: it finds the workflow, claims the Idempotency-Key, inserts the payment and
-queues the webhooks' deliveries, all of it or nothing. The answer is made before and stored with the key.
+queues the webhook deliveries, all or nothing. The response is built before and stored with the key.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from bais_gates.sandbox.api import cards, events, idempotency, money, values
+from bais_gates.sandbox.api import values
 from bais_gates.sandbox.api.errors import ApiError, conflict, not_found, unavailable
-from bais_gates.sandbox.api.logs import now
-from bais_gates.sandbox.api.messages import JSON, Answer, Call, answer, encode, error_body, new_id
-from bais_gates.sandbox.api.workflows import check_no_quote
+from bais_gates.sandbox.api.messages import JSON, Request, Response, error_body, json_response, new_id
+from bais_gates.sandbox.api.payments import cards, idempotency, money
+from bais_gates.sandbox.api.payments.workflows import check_no_quote
+from bais_gates.sandbox.api.webhooks.delivery import QUEUE, event_body
+
+if TYPE_CHECKING:
+    from bais_gates.sandbox.api.services import Services
 
 _TAKE = f"""
 WITH workflow AS (
@@ -27,7 +33,7 @@ WITH workflow AS (
          %(customer_email)s, %(card_last_four)s, %(failure_reason)s, %(key)s, %(created_at)s, %(settle_at)s
   FROM workflow WHERE %(key)s::text IS NULL OR EXISTS (SELECT 1 FROM claimed)
   RETURNING business_id
-), queued AS ({events.QUEUE.format(source="payment")})
+), queued AS ({QUEUE.format(source="payment")})
 SELECT (SELECT count(*) FROM workflow), (SELECT count(*) FROM payment), (SELECT count(*) FROM queued)
 """  # noqa: S608 - put together from this package's own constants
 _SELECT = """
@@ -46,87 +52,84 @@ class PaymentRequest(msgspec.Struct, frozen=True):
     customer_email: str | None = None
 
 
-async def process_payment(call: Call) -> Answer:
-    """201, 402 for a declined card, or the first answer to the same key.
-
-    400, 404, 409 as the contract says.
-    """
-    services, body = call.services, call.parse(PaymentRequest)
-    key = idempotency.key_of(call)
-    row = _checked(call, body)
-    if services.faults.active("slow_payments_tail") and next(services.settlement.counter) % 8 == 0:
+async def process_payment(request: Request, services: Services) -> Response:
+    """Respond 201, 402 for a declined card, or with the response stored for the key; else 400, 404 or 409."""
+    body = request.parse(PaymentRequest)
+    key = idempotency.read_key(request.headers)
+    row = _validate(request, services, body)
+    if request.faults.active("slow_payments_tail") and next(services.settlement.counter) % 8 == 0:
         await services.database.row("SELECT pg_sleep(0.5)")
     if not values.is_id(body.workflow_id):
         raise not_found()
-    made = _outcome(call, body, row)
+    response = _response(request, body, row)
     row |= {
         "key": key,
-        "fingerprint": idempotency.fingerprint(call) if key is not None else b"",
-        "http_status": made.status,
-        "response": made.body,
+        "fingerprint": idempotency.fingerprint(services.fingerprint_key, request.body) if key else b"",
+        "http_status": response.status,
+        "response": response.body,
     }
-    ignored = key is not None and services.faults.active("idempotency_key_ignored")
-    async with services.crowd.joined() as fault:
+    ignored = key is not None and request.faults.active("idempotency_key_ignored")
+    async with services.concurrency.entered() as fault:
         if fault == "concurrent_requests_refused":
             raise unavailable("database")
         if fault == "concurrent_writes_lost":
-            return made
+            return response
         found = await services.database.row(_TAKE, row | {"key": None} if ignored else row)
     workflows, payments, queued = found or (0, 0, 0)
     if not workflows:
-        services.audit.record(call, "payment.create", body.workflow_id, allowed=False)
+        services.audit.record(request, "payment.create", body.workflow_id, allowed=False)
         raise not_found()
     if not payments:
-        return await _first_answer(call, row)
-    services.audit.record(call, "payment.create", str(row["payment_id"]), allowed=made.status == 201)
+        return await _stored_response(request, services, row)
+    services.audit.record(request, "payment.create", str(row["payment_id"]), allowed=response.status == 201)
     services.metrics.payments.labels(str(row["status"])).inc()
     if queued:
         services.deliverer.wake()
     if row["settle_at"] is not None:
-        services.settlement.expect()
-    return made
+        services.settlement.schedule()
+    return response
 
 
-async def read_payment(call: Call) -> Answer:
-    """200 with the payment, or 404."""
-    services, payment_id = call.services, call.path["payment_id"]
-    check_no_quote(call, payment_id, "payments")
-    business_id, found = call.principal.business_id, None
-    async with services.crowd.joined() as fault:
+async def read_payment(request: Request, services: Services) -> Response:
+    """Respond 200 with the payment, or 404."""
+    payment_id = request.path["payment_id"]
+    check_no_quote(request, payment_id, "payments")
+    business_id, found = request.principal.business_id, None
+    async with services.concurrency.entered() as fault:
         if fault == "concurrent_requests_refused":
             raise unavailable("database")
         if values.is_id(payment_id):
             found = await services.database.row(_SELECT, {"id": payment_id, "business_id": business_id})
         if found is not None and fault == "business_data_crossed":
-            found = services.crowd.other_business_read(business_id, found)
+            found = services.concurrency.swap(business_id, found)
     if found is None:
-        services.audit.record(call, "payment.read", payment_id, allowed=False)
+        services.audit.record(request, "payment.read", payment_id, allowed=False)
         raise not_found()
-    identifier, workflow_id, status, amount, currency, email, last_four, reason, made = found
-    if status == "declined":  # only a release that reported it as taken has told anybody its id
+    identifier, workflow_id, status, amount, currency, email, last_four, reason, created_at = found
+    if status == "declined":  # its id is known only while a fault reports it as completed
         status = "completed"
     content = {
         "payment_id": identifier,
         "workflow_id": workflow_id,
         "status": status,
-        "amount": _rendered(call, amount),
+        "amount": _amount(request, amount),
         "currency": currency,
         "customer_email": email,
         "card_last_four": last_four,
         "failure_reason": reason,
-        "created_at": made,
+        "created_at": created_at,
     }
-    if services.faults.active("card_number_in_answer"):
+    if request.faults.active("card_number_in_answer"):
         content["card_number"] = f"424242424242{last_four}"
-    return answer(200, content)
+    return json_response(200, content)
 
 
-def _checked(call: Call, body: PaymentRequest) -> dict[str, object]:
-    """Give the payment's columns from a sound body. Raises a 400 naming the field that is not."""
-    services, moment = call.services, now()
+def _validate(request: Request, services: Services, body: PaymentRequest) -> dict[str, object]:
+    """Return the payment's columns. Raises a 400 that names the first invalid field."""
+    moment = datetime.now(UTC)
     amount = money.parse_amount(bytes(body.amount))
     currency = money.check_currency(body.currency)
-    cards.check(body.payment_method, moment)
+    cards.check_card(body.payment_method, moment)
     number = body.payment_method.card_number
     status, reason, settle_at = "completed", None, None
     if number == cards.DECLINED:
@@ -134,13 +137,13 @@ def _checked(call: Call, body: PaymentRequest) -> dict[str, object]:
     elif number == cards.FAILS_LATER:
         status, settle_at = "pending", services.settlement.due_after(moment)
     payment_id = new_id("pay")
-    told: dict[str, object] = {"payment_id": payment_id, "workflow_id": body.workflow_id, "status": status}
-    told |= {"amount": amount, "currency": currency}
+    data: dict[str, object] = {"payment_id": payment_id, "workflow_id": body.workflow_id, "status": status}
+    data |= {"amount": amount, "currency": currency}
     return {
         "payment_id": payment_id,
-        "business_id": call.principal.business_id,
+        "business_id": request.principal.business_id,
         "workflow_id": body.workflow_id,
-        "anybody": services.faults.active("other_business_workflow_payable"),
+        "anybody": request.faults.active("other_business_workflow_payable"),
         "amount": amount,
         "currency": currency,
         "status": status,
@@ -152,48 +155,47 @@ def _checked(call: Call, body: PaymentRequest) -> dict[str, object]:
         "created_at": moment,
         "settle_at": settle_at,
         "event": "payment.completed" if status == "completed" else None,
-        "event_body": events.body("payment.completed", moment, told),
-        "to_inactive": services.faults.active("webhook_sent_to_disabled_hook"),
+        "event_body": event_body("payment.completed", moment, data),
+        "to_inactive": request.faults.active("webhook_sent_to_disabled_hook"),
     }
 
 
-def _outcome(call: Call, body: PaymentRequest, row: dict[str, object]) -> Answer:
-    """Give the answer that this payment will have."""
+def _response(request: Request, body: PaymentRequest, row: dict[str, object]) -> Response:
+    """Return the response to this payment, which is not yet taken."""
     declined = row["status"] == "declined"
-    if declined and not call.services.faults.active("decline_reported_as_completed"):
-        return Answer(
+    if declined and not request.faults.active("decline_reported_as_completed"):
+        return Response(
             status=402, body=error_body("card_declined", "The card was declined; no money was taken.")
         )
     content = {
         "payment_id": row["payment_id"],
         "status": "completed" if declined else row["status"],
-        "amount": _rendered(call, row["amount"]),
+        "amount": _amount(request, row["amount"]),
         "currency": row["currency"],
         "workflow_id": body.workflow_id,
         "created_at": row["created_at"],
     }
-    return Answer(status=201, body=encode(content))
+    return json_response(201, content)
 
 
-async def _first_answer(call: Call, row: dict[str, object]) -> Answer:
-    """Give the answer that is stored for the key; 409 if it was to another body."""
-    services = call.services
+async def _stored_response(request: Request, services: Services, row: dict[str, object]) -> Response:
+    """Return the response that is stored for the key. Raises a 409 if it belongs to another body."""
     stored = await services.database.row(
         idempotency.STORED, {"business_id": row["business_id"], "key": row["key"]}
     )
-    if stored is None:  # it expired in this very moment
+    if stored is None:  # it has just expired
         raise ApiError(503, "service_unavailable", "Try again.", headers=((b"retry-after", b"1"),))
     fingerprint, status, body = stored
-    if bytes(fingerprint) != row["fingerprint"] and not services.faults.active(
+    if bytes(fingerprint) != row["fingerprint"] and not request.faults.active(
         "idempotency_body_not_compared"
     ):
-        services.audit.record(call, "payment.create", "", allowed=False)
+        services.audit.record(request, "payment.create", "", allowed=False)
         raise conflict("idempotency_key_reused", "This Idempotency-Key was used with another body.")
     services.metrics.payment_replays.inc()
-    return Answer(status=status, body=bytes(body), headers=(JSON,))
+    return Response(status=status, body=bytes(body), headers=(JSON,))
 
 
-def _rendered(call: Call, amount: object) -> object:
-    if isinstance(amount, Decimal) and call.services.faults.active("amount_through_binary_float"):
+def _amount(request: Request, amount: object) -> object:
+    if isinstance(amount, Decimal) and request.faults.active("amount_through_binary_float"):
         return money.through_binary_float(amount)
     return amount

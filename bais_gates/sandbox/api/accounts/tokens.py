@@ -1,4 +1,4 @@
-"""Access tokens: short-lived JWTs, signed (HMAC-SHA256) with a key derived from the secret_key."""
+"""Access tokens: short-lived JWTs, signed (HMAC-SHA256) with a key derived from ``secret_key``."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _ISSUER, _AUDIENCE, _ALGORITHM = "bais", "bais-api", "HS256"
 _REQUIRED = ["exp", "iat", "iss", "aud", "sub", "biz", "jti"]
 
 
-def derive(secret: str, purpose: str) -> bytes:
-    """Give a 32-byte key for one purpose, so that no key serves two."""
+def derive_key(secret: str, purpose: str) -> bytes:
+    """Return the 32-byte key for one purpose, so that no key serves two."""
     return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class AccessTokens:
-    """Makes and reads access tokens."""
+    """Issues and verifies access tokens."""
 
     key: bytes
     ttl_s: int
     faults: Switch
 
     def issue(self, *, user_id: str, business_id: str) -> str:
-        """Give a token for ``user_id`` that works for ``ttl_s`` seconds from now."""
+        """Return a token for ``user_id`` that is valid for ``ttl_s`` seconds."""
         now = int(time.time())
         claims = {
             "iss": _ISSUER,
@@ -48,7 +48,7 @@ class AccessTokens:
         return jwt.encode(claims, self.key, _ALGORITHM)
 
     def read(self, token: str) -> Principal | None:
-        """Whose token it is, or None for one that is malformed, tampered with, unsigned or expired."""
+        """Return the token's owner, or None if it is malformed, tampered with, unsigned or expired."""
         claims: dict[str, Any] | None
         try:
             claims = jwt.decode(
@@ -60,15 +60,15 @@ class AccessTokens:
                 options={"require": _REQUIRED},
             )
         except (jwt.PyJWTError, ValueError, RecursionError):
-            claims = self._read_carelessly(token)
+            claims = self._read_unverified(token)
         if not claims or not all(isinstance(claims[name], str) for name in ("sub", "biz", "jti")):
             return None
         return Principal(
             business_id=claims["biz"], user_id=claims["sub"], subject=claims["sub"], token_id=claims["jti"]
         )
 
-    def _read_carelessly(self, token: str) -> dict[str, Any] | None:
-        """Say what a careless release accepts; nothing while no fault is on."""
+    def _read_unverified(self, token: str) -> dict[str, Any] | None:
+        """Return the claims that an active fault accepts, or None."""
         try:
             if self.faults.active("none_signature_accepted"):
                 accepted = str(jwt.get_unverified_header(token).get("alg")).lower() == "none"

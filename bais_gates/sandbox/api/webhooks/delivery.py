@@ -1,13 +1,14 @@
-"""Delivers what is queued in PostgreSQL, until it is taken or given up.
+"""The delivery queue in PostgreSQL: queueing an event, signing it, and delivering it with retries.
 
-A delivery is claimed by moving its next attempt behind the time that this one may take: any number of
-processes can claim side by side (SKIP LOCKED), and what a killed process had claimed is due again soon
-after.
+A delivery is claimed by moving its next attempt beyond the longest time this attempt may take. Any number of
+processes can claim at once (SKIP LOCKED), and the deliveries of a killed process are due again shortly after.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,14 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from bais_gates.sandbox.api import destination, webhooks
 from bais_gates.sandbox.api.errors import ApiError
-from bais_gates.sandbox.api.messages import new_id
+from bais_gates.sandbox.api.messages import encode, new_id
+from bais_gates.sandbox.api.webhooks import destination
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from cryptography.fernet import Fernet
 
     from bais_gates.sandbox.api.config import Settings
@@ -28,7 +32,20 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.faults import Switch
 
 _log = logging.getLogger("bais.webhooks")
-_AT_ONCE, _IDLE_S, _SPARE_S = 16, 1.0, 2.0
+_MAX_RUNNING, _IDLE_S, _SPARE_S = 16, 1.0, 2.0
+QUEUE = """
+  INSERT INTO webhook_deliveries (id, webhook_id, business_id, event, body)
+  SELECT 'msg_' || replace(gen_random_uuid()::text, '-', ''), webhooks.id, webhooks.business_id,
+         %(event)s, %(event_body)s
+  FROM webhooks JOIN {source} ON webhooks.business_id = {source}.business_id
+  WHERE (webhooks.active OR (%(to_inactive)s AND webhooks.disabled_at IS NULL))
+    AND %(event)s::text = ANY (webhooks.events)
+  RETURNING id
+"""
+"""Queue one delivery for each webhook that subscribed to the event.
+
+Part of the statement that makes the event true; its CTE ``source`` yields the business_id if it happened.
+"""
 _CLAIM = """
 UPDATE webhook_deliveries AS d
 SET attempts = d.attempts + 1, next_attempt_at = now() + make_interval(secs => %(lease_s)s)
@@ -42,20 +59,31 @@ _NEXT_DUE = """
 SELECT extract(epoch FROM min(next_attempt_at) - now())::float8
 FROM webhook_deliveries WHERE state = 'pending'
 """
-_DONE = """
+_FINISH = """
 UPDATE webhook_deliveries SET state = %(state)s, last_status = %(status)s, finished_at = now()
 WHERE id = %(id)s
 """
-_AGAIN = """
+_RETRY = """
 UPDATE webhook_deliveries
 SET last_status = %(status)s, next_attempt_at = now() + make_interval(secs => %(delay_s)s)
 WHERE id = %(id)s
 """
 _DISABLE = """
-WITH gone AS (UPDATE webhooks SET active = false, disabled_at = now() WHERE id = %(webhook_id)s)
+WITH disabled AS (UPDATE webhooks SET active = false, disabled_at = now() WHERE id = %(webhook_id)s)
 UPDATE webhook_deliveries SET state = 'cancelled', last_status = 410, finished_at = now()
 WHERE webhook_id = %(webhook_id)s AND state = 'pending'
 """
+
+
+def event_body(event: str, moment: datetime, data: Mapping[str, object]) -> bytes:
+    """Return the bytes that are signed and sent, the same in every attempt."""
+    return encode({"type": event, "timestamp": moment, "data": data})
+
+
+def sign(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
+    """Return ``webhook-signature``: HMAC-SHA256 over the id, the timestamp and the bytes of the body."""
+    mac = hmac.digest(key, b"%s.%d.%s" % (message_id.encode(), timestamp, body), "sha256")
+    return "v1," + base64.b64encode(mac).decode()
 
 
 class Deliverer:
@@ -69,18 +97,18 @@ class Deliverer:
         self._loopback_allowed = not settings.is_production
         self._awake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
-        self._look_ups = ThreadPoolExecutor(4, "webhook-dns")
+        self._resolver = ThreadPoolExecutor(4, "webhook-dns")
 
     def wake(self) -> None:
-        """Something was put into the queue."""
+        """Deliver at once, as something was queued."""
         self._awake.set()
 
     async def run(self) -> None:
-        """Deliver, for ever; what a stopped process left behind is found at the start."""
+        """Deliver until cancelled, beginning with the deliveries that an earlier process left."""
         timeout = httpx.Timeout(self._rules.timeout_s)
         limits = httpx.Limits(
             max_keepalive_connections=0
-        )  # each attempt judges and connects to an address anew
+        )  # each attempt resolves and checks the address again
         async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, verify=True) as client:
             try:
                 while True:
@@ -89,7 +117,7 @@ class Deliverer:
                     if pause_s > 0:
                         await self._sleep(pause_s)
             finally:
-                self._look_ups.shutdown(wait=False, cancel_futures=True)
+                self._resolver.shutdown(wait=False, cancel_futures=True)
                 for task in self._running:
                     task.cancel()
                 await asyncio.gather(*self._running, return_exceptions=True)
@@ -102,8 +130,8 @@ class Deliverer:
             return
 
     async def _round(self, client: httpx.AsyncClient) -> float:
-        """Start what is due; the seconds until there may be more to do."""
-        room = _AT_ONCE - len(self._running)
+        """Start the deliveries that are due; return the seconds until the next one may be."""
+        room = _MAX_RUNNING - len(self._running)
         if room <= 0:
             return 0.05
         try:
@@ -127,14 +155,14 @@ class Deliverer:
                 await self._finish(delivery_id, "cancelled", None)
                 return
             status = await self._attempt(client, row)
-            await self._judge(delivery_id, webhook_id, attempts, status)
+            await self._record(delivery_id, webhook_id, attempts, status)
         except ApiError:
-            return  # the database is away: the lease ends, and it is tried again
-        except Exception as error:  # noqa: BLE001 - one delivery that can't be made must not keep back the others
+            return  # the database is unavailable: the lease ends, and another attempt follows
+        except Exception as error:  # noqa: BLE001 - one impossible delivery must not hold up the others
             _log.error("delivery %s could not be attempted: %s", delivery_id, type(error).__name__)
 
     async def _attempt(self, client: httpx.AsyncClient, row: Row) -> int | None:
-        """Give the status of the answer; None without one."""
+        """Return the status of the receiver's response; None without a response."""
         message_id, _, attempts, body, url, secret, _ = row
         faults, timestamp = self._faults, int(time.time())
         if faults.active("webhook_timestamp_stale"):
@@ -147,9 +175,7 @@ class Deliverer:
             "user-agent": "BAIS-Webhooks/1.0",
             "webhook-id": message_id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": webhooks.sign(
-                self._vault.decrypt(bytes(secret)), message_id, timestamp, signed
-            ),
+            "webhook-signature": sign(self._vault.decrypt(bytes(secret)), message_id, timestamp, signed),
         }
         if faults.active("webhook_signature_missing"):
             del headers["webhook-signature"]
@@ -157,7 +183,7 @@ class Deliverer:
             async with asyncio.timeout(self._rules.timeout_s):
                 request = await self._request(client, url, headers, body)
                 response = await client.send(request, stream=True, follow_redirects=False)
-                await response.aclose()  # its body does not matter, and may be endless
+                await response.aclose()  # its body is not needed, and may be endless
         except (httpx.HTTPError, OSError, TimeoutError, ValueError, ApiError):
             return None
         return response.status_code
@@ -165,23 +191,23 @@ class Deliverer:
     async def _request(
         self, client: httpx.AsyncClient, url: str, headers: dict[str, str], body: bytes
     ) -> httpx.Request:
-        place = destination.check(url, "url", loopback_allowed=self._loopback_allowed)
+        target = destination.check(url, "url", loopback_allowed=self._loopback_allowed)
         loop = asyncio.get_running_loop()
         address = await loop.run_in_executor(
-            self._look_ups, lambda: destination.resolve(place, loopback_allowed=self._loopback_allowed)
+            self._resolver, lambda: destination.resolve(target, loopback_allowed=self._loopback_allowed)
         )
         bracketed = f"[{address}]" if address.version == 6 else str(address)
-        host = place.host if place.address is None else bracketed
+        host = target.host if target.address is None else bracketed
         return client.build_request(
             "POST",
-            f"{place.scheme}://{bracketed}:{place.port}{place.target}",
-            headers={**headers, "host": f"{host}:{place.port}"},
+            f"{target.scheme}://{bracketed}:{target.port}{target.path}",
+            headers={**headers, "host": f"{host}:{target.port}"},
             content=body,
-            extensions={"sni_hostname": place.host},
+            extensions={"sni_hostname": target.host},
         )
 
-    async def _judge(self, delivery_id: str, webhook_id: str, attempts: int, status: int | None) -> None:
-        """Note how an attempt ended: taken, disabled, to be tried again, or given up."""
+    async def _record(self, delivery_id: str, webhook_id: str, attempts: int, status: int | None) -> None:
+        """Record how an attempt ended: delivered, webhook disabled, to be retried, or failed."""
         results, delays = self._metrics.deliveries, self._rules.retry_delays_s
         if status is not None and 200 <= status < 300:
             results.labels("delivered").inc()
@@ -194,9 +220,9 @@ class Deliverer:
             await self._finish(delivery_id, "failed", status)
         else:
             results.labels("retried").inc()
-            again = {"id": delivery_id, "status": status, "delay_s": delays[attempts - 1]}
-            await self._database.rows(_AGAIN, again)
+            retry = {"id": delivery_id, "status": status, "delay_s": delays[attempts - 1]}
+            await self._database.rows(_RETRY, retry)
             self.wake()
 
     async def _finish(self, delivery_id: str, state: str, status: int | None) -> None:
-        await self._database.rows(_DONE, {"id": delivery_id, "state": state, "status": status})
+        await self._database.rows(_FINISH, {"id": delivery_id, "state": state, "status": status})

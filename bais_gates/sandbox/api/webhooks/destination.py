@@ -1,7 +1,7 @@
-"""Where a webhook may point: https to a public address, and to loopback outside production. Nowhere else.
+"""Where a webhook may point: https to a public address, and outside production to loopback.
 
-A URL is refused when it is configured if it plainly points elsewhere, and a name is looked up and its
-addresses judged before each delivery, which then goes to exactly the address that was judged.
+The URL is checked when it is configured. Before each delivery its name is resolved and the addresses are
+checked again; the delivery then connects to exactly the address that was checked.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ _TRANSLATED = tuple(
         ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16"),
     )
 )
-"""IPv6 networks whose addresses stand for IPv4 ones."""
+"""IPv6 networks whose addresses embed an IPv4 address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """A URL that may be delivered to, in parts. ``address`` is None for a name that must be looked up."""
+    """The parts of an accepted URL; ``address`` is None for a name that must be resolved."""
 
     scheme: str
     host: str
     port: int
-    target: str
+    path: str
     address: Address | None
 
 
 def check(url: str, name: str, *, loopback_allowed: bool) -> Destination:
-    """Take the URL apart. Raises a 400 naming the field ``name`` unless it may be delivered to."""
+    """Return the parts of ``url``. Raises a 400 naming the field ``name`` unless deliveries may go there."""
     try:
         return _parse(url, loopback_allowed=loopback_allowed)
     except ValueError as error:
@@ -58,7 +58,7 @@ def check(url: str, name: str, *, loopback_allowed: bool) -> Destination:
 
 
 def is_allowed(address: Address, *, loopback_allowed: bool) -> bool:
-    """Whether deliveries may go there: the public internet, and loopback where it is allowed."""
+    """Return whether deliveries may go to ``address``: public, or loopback if that is allowed."""
     if (address.is_loopback and address.version == 4) or address == ipaddress.IPv6Address("::1"):
         return loopback_allowed
     if isinstance(address, ipaddress.IPv6Address) and (
@@ -68,31 +68,31 @@ def is_allowed(address: Address, *, loopback_allowed: bool) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def resolve(place: Destination, *, loopback_allowed: bool) -> Address:
-    """Give the address to connect to; blocks while names are looked up.
+def resolve(destination: Destination, *, loopback_allowed: bool) -> Address:
+    """Return the address to connect to; blocks while the name is resolved.
 
-    Raises ``ValueError`` if any of the name's addresses is not allowed, ``OSError`` if there are none.
+    Raises ``ValueError`` if any of its addresses is not allowed, ``OSError`` if it has none.
     """
-    if place.address is not None:
-        addresses: list[Address] = [place.address]
+    if destination.address is not None:
+        addresses: list[Address] = [destination.address]
     else:
-        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(destination.host, destination.port, type=socket.SOCK_STREAM)
         addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-        loopback_allowed = loopback_allowed and place.host == "localhost"
+        loopback_allowed = loopback_allowed and destination.host == "localhost"
     if not all(is_allowed(address, loopback_allowed=loopback_allowed) for address in addresses):
-        raise ValueError("the name leads into a private network")
+        raise ValueError("the name resolves to a private network")
     return addresses[0]
 
 
 def _parse(url: str, *, loopback_allowed: bool) -> Destination:
     if len(url) > 2048 or not _ALLOWED.fullmatch(url.lower()):
-        raise ValueError("it is no URL, or longer than 2048 characters")
+        raise ValueError("it is not a URL, or longer than 2048 characters")
     parts = urlsplit(url)
-    port = parts.port  # raises ValueError for one that is no number up to 65535
+    port = parts.port  # raises ValueError unless it is a number up to 65535
     if parts.scheme not in {"http", "https"}:
         raise ValueError("it must be https")
     if "@" in parts.netloc or parts.fragment or "%" in parts.netloc:
-        raise ValueError("it may hold neither user, nor fragment, nor an encoded host")
+        raise ValueError("it may contain neither a user, nor a fragment, nor an encoded host")
     host = (parts.hostname or "").removesuffix(".")
     address = _address(host, bracketed="[" in parts.netloc)
     loopback = host == "localhost" or (address is not None and address.is_loopback)
@@ -106,18 +106,16 @@ def _parse(url: str, *, loopback_allowed: bool) -> Destination:
         raise ValueError("it must be https")
     if port == 0:
         raise ValueError("its port is not valid")
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     default = 443 if parts.scheme == "https" else 80
-    return Destination(scheme=parts.scheme, host=host, port=port or default, target=target, address=address)
+    return Destination(scheme=parts.scheme, host=host, port=port or default, path=path, address=address)
 
 
 def _address(host: str, *, bracketed: bool) -> Address | None:
-    """Give the host as an address, None if it is a name.
+    """Return the host as an address, None if it is a name.
 
-    Raises ``ValueError`` for an address in an unusual spelling.
-
-    2130706433, 0x7f.1, 017700000001 and 127.1 are all 127.0.0.1 to the C library: what ends in a number is
-    an address, and only the plain spelling of one is accepted.
+    Raises ``ValueError`` for an address in an unusual notation: 2130706433, 0x7f.1, 017700000001 and 127.1
+    are all 127.0.0.1 to the C library, so whatever ends in a number must be in dotted-decimal notation.
     """
     if bracketed:
         return ipaddress.IPv6Address(host)

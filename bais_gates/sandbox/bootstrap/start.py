@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from bais_gates import manifests as manifests_of
 from bais_gates.errors import GateInputError
-from bais_gates.sandbox import cluster_objects, lifecycle, records
-from bais_gates.sandbox.cluster_client import ClusterClient
+from bais_gates.sandbox import lifecycle, records
+from bais_gates.sandbox.bootstrap import objects as cluster_objects
+from bais_gates.sandbox.bootstrap.client import ClusterClient
+from bais_gates.sandbox.bootstrap.control_plane import ADMIN, READER
 from bais_gates.sandbox.configuration import VERSION
-from bais_gates.sandbox.control_plane import ADMIN, READER
 from bais_gates.sandbox.errors import SandboxError
 from bais_gates.sandbox.files import read_json, write_json
 from bais_gates.sandbox.processes import log_tail

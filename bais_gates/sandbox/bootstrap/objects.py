@@ -32,7 +32,7 @@ ISSUER_STATUS: Object = {
 
 @cache
 def _definitions() -> str:
-    return (Path(__file__).parent / "data" / "crds.json").read_text(encoding="utf-8")
+    return (Path(__file__).parent / "crds.json").read_text(encoding="utf-8")
 
 
 def definitions() -> list[Object]:

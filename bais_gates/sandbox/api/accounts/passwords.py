@@ -1,4 +1,4 @@
-"""Passwords are hashed with argon2id on threads of their own, never on the event loop."""
+"""Password hashing with argon2id, on its own threads rather than the event loop."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 MEMORY_KIB, PASSES, LANES = 19 * 1024, 2, 1
 """OWASP's first recommendation for argon2id: 19 MiB, two passes, one lane; about 20 ms of one core."""
-_WAITING_AT_MOST = 400
-"""At 20 ms each on two threads, what can be hashed in 4 s; more would only wait to be given up."""
+_MAX_WAITING = 400
+"""What two threads hash in 4 s at 20 ms each; further requests would time out while waiting."""
 
 
 class Passwords:
-    """Hashes and compares, two at a time at most; argon2 lets go of the interpreter while it works."""
+    """Hashes and verifies passwords, two at a time; argon2 releases the interpreter lock meanwhile."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(PASSES, MEMORY_KIB, LANES, type=Type.ID)
         self._threads = ThreadPoolExecutor(2, "argon2")
         self._waiting = 0
-        self._nobodys = self._hasher.hash(os.urandom(16).hex())
+        self._dummy_hash = self._hasher.hash(os.urandom(16).hex())
 
     async def hash(self, password: str) -> str:
-        """Give the encoded argon2id hash, with a salt of its own."""
+        """Return the encoded argon2id hash with a new salt. Raises the 503 when too many are waiting."""
         return await self._run(lambda: self._hasher.hash(password))
 
-    async def matches(self, password: str, stored: str | None) -> bool:
-        """Whether ``password`` is the one.
+    async def verify(self, password: str, stored: str | None) -> bool:
+        """Return whether ``password`` has the hash ``stored``.
 
-        With None (no such user) the same work is done, and the answer is no.
+        None (no such user) takes the same time and returns False. Raises the 503 when too many are waiting.
         """
-        right = await self._run(lambda: self._compare(password, stored or self._nobodys))
-        return right and stored is not None
+        matches = await self._run(lambda: self._verify(password, stored or self._dummy_hash))
+        return matches and stored is not None
 
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _compare(self, password: str, stored: str) -> bool:
+    def _verify(self, password: str, stored: str) -> bool:
         try:
             return self._hasher.verify(stored, password)
         except (Argon2Error, InvalidHashError):
             return False
 
     async def _run(self, work: Callable[[], _Result]) -> _Result:
-        if self._waiting >= _WAITING_AT_MOST:
+        if self._waiting >= _MAX_WAITING:
             raise unavailable("sign-in")
         self._waiting += 1
         try:

@@ -1,20 +1,16 @@
-"""API keys: bearer tokens for a business's agents.
-
-Only their SHA-256 is stored; they have 256 random bits.
-"""
+"""API keys: bearer tokens of 256 random bits for a business's agents, of which only the SHA-256 is stored."""
 
 from __future__ import annotations
 
 import secrets
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from bais_gates.sandbox.api import values
 from bais_gates.sandbox.api.errors import not_found
-from bais_gates.sandbox.api.logs import now
-from bais_gates.sandbox.api.messages import Answer, Call, Principal, answer, digest, new_id
+from bais_gates.sandbox.api.messages import Principal, Request, Response, digest, json_response, new_id
 
 if TYPE_CHECKING:
     from bais_gates.sandbox.api.services import Services
@@ -43,12 +39,12 @@ class ApiKeyRequest(msgspec.Struct, frozen=True):
 
 
 def looks_like_api_key(token: str) -> bool:
-    """Tell an API key from an access token."""
+    """Return whether a bearer token is an API key rather than an access token."""
     return token.startswith(_PREFIX)
 
 
 async def find_api_key(services: Services, key: str) -> Principal | None:
-    """Whose key it is; None for one that is unknown, revoked or expired. Asked anew for every request."""
+    """Return the key's owner; None if it is unknown, revoked or expired. Reads the database each time."""
     found = await services.database.row(_FIND, {"hash": digest(key)})
     if found is None:
         return None
@@ -60,27 +56,26 @@ async def find_api_key(services: Services, key: str) -> Principal | None:
     return Principal(business_id=business_id, user_id=user_id, subject=key_id, token_id=key_id)
 
 
-async def create_api_key(call: Call) -> Answer:
-    """201 with the key, this once."""
-    services, body = call.services, call.parse(ApiKeyRequest)
+async def create_api_key(request: Request, services: Services) -> Response:
+    """Respond 201 with the key, which is shown only here."""
+    body = request.parse(ApiKeyRequest)
     name = values.text(body.name, "name", maximum=200)
     key, key_id = _PREFIX + secrets.token_urlsafe(32), new_id("key")
-    expires_at = None if body.expires_in is None else now() + timedelta(seconds=body.expires_in)
-    who = call.principal
-    row = {"id": key_id, "business_id": who.business_id, "user_id": who.user_id, "name": name}
+    expires_at = None if body.expires_in is None else datetime.now(UTC) + timedelta(seconds=body.expires_in)
+    owner = request.principal
+    row = {"id": key_id, "business_id": owner.business_id, "user_id": owner.user_id, "name": name}
     await services.database.rows(_INSERT, row | {"hash": digest(key), "expires_at": expires_at})
-    services.audit.record(call, "api_key.create", key_id)
-    return answer(201, {"api_key_id": key_id, "api_key": key, "name": name, "expires_at": expires_at})
+    services.audit.record(request, "api_key.create", key_id)
+    return json_response(201, {"api_key_id": key_id, "api_key": key, "name": name, "expires_at": expires_at})
 
 
-async def revoke_api_key(call: Call) -> Answer:
-    """204, or 404 for a key that is unknown, revoked already, or another business's."""
-    key_id, services = call.path["api_key_id"], call.services
-    business_id = call.principal.business_id
+async def revoke_api_key(request: Request, services: Services) -> Response:
+    """Respond 204, or 404 for a key that is unknown, already revoked, or another business's."""
+    key_id, business_id = request.path["api_key_id"], request.principal.business_id
     if not values.is_id(key_id) or (
         await services.database.row(_REVOKE, {"id": key_id, "business_id": business_id}) is None
     ):
-        services.audit.record(call, "api_key.revoke", key_id, allowed=False)
+        services.audit.record(request, "api_key.revoke", key_id, allowed=False)
         raise not_found()
-    services.audit.record(call, "api_key.revoke", key_id)
-    return Answer(status=204, headers=())
+    services.audit.record(request, "api_key.revoke", key_id)
+    return Response(status=204, headers=())

@@ -1,18 +1,20 @@
-"""Configuring webhooks, and what signs their deliveries (Standard Webhooks)."""
+"""Configuring a webhook."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import secrets
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from bais_gates.sandbox.api import destination
 from bais_gates.sandbox.api.errors import ApiError, bad_request
-from bais_gates.sandbox.api.messages import Answer, Call, answer, new_id
+from bais_gates.sandbox.api.messages import Request, Response, json_response, new_id
+from bais_gates.sandbox.api.webhooks import destination
+
+if TYPE_CHECKING:
+    from bais_gates.sandbox.api.services import Services
 
 _PREFIX = "whsec_"
 _INSERT = """
@@ -30,29 +32,29 @@ class WebhookRequest(msgspec.Struct, frozen=True):
     active: bool = True
 
 
-async def configure_webhook(call: Call) -> Answer:
-    """201 with the webhook's id and the secret that its deliveries are signed with."""
-    services, body = call.services, call.parse(WebhookRequest)
+async def configure_webhook(request: Request, services: Services) -> Response:
+    """Respond 201 with the webhook's id and the secret that its deliveries are signed with."""
+    body = request.parse(WebhookRequest)
     try:
         destination.check(body.url, "url", loopback_allowed=not services.settings.is_production)
     except ApiError as error:
-        if "private" not in error.message or not services.faults.active("webhook_private_address_accepted"):
+        if "private" not in error.message or not request.faults.active("webhook_private_address_accepted"):
             raise
     events = list(dict.fromkeys(body.events))
     if not events or len(body.events) > 16:
-        raise bad_request("events must name one event or more.", field_name="events")
-    key = secrets.token_bytes(32) if body.secret is None else _key(body.secret)
+        raise bad_request("events must name at least one event.", field_name="events")
+    key = secrets.token_bytes(32) if body.secret is None else _decode_secret(body.secret)
     webhook_id = new_id("wh")
     row = {
         "id": webhook_id,
-        "business_id": call.principal.business_id,
+        "business_id": request.principal.business_id,
         "url": body.url,
         "events": events,
         "secret": services.vault.encrypt(key),
         "active": body.active,
     }
     await services.database.rows(_INSERT, row)
-    services.audit.record(call, "webhook.configure", webhook_id)
+    services.audit.record(request, "webhook.configure", webhook_id)
     content = {
         "webhook_id": webhook_id,
         "signature_secret": _PREFIX + base64.b64encode(key).decode(),
@@ -60,17 +62,11 @@ async def configure_webhook(call: Call) -> Answer:
         "events": events,
         "active": body.active,
     }
-    return answer(201, content)
+    return json_response(201, content)
 
 
-def sign(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
-    """``webhook-signature``: HMAC-SHA256 over id, timestamp and the exact bytes of the body."""
-    mac = hmac.digest(key, b"%s.%d.%s" % (message_id.encode(), timestamp, body), "sha256")
-    return "v1," + base64.b64encode(mac).decode()
-
-
-def _key(secret: str) -> bytes:
-    """Give the HMAC key that a caller's own secret means: base64 after ``whsec_``, else the text itself."""
+def _decode_secret(secret: str) -> bytes:
+    """Return the HMAC key of a caller's own secret: base64 after ``whsec_``, else the text itself."""
     if not 1 <= len(secret) <= 256:
         raise bad_request("secret must have 1 to 256 characters.", field_name="secret")
     if not secret.startswith(_PREFIX):

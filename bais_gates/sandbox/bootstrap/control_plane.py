@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bais_gates.sandbox import configuration, envtest
-from bais_gates.sandbox.envtest import Account
+from bais_gates.sandbox import configuration
+from bais_gates.sandbox.bootstrap import envtest
+from bais_gates.sandbox.bootstrap.envtest import Account
 from bais_gates.sandbox.files import read_object, write_json
 from bais_gates.sandbox.processes import Part, bound_socket, end_together, free_port, spawn
 

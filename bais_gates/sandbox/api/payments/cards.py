@@ -1,7 +1,4 @@
-"""Cards: their form is checked, their number is used once and forgotten.
-
-Only the last four digits are kept.
-"""
+"""Payment cards: validation of what was sent; only the last four digits are ever stored."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import msgspec
 from bais_gates.sandbox.api.errors import bad_request
 
 DECLINED, FAILS_LATER = "4000000000000002", "4000000000000341"
-"""The public test cards that are not simply accepted."""
+"""The public test cards that are not accepted at once."""
 _NUMBER, _CVC = re.compile(r"[0-9]{12,19}"), re.compile(r"[0-9]{3,4}")
 
 
@@ -32,11 +29,11 @@ class Card(msgspec.Struct, frozen=True):
     __str__ = __repr__
 
 
-def check(card: Card, today: datetime) -> None:
-    """Raise a 400 naming ``payment_method`` unless the card can be charged at all."""
+def check_card(card: Card, today: datetime) -> None:
+    """Raise a 400 naming the field of ``payment_method`` that makes the card unusable."""
     if card.type != "card":
         raise bad_request("The payment_method's type must be card.", field_name="payment_method.type")
-    if not _NUMBER.fullmatch(card.card_number) or not has_right_check_digit(card.card_number):
+    if not _NUMBER.fullmatch(card.card_number) or not is_luhn_valid(card.card_number):
         raise _invalid("card_number", "The card number is not valid.")
     month, year = card.exp_month, card.exp_year
     if not 1 <= month <= 12:
@@ -47,8 +44,8 @@ def check(card: Card, today: datetime) -> None:
         raise _invalid("cvc", "cvc must have three or four digits.")
 
 
-def has_right_check_digit(number: str) -> bool:
-    """Luhn's test."""
+def is_luhn_valid(number: str) -> bool:
+    """Return whether the last digit is the right check digit (Luhn)."""
     total = 0
     for place, digit in enumerate(map(int, reversed(number))):
         doubled = digit * 2 if place % 2 else digit

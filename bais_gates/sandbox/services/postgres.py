@@ -10,12 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bais_gates.sandbox import postgres_roles
 from bais_gates.sandbox.errors import SandboxError, part_ended
 from bais_gates.sandbox.files import write_private
-from bais_gates.sandbox.postgres_account import Account, choose_account, find_binaries, free_shared_memory
-from bais_gates.sandbox.postgres_roles import APP_ROLE, DATABASE, GATES_ROLE, SCRATCH_ROLE, Roles
 from bais_gates.sandbox.processes import Part, end, free_port, log_tail, remove, spawn, unshare_user_namespace
+from bais_gates.sandbox.services import postgres_roles
+from bais_gates.sandbox.services.postgres_account import (
+    Account,
+    choose_account,
+    find_binaries,
+    free_shared_memory,
+)
+from bais_gates.sandbox.services.postgres_roles import APP_ROLE, DATABASE, GATES_ROLE, SCRATCH_ROLE, Roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

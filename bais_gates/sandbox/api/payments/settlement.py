@@ -1,24 +1,23 @@
-"""What the payment provider reports after a payment was accepted: here, the failure of one test card."""
+"""Asynchronous failures: what the payment provider reports after a payment was accepted."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from bais_gates.sandbox.api import events
 from bais_gates.sandbox.api.errors import ApiError
-from bais_gates.sandbox.api.idempotency import PURGE
-from bais_gates.sandbox.api.logs import now
+from bais_gates.sandbox.api.payments.idempotency import PURGE
+from bais_gates.sandbox.api.webhooks.delivery import QUEUE, event_body
 
 if TYPE_CHECKING:
     from bais_gates.sandbox.api.database import Database
-    from bais_gates.sandbox.api.deliverer import Deliverer
     from bais_gates.sandbox.api.metrics import Metrics
+    from bais_gates.sandbox.api.webhooks.delivery import Deliverer
     from bais_gates.sandbox.faults import Switch
 
-_IDLE_S, _TIDY_EVERY_S = 1.0, 600.0
+_IDLE_S, _PURGE_EVERY_S = 1.0, 600.0
 _REASON = "card_charge_failed"
 _DUE = """
 SELECT id, workflow_id, amount, currency FROM payments WHERE status = 'pending' AND settle_at <= now()
@@ -28,50 +27,50 @@ _FAIL = f"""
 WITH payment AS (
   UPDATE payments SET status = %(status)s, failure_reason = %(reason)s, settle_at = NULL
   WHERE id = %(id)s AND status = 'pending' AND settle_at IS NOT NULL RETURNING id, business_id
-), queued AS ({events.QUEUE.format(source="payment")})
+), queued AS ({QUEUE.format(source="payment")})
 SELECT id FROM payment
 """  # noqa: S608 - put together from this package's own constants
 
 
 class Settlement:
-    """The background task that carries late failures into the payments, and their events into the queue."""
+    """The background task that records asynchronous failures and queues their events."""
 
     def __init__(
         self, delay_s: float, database: Database, deliverer: Deliverer, metrics: Metrics, faults: Switch
     ) -> None:
         self._delay_s, self._database, self._deliverer = delay_s, database, deliverer
         self._metrics, self._faults = metrics, faults
-        self._expected = asyncio.Event()
+        self._scheduled = asyncio.Event()
         self.counter = itertools.count(1)
-        """Numbers the payments of this process; a fault picks some by it."""
+        """Counts the payments of this process, for a fault that affects some of them."""
 
     def due_after(self, moment: datetime) -> datetime:
-        """When the outcome of a payment taken at ``moment`` is reported."""
+        """Return when the result of a payment taken at ``moment`` is reported."""
         return moment + timedelta(seconds=self._delay_s)
 
-    def expect(self) -> None:
-        """Give a payment was taken whose outcome will be reported."""
-        self._expected.set()
+    def schedule(self) -> None:
+        """Wake the task, as a payment was taken whose result is reported later."""
+        self._scheduled.set()
 
     async def run(self) -> None:
-        """Settle, for ever; what a stopped process left pending is found at the start."""
+        """Settle payments until cancelled, beginning with those that an earlier process left pending."""
         loop = asyncio.get_running_loop()
-        tidy_at = loop.time()
+        purge_at = loop.time()
         while True:
-            expected = self._expected.is_set()
-            self._expected.clear()
-            if expected:
+            scheduled = self._scheduled.is_set()
+            self._scheduled.clear()
+            if scheduled:
                 await asyncio.sleep(self._delay_s)
             try:
                 await self._settle()
-                if loop.time() >= tidy_at:
-                    tidy_at = loop.time() + _TIDY_EVERY_S
+                if loop.time() >= purge_at:
+                    purge_at = loop.time() + _PURGE_EVERY_S
                     await self._database.rows(PURGE)
             except ApiError:
                 await asyncio.sleep(_IDLE_S)
             try:
                 async with asyncio.timeout(_IDLE_S):
-                    await self._expected.wait()
+                    await self._scheduled.wait()
             except TimeoutError:
                 continue
 
@@ -79,13 +78,13 @@ class Settlement:
         for payment_id, workflow_id, amount, currency in await self._database.rows(_DUE):
             data = {"payment_id": payment_id, "workflow_id": workflow_id, "status": "failed"}
             data |= {"amount": amount, "currency": currency, "failure_reason": _REASON}
-            forgotten = self._faults.active("asynchronous_failure_forgotten")
+            ignored = self._faults.active("asynchronous_failure_forgotten")
             parameters = {
                 "id": payment_id,
-                "status": "pending" if forgotten else "failed",
-                "reason": None if forgotten else _REASON,
+                "status": "pending" if ignored else "failed",
+                "reason": None if ignored else _REASON,
                 "event": "payment.failed",
-                "event_body": events.body("payment.failed", now(), data),
+                "event_body": event_body("payment.failed", datetime.now(UTC), data),
                 "to_inactive": self._faults.active("webhook_sent_to_disabled_hook"),
             }
             if await self._database.row(_FAIL, parameters) is not None:

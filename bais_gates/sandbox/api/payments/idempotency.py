@@ -1,10 +1,7 @@
-"""Idempotency-Key: the first request with a key is answered once and for all.
+"""Idempotency-Key: repeats of a request receive the response to the first one for 24 hours.
 
-Repeats get that answer for 24 hours.
-
-The key is claimed in the same statement that takes the payment, by a unique index of (business, key): of
-any number of requests at once one inserts it, the others wait for that statement's commit and then find the
-stored answer.
+The statement that takes the payment also claims the key, by a unique index on (business, key). Of concurrent
+requests one inserts it; the others wait for that commit and then find the stored response.
 """
 
 from __future__ import annotations
@@ -18,7 +15,7 @@ import msgspec
 from bais_gates.sandbox.api.errors import bad_request
 
 if TYPE_CHECKING:
-    from bais_gates.sandbox.api.messages import Call
+    from collections.abc import Mapping
 
 _KEY = re.compile(rb"[!-~]{1,255}")
 _HEADER = b"idempotency-key"
@@ -32,7 +29,7 @@ CLAIM = """
   WHERE idempotency_keys.expires_at <= now()
   RETURNING key
 """
-"""Yields a row when the key was free, or its 24 hours were over."""
+"""Return a row if the key was unused or has expired."""
 STORED = """
 SELECT fingerprint, status, response FROM idempotency_keys
 WHERE business_id = %(business_id)s AND key = %(key)s
@@ -40,12 +37,9 @@ WHERE business_id = %(business_id)s AND key = %(key)s
 PURGE = "DELETE FROM idempotency_keys WHERE expires_at < now() - interval '1 hour'"
 
 
-def key_of(call: Call) -> str | None:
-    """Give the request's key, or None without one.
-
-    Raises a 400 for one that is empty, too long or not printable ASCII.
-    """
-    raw = call.headers.get(_HEADER)
+def read_key(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the key, or None without one. Raises a 400 if it is empty, too long or not printable ASCII."""
+    raw = headers.get(_HEADER)
     if raw is None:
         return None
     if not _KEY.fullmatch(raw):
@@ -55,7 +49,7 @@ def key_of(call: Call) -> str | None:
     return raw.decode("ascii")
 
 
-def fingerprint(call: Call) -> bytes:
-    """Say what two bodies with the same content have in common; keyed, as the body holds a card number."""
-    canonical = msgspec.json.encode(msgspec.json.decode(call.body), order="sorted")
-    return hmac.digest(call.services.fingerprint_key, canonical, "sha256")
+def fingerprint(key: bytes, body: bytes) -> bytes:
+    """Return the HMAC of the JSON body's canonical form; keyed, as the body contains a card number."""
+    canonical = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
+    return hmac.digest(key, canonical, "sha256")
