@@ -1,4 +1,4 @@
-"""What starting the cluster asks of its API server: a few plain requests, with no client library to load."""
+"""A small client of the cluster's API server, which needs no Kubernetes client library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Object = dict[str, Any]
 
 
 class ClusterClient:
-    """One administrator's connection; every problem is a ``SandboxError``."""
+    """A connection to the API server; every failure raises a ``SandboxError``."""
 
     def __init__(self, url: str, *, ca: Path, token: str) -> None:
         self._http = httpx.Client(
@@ -45,18 +45,18 @@ class ClusterClient:
         self._http.close()
 
     def is_ready(self) -> bool:
-        """Whether the server says that it is."""
+        """Return whether the server reports that it is ready."""
         with suppress(httpx.HTTPError):
             return self._http.get("/readyz", timeout=3).status_code == 200
         return False
 
     def apply(self, obj: _Object, *, within: float = 0.0) -> _Object:
-        """Server-side apply; a kind that is not served yet is waited for ``within`` seconds."""
+        """Apply the object (server-side); retry for ``within`` seconds while its kind is not served."""
         deadline = time.monotonic() + within
         while True:
             try:
                 path = f"{self._path(obj)}/{obj['metadata']['name']}"
-                return self._ask(
+                return self._request(
                     "PATCH",
                     path,
                     json=obj,
@@ -69,28 +69,28 @@ class ClusterClient:
                 time.sleep(0.05)
 
     def create(self, obj: _Object) -> _Object:
-        """Create it; one that is there already is given as it is."""
+        """Create the object and return it, or the existing object of that name."""
         try:
-            return self._ask("POST", self._path(obj), json=obj, params={"fieldManager": FIELD_MANAGER})
-        except AlreadyThereError:
+            return self._request("POST", self._path(obj), json=obj, params={"fieldManager": FIELD_MANAGER})
+        except AlreadyExistsError:
             return self.get(obj) or obj
 
     def get(self, obj: Mapping[str, Any]) -> _Object | None:
-        """Give the object of that kind, namespace and name as it is now, or None."""
+        """Return the current object of that kind, namespace and name, or None."""
         response = self._send("GET", f"{self._path(obj)}/{obj['metadata']['name']}")
         if response.status_code == 404:
             return None
-        return self._answered(response)
+        return self._content(response)
 
     def list(self, api_version: str, kind: str, namespace: str) -> list[_Object]:
-        """Give every object of a kind in a namespace."""
+        """Return every object of a kind in a namespace."""
         of_kind = {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace}}
-        items: list[_Object] = self._ask("GET", self._path(of_kind))["items"]
+        items: list[_Object] = self._request("GET", self._path(of_kind))["items"]
         return items
 
     def set_status(self, obj: _Object, status: _Object) -> None:
         """Replace an object's status."""
-        self._ask(
+        self._request(
             "PATCH",
             f"{self._path(obj)}/{obj['metadata']['name']}/status",
             json={"status": status},
@@ -101,42 +101,43 @@ class ClusterClient:
         version, kind = str(obj["apiVersion"]), str(obj["kind"])
         root = f"/apis/{version}" if "/" in version else f"/api/{version}"
         if (version, kind) not in self._paths:
-            for found in self._ask("GET", root)["resources"]:
-                if "/" not in found["name"]:
-                    self._paths[version, found["kind"]] = (found["name"], bool(found["namespaced"]))
+            for resource in self._request("GET", root)["resources"]:
+                if "/" not in resource["name"]:
+                    path = (resource["name"], bool(resource["namespaced"]))
+                    self._paths[version, resource["kind"]] = path
         if (version, kind) not in self._paths:
             raise SandboxError(f"the sandbox's cluster does not serve {version} {kind}")
         plural, namespaced = self._paths[version, kind]
         within = f"/namespaces/{obj['metadata']['namespace']}" if namespaced else ""
         return f"{root}{within}/{plural}"
 
-    def _ask(self, method: str, path: str, **options: Any) -> _Object:
-        return self._answered(self._send(method, path, **options))
+    def _request(self, method: str, path: str, **options: Any) -> _Object:
+        return self._content(self._send(method, path, **options))
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             return self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise SandboxError(
-                f"the sandbox's cluster does not answer {method} {path}: {type(error).__name__} {error}"
+                f"the sandbox's cluster does not respond to {method} {path}: {type(error).__name__} {error}"
             ) from error
 
     @staticmethod
-    def _answered(response: httpx.Response) -> _Object:
+    def _content(response: httpx.Response) -> _Object:
         if response.is_success:
             content: _Object = response.json()
             return content
         try:
-            said = str(response.json()["message"])
+            reason = str(response.json()["message"])
         except (ValueError, KeyError, TypeError):
-            said = response.text[:300]
+            reason = response.text[:300]
         request = response.request
         message = (
-            f"the sandbox's cluster answered {response.status_code} to {request.method} {request.url.path}: "
-            f"{said}"
+            f"the sandbox's cluster responded {response.status_code} to {request.method} {request.url.path}: "
+            f"{reason}"
         )
-        raise AlreadyThereError(message) if response.status_code == 409 else SandboxError(message)
+        raise AlreadyExistsError(message) if response.status_code == 409 else SandboxError(message)
 
 
-class AlreadyThereError(SandboxError):
-    """An object of that name is there (409)."""
+class AlreadyExistsError(SandboxError):
+    """An object of that name exists (409)."""

@@ -16,41 +16,41 @@ from bais_gates.sandbox.processes import Part, bound_socket, end_together, free_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bais_gates.sandbox.configuration import Shared
+    from bais_gates.sandbox.configuration import Platform
 
 READER = "bais-gates"
-"""The user that gates ask as; what it may read, the manifests say (bais-gates-reader)."""
+"""The user of gates; the manifests define what it may read (bais-gates-reader)."""
 ADMIN = "bais-gates-admin"
-_NODE_AGENT = "bais-gates-node-agent"
+_AGENT_USER = "bais-gates-node-agent"
 _AGENT = "node-agent"
 _MASTERS = ("system:masters",)
 _NODES = 3
-_QUIETLY = ((15, 3.0), (9, 2.0))
+_STOP_SIGNALS = ((15, 3.0), (9, 2.0))
 
 
 class ControlPlane:
-    """Started at the first request, and then told where it is; started anew if it has ended."""
+    """Starts the cluster's processes at the first request, and again if they have ended."""
 
-    def __init__(self, directory: Path, shared: Shared) -> None:
-        self._directory, self._home, self._shared = directory, directory / "cluster", shared
+    def __init__(self, directory: Path, platform: Platform) -> None:
+        self._directory, self._home, self._platform = directory, directory / "cluster", platform
         self._accounts = {
             name: Account(token=secrets.token_urlsafe(32), user=name, groups=groups)
-            for name, groups in ((READER, ()), (ADMIN, _MASTERS), (_NODE_AGENT, _MASTERS))
+            for name, groups in ((READER, ()), (ADMIN, _MASTERS), (_AGENT_USER, _MASTERS))
         }
         self._port, self._kind = 0, ""
         self._secrets: dict[str, dict[str, str]] = {}
         self.parts: dict[str, Part] = {}
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer ``{"op": "cluster", "assets": <folder or null>}``.
+        """Respond to ``{"op": "cluster", "assets": <folder or null>}``.
 
-        Gives the API server's address, its kind, the tokens, and the Secrets of the platform; ``fresh`` if
+        Returns the API server's URL, its kind, the tokens, and the platform's Secrets; ``fresh`` is true if
         this request started it. Raises ``SandboxError`` and ``OSError``.
         """
         servers = [part for name, part in self.parts.items() if name != _AGENT]
         fresh = not servers or any(part.status is not None for part in servers)
         if fresh:
-            end_together([(part, _QUIETLY) for part in self.parts.values()])
+            end_together([(part, _STOP_SIGNALS) for part in self.parts.values()])
             self.parts.clear()
             self._start(request.get("assets"))
         return {
@@ -59,15 +59,15 @@ class ControlPlane:
             "fresh": fresh,
             "tokens": {name: account.token for name, account in self._accounts.items()},
             "secrets": self._secrets,
-            "images": self._shared.images.by_name(),
-            "image": self._shared.images.api,
+            "images": self._platform.images.by_name(),
+            "image": self._platform.images.api,
         }
 
     def _start(self, assets: str | None) -> None:
         self._home.mkdir(mode=0o700, exist_ok=True)
         if not self._secrets:
             key = str(read_object(self._directory / "api.json")["secret_key"])
-            self._secrets = configuration.cluster_secrets(self._shared, key)
+            self._secrets = configuration.cluster_secrets(self._platform, key)
         if assets:
             self._kind = "real"
             self._start_real(Path(assets))
@@ -76,7 +76,7 @@ class ControlPlane:
             self._start_stand_in()
 
     def start_node_agent(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer ``{"op": "node-agent"}``, once the API server answers: nodes and controllers."""
+        """Respond to ``{"op": "node-agent"}``: start the nodes and controllers of a ready API server."""
         del request
         running = self.parts.get(_AGENT)
         if running is None or running.status is not None:
@@ -89,11 +89,11 @@ class ControlPlane:
             config,
             {
                 "api_server": f"https://127.0.0.1:{self._port}",
-                "ca_file": str(self._shared.certificates.ca),
-                "token": self._accounts[_NODE_AGENT].token,
+                "ca_file": str(self._platform.certificates.ca),
+                "token": self._accounts[_AGENT_USER].token,
                 "runtime_socket": str(self._directory / "runtime.sock"),
                 "directory": str(self._directory),
-                "registry": list(self._shared.images.all()),
+                "registry": list(self._platform.images.all()),
                 "nodes": _NODES,
                 "cluster_kind": self._kind,
                 "adopted_namespace": "bais",
@@ -102,7 +102,7 @@ class ControlPlane:
         self._spawn(_AGENT, [sys.executable, "-m", "bais_gates.sandbox.cluster.node", config])
 
     def _start_stand_in(self) -> None:
-        config, certificates = self._home / "api-server.json", self._shared.certificates
+        config, certificates = self._home / "api-server.json", self._platform.certificates
         with bound_socket() as bound:
             self._port = int(bound.getsockname()[1])
             write_json(
@@ -128,7 +128,7 @@ class ControlPlane:
             assets,
             self._home,
             ports=ports,
-            certificates=self._shared.certificates,
+            certificates=self._platform.certificates,
             accounts=tuple(self._accounts.values()),
         )
         for name, command in commands.items():

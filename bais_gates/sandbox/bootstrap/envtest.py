@@ -1,8 +1,7 @@
 """A real Kubernetes API server for the sandbox: kube-apiserver and etcd of the folder KUBEBUILDER_ASSETS.
 
-The convention, and most of these arguments, are those of controller-runtime's envtest. There is no kubelet
-and no controller manager: the sandbox's own node agent and controllers take their places, as beside the
-stand-in.
+The convention, and most of the arguments, are those of controller-runtime's envtest. The sandbox's node agent
+and controllers replace the kubelet and the controller manager, as with its own API server.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ _AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Who may ask the API server: a bearer token and the user and groups that it stands for."""
+    """A bearer token of the API server, and its user and groups."""
 
     token: str
     user: str
     groups: Sequence[str] = ()
 
     def as_json(self) -> dict[str, object]:
-        """Give it as the stand-in's configuration has it."""
+        """Return the entry for the configuration of the sandbox's own API server."""
         return {"token": self.token, "user": self.user, "uid": self.user, "groups": list(self.groups)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Where the three sockets are."""
+    """The ports of the two programs."""
 
     api: int
     etcd: int
@@ -48,15 +47,15 @@ class Ports:
 def commands(
     assets: Path, home: Path, *, ports: Ports, certificates: Certificates, accounts: Sequence[Account]
 ) -> Mapping[str, Sequence[str | Path]]:
-    """Write what the two programs read into ``home``, and give their command lines by name, etcd first.
+    """Write the programs' files into ``home``, and return their command lines by name, etcd first.
 
-    ``assets`` is the folder with ``etcd`` and ``kube-apiserver``. Raises ``SandboxError`` without them.
+    ``assets`` is the folder of ``etcd`` and ``kube-apiserver``. Raises ``SandboxError`` without them.
     """
     for name in ("etcd", "kube-apiserver"):
         if not (assets / name).is_file():
             raise SandboxError(
-                f"KUBEBUILDER_ASSETS names {assets}, and there is no {name} in it: name the folder that "
-                "setup-envtest prints, or unset the variable to use the sandbox's own stand-in"
+                f"there is no {name} in KUBEBUILDER_ASSETS={assets}: set it to the folder that setup-envtest "
+                "prints, or unset it to use the sandbox's own API server"
             )
     lines = [f'{one.token},{one.user},{one.user},"{",".join(one.groups)}"\n' for one in accounts]
     write_private(home / "tokens.csv", "".join(lines))
@@ -94,7 +93,7 @@ def _api_server(
         f"--service-account-issuer=https://127.0.0.1:{port}/",
         f"--service-account-key-file={key}",
         f"--service-account-signing-key-file={key}",
-        # Nobody makes the default ServiceAccounts' tokens; Pod Security is on by default.
+        # Nothing creates the default ServiceAccounts' tokens; Pod Security is on by default.
         "--disable-admission-plugins=ServiceAccount",
         f"--audit-policy-file={home / 'audit-policy.json'}",
         f"--audit-log-path={home / 'audit.log'}",

@@ -1,9 +1,8 @@
-"""The objects in the sandbox's cluster beside the manifests: what an operator would have prepared."""
+"""The cluster's objects that are not in the manifests: what an operator prepares beforehand."""
 
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,36 +12,31 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 NAMESPACE = "bais"
 FAILED = "it failed"
-"""How what an object lacks begins when waiting is of no use."""
+"""The prefix of a reason that does not change by waiting."""
 _PART_OF = {"app.kubernetes.io/part-of": NAMESPACE}
 OTHER_NAMESPACES = ("ingress-nginx", "monitoring")
-"""What the network policies let in: where the ingress controller and Prometheus would be."""
+"""The namespaces that the network policies admit: of the ingress controller and of Prometheus."""
 ISSUER_STATUS: Object = {
     "conditions": [
         {
             "type": "Ready",
             "status": "True",
             "reason": "IsReady",
-            "message": "The sandbox's own controllers sign what it asks for.",
+            "message": "The sandbox's controllers sign its certificates.",
         }
     ]
 }
-"""What an issuer says of itself that can sign."""
-
-
-@cache
-def _definitions() -> str:
-    return (Path(__file__).parent / "crds.json").read_text(encoding="utf-8")
+"""The status of an issuer that is ready."""
 
 
 def definitions() -> list[Object]:
-    """Give what the platform uses of the definitions of cert-manager and the Prometheus operator."""
-    found: list[Object] = json.loads(_definitions())
-    return found
+    """Return the custom resource definitions of cert-manager and the Prometheus operator in use."""
+    crds: list[Object] = json.loads(Path(__file__).with_name("crds.json").read_text(encoding="utf-8"))
+    return crds
 
 
-def surroundings() -> list[Object]:
-    """Give the namespaces, ingress class and issuers that the platform's manifests take for granted."""
+def prerequisites() -> list[Object]:
+    """Return the namespaces, ingress class and issuers that the manifests depend on."""
     namespaces = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in OTHER_NAMESPACES
     ]
@@ -65,7 +59,7 @@ def surroundings() -> list[Object]:
 
 
 def secrets(values: Mapping[str, Mapping[str, str]]) -> list[Object]:
-    """Give the Secrets that the manifests refer to."""
+    """Return the Secrets that the manifests refer to."""
     return [
         {
             "apiVersion": "v1",
@@ -79,7 +73,7 @@ def secrets(values: Mapping[str, Mapping[str, str]]) -> list[Object]:
 
 
 def first_backup(cron_job: Object) -> Object:
-    """Make the Job that ``kubectl create job --from=cronjob/...`` makes."""
+    """Return the Job that ``kubectl create job --from=cronjob/...`` creates."""
     metadata, template = cron_job["metadata"], cron_job["spec"]["jobTemplate"]
     return {
         "apiVersion": "batch/v1",
@@ -105,7 +99,7 @@ def first_backup(cron_job: Object) -> Object:
 
 
 def kubeconfig(url: str, *, ca: Path, users: Mapping[str, str]) -> Object:
-    """Give a kubeconfig with a context for each user: ``users`` has the tokens by the context's name."""
+    """Return a kubeconfig with a context for each user; ``users`` maps the name to the token."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -120,30 +114,30 @@ def kubeconfig(url: str, *, ca: Path, users: Mapping[str, str]) -> Object:
     }
 
 
-def missing(obj: Object, minimum_replicas: Mapping[str, int]) -> str | None:
-    """Say in a few words what an object lacks to be ready; None if nothing, or if its kind has no readiness.
+def pending_reason(obj: Object, minimum_replicas: Mapping[str, int]) -> str | None:
+    """Return why an object is not ready; None if it is, or if its kind has no readiness.
 
-    ``minimum_replicas`` is what the autoscalers demand, by the Deployment's name.
+    ``minimum_replicas`` maps the name of a Deployment to the minimum of its autoscaler.
     """
     status, kind = obj.get("status") or {}, obj["kind"]
     if kind in {"Deployment", "StatefulSet"}:
-        return _missing_replicas(obj, status, minimum_replicas.get(obj["metadata"]["name"], 1))
+        return _pending_replicas(obj, status, minimum_replicas.get(obj["metadata"]["name"], 1))
     conditions = {one["type"]: one for one in status.get("conditions") or () if one["status"] == "True"}
     if kind == "Job" and "Failed" in conditions:
         return f"{FAILED}: {conditions['Failed'].get('message', 'no reason given')}"
-    is_there = {
+    readiness = {
         "Job": ("Complete" in conditions, "it is not complete"),
         "PersistentVolumeClaim": (status.get("phase") == "Bound", "it is not bound"),
         "Certificate": ("Ready" in conditions, "it is not issued"),
         "Ingress": ((status.get("loadBalancer") or {}).get("ingress"), "it has no address"),
         "CronJob": (status.get("lastSuccessfulTime"), "no Job of it has succeeded"),
     }
-    ready, lack = is_there.get(kind, (True, ""))
-    return None if ready else lack
+    ready, reason = readiness.get(kind, (True, ""))
+    return None if ready else reason
 
 
-def _missing_replicas(obj: Object, status: Object, minimum: int) -> str | None:
+def _pending_replicas(obj: Object, status: Object, minimum: int) -> str | None:
     wanted = max(int((obj.get("spec") or {}).get("replicas", 1)), minimum)
     ready = int(status.get("readyReplicas") or 0)
-    seen = int(status.get("observedGeneration") or 0) >= int(obj["metadata"].get("generation") or 1)
-    return None if seen and ready >= wanted else f"{ready} of {wanted} replicas are ready"
+    observed = int(status.get("observedGeneration") or 0) >= int(obj["metadata"].get("generation") or 1)
+    return None if observed and ready >= wanted else f"{ready} of {wanted} replicas are ready"

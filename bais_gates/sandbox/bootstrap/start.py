@@ -1,4 +1,4 @@
-"""Start the cluster of a running sandbox: its API server, the platform's manifests in it, and one backup."""
+"""Start the cluster of a running sandbox: its API server, the platform's manifests, and a first backup."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bais_gates import manifests as manifests_of
+from bais_gates import manifests as kustomize
 from bais_gates.errors import GateInputError
 from bais_gates.sandbox import lifecycle, records
-from bais_gates.sandbox.bootstrap import objects as cluster_objects
+from bais_gates.sandbox.bootstrap import objects
 from bais_gates.sandbox.bootstrap.client import ClusterClient
 from bais_gates.sandbox.bootstrap.control_plane import ADMIN, READER
 from bais_gates.sandbox.configuration import VERSION
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CONTEXT, ADMIN_CONTEXT = "sandbox", "sandbox-admin"
-_LOOK_EVERY_S = 0.1
-_EVENTS_TOLD = 4
+_POLL_S = 0.1
+_MAX_WARNINGS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterInfo:
-    """A cluster that is up: ``context`` reads, ``admin_context`` writes; ``kind`` is standin or real."""
+    """A running cluster: ``context`` may read, ``admin_context`` may write; ``kind`` is standin or real."""
 
     kubeconfig: Path
     context: str
@@ -48,60 +48,61 @@ def start_cluster(
     progress: Callable[[str], None] = lambda _text: None,
     within: float = 90.0,
 ) -> ClusterInfo:
-    """Start the cluster of the sandbox in ``directory``, or find it up; return once all in it is ready.
+    """Start the cluster of the sandbox in ``directory`` unless it runs; return once all objects are ready.
 
-    ``manifests`` is the folder of the overlay that is applied. With KUBEBUILDER_ASSETS in the environment the
-    API server is that folder's. Several processes may call this at once. Raises ``SandboxError``, also when
-    something is not ready ``within`` seconds, with what the cluster says about it.
+    ``manifests`` is the folder of the overlay to apply. With KUBEBUILDER_ASSETS in the environment the API
+    server is that folder's. Several processes may call this at once. Raises ``SandboxError``; if an object is
+    not ready ``within`` seconds, with the reasons and the cluster's warnings.
     """
     directory, deadline = directory.absolute(), time.monotonic() + within
     info = lifecycle.status(directory)
     if info is None or info.state != "ready":
-        raise SandboxError(f"no sandbox is up in {directory}: its cluster can't be started")
+        raise SandboxError(f"no sandbox is up in {directory}: start one before its cluster")
     home = directory / "cluster"
     home.mkdir(mode=0o700, exist_ok=True)
-    with _alone(home / "lock", deadline):
+    with _locked(home / "lock", deadline):
         assets = os.environ.get("KUBEBUILDER_ASSETS") or None
-        told = _ask_supervisor(directory, op="cluster", assets=assets)
+        reply = _request(directory, op="cluster", assets=assets)
         cluster = ClusterInfo(
             kubeconfig=home / "kubeconfig",
             context=CONTEXT,
             admin_context=ADMIN_CONTEXT,
-            url=told["url"],
-            kind=told["kind"],
+            url=reply["url"],
+            kind=reply["kind"],
         )
-        if read_json(home / "ready.json") == {"url": told["url"]} and not told["fresh"]:
+        if read_json(home / "ready.json") == {"url": reply["url"]} and not reply["fresh"]:
             return cluster
-        tokens = told["tokens"]
+        tokens = reply["tokens"]
         write_json(
             cluster.kubeconfig,
-            cluster_objects.kubeconfig(
-                told["url"],
+            objects.kubeconfig(
+                reply["url"],
                 ca=directory / "ca.pem",
                 users={CONTEXT: tokens[READER], ADMIN_CONTEXT: tokens[ADMIN]},
             ),
         )
-        began = time.monotonic()
-        with ClusterClient(told["url"], ca=directory / "ca.pem", token=tokens[ADMIN]) as client:
+        started_at = time.monotonic()
+        with ClusterClient(reply["url"], ca=directory / "ca.pem", token=tokens[ADMIN]) as client:
             progress(
-                "starting the cluster's API server" + (" (a real one)" if told["kind"] == "real" else "")
+                "starting the cluster's API server"
+                + (" (KUBEBUILDER_ASSETS)" if reply["kind"] == "real" else "")
             )
             _await_server(client, directory, deadline)
-            _ask_supervisor(directory, op="node-agent")
+            _request(directory, op="node-agent")
             progress("applying the platform's manifests")
-            wanted = _apply(client, manifests, told)
+            applied = _apply(client, manifests, reply)
             progress("waiting for the platform's pods")
-            _await_ready(client, wanted, deadline, progress)
-        took = time.monotonic() - began
-        records.write_all(directory, image=told["image"], version=VERSION)
-        write_json(home / "ready.json", {"url": told["url"]})
-        progress(f"the cluster is ready after {took:.1f} s")
+            _await_ready(client, applied, deadline, progress)
+        elapsed = time.monotonic() - started_at
+        records.write_all(directory, image=reply["image"], version=VERSION)
+        write_json(home / "ready.json", {"url": reply["url"]})
+        progress(f"the cluster is ready after {elapsed:.1f} s")
     return cluster
 
 
 @contextmanager
-def _alone(path: Path, deadline: float) -> Iterator[None]:
-    """Hold a file lock, so that one process starts the cluster and the others find it up."""
+def _locked(path: Path, deadline: float) -> Iterator[None]:
+    """Hold a file lock, so that one process starts the cluster and the others wait for it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         while True:
@@ -117,7 +118,7 @@ def _alone(path: Path, deadline: float) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _ask_supervisor(directory: Path, **request: str | None) -> dict[str, Any]:
+def _request(directory: Path, **request: str | None) -> dict[str, Any]:
     runtime = RuntimeClient(directory / "runtime.sock", timeout_s=30)
     try:
         return runtime.ask(request)
@@ -130,13 +131,15 @@ def _ask_supervisor(directory: Path, **request: str | None) -> dict[str, Any]:
 def _await_server(client: ClusterClient, directory: Path, deadline: float) -> None:
     while not client.is_ready():
         if ended := _ended(directory):
-            said = "; ".join(f"{name} said: {text or 'nothing'}" for name, text in ended.items())
-            raise SandboxError(f"the sandbox's cluster ended while it was being started: {said}")
+            logs = "; ".join(f"{name}: {tail or 'empty'}" for name, tail in ended.items())
+            raise SandboxError(
+                f"the sandbox's cluster ended while it was starting. The end of its logs: {logs}"
+            )
         if time.monotonic() > deadline:
             raise SandboxError(
-                "the sandbox's API server was not ready in time; its logs lie in the sandbox's folder"
+                f"the sandbox's API server was not ready in time: see its log in {directory / 'logs'}"
             )
-        time.sleep(_LOOK_EVERY_S / 2)
+        time.sleep(_POLL_S / 2)
 
 
 def _ended(directory: Path) -> dict[str, str]:
@@ -150,60 +153,60 @@ def _ended(directory: Path) -> dict[str, str]:
     }
 
 
-def _apply(client: ClusterClient, overlay: Path, told: dict[str, Any]) -> list[dict[str, Any]]:
-    """Apply everything, and give the objects of which some can be waited for."""
+def _apply(client: ClusterClient, overlay: Path, reply: dict[str, Any]) -> list[dict[str, Any]]:
+    """Apply all objects, and return those of the platform."""
     try:
-        rendered = manifests_of.render(overlay, images=told["images"])
+        rendered = kustomize.render(overlay, images=reply["images"])
     except GateInputError as error:
         raise SandboxError(str(error)) from error
-    for definition in cluster_objects.definitions():
+    for definition in objects.definitions():
         client.apply(definition)
     namespaces = [one for one in rendered if one["kind"] == "Namespace"]
-    for one in [*namespaces, *cluster_objects.surroundings()]:
+    for one in [*namespaces, *objects.prerequisites()]:
         client.apply(one, within=10)
         if one["kind"] == "ClusterIssuer":
-            client.set_status(one, cluster_objects.ISSUER_STATUS)
+            client.set_status(one, objects.ISSUER_STATUS)
     rest = [one for one in rendered if one["kind"] != "Namespace"]
-    applied = [client.apply(one, within=10) for one in [*cluster_objects.secrets(told["secrets"]), *rest]]
+    applied = [client.apply(one, within=10) for one in [*objects.secrets(reply["secrets"]), *rest]]
     backups = [one for one in applied if one["kind"] == "CronJob"]
-    return applied + [client.create(cluster_objects.first_backup(one)) for one in backups]
+    return applied + [client.create(objects.first_backup(one)) for one in backups]
 
 
 def _await_ready(
     client: ClusterClient,
-    wanted: list[dict[str, Any]],
+    applied: list[dict[str, Any]],
     deadline: float,
     progress: Callable[[str], None],
 ) -> None:
     minimum = {
         one["spec"]["scaleTargetRef"]["name"]: int(one["spec"].get("minReplicas") or 1)
-        for one in wanted
+        for one in applied
         if one["kind"] == "HorizontalPodAutoscaler"
     }
-    waiting = [one for one in wanted if cluster_objects.missing(one, minimum) is not None]
+    waiting = [one for one in applied if objects.pending_reason(one, minimum) is not None]
     while waiting:
-        lacking = []
+        pending = []
         for one in waiting:
-            what = cluster_objects.missing(client.get(one) or one, minimum)
-            if what is None:
+            reason = objects.pending_reason(client.get(one) or one, minimum)
+            if reason is None:
                 progress(f"ready: {one['kind']} {one['metadata']['name']}")
             else:
-                lacking.append((one, what))
-        waiting = [one for one, _ in lacking]
-        failed = [f"{one['kind']} {one['metadata']['name']}: {what}" for one, what in lacking]
-        if time.monotonic() > deadline or any(what.startswith(cluster_objects.FAILED) for _, what in lacking):
-            said = "; ".join([*failed, *_warnings(client)])
-            raise SandboxError(f"the sandbox's cluster is not ready: {said}")
+                pending.append((one, reason))
+        waiting = [one for one, _ in pending]
+        if time.monotonic() > deadline or any(reason.startswith(objects.FAILED) for _, reason in pending):
+            reasons = [f"{one['kind']} {one['metadata']['name']}: {reason}" for one, reason in pending]
+            details = "; ".join([*reasons, *_warnings(client)])
+            raise SandboxError(f"the sandbox's cluster is not ready: {details}")
         if waiting:
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_S)
 
 
 def _warnings(client: ClusterClient) -> list[str]:
-    """Give the last that the cluster warned of."""
-    events = client.list("v1", "Event", cluster_objects.NAMESPACE)
-    told = [one for one in events if one.get("type") == "Warning"]
-    told.sort(key=lambda one: str(one.get("lastTimestamp") or one["metadata"].get("creationTimestamp")))
+    """Return the latest warning events of the platform."""
+    events = client.list("v1", "Event", objects.NAMESPACE)
+    warnings = [one for one in events if one.get("type") == "Warning"]
+    warnings.sort(key=lambda one: str(one.get("lastTimestamp") or one["metadata"].get("creationTimestamp")))
     return [
         f"{one['involvedObject'].get('kind')} {one['involvedObject'].get('name')}: {one.get('message')}"
-        for one in told[-_EVENTS_TOLD:]
+        for one in warnings[-_MAX_WARNINGS:]
     ]

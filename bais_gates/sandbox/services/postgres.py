@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of its own, on loopback: real authentication, TLS, roles and statistics."""
+"""A PostgreSQL server on loopback, with authentication, TLS, roles and statistics."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bais_gates.sandbox.errors import SandboxError, part_ended
+from bais_gates.sandbox.errors import SandboxError, start_error
 from bais_gates.sandbox.files import write_private
-from bais_gates.sandbox.processes import Part, end, free_port, log_tail, remove, spawn, unshare_user_namespace
+from bais_gates.sandbox.processes import Part, free_port, log_tail, remove, spawn, unshare_user_namespace
 from bais_gates.sandbox.services import postgres_roles
 from bais_gates.sandbox.services.postgres_account import (
     Account,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bais_gates.sandbox.tls import Certificates
-    from bais_gates.sandbox.waiting import Watch
 
 __all__ = ["APP_ROLE", "DATABASE", "GATES_ROLE", "SCRATCH_ROLE", "SETTINGS", "Postgres"]
 
@@ -35,7 +34,7 @@ SETTINGS = {
     "shared_buffers": "32MB",
     "password_encryption": "scram-sha-256",
     "shared_preload_libraries": "pg_stat_statements",
-    "pg_stat_statements.track_utility": "off",  # a role's password must not end up among the statistics
+    "pg_stat_statements.track_utility": "off",  # statistics must not contain a role's password
     "track_io_timing": "on",
     "timezone": "GMT",  # the one name that needs no time-zone files
     "log_timezone": "GMT",
@@ -43,19 +42,19 @@ SETTINGS = {
     "idle_in_transaction_session_timeout": "60s",
     "jit": "off",
     "max_wal_size": "256MB",
-    "client_connection_check_interval": "2s",  # no worker goes on counting for a caller that is gone
+    "client_connection_check_interval": "2s",  # a worker ends with its client
 }
-"""What the platform's own PostgreSQL is set to; other clusters bring their settings along."""
-_OURS = {
+"""The settings of the platform's own PostgreSQL; other servers bring theirs."""
+_FIXED = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    # The data lives as long as the sandbox: only a power cut, no killed process, would lose any.
+    # The data lives as long as the sandbox: only a power failure, no killed process, loses any.
     "fsync": "off",
     "full_page_writes": "off",
     "dynamic_shared_memory_type": "mmap",  # in the data folder, so that a kill -9 leaves nothing in /dev/shm
 }
-"""What follows from being a sandbox, whatever a configuration says."""
-_NOT_FROM_A_CONFIGURATION = frozenset(
+"""Settings of every sandbox, which override a configuration."""
+_IGNORED = frozenset(
     {
         "port",
         "data_directory",
@@ -69,17 +68,17 @@ _NOT_FROM_A_CONFIGURATION = frozenset(
     | {"external_pid_file", "log_directory", "logging_collector", "log_destination", "archive_command"}
     | {"archive_mode", "include", "include_dir", "include_if_exists", "huge_pages", "config_file"}
 )
-"""Settings that name files, ports or memory of a container; here they are the sandbox's own."""
-_MADE = "bais-gates-made"
-"""A file in the data folder of a cluster whose roles and database were made."""
+"""Settings of a configuration that name files, ports or memory of a container."""
+_MARKER = "bais-gates-made"
+"""The file in the data folder that marks a complete database with roles."""
 _INITDB_WITHIN_S, _UP_WITHIN_S, _TRIES = 60, 30, 5
 
 
 class Postgres:
-    """One cluster: ``bring_up`` makes it where there is none and starts the server, ``end`` takes it down."""
+    """One server: ``bring_up`` creates its data if there is none, and starts it."""
 
     stop_signals = ((signal.SIGINT, 4.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 2.0))
-    """A fast shutdown, then insisting: each signal with the seconds until the next."""
+    """The signals that stop it, each with the seconds until the next: fast, immediate, kill."""
 
     def __init__(
         self,
@@ -93,14 +92,14 @@ class Postgres:
         settings: Mapping[str, str] | None = None,
         like: Postgres | None = None,
     ) -> None:
-        """``like`` is another cluster of the sandbox, whose account and binaries this one uses."""
+        """``like`` is another server of the sandbox, whose account and binaries this one uses."""
         self._directory, self._log, self._certificates = directory, logs / log, certificates
         self.super_password = secrets.token_urlsafe(24)
-        self._roles, self._database = roles or Roles.of_the_platform(), database
+        self._roles, self._database = roles or Roles.generate(), database
         self._settings = {
             name: value
             for name, value in (SETTINGS if settings is None else settings).items()
-            if name not in _NOT_FROM_A_CONFIGURATION
+            if name not in _IGNORED
         }
         self._account: Account | None = None
         self._like = like
@@ -109,24 +108,24 @@ class Postgres:
 
     @property
     def log(self) -> Path:
-        """The file that the server's messages go to."""
+        """The server's log file."""
         return self._log
 
     @property
     def binaries(self) -> Path:
-        """The folder that holds ``pg_dump`` and the other programs of the version that runs."""
+        """The folder of ``pg_dump`` and the other programs of the running version."""
         return self._home.binaries
 
     def trust(self, certificates: Certificates) -> None:
-        """Have the server, which must not be up yet, show this certificate and refuse plain connections."""
+        """Set the certificate, and refuse unencrypted connections; call this before the server starts."""
         self._certificates = certificates
 
     def password(self, role: str) -> str:
-        """Give a role's password."""
+        """Return the password of a role. Raises ``KeyError``."""
         return self._roles.password(role)
 
     def url(self, role: str, database: str | None = None) -> str:
-        """Give the address, password included, that ``role`` reaches the database under."""
+        """Return the URL of the database for ``role``, with its password."""
         address = (
             f"postgresql://{role}:{self.password(role)}@127.0.0.1:{self.port}/{database or self._database}"
         )
@@ -146,14 +145,14 @@ class Postgres:
         return self.part
 
     def bring_up(self) -> Iterator[None]:
-        """Bring it up in small steps, one each time the next value is asked for; raises ``SandboxError``.
+        """Start the server in small steps, one for each value. Raises ``SandboxError``.
 
-        Data that is there is kept, and so is the port of an earlier start.
+        Keeps existing data, and the port of an earlier start.
         """
-        made = self._data / _MADE
+        marker = self._data / _MARKER
         initdb = self.part if self.part is not None and self.part.name == "initdb" else None
-        if initdb is None and not made.exists():
-            remove(self._data)  # of a start that was cut short
+        if initdb is None and not marker.exists():
+            remove(self._data)  # of an interrupted start
             initdb = self.initialise()
         if initdb is not None:
             yield from _until_ended(initdb, _INITDB_WITHIN_S)
@@ -162,22 +161,10 @@ class Postgres:
         yield from self._start_server()
         if initdb is not None:
             self._create_roles()
-            self._write(made, "")
-
-    def serve(self, watch: Watch) -> Part:
-        """Bring it up, waiting in the supervisor's one thread; or ``SandboxError``."""
-        watch.through(self.bring_up())
-        return self._running()
-
-    def end(self) -> None:
-        """Ask for a fast shutdown, then insist."""
-        if self.part is not None:
-            for number, within in self.stop_signals:
-                if end(self.part, number, within):
-                    return
+            self._write(marker, "")
 
     def wipe(self) -> None:
-        """Lose the data, as a volume does that is deleted; the server must have ended."""
+        """Delete the data, as with a deleted volume; the server must have ended."""
         if self._account is not None:
             free_shared_memory(self._account.home)
             remove(self._data)
@@ -196,15 +183,10 @@ class Postgres:
     def _data(self) -> Path:
         return self._home.home / "data"
 
-    def _running(self) -> Part:
-        if self.part is None:
-            raise SandboxError("the sandbox's PostgreSQL was not started")
-        return self.part
-
     def _start_server(self) -> Iterator[None]:
-        wanted = self.port
+        fixed_port = self.port
         for _ in range(_TRIES):
-            self.port = wanted or free_port()
+            self.port = fixed_port or free_port()
             self.part = postgres = self._spawn("postgres", "-D", self._data, "-p", str(self.port))
             deadline = time.monotonic() + _UP_WITHIN_S
             while not (ready := self._is_ready(postgres)) and postgres.status is None:
@@ -213,14 +195,14 @@ class Postgres:
                 yield
             if ready and postgres.status is None:
                 return
-            said = log_tail(self._log)
-            if "Address already in use" not in said and "still in use" not in said:
+            tail = log_tail(self._log)
+            if "Address already in use" not in tail and "still in use" not in tail:
                 break
-            if wanted:  # workers of a server that was killed notice it within a moment
-                again_at = time.monotonic() + 0.5
-                while time.monotonic() < again_at:
+            if fixed_port:  # workers of a killed server end shortly after it
+                retry_at = time.monotonic() + 0.5
+                while time.monotonic() < retry_at:
                     yield
-        raise part_ended("PostgreSQL", postgres)
+        raise start_error("PostgreSQL", postgres)
 
     def _spawn(self, program: str, *arguments: str | Path) -> Part:
         account = self._home
@@ -231,7 +213,7 @@ class Postgres:
             directory=account.home,
             user=account.user,
             before_exec=unshare_user_namespace if account.namespace else None,
-            # On SIGQUIT the server ends at once, but gives its shared memory back, which it can't on SIGKILL.
+            # On SIGQUIT the server ends at once and frees its shared memory, which it can't on SIGKILL.
             death_signal=signal.SIGQUIT if program == "postgres" else signal.SIGKILL,
         )
 
@@ -241,7 +223,7 @@ class Postgres:
             os.chown(path, user, user)
 
     def _configure(self) -> None:
-        settings, connections, home = self._settings | _OURS, "host", self._home.home
+        settings, connections, home = self._settings | _FIXED, "host", self._home.home
         if "pg_stat_statements" not in settings.get("shared_preload_libraries", ""):
             loaded = settings.get("shared_preload_libraries", "")
             settings["shared_preload_libraries"] = f"{loaded},pg_stat_statements".lstrip(",")
@@ -259,14 +241,14 @@ class Postgres:
         self._write(self._data / "pg_hba.conf", f"{connections} all all 127.0.0.1/32 scram-sha-256\n")
 
     def _is_ready(self, server: Part) -> bool:
-        """Whether this server, not one before it, has written ``ready`` into its pid file (line 8)."""
+        """Return whether this server, not an earlier one, has written ``ready`` to its pid file (line 8)."""
         with suppress(OSError):
             lines = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
             return len(lines) >= 8 and lines[0] == str(server.pid) and lines[7].strip() == "ready"
         return False
 
     def _create_roles(self) -> None:
-        """Make the database and its roles, and none of their passwords readable in a log."""
+        """Create the database and its roles; no log contains their passwords."""
         postgres_roles.create(
             self.port, self.super_password, self._roles, database=self._database, log=self._log
         )
@@ -279,7 +261,7 @@ def _until_ended(initdb: Part, within: float) -> Iterator[None]:
             raise SandboxError(f"the sandbox's initdb was not ready within {within:.0f} s")
         yield
     if status != 0:
-        raise part_ended("initdb", initdb)
+        raise start_error("initdb", initdb)
 
 
 def _quoted(value: str) -> str:

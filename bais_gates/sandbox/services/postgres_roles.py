@@ -1,4 +1,4 @@
-"""The database of a sandbox's PostgreSQL cluster and the roles that may enter it."""
+"""The database of a PostgreSQL server, and its roles."""
 
 from __future__ import annotations
 
@@ -23,43 +23,38 @@ _PURPOSES = ("app", "gates", "scratch")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
-    """Who may sign in, and with which password."""
+    """A role that may sign in, and its password."""
 
     name: str
     password: str
 
-    @classmethod
-    def made_up(cls, name: str) -> Role:
-        """Give a role with a password that nobody can guess."""
-        return cls(name=name, password=secrets.token_urlsafe(24))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """``app`` owns the database, ``gates`` only reads it, ``scratch`` makes databases of its own."""
+    """``app`` owns the database, ``gates`` reads it, ``scratch`` creates databases of its own."""
 
     app: Role
     gates: Role
     scratch: Role
 
     @classmethod
-    def of_the_platform(cls, given: Mapping[str, Role] | None = None) -> Roles:
-        """Give the platform's roles; those that are not ``given`` by purpose get passwords of their own."""
-        usual = dict(zip(_PURPOSES, (APP_ROLE, GATES_ROLE, SCRATCH_ROLE), strict=True))
-        made = {purpose: (given or {}).get(purpose) or Role.made_up(name) for purpose, name in usual.items()}
-        return cls(**made)
+    def generate(cls, given: Mapping[str, Role] | None = None) -> Roles:
+        """Return the roles ``given`` by purpose, and the platform's with new passwords for the others."""
+        names = zip(_PURPOSES, (APP_ROLE, GATES_ROLE, SCRATCH_ROLE), strict=True)
+        roles = {purpose: Role(name=name, password=secrets.token_urlsafe(24)) for purpose, name in names}
+        return cls(**roles | dict(given or {}))
 
     def all(self) -> tuple[Role, ...]:
-        """Every role there is."""
+        """Return all roles."""
         return (self.app, self.gates, self.scratch)
 
     def password(self, name: str) -> str:
-        """Give a role's password. Raises ``KeyError`` for a name that no role has."""
+        """Return the password of a role. Raises ``KeyError`` for an unknown name."""
         return {role.name: role.password for role in self.all()}[name]
 
 
 def create(port: int, super_password: str, roles: Roles, *, database: str, log: Path) -> None:
-    """Make ``database`` and ``roles`` in a cluster that has neither. Raises ``SandboxError``."""
+    """Create ``database`` and ``roles`` in an empty server. Raises ``SandboxError``."""
     import psycopg  # noqa: PLC0415 - takes 0.1 s, which initdb runs meanwhile
     from psycopg import sql  # noqa: PLC0415
 
@@ -94,7 +89,7 @@ def create(port: int, super_password: str, roles: Roles, *, database: str, log: 
                 connection.execute(sql.SQL(statement).format(**names))
     except psycopg.Error as error:
         raise SandboxError(
-            f"the sandbox's PostgreSQL refused to be set up: {str(error).strip()}. Its last log lines: "
+            f"the sandbox's PostgreSQL could not be set up: {str(error).strip()}. The end of its log: "
             f"{log_tail(log)}"
         ) from error
 
@@ -108,7 +103,7 @@ _CLUSTER_STATEMENTS = (
     "REVOKE ALL ON DATABASE {database} FROM PUBLIC",
     "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC",
     "GRANT CONNECT ON DATABASE {database} TO {gates}",
-    "GRANT CONNECT ON DATABASE postgres TO {scratch}",  # where one is while one makes another
+    "GRANT CONNECT ON DATABASE postgres TO {scratch}",  # the database to connect to while creating another
 )
 _DATABASE_STATEMENTS = (
     "ALTER SCHEMA public OWNER TO {app}",

