@@ -21,8 +21,10 @@ import yaml
 
 from bais_gates import sandbox
 from bais_gates.manifests import render
-from bais_gates.sandbox import cluster_objects, envtest, postgres, records
-from bais_gates.sandbox.cluster_client import ClusterClient
+from bais_gates.sandbox import records
+from bais_gates.sandbox.bootstrap import envtest, objects
+from bais_gates.sandbox.bootstrap.client import ClusterClient
+from bais_gates.sandbox.services import postgres
 from bais_gates.sandbox.tls import issue
 
 if TYPE_CHECKING:
@@ -292,14 +294,14 @@ def test_a_real_api_servers_arguments(tmp_path: Path) -> None:
 )
 def test_what_an_object_lacks(obj: dict[str, Any], lacks: str | None) -> None:
     """An object that is waited for says what it lacks; one without readiness lacks nothing."""
-    found = cluster_objects.missing({"metadata": {"name": "x", "generation": 1}, **obj}, {"x": 3})
+    found = objects.pending_reason({"metadata": {"name": "x", "generation": 1}, **obj}, {"x": 3})
 
     assert (found is None) if lacks is None else (lacks in str(found))
 
 
 def test_the_scan_is_really_made(tmp_path: Path) -> None:
     """The SARIF report comes from a scanner that has looked at the reference API, and is clean."""
-    scan = records.scanned(tmp_path / "ruff.sarif")
+    scan = records.run_scan(tmp_path / "ruff.sarif")
 
     report = json.loads((tmp_path / "ruff.sarif").read_text())
     assert report["runs"][0]["tool"]["driver"]["name"] == "ruff"

@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_made(folder: Path) -> None:
 
 def test_an_unknown_fault(folder: Path) -> None:
     """A fault that does not exist is refused before anything is started, naming those that do."""
-    with pytest.raises(sandbox.SandboxError, match="unknown fault no-such-fault; there are: "):
+    with pytest.raises(sandbox.SandboxError, match="unknown fault no-such-fault; the faults are: "):
         sandbox.start(folder, owner_pid=os.getpid(), faults=["no-such-fault"])
 
 

@@ -196,7 +196,7 @@ def test_a_backup_is_encrypted_and_says_what_is_in_it(containers: Containers, tm
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"recipient": "age1nonsense"}, "no age public key"),
+        ({"recipient": "age1nonsense"}, "not an age public key"),
         ({"database_url": "postgresql://nobody:pw@127.0.0.1:1/bais"}, "can't be read"),
     ],
 )

@@ -44,7 +44,8 @@ sandbox.stop(Path(sys.argv[1]))
 NOBODY = """
 import sys, tempfile
 from pathlib import Path
-from bais_gates.sandbox import postgres, postgres_account, tls, processes, files
+from bais_gates.sandbox import tls, processes, files
+from bais_gates.sandbox.services import postgres, postgres_account
 from bais_gates.sandbox.waiting import Watch
 import psycopg
 
@@ -55,7 +56,8 @@ directory.mkdir(mode=0o700)
 processes.become_subreaper()
 database = postgres.Postgres(directory / "pg", directory, tls.issue(directory))
 try:
-    part = database.serve(Watch(None))
+    Watch(None).exhaust(database.bring_up())
+    part = database.part
     status = Path(f"/proc/{part.pid}/status").read_text()
     print("uid", status.split("Uid:")[1].split()[0])
     print("groups", status.split("Groups:")[1].splitlines()[0].split())
@@ -68,7 +70,7 @@ try:
         print("no encryption" in str(error))
     elsewhere = (directory / "pg").readlink()
 finally:
-    database.end()
+    processes.end_together([(part, database.stop_signals)])
     processes.end_all_children()
     files.clear(directory)
 print(elsewhere.exists(), [path.name for path in directory.iterdir()])

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bais_gates.sandbox.api import destination
 from bais_gates.sandbox.api.errors import ApiError
+from bais_gates.sandbox.api.webhooks import destination
 
 _PRIVATE = """
 https://10.0.0.1/ https://172.16.0.1/ https://192.168.0.1/ https://169.254.169.254/latest https://100.64.0.1/
@@ -91,7 +91,7 @@ def test_loopback_is_for_staging(url: str) -> None:
 def test_public_addresses_are_taken_apart(url: str, parts: tuple[object, ...]) -> None:
     """Scheme, host, port and target are those of the URL."""
     place = destination.check(url, "url", loopback_allowed=False)
-    assert (place.scheme, place.host, place.port, place.target) == parts
+    assert (place.scheme, place.host, place.port, place.path) == parts
 
 
 @given(st.ip_addresses(), st.booleans())

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bais_gates.sandbox.api import money
-from bais_gates.sandbox.api.analytics import figures
-from bais_gates.sandbox.api.cards import has_right_check_digit
 from bais_gates.sandbox.api.errors import ApiError
 from bais_gates.sandbox.api.messages import encode
+from bais_gates.sandbox.api.payments import money
+from bais_gates.sandbox.api.payments.analytics import figures
+from bais_gates.sandbox.api.payments.cards import is_luhn_valid
 
 cents = st.integers(1, 99_999_999)
 
@@ -97,8 +97,8 @@ def test_floats_would_lose_a_cent() -> None:
 @given(st.from_regex(r"[0-9]{15}", fullmatch=True), st.integers(0, 15), st.integers(1, 9))
 def test_luhn_notices_every_single_wrong_digit(digits: str, place: int, change: int) -> None:
     """Exactly one check digit is right, and no digit can be changed alone."""
-    right = [digits + str(n) for n in range(10) if has_right_check_digit(digits + str(n))]
+    right = [digits + str(n) for n in range(10) if is_luhn_valid(digits + str(n))]
     assert len(right) == 1
     wrong = list(right[0])
     wrong[place] = str((int(wrong[place]) + change) % 10)
-    assert not has_right_check_digit("".join(wrong))
+    assert not is_luhn_valid("".join(wrong))

@@ -200,7 +200,8 @@ def _stand_in(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _envtest(folder: Path) -> Iterator[Path]:
-    from bais_gates.sandbox import envtest, tls  # noqa: PLC0415 - only a real server needs the project's help
+    from bais_gates.sandbox import tls  # noqa: PLC0415 - only a real server needs the project's help
+    from bais_gates.sandbox.bootstrap import envtest  # noqa: PLC0415 - as above
 
     certificates = tls.issue(folder)
     ports = envtest.Ports(api=_free_port(), etcd=_free_port(), etcd_peer=_free_port())
