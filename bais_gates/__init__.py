@@ -9,7 +9,7 @@ from bais_gates.lazy import lazy_exports
 if TYPE_CHECKING:
     from bais_gates.errors import GateInputError
     from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
-    from bais_gates.pytest_plugin.phase_results import PhaseResult
+    from bais_gates.pytest_plugin.fixtures import PhaseResult
     from bais_gates.pytest_plugin.run_directory import GateRun
     from bais_gates.targets.environment import Environment, load_environment
     from bais_gates.targets.parts import Limits, RateLimit
@@ -26,7 +26,7 @@ else:
         __name__,
         "errors",
         "pytest_plugin.evidence",
-        "pytest_plugin.phase_results",
+        "pytest_plugin.fixtures",
         "pytest_plugin.run_directory",
         "targets.environment",
         "targets.parts",

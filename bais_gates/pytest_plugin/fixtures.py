@@ -5,18 +5,21 @@ What reaches a target is imported where a gate asks for it: a run pays for no cl
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bais_gates.pytest_plugin.binding import binding_key
 from bais_gates.pytest_plugin.evidence import Evidence, evidence_key
-from bais_gates.pytest_plugin.execution import needs_key
-from bais_gates.pytest_plugin.phase_results import PhaseResult
-from bais_gates.pytest_plugin.phase_results import phase_results as results_of
+from bais_gates.pytest_plugin.execution import Needs, needs_key
 from bais_gates.pytest_plugin.run_directory import GateRun
-from bais_gates.pytest_plugin.run_state import state_key
-from bais_gates.verdict.model import Phase
+from bais_gates.pytest_plugin.run_state import RunState, state_key
+from bais_gates.targets.identity import identity_of
+from bais_gates.verdict.exemptions import Exemptions
+from bais_gates.verdict.model import Gate, GateResult, Outcome, Phase
+from bais_gates.verdict.waivers import load_waivers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +34,24 @@ if TYPE_CHECKING:
     from bais_gates.targets.parts import Limits
     from bais_gates.targets.target import Target, Unique
     from bais_gates.verdict.model import JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseResult:
+    """The outcome of one gate of a phase, as a roll-up gate judges it."""
+
+    gate_id: str
+    outcome: Outcome
+    """NOT_RUN for a gate that was neither selected in this run nor imported."""
+    run_id: str
+    """The run that it is from: this one, or that of the imported decision; empty for NOT_RUN."""
+    excuse: str = ""
+    """Why an outcome that is no pass does not block: the waiver's ticket, or an advisory severity."""
+
+    @property
+    def stands(self) -> bool:
+        """Return whether the gate does not block a release."""
+        return self.outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE} or bool(self.excuse)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -194,3 +215,33 @@ def staging(
         gate_deadline_s=min(map(policy.deadline_of, staged), default=policy.gate_deadline_s),
         progress=_progress(pytestconfig),
     )
+
+
+def results_of(state: RunState, needs: Needs, phase: Phase) -> tuple[PhaseResult, ...]:
+    """Return the result of every gate of ``phase`` that the catalog has, in its order.
+
+    Raises GateInputError for a waiver or environment file that is not usable.
+    """
+    catalog = state.catalog()
+    exemptions = Exemptions(
+        catalog=catalog,
+        policy=state.policy(),
+        waivers=load_waivers(state.settings.waivers).waivers,
+        target=identity_of(state.environment()),
+        subject=state.settings.subject,
+        now=datetime.now(UTC),
+    )
+    wrong = {reason.gate_id for reason in exemptions.reasons()}
+    found = []
+    for gate_id, (outcome, run_id) in needs.of_phase(phase).items():
+        gate = catalog.by_id[gate_id]
+        excuse = "" if gate_id in wrong else _excuse(gate, outcome, exemptions)
+        found.append(PhaseResult(gate_id=gate_id, outcome=outcome, run_id=run_id, excuse=excuse))
+    return tuple(found)
+
+
+def _excuse(gate: Gate, outcome: Outcome, exemptions: Exemptions) -> str:
+    if gate.severity not in exemptions.policy.blocking:
+        return f"{gate.severity} is advisory"
+    waiver = exemptions.waiver_for(gate, GateResult(gate_id=gate.id, outcome=outcome))
+    return f"waived by {waiver.ticket}" if waiver is not None else ""
