@@ -61,7 +61,7 @@ class KubernetesPart:
         return dict(self.components).get(name, Component())
 
     def access(self) -> ClusterAccess:
-        """Give the access for reading: what gates have."""
+        """Return the access for reading: what gates have."""
         return ClusterAccess(
             kubeconfig=self.kubeconfig,
             context=self.context,
@@ -70,7 +70,7 @@ class KubernetesPart:
         )
 
     def write_access(self) -> ClusterAccess:
-        """Give the access for writing, by ``admin_context`` if named; GateInputError if read_only."""
+        """Return the access for writing, by ``admin_context`` if named; GateInputError if read_only."""
         if self.read_only:
             raise GateInputError(
                 f"The environment file marks the cluster of context {self.context!r} read_only, and a gate "
