@@ -28,6 +28,7 @@ from bais_gates.sandbox.cluster.controllers.objects import (
     namespace_of,
     spec_of,
 )
+from bais_gates.sandbox.cluster.controllers.resources import WATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -124,7 +125,7 @@ def controllers(*, wipe: Callable[[str], None], directory: Path, authority: str)
             ("ResourceQuota",),
             quotas.reconcile,
             "resourcequota-controller",
-            dict.fromkeys(("Pod", "PersistentVolumeClaim", "Service"), to_all("ResourceQuota")),
+            dict.fromkeys((one.kind for one in WATCHED if one.namespaced), to_all("ResourceQuota")),
         ),
         Controller(
             "certificate",
