@@ -74,6 +74,9 @@ def test_what_is_not_served_is_refused_in_one_sentence(server: Server, core: str
     assert exact.message == "the sandbox's API server does not serve resourceVersionMatch=Exact"
     daemon_set = server.ask("POST", f"/apis/apps/v1/namespaces/{core.rpartition('/')[2]}/daemonsets", {})
     assert (daemon_set.code, daemon_set.reason) == (405, "MethodNotAllowed")
+    assert daemon_set.message == "the sandbox's API server does not serve create of daemonsets"
+    shell = server.ask("POST", f"{core}/pods/x/exec")
+    assert (shell.code, shell.message) == (404, "the sandbox's API server does not serve pods/exec")
 
 
 BODIES = [

@@ -20,6 +20,7 @@ from bais_gates.sandbox.cluster.apiserver.statuses import (
     PlainError,
     method_not_allowed,
     no_such_resource,
+    not_served,
 )
 from bais_gates.sandbox.cluster.apiserver.store import encode
 from bais_gates.sandbox.cluster.apiserver.writing import create, replace
@@ -78,7 +79,7 @@ async def answer(core: Core, request: Request) -> Answer:
     if not kind.namespaced and info.namespace and info.plural != "namespaces":
         raise no_such_resource()
     if info.verb not in kind.verbs:
-        raise method_not_allowed()
+        raise method_not_allowed(f"the sandbox's API server does not serve {info.verb} of {info.plural}")
     return await _verb(core, request, kind)
 
 
@@ -167,7 +168,7 @@ def _subresource(core: Core, request: Request, kind: Kind) -> Answer:
         case ("pods", "log" | "eviction" | "binding", _) | ("namespaces", "finalize", _):
             raise method_not_allowed()
     if info.subresource not in kind.subresources:
-        raise PlainError if kind.custom else no_such_resource()
+        raise PlainError if kind.custom else not_served(f"{info.plural}/{info.subresource}")
     if method not in {"GET", "PUT", "PATCH"}:
         raise method_not_allowed()
     shape = output.negotiate(request)

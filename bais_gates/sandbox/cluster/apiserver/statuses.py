@@ -168,14 +168,16 @@ def no_such_resource() -> StatusError:
     return StatusError(404, "NotFound", "the server could not find the requested resource", details={})
 
 
-def method_not_allowed() -> StatusError:
+def not_served(what: str) -> StatusError:
+    """404 for what a real server has and this one hasn't: ``pods/exec``."""
+    return StatusError(404, "NotFound", f"the sandbox's API server does not serve {what}", details={})
+
+
+def method_not_allowed(
+    message: str = "the server does not allow this method on the requested resource",
+) -> StatusError:
     """405 for a method that the resource doesn't have."""
-    return StatusError(
-        405,
-        "MethodNotAllowed",
-        "the server does not allow this method on the requested resource",
-        details={},
-    )
+    return StatusError(405, "MethodNotAllowed", message, details={})
 
 
 def expired(message: str, *, continue_token: str = "") -> StatusError:
