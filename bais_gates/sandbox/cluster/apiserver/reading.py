@@ -31,13 +31,6 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.apiserver.store import Change, Watcher
 
 Object = dict[str, Any]
-_TOO_OLD_TO_CONTINUE = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a "
-    "new list without the continue parameter, or use the continue token in this response to retrieve "
-    "the remainder of the results. Continuing with the provided token results in an inconsistent list "
-    "- objects that were created, modified, or deleted between the time the first chunk was returned "
-    "and now may show up in the list."
-)
 BOOKMARKS_EVERY_S = 60.0
 
 
@@ -132,10 +125,8 @@ async def list_(core: Core, request: Request, kind: Kind, namespace: str) -> Pag
             else [(_key(each, kind), each) for each in core.store.items(type_of(kind), namespace)]
         )
     except ExpiredVersionError as error:
-        if token:
-            fresh = _token(core.store.version, start) if start != ("", "") else ""
-            raise expired(_TOO_OLD_TO_CONTINUE, continue_token=fresh) from error
-        raise expired("The resourceVersion for the provided list is too old.") from error
+        message = "The provided continue parameter is too old to display a consistent list result."
+        raise expired(message) from error
     rest = [(key, each) for key, each in found if (not namespace or key[0] == namespace) and key > start]
     return _page(rest, test, limit, version)
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
-_HEALTH = ("/healthz", "/livez", "/readyz")
 _OF_COLLECTIONS = frozenset({"create", "list", "watch", "deletecollection"})
 
 
@@ -197,23 +196,14 @@ def _path(core: Core, request: Request) -> Answer:
         if path in {"/api", "/apis", "/version"} or path.startswith(("/api/", "/apis/")):
             raise method_not_allowed()
         raise PlainError
-    if path.startswith(_HEALTH) and path.split("/")[1] in {"healthz", "livez", "readyz"}:
-        return _health(request, path)
+    if path in {"/healthz", "/livez", "/readyz"}:
+        return Answer(body=b"ok", content_type=_TEXT)
     if path == "/version":
         return json_answer(discovery.VERSION)
     found = _discovered(core, path)
     if found is None:
         raise PlainError
     return found
-
-
-def _health(request: Request, path: str) -> Answer:
-    if path.count("/") > 1 and not path.endswith(("/ping", "/etcd")):
-        raise PlainError
-    text = "ok"
-    if "verbose" in request.query:
-        text = f"[+]ping ok\n[+]etcd ok\n{path.strip('/')} check passed\n"
-    return Answer(body=text.encode(), content_type=_TEXT)
 
 
 def _discovered(core: Core, path: str) -> Answer | None:
@@ -235,6 +225,4 @@ def _discovered(core: Core, path: str) -> Answer | None:
             found = discovery.openapi(core, "", version)
         case ["openapi", "v3", "apis", group, version]:
             found = discovery.openapi(core, group, version)
-        case [""]:
-            found = {"paths": ["/api", "/api/v1", "/apis", *_HEALTH, "/openapi/v3", "/version"]}
     return None if found is None else json_answer(found)

@@ -24,7 +24,6 @@ class StatusError(Exception):
         message: str,
         *,
         details: Mapping[str, Any] | None = None,
-        metadata: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -33,7 +32,7 @@ class StatusError(Exception):
         self.body: Object = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": dict(metadata or {}),
+            "metadata": {},
             "status": "Failure",
             "message": message,
         }
@@ -180,10 +179,9 @@ def method_not_allowed(
     return StatusError(405, "MethodNotAllowed", message, details={})
 
 
-def expired(message: str, *, continue_token: str = "") -> StatusError:
+def expired(message: str) -> StatusError:
     """410 for a version that is no longer kept."""
-    metadata = {"continue": continue_token} if continue_token else {}
-    return StatusError(410, "Expired", message, metadata=metadata)
+    return StatusError(410, "Expired", message)
 
 
 def too_many_requests(message: str, *, retry_after_s: int = 0, causes: Sequence[Object] = ()) -> StatusError:

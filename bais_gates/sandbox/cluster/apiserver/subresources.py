@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.cluster.apiserver import bodies, selectors
-from bais_gates.sandbox.cluster.apiserver.core import now, resource_of, write_options
+from bais_gates.sandbox.cluster.apiserver.core import check_identity, now, resource_of, write_options
 from bais_gates.sandbox.cluster.apiserver.deletion import delete_object, delete_options
 from bais_gates.sandbox.cluster.apiserver.patching import patched
 from bais_gates.sandbox.cluster.apiserver.reading import get
@@ -63,21 +63,14 @@ def scale_of(kind: Kind, obj: Object) -> Object:
 
 
 def _selector_text(selector: Any) -> str:
-    if not isinstance(selector, dict):
-        return ""
-    terms = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
-    for each in selector.get("matchExpressions") or []:
-        values = ",".join(sorted(each.get("values") or []))
-        match each["operator"]:
-            case "In":
-                terms.append(f"{each['key']} in ({values})")
-            case "NotIn":
-                terms.append(f"{each['key']} notin ({values})")
-            case "Exists":
-                terms.append(each["key"])
-            case _:
-                terms.append(f"!{each['key']}")
-    return ",".join(terms)
+    forms = {"in": "{} in ({})", "notin": "{} notin ({})", "exists": "{}", "!exists": "!{}"}
+    terms = [
+        f"{each.key}={each.values[0]}"
+        if each.op == "in" and len(each.values) == 1
+        else forms[each.op].format(each.key, ",".join(sorted(each.values)))
+        for each in selectors.from_selector(selector)
+    ]
+    return ",".join(sorted(terms))
 
 
 def scale(core: Core, request: Request, kind: Kind, namespace: str, name: str) -> Object:
@@ -98,10 +91,7 @@ def scale(core: Core, request: Request, kind: Kind, namespace: str, name: str) -
         asked = patched(kind, scale_of(kind, old), change, plain)
         options = write_options(request, "PatchOptions")
     metadata = _part(asked, "metadata")
-    if metadata.get("name", name) != name:
-        raise bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-        )
+    check_identity(kind, metadata, namespace, name)
     version = metadata.get("resourceVersion")
     if version and version != old["metadata"]["resourceVersion"]:
         raise conflict(resource_of(kind), name, MODIFIED)
@@ -220,10 +210,7 @@ def finalize(core: Core, request: Request, kind: Kind, name: str) -> Object:
     body = bodies.read_object(request, kind)
     old = get(core, kind, "", name)
     metadata = _part(body, "metadata")
-    if metadata.get("name", name) != name:
-        raise bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-        )
+    check_identity(kind, metadata, "", name)
     version = metadata.get("resourceVersion")
     if version and version != old["metadata"]["resourceVersion"]:
         raise conflict(resource_of(kind), name, MODIFIED)
