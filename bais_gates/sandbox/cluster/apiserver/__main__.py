@@ -15,7 +15,7 @@ from bais_gates.sandbox.cluster.apiserver.config import Config, ConfigError, loa
 
 
 class Server(uvicorn.Server):
-    """uvicorn, whose watches end when the server is told to."""
+    """uvicorn, whose watches end when the server does."""
 
     def __init__(self, config: uvicorn.Config, app: App) -> None:
         super().__init__(config)

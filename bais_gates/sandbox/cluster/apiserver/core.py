@@ -36,22 +36,22 @@ class Core:
 
 
 def now() -> str:
-    """Give the time as metadata carries it: UTC, whole seconds."""
+    """Return the time as metadata carries it: UTC, whole seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def type_of(kind: Kind) -> Type:
-    """Give what the kind's objects are kept under."""
+    """Return what the kind's objects are kept under."""
     return kind.group, kind.plural
 
 
 def resource_of(kind: Kind) -> Resource:
-    """Give the kind as messages name it."""
+    """Return the kind as messages name it."""
     return Resource(group=kind.group, plural=kind.plural)
 
 
 def key_of(kind: Kind, namespace: str, name: str) -> Key:
-    """Give what an object is kept under."""
+    """Return what an object is kept under."""
     return (namespace if kind.namespaced else "", name)
 
 
@@ -137,7 +137,7 @@ def prepared(
 
 
 def refused(kind: Kind, name: str, error: kinds.KindError) -> StatusError:
-    """Give the Status for what the kind's rules said."""
+    """Return the Status for what the kind's rules raised."""
     if isinstance(error, kinds.Invalid):
         causes = [(cause.reason, cause.message, cause.field) for cause in error.causes]
         return invalid(kind.group, kind.kind, name, causes)

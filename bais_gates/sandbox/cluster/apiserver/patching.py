@@ -36,7 +36,7 @@ Object = dict[str, Any]
 def patch(
     core: Core, request: Request, kind: Kind, *, namespace: str, name: str, subresource: str = ""
 ) -> tuple[Object, bool]:
-    """Change an object by a patch; gives it, and whether an apply made it."""
+    """Change an object by a patch; returns it, and whether an apply made it."""
     media = bodies.media_type(request) if request.headers.get("content-type") else ""
     if not media:
         raise unsupported_media_type(bodies.accepted_patches(kind))
@@ -69,8 +69,8 @@ def patch(
             " error: " not in str(error) and "json: " not in str(error)
         ):
             raise
-        said = str(error).partition(f" cannot be handled as a {kind.kind}: ")[2] or str(error)
-        raise _unpatchable(new, said) from error
+        message = str(error).partition(f" cannot be handled as a {kind.kind}: ")[2] or str(error)
+        raise _unpatchable(new, message) from error
 
 
 def _options(request: Request, media: str) -> WriteOptions:
@@ -132,14 +132,13 @@ def _apply(
     options: WriteOptions,
     subresource: str,
 ) -> tuple[Object, bool]:
-    said = applied["metadata"]
-    namespace, name = said.get("namespace", ""), said["name"]
+    metadata = applied["metadata"]
+    namespace, name = metadata.get("namespace", ""), metadata["name"]
     if old is None and subresource:
         raise not_found(resource_of(kind), name)
-    if old is None and said.get("uid"):
-        why = (
-            f"uid mismatch: the provided object specified uid {said['uid']}, and no existing object was found"
-        )
+    if old is None and metadata.get("uid"):
+        uid = metadata["uid"]
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
         raise conflict(resource_of(kind), name, why)
     try:
         merged = kinds.apply(
@@ -156,8 +155,11 @@ def _apply(
     managed = merged["metadata"].get("managedFields") or []
     if old is None:
         return create(core, request, kind, merged, namespace=namespace, options=options), True
-    if said.get("resourceVersion"):
-        merged = {**merged, "metadata": {**merged["metadata"], "resourceVersion": said["resourceVersion"]}}
+    if metadata.get("resourceVersion"):
+        merged = {
+            **merged,
+            "metadata": {**merged["metadata"], "resourceVersion": metadata["resourceVersion"]},
+        }
 
     def tracked(made: Object) -> Object:
         return {**made, "metadata": {**made["metadata"], "managedFields": managed}}

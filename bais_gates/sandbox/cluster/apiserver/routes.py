@@ -83,7 +83,7 @@ async def answer(core: Core, request: Request) -> Answer:
 
 
 def _unknown(core: Core, info: Info) -> Exception:
-    """Say that there is no such resource: a Status where the group is the server's own, else plain text."""
+    """Return the error for no such resource: a Status where the group is served, else plain text."""
     group = [each for each in core.registry.all() if each.group == info.group]
     return PlainError() if not group or any(each.custom for each in group) else no_such_resource()
 
@@ -111,7 +111,7 @@ async def _verb(core: Core, request: Request, kind: Kind) -> Answer:
 
 
 def _write(core: Core, request: Request, kind: Kind, namespace: str) -> tuple[Object, bool]:
-    """Do what the request asks of an object; gives it, and whether it is new."""
+    """Do what the request asks of an object; returns it, and whether it is new."""
     name = request.info.name
     match request.info.verb:
         case "patch":

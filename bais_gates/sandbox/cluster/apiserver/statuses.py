@@ -63,7 +63,7 @@ class Resource:
 
 
 def success(name: str, resource: Resource, uid: str) -> Object:
-    """Give the answer to a deletion that is done."""
+    """Return the answer to a deletion that is done."""
     details = {"name": name, "group": resource.group, "kind": resource.plural, "uid": uid}
     return {
         "kind": "Status",
@@ -130,11 +130,11 @@ def bad_request(message: str) -> StatusError:
 def invalid(group: str, kind: str, name: str, causes: Iterable[tuple[str, str, str]]) -> StatusError:
     """422 with every cause: ``(reason, message, field)``."""
     listed = [{"reason": reason, "message": message, "field": field} for reason, message, field in causes]
-    told = list(dict.fromkeys(f"{cause['field']}: {cause['message']}" for cause in listed))
+    messages = list(dict.fromkeys(f"{cause['field']}: {cause['message']}" for cause in listed))
     what = f"{kind}.{group}" if group else kind
     message = f'{what} "{name}" is invalid'
-    if told:
-        message += f": {told[0]}" if len(told) == 1 else f": [{', '.join(told)}]"
+    if messages:
+        message += f": {messages[0]}" if len(messages) == 1 else f": [{', '.join(messages)}]"
     details: Object = {"name": name, "group": group, "kind": kind, "causes": listed}
     return StatusError(
         422, "Invalid", message, details={key: value for key, value in details.items() if value}
@@ -206,5 +206,5 @@ def too_large_version(asked: int, current: int) -> StatusError:
 
 
 def internal(message: str) -> StatusError:
-    """500: a fault of ours, told without what is inside."""
+    """500: a fault of the server; what happened is in its log."""
     return StatusError(500, "InternalError", f"Internal error occurred: {message}", details={})

@@ -35,7 +35,7 @@ _MOST_LOG = 10 * 1024 * 1024
 
 
 def _part(body: Object, field: str) -> Object:
-    """Give an object inside a body, empty when it isn't there; raises 400 when it is none."""
+    """Return an object inside a body, empty when it isn't there; raises 400 when it is none."""
     found = body.get(field)
     if found is not None and not isinstance(found, dict):
         raise bad_request(
@@ -45,7 +45,7 @@ def _part(body: Object, field: str) -> Object:
 
 
 def scale_of(kind: Kind, obj: Object) -> Object:
-    """Give the Scale of an object."""
+    """Return the Scale of an object."""
     metadata, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     about = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     selector = _selector_text(spec.get("selector"))
@@ -111,8 +111,8 @@ def scale(core: Core, request: Request, kind: Kind, namespace: str, name: str) -
 def evict(core: Core, request: Request, kind: Kind, namespace: str, name: str) -> Object:
     """Delete a pod unless a PodDisruptionBudget forbids it now (429)."""
     body = bodies.read_object(request, kind, api_version="policy/v1", kind_name="Eviction")
-    said = _part(body, "metadata").get("name")
-    if said and said != name:
+    named = _part(body, "metadata").get("name")
+    if named and named != name:
         raise bad_request("name in URL does not match name in Eviction object")
     pod = get(core, kind, namespace, name)
     request.body, request.headers = bodies.as_json(_part(body, "deleteOptions")), {}
@@ -221,7 +221,7 @@ def finalize(core: Core, request: Request, kind: Kind, name: str) -> Object:
 
 
 def log(core: Core, request: Request, kind: Kind, namespace: str, name: str) -> bytes:
-    """Give a pod's output, from the file that the node agent named in an annotation."""
+    """Return a pod's output, from the file that the node agent named in an annotation."""
     pod = get(core, kind, namespace, name)
     names = [each["name"] for each in pod["spec"].get("containers") or []]
     names += [each["name"] for each in pod["spec"].get("initContainers") or []]

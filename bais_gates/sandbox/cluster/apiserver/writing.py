@@ -67,7 +67,7 @@ _CREATED_BY_UPDATE = frozenset({"events", "endpoints", "leases"})
 def create(
     core: Core, request: Request, kind: Kind, body: Object, *, namespace: str, options: WriteOptions
 ) -> Object:
-    """Make an object; gives it as kept (or, on a dry run, as it would be)."""
+    """Make an object; returns it as kept (or, on a dry run, as it would be)."""
     metadata = _fresh_metadata(core, kind, namespace, body)
     name = metadata["name"]
     managed = metadata.pop("managedFields", None)
@@ -103,7 +103,7 @@ def create(
 
 
 def _fresh_metadata(core: Core, kind: Kind, namespace: str, body: Object) -> Object:
-    """Give the metadata of an object that is to be made: what the client says, and what the server does."""
+    """Return the metadata of an object that is to be made: what the client says, and what the server does."""
     metadata = _own_metadata(body)
     if kind.namespaced and not namespace:
         raise bad_request("an empty namespace may not be set during creation")
@@ -169,7 +169,7 @@ def replace(
     options: WriteOptions,
     subresource: str = "",
 ) -> tuple[Object, bool]:
-    """Put ``body`` in the object's place; gives it, and whether it was made by that."""
+    """Put ``body`` in the object's place; returns it, and whether it was made by that."""
     metadata = _own_metadata(body)
     if not metadata.get("name"):
         raise bad_request(nameless(name))
@@ -187,7 +187,7 @@ def replace(
 
 
 def nameless(name: str) -> str:
-    """Say that a body names no object, in the server's words."""
+    """Return the message for a body that names no object, in the server's words."""
     return f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
 
 

@@ -64,12 +64,12 @@ class Owner:
         return (self.manager, self.operation, version, self.subresource)
 
     @property
-    def words(self) -> str:
+    def label(self) -> str:
         """The owner as conflicts name it."""
-        said = json.dumps(self.manager)
+        label = json.dumps(self.manager)
         if self.subresource:
-            said += f' with subresource "{self.subresource}"'
-        return f"{said} using {self.api_version}" if self.operation == "Update" else said
+            label += f' with subresource "{self.subresource}"'
+        return f"{label} using {self.api_version}" if self.operation == "Update" else label
 
     def entry(self) -> Obj:
         """Return the entry as managedFields has it."""
@@ -238,13 +238,18 @@ def apply(
 
 def _refuse(kind: Kind, applied: Obj) -> None:
     meta = applied["metadata"]
-    found = problems(kind.node, applied)
-    if found:
+    violations = problems(kind.node, applied)
+    if violations:
         name, namespace = meta.get("name", ""), meta.get("namespace", "")
-        said = found[0] if len(found) == 1 else "errors:\n" + "\n".join(f"  {each}" for each in found)
+        message = (
+            violations[0]
+            if len(violations) == 1
+            else "errors:\n" + "\n".join(f"  {each}" for each in violations)
+        )
         version = f"{kind.group}/{kind.version}" if kind.group else f"/{kind.version}"
         raise Failed(
-            f"failed to create typed patch object ({namespace}/{name}; {version}, Kind={kind.kind}): {said}"
+            f"failed to create typed patch object ({namespace}/{name}; {version}, Kind={kind.kind}): "
+            f"{message}"
         )
 
 
@@ -262,8 +267,8 @@ def _applicable(kind: Kind, applied: Obj, subresource: str | None) -> Obj:
 
 def _conflicts(others: list[Owner], taken: FieldSet) -> list[tuple[str, str]]:
     found = []
-    for owner in sorted(others, key=lambda item: item.words):
-        found += [(owner.words, shown(path)) for path in owner.fields.intersection(taken).paths()]
+    for owner in sorted(others, key=lambda item: item.label):
+        found += [(owner.label, shown(path)) for path in owner.fields.intersection(taken).paths()]
     return found
 
 
@@ -294,10 +299,10 @@ def _with_annotation(live: Obj | None, merged: Obj, applied: Obj, manager: str) 
     if manager != KUBECTL or not _last_applied(live):
         return merged
     meta = dict(merged.get("metadata") or {})
-    said = applied.get("metadata") or {}
-    if isinstance(said.get("annotations"), dict):
-        notes = {key: value for key, value in said["annotations"].items() if key != LAST_APPLIED}
-        applied = {**applied, "metadata": {**said, "annotations": notes}}
+    metadata = applied.get("metadata") or {}
+    if isinstance(metadata.get("annotations"), dict):
+        notes = {key: value for key, value in metadata["annotations"].items() if key != LAST_APPLIED}
+        applied = {**applied, "metadata": {**metadata, "annotations": notes}}
     text = json.dumps(applied, separators=(",", ":"), sort_keys=True) + "\n"
     meta["annotations"] = {**(meta.get("annotations") or {}), LAST_APPLIED: text}
     return {**merged, "metadata": meta}

@@ -1,7 +1,7 @@
 """The patches: JSON merge patch (RFC 7386), JSON patch (RFC 6902), strategic merge patch.
 
 A strategic merge patch is a merge patch that knows by which key the lists of a kind merge. Which lists merge,
-and by what, is said by ``x-kubernetes-patch-strategy`` and ``-patch-merge-key`` of the published schemas; the
+and by what, ``x-kubernetes-patch-strategy`` and ``-patch-merge-key`` of the published schemas say; the
 directives (``$patch``, ``$retainKeys``, ``$setElementOrder``, ``$deleteFromPrimitiveList``) are those that
 kubectl writes.
 """
