@@ -105,7 +105,7 @@ class Server:
         return self.ask("PATCH", path, obj, media=APPLY_PATCH, fieldManager=manager, **query)
 
     def watch(self, path: str, **query: Any) -> list[Object]:
-        """Give the events of a watch that ends by itself after a second."""
+        """Return the events of a watch that ends by itself after a second."""
         answer = self.ask("GET", path, **{"watch": True, "timeoutSeconds": 1, **query})
         if isinstance(answer.body, dict):
             assert answer.code == 200, answer.body
@@ -148,7 +148,7 @@ class Server:
 
 
 def named() -> list[str]:
-    """Give the servers that the cases are run against."""
+    """Return the servers that the cases are run against."""
     found = ["stand-in"]
     if os.environ.get(KUBECONFIG):
         found.append("kubeconfig")
@@ -300,12 +300,12 @@ def _minor(server: Server) -> int:
 
 
 def container(name: str = "c", **more: Any) -> Object:
-    """Give a container that is right."""
+    """Return a container that is right."""
     return {"name": name, "image": "registry.example/one:1", **more}
 
 
 def pod(name: str, labels: dict[str, str] | None = None, **spec: Any) -> Object:
-    """Give a pod that is right and that nothing runs."""
+    """Return a pod that is right and that nothing runs."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -315,7 +315,7 @@ def pod(name: str, labels: dict[str, str] | None = None, **spec: Any) -> Object:
 
 
 def deployment(name: str, containers: Sequence[Object] = (), **spec: Any) -> Object:
-    """Give a Deployment that is right."""
+    """Return a Deployment that is right."""
     labels = {"app": name}
     return {
         "apiVersion": "apps/v1",
@@ -334,6 +334,6 @@ def deployment(name: str, containers: Sequence[Object] = (), **spec: Any) -> Obj
 
 
 def config_map(name: str, labels: dict[str, str] | None = None, **data: str) -> Object:
-    """Give a ConfigMap."""
+    """Return a ConfigMap."""
     metadata = {"name": name, **({"labels": labels} if labels else {})}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _ANONYMOUS = User(name="system:anonymous", groups=("system:unauthenticated",))
 _OPEN_TO_ALL = ("/healthz", "/livez", "/readyz", "/version")
-"""Paths for which a request needs no identity even where anonymous requests are refused."""
+"""Paths for which a request needs no identity."""
 
 
 class _GoneError(Exception):
@@ -118,7 +118,7 @@ class App:
                     groups = tuple(dict.fromkeys([*user.groups, "system:authenticated"]))
                     return User(name=user.name, uid=user.uid, groups=groups)
             raise unauthorized()
-        if self.config.anonymous or request.path.startswith(_OPEN_TO_ALL):
+        if request.path.startswith(_OPEN_TO_ALL):
             return _ANONYMOUS
         raise unauthorized()
 

@@ -27,11 +27,11 @@ _PROTOBUF = "application/vnd.kubernetes.protobuf"
 _NO_PROTOBUF = (
     "the sandbox's API server does not read protobuf; send JSON or YAML (with kubectl: apply a manifest)"
 )
-_TOLD_LENGTH = 30
+_SHOWN_LENGTH = 30
 
 
 def media_type(request: Request) -> str:
-    """Give the body's media type without parameters; JSON when none is said."""
+    """Return the body's media type without parameters; JSON when none is named."""
     return request.headers.get("content-type", "").split(";", 1)[0].strip().lower() or JSON
 
 
@@ -113,12 +113,12 @@ def _from_yaml(body: bytes) -> Any:
         # Through JSON: dates become text again as JSON can't hold them, and keys are text.
         return json.loads(json.dumps(yaml.load(body, Loader=_plain(loader))))  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, UnicodeDecodeError) as error:
-        told = str(error).replace("\n", " ")
-        raise bad_request(f"error decoding YAML: error converting YAML to JSON: yaml: {told}") from error
+        message = str(error).replace("\n", " ")
+        raise bad_request(f"error decoding YAML: error converting YAML to JSON: yaml: {message}") from error
 
 
 def _plain(loader: Any) -> Any:
-    """Give the loader without its reading of dates: Kubernetes' YAML has none."""
+    """Return the loader without its reading of dates: Kubernetes' YAML has none."""
     resolvers = {
         first: [(tag, pattern) for tag, pattern in each if tag != "tag:yaml.org,2002:timestamp"]
         for first, each in loader.yaml_implicit_resolvers.items()
@@ -127,7 +127,7 @@ def _plain(loader: Any) -> Any:
 
 
 def accepted_patches(kind: Kind) -> list[str]:
-    """Give the patch formats that the kind takes: a custom one has no keys for a strategic merge."""
+    """Return the patch formats that the kind takes: a custom one has no keys for a strategic merge."""
     return [each for each in PATCHES if each != STRATEGIC_PATCH or not kind.custom]
 
 
@@ -169,7 +169,7 @@ def read_options(request: Request) -> Object:
 
 
 def as_json(value: object) -> bytes:
-    """Give a part of a body as a body of its own."""
+    """Return a part of a body as a body of its own."""
     return msgspec.json.encode(value)
 
 
@@ -183,6 +183,6 @@ def _summary(body: bytes) -> str:
     """Show the first bytes of a body, as the server's own summarizeData does."""
     if not body:
         return "<empty>"
-    told = body[:_TOLD_LENGTH]
-    text = told.decode(errors="replace") if told[:1] == b"{" else told.hex()
-    return text + (" ..." if len(body) > _TOLD_LENGTH else "")
+    shown = body[:_SHOWN_LENGTH]
+    text = shown.decode(errors="replace") if shown[:1] == b"{" else shown.hex()
+    return text + (" ..." if len(body) > _SHOWN_LENGTH else "")

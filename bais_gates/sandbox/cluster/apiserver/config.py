@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_KEYS = ("tls_cert", "tls_key", "tokens", "host", "port", "fd", "audit_log", "anonymous", "pod_security")
+_KEYS = ("tls_cert", "tls_key", "tokens", "host", "port", "fd", "audit_log", "pod_security")
 
 
 class ConfigError(Exception):
@@ -51,10 +51,10 @@ class User:
 class Config:
     """What ``python -m bais_gates.sandbox.cluster.apiserver CONFIG.json`` reads.
 
-    ``tokens`` maps a bearer token to its user. ``anonymous``: whether a request without a token is let in as
-    system:anonymous everywhere, or only to the health endpoints and /version. ``audit_log``: file for JSON
-    lines of audit.k8s.io/v1, or None. ``pod_security``: in the file ``package.module:function``; without it
-    no Pod Security is enforced.
+    ``tokens`` maps a bearer token to its user; without one only health endpoints and /version answer.
+    ``fd`` is an inherited socket to serve on instead of host and port. ``audit_log``: file for JSON lines of
+    audit.k8s.io/v1, or None. ``pod_security``: in the file ``package.module:function``; without it no Pod
+    Security is enforced.
     """
 
     tls_cert: Path
@@ -64,12 +64,11 @@ class Config:
     port: int = 0
     fd: int | None = None
     audit_log: Path | None = None
-    anonymous: bool = False
     pod_security: PodSecurity | None = None
 
 
-def load(path: Path, *, fd: int | None = None) -> Config:
-    """Read the file; ``fd`` overrides its own. Raises ConfigError with the file, the key, the remedy."""
+def load(path: Path) -> Config:
+    """Read the file. Raises ConfigError with the file, the key, the remedy."""
     try:
         raw: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -89,12 +88,11 @@ def load(path: Path, *, fd: int | None = None) -> Config:
     return Config(
         host=str(raw.get("host", "127.0.0.1")),
         port=raw.get("port") or 0,
-        fd=raw.get("fd") if fd is None else fd,
+        fd=raw.get("fd"),
         tls_cert=Path(raw["tls_cert"]),
         tls_key=Path(raw["tls_key"]),
         tokens=dict(_token(path, index, each) for index, each in enumerate(raw["tokens"])),
         audit_log=Path(raw["audit_log"]) if raw.get("audit_log") else None,
-        anonymous=bool(raw.get("anonymous", False)),
         pod_security=_function(path, str(raw["pod_security"])) if raw.get("pod_security") else None,
     )
 

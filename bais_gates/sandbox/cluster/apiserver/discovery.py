@@ -31,7 +31,7 @@ _ORDER = ("", "apps", "batch", "autoscaling", "policy", "networking.k8s.io", "rb
 
 
 def groups_of(core: Core) -> dict[str, dict[str, list[Kind]]]:
-    """Give the kinds by group and version, the groups in a fixed order."""
+    """Return the kinds by group and version, the groups in a fixed order."""
     found: dict[str, dict[str, list[Kind]]] = {}
     for kind in core.registry.all():
         found.setdefault(kind.group, {}).setdefault(kind.version, []).append(kind)
@@ -93,7 +93,7 @@ def _resources(kind: Kind) -> list[Object]:
 
 
 def _parts(kind: Kind) -> list[tuple[str, str, tuple[str, ...], str, str]]:
-    """Give the subresources: name, kind, verbs, and group and version where they are other ones."""
+    """Return the subresources: name, kind, verbs, and group and version where they are other ones."""
     parts: list[tuple[str, str, tuple[str, ...], str, str]] = []
     if kind.plural == "pods" and not kind.group:
         for name, kind_name, verbs in _POD_PARTS:

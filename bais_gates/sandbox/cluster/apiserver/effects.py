@@ -17,7 +17,7 @@ SERVICES = ("", "services")
 
 
 def before_create(kind: Kind, obj: Object) -> Object:
-    """Give a new namespace the label with its own name, as the kind's rules can't know it is the server's."""
+    """Return a new namespace with the label of its own name; any other object as it is."""
     if type_of(kind) != ("", "namespaces"):
         return obj
     labels = {**(obj["metadata"].get("labels") or {})}
@@ -44,7 +44,7 @@ def with_address(core: Core, kind: Kind, made: Object) -> Object:
 
 
 def after_write(core: Core, kind: Kind, old: Object | None, kept: Object | None) -> Object:
-    """Do what follows from a write that is done; gives the object as it is then."""
+    """Do what follows from a write that is done; returns the object as it is then."""
     if type_of(kind) != CRDS:
         return kept if kept is not None else (old or {})
     if kept is None:
@@ -65,7 +65,7 @@ def _established(crd: Object) -> bool:
 
 
 def _establish(core: Core, crd: Object) -> Object:
-    """Say in the status, as the real server's controllers do, that the names are accepted and served."""
+    """Note in the status, as the real server's controllers do, that the names are accepted and served."""
     made = {**crd, "status": kinds.established(crd, now())}
     if made == crd:
         return crd

@@ -31,18 +31,11 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.apiserver.store import Change, Watcher
 
 Object = dict[str, Any]
-_TOO_OLD_TO_CONTINUE = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a "
-    "new list without the continue parameter, or use the continue token in this response to retrieve "
-    "the remainder of the results. Continuing with the provided token results in an inconsistent list "
-    "- objects that were created, modified, or deleted between the time the first chunk was returned "
-    "and now may show up in the list."
-)
 BOOKMARKS_EVERY_S = 60.0
 
 
 def get(core: Core, kind: Kind, namespace: str, name: str) -> Object:
-    """Give one object; raises 404."""
+    """Return one object; raises 404."""
     found = core.store.get(type_of(kind), key_of(kind, namespace, name))
     if found is None:
         raise not_found(resource_of(kind), name)
@@ -70,7 +63,7 @@ class Page:
 
 
 def selection(request: Request, kind: Kind) -> Callable[[Object], bool] | None:
-    """Give the test that the request's selectors are; raises 400 for one that can't be read."""
+    """Return the test that the request's selectors are; raises 400 for one that can't be read."""
     labels, fields = request.option("labelSelector"), request.option("fieldSelector")
     try:
         wanted = selectors.parse_labels(labels)
@@ -80,7 +73,7 @@ def selection(request: Request, kind: Kind) -> Callable[[Object], bool] | None:
 
 
 def version_asked(request: Request) -> int:
-    """Give the resourceVersion of a list or watch, 0 without one; raises 500 when it is no number."""
+    """Return the resourceVersion of a list or watch, 0 without one; raises 500 when it is no number."""
     text = request.option("resourceVersion")
     if not text:
         return 0
@@ -112,7 +105,7 @@ def _refuse_unserved(request: Request) -> None:
 
 
 async def list_(core: Core, request: Request, kind: Kind, namespace: str) -> Page:
-    """Give a page of the objects that the request selects."""
+    """Return a page of the objects that the request selects."""
     _refuse_unserved(request)
     test = selection(request, kind)
     limit, token = _number(request, "limit"), request.option("continue")
@@ -132,10 +125,8 @@ async def list_(core: Core, request: Request, kind: Kind, namespace: str) -> Pag
             else [(_key(each, kind), each) for each in core.store.items(type_of(kind), namespace)]
         )
     except ExpiredVersionError as error:
-        if token:
-            fresh = _token(core.store.version, start) if start != ("", "") else ""
-            raise expired(_TOO_OLD_TO_CONTINUE, continue_token=fresh) from error
-        raise expired("The resourceVersion for the provided list is too old.") from error
+        message = "The provided continue parameter is too old to display a consistent list result."
+        raise expired(message) from error
     rest = [(key, each) for key, each in found if (not namespace or key[0] == namespace) and key > start]
     return _page(rest, test, limit, version)
 
@@ -280,7 +271,7 @@ async def _events(
 def event_of(
     change: Change, namespace: str, test: Callable[[Object], bool] | None
 ) -> tuple[str, Object] | None:
-    """Say what a change is to a watch with these selectors, or None if it is nothing."""
+    """Return what a change is to a watch with these selectors, or None if it is nothing."""
     if namespace and change.key[0] != namespace:
         return None
     before = change.old is not None and (test is None or test(change.old))

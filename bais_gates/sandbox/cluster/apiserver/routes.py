@@ -20,6 +20,7 @@ from bais_gates.sandbox.cluster.apiserver.statuses import (
     PlainError,
     method_not_allowed,
     no_such_resource,
+    not_served,
 )
 from bais_gates.sandbox.cluster.apiserver.store import encode
 from bais_gates.sandbox.cluster.apiserver.writing import create, replace
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
-_HEALTH = ("/healthz", "/livez", "/readyz")
 _OF_COLLECTIONS = frozenset({"create", "list", "watch", "deletecollection"})
 
 
@@ -78,12 +78,12 @@ async def answer(core: Core, request: Request) -> Answer:
     if not kind.namespaced and info.namespace and info.plural != "namespaces":
         raise no_such_resource()
     if info.verb not in kind.verbs:
-        raise method_not_allowed()
+        raise method_not_allowed(f"the sandbox's API server does not serve {info.verb} of {info.plural}")
     return await _verb(core, request, kind)
 
 
 def _unknown(core: Core, info: Info) -> Exception:
-    """Say that there is no such resource: a Status where the group is the server's own, else plain text."""
+    """Return the error for no such resource: a Status where the group is served, else plain text."""
     group = [each for each in core.registry.all() if each.group == info.group]
     return PlainError() if not group or any(each.custom for each in group) else no_such_resource()
 
@@ -111,7 +111,7 @@ async def _verb(core: Core, request: Request, kind: Kind) -> Answer:
 
 
 def _write(core: Core, request: Request, kind: Kind, namespace: str) -> tuple[Object, bool]:
-    """Do what the request asks of an object; gives it, and whether it is new."""
+    """Do what the request asks of an object; returns it, and whether it is new."""
     name = request.info.name
     match request.info.verb:
         case "patch":
@@ -167,7 +167,7 @@ def _subresource(core: Core, request: Request, kind: Kind) -> Answer:
         case ("pods", "log" | "eviction" | "binding", _) | ("namespaces", "finalize", _):
             raise method_not_allowed()
     if info.subresource not in kind.subresources:
-        raise PlainError if kind.custom else no_such_resource()
+        raise PlainError if kind.custom else not_served(f"{info.plural}/{info.subresource}")
     if method not in {"GET", "PUT", "PATCH"}:
         raise method_not_allowed()
     shape = output.negotiate(request)
@@ -196,23 +196,14 @@ def _path(core: Core, request: Request) -> Answer:
         if path in {"/api", "/apis", "/version"} or path.startswith(("/api/", "/apis/")):
             raise method_not_allowed()
         raise PlainError
-    if path.startswith(_HEALTH) and path.split("/")[1] in {"healthz", "livez", "readyz"}:
-        return _health(request, path)
+    if path in {"/healthz", "/livez", "/readyz"}:
+        return Answer(body=b"ok", content_type=_TEXT)
     if path == "/version":
         return json_answer(discovery.VERSION)
     found = _discovered(core, path)
     if found is None:
         raise PlainError
     return found
-
-
-def _health(request: Request, path: str) -> Answer:
-    if path.count("/") > 1 and not path.endswith(("/ping", "/etcd")):
-        raise PlainError
-    text = "ok"
-    if "verbose" in request.query:
-        text = f"[+]ping ok\n[+]etcd ok\n{path.strip('/')} check passed\n"
-    return Answer(body=text.encode(), content_type=_TEXT)
 
 
 def _discovered(core: Core, path: str) -> Answer | None:
@@ -234,6 +225,4 @@ def _discovered(core: Core, path: str) -> Answer | None:
             found = discovery.openapi(core, "", version)
         case ["openapi", "v3", "apis", group, version]:
             found = discovery.openapi(core, group, version)
-        case [""]:
-            found = {"paths": ["/api", "/api/v1", "/apis", *_HEALTH, "/openapi/v3", "/version"]}
     return None if found is None else json_answer(found)

@@ -31,7 +31,7 @@ class Requirement:
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Say whether ``labels`` meet this."""
+        """Return whether ``labels`` meet this."""
         value = labels.get(self.key)
         match self.op:
             case "exists":
@@ -83,7 +83,7 @@ class _Reader:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
 
     def take(self) -> str:
-        """Give the next token and go past it."""
+        """Return the next token and go past it."""
         token = self.next
         self.at += 1
         return token
@@ -186,7 +186,7 @@ class FieldTerm:
     value: str
 
     def matches(self, obj: Object) -> bool:
-        """Say whether the object's field has (or has not) the value; a missing field is empty."""
+        """Return whether the object's field has (or has not) the value; a missing field is empty."""
         return (field_of(obj, self.path) == self.value) is self.equal
 
 
@@ -225,7 +225,7 @@ def _unknown_field(path: str, resource: str) -> str:
 def matcher(
     labels: tuple[Requirement, ...], fields: tuple[FieldTerm, ...]
 ) -> Callable[[Object], bool] | None:
-    """Give a test for objects, or None when everything matches."""
+    """Return a test for objects, or None when everything matches."""
     if not labels and not fields:
         return None
 

@@ -13,6 +13,7 @@ from bais_gates.sandbox.cluster.apiserver import kinds
 from bais_gates.sandbox.cluster.apiserver.admission import admit_into, admit_pod
 from bais_gates.sandbox.cluster.apiserver.bodies import go_type
 from bais_gates.sandbox.cluster.apiserver.core import (
+    check_identity,
     key_of,
     now,
     prepared,
@@ -66,7 +67,7 @@ _CREATED_BY_UPDATE = frozenset({"events", "endpoints", "leases"})
 def create(
     core: Core, request: Request, kind: Kind, body: Object, *, namespace: str, options: WriteOptions
 ) -> Object:
-    """Make an object; gives it as kept (or, on a dry run, as it would be)."""
+    """Make an object; returns it as kept (or, on a dry run, as it would be)."""
     metadata = _fresh_metadata(core, kind, namespace, body)
     name = metadata["name"]
     managed = metadata.pop("managedFields", None)
@@ -102,9 +103,11 @@ def create(
 
 
 def _fresh_metadata(core: Core, kind: Kind, namespace: str, body: Object) -> Object:
-    """Give the metadata of an object that is to be made: what the client says, and what the server does."""
+    """Return the metadata of an object that is to be made: what the client says, and what the server does."""
     metadata = _own_metadata(body)
-    _check_namespace(kind, metadata, namespace)
+    if kind.namespaced and not namespace:
+        raise bad_request("an empty namespace may not be set during creation")
+    check_identity(kind, metadata, namespace, metadata.get("name") or "")
     if metadata.get("resourceVersion"):
         raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
     if not metadata.get("name") and metadata.get("generateName"):
@@ -147,16 +150,6 @@ def _own_metadata(body: Object) -> Object:
     return dict(metadata)
 
 
-def _check_namespace(kind: Kind, metadata: Object, namespace: str) -> None:
-    if kind.namespaced and not namespace:
-        raise bad_request("an empty namespace may not be set during creation")
-    said = metadata.get("namespace")
-    if kind.namespaced and said and said != namespace:
-        raise bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
-
-
 def _generated(core: Core, kind: Kind, namespace: str, prefix: str) -> str:
     while True:
         suffix = "".join(secrets.choice(_SUFFIX) for _ in range(5))
@@ -176,9 +169,11 @@ def replace(
     options: WriteOptions,
     subresource: str = "",
 ) -> tuple[Object, bool]:
-    """Put ``body`` in the object's place; gives it, and whether it was made by that."""
+    """Put ``body`` in the object's place; returns it, and whether it was made by that."""
     metadata = _own_metadata(body)
-    _check_name(metadata, namespace, name, kind)
+    if not metadata.get("name"):
+        raise bad_request(nameless(name))
+    check_identity(kind, metadata, namespace, name)
     old = core.store.get(type_of(kind), key_of(kind, namespace, name))
     if old is None:
         if subresource or kind.plural not in _CREATED_BY_UPDATE or metadata.get("uid"):
@@ -192,21 +187,8 @@ def replace(
 
 
 def nameless(name: str) -> str:
-    """Say that a body names no object, in the server's words."""
+    """Return the message for a body that names no object, in the server's words."""
     return f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
-
-
-def _check_name(metadata: Object, namespace: str, name: str, kind: Kind) -> None:
-    said = metadata.get("name") or ""
-    if said != name:
-        if not said:
-            raise bad_request(nameless(name))
-        raise bad_request(f"the name of the object ({said}) does not match the name on the URL ({name})")
-    where = metadata.get("namespace")
-    if kind.namespaced and where and where != namespace:
-        raise bad_request(
-            f"the namespace of the object ({where}) does not match the namespace on the request ({namespace})"
-        )
 
 
 def update(
@@ -283,13 +265,8 @@ def _kept_metadata(kind: Kind, old: Object, new: Object) -> Object:
     before, metadata = old["metadata"], _own_metadata(new)
     name = before["name"]
     if metadata.get("uid") and metadata["uid"] != before["uid"]:
-        raise conflict(
-            resource_of(kind),
-            name,
-            f"StorageError: invalid object, Code: 4, Key: {_storage_key(kind, before)}, ResourceVersion: 0, "
-            f"AdditionalErrorMsg: Precondition failed: UID in precondition: {metadata['uid']}, "
-            f"UID in object meta: {before['uid']}",
-        )
+        why = f"UID in precondition: {metadata['uid']}, UID in object meta: {before['uid']}"
+        raise conflict(resource_of(kind), name, f"Precondition failed: {why}")
     version = metadata.get("resourceVersion")
     if version and version != "0" and version != before["resourceVersion"]:
         if not version.isdecimal():
@@ -310,11 +287,6 @@ def _kept_metadata(kind: Kind, old: Object, new: Object) -> Object:
         else:
             metadata.pop(field, None)
     return metadata
-
-
-def _storage_key(kind: Kind, metadata: Object) -> str:
-    parts = ["/registry", kind.group if kind.custom else "", kind.plural, metadata.get("namespace", "")]
-    return "/".join([*(part for part in parts if part), metadata["name"]])
 
 
 def _without_empty(metadata: Object) -> Object:

@@ -19,9 +19,8 @@ from bais_gates.sandbox.cluster.apiserver.kinds.errors import (
 )
 from bais_gates.sandbox.cluster.apiserver.kinds.kind import Kind, Obj
 from bais_gates.sandbox.cluster.apiserver.kinds.ownership import apply, same_but_times, track_update
-from bais_gates.sandbox.cluster.apiserver.kinds.patches import json_patch, merge_patch
+from bais_gates.sandbox.cluster.apiserver.kinds.patches import json_patch, merge_patch, strategic_merge
 from bais_gates.sandbox.cluster.apiserver.kinds.preparing import Prepared, prepare_create, prepare_update
-from bais_gates.sandbox.cluster.apiserver.kinds.strategic import strategic_merge
 from bais_gates.sandbox.cluster.apiserver.kinds.tables import table
 
 __all__ = [

@@ -16,7 +16,7 @@ from bais_gates.sandbox.cluster.apiserver.kinds.validation import causes_of_crea
 class Prepared:
     """An object that may be stored.
 
-    ``obj`` is what to store. ``read`` is the object as the body said it with its defaults, before the server
+    ``obj`` is what to store. ``read`` is the object as it was sent, with its defaults, before the server
     added parts of its own: what managedFields of an ordinary write are reckoned from. ``warnings`` are for
     the Warning headers; those about unknown fields start with ``unknown field``.
     """
@@ -33,7 +33,7 @@ def prepare_create(kind: Kind, obj: Obj, *, strict: bool) -> Prepared:
     Raises BadRequest for a body that can't be read as the kind, Invalid for one that breaks its rules.
     """
     read, warnings = _read(kind, obj, strict=strict)
-    made = copy.deepcopy(read)  # the server adds to it, and ``read`` must stay what the body said
+    made = copy.deepcopy(read)  # the server adds to it, and ``read`` must stay what was sent
     strategies.before_create(kind, made)
     if causes := causes_of_create(kind, made):
         raise Invalid(causes)

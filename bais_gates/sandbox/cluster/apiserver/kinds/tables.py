@@ -123,7 +123,9 @@ _COLUMNS: dict[str, tuple[tuple[str, Column], ...]] = {
 
 def table(kind: Kind, objs: Iterable[Obj]) -> tuple[list[Obj], list[list[Any]]]:
     """Return the column definitions of a Table, and the cells of a row for each object."""
-    columns = [("Name", ".metadata.name"), *_columns(kind), ("Age", ".metadata.creationTimestamp")]
+    columns = [*_columns(kind)]
+    if kind.kind != "Event":  # whose name says nothing and which has seen its object last
+        columns = [("Name", ".metadata.name"), *columns, ("Age", ".metadata.creationTimestamp")]
     heads = [
         {"name": name, "type": "string", "format": "name" if name == "Name" else "", "priority": 0}
         for name, _ in columns
@@ -147,4 +149,6 @@ def _cell(obj: Obj, column: Column) -> Any:
     value = _at(obj, column)
     if column.endswith("Timestamp"):
         return _age(value)
-    return value if isinstance(value, str | int) else "<none>" if value is None else str(value)
+    if value is None:
+        return 0 if column.endswith("eplicas") else "<none>"
+    return value if isinstance(value, str | int) else str(value)

@@ -23,15 +23,15 @@ def causes_of_create(kind: Kind, obj: Obj) -> list[Cause]:
 
 def causes_of_update(kind: Kind, old: Obj, new: Obj, subresource: str | None) -> list[Cause]:
     """Return why ``new`` may not take the place of ``old``; nothing if it may."""
-    found = meta.update_causes(old, new) + meta.causes(kind, new)
+    violations = meta.update_causes(old, new) + meta.causes(kind, new)
     if kind.custom:
-        return found + structural.causes(kind, new)
+        return violations + structural.causes(kind, new)
     if subresource == "status":
-        return found
+        return violations
     if kind.kind not in _JUDGED_BY_UPDATE_ALONE:
-        found += _rules(kind, new)
+        violations += _rules(kind, new)
     update = updates.KINDS.get(kind.kind)
-    return found + (update(old, new) if update is not None else [])
+    return violations + (update(old, new) if update is not None else [])
 
 
 def _rules(kind: Kind, obj: Obj) -> list[Cause]:

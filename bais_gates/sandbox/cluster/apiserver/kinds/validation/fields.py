@@ -90,10 +90,10 @@ def int_or_percent(value: Any, field: str) -> list[Cause]:
     """Return what is wrong with a number or a percentage."""
     if not isinstance(value, str):
         return at_least(0, NOT_NEGATIVE)(value, field)
-    wrong = names.percent(value)
-    if not wrong and int(value[:-1]) > 100 and not field.endswith("maxSurge"):
-        wrong = ["must not be greater than 100%"]
-    return [invalid(field, value, message) for message in wrong]
+    messages = names.percent(value)
+    if not messages and int(value[:-1]) > 100 and not field.endswith("maxSurge"):
+        messages = ["must not be greater than 100%"]
+    return [invalid(field, value, message) for message in messages]
 
 
 def _user(value: Any, field: str) -> list[Cause]:
@@ -103,16 +103,16 @@ def _user(value: Any, field: str) -> list[Cause]:
 
 def _mode(value: Any, field: str) -> list[Cause]:
     fits = value is None or 0 <= value <= 0o777
-    wrong = "must be a number between 0 and 0777 (octal), both inclusive"
-    return [] if fits else [invalid(field, value, wrong)]
+    message = "must be a number between 0 and 0777 (octal), both inclusive"
+    return [] if fits else [invalid(field, value, message)]
 
 
 def _relative(value: Any, field: str) -> list[Cause]:
     if not value:
         return [required(field)]
-    wrong = ["must be a relative path"] if value.startswith("/") else []
-    wrong += ["must not contain '..'"] if ".." in value.split("/") else []
-    return [invalid(field, value, message) for message in wrong]
+    messages = ["must be a relative path"] if value.startswith("/") else []
+    messages += ["must not contain '..'"] if ".." in value.split("/") else []
+    return [invalid(field, value, message) for message in messages]
 
 
 def _cidr(value: Any, field: str) -> list[Cause]:
@@ -121,8 +121,8 @@ def _cidr(value: Any, field: str) -> list[Cause]:
             return [required(field)]
         ipaddress.ip_network(value, strict=False)
     except ValueError:
-        wrong = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-        return [invalid(field, value, wrong)]
+        message = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+        return [invalid(field, value, message)]
     return []
 
 
@@ -131,8 +131,8 @@ def _schedule(value: Any, field: str) -> list[Cause]:
         return [required(field)]
     parts = value.split()
     if not value.startswith("@") and len(parts) != 5:
-        wrong = f"expected exactly 5 fields, found {len(parts)}: [{' '.join(parts)}]"
-        return [invalid(field, value, wrong)]
+        message = f"expected exactly 5 fields, found {len(parts)}: [{' '.join(parts)}]"
+        return [invalid(field, value, message)]
     from croniter import CroniterError, croniter  # type: ignore[import-untyped]  # noqa: PLC0415 - only CronJobs need it, and it has no types
 
     try:
@@ -313,20 +313,20 @@ def causes(node: Node, value: Any, field: str, wholes: dict[str, Rule]) -> list[
         ]
     if not isinstance(value, dict) or node.shape != "object":
         return []
-    name, found = short(node.name), list[Cause]()
+    name, violations = short(node.name), list[Cause]()
     for key, rule in _FIELDS.get(name, {}).items():
-        found += rule(value.get(key), _inside(field, key))
+        violations += rule(value.get(key), _inside(field, key))
     if whole := wholes.get(name):
-        found += whole(value, field)
+        violations += whole(value, field)
     for key, item in value.items():
         part = node.fields.get(key)
         if part is None or key in {"metadata", "status"}:
             continue
         if key in _COUNTS and isinstance(item, int):
-            found += at_least(0, NOT_NEGATIVE)(item, _inside(field, key))
+            violations += at_least(0, NOT_NEGATIVE)(item, _inside(field, key))
         elif isinstance(item, dict | list):
-            found += causes(part, item, _inside(field, key), wholes)
-    return found
+            violations += causes(part, item, _inside(field, key), wholes)
+    return violations
 
 
 def _inside(field: str, key: str) -> str:

@@ -51,9 +51,9 @@ def _too_long(limit: int) -> str:
     return f"must be no more than {limit} bytes"
 
 
-def _checked(text: str, pattern: str, limit: int, wrong: str) -> list[str]:
-    found = [_too_long(limit)] if len(text.encode()) > limit else []
-    return found if re.fullmatch(pattern, text) else [*found, wrong]
+def _checked(text: str, pattern: str, limit: int, message: str) -> list[str]:
+    violations = [_too_long(limit)] if len(text.encode()) > limit else []
+    return violations if re.fullmatch(pattern, text) else [*violations, message]
 
 
 @lru_cache(maxsize=2048)
@@ -81,18 +81,18 @@ def qualified_name(text: str) -> list[str]:
     if len(parts) > 2:
         example = "an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
         return [f"a qualified name {_NAME_PART} with {example}"]
-    found = []
+    violations = []
     if len(parts) == 2:
         if not parts[0]:
-            found.append("prefix part must be non-empty")
+            violations.append("prefix part must be non-empty")
         else:
-            found += [f"prefix part {message}" for message in dns_subdomain(parts[0])]
+            violations += [f"prefix part {message}" for message in dns_subdomain(parts[0])]
     name = parts[-1]
     if not name:
-        found.append("name part must be non-empty")
+        violations.append("name part must be non-empty")
     elif len(name) > 63:
-        found.append(f"name part {_too_long(63)}")
-    return found if re.fullmatch(_QUALIFIED, name) else [*found, f"name part {_NAME_PART}"]
+        violations.append(f"name part {_too_long(63)}")
+    return violations if re.fullmatch(_QUALIFIED, name) else [*violations, f"name part {_NAME_PART}"]
 
 
 @lru_cache(maxsize=4096)
@@ -115,26 +115,26 @@ def env_name(text: str) -> list[str]:
 
 def config_key(text: str) -> list[str]:
     """Return what is wrong with a key of a ConfigMap or Secret."""
-    found = _checked(text, _CONFIG_KEY, 253, _CONFIG_KEY_TEXT)
+    violations = _checked(text, _CONFIG_KEY, 253, _CONFIG_KEY_TEXT)
     if text in {".", ".."}:
-        return [*found, f"must not be '{text}'"]
-    return [*found, "must not start with '..'"] if text.startswith("..") else found
+        return [*violations, f"must not be '{text}'"]
+    return [*violations, "must not start with '..'"] if text.startswith("..") else violations
 
 
 def port_name(text: str) -> list[str]:
     """Return what is wrong with a port's name (an IANA service name)."""
-    found = []
+    violations = []
     if len(text) > 15:
-        found.append("must be no more than 15 characters")
+        violations.append("must be no more than 15 characters")
     if not re.fullmatch("[-a-z0-9]+", text):
-        found.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+        violations.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
     if not re.search("[a-z]", text):
-        found.append("must contain at least one letter (a-z)")
+        violations.append("must contain at least one letter (a-z)")
     if "--" in text:
-        found.append("must not contain consecutive hyphens")
+        violations.append("must not contain consecutive hyphens")
     if text.startswith("-") or text.endswith("-"):
-        found.append("must not begin or end with a hyphen")
-    return found
+        violations.append("must not begin or end with a hyphen")
+    return violations
 
 
 def percent(text: str) -> list[str]:

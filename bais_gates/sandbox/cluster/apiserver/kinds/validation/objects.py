@@ -27,8 +27,8 @@ _MOST_DATA = 1024 * 1024
 
 def _template(value: Obj, field: str) -> list[Cause]:
     about = value.get("metadata") or {}
-    found = meta.label_causes(about.get("labels"), f"{field}.labels")
-    return found + meta.annotation_causes(about.get("annotations"), f"{field}.annotations")
+    violations = meta.label_causes(about.get("labels"), f"{field}.labels")
+    return violations + meta.annotation_causes(about.get("annotations"), f"{field}.annotations")
 
 
 def _handler(action: Obj, field: str) -> list[Cause]:
@@ -58,71 +58,73 @@ def _variables_from(entry: Obj, field: str) -> list[Cause]:
     given = [name for name in ("configMapRef", "secretRef") if entry.get(name) is not None]
     if len(given) == 1:
         return []
-    wrong = "may not have more than one field specified at a time" if given else (
+    message = "may not have more than one field specified at a time" if given else (
         "must specify one of: `configMapRef` or `secretRef`"
     )  # fmt: skip
-    return [invalid(field.rpartition("[")[0], "", wrong)]
+    return [invalid(field.rpartition("[")[0], "", message)]
 
 
 def _resources(given: Obj, field: str) -> list[Cause]:
-    found: list[Cause] = []
+    violations: list[Cause] = []
     limits, requests = given.get("limits") or {}, given.get("requests") or {}
     for side, amounts in (("limits", limits), ("requests", requests)):
         for name, amount in sorted(amounts.items()):
             if (value_of(str(amount)) or 0) < 0:
-                found.append(invalid(f"{field}.{side}[{name}]", amount, fields.NOT_NEGATIVE))
+                violations.append(invalid(f"{field}.{side}[{name}]", amount, fields.NOT_NEGATIVE))
     for name, amount in sorted(requests.items()):
         asked, cap = value_of(str(amount)), value_of(str(limits.get(name)))
         if asked is not None and cap is not None and asked > cap:
-            wrong = f"must be less than or equal to {name} limit of {limits[name]}"
-            found.append(invalid(f"{field}.requests", amount, wrong))
-    return found
+            message = f"must be less than or equal to {name} limit of {limits[name]}"
+            violations.append(invalid(f"{field}.requests", amount, message))
+    return violations
 
 
 def _volume(volume: Obj, field: str) -> list[Cause]:
     sources = [key for key, value in volume.items() if key != "name" and value is not None]
-    wrong = "may not specify more than 1 volume type"
-    return [forbidden(f"{field}.{extra}", wrong) for extra in sources[1:]]
+    message = "may not specify more than 1 volume type"
+    return [forbidden(f"{field}.{extra}", message) for extra in sources[1:]]
 
 
 def _unique(items: Any, field: str, known: set[str] | None = None) -> list[Cause]:
     """Return a cause for each item whose name another one before it has."""
-    seen, found = set[str]() if known is None else known, []
+    seen, violations = set[str]() if known is None else known, []
     for index, item in enumerate(items or ()):
         name = item.get("name")
         if name and name in seen:
-            found.append(duplicate(f"{field}[{index}].name", name))
+            violations.append(duplicate(f"{field}[{index}].name", name))
         seen.add(name or "")
-    return found
+    return violations
 
 
 def pod_spec(spec: Obj, field: str, claims: Any = ()) -> list[Cause]:
     """Return which names of a pod's parts collide or lead nowhere; ``claims``: a workload's own volumes."""
-    found = _unique(spec.get("volumes"), f"{field}.volumes")
+    violations = _unique(spec.get("volumes"), f"{field}.volumes")
     volumes = {volume.get("name") for volume in spec.get("volumes") or ()} | set(claims)
     known: set[str] = set()
     for group in ("containers", "initContainers"):
-        found += _unique(spec.get(group), f"{field}.{group}", known)
+        violations += _unique(spec.get(group), f"{field}.{group}", known)
         for index, container in enumerate(spec.get(group) or ()):
             here = f"{field}.{group}[{index}].volumeMounts"
             paths: set[str] = set()
             for place, mount in enumerate(container.get("volumeMounts") or ()):
                 if mount.get("name") not in volumes:
-                    found.append(not_found(f"{here}[{place}].name", mount.get("name") or ""))
+                    violations.append(not_found(f"{here}[{place}].name", mount.get("name") or ""))
                 if mount.get("mountPath") in paths:
-                    found.append(invalid(f"{here}[{place}].mountPath", mount["mountPath"], "must be unique"))
+                    violations.append(
+                        invalid(f"{here}[{place}].mountPath", mount["mountPath"], "must be unique")
+                    )
                 paths.add(mount.get("mountPath") or "")
-    return found
+    return violations
 
 
 def _strategy(strategy: Obj, field: str) -> list[Cause]:
     rolling = strategy.get("rollingUpdate") or {}
     if strategy.get("type") == "Recreate" and rolling:
-        wrong = "may not be specified when strategy `type` is 'Recreate'"
-        return [forbidden(f"{field}.rollingUpdate", wrong)]
+        message = "may not be specified when strategy `type` is 'Recreate'"
+        return [forbidden(f"{field}.rollingUpdate", message)]
     if rolling.get("maxUnavailable") in {0, "0%"} and rolling.get("maxSurge") in {0, "0%"}:
-        wrong = "may not be 0 when `maxSurge` is 0"
-        return [invalid(f"{field}.rollingUpdate.maxUnavailable", rolling["maxUnavailable"], wrong)]
+        message = "may not be 0 when `maxSurge` is 0"
+        return [invalid(f"{field}.rollingUpdate.maxUnavailable", rolling["maxUnavailable"], message)]
     return []
 
 
@@ -130,21 +132,21 @@ def _service(spec: Obj, field: str) -> list[Cause]:
     kind, ports, address = spec.get("type"), spec.get("ports") or [], spec.get("clusterIP") or ""
     if kind == "ExternalName":
         return fields.text(names.dns_subdomain)(spec.get("externalName"), f"{field}.externalName")
-    found: list[Cause] = []
+    violations: list[Cause] = []
     if not ports and address != "None":
-        found.append(required(f"{field}.ports"))
+        violations.append(required(f"{field}.ports"))
     if len(ports) > 1:
-        found += [
+        violations += [
             required(f"{field}.ports[{i}].name") for i, port in enumerate(ports) if not port.get("name")
         ]
     seen: list[Any] = []
     for index, port in enumerate(ports):
         pair = {"port": port.get("port"), "protocol": port.get("protocol")}
         if pair in seen:
-            found.append(duplicate(f"{field}.ports[{index}]", pair))
+            violations.append(duplicate(f"{field}.ports[{index}]", pair))
         seen.append(pair)
-    found += _unique(ports, f"{field}.ports")
-    return found + meta.label_causes(spec.get("selector"), f"{field}.selector")
+    violations += _unique(ports, f"{field}.ports")
+    return violations + meta.label_causes(spec.get("selector"), f"{field}.selector")
 
 
 def _ingress(spec: Obj, field: str) -> list[Cause]:
@@ -168,8 +170,8 @@ def _ingress_path(path: Obj, field: str) -> list[Cause]:
 def _backend(backend: Obj, field: str) -> list[Cause]:
     service = backend.get("service")
     if service is None:
-        wrong = "resource or service backend is required"
-        return [] if backend.get("resource") else [invalid(field, "", wrong)]
+        message = "resource or service backend is required"
+        return [] if backend.get("resource") else [invalid(field, "", message)]
     port = service.get("port") or {}
     if not port.get("name") and not port.get("number"):
         return [required(field, "port name or number is required")]
@@ -252,65 +254,65 @@ def _workload(obj: Obj) -> list[Cause]:
     spec, kind = obj["spec"], obj["kind"]
     chosen, template = spec.get("selector"), spec["template"]
     labels = (template.get("metadata") or {}).get("labels") or {}
-    found: list[Cause] = []
+    violations: list[Cause] = []
     if chosen is None:
-        found.append(required("spec.selector"))
+        violations.append(required("spec.selector"))
     elif not chosen.get("matchLabels") and not chosen.get("matchExpressions"):
         # The real server says deployment of a ReplicaSet's selector, too.
         name = "statefulset" if kind == "StatefulSet" else "deployment"
-        found.append(invalid("spec.selector", chosen, f"empty selector is invalid for {name}"))
+        violations.append(invalid("spec.selector", chosen, f"empty selector is invalid for {name}"))
     # No selector chooses nothing, and so not the template either; an empty one chooses everything.
     if chosen is None or not meta.matches(chosen, labels):
-        found.append(invalid("spec.template.metadata.labels", labels or None, _NO_MATCH))
+        violations.append(invalid("spec.template.metadata.labels", labels or None, _NO_MATCH))
     claims = [(claim.get("metadata") or {}).get("name") for claim in spec.get("volumeClaimTemplates") or ()]
-    found += pod_spec(template["spec"], "spec.template.spec", claims)
+    violations += pod_spec(template["spec"], "spec.template.spec", claims)
     policy = template["spec"].get("restartPolicy")
     if policy != "Always":
-        found.append(not_supported("spec.template.spec.restartPolicy", policy, ("Always",)))
+        violations.append(not_supported("spec.template.spec.restartPolicy", policy, ("Always",)))
     deadline = spec.get("progressDeadlineSeconds")
     if deadline is not None and deadline <= spec.get("minReadySeconds", 0):
-        wrong = "must be greater than minReadySeconds"
-        found.append(invalid("spec.progressDeadlineSeconds", deadline, wrong))
-    return found
+        message = "must be greater than minReadySeconds"
+        violations.append(invalid("spec.progressDeadlineSeconds", deadline, message))
+    return violations
 
 
 def _job_spec(spec: Obj, field: str) -> list[Cause]:
-    found = pod_spec(spec["template"]["spec"], f"{field}.template.spec")
+    violations = pod_spec(spec["template"]["spec"], f"{field}.template.spec")
     if spec.get("completionMode") == "Indexed" and spec.get("completions") is None:
-        found.append(required(f"{field}.completions", "when completion mode is Indexed"))
+        violations.append(required(f"{field}.completions", "when completion mode is Indexed"))
     if spec["template"]["spec"].get("restartPolicy") == "Always":
         here = f"{field}.template.spec.restartPolicy"
-        found.append(required(here, 'valid values: "OnFailure", "Never"'))
-    return found
+        violations.append(required(here, 'valid values: "OnFailure", "Never"'))
+    return violations
 
 
 def _job(obj: Obj) -> list[Cause]:
-    spec, found = obj["spec"], _job_spec(obj["spec"], "spec")
+    spec, violations = obj["spec"], _job_spec(obj["spec"], "spec")
     labels = (spec["template"].get("metadata") or {}).get("labels") or {}
     if spec.get("selector") is None:
-        found.append(required("spec.selector"))
+        violations.append(required("spec.selector"))
     elif not meta.matches(spec["selector"], labels):
-        found.append(invalid("spec.template.metadata.labels", labels, _NO_MATCH))
+        violations.append(invalid("spec.template.metadata.labels", labels, _NO_MATCH))
     elif (
         not spec.get("manualSelector")
         and obj["metadata"].get("uid") not in spec["selector"].get("matchLabels", {}).values()
     ):
-        found.append(invalid("spec.selector", spec["selector"], "`selector` not auto-generated"))
-    return found
+        violations.append(invalid("spec.selector", spec["selector"], "`selector` not auto-generated"))
+    return violations
 
 
 def _cron_job(obj: Obj) -> list[Cause]:
-    found = _job_spec(obj["spec"]["jobTemplate"]["spec"], "spec.jobTemplate.spec")
+    violations = _job_spec(obj["spec"]["jobTemplate"]["spec"], "spec.jobTemplate.spec")
     if len(obj["metadata"].get("name") or "") > 52:  # a Job's name is the CronJob's and eleven more letters
-        wrong = "must be no more than 52 characters"
-        found.append(invalid("metadata.name", obj["metadata"]["name"], wrong))
-    return found
+        message = "must be no more than 52 characters"
+        violations.append(invalid("metadata.name", obj["metadata"]["name"], message))
+    return violations
 
 
 def _data(obj: Obj) -> list[Cause]:
     """Judge the keys and the size of a ConfigMap or Secret."""
     data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
-    found = [
+    violations = [
         invalid(f"{field}[{key}]", key, message)
         for field, entries in (("data", data), ("binaryData", binary))
         for key in sorted(entries)
@@ -321,18 +323,20 @@ def _data(obj: Obj) -> list[Cause]:
         size = size * 3 // 4  # it is base64
     if size > _MOST_DATA:
         message = f"Too long: may not be more than {_MOST_DATA} bytes"
-        found.append(Cause(reason=TOO_LONG, message=message, field="data" if obj["kind"] == "Secret" else ""))
-    return found
+        violations.append(
+            Cause(reason=TOO_LONG, message=message, field="data" if obj["kind"] == "Secret" else "")
+        )
+    return violations
 
 
 def _binding(obj: Obj) -> list[Cause]:
-    cluster, found = obj["kind"] == "ClusterRoleBinding", list[Cause]()
+    cluster, violations = obj["kind"] == "ClusterRoleBinding", list[Cause]()
     if cluster and (obj.get("roleRef") or {}).get("kind") == "Role":
-        found.append(not_supported("roleRef.kind", "Role", ("ClusterRole",)))
+        violations.append(not_supported("roleRef.kind", "Role", ("ClusterRole",)))
     for index, subject in enumerate(obj.get("subjects") or ()):
         if cluster and subject.get("kind") == "ServiceAccount" and not subject.get("namespace"):
-            found.append(required(f"subjects[{index}].namespace"))
-    return found
+            violations.append(required(f"subjects[{index}].namespace"))
+    return violations
 
 
 def _event(obj: Obj) -> list[Cause]:

@@ -49,14 +49,14 @@ def _check(schema: Obj, value: Any, field: str) -> list[Cause]:
         message = f'Invalid value: "{got}": {field} in body must be of type {kind}: "{got}"'
         return [Cause(reason=TYPE_INVALID, message=message, field=field)]
     choices = schema.get("enum")
-    found = [] if choices is None or value in choices else [not_supported(field, value, choices)]
+    violations = [] if choices is None or value in choices else [not_supported(field, value, choices)]
     if isinstance(value, dict):
-        return found + _object(schema, value, field)
+        return violations + _object(schema, value, field)
     if isinstance(value, list):
-        return found + _array(schema, value, field)
+        return violations + _array(schema, value, field)
     if isinstance(value, str):
-        return found + _text(schema, value, field)
-    return found + _number(schema, value, field)
+        return violations + _text(schema, value, field)
+    return violations + _number(schema, value, field)
 
 
 def _fits(value: Any, kind: str) -> bool:
@@ -65,7 +65,7 @@ def _fits(value: Any, kind: str) -> bool:
 
 def _object(schema: Obj, value: Obj, field: str) -> list[Cause]:
     inside = f"{field}." if field else ""
-    found = [
+    violations = [
         Cause(reason=REQUIRED, message="Required value", field=inside + key)
         for key in schema.get("required") or ()
         if key not in value
@@ -74,41 +74,41 @@ def _object(schema: Obj, value: Obj, field: str) -> list[Cause]:
     for key in sorted(value):
         part = props.get(key, more)
         if isinstance(part, dict):
-            found += _check(part, value[key], inside + key)
-    return found
+            violations += _check(part, value[key], inside + key)
+    return violations
 
 
 def _array(schema: Obj, value: list[Any], field: str) -> list[Cause]:
-    found: list[Cause] = []
+    violations: list[Cause] = []
     least = schema.get("minItems")
     if least is not None and len(value) < least:
-        found.append(invalid(field, len(value), f"{field} in body should have at least {least} items"))
+        violations.append(invalid(field, len(value), f"{field} in body should have at least {least} items"))
     for index, item in enumerate(value):
-        found += _check(schema.get("items") or {}, item, f"{field}[{index}]")
+        violations += _check(schema.get("items") or {}, item, f"{field}[{index}]")
     list_type, keys = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys") or ()
     seen: list[Any] = []
     for index, item in enumerate(value if list_type in {"map", "set"} else ()):
         keyed = list_type == "map" and isinstance(item, dict)
         identity = {key: item[key] for key in keys if key in item} if keyed else item
         if identity in seen:
-            found.append(duplicate(f"{field}[{index}]", identity))
+            violations.append(duplicate(f"{field}[{index}]", identity))
         seen.append(identity)
-    return found
+    return violations
 
 
 def _text(schema: Obj, value: str, field: str) -> list[Cause]:
-    found: list[Cause] = []
+    violations: list[Cause] = []
     low, high, pattern = schema.get("minLength"), schema.get("maxLength"), schema.get("pattern")
     if low is not None and len(value) < low:
-        found.append(invalid(field, value, f"{field} in body should be at least {low} chars long"))
+        violations.append(invalid(field, value, f"{field} in body should be at least {low} chars long"))
     if high is not None and len(value) > high:
-        found.append(too_long(field, high))
+        violations.append(too_long(field, high))
     if pattern is not None and not re.search(pattern, value):
-        found.append(invalid(field, value, f"{field} in body should match '{pattern}'"))
+        violations.append(invalid(field, value, f"{field} in body should match '{pattern}'"))
     if schema.get("format") == "date-time" and not _is_moment(value):
         message = f'{field} in body must be of type date-time: "{value}"'
-        found.append(invalid(field, value, message))
-    return found
+        violations.append(invalid(field, value, message))
+    return violations
 
 
 def _is_moment(value: str) -> bool:

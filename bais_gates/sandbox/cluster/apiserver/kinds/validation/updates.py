@@ -43,14 +43,14 @@ def _pod(old: Obj, new: Obj) -> list[Cause]:
         if has:
             after[group] = [{**item, "image": was.get("image")} for item, was in zip(has, had, strict=True)]
     tolerated = [before.pop("tolerations", None) or [], after.pop("tolerations", None) or []]
-    found: list[Cause] = []
+    violations: list[Cause] = []
     if any(toleration not in tolerated[1] for toleration in tolerated[0]):
         message = "existing toleration can not be modified except its tolerationSeconds"
-        found.append(forbidden("spec.tolerations", message))
+        violations.append(forbidden("spec.tolerations", message))
     if before != after:
         changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-        found.append(forbidden("spec", f"{_POD_UPDATABLE}\n  changed: {', '.join(changed)}\n"))
-    return found
+        violations.append(forbidden("spec", f"{_POD_UPDATABLE}\n  changed: {', '.join(changed)}\n"))
+    return violations
 
 
 def _selector(old: Obj, new: Obj) -> list[Cause]:
@@ -83,14 +83,14 @@ def _service(old: Obj, new: Obj) -> list[Cause]:
 
 
 def _data(old: Obj, new: Obj) -> list[Cause]:
-    found = meta.unchanged(old.get("type"), new.get("type"), "type")
+    violations = meta.unchanged(old.get("type"), new.get("type"), "type")
     if not old.get("immutable"):
-        return found
+        return violations
     message = "field is immutable when `immutable` is set"
     if not new.get("immutable"):
-        found.append(forbidden("immutable", message))
+        violations.append(forbidden("immutable", message))
     changed = [key for key in ("data", "binaryData") if (old.get(key) or {}) != (new.get(key) or {})]
-    return found + [forbidden(key, message) for key in changed]
+    return violations + [forbidden(key, message) for key in changed]
 
 
 def _claim(old: Obj, new: Obj) -> list[Cause]:
@@ -117,13 +117,13 @@ def _size(spec: Obj) -> Decimal | None:
 
 
 def _storage_class(old: Obj, new: Obj) -> list[Cause]:
-    found = [
+    violations = [
         forbidden(key, f"updates to {key} are forbidden.")
         for key in ("parameters", "provisioner", "reclaimPolicy")
         if (old.get(key) or None) != (new.get(key) or None)
     ]
     was, has = old.get("volumeBindingMode"), new.get("volumeBindingMode")
-    return found + meta.unchanged(was, has, "volumeBindingMode")
+    return violations + meta.unchanged(was, has, "volumeBindingMode")
 
 
 def _binding(old: Obj, new: Obj) -> list[Cause]:
