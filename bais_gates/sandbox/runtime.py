@@ -143,7 +143,7 @@ class Runtime:
         """Add the container of a program that runs already."""
         self._containers[container.id] = container
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Execute the request and return the response."""
         operation = self._operations.get(str(request.get("op")))
         if operation is None:

@@ -135,10 +135,10 @@ DROP FUNCTION refuse_change();
 
 
 def upgrade() -> None:
-    """Make every table."""
+    """Create all tables."""
     op.get_bind().exec_driver_sql(_UPGRADE)
 
 
 def downgrade() -> None:
-    """Remove every table and what is in it."""
+    """Drop all tables."""
     op.get_bind().exec_driver_sql(_DOWNGRADE)

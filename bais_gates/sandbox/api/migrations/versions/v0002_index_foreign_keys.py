@@ -1,4 +1,4 @@
-"""An index for every foreign key that had none: removing or joining a row must not read the whole table."""
+"""An index for every foreign key without one, so that no join or delete reads a whole table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries (webhook_id) WH
 
 
 def upgrade() -> None:
-    """Make the indexes."""
+    """Create the indexes."""
     op.get_bind().exec_driver_sql(_UPGRADE)
 
 
