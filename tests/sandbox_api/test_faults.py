@@ -29,11 +29,9 @@ def slow(began: float, more_than_s: float) -> bool:
 def health(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001 - every scenario is given both
     """Return the content of /health, and whether it is slow."""
     began = time.monotonic()
-    health = platform.client.get("/health").json()
-    return {
-        "slow": slow(began, 0.11),
-        **{key: health.get(key) for key in ("status", "version", "environment")},
-    }
+    content = platform.client.get("/health").json()
+    seen: Seen = {"slow": slow(began, 0.11)}
+    return seen | {key: content.get(key) for key in ("status", "version", "environment")}
 
 
 def registration(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
@@ -183,15 +181,10 @@ def limits(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
         answers = list(pool.map(lambda _: business.get("/api/v1/cache/test"), range(156)))
     refused = [answer for answer in answers if answer.status_code == 429]
     waits = {answer.headers.get("retry-after") for answer in refused}
+    wait = "nothing" if waits == {None} else "one" if waits == {"1"} else "seconds"
     return {
         "accepted": len(answers) - len(refused),
-        "retry after": "nothing"
-        if waits == {None}
-        else "one"
-        if waits == {"1"}
-        else "seconds"
-        if waits
-        else "-",
+        "retry after": wait if waits else "-",
         "other": other.get("/api/v1/cache/test").status_code,
     }
 
