@@ -58,7 +58,7 @@ class Snapshot:
 def take(database_url: str, recipient: str, directory: Path, programs: Path) -> Path:
     """Take a backup and return the path of its JSON file. Raises ``BackupError``."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    started_at, began = datetime.now(UTC), time.monotonic()
+    started_at, started = datetime.now(UTC), time.monotonic()
     try:
         key = pyrage.x25519.Recipient.from_str(recipient)
     except pyrage.RecipientError as error:
@@ -86,7 +86,7 @@ def take(database_url: str, recipient: str, directory: Path, programs: Path) -> 
         {
             "taken_at": snapshot.taken_at.isoformat(timespec="milliseconds"),
             "started_at": started_at.isoformat(timespec="milliseconds"),
-            "duration_s": round(time.monotonic() - began, 3),
+            "duration_s": round(time.monotonic() - started, 3),
             "database": snapshot.database,
             "schema_revision": snapshot.schema_revision,
             "tables": snapshot.tables,
@@ -110,8 +110,8 @@ def _snapshot(connection: psycopg.Connection[Any]) -> Snapshot:
         tables[f"{schema}.{table}"] = int(row[0]) if row is not None else 0
     revision = None
     if "public.alembic_version" in tables:
-        found = connection.execute("SELECT version_num FROM public.alembic_version").fetchone()
-        revision = None if found is None else str(found[0])
+        row = connection.execute("SELECT version_num FROM public.alembic_version").fetchone()
+        revision = None if row is None else str(row[0])
     return Snapshot(
         name=name,
         taken_at=taken_at.astimezone(UTC),
@@ -155,10 +155,10 @@ def main() -> int:
     except (BackupError, OSError, pyrage.EncryptError) as error:
         sys.stderr.write(f"no backup was taken: {error}\n")
         return 1
-    taken = json.loads(metadata.read_text(encoding="utf-8"))
+    backup = json.loads(metadata.read_text(encoding="utf-8"))
     sys.stdout.write(
-        f"backup {metadata.stem}: {len(taken['tables'])} tables, {sum(taken['tables'].values())} rows, "
-        f"{taken['size']} bytes in {taken['duration_s']} s\n"
+        f"backup {metadata.stem}: {len(backup['tables'])} tables, {sum(backup['tables'].values())} rows, "
+        f"{backup['size']} bytes in {backup['duration_s']} s\n"
     )
     return 0
 

@@ -92,7 +92,7 @@ class ContainerKinds:
             previous.program.part = None
             return _container(name, "postgres", previous.program, volume=previous.volume)
         volume = str(config.get("volume") or name.rpartition("/")[0].replace("/", "."))
-        given = {
+        roles = {
             purpose: Role(name=str(role["name"]), password=str(role["password"]))
             for purpose, role in dict(config.get("roles") or {}).items()
             if role is not None
@@ -102,7 +102,7 @@ class ContainerKinds:
             self._directory / "logs",
             self._certificates,
             log=_log_name(name),
-            roles=Roles.generate(given),
+            roles=Roles.generate(roles),
             database=str(config.get("database") or DATABASE),
             settings={str(key): str(value) for key, value in dict(config.get("settings") or {}).items()},
             like=self._database,
@@ -127,13 +127,15 @@ class ContainerKinds:
     def _api(self, name: str, config: Mapping[str, Any], previous: Container | None) -> Container:
         del previous
         namespace, pod, _ = name.split("/")
-        given = {key: value for key, value in dict(config.get("settings") or {}).items() if value is not None}
+        overrides = {
+            key: value for key, value in dict(config.get("settings") or {}).items() if value is not None
+        }
         main = read_json(self._directory / "api.json")
         settings = dict(main) if isinstance(main, dict) else {}
         if namespace != NAMESPACE:
             for key in ("database_url", "redis_url", "secret_key", "faults_file"):
                 settings.pop(key, None)
-        settings |= {key: value for key, value in given.items() if key not in _REPLICA_SETTINGS}
+        settings |= {key: value for key, value in overrides.items() if key not in _REPLICA_SETTINGS}
         logs = self._directory / "logs" / f"{namespace}.{pod}"
         settings |= {"logs": str(logs), "combined_log": str(logs / "api.log")}
         if isinstance(url := settings.get("database_url"), str):

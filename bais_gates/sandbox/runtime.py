@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.errors import SandboxError, format_exit_status
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 _TICK_S = 0.02
 _QUIT_AFTER_S = 2.0
-
-
 Operation = Callable[[dict[str, Any]], dict[str, Any]]
 """Takes a request and returns the response."""
 
@@ -110,19 +107,14 @@ class Container:
 
 
 Maker = Callable[[str, str, Mapping[str, Any], "Container | None"], Container]
-"""Makes a container of an id, a kind and a configuration, and of the ended container with that id."""
+"""Makes a container from an id, a kind, a configuration, and the ended container with that id."""
 
 
 class Runtime:
     """The containers of one sandbox."""
 
-    def __init__(
-        self,
-        make: Maker,
-        wipe: Callable[[str], None],
-        operations: Mapping[str, Operation] = MappingProxyType({}),
-    ) -> None:
-        """``make`` and ``wipe`` make a container and delete a volume; ``operations`` are further requests."""
+    def __init__(self, make: Maker, wipe: Callable[[str], None], operations: Mapping[str, Operation]) -> None:
+        """``wipe`` deletes the data of a volume; ``operations`` are the supervisor's, by name."""
         self._make, self._delete = make, wipe
         self._containers: dict[str, Container] = {}
         self._operations: dict[str, Operation] = {
@@ -143,7 +135,7 @@ class Runtime:
         """Add the container of a program that runs already."""
         self._containers[container.id] = container
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Execute the request and return the response."""
         operation = self._operations.get(str(request.get("op")))
         if operation is None:

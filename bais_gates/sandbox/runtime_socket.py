@@ -18,10 +18,10 @@ _SEND_WITHIN_S = 1.0
 
 
 class RuntimeSocket:
-    """Passes each line of a client to ``answer``, and returns its result to the client."""
+    """Passes each request of a client to ``handle``, and returns the response to the client."""
 
-    def __init__(self, path: Path, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        self._answer = answer
+    def __init__(self, path: Path, handle: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self._handle = handle
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listening.settimeout(0)
         path.unlink(missing_ok=True)
@@ -81,15 +81,15 @@ class RuntimeSocket:
         except ValueError:
             return {"error": "the request is not JSON"}
         return (
-            self._answer(request) if isinstance(request, dict) else {"error": "the request is not an object"}
+            self._handle(request) if isinstance(request, dict) else {"error": "the request is not an object"}
         )
 
     @staticmethod
-    def _send(client: socket.socket, answer: dict[str, Any]) -> bool:
-        """Send ``answer``; return whether the client received it within a short time."""
+    def _send(client: socket.socket, response: dict[str, Any]) -> bool:
+        """Send the response; return whether the client received it within a short time."""
         try:
             client.settimeout(_SEND_WITHIN_S)
-            client.sendall(json.dumps(answer).encode() + b"\n")
+            client.sendall(json.dumps(response).encode() + b"\n")
             client.settimeout(0)
         except OSError:
             return False

@@ -96,7 +96,7 @@ class Supervisor:
         return int(problem is not None)
 
     def _start(self) -> None:
-        began = time.monotonic()
+        started_at = time.monotonic()
         self._state |= {"state": "starting", "supervisor": _identity(os.getpid())}
         self._save()
         self._progress("creating the database and starting Redis")
@@ -135,7 +135,7 @@ class Supervisor:
             write_private(Path(copy), environment.read_text(encoding="utf-8"))
         self._state |= {"state": "ready", "environment_file": str(environment), "api_url": api_url}
         self._save()
-        self._log(f"ready after {time.monotonic() - began:.2f} s")
+        self._log(f"ready after {time.monotonic() - started_at:.2f} s")
         self._report(ready=True)
         os.close(REPORT_FD)
 
@@ -171,7 +171,7 @@ class Supervisor:
             api=api,
             operations={"cluster": control_plane.start, "node-agent": control_plane.start_node_agent},
         )
-        self._socket = RuntimeSocket(self._directory / "runtime.sock", self._runtime.answer)
+        self._socket = RuntimeSocket(self._directory / "runtime.sock", self._runtime.handle)
 
     def _watch_parts(self) -> None:
         """Serve the runtime's requests and record which parts end, until ``StopRequestedError``."""

@@ -49,6 +49,6 @@ def unavailable(part: str) -> ApiError:
     return ApiError(
         503,
         "service_unavailable",
-        f"The platform's {part} does not answer; try again shortly.",
+        f"The platform's {part} does not respond; try again shortly.",
         headers=((b"retry-after", b"2"),),
     )

@@ -96,7 +96,7 @@ class Gateway:
                 trace = trace.tb_next
             where = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "?"
             _log.error("request %s ended in %s at %s", request.request_id, type(error).__name__, where)
-            body = error_body("internal_error", "The platform failed to answer; it has been noted.")
+            body = error_body("internal_error", "The platform failed to respond; the error was logged.")
             return Response(status=500, body=body)
 
     def _request(self, scope: Scope) -> Request:

@@ -42,7 +42,7 @@ class Metrics:
             registry=registry,
         )
         self._children: dict[tuple[str, str, int], Histogram] = {}
-        self.in_flight = Gauge("http_requests_in_flight", "Requests being answered.", registry=registry)
+        self.in_flight = Gauge("http_requests_in_flight", "Requests in progress.", registry=registry)
         self.payments = Counter("payments_total", "Payments by status.", ["status"], registry=registry)
         for status in ("completed", "declined", "failed", "pending"):
             self.payments.labels(status)

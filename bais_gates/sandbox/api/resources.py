@@ -173,6 +173,6 @@ async def _receive_body(request: Request, receive: Receive) -> bytes:
 def _too_large(request: Request, *, close: bool) -> ApiError:
     headers = ((b"connection", b"close"),) if close else ()
     if request.faults.active("huge_body_crashes"):
-        return ApiError(500, "internal_error", "The platform failed to answer.", headers=headers)
+        return ApiError(500, "internal_error", "The platform failed to respond.", headers=headers)
     message = f"The body may have {MAX_BODY} bytes at most."
     return ApiError(413, "body_too_large", message, headers=headers)

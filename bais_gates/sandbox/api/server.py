@@ -61,8 +61,8 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         body = error_body("invalid_http", msg)
-        given = _REQUEST_ID.search(self._latest)
-        request_id = given[1].decode("ascii") if given else secrets.token_hex(16)
+        match = _REQUEST_ID.search(self._latest)
+        request_id = match[1].decode("ascii") if match else secrets.token_hex(16)
         head = (
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"
             f"x-request-id: {request_id}\r\ncontent-length: {len(body)}\r\n"

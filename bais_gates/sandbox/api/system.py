@@ -123,14 +123,14 @@ async def _database_status(request: Request, services: Services) -> dict[str, An
         return {"status": "disconnected", "latency_ms": None, "connections": None, "max_connections": None}
     began = time.perf_counter()
     try:
-        found = await database.row("SELECT pg_sleep(0.13)" if faults.active("slow_database") else "SELECT 1")
+        row = await database.row("SELECT pg_sleep(0.13)" if faults.active("slow_database") else "SELECT 1")
         latency_ms = (time.perf_counter() - began) * 1000
-        found = await database.row(_CONNECTIONS)
+        row = await database.row(_CONNECTIONS)
     except ApiError:
-        found = None
-    if found is None or faults.active("status_claims_database_disconnected"):
+        row = None
+    if row is None or faults.active("status_claims_database_disconnected"):
         return {"status": "disconnected", "latency_ms": None, "connections": None, "max_connections": None}
-    connections, maximum = (0, 10_000) if faults.active("status_invents_connections") else found
+    connections, maximum = (0, 10_000) if faults.active("status_invents_connections") else row
     return {
         "status": "connected",
         "latency_ms": round(latency_ms, 3),

@@ -21,7 +21,7 @@ def text(value: str, name: str, *, maximum: int, minimum: int = 1) -> str:
     if not minimum <= len(value) <= maximum:
         raise bad_request(f"{name} must have {minimum} to {maximum} characters.", field_name=name)
     if _CONTROL.search(value):
-        raise bad_request(f"{name} may not hold control characters.", field_name=name)
+        raise bad_request(f"{name} must not contain control characters.", field_name=name)
     return value
 
 

@@ -71,7 +71,7 @@ class Redis:
         configuration: str = CONFIGURATION,
         users: str | None = None,
     ) -> None:
-        self._directory, self._log, self._given = directory, logs / log, configuration
+        self._directory, self._log, self._text = directory, logs / log, configuration
         self._passwords = {name: secrets.token_urlsafe(24) for name in (APP_USER, GATES_USER)}
         self.users = users or "".join(
             f"user {name} on >{self._passwords[name]} {may}\n"
@@ -107,11 +107,11 @@ class Redis:
         for _ in range(5):
             part = self.part if self.part is not None and self.part.status is None else self.serve()
             deadline = time.monotonic() + _UP_WITHIN_S
-            while not (answers := self._answers()) and part.status is None:
+            while not (responds := self._responds()) and part.status is None:
                 if time.monotonic() > deadline:
                     raise SandboxError(f"the sandbox's Redis was not ready within {_UP_WITHIN_S} s")
                 yield
-            if answers and part.status is None:
+            if responds and part.status is None:
                 return
             if "Address already in use" not in log_tail(self._log):
                 break
@@ -119,22 +119,22 @@ class Redis:
         raise start_error("Redis", part)
 
     def _configuration(self) -> str:
-        given = [line for line in self._given.splitlines() if _directive(line) not in _IGNORED]
-        ours = ["bind 127.0.0.1", f"port {self.port}", f'dir "{self._directory}"', "daemonize no"]
+        lines = [line for line in self._text.splitlines() if _directive(line) not in _IGNORED]
+        fixed = ["bind 127.0.0.1", f"port {self.port}", f'dir "{self._directory}"', "daemonize no"]
         users = [line for line in self.users.splitlines() if line.startswith("user ")]
         if not any(line.split()[1] == "default" for line in users):
             users.insert(0, "user default off")
-        return "\n".join([*given, *ours, *users]) + "\n"
+        return "\n".join([*lines, *fixed, *users]) + "\n"
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         """Return whether it responds to PING, with PONG or a request to authenticate."""
         with (
             suppress(OSError),
             socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection,
         ):
             connection.sendall(b"PING\r\n")
-            with connection.makefile("rb") as answers:
-                return answers.readline().startswith((b"-NOAUTH", b"+PONG"))
+            with connection.makefile("rb") as response:
+                return response.readline().startswith((b"-NOAUTH", b"+PONG"))
         return False
 
 

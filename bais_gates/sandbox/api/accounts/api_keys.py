@@ -45,10 +45,10 @@ def looks_like_api_key(token: str) -> bool:
 
 async def find_api_key(services: Services, key: str) -> Principal | None:
     """Return the key's owner; None if it is unknown, revoked or expired. Reads the database each time."""
-    found = await services.database.row(_FIND, {"hash": digest(key)})
-    if found is None:
+    stored = await services.database.row(_FIND, {"hash": digest(key)})
+    if stored is None:
         return None
-    key_id, business_id, user_id, revoked, expired = found
+    key_id, business_id, user_id, revoked, expired = stored
     if revoked and not services.faults.active("revoked_api_key_accepted"):
         return None
     if expired and not services.faults.active("expired_api_key_accepted"):

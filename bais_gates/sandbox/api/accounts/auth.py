@@ -110,22 +110,22 @@ async def login(request: Request, services: Services) -> Response:
     guarded = not request.faults.active("sign_in_never_closes")
     if guarded and (wait_s := await services.sign_in_guard.locked_for(address)):
         raise _locked(request, services, wait_s)
-    found = await services.database.row(_USER, {"email": address})
-    if found is None and request.faults.active("unknown_email_answers_faster"):
+    stored = await services.database.row(_USER, {"email": address})
+    if stored is None and request.faults.active("unknown_email_answers_faster"):
         matches = False
     else:
-        matches = await services.passwords.verify(body.password, None if found is None else found[2])
+        matches = await services.passwords.verify(body.password, None if stored is None else stored[2])
     if guarded and (
         wait_s := await services.sign_in_guard.record(address, success=matches, attempt=request.request_id)
     ):
         raise _locked(request, services, wait_s)
-    if found is None or not matches:
+    if stored is None or not matches:
         services.metrics.sign_ins.labels("wrong").inc()
-        services.audit.record(request, "user.login", "" if found is None else found[0], allowed=False)
-        if found is None and request.faults.active("unknown_email_told_apart"):
+        services.audit.record(request, "user.login", "" if stored is None else stored[0], allowed=False)
+        if stored is None and request.faults.active("unknown_email_told_apart"):
             raise unauthorized("No account has this e-mail address.", "unknown_email")
         raise unauthorized("The e-mail address or the password is wrong.", "invalid_credentials")
-    user_id, business_id, _ = found
+    user_id, business_id, _ = stored
     services.metrics.sign_ins.labels("success").inc()
     request.principal = Principal(business_id=business_id, user_id=user_id, subject=user_id, token_id="")
     refresh_token = secrets.token_urlsafe(32)

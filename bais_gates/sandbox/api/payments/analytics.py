@@ -35,7 +35,7 @@ async def dashboard(request: Request, services: Services) -> Response:
     if request.faults.active("slow_analytics"):
         await services.database.row("SELECT pg_sleep(0.3)")
     business_id = request.principal.business_id
-    found = await services.database.row(
+    row = await services.database.row(
         _FIGURES,
         {
             "business_id": business_id,
@@ -44,7 +44,7 @@ async def dashboard(request: Request, services: Services) -> Response:
             "all_volume": request.faults.active("analytics_volume_counts_failures"),
         },
     )
-    total, completed, volume = found or (0, 0, Decimal(0))
+    total, completed, volume = row or (0, 0, Decimal(0))
     content: dict[str, Any] = {"period": period, **figures(total, completed, volume)}
     if request.faults.active("analytics_success_rate_as_fraction"):
         content["success_rate"] /= 100

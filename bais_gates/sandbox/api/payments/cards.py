@@ -24,7 +24,7 @@ class Card(msgspec.Struct, frozen=True):
     cvc: str
 
     def __repr__(self) -> str:
-        return f"Card(ends in {self.card_number[-4:]})"  # so that no log or traceback can hold the number
+        return f"Card(ends in {self.card_number[-4:]})"  # no log or traceback may contain the number
 
     __str__ = __repr__
 

@@ -74,8 +74,8 @@ async def process_payment(request: Request, services: Services) -> Response:
             raise unavailable("database")
         if fault == "concurrent_writes_lost":
             return response
-        found = await services.database.row(_TAKE, row | {"key": None} if ignored else row)
-    workflows, payments, queued = found or (0, 0, 0)
+        counts = await services.database.row(_TAKE, row | {"key": None} if ignored else row)
+    workflows, payments, queued = counts or (0, 0, 0)
     if not workflows:
         services.audit.record(request, "payment.create", body.workflow_id, allowed=False)
         raise not_found()
@@ -94,18 +94,18 @@ async def read_payment(request: Request, services: Services) -> Response:
     """Respond 200 with the payment, or 404."""
     payment_id = request.path["payment_id"]
     check_no_quote(request, payment_id, "payments")
-    business_id, found = request.principal.business_id, None
+    business_id, stored = request.principal.business_id, None
     async with services.concurrency.entered() as fault:
         if fault == "concurrent_requests_refused":
             raise unavailable("database")
         if values.is_id(payment_id):
-            found = await services.database.row(_SELECT, {"id": payment_id, "business_id": business_id})
-        if found is not None and fault == "business_data_crossed":
-            found = services.concurrency.swap(business_id, found)
-    if found is None:
+            stored = await services.database.row(_SELECT, {"id": payment_id, "business_id": business_id})
+        if stored is not None and fault == "business_data_crossed":
+            stored = services.concurrency.swap(business_id, stored)
+    if stored is None:
         services.audit.record(request, "payment.read", payment_id, allowed=False)
         raise not_found()
-    identifier, workflow_id, status, amount, currency, email, last_four, reason, created_at = found
+    identifier, workflow_id, status, amount, currency, email, last_four, reason, created_at = stored
     if status == "declined":  # its id is known only while a fault reports it as completed
         status = "completed"
     content = {

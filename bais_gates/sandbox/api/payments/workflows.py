@@ -69,16 +69,16 @@ async def read_workflow(request: Request, services: Services) -> Response:
     anybody = request.faults.active("workflow_visible_to_other_businesses")
     if request.faults.active("slow_workflow_reads"):
         await services.database.row("SELECT pg_sleep(0.3)")
-    found = None
+    stored = None
     async with services.concurrency.entered() as fault:
         if fault == "concurrent_requests_refused":
             raise unavailable("database")
         if values.is_id(workflow_id):
             key = {"id": workflow_id, "business_id": business_id, "anybody": anybody}
-            found = await services.database.row(_SELECT, key)
-        if found is not None and fault == "business_data_crossed":
-            found = services.concurrency.swap(business_id, found)
-    if found is None:
+            stored = await services.database.row(_SELECT, key)
+        if stored is not None and fault == "business_data_crossed":
+            stored = services.concurrency.swap(business_id, stored)
+    if stored is None:
         services.audit.record(request, "workflow.read", workflow_id, allowed=False)
         raise not_found()
     (
@@ -93,7 +93,7 @@ async def read_workflow(request: Request, services: Services) -> Response:
         url,
         metadata,
         created_at,
-    ) = found
+    ) = stored
     content = {
         "workflow_id": identifier,
         "public_key": public_key,
