@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from bais_gates.errors import GateInputError
+from bais_gates.extras import optional
 from bais_gates.verdict.strict_yaml import parse
+
+jsonpatch = optional("jsonpatch", extra="cluster")
 
 Manifest = dict[str, Any]
 """One Kubernetes object, as its YAML says it."""
@@ -170,16 +173,13 @@ def _read_patches(path: Path) -> list[Any]:
 
 
 def _json_patch(objects: list[Manifest], where: Path, patch: list[Any], target: Manifest) -> None:
-    import jsonpatch  # noqa: PLC0415 - needed where manifests are rendered, not where the plugin loads
-    from jsonpointer import JsonPointerException  # noqa: PLC0415
-
     hit = False
     for one in objects:
         if one["kind"] == target.get("kind") and target.get("name") in (None, one["metadata"].get("name")):
             hit = True
             try:
                 changed = jsonpatch.apply_patch(one, patch)
-            except (jsonpatch.JsonPatchException, JsonPointerException) as e:
+            except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as e:
                 raise GateInputError(f"{where}: a patch does not fit {one['kind']}: {e}.") from None
             one.clear()
             one.update(changed)

@@ -22,6 +22,7 @@ CI_FILES: Final = {
     "jenkins": ("Jenkinsfile", "Jenkinsfile"),
 }
 REPORTS: Final = "gate-report/"
+_SHOWN: Final = 3
 _PYTEST_FILES: Final = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 _PYTEST_SECTION: Final = re.compile(r"^\s*\[\s*(tool\.pytest\b.*|tool:pytest|pytest)\s*\]", re.MULTILINE)
 DESCRIPTION = """\
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     write_files(folder, gates | others)
     added = ignore_reports(folder / ".gitignore")
 
-    written = [f"gates ({len(gates)} files)"] if bais else sorted(gates)
+    written = [f"gates ({len(gates)} files)"] if bais else list(gates)
     print("\n".join(f"wrote {folder / name}" for name in (*written, *others)))
     if added:
         print(f"added {REPORTS} to {folder / '.gitignore'}")
@@ -91,11 +92,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def files_of(root: Path) -> dict[str, str]:
-    """Return the text of every file below ``root``, by its name in the new project."""
+    """Return the text of every file below ``root`` by its name in the new project, the outermost first."""
+    files = [path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     return {
         f"gates/{path.relative_to(root)}": path.read_text(encoding="utf-8")
-        for path in root.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        for path in sorted(files, key=lambda path: (len(path.parts), path))
     }
 
 
@@ -122,9 +123,10 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
     """Write all files or none; GateInputError where one exists already, or can't be written."""
     existing = [str(folder / name) for name in files if os.path.lexists(folder / name)]
     if existing:
+        more = f" and {len(existing) - _SHOWN} more" if len(existing) > _SHOWN else ""
         raise GateInputError(
-            f"{', '.join(existing)}: already there, so nothing was written. Name another folder, or move "
-            "what is in the way."
+            f"{', '.join(existing[:_SHOWN])}{more}: already there, so nothing was written. Name another "
+            "folder, or move what is in the way."
         )
     made: list[Path] = []
     try:

@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates import redaction
 from bais_gates.errors import GateInputError
+from bais_gates.extras import optional
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
+
+pyrage = optional("pyrage", extra="bais")
 
 DUMP: Final = ".dump.age"
 _AGE: Final = (b"age-encryption.org/v1\n", b"-----BEGIN AGE ENCRYPTED FILE-----")
@@ -128,8 +131,6 @@ def decrypt(backup: Backup, identity: str, into: BinaryIO) -> None:
 
     ``identity`` is an age secret key (``AGE-SECRET-KEY-1...``). Nothing plain is written anywhere else.
     """
-    import pyrage  # type: ignore[import-untyped] # noqa: PLC0415 - native, without types, for backups alone
-
     key = usable_key(identity)
     try:
         with backup.path.open("rb") as file:
@@ -142,8 +143,6 @@ def decrypt(backup: Backup, identity: str, into: BinaryIO) -> None:
 
 def usable_key(identity: str) -> Any:
     """Read an age secret key; GateInputError if it is none."""
-    import pyrage  # noqa: PLC0415 - as above
-
     redaction.register(identity.strip())
     try:
         return pyrage.x25519.Identity.from_str(identity.strip())
@@ -177,6 +176,4 @@ class _Nowhere:
 
 def stranger() -> str:
     """Make a key that nothing was encrypted for."""
-    import pyrage  # noqa: PLC0415 - as above
-
     return str(pyrage.x25519.Identity.generate())

@@ -13,16 +13,19 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import dict_row
-
 from bais_gates import redaction
+from bais_gates.extras import optional
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
+
+    import psycopg
+    import psycopg.conninfo
+    import psycopg.rows
+else:
+    psycopg = optional("psycopg", extra="database")
 
 CONNECT_TIMEOUT_S: Final = 5.0
 STATEMENT_TIMEOUT_S: Final = 5.0
@@ -63,7 +66,7 @@ class Database:
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,
     ) -> None:
         try:
-            parts = conninfo_to_dict(url)
+            parts = psycopg.conninfo.conninfo_to_dict(url)
         except psycopg.Error:
             # libpq's message quotes the text it could not read, and with it a password.
             raise DatabaseError("the database url is no PostgreSQL connection string") from None
@@ -149,7 +152,7 @@ class Database:
                 " -c default_transaction_read_only=on",
                 application_name="bais-gates",
                 autocommit=True,
-                row_factory=dict_row,
+                row_factory=psycopg.rows.dict_row,
             )
             connection.read_only = True
             self._connection = connection

@@ -6,10 +6,17 @@ Source: PCI DSS 4.2.1; PostgreSQL's pg_stat_ssl.
 from __future__ import annotations
 
 import ipaddress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from bais_gates.extras import optional
 from bais_gates.probes.postgres import CONNECT_TIMEOUT_S, Database, DatabaseError
+
+if TYPE_CHECKING:
+    import psycopg
+    import psycopg.conninfo
+else:
+    psycopg = optional("psycopg", extra="database")
 
 PLAIN_SESSIONS: Final = """
 SELECT count(*) FILTER (WHERE NOT s.ssl) AS plain, count(*) AS seen
@@ -29,12 +36,9 @@ def plaintext_refusal(url: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S)
 
     DatabaseError when it could not be asked: nobody there, or refused for another reason than the encryption.
     """
-    import psycopg  # noqa: PLC0415 - the driver is loaded by gates that use it
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415 - as above
-
-    parts = {k: str(v) for k, v in conninfo_to_dict(url).items() if not k.startswith("ssl")}
+    parts = {k: str(v) for k, v in psycopg.conninfo.conninfo_to_dict(url).items() if not k.startswith("ssl")}
     name = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
-    plain = make_conninfo(**parts, sslmode="disable", gssencmode="disable")
+    plain = psycopg.conninfo.make_conninfo(**parts, sslmode="disable", gssencmode="disable")
     try:
         psycopg.connect(plain, connect_timeout=max(2, round(connect_timeout_s))).close()
     except psycopg.Error as e:

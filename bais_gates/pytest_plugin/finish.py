@@ -55,9 +55,8 @@ class Finish:
         """Return what is decided about, for the lines above the tests."""
         run = self._run
         count = len(run.state.catalog().for_scope(run.scope))
-        return (
-            f"bais-gates: {run.scope} on {run.target.name}, {count} gates, report in {run.state.settings.out}"
-        )
+        gates = f"{count} gate" if count == 1 else f"{count} gates"
+        return f"bais-gates: {run.scope} on {run.target.name}, {gates}, report in {run.state.settings.out}"
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> Generator[None, Any, Any]:

@@ -122,6 +122,7 @@ class Recorder:
         else:
             self._compare(seen, report, observation)
 
+    @pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Take over what a worker collected; all must have collected the same."""
         worker = str(node.gateway.id)
@@ -141,6 +142,7 @@ class Recorder:
                 "Look for tests whose names or parameters are made at random, or read from an unordered set.",
             )
 
+    @pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Record a worker that did not end by itself."""
         if error:

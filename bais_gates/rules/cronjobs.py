@@ -7,8 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bais_gates.extras import optional
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+croniter = optional("croniter", extra="bais")
 
 RUN_AT_MOST: Final = timedelta(hours=1)
 """How long a run may take where the Job does not say (activeDeadlineSeconds)."""
@@ -62,12 +66,10 @@ def punctuality(cron_job: Mapping[str, Any], now: datetime) -> Punctuality:
 
 def last_before(schedule: str, when: datetime, *, zone: str | None = None) -> datetime:
     """Give the last moment, in UTC, at or before ``when`` that ``schedule`` names in ``zone`` (or UTC)."""
-    from croniter import croniter  # type: ignore[import-untyped]  # noqa: PLC0415 - only this gate needs it, and it has no types
-
     try:
         local = when.astimezone(ZoneInfo(zone) if zone else UTC)
         # A second later, as the moment itself counts.
-        found: datetime = croniter(schedule, local + timedelta(seconds=1)).get_prev(datetime)
+        found: datetime = croniter.croniter(schedule, local + timedelta(seconds=1)).get_prev(datetime)
     except (ValueError, KeyError, AttributeError, ZoneInfoNotFoundError) as e:
         raise ScheduleError(
             f"the schedule {schedule!r} in the zone {zone or 'UTC'} can't be read: {e}"

@@ -13,16 +13,13 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from bais_gates.bais.api import ACCEPTED, Unreachable, card_method, require_field
-from bais_gates.probes.volley import fire
-from bais_gates.rules.internals import internals, texts_in
+from bais_gates import Environment, Evidence
+from bais_gates.bais import ACCEPTED, Api, Business, card_method, require_field
+from bais_gates.probes import Response, Unreachable, fire
+from bais_gates.rules import internals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
 
 SENDERS: Final = 4
 KEYS: Final = 4
@@ -114,7 +111,8 @@ class Violations:
         if answer.status >= 300:
             self.bodies += [f"{request.name}: {what}" for what in self._body_violations(request, answer)]
         headers = [value for name, value in answer.headers.items() if name not in PROTOCOL_HEADERS]
-        found = internals("\n".join([answer.text, *headers]), sent=sent_by(request), secret=self._secret)
+        searched = "\n".join([answer.text, *headers])
+        found = internals.internals(searched, sent=sent_by(request), secret=self._secret)
         self.leaks += [f"{request.name}: {what}" for what in found]
         if answer.headers.get("x-request-id") != request_id:
             self.request_ids.append(f"{request.name}: {answer.headers.get('x-request-id', 'missing')}")
@@ -135,7 +133,7 @@ def sent_by(request: InvalidRequest) -> list[str]:
     texts += [part for _, value in request.headers for part in (value, value.partition(" ")[2])]
     if request.content is not None and len(request.content) < 20_000:
         body = request.content.decode("utf-8", "replace")
-        texts += [body, *texts_in(body)]
+        texts += [body, *internals.texts_in(body)]
     return texts
 
 

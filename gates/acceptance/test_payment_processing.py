@@ -12,22 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.bais.answers import (
+from bais_gates import Environment, Evidence
+from bais_gates.bais import (
+    ACCEPTED,
+    DECLINED,
+    FAILS_LATER,
+    Api,
+    Business,
+    card_method,
     contains_card_number,
     differences,
     mismatches,
+    require_field,
     unexpected_statuses,
     unknown_id,
 )
-from bais_gates.bais.api import ACCEPTED, DECLINED, FAILS_LATER, card_method, require_field
-from bais_gates.probes.postgres import Database
+from bais_gates.probes import Database, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
 
 PROCESS = "/api/v1/payments/process"
 CONCURRENT = 20

@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.bais.answers import differences, mismatches, unexpected_statuses, unknown_id
-from bais_gates.bais.api import require_field
+from bais_gates import Evidence
+from bais_gates.bais import (
+    Api,
+    Business,
+    differences,
+    mismatches,
+    require_field,
+    unexpected_statuses,
+    unknown_id,
+)
+from bais_gates.probes import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
 
 PATH = "/api/v1/workflows/payment"
 CONCURRENT = 8

@@ -15,7 +15,7 @@ import redis as client
 from bais_gates import redaction, sandbox
 from bais_gates.probes.redis import KEY_PREFIX, KEY_TTL_S, Cache, CacheError, CacheForbiddenError
 from bais_gates.sandbox.processes import free_port
-from bais_gates.sandbox.redis import find_binary
+from bais_gates.sandbox.services.redis import find_binary
 from bais_gates.targets.environment import load_environment
 
 if TYPE_CHECKING:

@@ -26,13 +26,19 @@ import yaml
 
 from bais_gates import redaction
 from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.extras import optional
 from bais_gates.probes import jwt
 from bais_gates.probes.deadline import TookTooLong, within
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import kubernetes.client
+    import kubernetes.config
+    import kubernetes.config.kube_config
     from kubernetes.client import Configuration
+else:
+    kubernetes = optional("kubernetes", extra="cluster")
 
 REQUEST_TIMEOUT_S: Final = 5.0
 _LOAD_S: Final = 5.0
@@ -97,11 +103,9 @@ def configuration_for(access: ClusterAccess) -> tuple[Configuration, ssl.SSLCont
     Raises GateInputError, one paragraph with the remedy, for a file that is absent, unreadable or no
     kubeconfig, a context that is not in it, credentials that have expired or do not fit together.
     """
-    from kubernetes.client import Configuration  # noqa: PLC0415 - half a second, for gates that ask a cluster
-
     document = _document(access)
     user = _check_shape(access, document)
-    configuration = Configuration()
+    configuration = kubernetes.client.Configuration()
     configuration.retries = False  # a second try would take a second time-out
     try:
         tls = within(_LOAD_S, lambda: _load(access, document, configuration))
@@ -182,21 +186,18 @@ def _load(
     access: ClusterAccess, document: dict[str, Any], configuration: Configuration
 ) -> ssl.SSLContext | None:
     """Have the official client fill ``configuration``; the certificates it unpacks stay on disk no longer."""
-    from kubernetes.config.config_exception import ConfigException  # noqa: PLC0415 - as above
-    from kubernetes.config.kube_config import ConfigNode, KubeConfigLoader  # noqa: PLC0415 - as above
-
     with tempfile.TemporaryDirectory(prefix="bais-gates-") as folder:
         path = str(access.kubeconfig.absolute())
-        node = ConfigNode(path, document, path)  # type: ignore[no-untyped-call] # the client has no types here
+        node = kubernetes.config.kube_config.ConfigNode(path, document, path)  # type: ignore[no-untyped-call] # the client has no types here
         try:
-            loader = KubeConfigLoader(  # type: ignore[no-untyped-call] # the client's loader has no types
+            loader = kubernetes.config.kube_config.KubeConfigLoader(  # type: ignore[no-untyped-call] # the client's loader has no types
                 config_dict=node,
                 active_context=access.context,
                 config_base_path=str(access.kubeconfig.absolute().parent),
                 temp_file_path=folder,
             )
             loader.load_and_set(configuration)  # type: ignore[no-untyped-call] # as above
-        except ConfigException as e:
+        except kubernetes.config.ConfigException as e:
             raise _error(access, f"{redaction.redact(str(e))[:300]}. Fetch the kubeconfig anew.") from None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as e:
             raise _error(
