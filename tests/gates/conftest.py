@@ -19,7 +19,8 @@ from bais_gates.bais.api import open_api, register_business
 from bais_gates.probes.listener import Listener
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.redis import Cache
-from bais_gates.pytest_plugin.evidence import Evidence, GateFailure, format_check
+from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
+from bais_gates.reports.wording import check_text
 from bais_gates.targets.environment import load_environment
 from bais_gates.targets.target import Target, Unique
 from bais_gates.verdict.model import Outcome
@@ -46,7 +47,7 @@ class Judged:
     @property
     def false(self) -> str:
         """The checks that are false or without data, one per line, as the terminal prints them."""
-        return "\n".join(format_check(check) for check in self.checks if check.ok is not True)
+        return "\n".join(check_text(check) for check in self.checks if check.ok is not True)
 
 
 class Bench:

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from bais_gates.pytest_plugin.evidence import Evidence, GateFailure, format_check
+from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
+from bais_gates.reports.wording import check_text
 from bais_gates.targets.environment import Environment
 from bais_gates.targets.parts_platform import BackupPart, CapacityPart, KubernetesPart
 from bais_gates.verdict.model import Outcome
@@ -116,7 +117,7 @@ class Result:
 
     def __str__(self) -> str:
         """Say it in the report's lines."""
-        lines = [format_check(check) for check in self.checks if check.ok is not True]
+        lines = [check_text(check) for check in self.checks if check.ok is not True]
         return "\n".join([self.outcome.value, *lines, repr(self.error)])
 
 
