@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from bais_gates.errors import GateInputError
+from bais_gates.extras import optional
 from bais_gates.verdict.strict_yaml import parse
+
+jsonpatch = optional("jsonpatch", extra="cluster")
 
 Manifest = dict[str, Any]
 """One Kubernetes object."""
@@ -169,16 +172,13 @@ def _read_patches(path: Path) -> list[Any]:
 
 
 def _json_patch(objects: list[Manifest], where: Path, patch: list[Any], target: Manifest) -> None:
-    import jsonpatch  # noqa: PLC0415 - loaded when manifests are rendered
-    from jsonpointer import JsonPointerException  # noqa: PLC0415 - as above
-
     applied = False
     for one in objects:
         if one["kind"] == target.get("kind") and target.get("name") in (None, one["metadata"].get("name")):
             applied = True
             try:
                 changed = jsonpatch.apply_patch(one, patch)
-            except (jsonpatch.JsonPatchException, JsonPointerException) as e:
+            except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as e:
                 raise GateInputError(f"{where}: a patch cannot be applied to {one['kind']}: {e}.") from None
             one.clear()
             one.update(changed)

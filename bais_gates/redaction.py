@@ -1,8 +1,8 @@
-"""The one sanitiser: what looks like, or was registered as, a secret never leaves the process.
+"""Redaction: what looks like a secret, or was registered as one, never leaves the process.
 
-Secrets that the project knows (tokens a gate was given, passwords from an environment file) are registered
-with ``register``; shapes that betray a secret anywhere (bearer tokens, DSN passwords, card numbers, private
-keys) are patterns here. Text is redacted where it is recorded, not where it is printed.
+Known secrets (tokens given to a gate, passwords from an environment file) are registered with ``register``;
+text with the shape of a secret (bearer tokens, DSN passwords, card numbers, private keys) matches a pattern
+here. Text is redacted where it is recorded, not where it is printed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MIN_SECRET_LENGTH = 6
 """Shorter strings are not registered: replacing them would shred ordinary text."""
 
 _HEAD = 6
-"""So much of a secret, followed by an ellipsis, is taken for that secret cut short."""
+"""Characters of a secret that, followed by an ellipsis, count as that secret cut short."""
 
 _CACHED_LENGTH = 300
 
@@ -29,7 +29,7 @@ _ordered: list[str] | None = None
 
 
 def register(secret: str) -> None:
-    """Have ``secret`` (and its percent-encoded and JSON-escaped forms) redacted from now on, process-wide.
+    """Redact ``secret`` and its percent-encoded and JSON-escaped forms from now on, process-wide.
 
     Strings of fewer than 6 characters are not registered.
     """
@@ -62,13 +62,13 @@ def _redact_any(text: str) -> str:
 
 
 _redact_short = lru_cache(maxsize=4096)(_redact_any)
-"""Names and ids come again and again; what was registered since clears it."""
+"""Names and ids recur; ``register`` clears the cache."""
 
 
 def redact_value(value: JsonValue) -> JsonValue:
     """Return ``value`` with all of its strings redacted, keys included.
 
-    What stands under a key that names a secret (``password``, ``access_token``, ``cvc``) is replaced whole.
+    A value under a key that names a secret (``password``, ``access_token``, ``cvc``) is replaced as a whole.
     A number that is a valid card number becomes its masked text.
     """
     if isinstance(value, str):
@@ -114,10 +114,10 @@ _KEY_NAMES = (
 )
 _SECRET_KEY = re.compile(r"(?i)(?:[\w-]{0,40}[_-])?" + _KEY_NAMES)
 
-# What may stand after `password:` in prose or source code without being one.
+# What may stand after `password:` in prose, source code or a check's text without being one.
 _NOT_A_VALUE = (
     r"(?!(?:none|null|true|false|str|int|bytes|bool|observed|must|is|was|are|no|not|and|or|the|a|an|of|for|with)\b"
-    r"|\[redacted\])"
+    r"|\[redacted\]|\d{1,6} of \d|\d[\d.,]{0,5}(?: [\w%/]{1,20})? \((?:expected|limit|minimum|must)\b)"
 )
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (

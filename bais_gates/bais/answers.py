@@ -1,4 +1,4 @@
-"""Compare answers: what two of them differ in, beyond what differs between any two requests."""
+"""Compare responses, leaving out what differs between any two requests."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ if TYPE_CHECKING:
     from bais_gates.probes.http import Response
 
 _CHANGING: Final = ("date", "x-request-id", "x-ratelimit", "ratelimit", "age", "connection", "keep-alive")
-"""Beginnings of the names of headers that differ between any two answers."""
-_EXCHANGED: Final = str.maketrans(
+"""Prefixes of header names that differ between any two responses."""
+_SWAPPED: Final = str.maketrans(
     "0123456789abcdefABCDEFghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ",
     "9876543210fedcbaFEDCBAzyxwvutsrqponmlkjihgZYXWVUTSRQPONMLKJIHG",
 )
 _DIGITS: Final = re.compile(r"(?<!\d)\d(?:[ -]?\d){11,18}(?!\d)")
 
 
-def not_answered(status: int, answers: Mapping[str, Response]) -> dict[str, int]:
-    """Give the statuses of those answers that have another one than ``status``, by what was tried."""
-    return {name: answer.status for name, answer in answers.items() if answer.status != status}
+def unexpected_statuses(expected: int, answers: Mapping[str, Response]) -> dict[str, int]:
+    """Return the statuses other than ``expected``, by the name of the request."""
+    return {name: answer.status for name, answer in answers.items() if answer.status != expected}
 
 
-def unlike(seen: Mapping[str, object], wanted: Mapping[str, object]) -> dict[str, str]:
-    """Name the entries that are not as wanted: ``{"19.99": "19.98 instead of 19.99"}``."""
+def mismatches(observed: Mapping[str, object], expected: Mapping[str, object]) -> dict[str, str]:
+    """Return the entries that differ from ``expected``: ``{"19.99": "19.98 instead of 19.99"}``."""
     return {
-        key: f"{seen.get(key)} instead of {wanted.get(key)}"
-        for key in [*wanted, *(key for key in seen if key not in wanted)]
-        if seen.get(key) != wanted.get(key)
+        key: f"{observed.get(key)} instead of {expected.get(key)}"
+        for key in [*expected, *(key for key in observed if key not in expected)]
+        if observed.get(key) != expected.get(key)
     }
 
 
-def comparable(answer: Response, *own: str) -> dict[str, str]:
-    """Give the parts of an answer by name, with its request id and the texts ``own`` made equal."""
+def comparable_parts(answer: Response, *own: str) -> dict[str, str]:
+    """Return the parts of a response by name, its request id and the texts in ``own`` made equal."""
     body = answer.text
     for text in (answer.headers.get("x-request-id"), *own):
         if text:
@@ -46,12 +46,12 @@ def comparable(answer: Response, *own: str) -> dict[str, str]:
 
 
 def differences(one: Response, other: Response, *, own: tuple[str, str] = ("", "")) -> list[str]:
-    """Name what two answers differ in; the end of each one's path and its text in ``own`` count as equal.
+    """Return what two responses differ in, ignoring the last path segment of each and its text in ``own``.
 
-    Two requests for things that a caller may not tell apart must leave nothing here.
+    The list must be empty for two resources that a caller must not be able to tell apart.
     """
     pairs = ((one, own[0]), (other, own[1]))
-    first, second = (comparable(answer, answer.url.rpartition("/")[2], text) for answer, text in pairs)
+    first, second = (comparable_parts(answer, answer.url.rpartition("/")[2], text) for answer, text in pairs)
     return [
         f"{name}: {first.get(name, 'none')[:80]} / {second.get(name, 'none')[:80]}"
         for name in sorted(first.keys() | second.keys())
@@ -59,15 +59,15 @@ def differences(one: Response, other: Response, *, own: tuple[str, str] = ("", "
     ]
 
 
-def unknown_like(known: str) -> str:
-    """Make an id of the same form that does not exist: what is hexadecimal at its end stays hexadecimal."""
-    return known[:-12] + known[-12:].translate(_EXCHANGED)
+def unknown_id(known: str) -> str:
+    """Return an id of the same form that does not exist; a hexadecimal ending stays hexadecimal."""
+    return known[:-12] + known[-12:].translate(_SWAPPED)
 
 
-def holds_card(answer: Response, number: str) -> bool:
-    """Tell whether an answer holds a card number, in its body or a header, also in groups of digits."""
+def contains_card_number(answer: Response, number: str) -> bool:
+    """Return whether a response's body or headers contain a card number, also in groups of digits."""
     everything = "\n".join([answer.text, *answer.headers.values()])
     return (
-        any(re.sub(r"[ -]", "", found) == number for found in _DIGITS.findall(everything))
+        any(re.sub(r"[ -]", "", digits) == number for digits in _DIGITS.findall(everything))
         or number in everything
     )

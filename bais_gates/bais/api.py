@@ -1,21 +1,22 @@
-"""The BAIS API as a gate speaks to it: small verbs that return answers, and businesses that use them.
+"""A client of the BAIS API, and businesses that use it.
 
-Every secret that is sent or received is made known to redaction here, before anything can print it.
+Every secret that is sent or received is registered for redaction here, before anything can print it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates import redaction
+from bais_gates.bais.contract import Contract
 from bais_gates.probes.http import HttpClient, Response, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bais_gates.bais.contract import Contract
-    from bais_gates.targets.unique import Unique
+    from bais_gates.targets.target import Target, Unique
 
 __all__ = [
     "ACCEPTED",
@@ -28,6 +29,8 @@ __all__ = [
     "Unreachable",
 ]
 
+CONTRACT: Final = Path("contract", "bais-api.openapi.yaml")
+"""Path of the API's contract in the folder of the gates."""
 ACCEPTED: Final = "4242424242424242"
 """Public test card that is accepted."""
 DECLINED: Final = "4000000000000002"
@@ -52,7 +55,7 @@ _SECRET_KEYS: Final = frozenset(
 
 
 class TargetRefused(Exception):  # noqa: N818 - it names what the target did
-    """The target did not do what a gate needs before it can judge; the message holds its answer."""
+    """The target refused a request that a gate depends on; the message contains its response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +66,10 @@ class Api:
     contract: Contract
     token: str | None = None
     answers: list[Response] | None = None
-    """Where every answer is kept, when a gate wants to look through all of them."""
+    """List that every response is appended to, None for no record."""
 
     def with_token(self, token: str | None) -> Api:
-        """Give the same client bound to another token (None: anonymous)."""
+        """Return the same client bound to another token (None: anonymous)."""
         if token:
             redaction.register(token)
         return replace(self, token=token)
@@ -83,18 +86,18 @@ class Api:
         params: Mapping[str, str] | None = None,
         deadline_s: float | None = None,
     ) -> Response:
-        """Send one request and read the answer; :class:`Unreachable` when none comes in time.
+        """Send one request and return the response. Raises :class:`Unreachable` if none arrives in time.
 
-        ``token`` takes the place of the client's own for this request. ``content`` sends raw bytes.
+        ``token`` replaces the client's own for this request. ``content`` sends raw bytes.
         """
         register_secrets(json)
         bearer = token if token is not None else self.token
-        sent = dict(headers or {})
-        if bearer is not None and not any(name.lower() == "authorization" for name in sent):
+        merged = dict(headers or {})
+        if bearer is not None and not any(name.lower() == "authorization" for name in merged):
             redaction.register(bearer)
-            sent["Authorization"] = f"Bearer {bearer}"
+            merged["Authorization"] = f"Bearer {bearer}"
         response = self.http.request(
-            method, path, headers=sent, json=json, content=content, params=params, deadline_s=deadline_s
+            method, path, headers=merged, json=json, content=content, params=params, deadline_s=deadline_s
         )
         register_secrets(response.json)
         if self.answers is not None:
@@ -118,17 +121,15 @@ class Api:
         return self.request("DELETE", path, **kwargs)
 
     def conforms(self, response: Response, method: str, path: str) -> list[str]:
-        """Say how ``response`` breaks the contract for ``method path``; an empty list when it does not."""
+        """Return the contract violations of ``response`` to ``method path``; empty if it conforms."""
         return self.contract.violations(response, method, path)
-
-    # -- signing in --
 
     def register(self, **fields: object) -> Response:
         """POST a registration with exactly these fields."""
         return self.post("/api/v1/auth/register", json=fields)
 
     def login(self, email: str, password: str) -> Response:
-        """POST a sign-in."""
+        """POST the credentials of an account."""
         return self.post("/api/v1/auth/login", json={"email": email, "password": password})
 
     def refresh(self, refresh_token: str) -> Response:
@@ -138,7 +139,7 @@ class Api:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Business:
-    """A business that registered and signed in through the API; ``api`` is bound to its access token."""
+    """A registered and signed-in business; ``api`` is bound to its access token."""
 
     email: str
     password: str
@@ -148,19 +149,19 @@ class Business:
     api: Api
     unique: Unique
 
-    def kept_in(self, answers: list[Response]) -> Business:
-        """Give the same business with every answer it gets kept in ``answers``."""
+    def recording_to(self, answers: list[Response]) -> Business:
+        """Return the same business with every response appended to ``answers``."""
         return replace(self, api=replace(self.api, answers=answers))
 
     def api_key(self, *, name: str | None = None, expires_in: int | None = None) -> Response:
-        """Ask for an API key (``expires_in`` seconds)."""
+        """Create an API key (``expires_in`` seconds)."""
         body: dict[str, object] = {"name": name or self.unique.word("agent")}
         if expires_in is not None:
             body["expires_in"] = expires_in
         return self.api.post("/api/v1/auth/api-keys", json=body)
 
     def workflow(self, *, amount: object = 49.99, currency: object = "USD", **fields: object) -> Response:
-        """Set up a payment workflow; ``fields`` replace or, as None, leave out what is sent."""
+        """Create a payment workflow; ``fields`` replace body fields, None removes them."""
         body: dict[str, object] = {
             "name": self.unique.word("workflow"),
             "payment_provider": "stripe",
@@ -172,8 +173,8 @@ class Business:
         return self.api.post("/api/v1/workflows/payment", json=_without_none(body))
 
     def workflow_id(self, *, amount: object = 49.99, currency: object = "USD") -> str:
-        """Set up a workflow and give its id; :class:`TargetRefused` if the target does not."""
-        return needed(self.workflow(amount=amount, currency=currency), 201, "workflow_id")
+        """Create a workflow and return its id. Raises :class:`TargetRefused` if the target refuses."""
+        return require_field(self.workflow(amount=amount, currency=currency), 201, "workflow_id")
 
     def pay(
         self,
@@ -185,7 +186,7 @@ class Business:
         key: str | None = None,
         **fields: object,
     ) -> Response:
-        """Take a payment, with ``key`` as Idempotency-Key; ``fields`` replace or, as None, leave out."""
+        """Take a payment, ``key`` as Idempotency-Key; ``fields`` replace body fields, None removes them."""
         body: dict[str, object] = {
             "workflow_id": workflow_id,
             "amount": amount,
@@ -201,19 +202,34 @@ class Business:
         """Read a payment."""
         return self.api.get(f"/api/v1/payments/{payment_id}")
 
-    def hook(self, url: str, *, events: object = ("payment.completed",), **fields: object) -> Response:
-        """Configure a webhook."""
-        sent = list(events) if isinstance(events, tuple) else events
-        return self.api.post("/api/v1/webhooks/configure", json={"url": url, "events": sent, **fields})
+    def configure_webhook(
+        self, url: str, *, events: object = ("payment.completed",), **fields: object
+    ) -> Response:
+        """Configure a webhook for ``events``: a tuple, or any JSON value to send as it is."""
+        body = {"url": url, "events": list(events) if isinstance(events, tuple) else events, **fields}
+        return self.api.post("/api/v1/webhooks/configure", json=body)
+
+
+def open_api(target: Target, http: HttpClient | None = None) -> Api:
+    """Return an anonymous client of the target's API, or of the one that ``http`` reaches.
+
+    Raises GateInputError when the environment file has no ``api``, ContractError for a contract that can't be
+    used.
+    """
+    contract = Contract.load(target.gates_dir / CONTRACT)
+    if http is None:
+        part = target.environment.api
+        http = HttpClient(part.url, ca_file=part.ca_file)
+    return Api(http=http, contract=contract)
 
 
 def card_method(number: str) -> dict[str, object]:
-    """Make the payment_method of a test card."""
+    """Return the payment_method of a test card."""
     return {"type": "card", "card_number": number, "exp_month": 12, "exp_year": 2030, "cvc": "123"}
 
 
 def register_business(api: Api, unique: Unique) -> Business:
-    """Register a business and sign it in; :class:`TargetRefused` with the answer if the target does not."""
+    """Register a business and sign it in. Raises :class:`TargetRefused` if the target refuses either."""
     email, password = unique.email(), unique.password()
     registered = api.register(
         email=email,
@@ -222,30 +238,30 @@ def register_business(api: Api, unique: Unique) -> Business:
         contact_name="Gate Keeper",
         phone="+1-555-0123",
     )
-    user_id = needed(registered, 201, "user_id")
+    user_id = require_field(registered, 201, "user_id")
     signed_in = api.login(email, password)
-    access = needed(signed_in, 200, "access_token")
+    access = require_field(signed_in, 200, "access_token")
     return Business(
         email=email,
         password=password,
         user_id=user_id,
         access_token=access,
-        refresh_token=needed(signed_in, 200, "refresh_token"),
+        refresh_token=require_field(signed_in, 200, "refresh_token"),
         api=api.with_token(access),
         unique=unique,
     )
 
 
-def needed(response: Response, status: int, key: str) -> str:
-    """Give the text at ``key`` of an answer that must have ``status``; :class:`TargetRefused` otherwise."""
+def require_field(response: Response, status: int, key: str) -> str:
+    """Return the text at ``key`` of a response with ``status``. Raises :class:`TargetRefused` otherwise."""
     value = response.field(key)
     if response.status == status and isinstance(value, str) and value:
         return value
-    raise TargetRefused(f"needed {status} with {key!r} to go on, but {response.describe()}")
+    raise TargetRefused(f"expected status {status} with {key!r}, but {response.describe()}")
 
 
 def register_secrets(value: object) -> None:
-    """Make every secret below the known keys of a JSON value known to redaction."""
+    """Register every secret under a known key of a JSON value for redaction."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if isinstance(inner, str) and key in _SECRET_KEYS:

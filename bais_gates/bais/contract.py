@@ -1,7 +1,7 @@
-"""Hold an answer to an OpenAPI 3.1 document: what is documented is what may come.
+"""Validate responses against an OpenAPI 3.1 document; what is not documented is a violation.
 
-The schemas of OpenAPI 3.1 are JSON Schema 2020-12; they are judged by ``jsonschema`` inside the document they
-stand in, so that every ``$ref`` resolves where its author meant it.
+The schemas of OpenAPI 3.1 are JSON Schema 2020-12; ``jsonschema`` applies them inside their own document, so
+that every ``$ref`` resolves as its author meant it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 _BASE: Final = "urn:bais-gates:contract"
 _MESSAGE_CAP: Final = 240
-"""Characters of one violation; a schema error quotes the whole instance otherwise."""
+"""Maximum characters of one violation; a schema error would quote the whole instance."""
 _VIOLATION_CAP: Final = 10
 
 
 class ContractError(Exception):
-    """The contract document itself cannot be used; the message says why."""
+    """The contract document itself cannot be used; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A node of the document and the JSON pointer that leads to it."""
+    """A node of the document and its JSON pointer."""
 
     node: Any
     pointer: tuple[str, ...]
@@ -56,13 +56,13 @@ class _Place:
 
 
 class Contract:
-    """An OpenAPI 3.1 document that answers can be held to."""
+    """An OpenAPI 3.1 document that responses are validated against."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         if not str(document.get("openapi", "")).startswith("3.1") or not isinstance(
             document.get("paths"), dict
         ):
-            raise ContractError("not an OpenAPI 3.1 document: it has no `openapi: 3.1.x` or no `paths`")
+            raise ContractError("not an OpenAPI 3.1 document: `openapi: 3.1.x` or `paths` is missing")
         self.document = document
         resource = DRAFT202012.create_resource(document)
         self._registry: Registry[Any] = Registry().with_resource(_BASE, resource)
@@ -70,20 +70,20 @@ class Contract:
 
     @classmethod
     def load(cls, path: Path) -> Contract:
-        """Read the document at ``path``; :class:`ContractError` when it is absent or no OpenAPI 3.1."""
+        """Read the document at ``path``. Raises :class:`ContractError` if it cannot be used."""
         try:
             document = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-            raise ContractError(f"{path}: the contract can not be read: {e}") from e
+            raise ContractError(f"{path}: the contract cannot be read: {e}") from e
         if not isinstance(document, dict):
             raise ContractError(f"{path}: the contract is not a mapping")
         return cls(document)
 
     def violations(self, response: Response, method: str, path: str) -> list[str]:
-        """Say how ``response`` to ``method path`` breaks the contract; an empty list when it does not.
+        """Return the contract violations of ``response`` to ``method path``; empty if it conforms.
 
-        ``path`` is the path asked for (a query is ignored) or the documented template. Judged are: operation
-        and status documented, content type, body against its schema, required headers.
+        ``path`` is the requested path (a query is ignored) or the documented template. Checked are the
+        operation, the status, the content type, the body against its schema, and the required headers.
         """
         operation = self._operation(method, path)
         if operation is None:
@@ -92,17 +92,16 @@ class Contract:
         if documented is None:
             known = ", ".join((operation.child("responses") or operation).node)
             return [f"status {response.status} is not documented (documented: {known})"]
-        found = [*self._header_violations(response, documented), *self._body_violations(response, documented)]
-        return [_cut(one) for one in found[:_VIOLATION_CAP]]
+        header_errors = self._header_violations(response, documented)
+        errors = [*header_errors, *self._body_violations(response, documented)]
+        return [_shorten(error) for error in errors[:_VIOLATION_CAP]]
 
     def schema_violations(self, instance: object, schema: str) -> list[str]:
-        """Say how a JSON value breaks ``#/components/schemas/<schema>``."""
+        """Return how a JSON value violates ``#/components/schemas/<schema>``."""
         place = _Place(self.document, ()).child("components", "schemas", schema)
         if place is None:
             raise ContractError(f"the contract has no components/schemas/{schema}")
-        return [_cut(one) for one in self._schema_violations(instance, place)]
-
-    # -- finding what is documented --
+        return [_shorten(error) for error in self._schema_violations(instance, place)]
 
     def _operation(self, method: str, path: str) -> _Place | None:
         template = self._template(path.partition("?")[0])
@@ -132,7 +131,7 @@ class Contract:
         return None
 
     def _follow(self, place: _Place | None) -> _Place | None:
-        """Follow local ``$ref`` objects (``#/components/...``) to what they mean."""
+        """Resolve local ``$ref`` objects (``#/components/...``)."""
         for _ in range(8):
             if place is None or not isinstance(place.node, dict) or "$ref" not in place.node:
                 return place
@@ -142,10 +141,8 @@ class Contract:
             keys = (key.replace("~1", "/").replace("~0", "~") for key in reference[2:].split("/"))
             place = _Place(self.document, ()).child(*keys)
             if place is None:
-                raise ContractError(f"{reference} leads nowhere")
-        raise ContractError("a $ref leads round in a circle")
-
-    # -- judging --
+                raise ContractError(f"{reference}: no such place in the document")
+        raise ContractError("a $ref is circular or more than 8 references deep")
 
     def _header_violations(self, response: Response, documented: _Place) -> Iterator[str]:
         headers = documented.child("headers")
@@ -166,7 +163,7 @@ class Contract:
         content = documented.child("content")
         if content is None or not content.node:
             if response.body:
-                yield f"status {response.status} is documented without a body, and has one"
+                yield f"the response has a body, but {response.status} is documented without a body"
             return
         media = _media_type(response.headers.get("content-type", ""))
         if media not in content.node:
@@ -177,7 +174,7 @@ class Contract:
         if media.split("+")[-1].rpartition("/")[2] != "json" or schema is None:
             return
         if response.json is None and response.body.strip() != b"null":
-            yield "the body is not JSON" + (" (cut: it is too long)" if response.truncated else "")
+            yield "the body is not JSON" + (" (cut off: too long)" if response.truncated else "")
             return
         yield from self._schema_violations(response.json, schema)
 
@@ -197,7 +194,7 @@ _FORMATS: Final = FormatChecker()
 
 @_FORMATS.checks("date-time", raises=ValueError)
 def _is_date_time(value: object) -> bool:
-    """Tell whether a string is an RFC 3339 moment: with a time and a zone."""
+    """Return whether a string is an RFC 3339 date-time, with a time and a zone."""
     if not isinstance(value, str):
         return True
     return datetime.fromisoformat(value).tzinfo is not None and "T" in value.upper()
@@ -208,7 +205,7 @@ def _media_type(content_type: str) -> str:
 
 
 def _typed(value: str) -> int | float | str:
-    """Read a header's text as the number it is written as, for schemas of type integer or number."""
+    """Convert a header's text to the number it denotes, for schemas of type integer or number."""
     if re.fullmatch(r"-?(0|[1-9]\d{0,17})", value):
         return int(value)
     if re.fullmatch(r"-?\d{1,17}\.\d{1,17}", value):
@@ -216,5 +213,5 @@ def _typed(value: str) -> int | float | str:
     return value
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= _MESSAGE_CAP else text[: _MESSAGE_CAP - 3] + "..."

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 
 from bais_gates import __version__
-from bais_gates.cli import explain, run, sandbox, stage, validate, verify
+from bais_gates.cli import explain, init, run, sandbox, stage, validate, verify
 from bais_gates.errors import GateInputError
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
-COMMANDS = (run, verify, explain, validate, sandbox, stage)
+COMMANDS = (init, run, verify, explain, validate, sandbox, stage)
 
 
 def parser() -> argparse.ArgumentParser:

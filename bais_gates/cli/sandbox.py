@@ -1,78 +1,126 @@
-"""``bais-gates sandbox``: the embedded platform for as long as one wants it."""
+"""``bais-gates sandbox``: start, inspect, break and stop an embedded platform that stays up."""
 
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
+import functools
+import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
+from bais_gates import sandbox
 from bais_gates.errors import GateInputError
+from bais_gates.sandbox.faults import FAULTS
 
 DEFAULT_MANIFESTS = Path("gates/staging/manifests/overlays/sandbox")
 DESCRIPTION = """\
-Start, look at and stop the sandbox: the BAIS platform in small (API, PostgreSQL, Redis) on free loopback
-ports, and beside it a small Kubernetes cluster in which the same processes are pods (with KUBEBUILDER_ASSETS
-set, on that folder's real API server). It stays up until `down`. `up` writes an environment file, so that any
-run, or any other tool, can be pointed at it."""
+Start, inspect, break and stop the sandbox: a small BAIS platform (API, PostgreSQL, Redis) on free loopback
+ports, and a small Kubernetes cluster whose pods are those processes. It stays up until `down`. `up` prints
+the path of its environment file, with which any run can use it.
+
+With KUBEBUILDER_ASSETS set, the cluster runs the kube-apiserver and etcd of that folder instead of its own
+API server.
+
+Touches: processes that listen on loopback only, and the sandbox's folder."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's parser and those of its actions."""
     parser = commands.add_parser(
         "sandbox",
-        help="start, look at, break or stop the sandbox",
+        help="start, inspect, break or stop the sandbox",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument("--name", default="default", help="name of the sandbox (default: %(default)s)")
-    where.add_argument("--dir", type=Path, metavar="DIR", help="its folder (default: one of the user's own)")
+    where.add_argument(
+        "--dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the sandbox (default: by user and name, in $XDG_RUNTIME_DIR or the temporary folder)",
+    )
 
-    up = actions.add_parser("up", parents=[where], help="start it and say how to point a run at it")
-    up.add_argument("--environment", type=Path, metavar="FILE", help="also write its environment file here")
+    def add_action(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        action = actions.add_parser(
+            name, parents=[where], help=text, description=f"{text[0].upper()}{text[1:]}."
+        )
+        action.set_defaults(command=run)
+        return action
+
+    up = add_action("up", _up, "start the sandbox and print how to run gates against it")
     up.add_argument(
-        "--fault", action="append", default=[], metavar="NAME", help="start it broken (repeatable)"
+        "--environment", type=Path, metavar="FILE", help="write the environment file to FILE as well"
+    )
+    up.add_argument(
+        "--fault", action="append", default=[], metavar="NAME", help="start with this fault on (repeatable)"
     )
     cluster = up.add_mutually_exclusive_group()
-    cluster.add_argument("--without-cluster", action="store_true", help="start the platform alone")
+    cluster.add_argument(
+        "--without-cluster", action="store_true", help="start the API, PostgreSQL and Redis only"
+    )
     cluster.add_argument(
         "--manifests",
         type=Path,
         metavar="DIR",
-        help=f"the overlay that its cluster runs (default: {DEFAULT_MANIFESTS}, if it is there)",
+        help=f"overlay that the cluster runs (default: {DEFAULT_MANIFESTS}, if it exists)",
     )
-    up.set_defaults(command=_up)
-    actions.add_parser("status", parents=[where], help="say what runs").set_defaults(command=_status)
-    actions.add_parser("down", parents=[where], help="stop it, leave nothing").set_defaults(command=_down)
-    actions.add_parser("faults", help="list the ways it can be broken").set_defaults(command=_faults)
-    fault = actions.add_parser("fault", parents=[where], help="break or mend the running one")
-    fault.add_argument("on", nargs="*", metavar="NAME", help="faults to switch on")
-    fault.add_argument("--off", action="append", default=[], metavar="NAME", help="switch this one off")
-    fault.add_argument("--clear", action="store_true", help="switch all off first")
-    fault.set_defaults(command=_fault)
+    add_action("status", _status, "show the state of each process; exit status 0 if all of them run")
+    add_action("down", _down, "stop the sandbox and remove its files")
+    faults = actions.add_parser("faults", help="list the faults and the gates that each of them fails")
+    faults.set_defaults(command=_faults)
+    fault = add_action("fault", _fault, "switch faults of the running sandbox on or off")
+    fault.add_argument("on", nargs="*", metavar="NAME", help="fault to switch on")
+    fault.add_argument(
+        "--off", action="append", default=[], metavar="NAME", help="fault to switch off (repeatable)"
+    )
+    fault.add_argument("--clear", action="store_true", help="switch all faults off first")
 
 
-def _load(name: str) -> ModuleType:
-    """Import a module of the sandbox, whose libraries only machines that run it have."""
-    try:
-        return import_module(f"bais_gates.sandbox.{name}")
-    except ModuleNotFoundError as error:
-        message = f"the sandbox needs the library {error.name}: install the project with its extra `sandbox`"
-        raise GateInputError(message) from None
+def _report_error(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Return the action with a ``SandboxError`` printed to standard error, and exit status 1."""
+
+    @functools.wraps(action)
+    def run(arguments: argparse.Namespace) -> int:
+        try:
+            return action(arguments)
+        except sandbox.SandboxError as error:
+            print(f"bais-gates: {error}", file=sys.stderr)
+            return 1
+
+    return run
 
 
+@_report_error
 def _up(arguments: argparse.Namespace) -> int:
-    up = _load("commands").up
     manifests = None if arguments.without_cluster else _manifests(arguments.manifests)
-    return int(
-        up(arguments.dir, arguments.environment, arguments.fault, name=arguments.name, manifests=manifests)
-    )
+    folder = arguments.dir or sandbox.default_directory(arguments.name, make_parent=True)
+    info = sandbox.status(folder)
+    if info is not None and info.state == "ready":
+        print(f"A sandbox is already up in {folder}.")
+    else:
+        info = sandbox.start(
+            folder,
+            owner_pid=None,
+            faults=arguments.fault,
+            progress=_print_progress,
+            environment_copy=arguments.environment,
+        )
+        print(f"The sandbox is up in {folder}.")
+    if manifests is not None:
+        try:
+            sandbox.start_cluster(folder, manifests=manifests, progress=_print_progress)
+        except ModuleNotFoundError as error:
+            message = f"the sandbox needs the library {error.name}: pip install 'bais-gates[sandbox]'"
+            raise GateInputError(message) from None
+    _describe(info, arguments.environment)
+    return 0
 
 
 def _manifests(named: Path | None) -> Path | None:
-    """Give the overlay to apply, absolute; None when none is named and the project's is not here."""
+    """Return the absolute path of the overlay to apply; None if none is named and the default is absent."""
     folder = named or DEFAULT_MANIFESTS
     if (folder / "kustomization.yaml").is_file():
         return folder.absolute()
@@ -81,21 +129,73 @@ def _manifests(named: Path | None) -> Path | None:
     return None
 
 
+@_report_error
 def _status(arguments: argparse.Namespace) -> int:
-    return int(_load("commands").status(arguments.dir, name=arguments.name))
+    folder = arguments.dir or sandbox.default_directory(arguments.name)
+    info = sandbox.status(folder)
+    if info is None:
+        print(f"No sandbox is up in {folder}. Start one with `bais-gates sandbox up`.")
+        return 1
+    print(f"The sandbox in {folder} is {info.state}.")
+    width = max([9, *map(len, info.parts)])
+    for part, state in info.parts.items():
+        print(f"  {part:<{width}}  PID {info.pids[part]:<8} {state}")
+    if info.state == "abandoned":
+        print("Its supervisor was killed. Run `bais-gates sandbox down` to remove what is left.")
+    elif info.state == "ready":
+        _describe(info, None)
+    return 0 if info.state == "ready" and set(info.parts.values()) == {"running"} else 1
 
 
+@_report_error
 def _down(arguments: argparse.Namespace) -> int:
-    return int(_load("commands").down(arguments.dir, name=arguments.name))
+    folder = arguments.dir or sandbox.default_directory(arguments.name)
+    was_up = sandbox.status(folder) is not None
+    sandbox.stop(folder)
+    print(f"The sandbox in {folder} is down." if was_up else f"No sandbox is up in {folder}.")
+    if arguments.dir is None and folder.parent.is_dir() and not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+    return 0
 
 
+@_report_error
 def _fault(arguments: argparse.Namespace) -> int:
-    chosen = {"on": arguments.on, "off": arguments.off, "clear": arguments.clear}
-    return int(_load("commands").fault(arguments.dir, name=arguments.name, **chosen))
+    folder = arguments.dir or sandbox.default_directory(arguments.name)
+    info = sandbox.status(folder)
+    if info is None or info.state != "ready":
+        raise sandbox.SandboxError(f"no sandbox is up in {folder}: start one with `bais-gates sandbox up`")
+    on, off = arguments.on, arguments.off
+    sandbox.check_faults([*on, *off])
+    active = [name for name in (*(() if arguments.clear else info.faults), *on) if name not in off]
+    if on or off or arguments.clear:
+        sandbox.set_faults(folder, active)
+    print(f"Active faults: {', '.join(dict.fromkeys(active)) or 'none'}.")
+    return 0
 
 
 def _faults(arguments: argparse.Namespace) -> int:
     del arguments
-    for fault in _load("faults").FAULTS.values():
-        print(f"{fault.name}: {fault.description}\n    turns red: {', '.join(fault.gates)}")
+    for fault in FAULTS.values():
+        print(f"{fault.name}: {fault.description}\n    fails: {', '.join(fault.gates)}")
     return 0
+
+
+def _describe(info: sandbox.SandboxInfo, environment_copy: Path | None) -> None:
+    """Print the addresses and files of a sandbox, and the command that runs the gates against it."""
+    copied = environment_copy is not None and environment_copy.exists()
+    file = environment_copy if copied else info.environment_file
+    print(f"  API               {info.api_url}")
+    print(f"  environment file  {file}")
+    print(f"  logs              {info.logs}")
+    home = info.directory / "cluster"
+    if (home / "ready.json").exists():
+        print(f"  cluster           kubectl --kubeconfig {shlex.quote(str(home / 'kubeconfig'))} get pods")
+    else:
+        print("  cluster           not started; `bais-gates sandbox up` starts it")
+    if info.faults:
+        print(f"  active faults     {', '.join(info.faults)}")
+    print(f"Run the gates against it: pytest -m golive --gate-env {shlex.quote(str(file))}")
+
+
+def _print_progress(text: str) -> None:
+    print(f"  {text}", flush=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 DESCRIPTION = """\
 Provision the platform in a staging namespace of its own (namespace, configuration and generated secrets,
-database, cache, migrations, application; each waited for until it is really ready), ask whether it is well,
-take one payment through it, and take everything away again unless --keep is given.
+database, cache, migrations, application; each waited for until it is really ready), run the suite's own
+check of it (gates/staging/smoke.py: is it healthy, does it take one payment), and take everything away again
+unless --keep is given.
 
 Touches: the cluster of kubernetes.admin_context (or kubernetes.context) of the environment file, and there
 the namespace with the label bais-gates/owner of that environment, and what the manifests name outside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import runpy
 import secrets
 import signal
 import sys
@@ -11,7 +12,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bais_gates.errors import GateInputError
 from bais_gates.probes.http import Unreachable
@@ -21,20 +22,22 @@ from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.ownership import KEPT, RUN, annotation, owner_of
 from bais_gates.staging.provision import clock_for, kept
 from bais_gates.staging.reach import NotReachable, Reach
-from bais_gates.staging.smoke import Expected, health, smoke
 from bais_gates.staging.teardown import staged, tear_down
 from bais_gates.targets.environment import load_environment
-from bais_gates.targets.unique import Unique
+from bais_gates.targets.target import Target, Unique
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from bais_gates.probes.kubernetes.writer import ClusterWriter
+    from bais_gates.staging.findings import Finding
     from bais_gates.staging.provision import Plan
     from bais_gates.targets.environment import Environment
 
 NOT_AS_IT_SHOULD_BE, REFUSED, SURROUNDINGS, INTERRUPTED = 1, 2, 3, 130
 GATES = Path("gates")
+SMOKE = GATES / "staging" / "smoke.py"
+"""The suite's own check of what was provisioned: ``check(reach, target, unique)`` yields its findings."""
 TEAR_DOWN_S = 180.0
 
 
@@ -74,12 +77,11 @@ def _environment(name: str) -> Environment:
     if environment.provision != "sandbox":
         return environment
     try:
-        from bais_gates.sandbox import status  # noqa: PLC0415 - an optional part
-        from bais_gates.sandbox.commands import default_directory  # noqa: PLC0415 - as above
-        from bais_gates.sandbox.errors import SandboxError  # noqa: PLC0415 - as above
+        from bais_gates.sandbox import SandboxError, default_directory, status  # noqa: PLC0415 - an optional part
     except ImportError as error:
-        message = f"the sandbox needs the library {error.name}: install the project with its extra `sandbox`"
-        raise GateInputError(message) from None
+        raise GateInputError(
+            f"the sandbox is not installed ({error}). Install it: pip install 'bais-gates[sandbox]'"
+        ) from None
     try:
         info = status(default_directory())
     except SandboxError as error:
@@ -125,11 +127,14 @@ def _stage(arguments: argparse.Namespace, environment: Environment, server: Clus
 def _up(stage: _Stage) -> int:
     """Provision, then health and smoke test; say how each went."""
     began = time.monotonic()
-    seconds = stage.arguments.timeout or stage.environment.need_staging().timeout_s
+    seconds = stage.arguments.timeout or stage.environment.staging.timeout_s
     outcome = staging.carry_out(stage.server, stage.environment, stage.plan, seconds=seconds, progress=_say)
     if (error := outcome.error) is not None:
         return _told(error)
     _say(f"{stage.plan.namespace} is up after {time.monotonic() - began:.0f} s")
+    if not SMOKE.is_file():
+        _say(f"nothing more is checked: there is no {SMOKE}")
+        return 0
     with tempfile.TemporaryDirectory(prefix="bais-gates-") as folder:
         return _try(stage, Path(folder))
 
@@ -139,26 +144,26 @@ def _try(stage: _Stage, folder: Path) -> int:
         server=stage.server, namespace=stage.plan.namespace, environment=stage.environment, folder=folder
     )
     try:
-        api = reach.api(GATES / "contract" / "bais-api.openapi.yaml")
         _say(f"the API answers at {reach.url()}")
-        told = reach.configuration("bais-api")
-        expected = Expected(environment=told.get("ENVIRONMENT"), version=told.get("VERSION"))
+        target = Target(environment=stage.environment, gates_dir=GATES)
         false = 0
-        with api.http:
-            settled = stage.environment.settled_within_s()
-            for part, findings in (
-                ("health", health(api, expected)),
-                ("smoke", smoke(api, stage.unique, settled_within_s=settled)),
-            ):
-                for finding in findings:
-                    false += not finding.holds
-                    print(f"  {'ok   ' if finding.holds else 'FALSE'} {part}: {finding.sentence}", flush=True)
+        for part, finding in _smoke_check()(reach, target, stage.unique):
+            false += not finding.holds
+            print(f"  {'ok   ' if finding.holds else 'FALSE'} {part}: {finding.sentence}", flush=True)
     except (Unreachable, NotReachable) as error:
         _complain(str(error))
         return NOT_AS_IT_SHOULD_BE
     if false:
         _complain(f"{false} of these are not as they should be")
     return NOT_AS_IT_SHOULD_BE if false else 0
+
+
+def _smoke_check() -> Callable[[Reach, Target, Unique], Iterable[tuple[str, Finding]]]:
+    """Load the suite's ``check``; GateInputError where its file defines none."""
+    check = runpy.run_path(str(SMOKE)).get("check")
+    if not callable(check):
+        raise GateInputError(f"{SMOKE}: it defines no check(reach, target, unique). Define it there.")
+    return cast("Callable[[Reach, Target, Unique], Iterable[tuple[str, Finding]]]", check)
 
 
 def _afterwards(stage: _Stage, status: int) -> int:
@@ -187,7 +192,7 @@ def _take_away(server: ClusterWriter, namespace: str, owner: str) -> None:
 
 
 def _down(arguments: argparse.Namespace, environment: Environment, server: ClusterWriter) -> int:
-    namespace = arguments.namespace or environment.need_staging().namespace
+    namespace = arguments.namespace or environment.staging.namespace
     with _sigterm_as_interrupt():
         _take_away(server, namespace, staging.owner_of(environment))
     return 0

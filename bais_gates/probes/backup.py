@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates import redaction
 from bais_gates.errors import GateInputError
+from bais_gates.extras import optional
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
+
+pyrage = optional("pyrage", extra="bais")
 
 DUMP: Final = ".dump.age"
 _AGE: Final = (b"age-encryption.org/v1\n", b"-----BEGIN AGE ENCRYPTED FILE-----")
@@ -127,8 +130,6 @@ def decrypt(backup: Backup, identity: str, into: BinaryIO) -> None:
     ``identity`` is an age secret key (``AGE-SECRET-KEY-1...``). Raises :class:`BackupError` if it does not
     decrypt the dump, GateInputError if it is not a key.
     """
-    import pyrage  # type: ignore[import-untyped] # noqa: PLC0415 - native, without types, for backups alone
-
     key = parse_identity(identity)
     try:
         with backup.path.open("rb") as file:
@@ -141,8 +142,6 @@ def decrypt(backup: Backup, identity: str, into: BinaryIO) -> None:
 
 def parse_identity(identity: str) -> Any:
     """Return the key of an age secret key's text; raise GateInputError if it is not one."""
-    import pyrage  # noqa: PLC0415 - as above
-
     redaction.register(identity.strip())
     try:
         return pyrage.x25519.Identity.from_str(identity.strip())
@@ -176,6 +175,4 @@ class _FirstBlock:
 
 def generate_identity() -> str:
     """Generate an age secret key."""
-    import pyrage  # noqa: PLC0415 - as above
-
     return str(pyrage.x25519.Identity.generate())

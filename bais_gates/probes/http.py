@@ -23,6 +23,7 @@ from bais_gates.probes.http_network import ENDS_AT, DeadlineTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -133,7 +134,7 @@ class HttpClient:
         self,
         base_url: str,
         *,
-        ca_file: str | None = None,
+        ca_file: Path | str | None = None,
         deadline_s: float = DEADLINE_S,
         body_cap: int = BODY_CAP,
         server_name: str | None = None,

@@ -11,6 +11,7 @@ import math
 import ssl
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import httpcore
@@ -91,7 +92,7 @@ class _Body(httpx.SyncByteStream):
 class DeadlineTransport(httpx.BaseTransport):
     """httpx over an httpcore pool with the deadline backend: HTTP/1.1, no proxy, no retry."""
 
-    def __init__(self, ca_file: str | None) -> None:
+    def __init__(self, ca_file: Path | str | None) -> None:
         self._pool = httpcore.ConnectionPool(
             ssl_context=ssl.create_default_context(cafile=ca_file),
             max_connections=_MAX_CONNECTIONS,

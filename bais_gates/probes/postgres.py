@@ -14,16 +14,19 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import dict_row
-
 from bais_gates import redaction
+from bais_gates.extras import optional
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
+
+    import psycopg
+    import psycopg.conninfo
+    import psycopg.rows
+else:
+    psycopg = optional("psycopg", extra="database")
 
 CONNECT_TIMEOUT_S: Final = 5.0
 STATEMENT_TIMEOUT_S: Final = 5.0
@@ -64,7 +67,7 @@ class Database:
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,
     ) -> None:
         try:
-            parts = conninfo_to_dict(url)
+            parts = psycopg.conninfo.conninfo_to_dict(url)
         except psycopg.Error:
             # The message of libpq quotes the text, and may contain a password.
             raise DatabaseError("the database url is not a PostgreSQL connection string") from None
@@ -155,7 +158,7 @@ class Database:
                 " -c default_transaction_read_only=on",
                 application_name="bais-gates",
                 autocommit=True,
-                row_factory=dict_row,
+                row_factory=psycopg.rows.dict_row,
             )
             connection.read_only = True
             self._connection = connection
@@ -234,9 +237,9 @@ def plaintext_refusal(url: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S)
 
     Raises :class:`DatabaseError` when the server does not answer or refuses for another reason.
     """
-    parts = {k: str(v) for k, v in conninfo_to_dict(url).items() if not k.startswith("ssl")}
+    parts = {k: str(v) for k, v in psycopg.conninfo.conninfo_to_dict(url).items() if not k.startswith("ssl")}
     name = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
-    plain = make_conninfo(**parts, sslmode="disable", gssencmode="disable")
+    plain = psycopg.conninfo.make_conninfo(**parts, sslmode="disable", gssencmode="disable")
     try:
         psycopg.connect(plain, connect_timeout=max(2, round(connect_timeout_s))).close()
     except psycopg.Error as e:

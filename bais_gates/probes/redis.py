@@ -15,16 +15,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import redis as client
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from bais_gates import redaction
+from bais_gates.extras import optional
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Self
+
+    import redis as client
+else:
+    client = optional("redis", extra="cache")
 
 TIMEOUT_S: Final = 2.0
 KEY_PREFIX: Final = "bais-gates:"
@@ -65,7 +66,8 @@ class Cache:
                 socket_timeout=timeout_s,
                 socket_connect_timeout=timeout_s,
                 decode_responses=True,
-                retry=Retry(NoBackoff(), 0),  # a retry would hide the first failure
+                # A retry would hide the first failure.
+                retry=client.retry.Retry(client.backoff.NoBackoff(), 0),
             )
         except (ValueError, TypeError):
             raise CacheError("the cache url is not a redis:// or rediss:// address") from None

@@ -20,20 +20,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import psycopg
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
 from bais_gates import redaction
 from bais_gates.errors import GateInputError
+from bais_gates.extras import optional
 from bais_gates.probes.backup import BackupError, decrypt, parse_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    import psycopg
+    import psycopg.conninfo
+    import psycopg.sql
+
     from bais_gates.probes.backup import Backup
     from bais_gates.probes.postgres import Database
+else:
+    psycopg = optional("psycopg", extra="database")
 
 SCRATCH: Final = "bais_gates_restore_"
 """The prefix of the names of scratch databases."""
@@ -90,13 +93,17 @@ def scratch_database(url: str) -> Iterator[str]:
     """
     name = f"{SCRATCH}{secrets.token_hex(6)}"
     with _connection(url, "create the scratch database") as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        connection.execute(
+            psycopg.sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(psycopg.sql.Identifier(name))
+        )
     try:
-        yield make_conninfo(url, dbname=name)
+        yield psycopg.conninfo.make_conninfo(url, dbname=name)
     finally:
         with _connection(url, "drop the scratch database") as connection:
             connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+                psycopg.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(
+                    psycopg.sql.Identifier(name)
+                )
             )
 
 
@@ -114,7 +121,7 @@ def _connection(url: str, purpose: str) -> Iterator[psycopg.Connection[Any]]:
 
 def _parts(url: str) -> dict[str, Any]:
     try:
-        parts = conninfo_to_dict(url)
+        parts = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error:
         raise BackupError("the URL to restore to is not a PostgreSQL connection string") from None
     if parts.get("password"):
@@ -154,7 +161,7 @@ def restore(backup: Backup, identity: str, url: str, *, within_s: float) -> floa
         list_file.flush()
         command: list[str | Path] = [
             *(program, "--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"),
-            *(f"--use-list={list_file.name}", f"--dbname={make_conninfo(**parts)}"),
+            *(f"--use-list={list_file.name}", f"--dbname={psycopg.conninfo.make_conninfo(**parts)}"),
         ]
         _run(command, backup, identity, environment, within_s - (time.monotonic() - began))
     return time.monotonic() - began
@@ -244,7 +251,11 @@ def count_rows(database: Database) -> dict[str, int]:
     tables = [(str(row["schema"]), str(row["name"])) for row in database.rows(_TABLES)]
     counts = {}
     for schema, name in tables:
-        query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name)).as_string()
+        query = (
+            psycopg.sql.SQL("SELECT count(*) FROM {}")
+            .format(psycopg.sql.Identifier(schema, name))
+            .as_string()
+        )
         counts[name if schema == "public" else f"{schema}.{name}"] = int(str(database.value(query)))
     return counts
 

@@ -15,8 +15,15 @@ import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+from bais_gates.extras import optional
+
+if TYPE_CHECKING:
+    from cryptography import x509
+else:
+    x509 = optional("cryptography.x509", extra="tls")
 
 DEADLINE_S: Final = 5.0
 WIRE_VERSIONS: Final = {"SSLv3": (3, 0), "TLSv1": (3, 1), "TLSv1.1": (3, 2), "TLSv1.2": (3, 3)}
@@ -211,10 +218,10 @@ def _server_hello_version(record: bytes) -> tuple[int, int] | None:
 
 def read_certificate(der: bytes) -> ServedCertificate:
     """Parse a DER certificate."""
-    from cryptography import x509  # noqa: PLC0415 - loaded by gates that read certificates
-    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa  # noqa: PLC0415 - as above
-
     certificate = x509.load_der_x509_certificate(der)
+    # Below the first use of x509, which names the extra where the library is absent.
+    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa  # noqa: PLC0415
+
     key = certificate.public_key()
     kinds = ((rsa.RSAPublicKey, "RSA"), (ec.EllipticCurvePublicKey, "EC"))
     kind = next((word for type_, word in kinds if isinstance(key, type_)), type(key).__name__)
@@ -234,8 +241,6 @@ def read_certificate(der: bytes) -> ServedCertificate:
 
 
 def _names(certificate: object) -> tuple[str, ...]:
-    from cryptography import x509  # noqa: PLC0415 - loaded by gates that read certificates
-
     if not isinstance(certificate, x509.Certificate):
         return ()
     try:
@@ -247,8 +252,6 @@ def _names(certificate: object) -> tuple[str, ...]:
 
 
 def _is_authority(certificate: object) -> bool:
-    from cryptography import x509  # noqa: PLC0415 - loaded by gates that read certificates
-
     if not isinstance(certificate, x509.Certificate):
         return False
     try:

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bais_gates.pytest_plugin.keys import binding_key
+import pytest
+
 from bais_gates.verdict.model import Code, Gate, Reason
 
 if TYPE_CHECKING:
-    import pytest
-
     from bais_gates.verdict.catalog import Catalog
 
 REFUSED_MARKS = {
     "xfail": "A gate that is expected to fail proves nothing. Remove the mark; ask for a waiver instead.",
     "flaky": "A gate has one attempt. Remove the mark and see why it is not steady.",
 }
+
+binding_key: pytest.StashKey[Binding] = pytest.StashKey()
+"""On an item: the gate (and case) that the test is bound to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

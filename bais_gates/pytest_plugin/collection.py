@@ -1,21 +1,59 @@
-"""What happens to the tests of gates between collection and selection, in the process that runs them."""
+"""From collection to selection: tests are bound to gates, put in order, and reported to the recorder."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING
+import heapq
+from collections import defaultdict
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bais_gates.errors import GateInputError
-from bais_gates.pytest_plugin.binding import Bound, bind
-from bais_gates.pytest_plugin.collected import Collected, collected
-from bais_gates.pytest_plugin.keys import binding_key
-from bais_gates.pytest_plugin.ordering import put_in_order
+from bais_gates.pytest_plugin.binding import Bound, bind, binding_key
+from bais_gates.verdict.model import Code, JsonValue, Reason
 
 if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.state import RunState
-    from bais_gates.verdict.model import Reason
+    from bais_gates.pytest_plugin.run_state import RunState
+    from bais_gates.verdict.model import Gate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """The tests of gates that were found, and which of them were left to run."""
+
+    bound: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+    """nodeid: (gate id, case), before anything was deselected."""
+    selected: tuple[str, ...] = ()
+    """The nodeids of gates' tests that were left, in their order."""
+    problems: tuple[Reason, ...] = ()
+    """Everything that is wrong with how gates are bound."""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as a JSON object: what an xdist worker leaves in the run directory."""
+        return {
+            "bound": {nodeid: [gate_id, case] for nodeid, (gate_id, case) in self.bound.items()},
+            "selected": list(self.selected),
+            "problems": [
+                [reason.code.value, reason.message, reason.gate_id, reason.remedy] for reason in self.problems
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Collected | None:
+        """Return what ``to_json`` made; None for anything else."""
+        try:
+            return cls(
+                bound={nodeid: (gate_id, case) for nodeid, (gate_id, case) in data["bound"].items()},
+                selected=tuple(data["selected"]),
+                problems=tuple(
+                    Reason(code=Code(code), message=message, gate_id=gate_id, remedy=remedy)
+                    for code, message, gate_id, remedy in data["problems"]
+                ),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
 
 
 class Collection:
@@ -35,13 +73,17 @@ class Collection:
         if any(item.get_closest_marker("gate") is not None for item in items):
             self._bind(session, config, items)
         yield
-        put_in_order(items)
+        sort_items(items)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell the recorder what will run; under xdist before the controller hears that collection ended."""
+        """Report what will run; under xdist before the controller learns that collection ended."""
         selected = tuple(item.nodeid for item in session.items if binding_key in item.stash)
-        self.collected = collected(self.bound, selected)
+        self.collected = Collected(
+            bound={binding.nodeid: (binding.gate_id, binding.case) for binding in self.bound.bindings},
+            selected=selected,
+            problems=(*self.bound.problems, *self.bound.refused_marks),
+        )
         self.finished = True
         if self._state.worker is not None and self._state.settings.deciding:
             self._state.shared().put_collection(self._state.worker, self.collected.to_json())
@@ -54,7 +96,7 @@ class Collection:
             return
         self.bound = bind(items, catalog)
         if self.bound.problems and not self._state.settings.deciding:
-            self._refuse(session, config, items, [_told(problem) for problem in self.bound.problems])
+            self._refuse(session, config, items, [_format(problem) for problem in self.bound.problems])
 
     @staticmethod
     def _refuse(
@@ -69,5 +111,51 @@ class Collection:
         items.clear()
 
 
-def _told(problem: Reason) -> str:
+def _format(problem: Reason) -> str:
     return f"{problem.code.value}: {problem.message} {problem.remedy}"
+
+
+def sort_items(items: list[pytest.Item]) -> None:
+    """Sort ``items`` in place: a gate after those it needs, exclusive ones last, else as collected.
+
+    The order is the same in every worker that collected the same.
+    """
+    bindings = [item.stash.get(binding_key, None) for item in items]
+    gates = [binding.gate if binding is not None else None for binding in bindings]
+    followers, waiting_for = _edges(gates)
+
+    def place(index: int) -> tuple[bool, int]:
+        gate = gates[index]
+        return gate is not None and gate.exclusive, index
+
+    ready = [place(index) for index, count in enumerate(waiting_for) if count == 0]
+    heapq.heapify(ready)
+    ordered: list[pytest.Item] = []
+    while ready:
+        _, index = heapq.heappop(ready)
+        ordered.append(items[index])
+        for follower in followers[index]:
+            waiting_for[follower] -= 1
+            if waiting_for[follower] == 0:
+                heapq.heappush(ready, place(follower))
+    if len(ordered) == len(items):  # the catalog has no circles; were there one, the order stays as collected
+        items[:] = ordered
+
+
+def _edges(gates: Sequence[Gate | None]) -> tuple[list[list[int]], list[int]]:
+    """Return, by index, which tests come after each one, and how many each one comes after."""
+    tests_of: dict[str, list[int]] = defaultdict(list)
+    of_phase: dict[str, dict[str, None]] = defaultdict(dict)
+    for index, gate in enumerate(gates):
+        if gate is not None:
+            tests_of[gate.id].append(index)
+            of_phase[gate.phase.value][gate.id] = None
+    followers: list[list[int]] = [[] for _ in gates]
+    waiting_for = [0] * len(gates)
+    for index, gate in enumerate(gates):
+        rolled_up = of_phase[gate.rolls_up.value] if gate is not None and gate.rolls_up else ()
+        for need in dict.fromkeys((*gate.needs, *rolled_up) if gate is not None else ()):
+            for needed in tests_of.get(need, ()):
+                followers[needed].append(index)
+                waiting_for[index] += 1
+    return followers, waiting_for

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from bais_gates.pytest_plugin.comparison import (
     NotComparable,
     UnusableLimit,
@@ -23,6 +25,8 @@ from bais_gates.pytest_plugin.comparison import (
     plain,
 )
 from bais_gates.redaction import redact, redact_value
+from bais_gates.reports.wording import check_text
+from bais_gates.verdict.codec import check_to_json
 from bais_gates.verdict.model import Attachment, Check, JsonValue, Op
 
 MAX_ATTACHMENT_CHARACTERS = 256 * 1024
@@ -31,7 +35,9 @@ MAX_VALUE_CHARACTERS = 16 * 1024
 """What a check keeps of an observed or limiting value; the comparison is made with the whole value."""
 
 _NAME_LIMIT = 300
-_LINE_LIMIT = 240
+
+evidence_key: pytest.StashKey[Evidence] = pytest.StashKey()
+"""On an item: what its test has recorded."""
 
 Journal = Callable[[str, dict[str, JsonValue]], None]
 """Where records go the moment they are made: (kind, record), e.g. into the ledger."""
@@ -115,7 +121,7 @@ class Evidence:
         __tracebackhide__ = True
         check = self.__compare(name, observed, op, limit, unit, n, n_min, source)
         if check.ok is not True:
-            raise GateFailure(line(check))
+            raise GateFailure(check_text(check))
 
     def attach(self, name: str, data: object, content_type: str = "text/plain") -> None:
         """Keep ``data`` beside the checks, redacted, as text; cut after 256 Ki characters.
@@ -173,41 +179,13 @@ class Evidence:
         with self.__lock:
             self.__checks.append(check)
             if self.__journal is not None:
-                self.__journal("check", check_record(check))
+                self.__journal("check", check_to_json(check))
         return check
 
 
-def check_record(check: Check) -> dict[str, JsonValue]:
-    """Return a check as a JSON object."""
-    return {
-        "name": check.name,
-        "observed": check.observed,
-        "op": check.op.value,
-        "limit": check.limit,
-        "ok": check.ok,
-        "unit": check.unit,
-        "n": check.n,
-        "n_min": check.n_min,
-        "source": check.source,
-        "case": check.case,
-    }
-
-
-def line(check: Check) -> str:
-    """Return a check that did not hold as one line: ``p95: observed 250 ms, must be <= 200 ms``."""
-    unit = f" {check.unit}" if check.unit else ""
-    observed, limit = _short(check.observed), _short(check.limit)
-    must = "must match" if check.op is Op.MATCHES else f"must be {check.op.value}"
-    if check.ok is None:
-        samples = "" if check.n is None else f" from {check.n} samples"
-        least = "" if check.n_min is None else f", at least {check.n_min} needed"
-        return f"{check.name}: no data (observed {observed}{samples}{least}), {must} {limit}{unit}"
-    return f"{check.name}: observed {observed}{unit}, {must} {limit}{unit}"
-
-
-def complaint(recorded: Recorded) -> str:
+def format_failures(recorded: Recorded) -> str:
     """Return the lines for all checks that did not hold; empty when all did."""
-    return "\n".join(line(check) for check in recorded.checks if check.ok is not True)
+    return "\n".join(check_text(check) for check in recorded.checks if check.ok is not True)
 
 
 def _require_count(what: str, count: object) -> None:
@@ -260,10 +238,3 @@ def _attachable(data: object) -> tuple[str, bool]:
 def _label(text: object, limit: int = _NAME_LIMIT) -> str:
     clean = redact(str(text)[: limit + 1000])
     return clean if len(clean) <= limit else clean[:limit] + "..."
-
-
-def _short(value: JsonValue) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"  # 507.021 says it; what was compared stands in full beside it
-    text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else repr(value)
-    return text if len(text) <= _LINE_LIMIT else text[:_LINE_LIMIT] + "..."

@@ -1,22 +1,84 @@
-"""The fixtures that a gate asks for: ``evidence`` and ``gate_run``."""
+"""The fixtures that a gate asks for: its evidence, its run, and the target with the clients that read it.
+
+What reaches a target is imported where a gate asks for it: a run pays for no client that it does not use.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.pytest_plugin.evidence import Evidence
-from bais_gates.pytest_plugin.keys import binding_key, evidence_key, needs_key, state_key
-from bais_gates.pytest_plugin.phase_results import PhaseResult
-from bais_gates.pytest_plugin.phase_results import phase_results as results_of
+from bais_gates.pytest_plugin.binding import binding_key
+from bais_gates.pytest_plugin.evidence import Evidence, evidence_key
+from bais_gates.pytest_plugin.execution import Needs, needs_key
 from bais_gates.pytest_plugin.run_directory import GateRun
-from bais_gates.verdict.model import Phase
+from bais_gates.pytest_plugin.run_state import RunState, state_key
+from bais_gates.targets.identity import identity_of
+from bais_gates.verdict.exemptions import Exemptions
+from bais_gates.verdict.model import Gate, GateResult, Outcome, Phase
+from bais_gates.verdict.waivers import load_waivers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from bais_gates.probes.kubernetes.cluster import Cluster
+    from bais_gates.probes.kubernetes.writer import ClusterWriter
+    from bais_gates.probes.listener import Listener
+    from bais_gates.probes.postgres import Database
+    from bais_gates.probes.redis import Cache
+    from bais_gates.staging.view import StagedPlatform
+    from bais_gates.targets.environment import Environment
+    from bais_gates.targets.parts import Limits
+    from bais_gates.targets.target import Target, Unique
     from bais_gates.verdict.model import JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseResult:
+    """The outcome of one gate of a phase, as a roll-up gate judges it."""
+
+    gate_id: str
+    outcome: Outcome
+    """NOT_RUN for a gate that was neither selected in this run nor imported."""
+    run_id: str
+    """The run that it is from: this one, or that of the imported decision; empty for NOT_RUN."""
+    excuse: str = ""
+    """Why an outcome that is no pass does not block: the waiver's ticket, or an advisory severity."""
+
+    @property
+    def stands(self) -> bool:
+        """Return whether the gate does not block a release."""
+        return self.outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE} or bool(self.excuse)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take away what the fixture ``staging`` provisioned, before the sandbox that it stands in is stopped."""
+    state = config.stash.get(state_key, None)
+    if state is None or state.worker is not None or state.directory is None:
+        return
+    if (state.directory.path / "staging.claim").exists():
+        from bais_gates.staging.run import release  # noqa: PLC0415 - loaded by runs that staged something
+
+        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        progress = terminal.write_line if terminal is not None else print
+        release(state.gate_run(), gates_dir=state.gates_dir, progress=progress)
+
+
+def _progress(config: pytest.Config) -> Callable[[str], None]:
+    """Return a function that writes a line of progress past pytest's capture."""
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+
+    def write(text: str) -> None:
+        if capture is not None and terminal is not None:
+            with capture.global_and_fixture_disabled():
+                terminal.write_line(text)
+
+    return write
 
 
 @pytest.fixture
@@ -44,12 +106,142 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
 
 @pytest.fixture(scope="session")
 def gate_run(pytestconfig: pytest.Config) -> GateRun:
-    """Say which run this is: what the target is provisioned from."""
+    """Return which run this is: what the target is provisioned from."""
     return pytestconfig.stash[state_key].gate_run()
 
 
 @pytest.fixture(scope="session")
 def phase_results(pytestconfig: pytest.Config) -> Callable[[str], tuple[PhaseResult, ...]]:
-    """Give the results of a phase's gates, in this run or imported: ``phase_results("acceptance")``."""
+    """Return the results of a phase's gates, in this run or imported: ``phase_results("acceptance")``."""
     state, needs = pytestconfig.stash[state_key], pytestconfig.stash[needs_key]
     return lambda phase: results_of(state, needs, Phase(phase))
+
+
+# -- the target --
+
+
+@pytest.fixture(scope="session")
+def target(gate_run: GateRun, pytestconfig: pytest.Config) -> Target:
+    """Open the environment of this run, started if it is the run's to start."""
+    from bais_gates.targets.target import open_target  # noqa: PLC0415 - see the module
+
+    return open_target(gate_run, gates_dir=gate_run.catalog.path.parent, progress=_progress(pytestconfig))
+
+
+@pytest.fixture(scope="session")
+def environment(target: Target) -> Environment:
+    """Return what the environment file describes, completed by what the run started."""
+    return target.environment
+
+
+@pytest.fixture(scope="session")
+def limits(environment: Environment) -> Limits:
+    """Return the figures that this target is held to."""
+    return environment.limits
+
+
+@pytest.fixture(scope="session")
+def unique(gate_run: GateRun) -> Unique:
+    """Make test data that no other run, worker or gate makes."""
+    from bais_gates.targets.target import Unique  # noqa: PLC0415 - see the module
+
+    return Unique(gate_run.run_id)
+
+
+@pytest.fixture
+def database(environment: Environment) -> Iterator[Database]:
+    """Open the target's PostgreSQL, read only."""
+    from bais_gates.probes.postgres import Database  # noqa: PLC0415 - see the module
+
+    with Database(environment.database.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def cache(environment: Environment) -> Iterator[Cache]:
+    """Open the target's Redis."""
+    from bais_gates.probes.redis import Cache  # noqa: PLC0415 - see the module
+
+    with Cache(environment.cache.url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def cluster(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> Iterator[Cluster]:
+    """Open the target's cluster, for reading; the sandbox's is started for the first that asks."""
+    from bais_gates.targets.clusters import open_cluster  # noqa: PLC0415 - see the module
+
+    progress = _progress(pytestconfig)
+    opened = open_cluster(gate_run, target.environment, gates_dir=target.gates_dir, progress=progress)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def cluster_writer(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> Iterator[ClusterWriter]:
+    """Open the target's cluster for writing: for staging and the recovery drill; never a read-only one."""
+    from bais_gates.targets.clusters import open_cluster_writer  # noqa: PLC0415 - see the module
+
+    progress = _progress(pytestconfig)
+    opened = open_cluster_writer(gate_run, target.environment, gates_dir=target.gates_dir, progress=progress)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def webhook_listener(environment: Environment) -> Iterator[Listener]:
+    """Open a listener that the platform can reach, gone with the gate."""
+    from bais_gates.probes.listener import Listener  # noqa: PLC0415 - see the module
+
+    part = environment.webhooks
+    with Listener(part.listen_host, part.listen_port, part.advertise_url) as listener:
+        yield listener
+
+
+@pytest.fixture(scope="session")
+def staging(
+    gate_run: GateRun, target: Target, cluster_writer: ClusterWriter, pytestconfig: pytest.Config
+) -> StagedPlatform:
+    """Provision staging for the whole run, by whoever asks first; the end of the run takes it away."""
+    from bais_gates.staging.view import look_at_staging  # noqa: PLC0415 - see the module
+
+    policy = gate_run.policy
+    staged = [gate for gate in gate_run.catalog.gates if gate.phase is Phase.STAGING]
+    return look_at_staging(
+        gate_run,
+        cluster_writer,
+        target.environment,
+        gates_dir=target.gates_dir,
+        gate_deadline_s=min(map(policy.deadline_of, staged), default=policy.gate_deadline_s),
+        progress=_progress(pytestconfig),
+    )
+
+
+def results_of(state: RunState, needs: Needs, phase: Phase) -> tuple[PhaseResult, ...]:
+    """Return the result of every gate of ``phase`` that the catalog has, in its order.
+
+    Raises GateInputError for a waiver or environment file that is not usable.
+    """
+    catalog = state.catalog()
+    exemptions = Exemptions(
+        catalog=catalog,
+        policy=state.policy(),
+        waivers=load_waivers(state.settings.waivers).waivers,
+        target=identity_of(state.environment()),
+        subject=state.settings.subject,
+        now=datetime.now(UTC),
+    )
+    wrong = {reason.gate_id for reason in exemptions.reasons()}
+    found = []
+    for gate_id, (outcome, run_id) in needs.of_phase(phase).items():
+        gate = catalog.by_id[gate_id]
+        excuse = "" if gate_id in wrong else _excuse(gate, outcome, exemptions)
+        found.append(PhaseResult(gate_id=gate_id, outcome=outcome, run_id=run_id, excuse=excuse))
+    return tuple(found)
+
+
+def _excuse(gate: Gate, outcome: Outcome, exemptions: Exemptions) -> str:
+    if gate.severity not in exemptions.policy.blocking:
+        return f"{gate.severity} is advisory"
+    waiver = exemptions.waiver_for(gate, GateResult(gate_id=gate.id, outcome=outcome))
+    return f"waived by {waiver.ticket}" if waiver is not None else ""

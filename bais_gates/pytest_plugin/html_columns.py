@@ -1,7 +1,7 @@
 """The raw test log by pytest-html: columns for phase, severity and outcome, and the decision on top.
 
-Importable only where pytest-html is. pytest-html puts test ids, cells and what hooks hand it into its page
-as they are, so everything here is made visible and escaped.
+pytest-html puts test ids, cells and what hooks hand it into its page as they are, so everything here is made
+visible and escaped.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import pytest_html  # type: ignore[import-untyped]  # noqa: F401 - untyped; importing this must fail without it
 
-from bais_gates.pytest_plugin.keys import decision_key, state_key
-from bais_gates.pytest_plugin.observation import ATTRIBUTE, from_text
+from bais_gates.pytest_plugin.finish import decision_key
+from bais_gates.pytest_plugin.outcome import Observation
+from bais_gates.pytest_plugin.preflight import HTML_FILE
 from bais_gates.reports import view
 from bais_gates.reports.redacted import redacted
 from bais_gates.reports.templating import environment
@@ -22,6 +22,7 @@ from bais_gates.reports.text import cap, one_line, visible
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bais_gates.pytest_plugin.run_state import RunState
     from bais_gates.verdict.model import Decision, Gate
 
 TITLE = "bais-gates: raw test log"
@@ -31,12 +32,18 @@ _BEFORE = 2
 _ID_LIMIT = 300
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the columns for the run's catalog; called when this module is registered as a plugin."""
-    state = config.stash.get(state_key, None)
-    if state is not None:
-        gates = state.catalog().by_id if state.why_no_catalog() is None else {}
-        config.pluginmanager.register(HtmlColumns(gates), "bais-gates-html-columns")
+def set_up_html(config: pytest.Config, state: RunState) -> None:
+    """Have pytest-html write the raw log of a deciding run: report.html in the report folder, self-contained.
+
+    Another file that the user asked for is kept; does nothing where pytest-html is not loaded.
+    """
+    if not hasattr(config.option, "htmlpath"):
+        return
+    if not config.option.htmlpath:
+        config.option.htmlpath = str(state.settings.out / HTML_FILE)
+        config.option.self_contained_html = True
+    gates = state.catalog().by_id if state.why_no_catalog() is None else {}
+    config.pluginmanager.register(HtmlColumns(gates), "bais-gates-html-columns")
 
 
 class HtmlColumns:
@@ -53,10 +60,10 @@ class HtmlColumns:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember which gate a test is of and, from its tear-down on, what became of it."""
-        observed = from_text(getattr(report, ATTRIBUTE, None))
-        if observed is not None:
-            outcome = observed.result.outcome.value if observed.result is not None else ""
-            self._seen[report.nodeid] = (observed.gate_id, outcome)
+        observation = Observation.of_report(report)
+        if observation is not None:
+            outcome = observation.result.outcome.value if observation.result is not None else ""
+            self._seen[report.nodeid] = (observation.gate_id, outcome)
 
     def pytest_html_report_title(self, report: Any) -> None:
         """Name the page."""

@@ -1,5 +1,7 @@
 """The ledger: every record of a run in one append-only file, a line at a time, the moment it is made.
 
+At the end of a run the reports are compared with it: what was written at once can't be taken back later.
+
 Each line is one ``write`` to a descriptor opened with O_APPEND, so that the lines of several workers do not
 mix and a kill loses at most the line being written. What cannot be written is remembered, never raised: the
 run goes on to its BLOCK.
@@ -11,19 +13,24 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bais_gates.redaction import redact_value
-from bais_gates.verdict.model import JsonValue
+from bais_gates.verdict.codec import check_from_json, check_to_json
+from bais_gates.verdict.model import Check, Code, GateResult, JsonValue, Outcome, Reason
 
 LEDGER_FILE = "ledger.jsonl"
+_REMEDY = "Nothing but `evidence` may write gate-report/ledger.jsonl. Run the whole scope again."
 
 
 @dataclass(slots=True)
 class Ledger:
-    """One process's hold on the ledger."""
+    """The ledger as one process writes it."""
 
     path: Path
     worker: str
@@ -34,7 +41,7 @@ class Ledger:
 
     @classmethod
     def create(cls, path: Path) -> Ledger:
-        """Begin a new ledger in place of the one of an earlier run."""
+        """Create a ledger in place of the one of an earlier run."""
         ledger = cls(path=path, worker="main")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +54,7 @@ class Ledger:
 
     @classmethod
     def join(cls, path: Path, worker: str) -> Ledger:
-        """Write into the ledger that another process of the run began."""
+        """Open the ledger that another process of the run created."""
         ledger = cls(path=path, worker=worker)
         ledger._open(0)
         return ledger
@@ -82,7 +89,7 @@ class Ledger:
             self.problem = self.problem or f"{self.path}: a line was written in part; the disk may be full"
 
     def close(self) -> None:
-        """Let go of the file; later records are dropped."""
+        """Close the file; later records are dropped."""
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
@@ -91,8 +98,7 @@ class Ledger:
     def read(self) -> LedgerContent:
         """Return what all processes wrote, with the digest of the file's bytes.
 
-        A file that is absent, was put in place of the one that was begun, or has a broken line is told in
-        ``problem``.
+        ``problem`` says that the file is absent, was replaced since it was created, or has a broken line.
         """
         try:
             content = self.path.read_bytes()
@@ -123,3 +129,85 @@ class LedgerContent:
     lines: tuple[dict[str, JsonValue], ...] = ()
     digest: str | None = None
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerView:
+    """The checks and outcomes of gates' tests that a ledger holds, by nodeid."""
+
+    checks: Mapping[str, tuple[Check, ...]]
+    outcomes: Mapping[str, tuple[str, ...]]
+    problem: str | None
+
+
+def ledger_view(content: LedgerContent) -> LedgerView:
+    """Return the checks and outcomes in the lines of a ledger."""
+    checks: dict[str, list[Check]] = defaultdict(list)
+    outcomes: dict[str, list[str]] = defaultdict(list)
+    problem = content.problem
+    for line in content.lines:
+        record: Any = line["record"]
+        nodeid = str(record.get("nodeid", ""))
+        try:
+            if line.get("kind") == "check":
+                checks[nodeid].append(check_from_json(record["check"]))
+            elif line.get("kind") == "gate_finished":
+                outcomes[nodeid].append(str(record["outcome"]))
+        except (KeyError, TypeError, ValueError):
+            problem = "a line of the ledger is not a record"
+    return LedgerView(
+        checks={nodeid: tuple(found) for nodeid, found in checks.items()},
+        outcomes={nodeid: tuple(found) for nodeid, found in outcomes.items()},
+        problem=problem,
+    )
+
+
+def reconcile(
+    results: Sequence[tuple[str, GateResult]], ledger: LedgerView
+) -> tuple[list[tuple[str, GateResult]], list[Reason]]:
+    """Compare (nodeid, result) pairs with the ledger; a PASS with a false check there becomes FAIL."""
+    reasons: list[Reason] = []
+    if ledger.problem is not None:
+        reasons.append(_mismatch(f"The ledger can't be trusted: {ledger.problem}."))
+    kept: list[tuple[str, GateResult]] = []
+    for nodeid, result in results:
+        written = ledger.checks.get(_key(nodeid), ())
+        ended = ledger.outcomes.get(_key(nodeid), ())
+        if _same(written, result.checks) and ended[-1:] == (result.outcome.value,):
+            kept.append((nodeid, result))
+            continue
+        reasons.append(
+            _mismatch(
+                f"{nodeid} reports {result.outcome.value} with {len(result.checks)} checks, the ledger has "
+                f"{ended[-1] if ended else 'no outcome'} with {len(written)}.",
+                result.gate_id,
+            )
+        )
+        if result.outcome is Outcome.PASS and any(check.ok is False for check in written):
+            result = replace(result, outcome=Outcome.FAIL, checks=written)  # noqa: PLW2901 - what it is kept as
+        kept.append((nodeid, result))
+    return kept, reasons
+
+
+def _key(nodeid: str) -> str:
+    return str(redact_value(nodeid))
+
+
+def _same(written: Sequence[Check], reported: Sequence[Check]) -> bool:
+    return len(written) == len(reported) and all(
+        check_to_json(one) == redact_value(check_to_json(other))
+        for one, other in zip(written, reported, strict=True)
+    )
+
+
+def _mismatch(message: str, gate_id: str | None = None) -> Reason:
+    return Reason(code=Code.LEDGER_MISMATCH, message=message, gate_id=gate_id, remedy=_REMEDY)
+
+
+def unwritable_ledger(problem: str) -> Reason:
+    """Return the reason for a ledger that cannot be written."""
+    return Reason(
+        code=Code.INTERNAL_ERROR,
+        message=f"The ledger cannot be written: {problem}.",
+        remedy="Make room on the disk, or name a folder that can be written to with --gate-out.",
+    )

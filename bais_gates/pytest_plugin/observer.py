@@ -1,28 +1,37 @@
-"""Sees what really happens to a gate's test, in the process that runs it, from inside all other plugins."""
+"""Observes what really happens to a gate's test, in the process that runs it, inside all other plugins."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.pytest_plugin.evidence import GateFailure, Recorded, complaint
-from bais_gates.pytest_plugin.keys import binding_key, evidence_key, watch_key
-from bais_gates.pytest_plugin.observation import ATTRIBUTE, Observation, Truth, to_text
-from bais_gates.pytest_plugin.scrub import scrub
-from bais_gates.pytest_plugin.watch import Watch, in_words, sentence
+from bais_gates.pytest_plugin.binding import binding_key
+from bais_gates.pytest_plugin.evidence import GateFailure, Recorded, evidence_key, format_failures
+from bais_gates.pytest_plugin.outcome import (
+    ATTRIBUTE,
+    GateTest,
+    Observation,
+    Truth,
+    gate_test_key,
+    summary_of,
+)
+from bais_gates.redaction import redact
 
 if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.state import RunState
+    from bais_gates.pytest_plugin.run_state import RunState
 
 _NOTHING = Recorded(checks=(), attachments=())
+_MAX_DEPTH = 12
+"""How deep pytest's representation of an error is followed."""
 
 
 class Observer:
     """Innermost wrappers around a test's phases and its reports.
 
-    What comes out of the test's own code is remembered before any other plugin can swallow or change it, and
+    What comes out of the test's own code is recorded before any other plugin can swallow or change it, and
     travels with the reports as one JSON text.
     """
 
@@ -31,38 +40,38 @@ class Observer:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Remember what a fixture raises; do not even set up a test whose outcome is clear before it runs."""
-        watch = _watch(item)
-        if watch is not None:
-            watch.begin_attempt()
-        with _Phase(watch, "setup"):
-            if watch is not None and watch.preset is not None:
-                told = f"{watch.preset.outcome.value}: {watch.preset.message}"
-                raise pytest.skip.Exception(told, _use_item_location=True)
+        """Record what a fixture raises; skip a test whose outcome is clear before it runs."""
+        test = _gate_test(item)
+        if test is not None:
+            test.begin_attempt()
+        with _Phase(test, "setup"):
+            if test is not None and test.preset is not None:
+                reason = f"{test.preset.outcome.value}: {test.preset.message}"
+                raise pytest.skip.Exception(reason, _use_item_location=True)
             return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Remember what the test raises, and fail it at its end when its checks did not all hold."""
+        """Record what the test raises, and fail it at its end when its checks did not all hold."""
         __tracebackhide__ = True
-        with _Phase(_watch(item), "call"):
+        with _Phase(_gate_test(item), "call"):
             answer = yield
             _fail_by_checks(item)
             return answer
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
-        """Remember what the function itself raises: a wrapper around this hook could swallow it."""
-        with _Phase(_watch(pyfuncitem), "call"):
+        """Record what the function itself raises: a wrapper around this hook could swallow it."""
+        with _Phase(_gate_test(pyfuncitem), "call"):
             return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Remember what the clean-up raises, and fail it when it recorded a check that did not hold."""
-        before = len(_unheld(item))
-        with _Phase(_watch(item), "teardown"):
+        """Record what the clean-up raises, and fail it when it recorded a check that did not hold."""
+        before = len(_not_held(item))
+        with _Phase(_gate_test(item), "teardown"):
             answer = yield
-            if len(_unheld(item)) > before:
+            if len(_not_held(item)) > before:
                 _fail_by_checks(item)
             return answer
 
@@ -73,57 +82,50 @@ class Observer:
         """Redact the report and have it carry what was seen."""
         before = call.excinfo
         report = yield
-        watch = _watch(item)
-        if watch is None:
+        test = _gate_test(item)
+        if test is None:
             if evidence_key in item.stash:
                 _shorten(report, call)
-                scrub(report)
+                redact_report(report)
             return report
         errors = [excinfo.value for excinfo in (before, call.excinfo) if excinfo is not None]
         _shorten(report, call)
-        scrub(report)
-        subtest = watch.running == "call" and call.when == "call"
-        observation = self._subtest(watch, errors) if subtest else self._phase(item, watch, report, errors)
-        setattr(report, ATTRIBUTE, to_text(observation))
+        redact_report(report)
+        if test.running == "call" and call.when == "call":
+            observation = self._observation(test, "call", test.add_subtest(errors), subtest=True)
+        else:
+            observation = self._phase(item, test, report, errors)
+        setattr(report, ATTRIBUTE, observation.to_text())
         return report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Redact what was added to a gate's report later, e.g. the captured output of a subtest."""
         if hasattr(report, ATTRIBUTE):
-            scrub(report)
+            redact_report(report)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Redact the errors of collection."""
         if not report.passed:
-            scrub(report)
-
-    def _subtest(self, watch: Watch, errors: list[BaseException]) -> Observation:
-        truth = Truth.PASSED
-        for error in errors:
-            truth = Watch(binding=watch.binding).settle("call", error)
-            if truth is not Truth.PASSED:
-                watch.messages.append("in a subtest: " + in_words(error))
-        watch.subtests.append(truth)
-        return self._observation(watch, "call", truth, subtest=True)
+            redact_report(report)
 
     def _phase(
-        self, item: pytest.Item, watch: Watch, report: pytest.TestReport, errors: list[BaseException]
+        self, item: pytest.Item, test: GateTest, report: pytest.TestReport, errors: list[BaseException]
     ) -> Observation:
         when = report.when
         for error in errors:
-            watch.saw(when, error)
-        truth = watch.settle(when, *errors)
+            test.record_error(when, error)
+        truth = test.classify(when, *errors)
         if truth is not Truth.PASSED and report.longrepr:
-            watch.logs.append(f"--- {when} ---\n{report.longreprtext}")
+            test.logs.append(f"--- {when} ---\n{report.longreprtext}")
         if when != "teardown":
-            return self._observation(watch, when, truth)
-        watch.logs += [f"--- {name} ---\n{text}" for name, text in report.sections]
+            return self._observation(test, when, truth)
+        test.logs += [f"--- {name} ---\n{text}" for name, text in report.sections]
         evidence = item.stash.get(evidence_key, None)
-        result = watch.result(
+        result = test.result(
             evidence.recorded() if evidence is not None else _NOTHING,
-            summary=sentence(item),
+            summary=summary_of(item),
             worker=self._state.worker or "main",
         )
         ledger = self._state.ledger
@@ -138,52 +140,52 @@ class Observer:
                     "attempts": result.attempts,
                 },
             )
-        return self._observation(watch, when, truth, result=result)
+        return self._observation(test, when, truth, result=result)
 
-    def _observation(self, watch: Watch, when: str, truth: Truth, **more: Any) -> Observation:
+    def _observation(self, test: GateTest, when: str, truth: Truth, **more: Any) -> Observation:
         ledger = self._state.ledger
         return Observation(
-            gate_id=watch.binding.gate_id,
-            case=watch.binding.case,
+            gate_id=test.binding.gate_id,
+            case=test.binding.case,
             when=when,
             truth=truth,
-            attempt=watch.attempts,
+            attempt=test.attempts,
             ledger_problem=ledger.problem if ledger is not None else None,
             **more,
         )
 
 
 class _Phase:
-    """A phase that runs: what is raised in it is remembered and goes on."""
+    """A phase that runs: what is raised in it is recorded and goes on."""
 
-    def __init__(self, watch: Watch | None, when: str) -> None:
-        self._watch = watch
-        self._when = when
+    def __init__(self, test: GateTest | None, phase: str) -> None:
+        self._test = test
+        self._phase = phase
         self._outer: str | None = None
 
     def __enter__(self) -> None:
-        if self._watch is not None:
-            self._outer = self._watch.running
-            self._watch.running = self._when
+        if self._test is not None:
+            self._outer = self._test.running
+            self._test.running = self._phase
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if self._watch is not None:
-            self._watch.running = self._outer
+        if self._test is not None:
+            self._test.running = self._outer
             if error is not None and not isinstance(error, GeneratorExit):
-                self._watch.saw(self._when, error)
+                self._test.record_error(self._phase, error)
 
 
-def _watch(item: pytest.Item) -> Watch | None:
+def _gate_test(item: pytest.Item) -> GateTest | None:
     binding = item.stash.get(binding_key, None)
     if binding is None:
         return None
-    watch = item.stash.get(watch_key, None)
-    if watch is None:
-        watch = item.stash[watch_key] = Watch(binding)
-    return watch
+    test = item.stash.get(gate_test_key, None)
+    if test is None:
+        test = item.stash[gate_test_key] = GateTest(binding)
+    return test
 
 
-def _unheld(item: pytest.Item) -> tuple[object, ...]:
+def _not_held(item: pytest.Item) -> tuple[object, ...]:
     evidence = item.stash.get(evidence_key, None)
     if evidence is None:
         return ()
@@ -193,7 +195,7 @@ def _unheld(item: pytest.Item) -> tuple[object, ...]:
 def _fail_by_checks(item: pytest.Item) -> None:
     __tracebackhide__ = True
     evidence = item.stash.get(evidence_key, None)
-    text = complaint(evidence.recorded()) if evidence is not None else ""
+    text = format_failures(evidence.recorded()) if evidence is not None else ""
     if text:
         raise GateFailure(text)
 
@@ -206,3 +208,36 @@ def _shorten(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
         and report.longrepr is not None
     ):
         report.longrepr = call.excinfo.getrepr(style="value")
+
+
+def redact_report(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Redact a report's traceback and captured sections, in place."""
+    report.longrepr = _redacted(report.longrepr, 0)  # type: ignore[assignment] # of the type it had
+    report.sections[:] = [(name, redact(text)) for name, text in report.sections]
+    properties = getattr(report, "user_properties", None)
+    if isinstance(properties, list):
+        properties[:] = [
+            (name, redact(value) if isinstance(value, str) else value) for name, value in properties
+        ]
+
+
+def _redacted(value: object, depth: int) -> object:
+    """Return ``value`` with its texts redacted: pytest's representations of errors are changed in place."""
+    if depth > _MAX_DEPTH or value is None:
+        return value
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list | tuple):
+        parts = [_redacted(part, depth + 1) for part in value]
+        return parts if isinstance(value, list) else tuple(parts)
+    if type(value).__module__.startswith("_pytest."):
+        names = (
+            [field.name for field in dataclasses.fields(value)]
+            if dataclasses.is_dataclass(value)
+            else list(getattr(value, "__dict__", ()))
+        )
+        for name in names:
+            part = getattr(value, name, None)
+            if isinstance(part, str | list | tuple) or type(part).__module__.startswith("_pytest."):
+                object.__setattr__(value, name, _redacted(part, depth + 1))
+    return value

@@ -1,6 +1,7 @@
-"""pytest hooks of bais-gates: options and registration, nothing else.
+"""pytest hooks of bais-gates: which part of the plugin is loaded when.
 
-Where there is no catalog of gates the plugin stays inert: no markers, no fixtures, no files.
+Where there is no catalog of gates the plugin stays inert: no markers, no fixtures, no files, and next to no
+imports.
 """
 
 from __future__ import annotations
@@ -10,12 +11,33 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.pytest_plugin.arguments import start_over
-from bais_gates.pytest_plugin.keys import reseated_key, state_key
-from bais_gates.pytest_plugin.settings import add_options, catalog_path
+from bais_gates.pytest_plugin.options import (
+    CATALOG_DEFAULT,
+    add_options,
+    catalog_path,
+    join_options_for_workers,
+    resolve,
+    restart_with_joined_options,
+)
+from bais_gates.verdict.model import GOLIVE, SCOPES, Phase, Severity
 
 if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.state import RunState
+    from pathlib import Path
+
+    from bais_gates.pytest_plugin.run_state import RunState
+
+_SEVERITIES = {
+    Severity.P1: "critical",
+    Severity.P2: "high",
+    Severity.P3: "medium",
+    Severity.P4: "low: advisory, never blocks",
+}
+_FAILURES_SHOWN_AS_WARNINGS = (
+    "PytestUnhandledThreadExceptionWarning",
+    "PytestUnraisableExceptionWarning",
+    "PytestReturnNotNoneWarning",
+    "PytestAssertRewriteWarning",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,15 +48,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
     """Put BLOCK on disk before any conftest is loaded."""
-    start_over(early_config)
+    restart_with_joined_options(early_config)
     state = _begin(early_config)
     try:
         return (yield)
     except BaseException as error:
-        if state is not None and state.opening is not None:
-            from bais_gates.pytest_plugin.assembly import tell_conftest_error  # noqa: PLC0415 - as below
+        if state is not None:
+            from bais_gates.pytest_plugin import preflight  # noqa: PLC0415 - as in _begin
 
-            tell_conftest_error(state.opening, early_config, error)
+            preflight.block_on_conftest_error(early_config, error)
         raise
 
 
@@ -43,35 +65,121 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the parts of the plugin, if there is a catalog."""
     state = _begin(config)
     if state is not None:
-        from bais_gates.pytest_plugin.assembly import register_parts  # noqa: PLC0415 - as below
-
-        register_parts(config, state)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> None:
-    """Register again what must be innermost or outermost: conftests were loaded since."""
-    manager = session.config.pluginmanager
-    for part in session.config.stash.get(reseated_key, ()):
-        manager.unregister(part)
-        manager.register(part)
+        _register_markers(config)
+        _register_parts(config, state)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove what the run shared between its processes."""
-    state = config.stash.get(state_key, None)
-    if state is not None and state.directory is not None and state.worker is None:
-        from bais_gates.pytest_plugin.assembly import release  # noqa: PLC0415 - as below
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    """Print how to start where a decision was asked for, no test bears that mark and there is no catalog."""
+    config = terminalreporter.config
+    scope = config.option.markexpr.strip()
+    if scope in SCOPES and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and catalog_path(config) is None:
+        terminalreporter.write_line(
+            f"bais-gates: no decision about {scope}: there is no {CATALOG_DEFAULT} below {config.rootpath}. "
+            "`bais-gates init` writes one; --gate-catalog names one that is elsewhere."
+        )
 
-        release(state.directory.path)
-        state.directory.remove()
+
+class _Run:
+    """The hooks that only a project with a catalog needs from the first to the last."""
+
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+        self.innermost_or_outermost: list[object] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Register again what must be innermost or outermost: conftests were loaded since."""
+        manager = session.config.pluginmanager
+        for part in self.innermost_or_outermost:
+            manager.unregister(part)
+            manager.register(part)
+
+    def pytest_unconfigure(self) -> None:
+        """End what the run started, and remove what its processes shared."""
+        if self._state.directory is not None and self._state.worker is None:
+            from bais_gates.targets.provision import release  # noqa: PLC0415 - for runs that shared something
+
+            release(self._state.directory.path)
+            self._state.directory.remove()
 
 
 def _begin(config: pytest.Config) -> RunState | None:
-    """Return what is known of the run; None where there is no catalog, and so nothing to do."""
+    """Return what is known of the run, started if it decides; None where there is no catalog."""
     catalog = catalog_path(config)
     if catalog is None:
         return None
-    from bais_gates.pytest_plugin.assembly import begin  # noqa: PLC0415 - projects without gates pay for no import
+    from bais_gates.pytest_plugin import run_state  # noqa: PLC0415 - projects without gates pay for no import
 
-    return begin(config, catalog)
+    return config.stash.get(run_state.state_key, None) or _start(config, catalog)
+
+
+def _start(config: pytest.Config, catalog: Path) -> RunState:
+    """Resolve, once, what the run was asked for, and put BLOCK on disk if it decides."""
+    from bais_gates.pytest_plugin import finish, preflight, run_state, workers  # noqa: PLC0415 - as above
+
+    settings = resolve(config, catalog)
+    state = config.stash[run_state.state_key] = run_state.RunState(settings)
+    if settings.problems and not settings.deciding:
+        raise pytest.UsageError(*settings.problems)
+    if settings.deciding and not workers.is_worker(config):
+        workers.remember_controller()
+        run = config.stash[preflight.deciding_run_key] = preflight.prepare(config, state)
+        config.pluginmanager.register(finish.ExitCode(run))
+        if run.fatal:
+            config.pluginmanager.register(finish.Refusal(run))
+    return state
+
+
+def _register_markers(config: pytest.Config) -> None:
+    """Document ``gate`` and the marks that the catalog puts on the tests of gates."""
+    lines = [
+        "gate(id): this test proves that gate of the catalog; its phase, severity and scopes become marks",
+        f"{GOLIVE}: what must hold before production is touched; -m {GOLIVE} asks for that decision",
+        *(f"{phase}: the gates of the phase {phase}; -m {phase} asks for that decision" for phase in Phase),
+        *(f"{severity}: the gates of severity {severity}, {text}" for severity, text in _SEVERITIES.items()),
+    ]
+    for line in lines:
+        config.addinivalue_line("markers", line)
+
+
+def _register_parts(config: pytest.Config, state: RunState) -> None:
+    """Register what this process needs: to run tests, to lead workers, to decide."""
+    from bais_gates.pytest_plugin import (  # noqa: PLC0415 - projects without gates pay for no import
+        collection,
+        execution,
+        finish,
+        fixtures,
+        html_columns,
+        observer,
+        preflight,
+        recorder,
+        termination,
+        workers,
+    )
+
+    workers.join(config, state)
+    manager = config.pluginmanager
+    run, collected, seen = _Run(state), collection.Collection(state), observer.Observer(state)
+    run.innermost_or_outermost.append(seen)
+    parts: list[object] = [run, fixtures, collected, seen, execution.Execution(state, config)]
+    with_xdist = hasattr(manager.hook, "pytest_configure_node")  # under whatever name it was loaded
+    if state.worker is None and with_xdist:
+        parts.append(workers.Controller(state))
+        join_options_for_workers(config)
+    if state.settings.deciding:
+        for name in _FAILURES_SHOWN_AS_WARNINGS:  # after the project's own filters, so that they win
+            if hasattr(pytest, name):
+                config.addinivalue_line("filterwarnings", f"error::pytest.{name}")
+    deciding = config.stash.get(preflight.deciding_run_key, None)
+    if deciding is not None and state.worker is None:
+        config.option.markexpr = config.option.markexpr or deciding.scope
+        recording = recorder.Recorder(state, config, collected)
+        finishing = finish.Finish(deciding, recording, config)
+        run.innermost_or_outermost.append(finishing)
+        parts += [recording, finishing, termination.Termination(state, recording, finishing)]
+        if with_xdist:
+            parts.append(recorder.XdistRecorder(recording))
+        html_columns.set_up_html(config, state)
+    for part in parts:
+        manager.register(part)

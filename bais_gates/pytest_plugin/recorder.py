@@ -1,25 +1,28 @@
-"""Hears of all that happens in a deciding run, in the process that decides: facts, not yet a verdict."""
+"""Records the reports of a deciding run, in the process that decides, and makes one result a gate of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.pytest_plugin.collected import Collected, from_json
-from bais_gates.pytest_plugin.observation import ATTRIBUTE, Observation, Truth, from_text
-from bais_gates.pytest_plugin.opening import no_ledger
+from bais_gates.pytest_plugin.collection import Collected
+from bais_gates.pytest_plugin.ledger import unwritable_ledger
+from bais_gates.pytest_plugin.outcome import Observation, Truth
 from bais_gates.redaction import redact
-from bais_gates.verdict.model import Code, GateResult, Outcome, Reason
+from bais_gates.verdict.model import Check, Code, Gate, GateResult, Outcome, Reason
+from bais_gates.verdict.outcomes import worst
 
 if TYPE_CHECKING:
     from bais_gates.pytest_plugin.collection import Collection
-    from bais_gates.pytest_plugin.state import RunState
+    from bais_gates.pytest_plugin.run_state import RunState
 
 CRASHED = "???"
 """The phase of the report that xdist makes for a test whose worker died."""
-_MAX_TOLD = 600
+_MAX_TEXT = 600
 _BAD = (Truth.FAILED, Truth.ERROR)
 
 
@@ -37,7 +40,7 @@ class Seen:
 
 
 class Recorder:
-    """Collects the reports of gates, and every reason not to believe the run."""
+    """Collects the reports of gates, and every reason not to trust the run."""
 
     def __init__(self, state: RunState, config: pytest.Config, collection: Collection) -> None:
         self._state = state
@@ -65,11 +68,11 @@ class Recorder:
         return bool(self._from_workers or self._collection.finished)
 
     def abort(self, why: str) -> None:
-        """Note why the run ends early; the first reason stays."""
-        self.aborted = self.aborted or redact(why)[:_MAX_TOLD]
+        """Record why the run ends early; the first reason stays."""
+        self.aborted = self.aborted or redact(why)[:_MAX_TEXT]
 
     def past_deadline(self, seconds: float) -> None:
-        """Note that the run has used up its time."""
+        """Record that the run has used up its time."""
         self.abort(f"its deadline of {seconds:g} s passed")
         self.add(
             Code.RUN_DEADLINE,
@@ -78,13 +81,13 @@ class Recorder:
         )
 
     def add(self, code: Code, message: str, remedy: str = "", gate_id: str | None = None) -> None:
-        """Note a reason not to believe the run."""
+        """Record a reason not to trust the run."""
         self.integrity.append(
-            Reason(code=code, message=redact(message)[:_MAX_TOLD], remedy=remedy, gate_id=gate_id)
+            Reason(code=code, message=redact(message)[:_MAX_TEXT], remedy=remedy, gate_id=gate_id)
         )
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note files that could not be collected, or were skipped as a whole."""
+        """Record files that could not be collected, or were skipped as a whole."""
         if report.failed:
             self.collection_failed = True
             self.failed_reports += 1
@@ -92,18 +95,18 @@ class Recorder:
             self.add(
                 Code.COLLECTION_ERROR,
                 f"{report.nodeid or 'The tests'} could not be collected: {last}",
-                "Run pytest --collect-only, and correct what it says.",
+                "Run pytest --collect-only, and fix the errors it prints.",
             )
         elif report.skipped:
-            self.skipped_files[report.nodeid] = report.longreprtext[:_MAX_TOLD]
+            self.skipped_files[report.nodeid] = report.longreprtext[:_MAX_TEXT]
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what was observed from a gate's report, and compare it with what the report says."""
         if report.failed:
             self.failed_reports += 1
-            self._tell_workers_to_stop()
-        observation = from_text(getattr(report, ATTRIBUTE, None))
+            self._stop_workers()
+        observation = Observation.of_report(report)
         known = self.collected.bound.get(report.nodeid)
         if observation is None and known is None:
             self._of_no_gate(report)
@@ -112,48 +115,52 @@ class Recorder:
         seen = self.seen.setdefault(report.nodeid, Seen(gate_id, case))
         seen.phases.append(report.when)
         if str(report.when) == CRASHED:
-            seen.crashed = redact(report.longreprtext.strip())[:_MAX_TOLD]
+            seen.crashed = redact(report.longreprtext.strip())[:_MAX_TEXT]
             self._state.shared().put_result(gate_id, Outcome.ERROR, case)
         elif observation is None or (known is not None and (observation.gate_id, observation.case) != known):
             self._tampered(gate_id, report, "carries no observation of its own")
         else:
             self._compare(seen, report, observation)
 
+    @pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Take over what a worker collected; all must have collected the same."""
         worker = str(node.gateway.id)
-        told = from_json(self._state.shared().collection(worker))
-        if told is None:
-            self.add(Code.WORKERS_DISAGREE, f"The worker {worker} did not say which gates it collected.")
+        collected = Collected.from_json(self._state.shared().collection(worker))
+        if collected is None:
+            self.add(
+                Code.WORKERS_DISAGREE, f"The worker {worker} left no record of the gates that it collected."
+            )
             return
         self._ids[worker] = list(ids)
-        self._from_workers[worker] = told
+        self._from_workers[worker] = collected
         first = next(iter(self._from_workers))
-        if told != self._from_workers[first] or self._ids[worker] != self._ids[first]:
+        if collected != self._from_workers[first] or self._ids[worker] != self._ids[first]:
             self.add(
                 Code.WORKERS_DISAGREE,
                 f"The workers {first} and {worker} collected different tests.",
                 "Look for tests whose names or parameters are made at random, or read from an unordered set.",
             )
 
+    @pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Note a worker that did not end by itself."""
+        """Record a worker that did not end by itself."""
         if error:
             last = (str(error).strip().splitlines() or [""])[-1]
-            self._lost_workers[str(node.gateway.id)] = redact(last)[:_MAX_TOLD]
+            self._lost_workers[str(node.gateway.id)] = redact(last)[:_MAX_TEXT]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Note Ctrl-C, SIGTERM, pytest.exit and what else ends the run from outside."""
+        """Record Ctrl-C, SIGTERM, pytest.exit and what else ends the run from outside."""
         self.abort(f"{excinfo.typename} {str(excinfo.value).strip()}".strip())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Note that pytest or a plugin broke."""
+        """Record an internal error of pytest or a plugin."""
         first = (str(excinfo.value).strip().splitlines() or [""])[0]
         self.add(
             Code.INTERNAL_ERROR,
-            f"pytest or a plugin broke: {excinfo.typename}: {first}",
+            f"internal error in pytest or a plugin: {excinfo.typename}: {first}",
             "See the INTERNALERROR lines of the run's output.",
         )
 
@@ -182,7 +189,7 @@ class Recorder:
         if observation.result is not None:
             seen.results.append(observation.result)
         if observation.ledger_problem is not None:
-            reason = no_ledger(observation.ledger_problem)
+            reason = unwritable_ledger(observation.ledger_problem)
             if reason not in self.integrity:
                 self.integrity.append(reason)
         outcome, truth = str(report.outcome), observation.truth
@@ -211,18 +218,153 @@ class Recorder:
             self.add(
                 Code.FAILED,
                 f"{report.nodeid} failed. It is not bound to a gate, but was selected for this decision.",
-                "Bind it to a gate, take the scope's mark from it, or mend it.",
+                "Bind it to a gate, remove the scope's mark from it, or fix it.",
             )
 
-    def _tell_workers_to_stop(self) -> None:
+    def _stop_workers(self) -> None:
         limit = self._config.getoption("maxfail", None)
         if limit and self.failed_reports >= limit and self._state.directory is not None:
             self._state.directory.stop()
 
 
 class XdistRecorder:
-    """The recorder's ears for xdist's own hooks, registered only where xdist is."""
+    """The recorder's hooks of xdist, registered only where xdist is loaded."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.pytest_xdist_node_collection_finished = recorder.pytest_xdist_node_collection_finished
         self.pytest_testnodedown = recorder.pytest_testnodedown
+
+
+def gate_results(
+    gates: Sequence[Gate],
+    recorder: Recorder,
+    config: pytest.Config,
+    ledger_checks: Mapping[str, tuple[Check, ...]],
+) -> list[GateResult]:
+    """Return the results of all gates that were seen, and a NOT_RUN with its reason for each other one."""
+    by_gate: dict[str, list[tuple[str | None, GateResult]]] = defaultdict(list)
+    for nodeid, seen in recorder.seen.items():
+        for result in _of_test(nodeid, seen, recorder, ledger_checks.get(nodeid, ())):
+            by_gate[seen.gate_id].append((seen.case, result))
+    results: list[GateResult] = []
+    for gate_id, by_case in by_gate.items():
+        results += _joined(gate_id, by_case)
+    results += [
+        GateResult(gate_id=gate.id, outcome=Outcome.NOT_RUN, message=_why_not_run(gate, recorder, config))
+        for gate in gates
+        if gate.id not in by_gate
+    ]
+    return results
+
+
+def _of_test(nodeid: str, seen: Seen, recorder: Recorder, checks: tuple[Check, ...]) -> Iterator[GateResult]:
+    cases = (seen.case,) if seen.case is not None else ()
+    if seen.crashed is not None:
+        yield GateResult(
+            gate_id=seen.gate_id,
+            outcome=Outcome.ERROR,
+            message=f"The process that ran it died: {seen.crashed}",
+            checks=checks,
+            cases=cases,
+            nodeid=nodeid,
+        )
+    elif not seen.results:
+        why = f": {recorder.aborted}" if recorder.aborted is not None else ""
+        yield GateResult(
+            gate_id=seen.gate_id,
+            outcome=Outcome.NOT_RUN,
+            message=f"Its test began but did not come to its end{why}.",
+            checks=checks,
+            nodeid=nodeid,
+        )
+    for result in seen.results:
+        passed = result.outcome in {Outcome.PASS, Outcome.VACUOUS}
+        # A false check is what was seen, whatever was expected; an assert may have been expected to fail.
+        expected = seen.worsened is Outcome.XFAIL and not any(check.ok is False for check in result.checks)
+        if seen.worsened is not None and (passed or expected):
+            message = f"{_EXPLANATIONS[seen.worsened]} {result.message}".strip()
+            yield replace(result, outcome=seen.worsened, message=message)
+        else:
+            yield result
+
+
+_EXPLANATIONS = {
+    Outcome.FLAKY: "It was run again after a first attempt that failed.",
+    Outcome.XFAIL: "It is marked, or told itself, to be expected to fail.",
+    Outcome.XPASS: "It passed although it is marked as expected to fail.",
+    Outcome.ERROR: "Another plugin reports it as failed although its test passed.",
+}
+
+
+def _joined(gate_id: str, by_case: list[tuple[str | None, GateResult]]) -> list[GateResult]:
+    """Join the cases of a gate into one result. A test or case that reported twice stays two results."""
+    names = [case for case, _ in by_case]
+    if len(by_case) == 1 or None in names or len(set(names)) != len(names):
+        return [result for _, result in by_case]
+    results = [result for _, result in by_case]
+    gravest = worst(results)
+    starts = [result.started_at for result in results if result.started_at is not None]
+    ran = [result for result in results if result.outcome is not Outcome.NOT_RUN]
+    return [
+        GateResult(
+            gate_id=gate_id,
+            outcome=gravest.outcome,
+            message="\n".join(f"{case}: {result.message}" for case, result in by_case if result.message),
+            checks=tuple(check for result in results for check in result.checks),
+            attachments=tuple(one for result in results for one in result.attachments),
+            cases=tuple(case for result in ran for case in result.cases),
+            needs_not_passed=tuple(dict.fromkeys(need for one in results for need in one.needs_not_passed)),
+            nodeid=gravest.nodeid,
+            summary=gravest.summary,
+            started_at=min(starts) if starts else None,
+            duration_s=sum(result.duration_s for result in results),
+            worker=gravest.worker,
+            attempts=max(result.attempts for result in results),
+            log="\n".join(result.log for result in results if result.log),
+        )
+    ]
+
+
+def _why_not_run(gate: Gate, recorder: Recorder, config: pytest.Config) -> str:
+    """Return why no report of a gate's test arrived."""
+    collected = recorder.collected
+    nodeids = [nodeid for nodeid, (gate_id, _) in collected.bound.items() if gate_id == gate.id]
+    chosen = set(collected.selected)
+    early = f" The run ended early: {recorder.aborted}." if recorder.aborted is not None else ""
+    if not nodeids and recorder.collection_failed:
+        return "No test of it was collected, and collection had errors."
+    if not nodeids and recorder.skipped_files:
+        files = ", ".join(sorted(recorder.skipped_files)[:5])
+        return f"No test of it was collected; skipped as a whole were: {files}."
+    if not nodeids:
+        return "No test that was collected is bound to it." + early
+    if not chosen.intersection(nodeids):
+        return f"Its test was deselected ({_selection(config)})."
+    for option, text in (
+        ("collectonly", "--collect-only"),
+        ("setuponly", "--setup-only"),
+        ("setupplan", "--setup-plan"),
+    ):
+        if config.getoption(option, None):
+            return f"pytest was called with {text}, so that no test ran."
+    return "Its test was selected, but no report of it arrived." + early
+
+
+def _selection(config: pytest.Config) -> str:
+    """Return the options that select tests, as they were given."""
+    given = [
+        f"{name} {config.getoption(option)}"
+        for name, option in (("-m", "markexpr"), ("-k", "keyword"))
+        if config.getoption(option, "")
+    ]
+    given += [
+        name
+        for name, option in (
+            ("--deselect", "deselect"),
+            ("--lf", "lf"),
+            ("--stepwise", "stepwise"),
+            ("--stepwise", "stepwise_skip"),
+        )
+        if config.getoption(option, None)
+    ]
+    return ", ".join(given) or "by another plugin"

@@ -1,4 +1,4 @@
-"""What an xdist controller tells its workers of the run, and what it learns from them."""
+"""What an xdist controller passes to its workers about the run."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from bais_gates.verdict.model import Outcome
 if TYPE_CHECKING:
     import pytest
 
-    from bais_gates.pytest_plugin.state import RunState
+    from bais_gates.pytest_plugin.run_state import RunState
 
 _KEY = "bais_gates"
 _CONTROLLER = "BAIS_GATES_CONTROLLER_PID"
 
 
 def remember_controller() -> None:
-    """Let the workers of this process find out that they are, before they are configured."""
+    """Let the workers of this process recognise themselves before they are configured."""
     os.environ[_CONTROLLER] = str(os.getpid())
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Tell whether this process is a worker of a deciding run.
+    """Return whether this process is a worker of a deciding run.
 
-    Before it is configured only its parent shows it. A process that merely inherits the variables is none,
-    and writes BLOCK first like any other.
+    Before it is configured only its parent shows it. A process that only inherits the variables is
+    not one, and writes BLOCK first like any other.
     """
     if hasattr(config, "workerinput"):
         return True
@@ -60,11 +60,11 @@ def join(config: pytest.Config, state: RunState) -> None:
     given = getattr(config, "workerinput", None)
     if not given or _KEY not in given:
         return
-    told = given[_KEY]
+    run = given[_KEY]
     state.worker = str(given["workerid"])
-    state.run_id = str(told["run_id"])
-    state.owner_pid = int(told["owner_pid"])
-    state.imported = {gate_id: (Outcome(outcome), run_id) for gate_id, outcome, run_id in told["imported"]}
-    state.directory = RunDirectory(Path(told["directory"]))
-    if told["ledger"] is not None:
-        state.ledger = Ledger.join(Path(told["ledger"]), state.worker)
+    state.run_id = str(run["run_id"])
+    state.owner_pid = int(run["owner_pid"])
+    state.imported = {gate_id: (Outcome(outcome), run_id) for gate_id, outcome, run_id in run["imported"]}
+    state.directory = RunDirectory(Path(run["directory"]))
+    if run["ledger"] is not None:
+        state.ledger = Ledger.join(Path(run["ledger"]), state.worker)

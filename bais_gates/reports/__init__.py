@@ -1,4 +1,4 @@
-"""What a decision looks like: decision.json, sign-off page, CTRF, JUnit XML, CI summary, terminal.
+"""The reports of a decision: decision.json, sign-off page, CTRF, JUnit XML, CI summary, terminal.
 
 Every report is a pure function of a ``Decision``. ``decision.json`` is the authority and is written first and
 atomically; the others are for people and tools, and a failure to write one of them never changes the verdict.
@@ -34,7 +34,7 @@ _RENDERERS: tuple[tuple[str, Callable[[Decision], str]], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportProblem:
-    """A report that could not be written, and why. It never changes the verdict."""
+    """A report that could not be written. It never changes the verdict."""
 
     report: str
     """The file, e.g. ``signoff.html``."""
@@ -42,9 +42,9 @@ class ReportProblem:
 
 
 def write_all(decision: Decision, out_dir: Path) -> tuple[ReportProblem, ...]:
-    """Write ``decision.json``, then every other report, into ``out_dir``, and the CI summary if wanted.
+    """Write ``decision.json``, then every other report, into ``out_dir``, and the CI summary if there is one.
 
-    Returns what could not be written of the others. Raises ``OSError`` only when ``decision.json`` itself
+    Returns the other reports that could not be written. Raises ``OSError`` only when ``decision.json`` itself
     can't be written: without it there is no decision.
     """
     shown = redacted(decision)
@@ -75,7 +75,7 @@ def _attempt(
 ) -> ReportProblem | None:
     try:
         write_atomically(path, render(decision))
-    except Exception as error:  # noqa: BLE001 - whatever breaks a report must not break the decision
+    except Exception as error:  # noqa: BLE001 - no error in a report may change the decision
         return ReportProblem(report=name, message=f"{type(error).__name__}: {error}")
     return None
 
@@ -86,10 +86,10 @@ def _attempt_summary(decision: Decision, path: Path) -> ReportProblem | None:
         room = min(summary.DEFAULT_LIMIT, summary.JOB_LIMIT - written)
         if room < summary.SMALLEST:
             return ReportProblem(
-                report="GITHUB_STEP_SUMMARY", message="earlier steps have filled the job's summary"
+                report="GITHUB_STEP_SUMMARY", message="the job's summary is full; earlier steps wrote it"
             )
         with path.open("a", encoding="utf-8") as stream:
             stream.write(summary.render(decision, limit=room))
-    except Exception as error:  # noqa: BLE001 - whatever breaks a report must not break the decision
+    except Exception as error:  # noqa: BLE001 - no error in a report may change the decision
         return ReportProblem(report="GITHUB_STEP_SUMMARY", message=f"{type(error).__name__}: {error}")
     return None

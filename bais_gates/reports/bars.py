@@ -1,4 +1,4 @@
-"""The geometry of a check's bar: how far the observed value reaches, and where the limit's tick stands."""
+"""The geometry of a check's bar: the length of the observed value and the place of the limit's tick."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ WIDTH = 160.0
 """Units of the drawing; it is scaled to the page."""
 _MARGIN = 4.0
 _FURTHEST = 3.0
-"""How many times the limit the scale may reach: beyond it the bar is cut, so that the tick stays readable."""
+"""The scale's end in multiples of the limit; a longer bar is cut, so that the tick stays readable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One bar in drawing units. ``allowed_x`` and ``allowed_width``: the side of the limit that is fine."""
+    """One bar in drawing units. ``allowed_x`` and ``allowed_width``: the allowed side of the limit."""
 
     start: float
     length: float

@@ -1,7 +1,7 @@
 """The decision in the Common Test Report Format (CTRF), for tools that show test results.
 
-A gate that blocks is ``failed`` whatever its outcome was, and a reason that belongs to no gate is a failed
-test of its own: nothing that blocks can look green. The exact outcome is in ``rawStatus`` and the labels.
+A gate that blocks is ``failed`` whatever its outcome was, and a reason without a gate is a failed test of its
+own: nothing that blocks can look passed. The exact outcome is in ``rawStatus`` and the labels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bais_gates.verdict.model import Decision
 
 EXTRA = "io.bais.gate"
-"""The namespace of everything that CTRF itself has no field for."""
+"""The namespace of everything that CTRF has no field for."""
 _SPEC_VERSION = "0.0.0"
 _TEXT_LIMIT = 20_000
 _STATUSES = ("passed", "failed", "skipped", "pending", "other")
@@ -168,7 +168,7 @@ def _step(check: Check) -> dict[str, JsonValue]:
         "n": check.n,
     }
     return {
-        "name": f"{wording.check_name(check)}: {wording.comparison(check)}",
+        "name": wording.check_text(check),
         "status": {True: "passed", False: "failed", None: "other"}[check.ok],
         "extra": {EXTRA: details},
     }
@@ -198,7 +198,7 @@ def _reason(reason: Reason) -> dict[str, JsonValue]:
 
 
 def _report_id(run_id: str) -> str:
-    """Derive the UUID that CTRF asks for, so that the same decision always gives the same report."""
+    """Return the UUID that CTRF requires, derived so that one decision always gives the same report."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"bais-gates:{visible(run_id)}"))
 
 

@@ -1,4 +1,4 @@
-"""``bais-gates explain``: why the verdict is what it is, gate by gate, and what to do next."""
+"""``bais-gates explain``: the reasons for the verdict, gate by gate, and what to do next."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ _MESSAGE_LIMIT = 4_000
 _LOG_LINES = 40
 _CHECKS_LIMIT = 100
 _LINE_LIMIT = 400
+_ITEMS_LIMIT = 50
 
 
 def explain(decision: Decision, gate: str | None, *, width: int, colour: bool) -> str:
-    """Say why, for the whole decision or for one gate, as lines of a terminal that end in a newline.
+    """Return the explanation of the whole decision or of one gate, for a terminal of ``width`` columns.
 
-    Raises ``GateInputError`` when the decision has no such gate.
+    The text ends in a newline. Raises ``GateInputError`` when the decision has no such gate.
     """
     paper = Paper(colour=colour, width=width)
     if gate is not None:
-        _one(decision, _find(decision, gate), paper)
+        _explain_gate(decision, _find(decision, gate), paper)
     else:
-        _all(decision, paper)
+        _explain_all(decision, paper)
     return paper.text()
 
 
 def _find(decision: Decision, gate_id: str) -> JudgedGate:
     by_id = {judged.gate.id: judged for judged in decision.gates}
-    found = by_id.get(gate_id)
-    if found is not None:
-        return found
+    if gate_id in by_id:
+        return by_id[gate_id]
     ending = [known for known in by_id if known.partition(".")[2] == gate_id]
     if len(ending) == 1:
         return by_id[ending[0]]
     near = difflib.get_close_matches(gate_id, by_id, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}?" if near else "Leave the gate out to see all of them."
+    hint = f"Did you mean {' or '.join(near)}?" if near else "Leave out --gate to see all of them."
     raise GateInputError(f"This decision (scope {decision.scope}) has no gate {gate_id!r}. {hint}")
 
 
-def _all(decision: Decision, paper: Paper) -> None:
+def _explain_all(decision: Decision, paper: Paper) -> None:
     colour = "green" if decision.verdict is Verdict.DEPLOY else "red"
     paper.line(f"{decision.verdict.value}: {decision.scope} on {decision.target.name}", "bold", colour)
     paper.line(view.why(decision))
@@ -55,16 +55,16 @@ def _all(decision: Decision, paper: Paper) -> None:
     beside = view.reasons_beside_gates(decision)
     if beside:
         paper.line()
-        paper.line("Reasons outside the gates", "bold")
+        paper.line("Other reasons", "bold")
         for reason in beside:
-            about = f"{reason.gate_id}: " if reason.gate_id else ""
-            paper.item(f"  {reason.code.value}", about + cap(reason.message, _MESSAGE_LIMIT), "red")
+            about = f" {reason.gate_id}" if reason.gate_id else ""
+            paper.bullets(f"  {reason.code.value}{about}:", reason.message, "red")
             if reason.remedy:
                 paper.item("    What to do:", reason.remedy)
     for each in (view.Standing.BLOCKING, view.Standing.NOT_RUN, view.Standing.WAIVED, view.Standing.ADVISORY):
         for judged in view.standing_in(decision, each):
             paper.line()
-            _gate(decision, judged, paper)
+            _add_gate(decision, judged, paper)
     passed = view.standing_in(decision, view.Standing.PASSED)
     if passed:
         paper.line()
@@ -75,11 +75,11 @@ def _all(decision: Decision, paper: Paper) -> None:
             cap(view.not_applicable_because(decision, judged), _MESSAGE_LIMIT),
         )
     paper.line()
-    _next(decision, paper)
+    _add_next_steps(decision, paper)
 
 
-def _one(decision: Decision, judged: JudgedGate, paper: Paper) -> None:
-    _gate(decision, judged, paper)
+def _explain_gate(decision: Decision, judged: JudgedGate, paper: Paper) -> None:
+    _add_gate(decision, judged, paper, every_check=True)
     result = judged.result
     if result.attachments:
         named = ", ".join(f"{each.name} ({each.content_type})" for each in result.attachments)
@@ -89,31 +89,32 @@ def _one(decision: Decision, judged: JudgedGate, paper: Paper) -> None:
         paper.line("Log", "bold")
         lines = visible(result.log).splitlines()
         if len(lines) > _LOG_LINES:
-            paper.row(f"  [... {len(lines) - _LOG_LINES} lines before these are in decision.json]")
+            paper.row(f"  [... {len(lines) - _LOG_LINES} earlier lines in decision.json]")
         for line in lines[-_LOG_LINES:]:
             text = cap(line, _LINE_LIMIT)
             paper.row("  " + (text if paper.colour else ascii_only(text)))
 
 
-def _gate(decision: Decision, judged: JudgedGate, paper: Paper) -> None:
-    """Explain one gate: what it proves, what was seen, what to do."""
+def _add_gate(decision: Decision, judged: JudgedGate, paper: Paper, *, every_check: bool = False) -> None:
+    """Add one gate: its requirement, its result, what to do."""
     gate, result = judged.gate, judged.result
     head = f"{result.outcome.value} {gate.id} ({gate.severity.value}, {view.standing(judged).value})"
     paper.line(head, "bold", outcome_colour(judged))
-    paper.item("  Proves:", cap(result.summary or gate.requirement or gate.title, _MESSAGE_LIMIT))
-    if result.message:
-        paper.item("  Seen:", cap(result.message, _MESSAGE_LIMIT))
-    elif result.outcome is not Outcome.PASS:
-        paper.item("  Seen:", wording.OUTCOME_WORDS[result.outcome])
-    for check in result.checks[:_CHECKS_LIMIT]:
-        said = f"{wording.check_name(check)}: {wording.comparison(check)}"
-        paper.item(f"    {wording.check_word(check)}", said, _check_colour(check))
-    if len(result.checks) > _CHECKS_LIMIT:
-        paper.item("   ", f"{len(result.checks) - _CHECKS_LIMIT} more checks are in decision.json")
+    paper.item("  Requirement:", cap(result.summary or gate.requirement or gate.title, _MESSAGE_LIMIT))
+    message = view.message_beside_checks(judged)
+    if message or (not result.message and result.outcome is not Outcome.PASS):
+        paper.bullets("  Result:", message or wording.OUTCOME_WORDS[result.outcome])
+    checks = [check for check in view.sorted_checks(result.checks) if every_check or not check.ok]
+    for check in checks[:_CHECKS_LIMIT]:
+        _add_check(check, paper)
+    if len(checks) > _CHECKS_LIMIT:
+        paper.item("   ", f"{len(checks) - _CHECKS_LIMIT} more checks in decision.json")
+    if held := len(result.checks) - len(checks):
+        paper.item("   ", f"{wording.count(held, 'check')} ok; bais-gates explain --gate {gate.id} lists all")
     if result.needs_not_passed:
-        paper.item("  Waits for:", ", ".join(result.needs_not_passed))
-    if held := view.held_back(decision).get(gate.id):
-        paper.item("  Holds back:", ", ".join(held))
+        paper.item("  Needs, not passed:", ", ".join(result.needs_not_passed))
+    if held_back := view.held_back(decision).get(gate.id):
+        paper.item("  Not run because of it:", ", ".join(held_back))
     if (waiver := judged.waiver) is not None:
         until = wording.moment(waiver.expires)
         paper.item("  Waiver:", f"{waiver.ticket}, approved by {waiver.approved_by}, until {until}")
@@ -121,35 +122,48 @@ def _gate(decision: Decision, judged: JudgedGate, paper: Paper) -> None:
         paper.item("  What to do:", cap(gate.remedy, _MESSAGE_LIMIT))
 
 
-def _check_colour(check: Check) -> str:
-    return {True: "green", False: "red", None: "yellow"}[check.ok]
+def _add_check(check: Check, paper: Paper) -> None:
+    colour = {True: "green", False: "red", None: "yellow"}[check.ok]
+    lead = f"    {wording.check_word(check)}:"
+    items = wording.list_items(check)
+    if len(items) < 2:
+        paper.item(lead, wording.check_text(check), colour)
+        return
+    paper.item(lead, f"{wording.check_name(check)}: {wording.headline(check)}", colour)
+    for item in items[:_ITEMS_LIMIT]:
+        paper.item("      -", item, colour)
+    if len(items) > _ITEMS_LIMIT:
+        paper.item("      -", f"{len(items) - _ITEMS_LIMIT:,} more in decision.json", colour)
 
 
-def _next(decision: Decision, paper: Paper) -> None:
-    """Say what to do next, in the order in which it helps."""
+def _add_next_steps(decision: Decision, paper: Paper) -> None:
     paper.line("What to do next", "bold")
     for number, step in enumerate(next_steps(decision), start=1):
         paper.item(f"  {number}.", step)
 
 
 def next_steps(decision: Decision) -> list[str]:
-    """Return the next steps: what spoils the run, then the gates that hold others back, then the rest."""
+    """Return the next steps: reasons about the run, then gates that others need, then the other gates."""
     if decision.verdict is Verdict.DEPLOY:
         if decision.target.rehearsal:
-            return ["Run the same scope against the environment that the release goes to: --gate-env NAME."]
+            return [
+                f"Run the scope on the environment to release to: bais-gates run {decision.scope} --env NAME."
+            ]
         until = wording.moment(decision.valid_until)
-        return [f"Let the pipeline run bais-gates verify on decision.json; it counts until {until}."]
+        return [
+            f"Run bais-gates verify on decision.json in the pipeline; the decision is valid until {until}."
+        ]
     steps = []
     if view.reasons_beside_gates(decision):
-        steps.append("Settle the reasons outside the gates first: until then no result of this run counts.")
-    waiting = {need for judged in decision.gates for need in judged.result.needs_not_passed}
-    red = view.standing_in(decision, view.Standing.BLOCKING)
-    roots = [judged.gate.id for judged in red if judged.gate.id in waiting]
+        steps.append("Resolve the other reasons first: until then no result of this run counts.")
+    needed = {need for judged in decision.gates for need in judged.result.needs_not_passed}
+    failing = view.standing_in(decision, view.Standing.BLOCKING)
+    roots = [judged.gate.id for judged in failing if judged.gate.id in needed]
     if roots:
-        steps.append(f"Repair {', '.join(roots)}: other gates wait for it.")
-    rest = [judged.gate.id for judged in red if judged.gate.id not in waiting]
+        steps.append(f"Fix {', '.join(roots)}: other gates need it.")
+    rest = [judged.gate.id for judged in failing if judged.gate.id not in needed]
     if rest:
-        steps.append(f"Repair {', '.join(rest)}.")
+        steps.append(f"Fix {', '.join(rest)}.")
     own = [
         judged.gate.id
         for judged in view.standing_in(decision, view.Standing.NOT_RUN)

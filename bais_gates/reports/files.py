@@ -1,4 +1,4 @@
-"""Writing a report file so that a reader finds the old one or the new one, whole, and never half of it."""
+"""Atomic writes of report files: a reader finds the whole old file or the whole new one."""
 
 from __future__ import annotations
 

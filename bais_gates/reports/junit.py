@@ -1,8 +1,8 @@
 """The decision as JUnit XML, for CI servers: a test case a gate, in a suite a phase.
 
-Whatever blocks is a failure (it ran and did not prove what it should) or an error (it could not be checked,
-or did not run); a reason that belongs to no gate is an error of its own. What does not block but is not
-proven either - waived, advisory, not applicable - is skipped, with the word for it.
+A gate that blocks is a failure (it ran and did not pass) or an error (it could not be checked, or did not
+run); a reason without a gate is an error of its own. A gate that neither passed nor blocks - waived,
+advisory, not applicable - is skipped, with its standing in the message.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _gate_case(judged: JudgedGate) -> ET.Element:
     checks = [
         (
             f"check: {wording.check_name(check)}",
-            f"{wording.comparison(check)}: {wording.check_word(check)}",
+            f"{wording.check_word(check)}: {wording.comparison(check)}",
         )
         for check in result.checks
     ]

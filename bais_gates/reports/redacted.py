@@ -1,7 +1,7 @@
-"""A decision as a report may show it: redacted once more, and encodable.
+"""A decision ready for reports: redacted once more, and encodable.
 
-Everything is redacted where it is recorded; this is the last line, before anything is written. What a
-pipeline compares (ids, digests, run ids, enums, moments) is left as it is: redaction must not break it.
+Everything is redacted where it is recorded; this is the last line of defence before anything is written.
+Fields that a pipeline compares (ids, digests, run ids, enums, moments) stay unchanged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def redacted(decision: Decision) -> Decision:
-    """Return the decision with every free text redacted, lone surrogates written out and numbers finite."""
+    """Return the decision with every free text redacted, lone surrogates escaped and numbers finite."""
     return cast("Decision", _walk_fields(decision))
 
 
@@ -58,7 +58,7 @@ def _walk(value: Any) -> Any:
 
 
 def _encodable(value: Any) -> Any:
-    """Write lone surrogates out: UTF-8 can't hold them."""
+    """Escape lone surrogates: UTF-8 can't hold them."""
     if type(value) is str:
         return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", value)
     if isinstance(value, tuple):
@@ -71,7 +71,7 @@ def _encodable(value: Any) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    """Turn NaN and the infinities, which JSON lacks, into their names."""
+    """Return NaN and the infinities, which JSON lacks, as their names."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, list):

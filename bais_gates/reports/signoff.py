@@ -1,7 +1,7 @@
 """The sign-off page: one HTML file that a release engineer reads, prints and signs, without JavaScript.
 
-The page is rendered by Jinja2 with autoescape; besides, every text that a template prints goes through
-``text.visible`` first. Its content security policy allows its own style sheet, by hash, and nothing else.
+Jinja2 renders it with autoescape, and every text that a template prints goes through ``text.visible`` first.
+Its content security policy allows its own style sheet, by hash, and nothing else.
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ from bais_gates.reports.templating import environment, template_text
 from bais_gates.verdict.model import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bais_gates.verdict.model import Decision, JudgedGate, Waiver
 
 REASONS_OPEN = 20
-"""Reasons that are listed before the rest of them is folded."""
+"""Reasons that are listed openly; the rest is folded."""
 
 
 def render(decision: Decision) -> str:
-    """Return the page. A pure function of the decision."""
+    """Return the page, as a pure function of the decision."""
     style = template_text("signoff.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     reasons = view.ordered_reasons(decision)
@@ -41,7 +39,7 @@ def render(decision: Decision) -> str:
         reasons_open=reasons[:REASONS_OPEN],
         reasons_folded=reasons[REASONS_OPEN:],
         gate_ids=frozenset(judged.gate.id for judged in decision.gates),
-        changes=_changes(decision),
+        changes=view.changes(decision),
         failures=view.standing_in(decision, view.Standing.BLOCKING),
         not_run=view.standing_in(decision, view.Standing.NOT_RUN),
         waived=view.standing_in(decision, view.Standing.WAIVED),
@@ -59,24 +57,13 @@ def _tally(decision: Decision) -> list[tuple[view.Standing, int]]:
     return [(each, count) for each, count in counts if count]
 
 
-def _changes(decision: Decision) -> list[tuple[str, Sequence[JudgedGate]]]:
-    changed = view.changes(decision)
-    rows = (
-        ("Newly red", changed.new_red),
-        ("Newly not run", changed.newly_not_run),
-        ("Fixed", changed.fixed),
-        ("Still red", changed.still_red),
-    )
-    return [(label, gates) for label, gates in rows if gates]
-
-
 def _not_applicable(decision: Decision) -> list[tuple[JudgedGate, str]]:
     gates = view.standing_in(decision, view.Standing.NOT_APPLICABLE)
     return [(judged, view.not_applicable_because(decision, judged)) for judged in gates]
 
 
 def _waiver_rows(decision: Decision) -> list[tuple[Waiver, JudgedGate | None, bool]]:
-    """Pair each waiver of the file with its gate and whether it lets that gate through now."""
+    """Return each waiver of the file with its gate and whether it is applied to that gate now."""
     gates = {judged.gate.id: judged for judged in decision.gates}
     rows = []
     for waiver in dict.fromkeys([*decision.waivers, *(j.waiver for j in decision.gates if j.waiver)]):
@@ -91,22 +78,22 @@ def _identity(decision: Decision) -> list[tuple[str, list[tuple[str, str]]]]:
     finished = run.finished_at or decision.decided_at
     sections = [
         (
-            "What was judged",
+            "Target",
             [
                 ("Scope", decision.scope),
-                ("Target", target.name + (" (rehearsal)" if target.rehearsal else "")),
+                ("Environment", target.name + (" (rehearsal)" if target.rehearsal else "")),
                 *target.facts,
-                ("Image", str(decision.subject) if decision.subject is not None else "none was named"),
+                ("Image", str(decision.subject) if decision.subject is not None else "none"),
             ],
         ),
         (
-            "The run",
+            "Run",
             [
                 ("Run id", run.run_id),
                 ("Command", shlex.join(run.command)),
                 ("Started", wording.moment(run.started_at)),
                 ("Finished", wording.moment(run.finished_at) if run.finished_at else ""),
-                ("Took", wording.duration((finished - run.started_at).total_seconds())),
+                ("Duration", wording.duration((finished - run.started_at).total_seconds())),
                 ("Workers", str(run.workers) if run.workers else ""),
                 ("Exit status", str(decision.exit_status.value)),
                 ("Decided", wording.moment(decision.decided_at)),

@@ -19,8 +19,8 @@ DEFAULT_LIMIT = 256 * 1024
 JOB_LIMIT = 1_000_000
 """Bytes that a job's summary may have in all; GitHub drops it whole above 1 MiB."""
 SMALLEST = 2_000
-"""Bytes below which a summary says nothing any more."""
-_CUT = "\n\nThe rest is left out here; signoff.html and decision.json have all of it.\n"
+"""Bytes below which a summary is not worth writing."""
+_CUT = "\n\nCut here; signoff.html and decision.json are complete.\n"
 _CELL_LIMIT = 500
 _ROWS_LIMIT = 200
 _PUNCTUATION = re.compile(r"[!-&(-+./:-@\[-`{-~]")
@@ -40,9 +40,9 @@ def render(decision: Decision, *, limit: int = DEFAULT_LIMIT) -> str:
 
 
 def plain(text: str, limit: int = _CELL_LIMIT) -> str:
-    """Return text that Markdown and HTML leave alone: each punctuation mark becomes a character reference.
+    """Return text that neither Markdown nor HTML interprets: punctuation becomes character references.
 
-    References, unlike backslashes, mean the same inside HTML blocks, and can't start any structure.
+    References, unlike backslashes, also hold inside HTML blocks, and can't begin any structure.
     """
     return _PUNCTUATION.sub(lambda found: f"&#{ord(found.group())};", cap(one_line(text), limit))
 
@@ -55,13 +55,13 @@ def _blocks(decision: Decision) -> Iterator[str]:
     yield from _reasons(decision)
     yield from _changes(decision)
     for title, standings in (
-        ("Not proven", (view.Standing.BLOCKING,)),
+        ("Blocking", (view.Standing.BLOCKING,)),
         ("Did not run", (view.Standing.NOT_RUN,)),
-        ("Let through by a waiver", (view.Standing.WAIVED,)),
-        ("Advisory, not proven", (view.Standing.ADVISORY,)),
+        ("Waived", (view.Standing.WAIVED,)),
+        ("Advisory, not passed", (view.Standing.ADVISORY,)),
     ):
         yield from _gates(title, view.standing_in(decision, *standings))
-    yield from _proven(decision)
+    yield from _passed(decision)
     yield _identity(decision)
 
 
@@ -73,7 +73,7 @@ def _reasons(decision: Decision) -> Iterator[str]:
     for reason in view.ordered_reasons(decision)[:_ROWS_LIMIT]:
         about = f" <code>{plain(reason.gate_id)}</code>" if reason.gate_id else ""
         remedy = f"<br>What to do: {plain(reason.remedy)}" if reason.remedy else ""
-        rows.append(f"- **{plain(reason.code.value)}**{about} {plain(reason.message)}{remedy}")
+        rows.append(f"- **{plain(reason.code.value)}**{about} {_lines(reason.message)}{remedy}")
     yield "\n".join([*rows, *_left_out(len(decision.reasons), "- ")])
 
 
@@ -82,55 +82,51 @@ def _changes(decision: Decision) -> Iterator[str]:
     if not changed or decision.previous is None:
         return
     yield f"### Since run {plain(decision.previous.run_id)} ({decision.previous.verdict.value})"
-    labels = (
-        ("Newly red", changed.new_red),
-        ("Newly not run", changed.newly_not_run),
-        ("Fixed", changed.fixed),
-        ("Still red", changed.still_red),
-    )
-    yield "\n".join(f"- {label}: {_ids(gates)}" for label, gates in labels if gates)
+    yield "\n".join(f"- {kind.capitalize()}: {_ids(gates)}" for kind, gates in changed.items())
 
 
 def _gates(title: str, gates: Sequence[JudgedGate]) -> Iterator[str]:
     if not gates:
         return
     yield f"### {title} ({len(gates)})"
-    rows = ["| gate | severity | outcome | what was seen |", "| --- | --- | --- | --- |"]
+    rows = ["| gate | severity | outcome | observed |", "| --- | --- | --- | --- |"]
     for judged in gates[:_ROWS_LIMIT]:
         cells = (
             f"<code>{plain(judged.gate.id)}</code>",
             judged.gate.severity.value,
             plain(judged.result.outcome.value),
-            _seen(judged),
+            _observed(judged),
         )
         rows.append(f"| {' | '.join(cells)} |")
     yield "\n".join([*rows, *(f"| {row} | | | |" for row in _left_out(len(gates), ""))])
 
 
-def _seen(judged: JudgedGate) -> str:
+def _observed(judged: JudgedGate) -> str:
     checks = [check for check in judged.result.checks if not check.ok]
-    said = [plain(f"{wording.check_name(check)}: {wording.comparison(check)}") for check in checks[:5]]
+    lines = [plain(wording.check_text(check)) for check in checks[:5]]
     if len(checks) > 5:
-        said.append(f"and {len(checks) - 5:,} more")
-    if not said:
-        said = [plain(judged.result.message) or wording.OUTCOME_WORDS[judged.result.outcome]]
+        lines.append(f"and {len(checks) - 5:,} more")
+    if not lines:
+        lines = [_lines(judged.result.message) or wording.OUTCOME_WORDS[judged.result.outcome]]
     if (waiver := judged.waiver) is not None:
-        said.append(plain(f"{waiver.ticket}, {waiver.approved_by}, until {wording.moment(waiver.expires)}"))
-    return "<br>".join(said)
+        lines.append(plain(f"{waiver.ticket}, {waiver.approved_by}, until {wording.moment(waiver.expires)}"))
+    return "<br>".join(lines)
 
 
-def _proven(decision: Decision) -> Iterator[str]:
+def _passed(decision: Decision) -> Iterator[str]:
     lines = []
     for group in view.by_phase(decision.gates):
-        good = [judged for judged in group.gates if view.standing(judged) is view.Standing.PASSED]
-        apart = [judged for judged in group.gates if view.standing(judged) is view.Standing.NOT_APPLICABLE]
-        if good:
-            lines.append(f"- {group.phase.value}: {len(good)} of {len(group.gates)}: {_ids(good)}")
-        if apart:
-            lines.append(f"- {group.phase.value}, not applicable: {_ids(apart)}")
+        passed = [judged for judged in group.gates if view.standing(judged) is view.Standing.PASSED]
+        not_applicable = [
+            judged for judged in group.gates if view.standing(judged) is view.Standing.NOT_APPLICABLE
+        ]
+        if passed:
+            lines.append(f"- {group.phase.value}: {len(passed)} of {len(group.gates)}: {_ids(passed)}")
+        if not_applicable:
+            lines.append(f"- {group.phase.value}, not applicable: {_ids(not_applicable)}")
     if lines:
-        passed = sum(judged.result.outcome is Outcome.PASS for judged in decision.gates)
-        yield "\n".join([f"<details><summary>{passed} passed</summary>", "", *lines, "", "</details>"])
+        number = sum(judged.result.outcome is Outcome.PASS for judged in decision.gates)
+        yield "\n".join([f"<details><summary>{number} passed</summary>", "", *lines, "", "</details>"])
 
 
 def _identity(decision: Decision) -> str:
@@ -142,6 +138,10 @@ def _identity(decision: Decision) -> str:
         ("exit status", str(decision.exit_status.value)),
     ]
     return "<br>".join(f"{name}: <code>{plain(fact)}</code>" for name, fact in facts)
+
+
+def _lines(text: str) -> str:
+    return "<br>".join(plain(line) for line in wording.paragraphs(text))
 
 
 def _ids(gates: Sequence[JudgedGate]) -> str:

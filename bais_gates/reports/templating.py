@@ -1,4 +1,4 @@
-"""How templates are rendered: escaped, every text from outside made visible, nothing too long."""
+"""The templates' environment: autoescape on, text from outside made visible and cut to length."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ from bais_gates.reports.text import cap, cap_middle, visible
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import jinja2
 
-    from bais_gates.verdict.model import Check
 
 NAME_LIMIT = 300
 MESSAGE_LIMIT = 4_000
@@ -26,22 +23,17 @@ TEXT_LIMIT = 20_000
 """Characters of one log or attachment on the page; decision.json has all that was recorded."""
 CHECKS_LIMIT = 100
 ATTACHMENTS_LIMIT = 20
-
-
-def sorted_checks(checks: Sequence[Check]) -> list[Check]:
-    """Return the checks to show: false ones first, then those without data, then the rest."""
-    rank = {False: 0, None: 1, True: 2}
-    return sorted(checks, key=lambda check: rank[check.ok])[:CHECKS_LIMIT]
+ITEMS_LIMIT = 50
 
 
 def anchor(gate_id: str) -> str:
-    """Return the fragment that a gate is linked by."""
+    """Return the URL fragment of a gate."""
     return "gate-" + re.sub(r"[^A-Za-z0-9._-]", "-", gate_id)
 
 
 @functools.cache
 def environment() -> jinja2.Environment:
-    """Return the one environment that pages are rendered in: autoescape on, every text made visible."""
+    """Return the environment that pages are rendered in, made once."""
     import jinja2  # noqa: PLC0415 - 40 ms that only a run which writes reports should pay
 
     made = jinja2.Environment(
@@ -60,9 +52,11 @@ def environment() -> jinja2.Environment:
         bar_of=bar_of,
         checks_limit=CHECKS_LIMIT,
         attachments_limit=ATTACHMENTS_LIMIT,
-        sorted_checks=sorted_checks,
+        items_limit=ITEMS_LIMIT,
+        sorted_checks=view.sorted_checks,
         standing=view.standing,
         decisive_check=view.decisive_check,
+        message_beside_checks=view.message_beside_checks,
         words=wording,
         message_text=functools.partial(_capped, limit=MESSAGE_LIMIT),
         name_text=functools.partial(_capped, limit=NAME_LIMIT),
@@ -77,7 +71,7 @@ def template_text(name: str) -> str:
 
 
 def _finalize(value: Any) -> Any:
-    """Make every text that a template prints visible; what a macro returned is HTML of ours already."""
+    """Make every text that a template prints visible; what a macro returned is our own HTML."""
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
     return cap(visible(value), 2 * TEXT_LIMIT)

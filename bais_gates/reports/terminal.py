@@ -7,28 +7,29 @@ from typing import TYPE_CHECKING
 
 from bais_gates.reports import view, wording
 from bais_gates.reports.text import ascii_only, cap, columns, one_line, shorten
-from bais_gates.verdict.model import JudgedGate, Outcome, Reason, Verdict
+from bais_gates.verdict.model import JudgedGate, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bais_gates.verdict.model import Decision
+    from bais_gates.verdict.model import Check, Decision
 
 NARROWEST = 40
 """Columns below which nothing can be laid out any more; narrower terminals wrap by themselves."""
 WIDEST = 160
 """Columns beyond which lines are hard to read."""
-_MESSAGE_LIMIT = 600
+_REMEDY_LIMIT = 600
 _REASONS_LIMIT = 50
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1"}
-_OUTCOME_WIDTH = max(len(outcome.value) for outcome in Outcome)
+_DETAIL_WIDTH = 34
+"""Columns that a row keeps free for what decided its gate, before the gate's name is shortened."""
+_NAME_WIDTH = 8
+"""Columns below which a check's name is left out rather than shortened."""
 
 
 def render(decision: Decision, *, colour: bool, width: int) -> str:
     """Return the decision as lines for a terminal of ``width`` columns, ending in a newline.
 
-    Without ``colour`` the text is plain ASCII. Control characters from the target are written out either way.
+    Without ``colour`` the text is plain ASCII. Control characters from the target are always written out.
     """
     paper = Paper(colour=colour, width=width)
     for block in (_heading, _table, _changes, _reasons, _waivers):
@@ -39,7 +40,7 @@ def render(decision: Decision, *, colour: bool, width: int) -> str:
 
 
 class Paper:
-    """Lines of a terminal: keeps the width, the colours and the characters that may appear."""
+    """Lines for a terminal, within its width, colours and character set."""
 
     def __init__(self, *, colour: bool, width: int) -> None:
         self.colour = colour
@@ -73,6 +74,17 @@ class Paper:
         for row in rows:
             self._lines.append(self.styled(row, *styles))
 
+    def bullets(self, head: str, text: str, *styles: str) -> None:
+        """Add ``head`` with a message behind it, or with each line of the message as a bullet."""
+        lines = wording.paragraphs(text)
+        if len(lines) <= 1:
+            self.item(head, "".join(lines), *styles)
+            return
+        self.item(head, "", *styles)
+        margin = " " * (len(head) - len(head.lstrip()) + 2)
+        for each in lines:
+            self.item(f"{margin}-", each, *styles)
+
     def wrapped(self, text: str, *, first: str = "", rest: str = "") -> list[str]:
         """Wrap one paragraph into rows of the paper's width."""
         return textwrap.wrap(
@@ -80,7 +92,7 @@ class Paper:
         ) or [""]
 
     def text(self) -> str:
-        """Return all that was written."""
+        """Return all lines, ending in a newline."""
         return "\n".join(self._lines) + "\n"
 
 
@@ -99,23 +111,24 @@ def _heading(decision: Decision, paper: Paper) -> None:
 
 def _table(decision: Decision, paper: Paper) -> None:
     longest = max((columns(paper.clean(_short_id(judged))) for judged in decision.gates), default=0)
-    name_width = min(longest, max(paper.width - _OUTCOME_WIDTH - 30, 16))
+    lead_width = max((len(judged.result.outcome.value) for judged in decision.gates), default=0)
+    name_width = min(longest, max(paper.width - lead_width - _DETAIL_WIDTH, 16))
     for group in view.by_phase(decision.gates):
         passed = sum(view.standing(judged) is view.Standing.PASSED for judged in group.gates)
         paper.row(paper.styled(f"{group.phase.value}: {passed} of {len(group.gates)} passed", "bold"))
         for judged in group.gates:
-            paper.row(_table_row(judged, paper, name_width))
+            paper.row(_table_row(judged, paper, lead_width, name_width))
         paper.line()
 
 
-def _table_row(judged: JudgedGate, paper: Paper, name_width: int) -> str:
+def _table_row(judged: JudgedGate, paper: Paper, lead_width: int, name_width: int) -> str:
     outcome = judged.result.outcome
     name = shorten(paper.clean(_short_id(judged)), name_width)
     name += " " * (name_width - columns(name))
-    lead = f"{outcome.value:<{_OUTCOME_WIDTH}}"
+    lead = f"{outcome.value:<{lead_width}}"
     severity = judged.gate.severity.value
-    room = paper.width - (2 + _OUTCOME_WIDTH + 1 + len(severity) + 1 + name_width + 2)
-    detail = shorten(paper.clean(_detail(judged)), room) if room > 8 else ""
+    room = paper.width - (2 + lead_width + 1 + len(severity) + 1 + name_width + 2)
+    detail = _detail(judged, paper, room) if room > 8 else ""
     return f"  {paper.styled(lead, outcome_colour(judged))} {severity} {name}  {detail}".rstrip()
 
 
@@ -123,24 +136,44 @@ def _short_id(judged: JudgedGate) -> str:
     return judged.gate.id.removeprefix(f"{judged.gate.phase.value}.")
 
 
-def _detail(judged: JudgedGate) -> str:
-    """Say the one thing that decided the gate."""
+def _detail(judged: JudgedGate, paper: Paper, room: int) -> str:
+    """Return what decided the gate, within ``room`` columns."""
+    result = judged.result
     notes = []
     if judged.waiver is not None:
         notes.append(f"waived until {wording.moment(judged.waiver.expires)} ({judged.waiver.ticket})")
     if judged.advisory:
         notes.append("advisory")
-    if judged.result.imported_from:
-        notes.append(f"imported from {judged.result.imported_from}")
+    if result.imported_from:
+        notes.append(f"imported from {result.imported_from}")
     check = view.decisive_check(judged)
-    if judged.result.outcome is Outcome.PASS:
-        notes.append(wording.count(len(judged.result.checks), "check"))
+    if result.outcome is Outcome.PASS:
+        notes.append(wording.count(len(result.checks), "check"))
     elif check is None or check.ok:
-        notes.append(cap(judged.result.message, 300) or wording.OUTCOME_WORDS[judged.result.outcome])
+        notes.append(cap(result.message, 300) or wording.OUTCOME_WORDS[result.outcome])
         check = None
-    if check is not None:
-        notes.append(f"{wording.check_name(check)}: {wording.comparison(check)}")
-    return "; ".join(notes)
+    text = paper.clean("; ".join(notes))
+    if check is None:
+        return shorten(text, room)
+    lead = f"{text}; " if text else ""
+    detail = _check_detail(check, paper, room - columns(lead))
+    return lead + detail if detail else shorten(text, room)
+
+
+def _check_detail(check: Check, paper: Paper, room: int) -> str:
+    """Return a check in at most ``room`` columns: its name is shortened before its numbers are.
+
+    Of a check that holds nothing is returned where even its shortened name has no room.
+    """
+    forms = (wording.comparison(check), wording.headline(check), wording.headline(check, short=True))
+    texts = [paper.clean(form) for form in forms]
+    for text in texts:
+        name_room = room - columns(text) - 2
+        if name_room >= _NAME_WIDTH:
+            return f"{shorten(paper.clean(wording.check_name(check)), name_room)}: {text}"
+    if check.ok:
+        return ""
+    return next((text for text in texts if columns(text) <= room), shorten(texts[-1], max(room, 0)))
 
 
 def _changes(decision: Decision, paper: Paper) -> None:
@@ -151,19 +184,9 @@ def _changes(decision: Decision, paper: Paper) -> None:
     paper.line(
         f"Since run {before.run_id} ({before.verdict.value}, {wording.moment(before.decided_at)})", "bold"
     )
-    for label, gates in _change_rows(changed):
-        paper.item(f"  {label}:", ", ".join(judged.gate.id for judged in gates))
+    for kind, gates in changed.items():
+        paper.item(f"  {kind}:", ", ".join(judged.gate.id for judged in gates))
     paper.line()
-
-
-def _change_rows(changed: view.Changes) -> Iterator[tuple[str, tuple[JudgedGate, ...]]]:
-    rows = (
-        ("newly red", changed.new_red),
-        ("newly not run", changed.newly_not_run),
-        ("fixed", changed.fixed),
-        ("still red", changed.still_red),
-    )
-    return ((label, gates) for label, gates in rows if gates)
 
 
 def _reasons(decision: Decision, paper: Paper) -> None:
@@ -172,24 +195,20 @@ def _reasons(decision: Decision, paper: Paper) -> None:
     paper.line(f"{wording.count(len(decision.reasons), 'reason')} to block", "bold")
     ordered = view.ordered_reasons(decision)
     for reason in ordered[:_REASONS_LIMIT]:
-        paper.item(f"  {reason.code.value}", _reason_text(reason), "red")
+        about = f" {reason.gate_id}" if reason.gate_id else ""
+        paper.bullets(f"  {reason.code.value}{about}:", reason.message, "red")
         if reason.remedy:
-            paper.item("    What to do:", cap(reason.remedy, _MESSAGE_LIMIT))
+            paper.item("    What to do:", cap(reason.remedy, _REMEDY_LIMIT))
     if len(ordered) > _REASONS_LIMIT:
-        paper.item(" ", f"and {len(ordered) - _REASONS_LIMIT:,} more; decision.json has all of them")
+        paper.item(" ", f"and {len(ordered) - _REASONS_LIMIT:,} more in decision.json")
     paper.line()
-
-
-def _reason_text(reason: Reason) -> str:
-    message = cap(reason.message, _MESSAGE_LIMIT)
-    return f"{reason.gate_id}: {message}" if reason.gate_id else message
 
 
 def _waivers(decision: Decision, paper: Paper) -> None:
     waived = view.standing_in(decision, view.Standing.WAIVED)
     if not waived:
         return
-    paper.line(f"{wording.count(len(waived), 'gate')} let through by a waiver", "bold")
+    paper.line(f"{wording.count(len(waived), 'gate')} waived", "bold")
     for judged in waived:
         if (waiver := judged.waiver) is not None:
             until = wording.moment(waiver.expires)
@@ -209,7 +228,7 @@ def _verdict_colour(decision: Decision) -> str:
 
 
 def outcome_colour(judged: JudgedGate) -> str:
-    """Name the colour of a gate's outcome; a help beside the word, never instead of it."""
+    """Return the colour of a gate's outcome; it stands beside the word, never instead of it."""
     if judged.waiver is not None or judged.advisory:
         return "yellow"
     return {Outcome.PASS: "green", Outcome.NOT_APPLICABLE: "cyan"}.get(judged.result.outcome, "red")

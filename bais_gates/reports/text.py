@@ -1,8 +1,8 @@
-r"""Text from outside, made safe to look at: nothing in it can hide, move or colour what is beside it.
+r"""Text from outside, made safe to display: it can neither hide, move nor colour other text.
 
 Messages, ids and evidence come from the target that is being judged. Whatever a report is written in, its
 text goes through here first: control characters, ANSI sequences, bidirectional overrides, zero-width
-characters and lone surrogates are shown as ``\x1b``, ``\u202e`` and the like, and what is too long is cut.
+characters and lone surrogates are written as ``\x1b``, ``\u202e`` and the like, and what is too long is cut.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def visible(text: str) -> str:
     Tabs and newlines stay; ``\r\n`` becomes a newline. The result is always encodable as UTF-8 and holds only
     characters that XML 1.0 allows.
     """
-    return _HIDDEN.sub(_written_out, text.replace("\r\n", "\n"))
+    return _HIDDEN.sub(_escaped, text.replace("\r\n", "\n"))
 
 
 def visible_value(value: JsonValue) -> JsonValue:
@@ -71,14 +71,14 @@ def one_line(text: str) -> str:
 
 
 def cap(text: str, limit: int) -> str:
-    """Cut the text after ``limit`` characters and say how many are missing."""
+    """Cut the text after ``limit`` characters and append how many are missing."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]} [... {len(text) - limit:,} more characters, not shown here]"
 
 
 def cap_middle(text: str, limit: int) -> str:
-    """Cut the middle out of a text longer than ``limit`` characters: a log says most at its ends."""
+    """Cut the middle out of a text longer than ``limit`` characters: a log matters most at its ends."""
     if len(text) <= limit:
         return text
     head = limit // 3
@@ -122,7 +122,7 @@ def _column_width(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
 
 
-def _written_out(found: re.Match[str]) -> str:
+def _escaped(found: re.Match[str]) -> str:
     point = ord(found.group())
     if point <= 0xFF:
         return f"\\x{point:02x}"

@@ -1,4 +1,4 @@
-"""A decision sorted the way that a reader needs it: what stands in the way first, what is fine last.
+"""A decision in the order that a reader needs: what blocks first, what passed last.
 
 Every report is made from this view, so that they all count and group alike. Pure functions of a ``Decision``.
 """
@@ -6,17 +6,21 @@ Every report is made from this view, so that they all count and group alike. Pur
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 
-from bais_gates.reports.wording import count
+from bais_gates.reports.wording import check_text, count
 from bais_gates.verdict.model import Check, Decision, JudgedGate, Outcome, Phase, Reason, Verdict
 
 PROVEN = frozenset({Outcome.PASS, Outcome.NOT_APPLICABLE})
-"""Outcomes that stand in nobody's way."""
+"""Outcomes that never block by themselves."""
+CHANGE_KINDS = ("new failures", "newly not run", "fixed", "still failing")
+"""How a gate can differ from the previous decision, the gravest first."""
 
 
 class Standing(StrEnum):
-    """Where one gate stands in the decision; every gate has exactly one."""
+    """A gate's place in the decision; every gate has exactly one."""
 
     BLOCKING = "blocking"
     NOT_RUN = "not run"
@@ -24,19 +28,6 @@ class Standing(StrEnum):
     ADVISORY = "advisory"
     NOT_APPLICABLE = "not applicable"
     PASSED = "passed"
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
-    """What is different from the previous decision, as gates of this one."""
-
-    new_red: tuple[JudgedGate, ...] = ()
-    newly_not_run: tuple[JudgedGate, ...] = ()
-    fixed: tuple[JudgedGate, ...] = ()
-    still_red: tuple[JudgedGate, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.new_red or self.newly_not_run or self.fixed or self.still_red)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +39,7 @@ class PhaseGroup:
 
 
 def standing(judged: JudgedGate) -> Standing:
-    """Tell where a gate stands. A gate that is not proven is never PASSED, whatever its flags say."""
+    """Return a gate's standing. A gate that is not proven is never PASSED, whatever its flags are."""
     outcome = judged.result.outcome
     if judged.blocking:
         return Standing.NOT_RUN if outcome is Outcome.NOT_RUN else Standing.BLOCKING
@@ -59,8 +50,8 @@ def standing(judged: JudgedGate) -> Standing:
 
 def standing_in(decision: Decision, *wanted: Standing) -> tuple[JudgedGate, ...]:
     """Return the gates of these standings, the most severe first, else in catalog order."""
-    found = (judged for judged in decision.gates if standing(judged) in wanted)
-    return tuple(sorted(found, key=lambda judged: judged.gate.severity.value))
+    matching = (judged for judged in decision.gates if standing(judged) in wanted)
+    return tuple(sorted(matching, key=lambda judged: judged.gate.severity.value))
 
 
 def by_phase(gates: tuple[JudgedGate, ...]) -> tuple[PhaseGroup, ...]:
@@ -73,7 +64,7 @@ def by_phase(gates: tuple[JudgedGate, ...]) -> tuple[PhaseGroup, ...]:
 
 
 def decisive_check(judged: JudgedGate) -> Check | None:
-    """Pick the check that says most: the first false one, else one without data, else the nearest.
+    """Return the check that decided: a false one, else one without data, else the nearest to its limit.
 
     None when there is no check, or when all of them hold and none of them has a numeric limit.
     """
@@ -82,33 +73,47 @@ def decisive_check(judged: JudgedGate) -> Check | None:
         for check in checks:
             if check.ok is wanted:
                 return check
-    nearest = max(checks, key=_used, default=None)
-    return nearest if nearest is not None and _used(nearest) else None
+    nearest = max(checks, key=_limit_share, default=None)
+    return nearest if nearest is not None and _limit_share(nearest) else None
 
 
-def changes(decision: Decision) -> Changes:
-    """Compare with the previous decision, gate by gate; empty without one or when it was of another scope."""
+def sorted_checks(checks: Sequence[Check]) -> list[Check]:
+    """Return the checks with false ones first, then those without data, then the rest."""
+    return sorted(checks, key=lambda check: (False, None, True).index(check.ok))
+
+
+def message_beside_checks(judged: JudgedGate) -> str:
+    """Return the result's message without the lines that its checks repeat."""
+    repeated = {check_text(check) for check in judged.result.checks if check.ok is not True}
+    return "\n".join(line for line in judged.result.message.splitlines() if line not in repeated)
+
+
+def changes(decision: Decision) -> dict[str, tuple[JudgedGate, ...]]:
+    """Return the gates that differ from the previous decision, by kind of change, without empty kinds.
+
+    Empty without a previous decision or when its scope was another.
+    """
     previous = decision.previous
     if previous is None or previous.scope != decision.scope:
-        return Changes()
+        return {}
     before = dict(previous.outcomes)
-    found: dict[str, list[JudgedGate]] = {"new_red": [], "newly_not_run": [], "fixed": [], "still_red": []}
+    changed: dict[str, list[JudgedGate]] = {kind: [] for kind in CHANGE_KINDS}
     for judged in decision.gates:
         then, now = before.get(judged.gate.id), judged.result.outcome
         if now in PROVEN:
             if then is not None and then not in PROVEN:
-                found["fixed"].append(judged)
+                changed["fixed"].append(judged)
         elif now is Outcome.NOT_RUN and then is not Outcome.NOT_RUN:
-            found["newly_not_run"].append(judged)
+            changed["newly not run"].append(judged)
         elif then is None or then in PROVEN:
-            found["new_red"].append(judged)
+            changed["new failures"].append(judged)
         else:
-            found["still_red"].append(judged)
-    return Changes(**{name: tuple(gates) for name, gates in found.items()})
+            changed["still failing"].append(judged)
+    return {kind: tuple(gates) for kind, gates in changed.items() if gates}
 
 
 def not_applicable_because(decision: Decision, judged: JudgedGate) -> str:
-    """Return why a gate does not apply: what its result says, else what the environment file declares."""
+    """Return why a gate does not apply: its result's message, else the environment file's reason."""
     return judged.result.message or dict(decision.target.not_applicable).get(judged.gate.id, "")
 
 
@@ -119,7 +124,7 @@ def ordered_reasons(decision: Decision) -> tuple[Reason, ...]:
 
 
 def reasons_beside_gates(decision: Decision) -> tuple[Reason, ...]:
-    """Return the reasons that no blocking gate shows: a report of gates alone would lose them."""
+    """Return the reasons that no blocking gate shows: a report of gates alone would omit them."""
     shown = {judged.gate.id for judged in decision.gates if judged.blocking}
     return tuple(reason for reason in decision.reasons if reason.gate_id not in shown)
 
@@ -134,46 +139,43 @@ def held_back(decision: Decision) -> dict[str, tuple[str, ...]]:
 
 
 def why(decision: Decision) -> str:
-    """Say in one sentence why the verdict is what it is."""
-    total = len(decision.gates)
-    tally = {each: len(standing_in(decision, each)) for each in Standing}
+    """Return one sentence with the numbers behind the verdict."""
+    total = count(len(decision.gates), "gate")
     if decision.verdict is Verdict.DEPLOY:
-        extras = [
+        tally = {each: len(standing_in(decision, each)) for each in Standing}
+        parts = [f"{tally[Standing.PASSED]} of {total} passed"]
+        parts += [
             f"{tally[each]} {each.value}"
-            for each in (Standing.WAIVED, Standing.NOT_APPLICABLE)
+            for each in (Standing.WAIVED, Standing.NOT_APPLICABLE, Standing.ADVISORY)
             if tally[each]
         ]
-        proven = f"{tally[Standing.PASSED]} of {count(total, 'gate')} passed"
-        sentence = ", ".join([proven, *extras]) + ", and nothing stands in the way"
-        return sentence + (
-            f" ({tally[Standing.ADVISORY]} advisory not proven)." if tally[Standing.ADVISORY] else "."
-        )
-    red, absent = tally[Standing.BLOCKING], tally[Standing.NOT_RUN]
-    outside = sum(reason.gate_id is None for reason in decision.reasons)
-    of_all = f" of {count(total, 'gate')}"
+        return f"{', '.join(parts)}."
+    blocking = standing_in(decision, Standing.BLOCKING, Standing.NOT_RUN)
+    outcomes = Counter(judged.result.outcome.value for judged in blocking)
     parts = []
-    if red:
-        parts.append(f"{red:,}{of_all} {'is' if red == 1 else 'are'} not proven")
-    if absent:
-        parts.append(f"{absent:,}{'' if red else of_all} did not run")
-    said = [" and ".join(parts)] if parts else []
-    if outside or not said:
-        said.append(f"{count(outside or len(decision.reasons), 'reason')} outside the gates")
-    return f"{'; '.join(said)}."
+    if blocking:
+        listed = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
+        verb = "blocks" if len(blocking) == 1 else "block"
+        parts.append(f"{len(blocking):,} of {total} {verb} ({listed})")
+    others = reasons_beside_gates(decision) or (() if parts else decision.reasons)
+    if others:
+        codes = ", ".join(dict.fromkeys(reason.code.value for reason in others))
+        parts.append(f"{count(len(others), 'other reason' if parts else 'reason')} ({codes})")
+    return f"{' and '.join(parts)}."
 
 
 def rehearsal_note(decision: Decision) -> str | None:
-    """Say why this decision never deploys, or None when it is about a real environment."""
+    """Return why this decision never deploys, or None when it is about a real environment."""
     target = decision.target
     if not target.rehearsal:
         return None
     if not target.environment_digest:
-        return "The environment file was not read, so nothing is known of a target."
-    return f"What was judged is {target.name}, on this machine. This decision never deploys anything."
+        return "The environment file could not be read, so the target is unknown."
+    return f"The target, {target.name}, is on this machine. This decision never deploys anything."
 
 
-def _used(check: Check) -> float:
-    """Tell how much of its limit a numeric check uses up, 0 when that can't be said."""
+def _limit_share(check: Check) -> float:
+    """Return the share of its limit that a numeric check uses up, 0 for other checks."""
     observed, limit = check.observed, check.limit
     if isinstance(observed, bool) or isinstance(limit, bool):
         return 0.0

@@ -10,8 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bais_gates.extras import optional
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+croniter = optional("croniter", extra="bais")
 
 DEFAULT_DEADLINE: Final = timedelta(hours=1)
 """How long a run may take when its Job has no activeDeadlineSeconds."""
@@ -65,12 +69,10 @@ def schedule_status(cron_job: Mapping[str, Any], now: datetime) -> ScheduleStatu
 
 def previous_run(schedule: str, when: datetime, *, zone: str | None = None) -> datetime:
     """Return the last scheduled time, in UTC, at or before ``when``; ``schedule`` is in ``zone`` (or UTC)."""
-    from croniter import croniter  # type: ignore[import-untyped]  # noqa: PLC0415 - only this gate needs it, and it has no types
-
     try:
         local = when.astimezone(ZoneInfo(zone) if zone else UTC)
         # One second later, as get_prev leaves out the start itself.
-        previous: datetime = croniter(schedule, local + timedelta(seconds=1)).get_prev(datetime)
+        previous: datetime = croniter.croniter(schedule, local + timedelta(seconds=1)).get_prev(datetime)
     except (ValueError, KeyError, AttributeError, ZoneInfoNotFoundError) as e:
         raise ScheduleError(f"invalid schedule {schedule!r} or time zone {zone or 'UTC'}: {e}") from None
     return previous.astimezone(UTC)

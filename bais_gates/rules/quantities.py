@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from bais_gates.extras import optional
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+kubernetes = optional("kubernetes", extra="cluster")
 
 _QUANTITY: Final = re.compile(
     r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?"
@@ -29,9 +33,7 @@ def parse_quantity(text: object) -> Decimal:
         return Decimal(text)
     if not isinstance(text, str) or not _QUANTITY.fullmatch(text):
         raise QuantityError(f"{text!r} is not a Kubernetes quantity")
-    from kubernetes.utils import quantity  # noqa: PLC0415 - takes a third of a second to load
-
-    return Decimal(quantity.parse_quantity(text))  # type: ignore[no-untyped-call] # the client has no types
+    return Decimal(kubernetes.utils.quantity.parse_quantity(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

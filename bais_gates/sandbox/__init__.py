@@ -1,9 +1,8 @@
-"""The sandbox: the whole platform in small (API, PostgreSQL, Redis) on loopback; the default target.
+"""The sandbox: a small BAIS platform (API, PostgreSQL, Redis) on loopback, and the default target.
 
-``start`` brings one up in a folder of its own and returns when it is ready; ``stop`` takes it down and
-empties the folder. ``start_cluster`` puts a small Kubernetes cluster beside it, in which the same processes
-are pods. A detached supervisor does both, and takes everything down by itself when its owner
-dies. Several sandboxes can be up side by side. Linux only.
+``start`` starts one in a folder and returns when it is ready; ``stop`` stops it and empties the folder.
+``start_cluster`` adds a small Kubernetes cluster in which the same processes are pods. A detached supervisor
+runs all of it, and stops everything when its owner ends. Several sandboxes can run at once. Linux only.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bais_gates.sandbox.errors import SandboxError
+from bais_gates.sandbox.files import default_directory
 from bais_gates.sandbox.lifecycle import SandboxInfo, check_faults, set_faults, start, status, stop
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "SandboxError",
     "SandboxInfo",
     "check_faults",
+    "default_directory",
     "set_faults",
     "start",
     "start_cluster",
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bais_gates.sandbox.cluster_up import ClusterInfo
+    from bais_gates.sandbox.bootstrap.start import ClusterInfo
 
 
 def start_cluster(
@@ -39,7 +40,7 @@ def start_cluster(
     progress: Callable[[str], None] = lambda _text: None,
     within: float = 90.0,
 ) -> ClusterInfo:
-    """See :func:`bais_gates.sandbox.cluster_up.start_cluster`, which is loaded when it is first asked for."""
-    from bais_gates.sandbox import cluster_up  # noqa: PLC0415 - slow to import, and most runs need no cluster
+    """Start the sandbox's cluster: see :func:`bais_gates.sandbox.bootstrap.start.start_cluster`."""
+    from bais_gates.sandbox.bootstrap import start  # noqa: PLC0415 - slow to import, and most runs need no cluster
 
-    return cluster_up.start_cluster(directory, manifests=manifests, progress=progress, within=within)
+    return start.start_cluster(directory, manifests=manifests, progress=progress, within=within)

@@ -1,9 +1,9 @@
-"""``python -m bais_gates.sandbox.backup CONFIG``: take one backup, encrypted before it touches the disk.
+"""``python -m bais_gates.sandbox.backup CONFIG``: take one backup, encrypted before it reaches the disk.
 
 ``CONFIG`` is a JSON file with ``database_url``, ``recipient`` (an age public key), ``directory`` and
-``programs`` (the folder of ``pg_dump``). What is written is called by the moment of its snapshot:
-``<stamp>.dump.age``, ``<stamp>.dump.age.sha256`` and, last, so that it stands for a whole backup,
-``<stamp>.json``. The rows are counted in the very snapshot that is dumped.
+``programs`` (the folder of ``pg_dump``). The files are named for the time of the snapshot:
+``<stamp>.dump.age``, ``<stamp>.dump.age.sha256``, and last, as the sign of a complete backup,
+``<stamp>.json``. Its row counts are from the same snapshot as the dump.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2
 
 
 class BackupError(Exception):
-    """No backup was taken; the message says why, in one line."""
+    """No backup was taken; the message gives the reason in one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What is dumped: the snapshot's name and moment, the schema's revision, and the rows of each table."""
+    """The snapshot to dump: its name and time, the schema revision, and the row count of each table."""
 
     name: str
     taken_at: datetime
@@ -56,13 +56,13 @@ class Snapshot:
 
 
 def take(database_url: str, recipient: str, directory: Path, programs: Path) -> Path:
-    """Take a backup and give the path of its JSON file. Raises ``BackupError``."""
+    """Take a backup and return the path of its JSON file. Raises ``BackupError``."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    started_at, began = datetime.now(UTC), time.monotonic()
+    started_at, started = datetime.now(UTC), time.monotonic()
     try:
-        to = pyrage.x25519.Recipient.from_str(recipient)
+        key = pyrage.x25519.Recipient.from_str(recipient)
     except pyrage.RecipientError as error:
-        raise BackupError(f"the recipient is no age public key: {error}") from None
+        raise BackupError(f"the recipient is not an age public key: {error}") from None
     try:
         with psycopg.connect(database_url, connect_timeout=10) as connection:
             connection.read_only = True
@@ -72,7 +72,7 @@ def take(database_url: str, recipient: str, directory: Path, programs: Path) -> 
             dump = directory / f"{stamp}.dump.age"
             draft = directory / f"{stamp}.dump.age.part"
             try:
-                _dump(database_url, snapshot.name, to, draft, programs / "pg_dump")
+                _dump(database_url, snapshot.name, key, draft, programs / "pg_dump")
                 draft.replace(dump)
             finally:
                 draft.unlink(missing_ok=True)
@@ -80,13 +80,13 @@ def take(database_url: str, recipient: str, directory: Path, programs: Path) -> 
         raise BackupError(f"the database can't be read: {' '.join(str(error).split())}") from None
     digest = hashlib.sha256(dump.read_bytes()).hexdigest()
     write_private(dump.with_name(f"{dump.name}.sha256"), f"{digest}  {dump.name}\n")
-    about = directory / f"{stamp}.json"
+    metadata = directory / f"{stamp}.json"
     write_json(
-        about,
+        metadata,
         {
             "taken_at": snapshot.taken_at.isoformat(timespec="milliseconds"),
             "started_at": started_at.isoformat(timespec="milliseconds"),
-            "duration_s": round(time.monotonic() - began, 3),
+            "duration_s": round(time.monotonic() - started, 3),
             "database": snapshot.database,
             "schema_revision": snapshot.schema_revision,
             "tables": snapshot.tables,
@@ -94,7 +94,7 @@ def take(database_url: str, recipient: str, directory: Path, programs: Path) -> 
             "sha256": digest,
         },
     )
-    return about
+    return metadata
 
 
 def _snapshot(connection: psycopg.Connection[Any]) -> Snapshot:
@@ -104,14 +104,14 @@ def _snapshot(connection: psycopg.Connection[Any]) -> Snapshot:
     )
     tables = {}
     for schema, table in connection.execute(_TABLES).fetchall():
-        counted = connection.execute(
+        row = connection.execute(
             sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
         ).fetchone()
-        tables[f"{schema}.{table}"] = int(counted[0]) if counted is not None else 0
+        tables[f"{schema}.{table}"] = int(row[0]) if row is not None else 0
     revision = None
     if "public.alembic_version" in tables:
-        found = connection.execute("SELECT version_num FROM public.alembic_version").fetchone()
-        revision = None if found is None else str(found[0])
+        row = connection.execute("SELECT version_num FROM public.alembic_version").fetchone()
+        revision = None if row is None else str(row[0])
     return Snapshot(
         name=name,
         taken_at=taken_at.astimezone(UTC),
@@ -122,41 +122,43 @@ def _snapshot(connection: psycopg.Connection[Any]) -> Snapshot:
 
 
 def _dump(url: str, snapshot: str, recipient: object, draft: Path, program: Path) -> None:
-    """Run pg_dump, its output encrypted as it comes; the password is told by a variable, not an argument."""
-    told = conninfo.conninfo_to_dict(url)
-    variables = {name: str(told[key]) for key, name in _VARIABLES.items() if told.get(key) is not None}
-    dumping = subprocess.Popen(
+    """Run pg_dump and encrypt its output as a stream; the password is passed in the environment."""
+    parameters = conninfo.conninfo_to_dict(url)
+    variables = {name: str(parameters[key]) for key, name in _VARIABLES.items() if parameters.get(key)}
+    process = subprocess.Popen(
         [program, "--format=custom", "--no-password", f"--snapshot={snapshot}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         env=os.environ | variables,
     )
-    with dumping, draft.open("xb") as file:
-        pyrage.encrypt_io(cast("IO[bytes]", dumping.stdout), file, [recipient])
+    with process, draft.open("xb") as file:
+        pyrage.encrypt_io(cast("IO[bytes]", process.stdout), file, [recipient])
         file.flush()
         os.fsync(file.fileno())
-    if dumping.returncode != 0:
-        raise BackupError(f"pg_dump ended with exit status {dumping.returncode}")
+    if process.returncode != 0:
+        raise BackupError(f"pg_dump ended with exit status {process.returncode}")
 
 
 def main() -> int:
-    """Exit status: 0 when a backup was taken, 1 when not, 2 for a configuration that can't be used."""
+    """Take a backup; exit status 0 when it was taken, 1 when not, 2 for an unusable configuration."""
     os.umask(0o077)
     try:
-        told = read_object(Path(sys.argv[1]))
-        wanted = [str(told[key]) for key in ("database_url", "recipient", "directory", "programs")]
+        config = read_object(Path(sys.argv[1]))
+        url, recipient, directory, programs = (
+            str(config[key]) for key in ("database_url", "recipient", "directory", "programs")
+        )
     except (IndexError, KeyError, OSError, ValueError) as error:
-        sys.stderr.write(f"the configuration can't be used: {type(error).__name__}: {error}\n")
+        sys.stderr.write(f"the configuration is not usable: {type(error).__name__}: {error}\n")
         return 2
     try:
-        about = take(wanted[0], wanted[1], Path(wanted[2]), Path(wanted[3]))
+        metadata = take(url, recipient, Path(directory), Path(programs))
     except (BackupError, OSError, pyrage.EncryptError) as error:
         sys.stderr.write(f"no backup was taken: {error}\n")
         return 1
-    taken = json.loads(about.read_text(encoding="utf-8"))
+    backup = json.loads(metadata.read_text(encoding="utf-8"))
     sys.stdout.write(
-        f"backup {about.stem}: {len(taken['tables'])} tables, {sum(taken['tables'].values())} rows, "
-        f"{taken['size']} bytes in {taken['duration_s']} s\n"
+        f"backup {metadata.stem}: {len(backup['tables'])} tables, {sum(backup['tables'].values())} rows, "
+        f"{backup['size']} bytes in {backup['duration_s']} s\n"
     )
     return 0
 

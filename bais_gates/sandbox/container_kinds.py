@@ -1,18 +1,18 @@
-"""What a container of each kind runs: what the node agent says of it, and what only the sandbox knows."""
+"""Makes the containers of the runtime: the program of each kind, and its configuration."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from bais_gates.sandbox.files import read_json, remove_linked
-from bais_gates.sandbox.postgres import Postgres
-from bais_gates.sandbox.postgres_account import free_shared_memory
-from bais_gates.sandbox.postgres_roles import DATABASE, Role, Roles
+from bais_gates.sandbox.files import read_json, remove_database
 from bais_gates.sandbox.processes import remove
-from bais_gates.sandbox.programs import ApiProgram, Group, Place, PythonProgram
-from bais_gates.sandbox.redis import CONFIGURATION, Redis
 from bais_gates.sandbox.runtime import Container, Operation, RefusedError, Runtime
+from bais_gates.sandbox.services.postgres import Postgres
+from bais_gates.sandbox.services.postgres_account import free_shared_memory
+from bais_gates.sandbox.services.postgres_roles import DATABASE, Role, Roles
+from bais_gates.sandbox.services.programs import ApiProgram, Group, Place, PythonProgram
+from bais_gates.sandbox.services.redis import CONFIGURATION, Redis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.tls import Certificates
 
 NAMESPACE = "bais"
-"""The namespace of the platform that the sandbox itself started."""
+"""The namespace of the platform that the sandbox started itself."""
 DATABASE_VOLUME = f"{NAMESPACE}.data-bais-postgres-0"
 DATABASE_ID = f"{NAMESPACE}/bais-postgres-0/postgres"
 CACHE_ID = f"{NAMESPACE}/bais-redis-0/redis"
@@ -29,11 +29,11 @@ API_ID, API_GROUP = f"{NAMESPACE}/bais-api-0/api", f"{NAMESPACE}/bais-api"
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}(/[a-z0-9][a-z0-9.-]{0,252}){2}")
 _ROOT_CERTIFICATE = re.compile(r"([?&]sslrootcert=)[^&]*")
 _VOLUME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\.[a-z0-9][a-z0-9.-]{0,252}")
-_OF_ONE_REPLICA = frozenset({"host", "port", "tls_cert", "tls_key", "logs", "combined_log"})
+_REPLICA_SETTINGS = frozenset({"host", "port", "tls_cert", "tls_key", "logs", "combined_log"})
 
 
-class Kinds:
-    """Makes containers; knows the sandbox's folder, its own database, and the ports of each API."""
+class ContainerKinds:
+    """Makes containers, and keeps the ports of each API and cache as long as the sandbox is up."""
 
     def __init__(self, directory: Path, database: Postgres, certificates: Certificates) -> None:
         self._directory, self._database, self._certificates = directory, database, certificates
@@ -41,19 +41,19 @@ class Kinds:
         self._caches: dict[str, Redis] = {}
 
     def remember_cache(self, name: str, cache: Redis) -> None:
-        """Have a cache of this id come back on the same port, also after its container was removed."""
+        """Keep the port of a cache for the next container with this id."""
         self._caches[name] = cache
 
     def group(self, name: str) -> Group:
-        """Give the ports of an API, the same for as long as the sandbox is up."""
+        """Return the ports of an API; they stay the same while the sandbox is up."""
         if name not in self._groups:
             self._groups[name] = Group()
         return self._groups[name]
 
-    def make(self, name: str, kind: str, config: Mapping[str, Any], known: Container | None) -> Container:
-        """Make the container ``name`` of a kind; ``known`` has that id and has ended: it keeps port and data.
+    def make(self, name: str, kind: str, config: Mapping[str, Any], previous: Container | None) -> Container:
+        """Return a new container; it takes over the port and data of ``previous``, an ended one with this id.
 
-        Raises ``RefusedError`` for an id, a kind or a configuration that can't be used.
+        Raises ``RefusedError`` for an invalid id, kind or configuration.
         """
         if not _ID.fullmatch(name):
             raise RefusedError("an id is <namespace>/<pod>/<container>")
@@ -65,16 +65,17 @@ class Kinds:
             "backup": self._backup,
         }
         if kind not in makers:
-            raise RefusedError(f"unknown kind {kind!r}; there are {', '.join(makers)}")
-        return makers[kind](name, config, known)
+            raise RefusedError(f"unknown kind {kind!r}; the kinds are {', '.join(makers)}")
+        return makers[kind](name, config, previous)
 
     def wipe(self, volume: str) -> None:
-        """Lose what a volume holds; nothing uses it. Raises ``RefusedError`` for a name that is none."""
+        """Delete the data of an unused volume. Raises ``RefusedError`` for an invalid name."""
         if volume == DATABASE_VOLUME:
             self._database.wipe()
             return
         folder = self._volume(volume)
-        remove_cluster(folder)
+        free_shared_memory(folder / "pg")
+        remove_database(folder / "pg")
         remove(folder)
 
     def _volume(self, volume: object) -> Path:
@@ -82,16 +83,16 @@ class Kinds:
             raise RefusedError("a volume is <namespace>.<claim>")
         return self._directory / "volumes" / volume
 
-    def _postgres(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
-        """PostgreSQL; the platform's own and one that ran before keep what they have."""
+    def _postgres(self, name: str, config: Mapping[str, Any], previous: Container | None) -> Container:
+        """Make a PostgreSQL server; the platform's own and a previous one keep their data."""
         if name == DATABASE_ID:
             self._database.part = None
             return _container(name, "postgres", self._database, volume=DATABASE_VOLUME)
-        if known is not None:
-            known.program.part = None
-            return _container(name, "postgres", known.program, volume=known.volume)
+        if previous is not None:
+            previous.program.part = None
+            return _container(name, "postgres", previous.program, volume=previous.volume)
         volume = str(config.get("volume") or name.rpartition("/")[0].replace("/", "."))
-        given = {
+        roles = {
             purpose: Role(name=str(role["name"]), password=str(role["password"]))
             for purpose, role in dict(config.get("roles") or {}).items()
             if role is not None
@@ -101,15 +102,15 @@ class Kinds:
             self._directory / "logs",
             self._certificates,
             log=_log_name(name),
-            roles=Roles.of_the_platform(given),
+            roles=Roles.generate(roles),
             database=str(config.get("database") or DATABASE),
             settings={str(key): str(value) for key, value in dict(config.get("settings") or {}).items()},
             like=self._database,
         )
         return _container(name, "postgres", program, volume=volume)
 
-    def _redis(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
-        program = known.program if known is not None else None
+    def _redis(self, name: str, config: Mapping[str, Any], previous: Container | None) -> Container:
+        program = previous.program if previous is not None else None
         if program is None:
             program = Redis(
                 self._directory / "containers" / _log_name(name).removesuffix(".log"),
@@ -123,67 +124,68 @@ class Kinds:
             self.remember_cache(name, program)
         return _container(name, "redis", program)
 
-    def _api(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
-        del known
+    def _api(self, name: str, config: Mapping[str, Any], previous: Container | None) -> Container:
+        del previous
         namespace, pod, _ = name.split("/")
-        given = {key: value for key, value in dict(config.get("settings") or {}).items() if value is not None}
+        overrides = {
+            key: value for key, value in dict(config.get("settings") or {}).items() if value is not None
+        }
         main = read_json(self._directory / "api.json")
         settings = dict(main) if isinstance(main, dict) else {}
         if namespace != NAMESPACE:
             for key in ("database_url", "redis_url", "secret_key", "faults_file"):
                 settings.pop(key, None)
-        settings |= {key: value for key, value in given.items() if key not in _OF_ONE_REPLICA}
+        settings |= {key: value for key, value in overrides.items() if key not in _REPLICA_SETTINGS}
         logs = self._directory / "logs" / f"{namespace}.{pod}"
         settings |= {"logs": str(logs), "combined_log": str(logs / "api.log")}
         if isinstance(url := settings.get("database_url"), str):
-            settings["database_url"] = self._trusting(url)
+            settings["database_url"] = self._with_local_ca(url)
         group = str(config.get("group") or f"{namespace}/bais-api")
         place = self._place(name, log=logs / "api.log")
         return _container(name, "api", ApiProgram(place, settings, self.group(group)), group=group)
 
-    def _migrate(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
-        del known
-        content = {"database_url": self._trusting(str(config["database_url"]))}
+    def _migrate(self, name: str, config: Mapping[str, Any], previous: Container | None) -> Container:
+        del previous
+        content = {"database_url": self._with_local_ca(str(config["database_url"]))}
         program = PythonProgram("migrate", "bais_gates.sandbox.api.migrate", self._place(name), content)
         return _container(name, "migrate", program)
 
-    def _backup(self, name: str, config: Mapping[str, Any], known: Container | None) -> Container:
-        del known
+    def _backup(self, name: str, config: Mapping[str, Any], previous: Container | None) -> Container:
+        del previous
         content = {key: str(config[key]) for key in ("database_url", "recipient", "directory")}
-        content["database_url"] = self._trusting(content["database_url"])
+        content["database_url"] = self._with_local_ca(content["database_url"])
         content["programs"] = str(self._database.binaries)
         program = PythonProgram("backup", "bais_gates.sandbox.backup", self._place(name), content)
         return _container(name, "backup", program)
 
-    def _trusting(self, url: str) -> str:
-        """Name the sandbox's authority where a container would find it under a path of its own."""
+    def _with_local_ca(self, url: str) -> str:
+        """Return the URL with the path of the sandbox's authority instead of that in a container."""
         return _ROOT_CERTIFICATE.sub(rf"\g<1>{self._certificates.ca}", url)
 
     def _place(self, name: str, *, log: Path | None = None) -> Place:
-        plain = _log_name(name)
+        log_name = _log_name(name)
         return Place(
             directory=self._directory,
-            log=log or self._directory / "logs" / plain,
-            config=self._directory / "containers" / plain.replace(".log", ".json"),
+            log=log or self._directory / "logs" / log_name,
+            config=self._directory / "containers" / log_name.replace(".log", ".json"),
         )
 
 
-def runtime_with(
-    kinds: Kinds, *, database: Postgres, cache: Redis, api: ApiProgram, more: Mapping[str, Operation]
+def make_runtime(
+    kinds: ContainerKinds,
+    *,
+    database: Postgres,
+    cache: Redis,
+    api: ApiProgram,
+    operations: Mapping[str, Operation],
 ) -> Runtime:
-    """Make the runtime, with the platform's parts that run already as its first containers."""
-    runtime = Runtime(kinds, more)
+    """Return the runtime, with the programs that run already as its first containers."""
+    runtime = Runtime(kinds.make, kinds.wipe, operations)
     runtime.adopt(_container(DATABASE_ID, "postgres", database, volume=DATABASE_VOLUME))
     runtime.adopt(_container(CACHE_ID, "redis", cache))
     kinds.remember_cache(CACHE_ID, cache)
     runtime.adopt(Container(id=API_ID, kind="api", program=api, name="api", log=api.log, group=API_GROUP))
     return runtime
-
-
-def remove_cluster(volume: Path) -> None:
-    """Remove a PostgreSQL cluster of a volume, also where its folder lies elsewhere."""
-    free_shared_memory(volume / "pg")
-    remove_linked(volume / "pg")
 
 
 def _container(name: str, kind: str, program: Any, *, volume: str = "", group: str = "") -> Container:

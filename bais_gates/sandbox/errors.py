@@ -1,4 +1,4 @@
-"""What a sandbox raises: one paragraph for the user, with the last lines of the log that explains it."""
+"""Errors of the sandbox: one paragraph for the user, with the last lines of the log that explains it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,16 @@ class SandboxError(Exception):
     """A sandbox could not be started, found or changed; the message is one paragraph for the user."""
 
 
-class ToldToEndError(Exception):
-    """The supervisor was told to end, or its owner is gone, while it was waiting for something."""
-
-    owner_is_gone = False
+class StopRequestedError(Exception):
+    """The supervisor received a signal to stop, or its owner ended, while it was waiting."""
 
 
-class OwnerGoneError(ToldToEndError):
-    """Nobody will ask for the sandbox any more, nor remove what the owner made for it."""
-
-    owner_is_gone = True
+class OwnerEndedError(StopRequestedError):
+    """The sandbox's owner ended, so that nobody else removes what the owner made for it."""
 
 
-def how_it_ended(status: int) -> str:
-    """Say ``exit status 1`` or ``signal 9 (SIGKILL)``."""
+def format_exit_status(status: int) -> str:
+    """Return ``exit status 1``, or ``signal 9 (SIGKILL)`` for a negative status."""
     if status >= 0:
         return f"exit status {status}"
     try:
@@ -37,10 +33,8 @@ def how_it_ended(status: int) -> str:
         return f"signal {-status}"
 
 
-def part_ended(name: str, part: Part) -> SandboxError:
-    """Make the error for a part that ended, or did not answer, while it was being started."""
-    how = "did not answer" if part.status is None else f"ended with {how_it_ended(part.status)}"
-    said = log_tail(part.log) or "nothing"
-    return SandboxError(
-        f"the sandbox's {name} {how} while it was being started; the last it said was: {said}"
-    )
+def start_error(name: str, part: Part) -> SandboxError:
+    """Return the error for a part that ended, or did not respond, while it was starting."""
+    how = "did not respond" if part.status is None else f"ended with {format_exit_status(part.status)}"
+    tail = log_tail(part.log) or "empty"
+    return SandboxError(f"the sandbox's {name} {how} while it was starting. The end of its log: {tail}")

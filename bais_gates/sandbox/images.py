@@ -1,6 +1,6 @@
-"""The images that the sandbox's pods run: each names, by its digest, the very program that is started.
+"""References to the images of the sandbox's pods.
 
-There is no registry and no image; the digest is that of the file, or of the sources, that runs in its place.
+There is no registry and no image: a digest is that of the program, or of the sources, that runs instead.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from bais_gates.sandbox import redis
+from bais_gates.sandbox.services import redis
 
 API, DATABASE, CACHE = (
     "registry.bais.example/bais-api",
@@ -20,23 +20,23 @@ API, DATABASE, CACHE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """A reference ``NAME@sha256:...`` for each of the three."""
+    """The references, each ``NAME@sha256:...``."""
 
     api: str
     database: str
     cache: str
 
     def all(self) -> tuple[str, ...]:
-        """Give every reference that can be pulled."""
+        """Return every reference that can be pulled."""
         return (self.api, self.database, self.cache)
 
     def by_name(self) -> dict[str, str]:
-        """Give the references by the name of the image, without its digest."""
+        """Return the references by image name, which has no digest."""
         return {one.partition("@")[0]: one for one in self.all()}
 
 
-def of_this_machine(postgres_binaries: Path) -> Images:
-    """Give the images of what would run here. Raises ``OSError`` when a program can't be read."""
+def local_images(postgres_binaries: Path) -> Images:
+    """Return the images of the programs that run here. Raises ``OSError`` if one can't be read."""
     sources = hashlib.sha256()
     folder = Path(__file__).parent / "api"
     for path in sorted(folder.rglob("*.py")):

@@ -1,7 +1,7 @@
-"""Start, stop and look at a sandbox from any process: what the caller's side of the supervisor does.
+"""The caller's side of the supervisor: start, inspect and stop a sandbox from any process.
 
-A running sandbox is one whose folder is locked: the supervisor holds a ``flock`` on it for as long as it
-lives, so that nobody trusts a process id that may long be another process.
+A sandbox runs while its folder is locked: the supervisor holds a ``flock`` on it as long as it lives, as a
+process id alone may belong to another process by now.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox import processes
 from bais_gates.sandbox.errors import SandboxError
-from bais_gates.sandbox.files import CONTENTS, clear, clusters, read_json, write_json
-from bais_gates.sandbox.postgres_account import free_shared_memory
+from bais_gates.sandbox.files import CONTENTS, clear, database_folders, read_json, write_json
+from bais_gates.sandbox.services.postgres_account import free_shared_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 LOCK_FD, REPORT_FD, OWNER_FD = 3, 4, 5
-"""Where the supervisor finds the lock, the pipe to report to, and the pidfd of its owner."""
+"""The supervisor's descriptors: the lock, the pipe for its reports, and the pidfd of its owner."""
 _STOP_WITHIN_S = 20.0
 _CONFIGURING_VARIABLES = ("BAIS_GATES_PG_BIN", "BAIS_GATES_REDIS_SERVER")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxInfo:
-    """A sandbox as it is now.
+    """The current state of a sandbox.
 
-    ``state`` is ``starting``, ``ready``, ``ending`` or ``abandoned`` (its supervisor was killed).
-    ``parts`` says of postgres, redis and api whether each is ``running``, ``stopped`` (by a signal), ``gone``
-    or how it ended; ``pids`` also has the supervisor.
+    ``state`` is ``starting``, ``ready``, ``ending`` or ``abandoned`` (its supervisor was killed). ``parts``
+    maps each process to ``running``, ``stopped`` (by a signal), ``gone`` or ``ended: ...``; ``pids`` also
+    contains the supervisor.
     """
 
     directory: Path
@@ -63,24 +63,23 @@ def start(
 ) -> SandboxInfo:
     """Start a sandbox in ``directory`` (made if absent) and return once its API is ready, in a few seconds.
 
-    It lives until ``stop``, or until the process ``owner_pid`` ends, however that ends; then ``discard``, a
-    folder of the owner's, is removed as well. ``environment_copy`` is where else the environment file is
-    written (and removed in the end, if unchanged). ``progress`` is told in a few words what is being done.
-    Raises ``SandboxError``, and leaves nothing behind, if it is not up ``within`` seconds or a part does not
-    start.
+    It runs until ``stop``, or until the process ``owner_pid`` ends; then ``discard``, a folder of the owner,
+    is removed as well. ``environment_copy`` is a second path for the environment file, removed at the end if
+    unchanged. ``progress`` receives a short text for each step. Raises ``SandboxError``, and leaves nothing
+    behind, if a part fails to start or the sandbox is not ready ``within`` seconds.
     """
     directory = directory.absolute()
     check_faults(faults)
-    made = _make(directory)
-    settled = (_read_state(directory) or {}).get("state") == "ready"
-    # One that is starting or ending may belong to a process that was just killed: gone in a moment.
-    with _locked(directory, patience=0.5 if settled else 10.0) as lock:
+    made = _make_directory(directory)
+    ready = (_read_state(directory) or {}).get("state") == "ready"
+    # The owner of a sandbox that is starting or ending may have been killed: then it ends soon.
+    with _locked(directory, patience=0.5 if ready else 10.0) as lock:
         if lock is None:
             raise SandboxError(
-                f"a sandbox is already up in {directory}; stop it first, or use another folder"
+                f"a sandbox is already up in {directory}: stop it first, or use another folder"
             )
         try:
-            _tidy(directory)
+            _clean_up(directory)
             _prepare(directory, faults, made=made, discard=discard, environment_copy=environment_copy)
             pid, report = _spawn_supervisor(directory, lock, owner_pid)
         except OSError as error:
@@ -93,22 +92,22 @@ def start(
         _end_supervisor(pid)
         with suppress(FileNotFoundError), _locked(directory, patience=0.5) as lock:
             if lock is not None:
-                _tidy(directory)
+                _clean_up(directory)
         _remove_if(directory, made=made)
         raise
     finally:
         os.close(report)
     info = status(directory)
     if info is None:
-        raise SandboxError(f"the sandbox in {directory} ended as soon as it was up")
+        raise SandboxError(f"the sandbox in {directory} ended immediately after it was ready")
     return info
 
 
 def stop(directory: Path) -> None:
-    """Take the sandbox in ``directory`` down and empty the folder; no error if there is none.
+    """Stop the sandbox in ``directory``, if there is one, and empty the folder.
 
-    Returns when every process has ended; also tidies up after a supervisor that was killed. Raises
-    ``SandboxError`` if it does not end.
+    Returns when every process has ended; also removes what a killed supervisor left. Raises ``SandboxError``
+    if the sandbox does not end.
     """
     directory = directory.absolute()
     state = _read_state(directory)
@@ -119,15 +118,17 @@ def stop(directory: Path) -> None:
             _end_supervisor(_await_supervisor(directory))
         with _locked(directory, patience=0.5) as lock:
             if lock is None:
-                raise SandboxError(f"the sandbox in {directory} does not end")
-            _tidy(directory)
+                raise SandboxError(
+                    f"the sandbox in {directory} does not end: another process holds the lock on the folder"
+                )
+            _clean_up(directory)
     _remove_if(directory, made=bool(state.get("made_directory")))
     if isinstance(supervisor := state.get("supervisor"), dict):
-        _collect(supervisor["pid"])
+        _reap(supervisor["pid"])
 
 
 def status(directory: Path) -> SandboxInfo | None:
-    """Look at the sandbox in ``directory``, asking the kernel about every part; None if there is none."""
+    """Return the state of the sandbox in ``directory``, None if there is none. Raises ``SandboxError``."""
     directory = directory.absolute()
     state = _read_state(directory)
     if state is None:
@@ -153,7 +154,7 @@ def status(directory: Path) -> SandboxInfo | None:
 
 
 def set_faults(directory: Path, faults: Sequence[str]) -> None:
-    """Switch on exactly ``faults`` in the running sandbox of ``directory``. Raises ``SandboxError``."""
+    """Make exactly ``faults`` active in the running sandbox of ``directory``. Raises ``SandboxError``."""
     check_faults(faults)
     if (info := status(directory)) is None or info.state != "ready":
         raise SandboxError(f"no sandbox is up in {directory}")
@@ -161,23 +162,23 @@ def set_faults(directory: Path, faults: Sequence[str]) -> None:
 
 
 def check_faults(faults: Sequence[str]) -> None:
-    """Raise ``SandboxError`` naming the faults there are if one of ``faults`` isn't among them."""
+    """Raise ``SandboxError`` that lists the known faults, if one of ``faults`` isn't among them."""
     if not faults:
         return
     from bais_gates.sandbox.faults import FAULTS  # noqa: PLC0415 - only needed when a fault is named
 
     if unknown := [name for name in faults if name not in FAULTS]:
-        raise SandboxError(f"unknown fault {', '.join(unknown)}; there are: {', '.join(sorted(FAULTS))}")
+        raise SandboxError(f"unknown fault {', '.join(unknown)}; the faults are: {', '.join(sorted(FAULTS))}")
 
 
-def _make(directory: Path) -> bool:
-    """Make the folder (mode 0700) unless it is there; whether it was made."""
+def _make_directory(directory: Path) -> bool:
+    """Make the folder (mode 0700) unless it exists; return whether it was made."""
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o700)
     except FileExistsError:
         if not directory.is_dir():
-            raise SandboxError(f"{directory} is not a folder: the sandbox needs one of its own") from None
+            raise SandboxError(f"{directory} is not a folder: name a folder for the sandbox") from None
         return False
     except OSError as error:
         raise SandboxError(f"the sandbox's folder {directory} can't be made: {error.strerror}") from error
@@ -192,15 +193,15 @@ def _remove_if(directory: Path, *, made: bool) -> None:
 
 @contextmanager
 def _locked(directory: Path, *, patience: float = 0.0, kind: int = fcntl.LOCK_EX) -> Iterator[int | None]:
-    """Hold the folder's lock: its descriptor, or None if another process still holds it ``patience`` s later.
+    """Hold the folder's lock; yield its descriptor, or None if another process keeps it for ``patience`` s.
 
-    The lock belongs to the open file, not to this process: a descriptor handed on to the supervisor keeps it.
+    The lock belongs to the open file, not to this process: the supervisor inherits and keeps the descriptor.
     """
     deadline = time.monotonic() + patience
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError as error:
-        raise SandboxError(f"the sandbox's folder {directory} may not be entered") from error
+        raise SandboxError(f"there is no permission to enter the sandbox's folder {directory}") from error
     try:
         while True:
             try:
@@ -212,12 +213,12 @@ def _locked(directory: Path, *, patience: float = 0.0, kind: int = fcntl.LOCK_EX
                 time.sleep(0.02)
             except OSError as error:  # some network file systems
                 raise SandboxError(
-                    f"{directory} can't be locked ({error.strerror}); use a local one"
+                    f"{directory} can't be locked ({error.strerror}): use a folder on a local disk"
                 ) from error
             else:
                 break
         if directory.stat().st_ino != os.fstat(descriptor).st_ino:
-            raise SandboxError(f"{directory} was replaced while it was being locked; try again")
+            raise SandboxError(f"{directory} was replaced while it was being locked: try again")
         yield descriptor
     finally:
         os.close(descriptor)
@@ -243,49 +244,51 @@ def _prepare(
     (directory / "logs").mkdir(mode=0o700)
 
 
-def _tidy(directory: Path) -> None:
-    """Remove what a sandbox whose supervisor was killed left in ``directory``. The lock must be held."""
+def _clean_up(directory: Path) -> None:
+    """Remove what a killed supervisor left in ``directory``. The caller holds the lock."""
     state = _read_state(directory)
     if state is None:
-        if strange := [name for name in CONTENTS if (directory / name).exists()]:
-            raise SandboxError(f"{directory} holds {strange[0]}, which no sandbox wrote; use another folder")
+        if foreign := [name for name in CONTENTS if (directory / name).exists()]:
+            raise SandboxError(
+                f"{directory} contains {foreign[0]}, which no sandbox wrote: use another folder"
+            )
         return
     parts = state.get("parts")
     for part in parts.values() if isinstance(parts, dict) else ():
         deadline = time.monotonic() + 3.0
-        while (now := processes.state_of(part["pid"], part["started"])) != "gone":
-            if now == "stopped" or time.monotonic() > deadline:
+        while (current := processes.state_of(part["pid"], part["started"])) != "gone":
+            if current == "stopped" or time.monotonic() > deadline:
                 with suppress(ProcessLookupError):
                     os.kill(part["pid"], signal.SIGKILL)
             if time.monotonic() > deadline + 3.0:
                 break
             time.sleep(0.01)
-    for cluster in clusters(directory):
-        free_shared_memory(cluster)
+    for database in database_folders(directory):
+        free_shared_memory(database)
     clear(directory, environment_copy=state.get("environment_copy"))
 
 
 def _spawn_supervisor(directory: Path, lock: int, owner_pid: int | None) -> tuple[int, int]:
-    """Start the supervisor in a session of its own; its id, and the pipe that it reports to.
+    """Start the supervisor in its own session; return its process id, and the pipe of its reports.
 
-    Not with ``subprocess``: a ``Popen`` that outlives its function warns, and this child outlives its parent.
+    Not with ``subprocess``, whose ``Popen`` warns of a child that outlives it.
     """
     report, report_write = os.pipe2(os.O_CLOEXEC)
     log = os.open(
         directory / "logs" / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
     )
-    nowhere = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    wanted = {0: nowhere, 1: log, 2: log, LOCK_FD: lock, REPORT_FD: report_write}
-    ours = [report_write, log, nowhere]
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    descriptors = {0: null, 1: log, 2: log, LOCK_FD: lock, REPORT_FD: report_write}
+    opened = [report_write, log, null]
     command = [sys.executable, "-m", "bais_gates.sandbox.supervisor", str(directory)]
     try:
         if owner_pid is not None:
-            wanted[OWNER_FD] = os.pidfd_open(owner_pid)
-            ours.append(wanted[OWNER_FD])
+            descriptors[OWNER_FD] = os.pidfd_open(owner_pid)
+            opened.append(descriptors[OWNER_FD])
             command.append("--owned")
-        # First copied out of the way of the low numbers, so that no dup2 overwrites one still needed.
-        high = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 20) for number, fd in wanted.items()}
-        ours += high.values()
+        # Copied to high numbers first, so that no dup2 overwrites a descriptor that is still needed.
+        high = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 20) for number, fd in descriptors.items()}
+        opened += high.values()
         pid = os.posix_spawn(
             sys.executable,
             command,
@@ -299,22 +302,22 @@ def _spawn_supervisor(directory: Path, lock: int, owner_pid: int | None) -> tupl
         os.close(report)
         raise
     finally:
-        for descriptor in ours:
+        for descriptor in opened:
             os.close(descriptor)
     return pid, report
 
 
 def _await_ready(report: int, directory: Path, progress: Callable[[str], None], deadline: float) -> None:
-    """Pass on the supervisor's progress until it says that all is ready. Raises ``SandboxError``."""
+    """Pass on the supervisor's progress until it reports that all is ready. Raises ``SandboxError``."""
     pending = b""
     while True:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([report], [], [], left)[0]:
-            raise SandboxError(f"the sandbox in {directory} was not up in time; it was still starting")
+            raise SandboxError(f"the sandbox in {directory} was not ready in time")
         received = os.read(report, 65536)
         if not received:
-            said = processes.log_tail(directory / "logs" / "supervisor.log") or "nothing"
-            raise SandboxError(f"the sandbox's supervisor ended while starting; the last it said was: {said}")
+            tail = processes.log_tail(directory / "logs" / "supervisor.log") or "empty"
+            raise SandboxError(f"the sandbox's supervisor ended while starting. The end of its log: {tail}")
         *lines, pending = (pending + received).split(b"\n")
         for message in map(json.loads, lines):
             if "error" in message:
@@ -325,7 +328,7 @@ def _await_ready(report: int, directory: Path, progress: Callable[[str], None], 
 
 
 def _await_supervisor(directory: Path) -> int:
-    """Give the id of the supervisor that holds the lock, once it has written it down."""
+    """Return the process id of the supervisor that holds the lock, once state.json contains it."""
     deadline = time.monotonic() + 5.0
     while time.monotonic() < deadline:
         supervisor = (_read_state(directory) or {}).get("supervisor")
@@ -335,11 +338,11 @@ def _await_supervisor(directory: Path) -> int:
         ):
             return int(supervisor["pid"])
         time.sleep(0.02)
-    raise SandboxError(f"the sandbox in {directory} has a supervisor that does not say which process it is")
+    raise SandboxError(f"the supervisor of the sandbox in {directory} has not written its process id")
 
 
 def _end_supervisor(pid: int) -> None:
-    """Tell the supervisor to end, and insist if it does not: its parts then die with it."""
+    """Send SIGTERM to the supervisor, and SIGKILL if it does not end: its parts then die with it."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -354,11 +357,11 @@ def _end_supervisor(pid: int) -> None:
             select.select([descriptor], [], [], 5.0)
     finally:
         os.close(descriptor)
-    _collect(pid)
+    _reap(pid)
 
 
-def _collect(pid: int) -> None:
-    """Take note of the supervisor's end if it is our child, so that no zombie is left."""
+def _reap(pid: int) -> None:
+    """Reap the supervisor if it is a child of this process."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 

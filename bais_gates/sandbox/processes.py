@@ -1,8 +1,7 @@
-"""Child processes that can't outlive their supervisor, and what the kernel says about any process.
+"""Child processes that can't outlive their supervisor, and the state of any process according to the kernel.
 
-Every part of a sandbox is started by :func:`spawn`: in a session of its own, with an environment made from a
-short list of names (no CI token of the caller is inherited), its output in a log file, and a parent-death
-signal.
+Every part of a sandbox is started by :func:`spawn`: in its own session, with a short list of environment
+variables (no CI token of the caller is inherited), a log file for its output, and a parent-death signal.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(slots=True, kw_only=True)
 class Part:
-    """One running child of the supervisor: its name, its process, and the file its output goes to."""
+    """A child process of the supervisor: its name, the process, and its log file."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -38,17 +37,17 @@ class Part:
 
     @property
     def pid(self) -> int:
-        """The process id; stays readable after the process has ended."""
+        """The process id, also after the process has ended."""
         return self.process.pid
 
     @property
     def status(self) -> int | None:
-        """None while it runs, else the exit status (negative: the signal that ended it)."""
+        """None while the process runs, else its exit status (negative: a signal)."""
         return self.process.poll()
 
 
 def environment() -> dict[str, str]:
-    """Give the variables a part may see: a few of the caller's, plus what makes its output predictable."""
+    """Return the environment of a part: a few variables of the caller, and a fixed locale."""
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     kept.setdefault("PATH", os.defpath)
     return kept | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
@@ -66,10 +65,10 @@ def spawn(
     pass_fds: Sequence[int] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Part:
-    """Start ``command`` so that it dies with the calling *thread*, which PDEATHSIG follows, not the process.
+    """Start ``command`` so that it dies with the calling *thread*, to which PDEATHSIG applies.
 
-    ``user`` drops root for that uid and gid; ``before_exec`` runs in the child, before the death signal is
-    set, as a change of credentials clears that signal. Raises ``OSError`` when the command can't be executed
+    ``user`` is a uid and gid to switch to. ``before_exec`` runs in the child before the death signal is set,
+    as a change of credentials clears that signal. Raises ``OSError`` when the command can't be executed
     and ``subprocess.SubprocessError`` when ``before_exec`` fails.
     """
     parent = os.getpid()
@@ -100,12 +99,12 @@ def spawn(
 
 
 def become_subreaper() -> None:
-    """Have orphaned grandchildren (workers of a database that was killed) handed to this process."""
+    """Make this process the parent of orphaned grandchildren, such as workers of a killed database."""
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def reap_strangers(known: set[int]) -> None:
-    """Collect ended children other than ``known``, whose status their owner asks for itself."""
+def reap_orphans(known: set[int]) -> None:
+    """Reap the ended children except ``known``, whose status is read elsewhere."""
     for pid in children(os.getpid()) - known:
         try:
             os.waitpid(pid, os.WNOHANG)
@@ -114,7 +113,7 @@ def reap_strangers(known: set[int]) -> None:
 
 
 def children(parent: int) -> set[int]:
-    """List the ids of the processes whose parent is ``parent``, ended ones that nobody collected included."""
+    """Return the process ids of the children of ``parent``, including zombies."""
     found = set()
     for entry in Path("/proc").iterdir():
         if (
@@ -127,7 +126,7 @@ def children(parent: int) -> set[int]:
 
 
 def end_all_children(within: float = 3.0) -> None:
-    """Kill and collect every child of this process, and whatever is handed to it as they go."""
+    """Kill and reap every child of this process, and the orphans that it inherits meanwhile."""
     deadline = time.monotonic() + within
     while (left := children(os.getpid())) and time.monotonic() < deadline:
         for pid in left:
@@ -139,21 +138,8 @@ def end_all_children(within: float = 3.0) -> None:
         time.sleep(0.005)
 
 
-def end(part: Part, with_signal: int, within: float) -> bool:
-    """Send ``with_signal`` (and wake the part if it is stopped); whether it was gone ``within`` seconds."""
-    if part.status is not None:
-        return True
-    for number in (with_signal, signal.SIGCONT):
-        part.process.send_signal(number)
-    try:
-        part.process.wait(within)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
 def end_together(parts: Sequence[tuple[Part, Sequence[tuple[int, float]]]]) -> None:
-    """End several parts at once, each by its own signals with the seconds until the next."""
+    """End several parts at once; each has its own signals, with the seconds until the next one."""
     left = list(parts)
     for stage in range(max((len(signals) for _, signals in left), default=0)):
         for part, signals in left:
@@ -167,13 +153,13 @@ def end_together(parts: Sequence[tuple[Part, Sequence[tuple[int, float]]]]) -> N
 
 
 def start_time(pid: int) -> int | None:
-    """When ``pid`` was started, in clock ticks since boot: with the id, it names one process for good."""
+    """Return when ``pid`` was started, in clock ticks since boot: with the id, it identifies one process."""
     fields = _stat(pid)
     return None if fields is None else int(fields[19])
 
 
 def state_of(pid: int, started: int) -> str:
-    """Say ``running``, ``stopped`` (by a signal) or ``gone`` (also: the id is another process now)."""
+    """Return ``running``, ``stopped`` (by a signal) or ``gone`` (also if the id was reused)."""
     fields = _stat(pid)
     if fields is None or int(fields[19]) != started or fields[0] in {"Z", "X"}:
         return "gone"
@@ -181,7 +167,7 @@ def state_of(pid: int, started: int) -> str:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Give the fields of /proc/<pid>/stat from the third (state, parent, ...) on, or None."""
+    """Return the fields of /proc/<pid>/stat from the third one (state, parent, ...), or None."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -190,9 +176,9 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def bound_socket(port: int = 0, *, shared: bool = False) -> socket.socket:
-    """Bind a TCP socket, not listening yet, to a loopback port (0: a free one), to be handed on.
+    """Return a TCP socket that is bound to a loopback port (0: a free one) and does not listen yet.
 
-    ``shared`` lets further sockets of this user that are bound so share the port.
+    ``shared`` sets SO_REUSEPORT, so that several sockets of this user can share the port.
     """
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -203,14 +189,14 @@ def bound_socket(port: int = 0, *, shared: bool = False) -> socket.socket:
 
 
 def free_port() -> int:
-    """Find a loopback port that was free a moment ago, for programs that can't be handed a socket."""
+    """Return a loopback port that was free just now, for programs that can't inherit a socket."""
     with bound_socket() as bound:
         port: int = bound.getsockname()[1]
     return port
 
 
 def log_tail(log: Path, lines: int = 12, limit: int = 2_000) -> str:
-    """Give the last lines of a log file, at most ``limit`` characters; empty if it has none."""
+    """Return the last lines of a log file, at most ``limit`` characters; empty without any."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 4 * limit))
@@ -222,7 +208,7 @@ def log_tail(log: Path, lines: int = 12, limit: int = 2_000) -> str:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, link or folder; that it is gone already is no error."""
+    """Remove a file, link or folder, if it exists."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -234,10 +220,10 @@ def remove(path: Path) -> None:
 
 
 def unshare_user_namespace() -> None:
-    """Enter a user namespace in which root's files belong to uid 65534 and this process is not root any more.
+    """Enter a user namespace in which this process, and the files of its user, have uid 65534.
 
-    For PostgreSQL, which refuses to run as root: no new user, no change of owners. Raises ``OSError`` where
-    the machine forbids it. To be called in a forked child only.
+    For PostgreSQL, which refuses to run as root; files need no other owner. To be called only in a forked
+    child. Raises ``OSError`` where the machine forbids it.
     """
     clone_newuser = 0x10000000
     uid, gid = os.geteuid(), os.getegid()

@@ -1,4 +1,4 @@
-"""The records that a platform keeps and gates read: here about the sandbox itself, as rehearsals."""
+"""The records that gates read: a scan, an audit and an incident procedure of the sandbox, as rehearsals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bais_gates.sandbox.errors import SandboxError
 from bais_gates.sandbox.files import write_json, write_private
@@ -29,36 +29,36 @@ contacts: [whoever started it]
 # An incident in the sandbox
 
 ## Detect
-`bais-gates sandbox status` says which part has ended and how. The logs lie in `{logs}`; refused sign-ins and
-refused reads stand in the audit log, which the database forbids to change.
+`bais-gates sandbox status` shows which part has ended and how. The logs are in `{logs}`; refused sign-ins and
+refused reads are in the audit log, which the database protects from changes.
 
 ## Contain
 `bais-gates sandbox fault --clear` switches every fault off. Nothing listens beyond loopback; to cut the
-platform off altogether, take the sandbox down.
+platform off completely, run `bais-gates sandbox down`.
 
 ## Eradicate
 `bais-gates sandbox down` ends every process and removes every file and password. The next sandbox has new
 ones.
 
 ## Recover
-`bais-gates sandbox up` starts anew in seconds. To keep the data, restore the newest backup with `pg_restore`,
-as the gate checklist.disaster_recovery does.
+`bais-gates sandbox up` starts a new one in seconds. To keep the data, restore the newest backup with
+`pg_restore`, as the gate checklist.disaster_recovery does.
 
 ## Notify
-Nobody but the developer is concerned: the sandbox holds no data of anybody. A fault of the reference API that
-is none of the listed ones is a bug of bais-gates; report it with the logs.
+Only the developer is affected: the sandbox contains no real data. A defect of the reference API that
+`bais-gates sandbox faults` does not list is a bug in bais-gates; report it with the logs.
 """
 
 
 def write_all(directory: Path, *, image: str, version: str) -> None:
-    """Write ``records``: a scan that is really made, an audit record, and a procedure.
+    """Scan the API's sources, and write the report, the audit record and the procedure into ``records``.
 
     Raises ``SandboxError`` when the scanner can't be run.
     """
     folder, now = directory / "records", datetime.now(UTC)
     folder.mkdir(mode=0o700, exist_ok=True)
     scan = folder / "ruff.sarif"
-    found = scanned(scan)
+    result = run_scan(scan)
     write_json(
         folder / "security_audit.json",
         {
@@ -69,13 +69,13 @@ def write_all(directory: Path, *, image: str, version: str) -> None:
             "version": version,
             "rehearsal": True,
             "scope": list(_SCOPE),
-            "findings": {"critical": 0, "high": found.findings, "medium": 0, "low": 0},
+            "findings": {"critical": 0, "high": result.findings, "medium": 0, "low": 0},
             "scans": [
                 {
                     "file": scan.name,
                     "sha256": hashlib.sha256(scan.read_bytes()).hexdigest(),
                     "scanner": "ruff",
-                    "version": found.version,
+                    "version": result.version,
                 }
             ],
         },
@@ -84,21 +84,24 @@ def write_all(directory: Path, *, image: str, version: str) -> None:
     write_private(folder / "incident_procedure.md", text)
 
 
-class Scan:
-    """How a scan went: how many findings of level error, and which version of the scanner."""
+class Scan(NamedTuple):
+    """The number of findings, and the version of the scanner."""
 
-    def __init__(self, findings: int, version: str) -> None:
-        self.findings, self.version = findings, version
+    findings: int
+    version: str
 
 
-def scanned(path: Path) -> Scan:
-    """Scan the reference API's sources for security faults (ruff's rules S) and write the SARIF report."""
+def run_scan(path: Path) -> Scan:
+    """Scan the reference API's sources for security flaws (ruff's rules S), and write the SARIF report.
+
+    Raises ``SandboxError`` when ruff is absent or fails.
+    """
     beside = Path(sys.executable).with_name("ruff")
     program = str(beside) if beside.is_file() else shutil.which("ruff")
     if program is None:
         raise SandboxError(
-            "the sandbox scans its API's sources with ruff, and there is none: install the project with its "
-            "extra `sandbox`"
+            "the sandbox scans its API's sources with ruff, which is not installed: "
+            "pip install 'bais-gates[sandbox]'"
         )
     done = subprocess.run(
         [program, *_ARGUMENTS, str(_SOURCES)],
@@ -112,7 +115,7 @@ def scanned(path: Path) -> Scan:
         run = report["runs"][0]
         findings, version = len(run["results"]), str(run["tool"]["driver"]["version"])
     except (ValueError, KeyError, IndexError):
-        said = (done.stderr or done.stdout).strip()[-300:]
-        raise SandboxError(f"ruff made no report of the reference API's sources: {said}") from None
+        output = (done.stderr or done.stdout).strip()[-300:]
+        raise SandboxError(f"ruff wrote no report on the reference API's sources: {output}") from None
     write_private(path, done.stdout)
     return Scan(findings, version)

@@ -1,4 +1,4 @@
-"""The runtime's Unix socket, served from the supervisor's one thread: nothing here waits for a client."""
+"""The runtime's Unix socket, served from the supervisor's only thread without waiting for a client."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from bais_gates.sandbox.runtime_client import short_path
+from bais_gates.sandbox.cluster.node.runtime_client import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_REQUEST_AT_MOST = 1 << 20
-_ANSWER_WITHIN_S = 1.0
+_MAX_REQUEST = 1 << 20
+_SEND_WITHIN_S = 1.0
 
 
 class RuntimeSocket:
-    """Hands each line that a client sends to ``answer``, and what that gives back to the client."""
+    """Passes each request of a client to ``handle``, and returns the response to the client."""
 
-    def __init__(self, path: Path, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        self._answer = answer
+    def __init__(self, path: Path, handle: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self._handle = handle
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listening.settimeout(0)
         path.unlink(missing_ok=True)
@@ -32,11 +32,11 @@ class RuntimeSocket:
 
     @property
     def descriptors(self) -> list[int]:
-        """What to wake up for."""
+        """The descriptors to poll."""
         return [self._listening.fileno(), *self._clients]
 
     def serve(self, readable: list[int]) -> None:
-        """Take what arrived on these descriptors, and answer every whole line."""
+        """Read the data of these descriptors, and respond to every complete line."""
         for descriptor in readable:
             if descriptor == self._listening.fileno():
                 self._accept()
@@ -44,7 +44,7 @@ class RuntimeSocket:
                 self._receive(descriptor)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the socket and all connections."""
         self._listening.close()
         for descriptor in list(self._clients):
             self._drop(descriptor)
@@ -64,30 +64,32 @@ class RuntimeSocket:
             return
         except OSError:
             received = b""
-        if not received or len(pending) + len(received) > _REQUEST_AT_MOST:
+        if not received or len(pending) + len(received) > _MAX_REQUEST:
             self._drop(descriptor)
             return
         pending += received
         while (end := pending.find(b"\n")) >= 0:
             line = bytes(pending[:end])
             del pending[: end + 1]
-            if not self._send(client, self._answered(line)):
+            if not self._send(client, self._respond(line)):
                 self._drop(descriptor)
                 return
 
-    def _answered(self, line: bytes) -> dict[str, Any]:
+    def _respond(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
         except ValueError:
             return {"error": "the request is not JSON"}
-        return self._answer(request) if isinstance(request, dict) else {"error": "the request is no object"}
+        return (
+            self._handle(request) if isinstance(request, dict) else {"error": "the request is not an object"}
+        )
 
     @staticmethod
-    def _send(client: socket.socket, answer: dict[str, Any]) -> bool:
-        """Whether the client took it; one that does not read is not waited for long."""
+    def _send(client: socket.socket, response: dict[str, Any]) -> bool:
+        """Send the response; return whether the client received it within a short time."""
         try:
-            client.settimeout(_ANSWER_WITHIN_S)
-            client.sendall(json.dumps(answer).encode() + b"\n")
+            client.settimeout(_SEND_WITHIN_S)
+            client.sendall(json.dumps(response).encode() + b"\n")
             client.settimeout(0)
         except OSError:
             return False

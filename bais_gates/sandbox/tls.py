@@ -1,6 +1,6 @@
-"""A certificate authority for one sandbox and the server certificate it signed.
+"""The certificate authority of one sandbox, and its server certificate.
 
-The authority's key is never written: once the certificate is signed nobody can sign another one.
+The authority's key is never written, so that nobody can sign another certificate.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VALID_FOR = timedelta(days=60)
-"""Short, but longer than the 30 days that are usually asked of a certificate before a go-live."""
+"""Short, but longer than the 30 days that a certificate usually must be valid at a go-live."""
 _BACKDATED = timedelta(hours=1)
-"""So that a clock that is set back a little does not make the certificate not yet valid."""
+"""Keeps the certificate valid for a clock that is slightly behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificates:
-    """Paths of PEM files: the authority to trust, and the server's chain and private key (mode 0600)."""
+    """Paths of PEM files: the authority, the server certificate, and its private key (mode 0600)."""
 
     ca: Path
     certificate: Path

@@ -1,4 +1,4 @@
-"""Waiting in the supervisor's one thread: for a condition, but never past a deadline or the owner's death."""
+"""Waiting in the supervisor's only thread, interrupted by a signal, a deadline or the end of the owner."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from bais_gates.sandbox.errors import OwnerGoneError, SandboxError, ToldToEndError
+from bais_gates.sandbox.errors import OwnerEndedError, SandboxError, StopRequestedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,26 +18,26 @@ _STEP = 0.01
 
 
 class Watch:
-    """What the supervisor wakes up for: a signal (told to end, a child ended) and its owner's end.
+    """Wakes the supervisor for a signal (to stop, or that a child ended) and for the end of its owner.
 
-    ``owner`` is a pidfd, or None for a sandbox that stays up until it is told to end.
+    ``owner`` is a pidfd, or None for a sandbox that stays up until it is stopped.
     """
 
     def __init__(self, owner: int | None) -> None:
         self._owner = owner
-        self._told: str | None = None
+        self._stop_reason: str | None = None
         self._wake, write = os.pipe()
         for end in (self._wake, write):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._be_told)
+            signal.signal(number, self._request_stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def pause(self, seconds: float | None, also: Sequence[int] = ()) -> list[int]:
-        """Sleep until a child ends, at most ``seconds`` (None: for ever). Raises ``ToldToEndError``.
+        """Sleep until a child ends or a descriptor of ``also`` is readable, for at most ``seconds``.
 
-        Gives those of the descriptors ``also`` that can be read: they end the sleep as well.
+        Returns the readable descriptors of ``also``; None means no time limit. Raises ``StopRequestedError``.
         """
         ours = [self._wake] if self._owner is None else [self._wake, self._owner]
         poll = select.poll()  # select() can't take descriptors from 1024 on
@@ -48,27 +48,27 @@ class Watch:
         if self._wake in readable:
             os.read(self._wake, 4096)
         if self._owner in readable:
-            raise OwnerGoneError("its owner is gone")
-        if self._told is not None:
-            raise ToldToEndError(self._told)
+            raise OwnerEndedError("its owner ended")
+        if self._stop_reason is not None:
+            raise StopRequestedError(self._stop_reason)
         return [descriptor for descriptor in readable if descriptor not in ours]
 
-    def through(self, steps: Iterator[None]) -> None:
-        """Take the steps to their end, with a little sleep between them. Raises what they raise."""
+    def exhaust(self, steps: Iterator[None]) -> None:
+        """Take all steps, with a short sleep between them. Raises their errors and ``StopRequestedError``."""
         for _ in steps:
             self.pause(_STEP)
 
     def until(self, condition: Callable[[], T | None], within: float, what: str) -> T:
-        """Ask ``condition`` again and again until it answers, and hand that on.
+        """Return the first value of ``condition`` that is not None.
 
-        Raises ``SandboxError`` naming ``what`` after ``within`` seconds, and ``ToldToEndError``.
+        Raises ``SandboxError`` that names ``what`` after ``within`` seconds, and ``StopRequestedError``.
         """
         deadline = time.monotonic() + within
-        while (answer := condition()) is None:
+        while (value := condition()) is None:
             if time.monotonic() > deadline:
                 raise SandboxError(f"the sandbox's {what} was not ready within {within:.0f} s")
             self.pause(_STEP)
-        return answer
+        return value
 
-    def _be_told(self, number: int, _frame: object) -> None:
-        self._told = f"it was sent {signal.Signals(number).name}"
+    def _request_stop(self, number: int, _frame: object) -> None:
+        self._stop_reason = f"it received {signal.Signals(number).name}"

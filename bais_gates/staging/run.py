@@ -38,7 +38,7 @@ def open_writer(environment: Environment) -> ClusterWriter:
     """Open the cluster of an environment for writing; GateInputError where that is not allowed."""
     from bais_gates.probes.kubernetes.writer import ClusterWriter  # noqa: PLC0415 - half a second
 
-    return ClusterWriter(environment.need_kubernetes().write_access())
+    return ClusterWriter(environment.kubernetes.write_access())
 
 
 def plan_for(
@@ -57,7 +57,7 @@ def plan_for(
     ``images`` (``NAME@sha256:...``) go before ``staging.images`` and ``release.image`` of the file.
     Raises GateInputError naming what is to be corrected.
     """
-    part = environment.need_staging()
+    part = environment.staging
     where = namespace or part.namespace
     folder = manifests or gates_dir / "staging" / "manifests" / "overlays" / (overlay or part.overlay)
     if not folder.is_dir():
@@ -65,7 +65,7 @@ def plan_for(
             f"{folder}: there is no such overlay. Name one of gates/staging/manifests/overlays, or a folder "
             "with a kustomization.yaml by --manifests."
         )
-    release = environment.release.image if environment.release is not None else None
+    release = environment.release.image if environment.describes("release") else None
     named = [*([release] if release else []), *part.images, *images]
     references = dict(_reference(one) for one in named)
     objects = render(folder, namespace=where, images=references)
@@ -81,12 +81,12 @@ def plan_for(
 
 
 def owner_of(environment: Environment) -> str:
-    """Give what the label ``bais-gates/owner`` says for an environment."""
+    """Return what the label ``bais-gates/owner`` says for an environment."""
     return environment.name.strip("-")
 
 
 def _reference(image: str) -> tuple[str, str]:
-    """Give an image's name without tag and digest, and the whole reference."""
+    """Return an image's name without tag and digest, and the whole reference."""
     name, at, _ = image.partition("@sha256:")
     if not at:
         raise GateInputError(f"{image!r} is no NAME@sha256:..., so it does not say which image is meant.")
@@ -144,7 +144,7 @@ def stage_once(
         plan = plan_for(environment, gates_dir=gates_dir, run=run.run_id)
         claim = {"namespace": plan.namespace, "owner": plan.owner}
         (run.directory / CLAIM).write_text(json.dumps(claim), encoding="utf-8")
-        seconds = min(environment.need_staging().timeout_s, DEADLINE_SHARE * gate_deadline_s)
+        seconds = min(environment.staging.timeout_s, DEADLINE_SHARE * gate_deadline_s)
         say = _prefixed(progress)
         return carry_out(server, environment, plan, seconds=seconds, progress=say).as_record()
 
@@ -179,7 +179,7 @@ def release(run: RunContext, *, gates_dir: Path, progress: Callable[[str], None]
 
 
 def _gone(error: Exception) -> bool:
-    """Tell whether nothing can be left because the namespace was refused as somebody else's."""
+    """Return whether nothing can be left because the namespace was refused as somebody else's."""
     return isinstance(error, StageError) and error.code is StageCode.NAMESPACE_FOREIGN
 
 

@@ -31,12 +31,12 @@ def open_cluster(
     gates_dir: Path,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> Cluster:
-    """Give the cluster that ``environment`` describes, for reading.
+    """Return the cluster that ``environment`` describes, for reading.
 
     Raises GateInputError when the file describes none, ClusterUnusable for every other reason: at once, in
     every process of the run, without trying again.
     """
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     reach(run, environment, gates_dir=gates_dir, progress=progress)
     return Cluster(part.access())
 
@@ -48,10 +48,10 @@ def open_cluster_writer(
     gates_dir: Path,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> ClusterWriter:
-    """Give the cluster for writing; GateInputError where the environment file marks it read_only."""
+    """Return the cluster for writing; GateInputError where the environment file marks it read_only."""
     from bais_gates.probes.kubernetes.writer import ClusterWriter  # noqa: PLC0415 - one sees who may write
 
-    access = environment.need_kubernetes().write_access()
+    access = environment.kubernetes.write_access()
     reach(run, environment, gates_dir=gates_dir, progress=progress)
     return ClusterWriter(access)
 
@@ -80,7 +80,7 @@ def reach(
 
 def _asked(environment: Environment) -> identity.Facts:
     """Ask the cluster what it is; GateInputError when it is another one than the file names."""
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     with Cluster(part.access()) as cluster:
         if part.cluster_uid is not None and (uid := cluster.uid()) != part.cluster_uid:
             raise GateInputError(

@@ -84,7 +84,7 @@ def _look(run: RunContext, gates_dir: Path) -> Constancy:
 
 
 def _never_reached(run: RunContext, environment: Environment) -> list[str]:
-    """Say why the cluster of a target that counts could not be asked at the start, if it could not."""
+    """Return why the cluster of a target that counts could not be asked at the start, if it could not."""
     record = recorded(run.directory, clusters.RECORD)
     error = record.get("error") if record is not None else None
     return [error] if error is not None and not environment.rehearsal else []
@@ -108,13 +108,13 @@ def _patiently(
 
 
 def _api(environment: Environment) -> identity.Facts:
-    part = environment.need_api()
-    with HttpClient(part.url, ca_file=str(part.ca_file) if part.ca_file else None) as http:
+    part = environment.api
+    with HttpClient(part.url, ca_file=part.ca_file) as http:
         return identity.ask(http)
 
 
 def _cluster(environment: Environment) -> identity.Facts:
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     with Cluster(part.access()) as cluster:
         return identity.ask_cluster(cluster, part)
 

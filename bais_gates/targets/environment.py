@@ -12,9 +12,9 @@ import os
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from bais_gates.errors import AbsentFileError, GateInputError
@@ -53,133 +53,92 @@ _VARIABLE: Final = re.compile(r"\$(\$?)\{([^}]*)\}")
 _VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+class Part(Generic[_T]):
+    """A part as an attribute of :class:`Environment`: GateInputError where the file does not describe it."""
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._key = name
+
+    def __get__(self, environment: Environment | None, _owner: type) -> _T:
+        if environment is None:
+            raise AttributeError(self._key)
+        if self._key not in environment.parts:
+            raise environment.missing(self._key)
+        part: _T = environment.parts[self._key]
+        return part
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """One environment file, read, checked and with its variables filled in."""
+    """One environment file, read, checked and with its variables filled in.
+
+    ``environment.database`` is the part ``database``, or a GateInputError that names the file and the key;
+    ask :meth:`describes` first where a gate can do without.
+    """
 
     name: str
     path: Path
     digest: str
     """``sha256:`` and 64 hex digits of the file's bytes, before any variable is filled in."""
     provision: str = "none"
-    api: ApiPart | None = None
-    rate_limit: RateLimit | None = None
-    database: DatabasePart | None = None
-    cache: CachePart | None = None
-    webhooks: WebhooksPart | None = None
-    payments: PaymentsPart | None = None
-    metrics: MetricsPart | None = None
-    limits: Limits | None = None
-    test_tenant: TestTenant | None = None
-    kubernetes: KubernetesPart | None = None
-    release: ReleasePart | None = None
-    tls: TlsPart | None = None
-    backup: BackupPart | None = None
-    security: SecurityPart | None = None
-    recovery: RecoveryPart | None = None
-    capacity: CapacityPart | None = None
-    database_settings: Mapping[str, str] | None = None
-    """PostgreSQL's settings by name, as PostgreSQL shows them (``on`` and ``off``)."""
-    cache_settings: CacheSettings | None = None
-    staging: StagingPart | None = None
+    parts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The parts that the file describes, by key."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The platform's own variables."""
     not_applicable: tuple[tuple[str, str], ...] = ()
 
+    api = Part[ApiPart]()
+    rate_limit = Part[RateLimit]()
+    database = Part[DatabasePart]()
+    cache = Part[CachePart]()
+    webhooks = Part[WebhooksPart]()
+    payments = Part[PaymentsPart]()
+    metrics = Part[MetricsPart]()
+    limits = Part[Limits]()
+    test_tenant = Part[TestTenant]()
+    kubernetes = Part[KubernetesPart]()
+    release = Part[ReleasePart]()
+    tls = Part[TlsPart]()
+    backup = Part[BackupPart]()
+    security = Part[SecurityPart]()
+    recovery = Part[RecoveryPart]()
+    capacity = Part[CapacityPart]()
+    database_settings = Part[Mapping[str, str]]()
+    """PostgreSQL's settings by name, as PostgreSQL shows them (``on`` and ``off``)."""
+    cache_settings = Part[CacheSettings]()
+    staging = Part[StagingPart]()
+
+    def describes(self, key: str) -> bool:
+        """Return whether the file has this part; ValueError for a key that no file can have."""
+        if key not in PARTS:
+            raise ValueError(f"{key!r} is not a part of an environment file")
+        return key in self.parts
+
     @property
     def rehearsal(self) -> bool:
         """True for the sandbox and any API on loopback: a decision about it never deploys."""
-        host = urlsplit(self.api.url).hostname if self.api is not None else None
+        host = urlsplit(self.api.url).hostname if self.describes("api") else None
         return self.provision == "sandbox" or (host is not None and is_loopback(host))
 
     def missing(self, key: str) -> GateInputError:
-        """Make the error for a part that a gate needs and this file has not; the caller raises it."""
+        """Return the error for a part that a gate needs and this file has not; the caller raises it."""
         return missing(self.path, key)
 
-    def need_api(self) -> ApiPart:
-        """Give the ``api`` part or raise GateInputError naming the missing key."""
-        return _need(self, "api", self.api)
-
-    def need_rate_limit(self) -> RateLimit:
-        """Give the ``rate_limit`` part or raise GateInputError naming the missing key."""
-        return _need(self, "rate_limit", self.rate_limit)
-
-    def need_database(self) -> DatabasePart:
-        """Give the ``database`` part or raise GateInputError naming the missing key."""
-        return _need(self, "database", self.database)
-
-    def need_cache(self) -> CachePart:
-        """Give the ``cache`` part or raise GateInputError naming the missing key."""
-        return _need(self, "cache", self.cache)
-
-    def need_webhooks(self) -> WebhooksPart:
-        """Give the ``webhooks`` part or raise GateInputError naming the missing key."""
-        return _need(self, "webhooks", self.webhooks)
-
-    def need_limits(self) -> Limits:
-        """Give the ``limits`` part or raise GateInputError naming the missing key."""
-        return _need(self, "limits", self.limits)
-
-    def need_kubernetes(self) -> KubernetesPart:
-        """Give the ``kubernetes`` part or raise GateInputError naming the missing key."""
-        return _need(self, "kubernetes", self.kubernetes)
-
-    def need_tls(self) -> TlsPart:
-        """Give the ``tls`` part or raise GateInputError naming the missing key."""
-        return _need(self, "tls", self.tls)
-
-    def need_backup(self) -> BackupPart:
-        """Give the ``backup`` part or raise GateInputError naming the missing key."""
-        return _need(self, "backup", self.backup)
-
-    def need_security(self) -> SecurityPart:
-        """Give the ``security`` part or raise GateInputError naming the missing key."""
-        return _need(self, "security", self.security)
-
-    def need_recovery(self) -> RecoveryPart:
-        """Give the ``recovery`` part or raise GateInputError naming the missing key."""
-        return _need(self, "recovery", self.recovery)
-
-    def need_capacity(self) -> CapacityPart:
-        """Give the ``capacity`` part or raise GateInputError naming the missing key."""
-        return _need(self, "capacity", self.capacity)
-
-    def need_database_settings(self) -> Mapping[str, str]:
-        """Give the ``database_settings`` or raise GateInputError naming the missing key."""
-        return _need(self, "database_settings", self.database_settings)
-
-    def need_cache_settings(self) -> CacheSettings:
-        """Give the ``cache_settings`` or raise GateInputError naming the missing key."""
-        return _need(self, "cache_settings", self.cache_settings)
-
-    def need_staging(self) -> StagingPart:
-        """Give the ``staging`` part or raise GateInputError naming the missing key."""
-        return _need(self, "staging", self.staging)
-
     def settled_within_s(self) -> float:
-        """Give the seconds within which a payment must be completed or failed (10 unless the file says)."""
-        return (self.payments or PaymentsPart()).settled_within_s
+        """Return the seconds within which a payment must be completed or failed (10 unless the file says)."""
+        return (self.payments if self.describes("payments") else PaymentsPart()).settled_within_s
 
     def completed_by(self, provisioned: Environment) -> Environment:
         """Take every part that this file does not describe from ``provisioned``; what it is called stays."""
         return replace(
             self,
-            **{
-                part.name: getattr(provisioned, part.name)
-                for part in fields(self)
-                if part.name not in _OWN and not getattr(self, part.name)
-            },
+            parts={**provisioned.parts, **self.parts},
+            variables=self.variables or provisioned.variables,
         )
 
 
-_OWN: Final = frozenset({"name", "path", "digest", "provision", "not_applicable"})
-"""What a file says of itself, whatever it provisions."""
-
-
-def _need(environment: Environment, key: str, part: _T | None) -> _T:
-    if part is None:
-        raise environment.missing(key)
-    return part
+PARTS: Final = frozenset(key for key, value in vars(Environment).items() if isinstance(value, Part))
+"""The keys of all parts that an environment file can describe."""
 
 
 def load_environment(
@@ -201,12 +160,12 @@ def load_environment(
             ("name",), f"the file was asked for as {name_or_path!r}. Give file and name the same name."
         )
     return Environment(
-        name=str(data["name"]), path=document.path, digest=document.digest, **Reader(document, data).parts()
+        name=str(data["name"]), path=document.path, digest=document.digest, **Reader(document, data).fields()
     )
 
 
 def unset_variables(path: Path, variables: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Name the variables that an environment file asks for and that are not set here."""
+    """Return the names of the variables that an environment file asks for and that are not set here."""
     text = path.read_text(encoding="utf-8", errors="replace")
     known = os.environ if variables is None else variables
     named = {name for escaped, name in _VARIABLE.findall(text) if not escaped}
@@ -254,7 +213,7 @@ def _filled(
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, however it is written (127.1, 2130706433, ::ffff:127.0.0.1)."""
+    """Return whether a host is this machine, however it is written (127.1, 2130706433, ::ffff:127.0.0.1)."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True

@@ -39,7 +39,7 @@ Facts = list[tuple[str, str]]
 
 def identity_of(environment: Environment, facts: Iterable[tuple[str, str]] = ()) -> TargetIdentity:
     """Make the identity that an environment file alone gives, plus ``facts`` the target told."""
-    told = [("api.url", environment.api.url)] if environment.api is not None else []
+    told = [("api.url", environment.api.url)] if environment.describes("api") else []
     return TargetIdentity(
         name=environment.name,
         rehearsal=environment.rehearsal,
@@ -68,7 +68,7 @@ def ask_cluster(cluster: Cluster, part: KubernetesPart) -> Facts:
 
 
 def running_images(pods: Iterable[Object]) -> list[str]:
-    """Give the digests that the containers of ``pods`` run, as their status says; sorted, each once.
+    """Return the digests that the containers of ``pods`` run, as their status says; sorted, each once.
 
     What a pod's spec asks for may be a tag, or not have been pulled yet; ``imageID`` is what was started.
     """

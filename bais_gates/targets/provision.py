@@ -49,7 +49,7 @@ class RunContext(Protocol):
 
 
 def once(directory: Path, name: str, make: Callable[[], dict[str, str | None]]) -> dict[str, str | None]:
-    """Give what ``make`` returned in the first process of the run that asked, whatever process asks now.
+    """Return what ``make`` returned in the first process of the run that asked, whatever process asks now.
 
     The others wait for it at a file lock; the record stays in the run directory.
     """
@@ -65,7 +65,7 @@ def once(directory: Path, name: str, make: Callable[[], dict[str, str | None]]) 
 
 
 def recorded(directory: Path, name: str) -> dict[str, str | None] | None:
-    """Give what :func:`once` recorded in the run directory, without waiting; None when nobody asked."""
+    """Return what :func:`once` recorded in the run directory, without waiting; None when nobody asked."""
     try:
         made: dict[str, str | None] = json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -103,7 +103,7 @@ def start_cluster(
 
     A run whose gates ask no cluster never comes here, and pays for none.
     """
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     folder = run.directory / _FOLDER
     if environment.provision != "sandbox" or not part.kubeconfig.is_relative_to(folder):
         return
@@ -126,7 +126,7 @@ def release(directory: Path) -> None:
 
 
 def _started(run: RunContext, progress: Callable[[str], None]) -> Path:
-    """Give the environment file of this run's sandbox, starting it if nobody has."""
+    """Return the environment file of this run's sandbox, starting it if nobody has."""
     outcome = once(run.directory, "sandbox", lambda: _start(run, progress))
     if outcome["error"] is not None:
         raise ProvisionError(outcome["error"])
@@ -134,16 +134,11 @@ def _started(run: RunContext, progress: Callable[[str], None]) -> Path:
 
 
 def _start(run: RunContext, progress: Callable[[str], None]) -> dict[str, str | None]:
-    try:
-        from bais_gates import sandbox  # noqa: PLC0415 - an optional part, needed by runs against a sandbox alone
-    except ImportError as e:
-        error = (
-            f"the sandbox is not installed ({e}). Install bais-gates[sandbox], or choose another --gate-env."
-        )
-        return {"environment_file": None, "error": error}
     folder = run.directory / _FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     try:
+        from bais_gates import sandbox  # noqa: PLC0415 - an optional part, needed by runs against a sandbox alone
+
         info = sandbox.start(
             folder,
             owner_pid=run.owner_pid,
@@ -151,6 +146,12 @@ def _start(run: RunContext, progress: Callable[[str], None]) -> dict[str, str | 
             progress=progress,
             discard=run.directory,  # a run that is killed can't remove it
         )
+    except ImportError as e:
+        error = (
+            f"the sandbox is not installed ({e}). Install it: pip install 'bais-gates[sandbox]', or choose "
+            "another --gate-env."
+        )
+        return {"environment_file": None, "error": error}
     except (sandbox.SandboxError, GateInputError, OSError) as e:
         return {"environment_file": None, "error": f"the sandbox did not start: {e}"}
     return {"environment_file": str(info.environment_file), "error": None}

@@ -41,11 +41,11 @@ class Reader:
         self._document = document
         self._data = data
 
-    def parts(self) -> dict[str, Any]:
-        """Give every part that the file describes, by its key; None for one that it does not."""
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of an Environment besides name, path and digest."""
         not_applicable = self._data.get("not_applicable")
-        made = {
-            "provision": str(self._data.get("provision", "none")),
+        variables = self._variables(self._part("variables"))
+        parts = {
             "api": self._api(),
             "rate_limit": RateLimit(**part) if (part := self._part("rate_limit")) else None,
             "database": self._database(),
@@ -57,13 +57,18 @@ class Reader:
             if (part := self._part("limits"))
             else None,
             "test_tenant": self._tenant(),
+            **self._platform(variables),
+        }
+        described = {key: part for key, part in parts.items() if part is not None}
+        self._hold_production(described)
+        return {
+            "provision": str(self._data.get("provision", "none")),
+            "parts": described,
+            "variables": variables,
             "not_applicable": tuple((key, str(why)) for key, why in not_applicable.items())
             if isinstance(not_applicable, dict)
             else (),
-            **self._platform(),
         }
-        self._hold_production(made)
-        return made
 
     def _part(self, key: str) -> dict[str, Any]:
         part = self._data.get(key)
@@ -111,9 +116,8 @@ class Reader:
 
     # -- the cluster and what runs in it --
 
-    def _platform(self) -> dict[str, Any]:
+    def _platform(self, variables: Mapping[str, str]) -> dict[str, Any]:
         settings = self._part("database_settings")
-        variables = self._variables(self._part("variables"))
         return {
             "kubernetes": self._kubernetes(),
             "release": self._release(),
@@ -127,7 +131,6 @@ class Reader:
             if (part := self._part("cache_settings"))
             else None,
             "staging": self._staging(variables),
-            "variables": variables,
         }
 
     def _kubernetes(self) -> platform.KubernetesPart | None:
@@ -204,9 +207,9 @@ class Reader:
                 redaction.register(parts.password)
         return dict(variables)
 
-    def _hold_production(self, made: Mapping[str, Any]) -> None:
+    def _hold_production(self, described: Mapping[str, Any]) -> None:
         """Refuse a file that could have something written to a production cluster."""
-        cluster, api = made["kubernetes"], made["api"]
+        cluster, api = described.get("kubernetes"), described.get("api")
         if cluster is None:
             return
         said = {self._data["name"], api.environment if api is not None else None}
@@ -219,11 +222,11 @@ class Reader:
                 ("kubernetes", "admin_context"),
                 "a cluster that is read_only has no context to write with. Take it out.",
             )
-        if cluster.read_only and made["staging"] is not None:
+        if cluster.read_only and "staging" in described:
             raise self._document.error(
                 ("staging",), "nothing is staged in a cluster that is read_only. Take it out."
             )
-        if cluster.read_only and made["recovery"] is not None and made["recovery"].drill:
+        if cluster.read_only and "recovery" in described and described["recovery"].drill:
             raise self._document.error(
                 ("recovery", "drill"), "nothing is broken in a cluster that is read_only. Write drill: false."
             )

@@ -6,24 +6,27 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
 from bais_gates.errors import GateInputError
+from bais_gates.verdict.codec import (
+    format_moment,
+    optional_moment_from_json,
+    optional_moment_to_json,
+    parse_moment,
+    result_from_json,
+    result_to_json,
+)
 from bais_gates.verdict.files import digest_of, read_bytes, validate
 from bais_gates.verdict.model import (
-    Attachment,
-    Check,
     Code,
     Decision,
     Digests,
     ExitStatus,
     Gate,
-    GateResult,
     JsonValue,
     JudgedGate,
-    Op,
     Outcome,
     Phase,
     Previous,
@@ -35,7 +38,6 @@ from bais_gates.verdict.model import (
     Verdict,
     Waiver,
 )
-from bais_gates.verdict.moments import format_moment, parse_moment
 
 SCHEMA_VERSION: Final = "1"
 MAX_BYTES: Final = 256 * 1024 * 1024
@@ -150,10 +152,6 @@ def _fields(value: object, names: Iterable[str]) -> _Json:
     return {name: getattr(value, name) for name in names}
 
 
-def _optional(moment: datetime | None) -> str | None:
-    return None if moment is None else format_moment(moment)
-
-
 def _facts(pairs: Iterable[tuple[str, str]]) -> list[_Json]:
     return [{"name": name, "value": value} for name, value in pairs]
 
@@ -179,7 +177,7 @@ def _from_run(run: Run) -> _Json:
     return {
         "run_id": run.run_id,
         "started_at": format_moment(run.started_at),
-        "finished_at": _optional(run.finished_at),
+        "finished_at": optional_moment_to_json(run.finished_at),
         "command": list(run.command),
         "workers": run.workers,
         "versions": _facts(run.versions),
@@ -196,38 +194,21 @@ def _from_waiver(waiver: Waiver) -> _Json:
     }
 
 
-def _from_check(check: Check) -> _Json:
-    return {
-        **_fields(check, ("name", "observed")),
-        "op": check.op.value,
-        **_fields(check, ("limit", "ok", "unit", "n", "n_min", "source", "case")),
-    }
-
-
 def _from_gate(judged: JudgedGate) -> _Json:
-    gate, result = judged.gate, judged.result
+    gate, result = judged.gate, result_to_json(judged.result)
     return {
         "id": gate.id,
         "title": gate.title,
         "phase": gate.phase.value,
         "severity": gate.severity.value,
-        "outcome": result.outcome.value,
+        # Popped in the order of the file, which begins with what people look for.
+        "outcome": result.pop("outcome"),
         "blocking": judged.blocking,
         "advisory": judged.advisory,
         "waived_by": None if judged.waiver is None else _from_waiver(judged.waiver),
-        "message": result.message,
-        "summary": result.summary,
-        "checks": [_from_check(check) for check in result.checks],
+        **{key: result.pop(key) for key in ("message", "summary", "checks")},
         **_fields(gate, ("requirement", "remedy", "scopes", "cases", "needs", "exclusive", "mutates")),
-        "attachments": [
-            _fields(attachment, ("name", "content_type", "text", "truncated"))
-            for attachment in result.attachments
-        ],
-        "cases_reported": result.cases,
-        "needs_not_passed": result.needs_not_passed,
-        "nodeid": result.nodeid,
-        "started_at": _optional(result.started_at),
-        **_fields(result, ("duration_s", "worker", "attempts", "log", "imported_from")),
+        **result,
     }
 
 
@@ -280,15 +261,11 @@ def _to_target(data: _Json) -> TargetIdentity:
     )
 
 
-def _to_moment(text: str | None) -> datetime | None:
-    return None if text is None else parse_moment(text)
-
-
 def _to_run(data: _Json) -> Run:
     return Run(
         run_id=data["run_id"],
         started_at=parse_moment(data["started_at"]),
-        finished_at=_to_moment(data["finished_at"]),
+        finished_at=optional_moment_from_json(data["finished_at"]),
         command=tuple(data["command"]),
         workers=data["workers"],
         versions=_pairs(data["versions"]),
@@ -315,26 +292,13 @@ def _to_gate(data: _Json) -> JudgedGate:
         exclusive=data["exclusive"],
         mutates=data["mutates"],
     )
-    result = GateResult(
-        gate_id=data["id"],
-        outcome=Outcome(data["outcome"]),
-        message=data["message"],
-        checks=tuple(Check(**{**check, "op": Op(check["op"])}) for check in data["checks"]),
-        attachments=tuple(Attachment(**attachment) for attachment in data["attachments"]),
-        cases=tuple(data["cases_reported"]),
-        needs_not_passed=tuple(data["needs_not_passed"]),
-        nodeid=data["nodeid"],
-        summary=data["summary"],
-        started_at=_to_moment(data["started_at"]),
-        duration_s=float(data["duration_s"]),
-        worker=data["worker"],
-        attempts=data["attempts"],
-        log=data["log"],
-        imported_from=data["imported_from"],
-    )
     waiver = None if data["waived_by"] is None else _to_waiver(data["waived_by"])
     return JudgedGate(
-        gate=gate, result=result, waiver=waiver, blocking=data["blocking"], advisory=data["advisory"]
+        gate=gate,
+        result=result_from_json(gate.id, data),
+        waiver=waiver,
+        blocking=data["blocking"],
+        advisory=data["advisory"],
     )
 
 

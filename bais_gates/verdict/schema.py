@@ -13,8 +13,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
+from bais_gates.verdict.codec import parse_moment
 from bais_gates.verdict.model import JsonValue
-from bais_gates.verdict.moments import parse_moment
 from bais_gates.verdict.strict_yaml import KeyPath
 
 if TYPE_CHECKING:

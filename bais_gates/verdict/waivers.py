@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from bais_gates.errors import AbsentFileError
+from bais_gates.verdict.codec import parse_moment
 from bais_gates.verdict.files import load_document
 from bais_gates.verdict.model import Waiver
-from bais_gates.verdict.moments import parse_moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

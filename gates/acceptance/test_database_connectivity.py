@@ -1,4 +1,4 @@
-"""Whether the platform is on the right database, tells the truth about it, and is answered in time."""
+"""Check that the platform uses the right database, reports it truthfully, and that queries are fast."""
 
 from __future__ import annotations
 
@@ -9,23 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.bais.api import needed
-from bais_gates.probes.http import decimal_text
-from bais_gates.probes.postgres import Database, statements_since
-from bais_gates.probes.statistics import Summary
+from bais_gates import Environment, Evidence, Limits
+from bais_gates.bais import Api, Business, require_field
+from bais_gates.probes import Database, Summary, decimal_text, statements_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bais_gates.bais.api import Api, Business
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts import Limits
-
 STATUS: Final = "/api/v1/system/status"
 READINGS: Final = 7
 SLACK: Final = 2
-"""Connections that may come or go between the platform's count and PostgreSQL's."""
+"""Connections that may open or close between the platform's count and PostgreSQL's."""
 EXTRA: Final = 6
 """Connections that the gate opens to see whether the platform's count follows; more than the slack."""
 AMOUNTS: Final = ("12.25", "0.50", "999.75", "1.00", "44.25")
@@ -40,115 +34,124 @@ def test_database_connectivity(
     limits: Limits,
     evidence: Evidence,
 ) -> None:
-    """The platform is on its database, says of it what is true, and its queries are answered in time."""
-    part = environment.need_database()
+    """The platform uses its own database, reports it as PostgreSQL does, and its queries are fast."""
+    part = environment.database
     if part.payment_query is None:
         raise environment.missing("database.payment_query")
     with Database(part.url) as database:
-        ready(api, evidence)
+        check_readiness(api, evidence)
         before = database.statements()
-        payment_ids = same_rows(new_business(), database, part.payment_query, evidence)
-        latencies = truthful(api, database, evidence)
+        payment_ids = check_rows(new_business(), database, part.payment_query, evidence)
+        latencies = check_reported_state(api, database, evidence)
         with ExitStack() as extra:
             for _ in range(EXTRA):
                 extra.enter_context(Database(part.url)).value("SELECT 1")
-            latencies += truthful(api, database, evidence, f", {EXTRA} more open")
-        plausible(latencies, limits, evidence)
-        platform_queries(database, before, limits, evidence)
-        own_queries(database, part.payment_query, payment_ids, limits, evidence)
+            latencies += check_reported_state(api, database, evidence, f" with {EXTRA} extra connections")
+        check_reported_latencies(latencies, limits, evidence)
+        check_platform_queries(database, before, limits, evidence)
+        check_own_queries(database, part.payment_query, payment_ids, limits, evidence)
 
 
-def ready(api: Api, evidence: Evidence) -> None:
-    """Check that /ready says that the database answers."""
+def check_readiness(api: Api, evidence: Evidence) -> None:
+    """Check that GET /ready reports the database as reachable."""
     answer = api.get("/ready", deadline_s=5.0)
-    evidence.check("status of /ready", answer.status, "==", 200)
-    evidence.check(
-        "/ready on the database", str(answer.field("checks", "database")), "==", "ok", source=answer.url
-    )
-    evidence.check("contract violations of /ready", api.conforms(answer, "GET", "/ready"), "==", [])
+    reported = str(answer.field("checks", "database"))
+    evidence.check("status (GET /ready)", answer.status, "==", 200)
+    evidence.check("reported database check (GET /ready)", reported, "==", "ok", source=answer.url)
+    evidence.check("contract violations (GET /ready)", api.conforms(answer, "GET", "/ready"), "==", [])
 
 
-def same_rows(business: Business, database: Database, query: str, evidence: Evidence) -> list[str]:
-    """Check that what the API just took stands in this database, to the cent: it is the platform's own."""
+def check_rows(business: Business, database: Database, query: str, evidence: Evidence) -> list[str]:
+    """Check that new payments are in this database, to the cent; return their ids."""
     workflow_id, payment_ids, differing = business.workflow_id(), [], []
     for amount in AMOUNTS:
-        taken = business.pay(workflow_id, amount=float(amount))
-        payment_ids.append(needed(taken, 201, "payment_id"))
+        made = business.pay(workflow_id, amount=float(amount))
+        payment_ids.append(require_field(made, 201, "payment_id"))
         rows = database.rows(query, {"payment_id": payment_ids[-1], "workflow_id": workflow_id})
-        mine = [row for row in rows if str(row.get("id")) == payment_ids[-1]]
-        found = [(_plain(row.get("amount")), row.get("currency")) for row in mine]
-        if found != [(decimal_text(Decimal(amount)), "USD")]:
-            differing.append(f"{amount} USD taken, in the database {found or 'nothing'}")
-    evidence.check("payments that the database does not hold as taken", differing, "==", [], n=len(AMOUNTS))
+        own = [row for row in rows if str(row.get("id")) == payment_ids[-1]]
+        stored = [(as_decimal_text(row.get("amount")), row.get("currency")) for row in own]
+        if stored != [(decimal_text(Decimal(amount)), "USD")]:
+            in_database = ", ".join(f"{value} {currency}" for value, currency in stored) or "no row"
+            differing.append(f"{amount} USD taken, in the database {in_database}")
+    evidence.check("payments with a different database row", differing, "==", [], n=len(AMOUNTS))
     return payment_ids
 
 
-def _plain(value: object) -> str:
+def as_decimal_text(value: object) -> str:
+    """Return a column's value as plain decimal text, or quoted where it is no number."""
     try:
         return decimal_text(Decimal(str(value)))
     except InvalidOperation:
         return repr(value)
 
 
-def truthful(api: Api, database: Database, evidence: Evidence, when: str = "") -> list[tuple[float, float]]:
-    """Hold what the platform says of its database to what PostgreSQL says; give (told, whole) latencies."""
-    most = database.max_connections()
-    astray, limits_told, states, violations, latencies = [], set(), set(), [], []
+def check_reported_state(
+    api: Api, database: Database, evidence: Evidence, when: str = ""
+) -> list[tuple[float, float]]:
+    """Compare what the platform reports with PostgreSQL; return (reported, whole) latencies in ms."""
+    maximum = database.max_connections()
+    differing, reported_maxima, states, violations, latencies = [], set(), set(), [], []
     for _ in range(READINGS):
         early = database.all_connections()
         answer = api.get(STATUS)
         late = database.all_connections()
-        told: dict[str, Any] = answer.field("database") or {}
-        told_count = told.get("connections")
-        if not _about(told_count, early, late):
-            astray.append(f"told {told_count!r}, PostgreSQL counts {early} before and {late} after")
-        limits_told.add(repr(told.get("max_connections")))
-        states.add(str(told.get("status")))
+        reported: dict[str, Any] = answer.field("database") or {}
+        connections = reported.get("connections", "nothing")
+        if not is_about(connections, early, late):
+            differing.append(f"reported {connections}, PostgreSQL counted {early} before and {late} after")
+        reported_maxima.add(repr(reported.get("max_connections")))
+        states.add(str(reported.get("status", "missing")))
         violations += api.conforms(answer, "GET", STATUS)
-        if isinstance(told.get("latency_ms"), int | float):
-            latencies.append((float(told["latency_ms"]), answer.elapsed_ms))
-    n = READINGS
-    evidence.check(f"database status told{when}", sorted(states), "==", ["connected"], n=n)
-    evidence.check(f"max_connections told{when}", sorted(limits_told), "==", [repr(most)], n=n)
-    evidence.check(f"connections told astray{when}", astray, "==", [], n=n, source="pg_stat_activity")
-    evidence.check(
-        f"connections open{when}", late, "<", most, unit="connections", n=n, source="pg_stat_activity"
-    )
-    evidence.check(f"contract violations of the status{when}", violations, "==", [], n=n)
+        if isinstance(reported.get("latency_ms"), int | float):
+            latencies.append((float(reported["latency_ms"]), answer.elapsed_ms))
+    n, source = READINGS, "pg_stat_activity"
+    evidence.check(f"reported database status{when}", sorted(states), "==", ["connected"], n=n)
+    evidence.check(f"reported max_connections{when}", sorted(reported_maxima), "==", [repr(maximum)], n=n)
+    name = f"reported connections differ from PostgreSQL{when}"
+    evidence.check(name, differing, "==", [], n=n, source=source)
+    evidence.check(f"open connections{when}", late, "<", maximum, unit="connections", n=n, source=source)
+    evidence.check(f"contract violations (GET system status){when}", violations, "==", [], n=n)
     return latencies
 
 
-def _about(told: object, early: int, late: int) -> bool:
-    if isinstance(told, bool) or not isinstance(told, int):
+def is_about(reported: object, early: int, late: int) -> bool:
+    """Return whether a reported count lies between two counts of PostgreSQL, with slack."""
+    if isinstance(reported, bool) or not isinstance(reported, int):
         return False
-    return min(early, late) - SLACK <= told <= max(early, late) + SLACK
+    return min(early, late) - SLACK <= reported <= max(early, late) + SLACK
 
 
-def plausible(latencies: list[tuple[float, float]], limits: Limits, evidence: Evidence) -> None:
-    """Check that the latencies told were measured: above nothing, within the answer's time, not canned."""
-    told = [one for one, _ in latencies]
-    n, n_min = len(told), 2 * READINGS
-    impossible = [f"{one} ms of {whole:.2f} ms" for one, whole in latencies if not 0 < one <= whole]
-    evidence.check("latencies told that can not have been measured", impossible, "==", [], n=n, n_min=n_min)
+def check_reported_latencies(
+    latencies: list[tuple[float, float]], limits: Limits, evidence: Evidence
+) -> None:
+    """Check that the reported latencies were measured: positive, within the response's time, not constant."""
+    reported = [one for one, _ in latencies]
+    n, n_min = len(reported), 2 * READINGS
+    implausible = [
+        f"reported {one} ms, the whole response took {whole:.2f} ms"
+        for one, whole in latencies
+        if not 0 < one <= whole
+    ]
+    evidence.check("implausible reported latencies", implausible, "==", [], n=n, n_min=n_min)
     # Rounded to whole or tenths of milliseconds, honest figures may all be the same.
-    fine = any(abs(one * 10 - round(one * 10)) > 1e-9 for one in told)
-    evidence.check("different latencies told", len(set(told)) if fine else 2, ">=", 2, n=n, n_min=n_min)
-    evidence.check(
-        "latency told, median", Summary.of(told).p50, "<=", limits.query_mean_ms, unit="ms", n=n, n_min=n_min
-    )
+    fine = any(abs(one * 10 - round(one * 10)) > 1e-9 for one in reported)
+    distinct = len(set(reported)) if fine else 2
+    evidence.check("distinct reported latencies", distinct, ">=", 2, n=n, n_min=n_min)
+    median, limit = Summary.of(reported).p50, limits.query_mean_ms
+    evidence.check("median reported latency", median, "<=", limit, unit="ms", n=n, n_min=n_min)
 
 
-def platform_queries(database: Database, before: Any, limits: Limits, evidence: Evidence) -> None:
-    """Check what PostgreSQL counted of the platform's own queries during this gate."""
+def check_platform_queries(database: Database, before: Any, limits: Limits, evidence: Evidence) -> None:
+    """Check the platform's own queries during this gate, as PostgreSQL counted them."""
     after = database.statements()
     if before is None or after is None:
-        return  # not every server has the extension; own_queries() measures in any case
+        return  # not every server has the extension; check_own_queries() measures in any case
     counted = statements_since(before, after)
     calls = sum(one.calls for one in counted)
     mean = sum(one.total_ms for one in counted) / calls if calls else None
     source = "pg_stat_statements, during this gate"
     evidence.check(
-        "the platform's queries, mean",
+        "mean query time (platform's queries)",
         mean,
         "<=",
         limits.query_mean_ms,
@@ -160,7 +163,7 @@ def platform_queries(database: Database, before: Any, limits: Limits, evidence: 
     repeated = [one for one in counted if one.calls >= len(AMOUNTS)]
     slowest = max(repeated, key=lambda one: one.mean_ms, default=None)
     evidence.check(
-        "the platform's slowest query, mean",
+        "mean query time (platform's slowest query)",
         slowest.mean_ms if slowest else None,
         "<=",
         limits.query_mean_ms,
@@ -171,17 +174,17 @@ def platform_queries(database: Database, before: Any, limits: Limits, evidence: 
     )
 
 
-def own_queries(
+def check_own_queries(
     database: Database, query: str, payment_ids: list[str], limits: Limits, evidence: Evidence
 ) -> None:
-    """Time a query of the gate's own, the way there and back included."""
+    """Measure a query of the gate's own, the round trip included."""
     taken = []
     for turn in range(TIMED):
         began = time.perf_counter()
         database.rows(query, {"payment_id": payment_ids[turn % len(payment_ids)], "workflow_id": ""})
         taken.append((time.perf_counter() - began) * 1000.0)
     evidence.check(
-        "looking up a payment, mean",
+        "mean query time (payment look-up)",
         sum(taken) / len(taken),
         "<=",
         limits.query_mean_ms,

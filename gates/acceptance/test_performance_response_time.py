@@ -1,4 +1,4 @@
-"""Whether right answers come in time: p95 for each endpoint, from due time, over enough samples."""
+"""Check response times: p95 latency of correct responses per endpoint, from due time, over enough samples."""
 
 from __future__ import annotations
 
@@ -9,48 +9,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.bais.api import ACCEPTED, card_method, needed
-from bais_gates.probes.schedule import Lane, Measured, callers_for, measure
-from bais_gates.probes.statistics import Summary
+from bais_gates import Environment, Evidence, Limits, RateLimit
+from bais_gates.bais import ACCEPTED, Api, Business, card_method, require_field
+from bais_gates.probes import Lane, Measured, Response, Summary, callers_for, measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts import Limits, RateLimit
 
 OFTEN_PER_S: Final = 12.0
 OFTEN_N: Final = 100
 WARM_UP: Final = 6
 SELDOM_PER_S: Final = 3.0
-"""For what is made slow on purpose (password hashing) or is seldom done."""
+"""For endpoints that are slow on purpose (password hashing) or rarely used."""
 SELDOM_N: Final = 25
 SELDOM_WARM_UP: Final = 2
 KEY_SHARE: Final = 0.8
-"""Share of a token's rate limit that one key is used for."""
+"""Share of the rate limit that each API key uses."""
 RATE_SHARE: Final = 0.9
-"""Share of the asked rate that must have been sent for the figures to be about that rate."""
-TOGETHER: Final = "all endpoints together"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """What is asked, and what a right answer is."""
-
-    name: str
-    ask: Callable[[], Response]
-    status: int
-    shows: str
-    """The text field that a right answer has."""
-    expected: str | None = None
-    """Its value; None: any."""
-    new: bool = False
-    """Whether it is never the same twice."""
-    seldom: bool = False
-    limit_ms: float | None = None
-    """None: the limit of the API."""
+"""Share of the target rate that must have been achieved for the figures to be about that rate."""
 
 
 @pytest.mark.gate("acceptance.performance_response_time")
@@ -61,31 +37,49 @@ def test_performance_response_time(
     limits: Limits,
     evidence: Evidence,
 ) -> None:
-    """95 of 100 answers come within the limit at each endpoint, measured from when they were due."""
-    rate = environment.need_rate_limit()
+    """The p95 latency of correct responses is within its limit at each endpoint, from when they were due."""
+    rate = environment.rate_limit
 
-    def sampled() -> tuple[list[Endpoint], Measured]:
+    def sample() -> tuple[list[Endpoint], Measured]:
         endpoints = endpoints_of(api, new_business(), rate, limits)
         return endpoints, measure([lane_of(endpoint, limits) for endpoint in endpoints])
 
-    endpoints, measured = sampled()
+    endpoints, measured = sample()
     note = None
-    if (reason := starved_and_slow(endpoints, measured, limits)) is not None:
+    if (reason := starvation_of_slow(endpoints, measured, limits)) is not None:
         note = f"measured a second time, because the first time {reason}"
-        endpoints, measured = sampled()
+        endpoints, measured = sample()
     for endpoint in endpoints:
-        judge(endpoint, measured, limits, note, evidence)
-    judge_together(endpoints, measured, limits, note, evidence)
-    evidence.attach("latencies in milliseconds", table(measured), "application/json")
+        check_endpoint(endpoint, measured, limits, note, evidence)
+    check_all_endpoints(endpoints, measured, limits, note, evidence)
+    evidence.attach("latencies in ms", latency_table(measured), "application/json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """A request and its correct response."""
+
+    name: str
+    ask: Callable[[], Response]
+    status: int
+    key: str
+    """The text field that a correct response has."""
+    expected: str | None = None
+    """Its value; None: any."""
+    new: bool = False
+    """Whether it is different in each response."""
+    seldom: bool = False
+    limit_ms: float | None = None
+    """None: the limit of the API."""
 
 
 def endpoints_of(api: Api, business: Business, rate: RateLimit, limits: Limits) -> list[Endpoint]:
-    """Prepare what is asked; each endpoint has API keys enough to stay below the rate limit of each."""
+    """Prepare the endpoints, each with enough API keys to stay below the rate limit of each key."""
     unique = business.unique
     workflow_id = business.workflow_id()
-    payment_id = needed(business.pay(workflow_id), 201, "payment_id")
+    payment_id = require_field(business.pay(workflow_id), 201, "payment_id")
     cached = unique.word("cached")
-    needed(business.api.post("/api/v1/cache/test", json={"value": cached}), 200, "value")
+    require_field(business.api.post("/api/v1/cache/test", json={"value": cached}), 200, "value")
     payment = {
         "workflow_id": workflow_id,
         "amount": 12.34,
@@ -101,22 +95,20 @@ def endpoints_of(api: Api, business: Business, rate: RateLimit, limits: Limits) 
     }
     hook = {"url": "https://example.com/hooks/bais", "events": ["payment.completed"], "active": False}
 
-    def often() -> Iterator[Api]:
-        return keys_of(business, rate, OFTEN_N + WARM_UP)
-
-    def reading(name: str, path: str, shows: str, expected: str | None) -> Endpoint:
-        keys = often()
+    def get(path: str, key: str, expected: str | None, query: str = "") -> Endpoint:
+        keys = cycle_keys(business, rate, OFTEN_N + WARM_UP)
+        url = f"/api/v1{path}{query}".replace("{id}", str(expected))
         return Endpoint(
-            name=name, ask=lambda: next(keys).get(path), status=200, shows=shows, expected=expected
+            name=f"GET {path}", ask=lambda: next(keys).get(url), status=200, key=key, expected=expected
         )
 
-    def writing(name: str, path: str, body: Any, shows: str, *, seldom: bool = False) -> Endpoint:
-        keys = keys_of(business, rate, SELDOM_N + SELDOM_WARM_UP) if seldom else often()
+    def post(path: str, body: Any, key: str, *, seldom: bool = False) -> Endpoint:
+        keys = cycle_keys(business, rate, SELDOM_N + SELDOM_WARM_UP if seldom else OFTEN_N + WARM_UP)
         return Endpoint(
-            name=name,
-            ask=lambda: next(keys).post(path, json=body),
+            name=f"POST {path}",
+            ask=lambda: next(keys).post(f"/api/v1{path}", json=body),
             status=201,
-            shows=shows,
+            key=key,
             new=True,
             seldom=seldom,
         )
@@ -126,27 +118,27 @@ def endpoints_of(api: Api, business: Business, rate: RateLimit, limits: Limits) 
             name="GET /health",
             ask=lambda: api.get("/health"),
             status=200,
-            shows="status",
+            key="status",
             expected="healthy",
             limit_ms=limits.health_p95_ms,
         ),
         Endpoint(
-            name="GET /ready", ask=lambda: api.get("/ready"), status=200, shows="status", expected="ready"
+            name="GET /ready", ask=lambda: api.get("/ready"), status=200, key="status", expected="ready"
         ),
-        reading("GET workflow", f"/api/v1/workflows/payment/{workflow_id}", "workflow_id", workflow_id),
-        reading("GET payment", f"/api/v1/payments/{payment_id}", "payment_id", payment_id),
-        reading("GET dashboard", "/api/v1/analytics/dashboard?period=24h", "period", "24h"),
-        reading("GET system status", "/api/v1/system/status", "status", None),
-        writing("POST payment", "/api/v1/payments/process", payment, "payment_id"),
-        writing("POST workflow", "/api/v1/workflows/payment", workflow, "workflow_id"),
-        writing("POST webhook", "/api/v1/webhooks/configure", hook, "webhook_id", seldom=True),
-        writing("POST API key", "/api/v1/auth/api-keys", {"name": "performance"}, "api_key_id", seldom=True),
-        *signing_in(api, business),
+        get("/workflows/payment/{id}", "workflow_id", workflow_id),
+        get("/payments/{id}", "payment_id", payment_id),
+        get("/analytics/dashboard", "period", "24h", query="?period=24h"),
+        get("/system/status", "status", None),
+        post("/payments/process", payment, "payment_id"),
+        post("/workflows/payment", workflow, "workflow_id"),
+        post("/webhooks/configure", hook, "webhook_id", seldom=True),
+        post("/auth/api-keys", {"name": "performance"}, "api_key_id", seldom=True),
+        *sign_in_endpoints(api, business),
     ]
 
 
-def signing_in(api: Api, business: Business) -> list[Endpoint]:
-    """Prepare what needs no token: registering, signing in, refreshing."""
+def sign_in_endpoints(api: Api, business: Business) -> list[Endpoint]:
+    """Prepare the endpoints that need no token: registration, sign-in, refresh."""
     unique = business.unique
     chain = [business.refresh_token]
 
@@ -164,45 +156,47 @@ def signing_in(api: Api, business: Business) -> list[Endpoint]:
         )
 
     return [
-        Endpoint(name="POST register", ask=register, status=201, shows="user_id", new=True, seldom=True),
+        Endpoint(name="POST /auth/register", ask=register, status=201, key="user_id", new=True, seldom=True),
         Endpoint(
-            name="POST login",
+            name="POST /auth/login",
             ask=lambda: api.login(business.email, business.password),
             status=200,
-            shows="token_type",
+            key="token_type",
             expected="bearer",
             seldom=True,
         ),
-        Endpoint(name="POST refresh", ask=refresh, status=200, shows="refresh_token", new=True, seldom=True),
+        Endpoint(
+            name="POST /auth/refresh", ask=refresh, status=200, key="refresh_token", new=True, seldom=True
+        ),
     ]
 
 
-def keys_of(business: Business, rate: RateLimit, requests: int) -> Iterator[Api]:
-    """Give clients in turn whose API keys together are good for so many requests at once."""
+def cycle_keys(business: Business, rate: RateLimit, requests: int) -> Iterator[Api]:
+    """Return an endless cycle of clients whose API keys together allow ``requests`` requests at once."""
     count = math.ceil(requests / (rate.per_token * KEY_SHARE))
-    keys = [needed(business.api_key(), 201, "api_key") for _ in range(count)]
+    keys = [require_field(business.api_key(), 201, "api_key") for _ in range(count)]
     return itertools.cycle([business.api.with_token(key) for key in keys])
 
 
 def lane_of(endpoint: Endpoint, limits: Limits) -> Lane:
-    """Make the lane that asks one endpoint on schedule and holds every answer to be the right one."""
-    seen: set[str] = set()
+    """Return the lane that sends one endpoint's requests on schedule and checks every response."""
+    earlier: set[str] = set()
 
     def ask() -> str | None:
         answer = endpoint.ask()
-        shown = answer.field(endpoint.shows)
+        value = answer.field(endpoint.key)
         if answer.status != endpoint.status:
             return f"status {answer.status}"
-        if not isinstance(shown, str) or endpoint.expected not in (None, shown):
-            return f"{endpoint.shows} is {shown!r}"
-        if endpoint.new and shown in seen:
-            return f"{endpoint.shows} was given before"
-        seen.add(shown)
+        if not isinstance(value, str) or endpoint.expected not in (None, value):
+            return f"{endpoint.key} is {value!r}"
+        if endpoint.new and value in earlier:
+            return f"{endpoint.key} is the same as in an earlier response"
+        earlier.add(value)
         return None
 
     rate = SELDOM_PER_S if endpoint.seldom else OFTEN_PER_S
-    # The refresh tokens are a chain, one needs the answer before it; the others may overlap.
-    single = endpoint.shows == "refresh_token"
+    # Each refresh needs the token of the one before it; other requests may overlap.
+    single = endpoint.key == "refresh_token"
     return Lane(
         name=endpoint.name,
         ask=ask,
@@ -215,12 +209,12 @@ def lane_of(endpoint: Endpoint, limits: Limits) -> Lane:
 
 
 def limit_of(endpoint: Endpoint, limits: Limits) -> float:
-    """Give the milliseconds that the endpoint's p95 may have."""
+    """Return the limit of the endpoint's p95 latency in milliseconds."""
     return limits.api_p95_ms if endpoint.limit_ms is None else endpoint.limit_ms
 
 
-def starved_and_slow(endpoints: list[Endpoint], measured: Measured, limits: Limits) -> str | None:
-    """Say why a slow endpoint's figure proves nothing, if one is slow and the generator was starved."""
+def starvation_of_slow(endpoints: list[Endpoint], measured: Measured, limits: Limits) -> str | None:
+    """Return why a slow endpoint's latency proves nothing: the generator was starved; None otherwise."""
     for endpoint in endpoints:
         limit = limit_of(endpoint, limits)
         reason = measured.starved(endpoint.name, limit)
@@ -229,16 +223,16 @@ def starved_and_slow(endpoints: list[Endpoint], measured: Measured, limits: Limi
     return None
 
 
-def judge(
+def check_endpoint(
     endpoint: Endpoint, measured: Measured, limits: Limits, note: str | None, evidence: Evidence
 ) -> None:
-    """Check one endpoint: right answers, all of them, in time."""
+    """Check the p95 latency and the correctness of one endpoint's responses."""
     lane, limit = measured.lanes[endpoint.name], limit_of(endpoint, limits)
     n_min = SELDOM_N if endpoint.seldom else OFTEN_N
     reason = measured.starved(endpoint.name, limit)
     unprovable = lane.latency.p95 > limit and reason is not None
     evidence.check(
-        f"{endpoint.name}: p95",
+        f"p95 latency ({endpoint.name})",
         math.nan if unprovable else lane.latency.p95,
         "<=",
         limit,
@@ -247,33 +241,32 @@ def judge(
         n_min=n_min,
         source="; ".join(filter(None, (reason if unprovable else None, note))) or None,
     )
-    evidence.check(
-        f"{endpoint.name}: answers that are not right", sorted(set(lane.faults)), "==", [], n=lane.latency.n
-    )
+    wrong = sorted(set(lane.faults))
+    evidence.check(f"incorrect responses ({endpoint.name})", wrong, "==", [], n=lane.latency.n)
 
 
-def judge_together(
+def check_all_endpoints(
     endpoints: list[Endpoint], measured: Measured, limits: Limits, note: str | None, evidence: Evidence
 ) -> None:
-    """Check the endpoints of the API together: with many more samples a tail hides less well."""
+    """Check the API's endpoints together: with many more samples a slow tail shows sooner."""
     names = [endpoint.name for endpoint in endpoints if endpoint.limit_ms is None and not endpoint.seldom]
-    together = Summary.of(s.latency_ms for name in names for s in measured.lanes[name].samples)
+    latency = Summary.of(s.latency_ms for name in names for s in measured.lanes[name].samples)
     reasons = [reason for name in names if (reason := measured.starved(name, limits.api_p95_ms)) is not None]
-    unprovable = together.p95 > limits.api_p95_ms and bool(reasons)
+    unprovable = latency.p95 > limits.api_p95_ms and bool(reasons)
     evidence.check(
-        f"{TOGETHER}: p95",
-        math.nan if unprovable else together.p95,
+        "p95 latency (all endpoints)",
+        math.nan if unprovable else latency.p95,
         "<=",
         limits.api_p95_ms,
         unit="ms",
-        n=together.n,
+        n=latency.n,
         n_min=len(names) * OFTEN_N,
         source="; ".join(filter(None, (reasons[0] if unprovable else None, note))) or None,
     )
-    kept = min(lane.achieved_per_s / lane.target_per_s for lane in measured.lanes.values())
+    achieved = min(lane.achieved_per_s / lane.target_per_s for lane in measured.lanes.values())
     evidence.check(
-        "share of the asked rate that was kept to",
-        math.nan if kept < RATE_SHARE and reasons else kept,
+        "achieved / target request rate",
+        math.nan if achieved < RATE_SHARE and reasons else achieved,
         ">=",
         RATE_SHARE,
         n=len(measured.lanes),
@@ -281,8 +274,8 @@ def judge_together(
     )
 
 
-def table(measured: Measured) -> dict[str, object]:
-    """Give everything that was measured, for whoever wants to know more than a verdict."""
+def latency_table(measured: Measured) -> dict[str, object]:
+    """Return all measured figures as an attachment for whoever investigates."""
 
     def ms(value: float) -> float:
         return round(value, 2)
@@ -295,11 +288,11 @@ def table(measured: Measured) -> dict[str, object]:
             "p99": ms(lane.latency.p99),
             "max": ms(lane.latency.max),
             "p95 uncorrected": ms(lane.service.p95),
-            "p95 of the generator's own delay": ms(lane.delayed_p95_ms),
-            "asked per s": lane.target_per_s,
+            "p95 of the generator's delay": ms(lane.delayed_p95_ms),
+            "target per s": lane.target_per_s,
             "achieved per s": ms(lane.achieved_per_s),
         }
         for name, lane in measured.lanes.items()
     }
-    cpu = {"own CPU share": round(measured.own_cpu, 3), "foreign CPU share": round(measured.other_cpu, 3)}
+    cpu = {"own CPU share": round(measured.own_cpu, 3), "CPU share of others": round(measured.other_cpu, 3)}
     return {"endpoints": rows, "seconds": ms(measured.seconds), **cpu}

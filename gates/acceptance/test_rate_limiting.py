@@ -1,4 +1,4 @@
-"""Whether who asks too much is refused exactly at the limit, told the truth about Retry-After, and alone."""
+"""Check rate limiting: refusals begin at the limit, Retry-After is true, other callers are unaffected."""
 
 from __future__ import annotations
 
@@ -11,82 +11,22 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from bais_gates.bais.api import needed
-from bais_gates.probes.schedule import Lane, Measured, callers_for, measure
+from bais_gates import Environment, Evidence, Limits, RateLimit
+from bais_gates.bais import Api, Business, require_field
+from bais_gates.probes import Lane, Measured, Response, callers_for, measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts import Limits, RateLimit
-
 PATH: Final = "/api/v1/analytics/dashboard"
 BEYOND: Final = 15
-"""Requests that are sent beyond the limit."""
+"""Requests sent beyond the limit."""
 SENDERS: Final = 8
 BYSTANDER_N: Final = 24
 BYSTANDER_PER_S: Final = 30.0
-HASTY_PER_S: Final = 45.0
+PERSISTENT_PER_S: Final = 45.0
 CLOCK_SLACK_S: Final = 0.15
-"""What the way to the target and back may shift a moment by."""
-
-
-@dataclass
-class Offender:
-    """A caller that goes over its limit, and what came of it."""
-
-    caller: Api
-    let_in: int = 0
-    seconds: float = 0.0
-    refused: list[tuple[float, float, Response]] = field(default_factory=list)
-    """Moments of sending and of receiving, and the answer."""
-    early_s: list[float] = field(default_factory=list)
-    """By how many seconds it was let in before a refusal's Retry-After allows it."""
-    strange: list[str] = field(default_factory=list)
-    """Answers that are neither 200 nor 429."""
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def ask(self) -> int:
-        """Send one request and give its status."""
-        sent = time.monotonic()
-        not_before = self.not_before()
-        answer = self.caller.get(PATH)
-        received = time.monotonic()
-        with self.lock:
-            if answer.status == 429:
-                self.refused.append((sent, received, answer))
-            elif answer.status == 200:
-                self.let_in += 1
-                if not_before - received > CLOCK_SLACK_S:
-                    self.early_s.append(round(not_before - received, 2))
-            else:
-                self.strange.append(answer.describe(120))
-        return answer.status
-
-    def exceed(self, limit: int) -> None:
-        """Send ``limit`` and some more requests as fast as possible."""
-        began = time.monotonic()
-        with ThreadPoolExecutor(SENDERS) as pool:
-            list(pool.map(lambda _: self.ask(), range(limit + BEYOND)))
-        self.seconds = time.monotonic() - began
-
-    def most_let_in(self, rate: RateLimit) -> int:
-        """Give the most that an honest limiter lets in: a bucket may fill up a little while it is emptied."""
-        return rate.per_token + math.floor(self.seconds * rate.per_token / rate.window_s)
-
-    def not_before(self) -> float:
-        """Give the moment before which no refusal allows a return; whole seconds are rounded up."""
-        with self.lock:
-            told = [sent + seconds(answer) - 1 for sent, _, answer in self.refused]
-        return max((moment for moment in told if math.isfinite(moment)), default=-math.inf)
-
-
-def seconds(answer: Response) -> float:
-    """Give an answer's Retry-After; infinite when there is no whole number of seconds."""
-    text = answer.headers.get("retry-after", "")
-    return int(text) if text.isascii() and text.isdigit() else math.inf
+"""Seconds by which the round trip to the target may shift a moment."""
 
 
 @pytest.mark.gate("acceptance.rate_limiting")
@@ -97,56 +37,109 @@ def test_rate_limiting(
     limits: Limits,
     evidence: Evidence,
 ) -> None:
-    """A caller over its limit gets 429 with Retry-After, others are not slowed, waiting lets it in again."""
-    rate = environment.need_rate_limit()
+    """A caller over its limit gets 429 with Retry-After, others are not slowed, and waiting ends the 429s."""
+    rate = environment.rate_limit
     other = new_business()
-    before = watch_bystander(other, limits)
+    before = measure_bystander(other, limits)
 
-    keyed, patient = over_the_limit(lambda: with_key(new_business()), rate, "API key", evidence)
-    evidence.check("status for the access token beside the exhausted API key", ask(keyed.api), "==", 200)
-    _, hasty = over_the_limit(lambda: with_token(new_business()), rate, "access token", evidence)
+    business, patient = check_limit(lambda: with_key(new_business()), rate, "API key", evidence)
+    status = business.api.get(PATH).status
+    evidence.check("status (access token while the API key is over its limit)", status, "==", 200)
+    _, persistent = check_limit(lambda: with_token(new_business()), rate, "access token", evidence)
 
-    judge_bystander(before, lambda: watch_bystander(other, limits, hasty), limits, evidence)
-    judge_refusals(api, [patient, hasty], rate, evidence)
-    judge_unlimited(api, hasty.caller, rate, evidence)
-    judge_return(patient, hasty, evidence)
+    check_bystander(before, lambda: measure_bystander(other, limits, persistent), limits, evidence)
+    check_refusals(api, [patient, persistent], rate, evidence)
+    check_unlimited_paths(api, persistent.caller, rate, evidence)
+    check_retry_after(patient, persistent, evidence)
 
 
-def ask(caller: Api) -> int:
-    """Give the status of one request."""
-    return caller.get(PATH).status
+@dataclass
+class Offender:
+    """A caller that exceeds its limit, and the responses it got."""
+
+    caller: Api
+    accepted: int = 0
+    seconds: float = 0.0
+    refused: list[tuple[float, float, Response]] = field(default_factory=list)
+    """Moments of sending and receiving, and the response."""
+    early_s: list[float] = field(default_factory=list)
+    """Seconds by which requests were accepted before the end of a refusal's Retry-After."""
+    unexpected: list[str] = field(default_factory=list)
+    """Responses other than 200 and 429."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(self) -> int:
+        """Send one request and return its status."""
+        sent = time.monotonic()
+        not_before = self.not_before()
+        answer = self.caller.get(PATH)
+        received = time.monotonic()
+        with self.lock:
+            if answer.status == 429:
+                self.refused.append((sent, received, answer))
+            elif answer.status == 200:
+                self.accepted += 1
+                if not_before - received > CLOCK_SLACK_S:
+                    self.early_s.append(round(not_before - received, 2))
+            else:
+                self.unexpected.append(answer.describe(120))
+        return answer.status
+
+    def exceed(self, limit: int) -> None:
+        """Send more than ``limit`` requests as fast as possible."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(SENDERS) as pool:
+            list(pool.map(lambda _: self.send(), range(limit + BEYOND)))
+        self.seconds = time.monotonic() - began
+
+    def most_accepted(self, rate: RateLimit) -> int:
+        """Return the most that a correct limiter accepts: the limit, and what refills during the burst."""
+        return rate.per_token + math.floor(self.seconds * rate.per_token / rate.window_s)
+
+    def not_before(self) -> float:
+        """Return the earliest end of the last Retry-After, whose whole seconds are rounded up."""
+        with self.lock:
+            ends = [sent + retry_after_s(answer) - 1 for sent, _, answer in self.refused]
+        return max((moment for moment in ends if math.isfinite(moment)), default=-math.inf)
+
+
+def retry_after_s(answer: Response) -> float:
+    """Return a response's Retry-After; infinity if it is not a whole number of seconds."""
+    text = answer.headers.get("retry-after", "")
+    return int(text) if text.isascii() and text.isdigit() else math.inf
 
 
 def with_token(business: Business) -> tuple[Business, Api]:
-    """Give a business and its access token's client, not used yet."""
+    """Return a business and an unused client with its access token."""
     return business, business.api
 
 
 def with_key(business: Business) -> tuple[Business, Api]:
-    """Give a business and the client of an API key of its own, not used yet."""
-    return business, business.api.with_token(needed(business.api_key(), 201, "api_key"))
+    """Return a business and an unused client with an API key of its own."""
+    return business, business.api.with_token(require_field(business.api_key(), 201, "api_key"))
 
 
-def over_the_limit(
+def check_limit(
     fresh: Callable[[], tuple[Business, Api]], rate: RateLimit, what: str, evidence: Evidence
 ) -> tuple[Business, Offender]:
-    """Let a fresh caller exceed its limit, and check that exactly the limit was let in.
+    """Let an unused caller exceed its limit, and check that exactly the limit was accepted.
 
-    A limiter with fixed windows honestly lets more in when a window ends within the burst: then once more.
+    A limiter with fixed windows rightly accepts more if a window ends within the burst: then once more.
     """
     business, caller = fresh()
     offender = Offender(caller)
     offender.exceed(rate.per_token)
     source = None
-    if offender.let_in > offender.most_let_in(rate):
-        source = f"second burst; the first let {offender.let_in} in, as if a window had ended in it"
+    if offender.accepted > offender.most_accepted(rate):
+        source = f"second burst; {offender.accepted} accepted in the first, as if a window had ended in it"
         business, caller = fresh()
         offender = Offender(caller)
         offender.exceed(rate.per_token)
     sent = rate.per_token + BEYOND
+    name = f"requests accepted before the first 429 ({what})"
     evidence.check(
-        f"let in at once, {what}",
-        offender.let_in,
+        name,
+        offender.accepted,
         ">=",
         rate.per_token,
         unit="requests",
@@ -154,68 +147,72 @@ def over_the_limit(
         source=source,
     )
     evidence.check(
-        f"let in at once, {what}, at most",
-        offender.let_in,
+        f"{name}, at most",
+        offender.accepted,
         "<=",
-        offender.most_let_in(rate),
+        offender.most_accepted(rate),
         unit="requests",
         n=sent,
-        source=source or f"limit {rate.per_token} and what {offender.seconds:.2f} s give back",
+        source=source or f"limit {rate.per_token} and what refills in {offender.seconds:.2f} s",
     )
-    evidence.check(f"answers that are neither 200 nor 429, {what}", offender.strange, "==", [])
-    evidence.require(f"refused, {what}", len(offender.refused), ">=", 1, unit="requests", n=sent)
+    evidence.check(f"responses other than 200 and 429 ({what})", offender.unexpected, "==", [])
+    evidence.require(
+        f"requests refused with 429 ({what})", len(offender.refused), ">=", 1, unit="requests", n=sent
+    )
     return business, offender
 
 
-def watch_bystander(other: Business, limits: Limits, hasty: Offender | None = None) -> Measured:
-    """Measure what another caller waits; ``hasty`` goes on asking beyond its limit meanwhile."""
+def measure_bystander(other: Business, limits: Limits, persistent: Offender | None = None) -> Measured:
+    """Measure another caller's latency while ``persistent`` keeps sending beyond its limit."""
 
     def bystander() -> str | None:
         answer = other.api.get(PATH)
         return None if answer.status == 200 else answer.describe(120)
 
-    def over() -> str | None:
-        return "let in" if hasty is not None and hasty.ask() == 200 else None
+    def exceed() -> str | None:
+        return "accepted" if persistent is not None and persistent.send() == 200 else None
 
     callers = callers_for(BYSTANDER_PER_S, limits.api_p95_ms)
     lane = Lane(
         name="other", ask=bystander, rate_per_s=BYSTANDER_PER_S, count=BYSTANDER_N, warm_up=2, callers=callers
     )
-    if hasty is None:
+    if persistent is None:
         return measure([lane])
-    again = Lane(
-        name="hasty",
-        ask=over,
-        rate_per_s=HASTY_PER_S,
-        count=round(BYSTANDER_N * HASTY_PER_S / BYSTANDER_PER_S),
+    beyond = Lane(
+        name="persistent",
+        ask=exceed,
+        rate_per_s=PERSISTENT_PER_S,
+        count=round(BYSTANDER_N * PERSISTENT_PER_S / BYSTANDER_PER_S),
         callers=callers,
         offset_s=0.005,
     )
-    return measure([lane, again])
+    return measure([lane, beyond])
 
 
-def judge_bystander(
-    before: Measured, watch: Callable[[], Measured], limits: Limits, evidence: Evidence
+def check_bystander(
+    before: Measured, measure_again: Callable[[], Measured], limits: Limits, evidence: Evidence
 ) -> None:
-    """Check that the other caller is neither refused nor slowed while one is over its limit."""
+    """Check that a caller within its limit is neither refused nor slowed while another exceeds its own."""
     allowed, note = limits.api_p95_ms / 4, None
 
     def too_slow(meanwhile: Measured) -> bool:
         late = meanwhile.lanes["other"].latency
         return not (late.p95 <= limits.api_p95_ms and late.p50 - early.latency.p50 <= allowed)
 
-    early, meanwhile = before.lanes["other"], watch()
+    early, meanwhile = before.lanes["other"], measure_again()
     starved = meanwhile.starved("other", limits.api_p95_ms)
     if too_slow(meanwhile) and starved is not None:
         note = f"measured a second time, because the first time {starved}"
-        meanwhile = watch()
+        meanwhile = measure_again()
         starved = meanwhile.starved("other", limits.api_p95_ms)
     late = meanwhile.lanes["other"]
-    evidence.check("another caller's answers that were not 200", [*early.faults, *late.faults], "==", [])
+    wrong = [*early.faults, *late.faults]
+    evidence.check("responses other than 200 (caller within its limit)", wrong, "==", [])
     unprovable = too_slow(meanwhile) and starved is not None
+    increase = late.latency.p50 - early.latency.p50
     figures = {
-        "another caller's latency meanwhile, p95": (late.latency.p95, limits.api_p95_ms),
-        "another caller's median latency, added meanwhile": (late.latency.p50 - early.latency.p50, allowed),
+        "p95 latency (caller within its limit)": (late.latency.p95, limits.api_p95_ms),
+        "median latency increase (caller within its limit)": (increase, allowed),
     }
     for name, (value, limit) in figures.items():
         evidence.check(
@@ -230,48 +227,47 @@ def judge_bystander(
         )
 
 
-def judge_refusals(api: Api, offenders: list[Offender], rate: RateLimit, evidence: Evidence) -> None:
-    """Check that every single refusal has the error shape and a usable Retry-After."""
+def check_refusals(api: Api, offenders: list[Offender], rate: RateLimit, evidence: Evidence) -> None:
+    """Check that every refusal conforms to the contract and has a valid Retry-After."""
     refusals = [answer for offender in offenders for _, _, answer in offender.refused]
     violations = sorted({one for answer in refusals for one in api.conforms(answer, "GET", PATH)})
-    evidence.check("contract violations of refusals", violations, "==", [], n=len(refusals))
-    told = sorted({answer.headers.get("retry-after", "(missing)") for answer in refusals})
-    unusable = [text for text in told if not (text.isascii() and text.isdigit() and int(text) >= 1)]
-    evidence.check("Retry-After that is no whole number of seconds", unusable, "==", [], n=len(refusals))
-    longest = max(seconds(answer) for answer in refusals)
+    evidence.check("contract violations (429 responses)", violations, "==", [], n=len(refusals))
+    values = sorted({answer.headers.get("retry-after", "missing") for answer in refusals})
+    invalid = [text for text in values if not (text.isascii() and text.isdigit() and int(text) >= 1)]
+    evidence.check("Retry-After values that are not whole seconds", invalid, "==", [], n=len(refusals))
+    longest = max(retry_after_s(answer) for answer in refusals)
     evidence.require(
         "longest Retry-After", longest, "<=", math.ceil(rate.window_s), unit="s", n=len(refusals)
     )
 
 
-def judge_unlimited(api: Api, exhausted: Api, rate: RateLimit, evidence: Evidence) -> None:
-    """Check that /health and /ready know no limit, whoever asks and with whatever token."""
+def check_unlimited_paths(api: Api, refused: Api, rate: RateLimit, evidence: Evidence) -> None:
+    """Check that /health and /ready are not limited, with or without a token that is over its limit."""
     for path in ("/health", "/ready"):
-        callers = [api] * (rate.per_token + BEYOND) + [exhausted] * BEYOND
+        callers = [api] * (rate.per_token + BEYOND) + [refused] * BEYOND
         with ThreadPoolExecutor(SENDERS) as pool:
-            statuses = list(pool.map(lambda caller: caller.get(path).status, callers))  # noqa: B023 - used up at once
-        evidence.check(f"statuses of {path}", sorted(set(statuses)), "==", [200], n=len(statuses))
+            statuses = list(pool.map(lambda caller: caller.get(path).status, callers))  # noqa: B023 - consumed in the same iteration
+        evidence.check(f"statuses (GET {path})", sorted(set(statuses)), "==", [200], n=len(statuses))
 
 
-def judge_return(patient: Offender, hasty: Offender, evidence: Evidence) -> None:
-    """Wait out one Retry-After in silence; the one that keeps asking must not get in before its own.
+def check_retry_after(patient: Offender, persistent: Offender, evidence: Evidence) -> None:
+    """Check that a caller who waits is accepted, and one who keeps sending not before its Retry-After ends.
 
-    Whole seconds are rounded up, so a return is honest from a second before the told moment on.
+    Whole seconds are rounded up, so the true end may be up to a second before the announced one.
     """
     sent, received, refusal = patient.refused[-1]
-    wait = seconds(refusal)
+    wait = retry_after_s(refusal)
     back_at = received + wait + CLOCK_SLACK_S
     while (left := back_at - time.monotonic()) > 0:
-        hasty.ask()
+        persistent.send()
         time.sleep(min(0.5, left))
     evidence.check(
-        "status after waiting Retry-After in silence",
-        patient.ask(),
+        "status after waiting for Retry-After",
+        patient.send(),
         "==",
         200,
-        source=f"Retry-After {wait:.0f} s, asked again after {time.monotonic() - sent:.1f} s",
+        source=f"Retry-After {wait:.0f} s, next request after {time.monotonic() - sent:.1f} s",
     )
-    asked = len(hasty.refused) + hasty.let_in
-    evidence.check(
-        "let in more than a second before Retry-After was over", hasty.early_s, "==", [], unit="s", n=asked
-    )
+    n = len(persistent.refused) + persistent.accepted
+    name = "requests accepted over 1 s before Retry-After ended"
+    evidence.check(name, persistent.early_s, "==", [], unit="s", n=n)

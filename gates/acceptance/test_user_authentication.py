@@ -1,4 +1,4 @@
-"""Who gets in, with what, and for how long."""
+"""Check sign-in, tokens, API keys and refresh tokens: who gets access, with what, and for how long."""
 
 from __future__ import annotations
 
@@ -9,72 +9,71 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.bais.answers import differences, not_answered
-from bais_gates.bais.api import needed
-from bais_gates.probes import jwt
+from bais_gates import Evidence, Unique
+from bais_gates.bais import Api, Business, differences, require_field, unexpected_statuses
+from bais_gates.probes import Response, jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.unique import Unique
 
 LOGIN = "/api/v1/auth/login"
 PROTECTED = "/api/v1/analytics/dashboard"
 KEY_LIFE_S = 2
 GRACE_S = 1.2
-"""What an expiry in whole seconds may be late by."""
+"""Seconds by which an expiry in whole seconds may be late."""
 WRONG_BEFORE_LOCK = 10
 PAIRS = 12
-"""Of sign-ins with an unknown e-mail and with a wrong password, side by side in time."""
-SIMILAR = 1.5
-"""How many times longer the one may take than the other."""
+"""Pairs of sign-ins, one with an unknown e-mail and one with a wrong password, close in time."""
+MAX_RATIO = 1.5
+"""Largest latency ratio that counts as similar."""
 NETWORK_MS = 5.0
-"""Added to both times, so that answers of a millisecond are not compared by their noise."""
-REFRESHES_AT_ONCE = 5
+"""Added to both latencies, so that the noise of responses within a millisecond is not compared."""
+CONCURRENT_REFRESHES = 5
 
 
 @pytest.mark.gate("acceptance.user_authentication")
 def test_user_authentication(
     api: Api, new_business: Callable[[], Business], unique: Unique, evidence: Evidence
 ) -> None:
-    """Only the owner gets in: no forged, expired, revoked or used token, no guessing, no hint who exists."""
+    """Only valid credentials work: forged, expired, revoked and used tokens get 401; guessing is limited."""
     business, other = new_business(), new_business()
-    short_lived = needed(business.api_key(expires_in=KEY_LIFE_S), 201, "api_key")
+    short_lived = require_field(business.api_key(expires_in=KEY_LIFE_S), 201, "api_key")
     made_at = time.monotonic()
-    evidence.check("status with an API key before it expires", _try(api, short_lived), "==", 200)
+    evidence.check("status (API key before its expiry)", status_with(api, short_lived), "==", 200)
 
-    _sign_in_conforms(api, business, evidence)
-    _forged_tokens_are_refused(api, business, other, evidence)
-    _revoked_keys_are_refused(api, business, other, evidence)
-    _refresh_tokens_work_once(api, business, evidence)
-    _nothing_tells_who_exists(api, business, new_business, unique, evidence)
-    _guessing_ends(api, business, new_business(), evidence)
+    check_sign_in(api, business, evidence)
+    check_forged_tokens(api, business, other, evidence)
+    check_key_revocation(api, business, other, evidence)
+    check_refresh_tokens(api, business, evidence)
+    check_account_enumeration(api, business, new_business, unique, evidence)
+    check_lockout(api, business, new_business(), evidence)
 
     time.sleep(max(0.0, made_at + KEY_LIFE_S + GRACE_S - time.monotonic()))
-    evidence.check("status with an API key after it expired", _try(api, short_lived), "==", 401)
+    evidence.check("status (API key after its expiry)", status_with(api, short_lived), "==", 401)
 
 
-def _try(api: Api, token: str) -> int:
+def status_with(api: Api, token: str) -> int:
+    """Return the status of a protected request with ``token``."""
     return api.get(PROTECTED, token=token).status
 
 
-def _sign_in_conforms(api: Api, business: Business, evidence: Evidence) -> None:
+def check_sign_in(api: Api, business: Business, evidence: Evidence) -> None:
+    """Check that sign-in yields new tokens that work and expire as announced."""
     answer = api.login(business.email, business.password)
-    evidence.check("sign-in status", answer.status, "==", 200)
-    evidence.check("sign-in contract violations", api.conforms(answer, "POST", LOGIN), "==", [])
+    evidence.check("status (sign-in)", answer.status, "==", 200)
+    evidence.check("contract violations (sign-in)", api.conforms(answer, "POST", LOGIN), "==", [])
     token = answer.field("access_token") or ""
-    evidence.check("status with the access token", _try(api, token), "==", 200)
-    repeated = {business.access_token, business.refresh_token} & {token, answer.field("refresh_token")}
-    evidence.check("tokens that a second sign-in repeats", len(repeated), "==", 0)
+    evidence.check("status (access token)", status_with(api, token), "==", 200)
+    reused = {business.access_token, business.refresh_token} & {token, answer.field("refresh_token")}
+    evidence.check("tokens reused by a second sign-in", len(reused), "==", 0)
     claims = jwt.claims(token)
     life = answer.field("expires_in")
     if claims is not None and isinstance(life, int):
-        evidence.check("expiry inside the access token", jwt.seconds_left(claims), "<=", life + 60, unit="s")
+        evidence.check("access token lifetime (exp)", jwt.seconds_left(claims), "<=", life + 60, unit="s")
 
 
-def _forged_tokens_are_refused(api: Api, business: Business, other: Business, evidence: Evidence) -> None:
+def check_forged_tokens(api: Api, business: Business, other: Business, evidence: Evidence) -> None:
+    """Check that forged, malformed and missing tokens get 401."""
     tokens = {
         "garbage": "not-a-token",
         "the refresh token": business.refresh_token,
@@ -84,100 +83,105 @@ def _forged_tokens_are_refused(api: Api, business: Business, other: Business, ev
     answers["no token"] = api.get(PROTECTED)
     for name, header in (("an empty token", "Bearer "), ("another scheme", f"Basic {business.access_token}")):
         answers[name] = api.get(PROTECTED, headers={"Authorization": header.strip()})
-    let_in = not_answered(401, answers)
-    evidence.check("forged tokens not answered 401", let_in, "==", {}, n=len(answers))
+    accepted = unexpected_statuses(401, answers)
+    evidence.check("forged tokens not refused with 401", accepted, "==", {}, n=len(answers))
     violations = {one for answer in answers.values() for one in api.conforms(answer, "GET", PROTECTED)}
-    evidence.check("contract violations with forged tokens", sorted(violations), "==", [])
-    evidence.check("status with the true token among them", _try(api, business.access_token), "==", 200)
+    evidence.check("contract violations (forged tokens)", sorted(violations), "==", [])
+    status = status_with(api, business.access_token)
+    evidence.check("status (valid token after forged ones)", status, "==", 200)
 
 
-def _revoked_keys_are_refused(api: Api, business: Business, other: Business, evidence: Evidence) -> None:
+def check_key_revocation(api: Api, business: Business, other: Business, evidence: Evidence) -> None:
+    """Check that an API key works until its own business revokes it."""
     made = business.api_key()
-    evidence.check(
-        "API key contract violations", api.conforms(made, "POST", "/api/v1/auth/api-keys"), "==", []
-    )
-    key, key_id = needed(made, 201, "api_key"), needed(made, 201, "api_key_id")
+    violations = api.conforms(made, "POST", "/api/v1/auth/api-keys")
+    evidence.check("contract violations (API key creation)", violations, "==", [])
+    key, key_id = require_field(made, 201, "api_key"), require_field(made, 201, "api_key_id")
     path = f"/api/v1/auth/api-keys/{key_id}"
-    evidence.check("status with a new API key", _try(api, key), "==", 200)
-    evidence.check("another business revokes it: status", other.api.delete(path).status, "==", 404)
-    evidence.check("status with the key after that", _try(api, key), "==", 200)
+    evidence.check("status (new API key)", status_with(api, key), "==", 200)
+    evidence.check("status (revocation by another business)", other.api.delete(path).status, "==", 404)
+    status = status_with(api, key)
+    evidence.check("status (API key after another business's revocation)", status, "==", 200)
     revoked = business.api.delete(path)
-    evidence.check("its own business revokes it: status", revoked.status, "==", 204)
-    evidence.check("revocation contract violations", api.conforms(revoked, "DELETE", path), "==", [])
-    evidence.check("status with the revoked key", _try(api, key), "==", 401)
-    evidence.check("revoking it again: status", business.api.delete(path).status, "==", 404)
+    evidence.check("status (revocation by its own business)", revoked.status, "==", 204)
+    evidence.check("contract violations (revocation)", api.conforms(revoked, "DELETE", path), "==", [])
+    evidence.check("status (revoked API key)", status_with(api, key), "==", 401)
+    evidence.check("status (second revocation)", business.api.delete(path).status, "==", 404)
 
 
-def _refresh_tokens_work_once(api: Api, business: Business, evidence: Evidence) -> None:
+def check_refresh_tokens(api: Api, business: Business, evidence: Evidence) -> None:
+    """Check that a refresh token works once, also when used concurrently."""
     first = api.refresh(business.refresh_token)
-    evidence.check("first refresh status", first.status, "==", 200)
-    evidence.check(
-        "refresh contract violations", api.conforms(first, "POST", "/api/v1/auth/refresh"), "==", []
-    )
+    evidence.check("status (first refresh)", first.status, "==", 200)
+    violations = api.conforms(first, "POST", "/api/v1/auth/refresh")
+    evidence.check("contract violations (refresh)", violations, "==", [])
     access, refresh = first.field("access_token") or "", first.field("refresh_token") or ""
-    evidence.check("status with the refreshed token", _try(api, access), "==", 200)
+    evidence.check("status (refreshed access token)", status_with(api, access), "==", 200)
     old = {business.access_token, business.refresh_token}
-    evidence.check("old tokens given again", len(old & {access, refresh}), "==", 0)
+    evidence.check("old tokens issued again", len(old & {access, refresh}), "==", 0)
     second = api.refresh(refresh)
-    evidence.check("refresh with the new refresh token: status", second.status, "==", 200)
+    evidence.check("status (refresh with the new refresh token)", second.status, "==", 200)
     used = {
         "the first one": api.refresh(business.refresh_token),
         "the second one": api.refresh(refresh),
         "a made-up one": api.refresh(refresh[::-1]),
     }
-    evidence.check("used refresh tokens not answered 401", not_answered(401, used), "==", {}, n=len(used))
-    fresh = needed(api.login(business.email, business.password), 200, "refresh_token")
-    with ThreadPoolExecutor(REFRESHES_AT_ONCE) as pool:
-        statuses = sorted(answer.status for answer in pool.map(api.refresh, [fresh] * REFRESHES_AT_ONCE))
-    wanted = [200] + [401] * (REFRESHES_AT_ONCE - 1)
-    evidence.check(
-        f"statuses of one refresh token used {REFRESHES_AT_ONCE} times at once", statuses, "==", wanted
-    )
+    accepted = unexpected_statuses(401, used)
+    evidence.check("used refresh tokens not refused with 401", accepted, "==", {}, n=len(used))
+    fresh = require_field(api.login(business.email, business.password), 200, "refresh_token")
+    with ThreadPoolExecutor(CONCURRENT_REFRESHES) as pool:
+        statuses = sorted(answer.status for answer in pool.map(api.refresh, [fresh] * CONCURRENT_REFRESHES))
+    expected = [200] + [401] * (CONCURRENT_REFRESHES - 1)
+    name = f"statuses ({CONCURRENT_REFRESHES} concurrent uses of one refresh token)"
+    evidence.check(name, statuses, "==", expected)
 
 
-def _nothing_tells_who_exists(
+def check_account_enumeration(
     api: Api, known: Business, new_business: Callable[[], Business], unique: Unique, evidence: Evidence
 ) -> None:
-    """See the same answer, in similar time, whether the e-mail is unknown or the password wrong."""
+    """Check that an unknown e-mail and a wrong password get equal responses in similar time."""
     unknown: list[Response] = []
     wrong: list[Response] = []
     for accounts in ([known, new_business()], [new_business(), new_business()]):
-        _sign_in_wrongly(api, accounts, unique, unknown, wrong)
-        if _apart(unknown, wrong) <= SIMILAR:
-            break  # else it may be noise: twice the samples, all of them counted, tell
-    told = {one for pair in zip(unknown, wrong, strict=True) for one in differences(*pair)}
-    evidence.check("what tells an unknown e-mail from a wrong password", sorted(told), "==", [], n=len(wrong))
+        fail_sign_ins(api, accounts, unique, unknown, wrong)
+        if latency_ratio(unknown, wrong) <= MAX_RATIO:
+            break  # otherwise it may be noise: decide on twice the samples, all of them counted
+    revealing = {one for pair in zip(unknown, wrong, strict=True) for one in differences(*pair)}
+    n = len(wrong)
+    evidence.check("response differences (unknown e-mail, wrong password)", sorted(revealing), "==", [], n=n)
     statuses = sorted({one.status for one in unknown + wrong})
-    evidence.check("statuses of unknown e-mails and wrong passwords", statuses, "==", [401])
+    evidence.check("statuses (unknown e-mail, wrong password)", statuses, "==", [401])
     violations = {one for answer in unknown + wrong for one in api.conforms(answer, "POST", LOGIN)}
-    evidence.check("refused sign-in contract violations", sorted(violations), "==", [])
-    evidence.attach("sign-in times, ms", {"unknown": _times(unknown), "wrong": _times(wrong)})
-    name = "time with an unknown e-mail against a wrong password"
-    evidence.check(name, _apart(unknown, wrong), "<=", SIMILAR, unit="times", n=len(wrong), n_min=PAIRS)
-    signs_in = api.login(known.email, known.password).status
-    evidence.check("sign-in after nine wrong passwords: status", signs_in, "==", 200)
+    evidence.check("contract violations (refused sign-in)", sorted(violations), "==", [])
+    latencies = {"unknown e-mail": latencies_ms(unknown), "wrong password": latencies_ms(wrong)}
+    evidence.attach("sign-in latencies in ms", latencies)
+    ratio, name = latency_ratio(unknown, wrong), "latency ratio (unknown e-mail, wrong password)"
+    evidence.check(name, ratio, "<=", MAX_RATIO, unit="times", n=n, n_min=PAIRS)
+    status = api.login(known.email, known.password).status
+    evidence.check("status (sign-in after nine wrong passwords)", status, "==", 200)
 
 
-def _sign_in_wrongly(
+def fail_sign_ins(
     api: Api, accounts: list[Business], unique: Unique, unknown: list[Response], wrong: list[Response]
 ) -> None:
-    """Sign in side by side in time, so that noise meets both; never ten times wrongly for one account."""
+    """Fail sign-ins of both kinds close in time, so that noise meets both, without locking an account."""
     for i in range(PAIRS):
-        someone = accounts[0] if i < WRONG_BEFORE_LOCK - 1 else accounts[1]
-        pair = [(unknown, unique.email("unknown")), (wrong, someone.email)]
+        account = accounts[0] if i < WRONG_BEFORE_LOCK - 1 else accounts[1]
+        pair = [(unknown, unique.email("unknown")), (wrong, account.email)]
         for answers, email in pair if i % 2 else reversed(pair):
             answers.append(api.login(email, unique.password()))
 
 
-def _times(answers: list[Response]) -> list[float]:
+def latencies_ms(answers: list[Response]) -> list[float]:
+    """Return the rounded latencies of responses."""
     return [round(answer.elapsed_ms, 1) for answer in answers]
 
 
-def _apart(unknown: list[Response], wrong: list[Response]) -> float:
-    """Give how many times longer the one takes than the other, by what three robust measures agree on.
+def latency_ratio(unknown: list[Response], wrong: list[Response]) -> float:
+    """Return how many times longer the slower group takes, as far as three robust measures agree.
 
-    The quickest, the quickest quarter and the median pair: a real difference shows in all of them; noise,
-    which only ever adds time, hardly.
+    These are the minimum, the first quartile and the median pair: a real difference shows in all of them;
+    noise, which only ever adds time, rarely does.
     """
     some, others = (sorted(one.elapsed_ms + NETWORK_MS for one in answers) for answers in (unknown, wrong))
     pairs = (
@@ -187,20 +191,21 @@ def _apart(unknown: list[Response], wrong: list[Response]) -> float:
     return max(1.0, min(ratios), 1 / max(ratios))
 
 
-def _guessing_ends(api: Api, neighbour: Business, victim: Business, evidence: Evidence) -> None:
-    guesses = []
+def check_lockout(api: Api, neighbour: Business, victim: Business, evidence: Evidence) -> None:
+    """Check that wrong passwords lock sign-in to this account, from every address, and nothing else."""
+    statuses = []
     for i in range(WRONG_BEFORE_LOCK):
-        from_elsewhere = {"X-Forwarded-For": f"198.51.100.{i + 1}"}
+        address = {"X-Forwarded-For": f"198.51.100.{i + 1}"}
         body = {"email": victim.email, "password": f"wrong-{i}-{victim.password}"}
-        guesses.append(api.post(LOGIN, json=body, headers=from_elsewhere).status)
-    evidence.check("statuses of ten wrong passwords", sorted(set(guesses)), "==", [401], n=len(guesses))
-    closed = api.login(victim.email, victim.password)
-    evidence.check("the right password after ten wrong ones: status", closed.status, "==", 429)
-    evidence.check("closed sign-in contract violations", api.conforms(closed, "POST", LOGIN), "==", [])
-    moved = {"X-Forwarded-For": "203.0.113.9"}
+        statuses.append(api.post(LOGIN, json=body, headers=address).status)
+    evidence.check("statuses (ten wrong passwords)", sorted(set(statuses)), "==", [401], n=len(statuses))
+    locked = api.login(victim.email, victim.password)
+    evidence.check("status (correct password after ten wrong ones)", locked.status, "==", 429)
+    evidence.check("contract violations (locked sign-in)", api.conforms(locked, "POST", LOGIN), "==", [])
+    address = {"X-Forwarded-For": "203.0.113.9"}
     body = {"email": victim.email, "password": victim.password}
-    elsewhere = api.post(LOGIN, json=body, headers=moved).status
-    evidence.check("the same from another address: status", elsewhere, "==", 429)
-    evidence.check("status with the token that it had before", _try(api, victim.access_token), "==", 200)
-    untouched = api.login(neighbour.email, neighbour.password).status
-    evidence.check("another account's sign-in meanwhile: status", untouched, "==", 200)
+    status = api.post(LOGIN, json=body, headers=address).status
+    evidence.check("status (correct password from another address)", status, "==", 429)
+    evidence.check("status (token issued before the lock)", status_with(api, victim.access_token), "==", 200)
+    status = api.login(neighbour.email, neighbour.password).status
+    evidence.check("status (sign-in of another account during the lock)", status, "==", 200)

@@ -1,4 +1,4 @@
-"""A webhook arrives at the listener of this gate: signed, once it was taken, again and again until then."""
+"""Check webhooks with a listener of this gate: signed, retried until accepted, sent to nobody else."""
 
 from __future__ import annotations
 
@@ -10,26 +10,174 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.bais.answers import not_answered
-from bais_gates.bais.api import ACCEPTED, FAILS_LATER, needed
-from bais_gates.probes.listener import signature_problem
+from bais_gates import Environment, Evidence
+from bais_gates.bais import ACCEPTED, FAILS_LATER, Business, require_field, unexpected_statuses
+from bais_gates.probes import Delivery, Inbox, Listener, Response, signature_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bais_gates.bais.api import Business
-    from bais_gates.probes.http import Response
-    from bais_gates.probes.listener import Delivery, Inbox, Listener
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-
 CONFIGURE = "/api/v1/webhooks/configure"
-FRESH_S = 60.0
-"""How far the timestamp of an attempt may be from its arrival; Standard Webhooks' receivers allow 300 s."""
+MAX_SKEW_S = 60.0
+"""Seconds between an attempt's timestamp and its arrival; receivers of Standard Webhooks allow 300."""
 GROWTH = 1.3
-"""How many times longer the next delay must be: more than noise makes of equal ones."""
+"""How many times longer the next retry delay must be: more than noise makes of equal delays."""
 BOTH = ("payment.completed", "payment.failed")
-REFUSED = {
+RETRIED, FAILURES = "retried webhook", "webhook for failures"
+
+
+@pytest.mark.gate("acceptance.webhook_delivery")
+def test_webhook_delivery(
+    new_business: Callable[[], Business],
+    webhook_listener: Listener,
+    environment: Environment,
+    evidence: Evidence,
+) -> None:
+    """A webhook arrives signed, is retried with growing delay until accepted, and reaches nobody else."""
+    deadline_s = environment.webhooks.deadline_s
+    business, other = new_business(), new_business()
+    retried, gone = webhook_listener.inbox(500, 503, 200), webhook_listener.inbox(410)
+    inactive, failures, foreign = (webhook_listener.inbox() for _ in range(3))
+    own_secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+    secret = check_configuration(RETRIED, business, retried, evidence)
+    check_configuration("webhook that answers 410", business, gone, evidence)
+    check_configuration("inactive webhook", business, inactive, evidence, active=False)
+    second_secret = check_configuration(
+        FAILURES, business, failures, evidence, events=("payment.failed",), secret=own_secret
+    )
+    check_configuration("another business's webhook", other, foreign, evidence)
+    whose = "the caller's" if second_secret == own_secret else "another"
+    evidence.check("signing secret (webhook configured with one)", whose, "==", "the caller's")
+
+    completed = pay(business, ACCEPTED, 19.99)
+    retried.wait_for(lambda got: any(one.answered == 200 for one in got), deadline_s)
+    check_retries(retried.received, secret, evidence)
+    check_event(RETRIED, retried.received, completed, "payment.completed", evidence)
+
+    failed = pay(business, FAILS_LATER, 7.77)
+    failures.wait_for(bool, deadline_s)
+    retried.wait_for(lambda got: any(one.type == "payment.failed" for one in got), deadline_s)
+    check_event(FAILURES, failures.received, failed, "payment.failed", evidence)
+    check_event(RETRIED, retried.received, failed, "payment.failed", evidence)
+    check_invalid_webhooks(business, evidence)
+    check_no_repeats(retried, failures, (secret, second_secret), evidence)
+    check_unwanted_deliveries(gone, inactive, foreign, evidence)
+
+
+def check_configuration(
+    label: str, business: Business, inbox: Inbox, evidence: Evidence, **fields: object
+) -> str:
+    """Check that a webhook to ``inbox`` can be configured; return its signing secret."""
+    made = business.configure_webhook(inbox.url, **{"events": BOTH, **fields})
+    evidence.require(f"status of configuring ({label})", made.status, "==", 201, source=made.url)
+    violations = business.api.conforms(made, "POST", CONFIGURE)
+    evidence.check(f"contract violations of configuring ({label})", violations, "==", [])
+    return require_field(made, 201, "signature_secret")
+
+
+def pay(business: Business, card: str, amount: float) -> tuple[str, float]:
+    """Take a payment in a workflow of its own; return its id and amount."""
+    workflow_id = business.workflow_id(amount=amount)
+    return require_field(business.pay(workflow_id, amount=amount, card=card), 201, "payment_id"), amount
+
+
+def of_type(deliveries: tuple[Delivery, ...], kind: str) -> list[Delivery]:
+    """Return the deliveries of one event type."""
+    return [one for one in deliveries if one.type == kind]
+
+
+def check_retries(deliveries: tuple[Delivery, ...], secret: str, evidence: Evidence) -> None:
+    """Check that one event was sent unchanged, with growing delay, until it was accepted."""
+    attempts = of_type(deliveries, "payment.completed")
+    statuses = [one.answered for one in attempts]
+    evidence.require("listener's response to each attempt", statuses, "==", [500, 503, 200])
+    ids, bodies, n = {one.id for one in attempts}, {one.body for one in attempts}, len(attempts)
+    evidence.check("distinct webhook-ids (retries of one event)", len(ids), "==", 1, n=n)
+    evidence.check("distinct bodies (retries of one event)", len(bodies), "==", 1, n=n)
+    delays = [after.at - before.at for before, after in pairwise(attempts)]
+    evidence.attach("retry delays in seconds", [round(delay, 3) for delay in delays])
+    growth = delays[1] / delays[0]
+    evidence.check("second / first retry delay", growth, ">=", GROWTH, unit="times", n=len(delays))
+    check_signatures(RETRIED, deliveries, secret, evidence)
+
+
+def check_signatures(label: str, deliveries: tuple[Delivery, ...], secret: str, evidence: Evidence) -> None:
+    """Check signature, timestamp, method and content type of every delivery."""
+    n = len(deliveries)
+    problems = sorted({problem for one in deliveries if (problem := signature_problem(one, secret))})
+    evidence.check(f"signature errors ({label})", problems, "==", [], n=n)
+    ages = [one.age_s() for one in deliveries]
+    known = [abs(age) for age in ages if age is not None]
+    evidence.check(f"deliveries with a timestamp ({label})", len(known), "==", n)
+    largest = max(known, default=None)
+    evidence.check(f"maximum timestamp skew ({label})", largest, "<=", MAX_SKEW_S, unit="s", n=len(known))
+    kinds = sorted(
+        {f"{one.method} {one.headers.get('content-type', 'none').partition(';')[0]}" for one in deliveries}
+    )
+    evidence.check(f"method and content type ({label})", kinds, "==", ["POST application/json"])
+
+
+def check_event(
+    label: str, deliveries: tuple[Delivery, ...], payment: tuple[str, float], kind: str, evidence: Evidence
+) -> None:
+    """Check that the event arrived, is about this payment, and contains no card number."""
+    payment_id, amount = payment
+    events, group = of_type(deliveries, kind), f"({kind}, {label})"
+    evidence.require(f"deliveries {group}", len(events), ">=", 1, unit="deliveries")
+    body = events[-1].json
+    data = body.get("data")
+    missing = sorted({"type", "timestamp", "data"} - body.keys())
+    evidence.check(f"missing body fields {group}", missing, "==", [])
+    ids = sorted({str(value) for value in data.values()} & {payment_id}) if isinstance(data, dict) else []
+    evidence.check(f"payment id in the body {group}", ids, "==", [payment_id])
+    if isinstance(data, dict) and "amount" in data:
+        evidence.check(f"amount in the body {group}", data["amount"], "==", amount)
+    leaks = sum(card.encode() in one.body for one in events for card in (ACCEPTED, FAILS_LATER))
+    evidence.check(f"deliveries that contain a card number {group}", leaks, "==", 0, n=len(events))
+
+
+def check_invalid_webhooks(business: Business, evidence: Evidence) -> None:
+    """Check that unsafe URLs and invalid events are refused with 400."""
+    configure = business.configure_webhook
+    answers: dict[str, Response] = {name: configure(url) for name, url in INVALID_URLS.items()}
+    answers["an unknown event"] = configure("https://example.com/hook", events=("payment.imagined",))
+    answers["events as text"] = configure("https://example.com/hook", events="payment.completed")
+    accepted = unexpected_statuses(400, answers)
+    evidence.check("invalid webhooks not refused with 400", accepted, "==", {}, n=len(answers))
+    violations = {
+        one for answer in answers.values() for one in business.api.conforms(answer, "POST", CONFIGURE)
+    }
+    evidence.check("contract violations (invalid webhooks)", sorted(violations), "==", [])
+
+
+def check_no_repeats(retried: Inbox, failures: Inbox, keys: tuple[str, str], evidence: Evidence) -> None:
+    """Check that accepted events are not sent again, and that each webhook gets its own event types."""
+    time.sleep(0.5)
+    for label, inbox, secret in ((RETRIED, retried, keys[0]), (FAILURES, failures, keys[1])):
+        check_signatures(f"{label}, all deliveries", inbox.received, secret, evidence)
+        accepted = [one.id for one in inbox.received if one.answered == 200]
+        repeats = len(accepted) - len(set(accepted))
+        evidence.check(f"repeated deliveries of accepted events ({label})", repeats, "==", 0)
+    ids = {kind: {one.id for one in of_type(retried.received, kind)} for kind in BOTH}
+    counts = {kind: len(values) for kind, values in ids.items()}
+    evidence.check(f"events received ({RETRIED})", counts, "==", dict.fromkeys(BOTH, 1))
+    evidence.check("webhook-ids shared by two events", len(ids[BOTH[0]] & ids[BOTH[1]]), "==", 0)
+    kinds = sorted({one.type for one in failures.received})
+    evidence.check(f"event types received ({FAILURES})", kinds, "==", ["payment.failed"])
+
+
+def check_unwanted_deliveries(gone: Inbox, inactive: Inbox, foreign: Inbox, evidence: Evidence) -> None:
+    """Check that webhooks that answered 410, are inactive or belong to others receive nothing more."""
+    counts = {
+        "webhook that answered 410": len(gone.received),
+        "inactive webhook": len(inactive.received),
+        "another business's webhook": len(foreign.received),
+    }
+    expected = dict(zip(counts, (1, 0, 0), strict=True))
+    evidence.check("deliveries to gone, inactive and another business's webhooks", counts, "==", expected)
+
+
+INVALID_URLS = {
     "a private address (10/8)": "https://10.0.0.1/hook",
     "a private address (172.16/12)": "https://172.16.31.4/hook",
     "a private address (192.168/16)": "https://192.168.1.1:8443/hook",
@@ -40,157 +188,6 @@ REFUSED = {
     "a private address as one number": "https://167772161/hook",
     "the unspecified address": "https://0.0.0.0/hook",
     "plain http to a public host": "http://example.com/hook",
-    "another scheme": "ftp://example.com/hook",
+    "an ftp URL": "ftp://example.com/hook",
     "no URL": "example.com",
 }
-
-
-@pytest.mark.gate("acceptance.webhook_delivery")
-def test_webhook_delivery(
-    new_business: Callable[[], Business],
-    webhook_listener: Listener,
-    environment: Environment,
-    evidence: Evidence,
-) -> None:
-    """A webhook arrives signed, is retried with growing delay until taken, and reaches nobody else."""
-    patience = environment.need_webhooks().deadline_s
-    business, other = new_business(), new_business()
-    stubborn, gone = webhook_listener.inbox(500, 503, 200), webhook_listener.inbox(410)
-    inactive, failures, strangers = (webhook_listener.inbox() for _ in range(3))
-    own_secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
-    secret = _configured(business, stubborn, evidence)
-    _configured(business, gone, evidence)
-    _configured(business, inactive, evidence, active=False)
-    second_secret = _configured(business, failures, evidence, events=("payment.failed",), secret=own_secret)
-    _configured(other, strangers, evidence)
-    whose = "the caller's" if second_secret == own_secret else "another"
-    evidence.check("secret of a webhook configured with one", whose, "==", "the caller's")
-
-    completed = _paid(business, ACCEPTED, 19.99)
-    stubborn.wait_for(lambda got: any(one.answered == 200 for one in got), patience)
-    _is_retried_until_taken(stubborn.received, secret, evidence)
-    _tells_the_payment(stubborn.received, completed, 19.99, "payment.completed", evidence)
-
-    failed = _paid(business, FAILS_LATER, 7.77)
-    failures.wait_for(bool, patience)
-    stubborn.wait_for(lambda got: any(one.type == "payment.failed" for one in got), patience)
-    _tells_the_payment(failures.received, failed, 7.77, "payment.failed", evidence)
-    _tells_the_payment(stubborn.received, failed, 7.77, "payment.failed", evidence)
-    _unfit_addresses_are_refused(business, evidence)
-    _nothing_more_came(stubborn, failures, (secret, second_secret), evidence)
-    _nothing_came_that_should_not(gone, inactive, strangers, evidence)
-
-
-def _configured(
-    business: Business, inbox: Inbox, evidence: Evidence, *, events: tuple[str, ...] = BOTH, **fields: object
-) -> str:
-    """Configure a webhook to an inbox and give its signature secret."""
-    made = business.hook(inbox.url, events=events, **fields)
-    evidence.require("status of configuring a webhook", made.status, "==", 201, source=made.url)
-    violations = business.api.conforms(made, "POST", CONFIGURE)
-    evidence.check("configuration contract violations", violations, "==", [])
-    return needed(made, 201, "signature_secret")
-
-
-def _paid(business: Business, card: str, amount: float) -> str:
-    workflow_id = business.workflow_id(amount=amount)
-    return needed(business.pay(workflow_id, amount=amount, card=card), 201, "payment_id")
-
-
-def _of(deliveries: tuple[Delivery, ...], kind: str) -> list[Delivery]:
-    return [one for one in deliveries if one.type == kind]
-
-
-def _is_retried_until_taken(deliveries: tuple[Delivery, ...], secret: str, evidence: Evidence) -> None:
-    attempts = _of(deliveries, "payment.completed")
-    statuses = [one.answered for one in attempts]
-    evidence.require("answers given to payment.completed", statuses, "==", [500, 503, 200])
-    evidence.check(
-        "different webhook-ids of one event", len({one.id for one in attempts}), "==", 1, n=len(attempts)
-    )
-    evidence.check(
-        "different bodies of one event", len({one.body for one in attempts}), "==", 1, n=len(attempts)
-    )
-    delays = [after.at - before.at for before, after in pairwise(attempts)]
-    evidence.attach("delays between attempts, s", [round(delay, 3) for delay in delays])
-    growth = delays[1] / delays[0]
-    evidence.check("second delay against the first", growth, ">=", GROWTH, unit="times", n=len(delays))
-    _is_signed(deliveries, secret, "the retried webhook", evidence)
-
-
-def _is_signed(deliveries: tuple[Delivery, ...], secret: str, whose: str, evidence: Evidence) -> None:
-    problems = sorted({problem for one in deliveries if (problem := signature_problem(one, secret))})
-    evidence.check(f"signature problems of {whose}", problems, "==", [], n=len(deliveries))
-    ages = [one.age_s() for one in deliveries]
-    known = [abs(age) for age in ages if age is not None]
-    evidence.check(f"deliveries with a timestamp to {whose}", len(known), "==", len(deliveries))
-    oldest = max(known, default=None)
-    evidence.check(f"timestamp against arrival of {whose}", oldest, "<=", FRESH_S, unit="s", n=len(known))
-    kinds = sorted(
-        {f"{one.method} {one.headers.get('content-type', 'none').partition(';')[0]}" for one in deliveries}
-    )
-    evidence.check(f"method and content type of {whose}", kinds, "==", ["POST application/json"])
-
-
-def _tells_the_payment(
-    deliveries: tuple[Delivery, ...], payment_id: str, amount: float, kind: str, evidence: Evidence
-) -> None:
-    events = _of(deliveries, kind)
-    evidence.require(f"{kind} arrived", len(events), ">=", 1, unit="deliveries")
-    body = events[-1].json
-    data = body.get("data")
-    evidence.check(
-        f"{kind}: members of the body", sorted({"type", "timestamp", "data"} - body.keys()), "==", []
-    )
-    told = sorted({str(value) for value in data.values()} & {payment_id}) if isinstance(data, dict) else []
-    evidence.check(f"{kind}: the payment it tells of", told, "==", [payment_id])
-    if isinstance(data, dict) and "amount" in data:
-        evidence.check(f"{kind}: amount", data["amount"], "==", amount)
-    cards = sum(card.encode() in one.body for one in events for card in (ACCEPTED, FAILS_LATER))
-    evidence.check(f"{kind}: deliveries that hold a card number", cards, "==", 0, n=len(events))
-
-
-def _unfit_addresses_are_refused(business: Business, evidence: Evidence) -> None:
-    answers: dict[str, Response] = {name: business.hook(url) for name, url in REFUSED.items()}
-    answers["an unknown event"] = business.hook("https://example.com/hook", events=("payment.imagined",))
-    answers["events of another type"] = business.hook("https://example.com/hook", events="payment.completed")
-    accepted = not_answered(400, answers)
-    evidence.check("unfit webhooks not answered 400", accepted, "==", {}, n=len(answers))
-    violations = {
-        one for answer in answers.values() for one in business.api.conforms(answer, "POST", CONFIGURE)
-    }
-    evidence.check("refusal contract violations", sorted(violations), "==", [])
-
-
-def _nothing_more_came(stubborn: Inbox, failures: Inbox, keys: tuple[str, str], evidence: Evidence) -> None:
-    """See that what was taken is not sent again, and each webhook gets the events that it asked for."""
-    time.sleep(0.5)
-    for whose, inbox, secret in (
-        ("the retried webhook", stubborn, keys[0]),
-        ("the second webhook", failures, keys[1]),
-    ):
-        _is_signed(inbox.received, secret, f"{whose}, all in all", evidence)
-        taken = [one.id for one in inbox.received if one.answered == 200]
-        evidence.check(
-            f"deliveries again after they were taken by {whose}", len(taken) - len(set(taken)), "==", 0
-        )
-    ids = {kind: {one.id for one in _of(stubborn.received, kind)} for kind in BOTH}
-    evidence.check(
-        "events that the retried webhook got",
-        {k: len(v) for k, v in ids.items()},
-        "==",
-        dict.fromkeys(BOTH, 1),
-    )
-    evidence.check("webhook-ids that two events share", len(ids[BOTH[0]] & ids[BOTH[1]]), "==", 0)
-    kinds = sorted({one.type for one in failures.received})
-    evidence.check("events that a webhook for failures alone got", kinds, "==", ["payment.failed"])
-
-
-def _nothing_came_that_should_not(gone: Inbox, inactive: Inbox, strangers: Inbox, evidence: Evidence) -> None:
-    got = {
-        "after answering 410": len(gone.received),
-        "while inactive": len(inactive.received),
-        "of another business": len(strangers.received),
-    }
-    wanted = {"after answering 410": 1, "while inactive": 0, "of another business": 0}
-    evidence.check("deliveries to webhooks that want none", got, "==", wanted)

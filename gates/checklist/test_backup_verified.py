@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
+from bais_gates import BackupPart, Environment, Evidence
+from bais_gates.probes import Backup, Cluster, Database, restore
 from bais_gates.probes import backup as backups
-from bais_gates.probes import restore
-from bais_gates.probes.postgres import Database
-from bais_gates.rules.cronjobs import schedule_status
-from bais_gates.rules.resilience import cron_job_findings
-
-if TYPE_CHECKING:
-    from bais_gates.probes.backup import Backup
-    from bais_gates.probes.kubernetes.cluster import Cluster
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts_platform import BackupPart
+from bais_gates.rules import cron_job_findings, schedule_status
 
 DIFFERENCES_SHOWN: Final = 20
 
@@ -29,7 +21,7 @@ def test_backup_verified(
     cluster: Cluster, database: Database, environment: Environment, evidence: Evidence
 ) -> None:
     """Backups are made on time and encrypted; the newest, restored, has the live schema and all its rows."""
-    part = environment.need_backup()
+    part = environment.backup
     schedule(cluster, environment, evidence)
     newest = fresh(part, evidence)
     sealed(newest, part, environment, evidence)
@@ -38,7 +30,7 @@ def test_backup_verified(
 
 def schedule(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
     """Check that the CronJob runs, and that its last success is no older than its schedule allows."""
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     name = part.names.backup
     cron_job = cluster.named("batch/v1", "CronJob", name, part.namespace)
     if cron_job is None:
@@ -110,8 +102,8 @@ def restored(
     """Restore into a scratch database, compare, and see that the scratch database is gone."""
     if part.identity is None or part.scratch_url is None:
         raise environment.missing("backup.identity" if part.identity is None else "backup.scratch_url")
-    if environment.need_kubernetes().read_only:
-        restore.require_other_server(part.scratch_url, environment.need_database().url)
+    if environment.kubernetes.read_only:
+        restore.require_other_server(part.scratch_url, environment.database.url)
     restore.find_pg_restore()  # without it nothing was found out about the backup
     began = time.monotonic()
     with restore.scratch_database(part.scratch_url) as url:

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
+from bais_gates import CacheSettings, Environment, Evidence, Limits
+from bais_gates.bais import Api
+from bais_gates.probes import Cache, CacheForbiddenError, CacheHealth, CacheStatistics, percentile
 from bais_gates.probes import cache_health as health
-from bais_gates.probes.redis import CacheForbiddenError
-from bais_gates.probes.statistics import percentile
 from bais_gates.rules import cache as cache_rules
-
-if TYPE_CHECKING:
-    from bais_gates.bais.api import Api
-    from bais_gates.probes.cache_health import CacheHealth
-    from bais_gates.probes.redis import Cache, CacheStatistics
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts import Limits
-    from bais_gates.targets.parts_platform import CacheSettings
 
 MEMORY_USED: Final = 0.85
 CLIENTS_USED: Final = 0.8
@@ -36,7 +28,7 @@ def test_cache_configured(
     api: Api, cache: Cache, environment: Environment, limits: Limits, evidence: Evidence
 ) -> None:
     """The cache keeps below its bound, answers most look-ups, at once, and lets in only those who may."""
-    wanted = environment.need_cache_settings()
+    wanted = environment.cache_settings
     hits(api, cache, environment, evidence)
     speed(cache, limits, evidence)
     seen = health.read(cache)
@@ -53,7 +45,7 @@ def hits(api: Api, cache: Cache, environment: Environment, evidence: Evidence) -
     target), requests that only read are sent through the platform, and what its cache counts meanwhile is
     judged.
     """
-    n_min = environment.need_cache_settings().hit_rate_samples
+    n_min = environment.cache_settings.hit_rate_samples
     since_start = cache.statistics()
     looked_up = since_start.hits + since_start.misses
     before = cache.info()["evicted_keys"]

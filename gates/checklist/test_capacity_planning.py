@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
 
-from bais_gates.probes.cache_health import read as read_cache
-from bais_gates.rules import capacity, workloads
-from bais_gates.rules.capacity import Disk
-from bais_gates.rules.quantities import pod_requests
-
-if TYPE_CHECKING:
-    from bais_gates.probes.kubernetes.cluster import Cluster
-    from bais_gates.probes.postgres import Database
-    from bais_gates.probes.redis import Cache
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts_platform import CapacityPart
+from bais_gates import CapacityPart, Environment, Evidence
+from bais_gates.probes import Cache, Cluster, Database, cache_health
+from bais_gates.rules import Disk, capacity, pod_requests, workloads
 
 CONNECTIONS_USED: Final = 0.8
 """The share of max_connections that all replicas may open together."""
@@ -66,7 +57,7 @@ def test_capacity_planning(
     cluster: Cluster, database: Database, cache: Cache, environment: Environment, evidence: Evidence
 ) -> None:
     """The cluster bears the promised load, also with a node lost, and database and disks bear it too."""
-    part = environment.need_capacity()
+    part = environment.capacity
     seen = look(cluster, environment, evidence)
     room(seen, part, evidence)
     load(seen, part, environment, evidence)
@@ -77,7 +68,7 @@ def test_capacity_planning(
 
 def look(cluster: Cluster, environment: Environment, evidence: Evidence) -> Seen:
     """Read what there is; without a Deployment and its autoscaler the gate ends."""
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     deployment = cluster.named("apps/v1", "Deployment", part.names.api, part.namespace)
     scalers = cluster.list("autoscaling/v2", "HorizontalPodAutoscaler", part.namespace)
     found = workloads.autoscalers_of(deployment, scalers) if deployment is not None else []
@@ -233,12 +224,12 @@ def disks(
     seen: Seen, part: CapacityPart, database: Database, environment: Environment, evidence: Evidence
 ) -> None:
     """Check that the volumes of the database and of its backups have room."""
-    names = environment.need_kubernetes().names
+    names = environment.kubernetes.names
     claim = f"data-{names.database}-0"
     used = float(str(database.value(_DATABASE_BYTES)))
     held = capacity.claim_capacity(seen.claims, claim)
     disk(Disk(name=claim, used=used, capacity=held), part, evidence, "databases and WAL")
-    directory = environment.need_backup().directory
+    directory = environment.backup.directory
     used = float(sum(path.stat().st_size for path in directory.glob("*") if path.is_file()))
     held = capacity.claim_capacity(seen.claims, f"{names.backup}s")
     disk(Disk(name=f"{names.backup}s", used=used, capacity=held), part, evidence, str(directory))
@@ -257,14 +248,14 @@ def disk(volume: Disk, part: CapacityPart, evidence: Evidence, what: str) -> Non
 
 def memory(seen: Seen, cache: Cache, environment: Environment, evidence: Evidence) -> None:
     """Check that the cache's own limit lies well below that of its container, which ends it."""
-    names = environment.need_kubernetes().names
+    names = environment.kubernetes.names
     own = [
         pod
         for pod in seen.pods
         if (pod["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == names.cache
     ]
     limit = capacity.memory_limit(own)
-    health = read_cache(cache)
+    health = cache_health.read(cache)
     evidence.check(
         "cache's memory, of its container's",
         health.maxmemory / limit if limit and health.maxmemory else None,

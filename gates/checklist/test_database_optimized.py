@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
+from bais_gates import Environment, Evidence, Limits
+from bais_gates.bais import Api
+from bais_gates.probes import Database, DatabaseHealth
 from bais_gates.probes import database_health as health
 from bais_gates.rules import database as database_rules
-
-if TYPE_CHECKING:
-    from bais_gates.bais.api import Api
-    from bais_gates.probes.database_health import DatabaseHealth
-    from bais_gates.probes.postgres import Database
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts import Limits
 
 ASKED: Final = 20
 """How often the platform is asked for its own state first, so that it has asked its database something."""
@@ -40,7 +35,7 @@ def test_database_optimized(
     api: Api, database: Database, environment: Environment, limits: Limits, evidence: Evidence
 ) -> None:
     """The database answers in time, from memory and by indexes, is vacuumed, and set up as intended."""
-    settings = environment.need_database_settings()
+    settings = environment.database_settings
     for _ in range(ASKED):
         api.get("/ready", deadline_s=5.0)
     seen = health.read(database)

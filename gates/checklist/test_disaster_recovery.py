@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.bais.api import needed
-from bais_gates.probes import backup as backups
-from bais_gates.probes import restore
-from bais_gates.probes.files import read_text
-from bais_gates.probes.http import Unreachable
-from bais_gates.probes.postgres import Database, DatabaseError
-from bais_gates.probes.redis import Cache, CacheError
+from bais_gates import Environment, Evidence, RecoveryPart
+from bais_gates.bais import Api, Business, require_field
+from bais_gates.probes import (
+    Backup,
+    BackupError,
+    Cache,
+    CacheError,
+    ClusterWriter,
+    Database,
+    DatabaseError,
+    Unreachable,
+    list_backups,
+    read_text,
+    restore,
+)
 from bais_gates.rules import recovery, workloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business
-    from bais_gates.probes.backup import Backup
-    from bais_gates.probes.kubernetes.writer import ClusterWriter
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts_platform import RecoveryPart
 
 MARKS: Final = 3
 """Payments before the backup, and as many after it."""
@@ -45,7 +46,7 @@ def test_disaster_recovery(
     environment: Environment, evidence: Evidence, request: pytest.FixtureRequest
 ) -> None:
     """The last drill is recorded and fresh; where one may be held, the platform comes back, with its data."""
-    part = environment.need_recovery()
+    part = environment.recovery
     if not part.drill:
         recorded(part, environment, evidence)
         return
@@ -69,9 +70,8 @@ def recorded(part: RecoveryPart, environment: Environment, evidence: Evidence) -
     """Check that the last drill is not long ago, was about everything, and went well."""
     if part.record is None:
         raise environment.missing("recovery.record")
-    told = recovery.parse_record(
-        read_text(part.record, "recovery drill record", "recovery.record"), part.record
-    )
+    text = read_text(part.record, "recovery drill record", "recovery.record")
+    told = recovery.parse_record(text, part.record)
     source = f"{part.record.name}: drill in {told.environment}, led by {told.led_by}"
     age_d, oldest_d = told.age_d(datetime.now(UTC)), part.max_record_age_d
     evidence.check("last recorded drill, age", age_d, "<=", oldest_d, unit="days", source=source)
@@ -84,7 +84,7 @@ def recorded(part: RecoveryPart, environment: Environment, evidence: Evidence) -
         "data loss, as recorded",
         told.data_loss_s,
         "<=",
-        environment.need_backup().max_age_h * 3600,
+        environment.backup.max_age_h * 3600,
         unit="s",
         source=source,
     )
@@ -127,11 +127,13 @@ class Drill:
 
     def mark(self, business: Business, workflow_id: str) -> list[str]:
         """Take payments to be found again, or not; give their ids."""
-        return [needed(business.pay(workflow_id, amount=AMOUNT), 201, "payment_id") for _ in range(MARKS)]
+        return [
+            require_field(business.pay(workflow_id, amount=AMOUNT), 201, "payment_id") for _ in range(MARKS)
+        ]
 
     def back_up(self) -> Backup:
         """Have the CronJob's own Job run now, and give the backup that it made."""
-        part = self.environment.need_kubernetes()
+        part = self.environment.kubernetes
         began = datetime.now(UTC)
         cron_job = self.cluster.named("batch/v1", "CronJob", part.names.backup, part.namespace)
         if cron_job is None:
@@ -142,7 +144,7 @@ class Drill:
         self.run(job, self.part.backup_within_s, "backup before the loss")
         found = [
             one
-            for one in backups.list_backups(self.environment.need_backup().directory)
+            for one in list_backups(self.environment.backup.directory)
             if one.taken_at >= began.replace(microsecond=0)
         ]
         self.evidence.require("backups made by it", len(found), ">=", 1, source="backup.directory")
@@ -168,7 +170,7 @@ class Drill:
 
     def lose_database(self) -> None:
         """Delete the database's pod and its claim, and wait for an empty database in their place."""
-        part = self.environment.need_kubernetes()
+        part = self.environment.kubernetes
         pod, claim = f"{part.names.database}-0", f"data-{part.names.database}-0"
         old = {self.uid("v1", "Pod", pod), self.uid("v1", "PersistentVolumeClaim", claim)}
         self.lost = True
@@ -178,28 +180,28 @@ class Drill:
             "database's pod is back, on a volume of its own",
             lambda: self.is_new(pod, old) and self.uid("v1", "PersistentVolumeClaim", claim) not in old,
         )
-        with Database(self.environment.need_database().url) as database:
+        with Database(self.environment.database.url) as database:
             self.wait("database answers", lambda: answers(database))
             tables = sorted(restore.count_rows(database))
         self.evidence.require("tables in the database that came back", tables, "==", [], source="pg_class")
 
     def put_back(self, newest: Backup) -> None:
         """Restore the newest backup into the empty database, as its owner."""
-        identity = self.environment.need_backup().identity
+        identity = self.environment.backup.identity
         if identity is None or self.part.database_url is None:
             key = "backup.identity" if identity is None else "recovery.database_url"
             raise self.environment.missing(key)
         try:
             restore.restore(newest, identity, self.part.database_url, within_s=self.left())
             told = "restored"
-        except backups.BackupError as e:
+        except BackupError as e:
             told = str(e)
         self.evidence.require("backup is", told, "==", "restored", source=f"pg_restore of {newest.path.name}")
         self.step("backup restored")
 
     def lose_api_and_cache(self) -> None:
         """Delete every pod of the API and that of the cache, and wait for others."""
-        part = self.environment.need_kubernetes()
+        part = self.environment.kubernetes
         api_pods = self.api_pods()
         cache = f"{part.names.cache}-0"
         old = {pod["metadata"]["uid"] for pod in api_pods} | {self.uid("v1", "Pod", cache)}
@@ -237,7 +239,7 @@ class Drill:
             "data lost, of the time before the loss",
             loss_s,
             "<=",
-            self.environment.need_backup().max_age_h * 3600,
+            self.environment.backup.max_age_h * 3600,
             unit="s",
             source="from the newest backup's snapshot until the first deletion",
         )
@@ -291,19 +293,19 @@ class Drill:
 
     def repair(self, deadline: float) -> None:
         """Give an empty database its data again, or at least its schema."""
-        with Database(self.environment.need_database().url) as database:
+        with Database(self.environment.database.url) as database:
             until(lambda: answers(database), deadline - time.monotonic())
             if restore.schema_revision(database) is not None:
                 return
-        identity, url = self.environment.need_backup().identity, self.part.database_url
+        identity, url = self.environment.backup.identity, self.part.database_url
         if self.newest is not None and identity is not None and url is not None:
             try:
                 restore.restore(self.newest, identity, url, within_s=deadline - time.monotonic())
-            except backups.BackupError:
+            except BackupError:
                 pass  # a schema without data is what is left to give
             else:
                 return
-        namespace = self.environment.need_kubernetes().namespace
+        namespace = self.environment.kubernetes.namespace
         migration = self.cluster.named("batch/v1", "Job", MIGRATION, namespace)
         if migration is not None:
             again = recovery.copy_job(migration, f"{MIGRATION}-drill-{secrets.token_hex(4)}")
@@ -313,25 +315,25 @@ class Drill:
 
     def uid(self, api_version: str, kind: str, name: str) -> str:
         """Give an object's uid; empty when there is none."""
-        namespace = self.environment.need_kubernetes().namespace
+        namespace = self.environment.kubernetes.namespace
         found = self.cluster.named(api_version, kind, name, namespace)
         return str(found["metadata"]["uid"]) if found is not None else ""
 
     def is_new(self, pod: str, old: set[str]) -> bool:
         """Whether a pod of this name is there, ready, and none of the old ones."""
-        found = self.cluster.named("v1", "Pod", pod, self.environment.need_kubernetes().namespace)
+        found = self.cluster.named("v1", "Pod", pod, self.environment.kubernetes.namespace)
         return found is not None and found["metadata"]["uid"] not in old and workloads.is_ready(found)
 
     def api_pods(self) -> list[dict[str, Any]]:
         """Give the API's pods."""
-        part = self.environment.need_kubernetes()
+        part = self.environment.kubernetes
         deployment = self.cluster.named("apps/v1", "Deployment", part.names.api, part.namespace)
         pods = self.cluster.list("v1", "Pod", part.namespace)
         return workloads.owned_pods(deployment, pods) if deployment is not None else []
 
     def api_is_back(self, old: set[str]) -> bool:
         """Whether the API's Deployment is complete, without any of the ``old`` pods."""
-        part = self.environment.need_kubernetes()
+        part = self.environment.kubernetes
         deployment = self.cluster.named("apps/v1", "Deployment", part.names.api, part.namespace)
         if deployment is None or not workloads.rollout(deployment).complete:
             return False
@@ -342,10 +344,10 @@ class Drill:
 
     def is_healthy(self) -> bool:
         """Whether the platform is ready, complete, seen by its autoscaler, and its cache where it was."""
-        part = self.environment.need_kubernetes()
+        part = self.environment.kubernetes
         scalers = self.cluster.list("autoscaling/v2", "HorizontalPodAutoscaler", part.namespace)
         try:
-            with Cache(self.environment.need_cache().url) as cache:
+            with Cache(self.environment.cache.url) as cache:
                 cache.ping_ms()
         except CacheError:
             return False

@@ -6,22 +6,23 @@ import functools
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
 
-from bais_gates.probes.http import HttpClient, Unreachable
-from bais_gates.probes.volley import fire
-from bais_gates.rules import resilience, workloads
-from bais_gates.rules.objects import selects
-from bais_gates.rules.replicas import Distribution, count_ids, count_requests, pod_address
-
-if TYPE_CHECKING:
-    from bais_gates.bais.api import Api
-    from bais_gates.probes.kubernetes.cluster import Cluster
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
+from bais_gates import Environment, Evidence
+from bais_gates.bais import Api
+from bais_gates.probes import Cluster, HttpClient, Unreachable, fire
+from bais_gates.rules import (
+    Distribution,
+    count_ids,
+    count_requests,
+    objects,
+    pod_address,
+    resilience,
+    workloads,
+)
 
 LOOKS: Final = 3
 """How often the objects are read until they agree: a pod may be changing just now."""
@@ -67,7 +68,7 @@ class Seen:
 @pytest.mark.gate("checklist.load_balancing")
 def test_load_balancing(cluster: Cluster, api: Api, environment: Environment, evidence: Evidence) -> None:
     """Requests reach several ready replicas on several nodes, and replacing one loses no request."""
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     seen = look(cluster, part.namespace, part.names.api, evidence)
     replicas(seen, evidence)
     way(seen, evidence)
@@ -131,7 +132,9 @@ def way(seen: Seen, evidence: Evidence) -> None:
         source="Service, targetPort",
     )
     selector = {"matchLabels": seen.service["spec"].get("selector") or {}}
-    taken = bool(selector["matchLabels"]) and selects(selector, template["metadata"].get("labels") or {})
+    taken = bool(selector["matchLabels"]) and objects.selects(
+        selector, template["metadata"].get("labels") or {}
+    )
     whose = "the API's" if taken else "others"
     evidence.check("pods that the Service selects", whose, "==", "the API's", source="Service, selector")
 
@@ -271,7 +274,7 @@ def burst(api: Api, ids: list[str]) -> list[str]:
 
 def told(pods: list[dict[str, Any]], environment: Environment) -> list[float] | None:
     """Give what each pod's own metrics count of /health; None where one can not be asked from here."""
-    part = environment.need_api()
+    part = environment.api
     at = urlsplit(part.url)
     counts = []
     for pod in pods:

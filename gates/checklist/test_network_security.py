@@ -7,28 +7,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.probes.kubernetes.snapshot import read_namespace, read_network
-from bais_gates.rules import exposure, wiring
-from bais_gates.rules.network_policies import (
+from bais_gates import Environment, Evidence
+from bais_gates.probes import Cluster, read_namespace, read_network
+from bais_gates.rules import (
     DIRECTIONS,
     Network,
+    Workload,
     allowed_cidrs,
     allowed_sources,
     allows_ingress,
     connecting_sources,
     dangling_findings,
+    exposure,
     has_default_deny,
     isolation_findings,
+    of_kind,
     unknown_pods,
+    wiring,
 )
-from bais_gates.rules.objects import Workload, of_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from bais_gates.probes.kubernetes.cluster import Cluster
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
 
 COMPONENT: Final = "app.kubernetes.io/component"
 PART_OF: Final = "app.kubernetes.io/part-of"
@@ -52,7 +51,7 @@ STORES: Final = (
 @pytest.mark.gate("checklist.network_security")
 def test_network_security(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
     """Every pod is closed but for what is allowed, stores admit who needs them, the one way in has TLS."""
-    namespace = environment.need_kubernetes().namespace
+    namespace = environment.kubernetes.namespace
     objects = read_namespace(cluster, namespace)
     around = read_network(cluster, namespace)
     templates = [obj for obj in objects if obj["kind"] != "Pod"]
@@ -69,8 +68,8 @@ def test_network_security(cluster: Cluster, environment: Environment, evidence: 
         [],
         source="kube-linter",
     )
-    security = environment.security
-    seen_from_outside(objects, () if security is None else security.expected_exposed, evidence)
+    expected = environment.security.expected_exposed if environment.describes("security") else ()
+    seen_from_outside(objects, expected, evidence)
 
 
 def closed(network: Network, namespace: str, evidence: Evidence) -> None:
@@ -111,7 +110,7 @@ def let_in(network: Network, namespace: str, store: Store, evidence: Evidence) -
     reaching = {_said(s, namespace) for pod in pods for s in connecting_sources(pod, store.port, network)}
     blocks = sorted({block for pod in pods for block in allowed_cidrs(pod, network.policies)})
     evidence.check(
-        f"whom the {store.component} admits without need", sorted(admitted - store.needing), "==", []
+        f"whom the {store.component} allows_ingress without need", sorted(admitted - store.needing), "==", []
     )
     evidence.check(f"the API reaches the {store.component}", "api" in reaching, "==", limit=True)
     evidence.check(f"address blocks that reach the {store.component}", blocks, "==", [])

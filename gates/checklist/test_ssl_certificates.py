@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import pytest
 
-from bais_gates.probes import tls
-from bais_gates.probes.http import HttpClient
-from bais_gates.rules.certificates import CertificateState, certificate_state
-from bais_gates.rules.objects import dig
-
-if TYPE_CHECKING:
-    from bais_gates.bais.api import Api
-    from bais_gates.probes.kubernetes.cluster import Cluster
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
+from bais_gates import Environment, Evidence
+from bais_gates.bais import Api
+from bais_gates.probes import Cluster, HttpClient, tls
+from bais_gates.rules import CertificateState, certificate_state, dig
 
 HSTS_S: Final = 31_536_000
 """A year: the least that browsers take into their own lists."""
@@ -27,7 +21,7 @@ PATH: Final = "/health"
 @pytest.mark.gate("checklist.ssl_certificates")
 def test_ssl_certificates(api: Api, cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
     """The API's certificate is trusted, strong and good for weeks; old protocols and http are refused."""
-    part, where = environment.need_tls(), environment.need_api()
+    part, where = environment.tls, environment.api
     evidence.require("scheme of the API", urlsplit(where.url).scheme, "==", "https", source=where.url)
     server = tls.Server.of(where.url, where.ca_file)
     served = proves_itself(server, part.min_days, evidence)
@@ -96,7 +90,7 @@ def in_hand(
     cluster: Cluster, environment: Environment, served: tls.ServedCertificate | None, evidence: Evidence
 ) -> None:
     """Check that cert-manager has the certificate in hand: ready, renewed in time, and it is served."""
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     found = cluster.named("cert-manager.io/v1", "Certificate", part.names.certificate, part.namespace)
     evidence.require(f"Certificate {part.names.certificate} is there", found is not None, "==", limit=True)
     state = certificate_state(found or {})

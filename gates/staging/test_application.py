@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from bais_gates import Evidence
 from bais_gates.rules import workloads
-from bais_gates.staging import workload
-from bais_gates.staging.plan import Step
-from bais_gates.staging.pods import is_ready
-from bais_gates.staging.readiness import judge
-
-if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.staging.view import StagedPlatform
+from bais_gates.staging import StagedPlatform, Step, is_ready, judge, workload
 
 NAME = "bais-api"
 
@@ -37,9 +31,10 @@ def _runs_this_release(
     running = workload.digests_running(pods)
     meant = workload.digests_meant(deployment)
     evidence.check("image running", running, "==", meant, n=len(pods), source="containerStatuses[].imageID")
-    release = staging.environment.release
-    if release is not None and release.image is not None:
-        digest = release.image.rpartition("@")[2]
+    described = staging.environment.describes("release")
+    image = staging.environment.release.image if described else None
+    if image is not None:
+        digest = image.rpartition("@")[2]
         evidence.check("image of the release", running, "==", [digest], source="release.image")
 
 

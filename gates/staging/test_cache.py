@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from bais_gates.probes import cache_health
-from bais_gates.probes.redis import Cache
-from bais_gates.rules.cache import dangerous_users, parse_memory
-from bais_gates.staging import workload
-from bais_gates.staging.plan import Step
-from bais_gates.staging.pods import is_ready
-from bais_gates.staging.readiness import judge
-
-if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.staging.view import StagedPlatform
+from bais_gates import Evidence
+from bais_gates.probes import Cache, cache_health
+from bais_gates.rules import cache as rules
+from bais_gates.staging import StagedPlatform, Step, is_ready, judge, workload
 
 NAME = "bais-redis"
 ANSWERS_WITHIN_MS = 1000.0
@@ -44,20 +35,20 @@ def _is_as_configured(staging: StagedPlatform, cache: Cache, evidence: Evidence)
     health = cache_health.read(cache)
     declared = workload.cache_settings(staging.reach.configuration(NAME).get("redis.conf", ""))
     source = "ConfigMap bais-redis against CONFIG GET"
-    wanted = parse_memory(declared.get("maxmemory", "0"))
+    wanted = rules.parse_memory(declared.get("maxmemory", "0"))
     evidence.check("maxmemory", health.maxmemory, "==", wanted, unit="bytes", source=source)
     evidence.check("maxmemory is a limit", health.maxmemory, ">", 0, unit="bytes")
     policy = declared.get("maxmemory-policy", "noeviction")
     evidence.check("maxmemory-policy", health.settings["maxmemory-policy"], "==", policy, source=source)
     strangers = "answered" if health.accepts_unauthenticated else "refused"
     evidence.check("one without a password", strangers, "==", "refused")
-    dangerous = dangerous_users(health.allowed_commands, ())
+    dangerous = rules.dangerous_users(health.allowed_commands, ())
     evidence.check(
         "users who may run dangerous commands", dangerous, "==", [], n=len(health.allowed_commands)
     )
-    target = staging.environment.cache
-    if target is None or staging.environment.need_kubernetes().namespace == staging.namespace:
+    known = staging.environment
+    if not known.describes("cache") or known.kubernetes.namespace == staging.namespace:
         evidence.attach("the target's cache", "The environment file describes no other cache.")
         return
-    with Cache(target.url) as other:
+    with Cache(known.cache.url) as other:
         evidence.check("server", str(health.info.get("run_id")), "!=", str(other.info().get("run_id")))

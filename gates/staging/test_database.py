@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from bais_gates.probes.postgres import Database
-from bais_gates.rules.database import differing_settings, settings_pending_restart
-from bais_gates.staging import workload
-from bais_gates.staging.plan import Step
-from bais_gates.staging.pods import is_ready
-from bais_gates.staging.readiness import judge
-
-if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.staging.view import StagedPlatform
+from bais_gates import Evidence
+from bais_gates.probes import Database
+from bais_gates.rules import database as rules
+from bais_gates.staging import StagedPlatform, Step, is_ready, judge, workload
 
 NAME = "bais-postgres"
 OLDEST_MAJOR = 15
@@ -65,10 +57,10 @@ def _has_its_settings(staging: StagedPlatform, database: Database, evidence: Evi
         str(row["name"]).lower(): row  # PostgreSQL takes TimeZone and timezone for one
         for row in database.rows("SELECT name, setting, unit, vartype, pending_restart FROM pg_settings")
     }
-    differing = differing_settings(declared, effective)
+    differing = rules.differing_settings(declared, effective)
     source = "ConfigMap bais-postgres against pg_settings"
     evidence.check("settings in effect otherwise", differing, "==", [], n=len(declared), source=source)
-    pending = settings_pending_restart(effective)
+    pending = rules.settings_pending_restart(effective)
     evidence.check("settings that wait for a restart", pending, "==", [])
     most, used = database.max_connections(), database.all_connections()
     evidence.check("connections in use", used, "<", most)
@@ -83,9 +75,9 @@ def _gives_no_more_than_needed(database: Database, evidence: Evidence) -> None:
 
 
 def _is_its_own(staging: StagedPlatform, database: Database, evidence: Evidence) -> None:
-    target = staging.environment.database
-    if target is None or staging.environment.need_kubernetes().namespace == staging.namespace:
+    known = staging.environment
+    if not known.describes("database") or known.kubernetes.namespace == staging.namespace:
         evidence.attach("the target's database", "The environment file describes no other database.")
         return
-    with Database(target.url) as other:
+    with Database(known.database.url) as other:
         evidence.check("server", str(database.value(SERVER)), "!=", str(other.value(SERVER)), source=SERVER)

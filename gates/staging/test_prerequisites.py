@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
-from bais_gates.probes.kubernetes.cluster import version_number
+from bais_gates import Environment, Evidence, KubernetesPart
+from bais_gates.probes import Cluster, Objects, version_number
 from bais_gates.rules import prerequisites as needed
-from bais_gates.targets.parts_platform import COMPONENTS
-
-if TYPE_CHECKING:
-    from bais_gates.probes.kubernetes.cluster import Cluster, Objects
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts_platform import KubernetesPart
 
 READ = ("pods", "deployments.apps", "services", "networkpolicies.networking.k8s.io")
 
@@ -24,12 +18,12 @@ READ = ("pods", "deployments.apps", "services", "networkpolicies.networking.k8s.
 @pytest.mark.gate("staging.prerequisites")
 def test_prerequisites(environment: Environment, cluster: Cluster, evidence: Evidence) -> None:
     """The cluster is the one named, new enough, and has operators, an ingress controller and cert-manager."""
-    part = environment.need_kubernetes()
+    part = environment.kubernetes
     the_cluster(part, cluster, evidence)
     workloads = [one for kind in ("Deployment", "DaemonSet") for one in cluster.list("apps/v1", kind)]
     crds = cluster.list("apiextensions.k8s.io/v1", "CustomResourceDefinition")
     controllers = ingress_classes(part, cluster, evidence)
-    for component in COMPONENTS:
+    for component in part.COMPONENTS:
         kinds = needed.CRDS[component]
         if kinds:
             evidence.check(
@@ -133,9 +127,9 @@ def helm_releases(part: KubernetesPart, cluster: Cluster, evidence: Evidence) ->
         )
 
 
-def _place(workload: dict[str, object]) -> str:
+def _place(workload: dict[str, Any]) -> str:
     metadata = workload["metadata"]
-    return f"{metadata['namespace']}/{metadata['name']}" if isinstance(metadata, dict) else ""
+    return f"{metadata['namespace']}/{metadata['name']}"
 
 
 def _words(component: str) -> str:

@@ -1,4 +1,4 @@
-"""Answers held to an OpenAPI 3.1 document."""
+"""Test the validation of responses against an OpenAPI 3.1 document."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def _violations(response: Response, path: str = "/things/t1?x=1") -> list[str]:
     return Contract(DOCUMENT).violations(response, "GET", path)
 
 
-def test_a_good_answer_has_no_violations() -> None:
-    """What is as documented passes, also by a real path with a query and by the template."""
+def test_a_documented_response_has_no_violations() -> None:
+    """A response conforms by its real path with a query, and by the template."""
     assert _violations(_answer()) == []
     assert _violations(_answer(), "/things/{id}") == []
     assert _violations(_answer(content_type="application/json; charset=utf-8")) == []
@@ -85,24 +85,24 @@ def test_a_good_answer_has_no_violations() -> None:
         (_answer(x_request_id="a"), "header X-Request-ID"),
         (_answer(retry_after="soon"), "header Retry-After: $: 'soon' is not of type 'integer'"),
         (_answer(retry_after="0"), "header Retry-After"),
-        (_answer(204, raw=b"x"), "documented without a body"),
+        (_answer(204, raw=b"x"), "has a body, but 204 is documented without a body"),
         (_answer(404, body={"detail": "x"}), "'error' is a required property"),
     ],
 )
-def test_a_violation_is_told_in_words(response: Response, words: str) -> None:
-    """Each way to break the contract is one line that says what."""
-    found = _violations(response)
-    assert len(found) == 1
-    assert words in found[0]
+def test_each_violation_is_one_line(response: Response, words: str) -> None:
+    """Each kind of violation yields one line that names it."""
+    violations = _violations(response)
+    assert len(violations) == 1
+    assert words in violations[0]
 
 
-def test_a_literal_path_comes_before_a_template() -> None:
-    """/things/special is not taken for /things/{id}."""
+def test_a_literal_path_precedes_a_template() -> None:
+    """/things/special does not match /things/{id}."""
     assert _violations(_answer(content_type="text/plain", raw=b"hello"), "/things/special") == []
 
 
 def test_an_unknown_operation_is_a_violation() -> None:
-    """What the contract does not know can not conform to it."""
+    """An undocumented path or method is reported."""
     contract = Contract(DOCUMENT)
     assert contract.violations(_answer(), "GET", "/other") == ["GET /other is not in the contract"]
     assert contract.violations(_answer(), "DELETE", "/things/t1") == [
@@ -111,14 +111,14 @@ def test_an_unknown_operation_is_a_violation() -> None:
     assert contract.violations(_answer(), "GET", "/things/t1/more") != []
 
 
-def test_a_long_value_is_not_quoted_whole() -> None:
-    """A violation stays one readable line, and there are not thousands of them."""
-    found = _violations(_answer(body={**GOOD, "amount": "9" * 10_000}))
-    assert max(map(len, found)) <= 240
+def test_a_long_value_is_shortened() -> None:
+    """A violation has at most 240 characters."""
+    violations = _violations(_answer(body={**GOOD, "amount": "9" * 10_000}))
+    assert max(map(len, violations)) <= 240
 
 
-def test_a_value_is_held_to_a_named_schema() -> None:
-    """A gate may hold any value to one of the contract's schemas."""
+def test_a_value_is_validated_against_a_named_schema() -> None:
+    """Any JSON value can be validated against one of the contract's schemas."""
     contract = Contract(DOCUMENT)
     assert contract.schema_violations({"error": {}}, "Error") == []
     assert contract.schema_violations({}, "Error") == ["$: 'error' is a required property"]
@@ -127,18 +127,18 @@ def test_a_value_is_held_to_a_named_schema() -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "openapi: 3.0.0\npaths: {}", "a: [", "\x00"])
-def test_what_is_no_contract_is_refused(tmp_path: Path, text: str) -> None:
-    """A document that can not be held against anything is an error, not a contract without rules."""
+def test_an_unusable_document_is_refused(tmp_path: Path, text: str) -> None:
+    """A document that is missing or not OpenAPI 3.1 is an error, not a contract without rules."""
     path = tmp_path / "contract.yaml"
     path.write_text(text)
     with pytest.raises(ContractError):
         Contract.load(path)
-    with pytest.raises(ContractError, match="can not be read"):
+    with pytest.raises(ContractError, match="cannot be read"):
         Contract.load(tmp_path / "absent.yaml")
 
 
-def test_the_projects_contract_can_be_used() -> None:
-    """The document in the gates folder is one, and every reference in it leads somewhere."""
+def test_the_projects_contract_is_usable() -> None:
+    """The contract in the gates folder loads, and every reference in it resolves."""
     path = Path(__file__).parents[2] / "gates" / "contract" / "bais-api.openapi.yaml"
     contract = Contract.load(path)
     for template, operations in contract.document["paths"].items():

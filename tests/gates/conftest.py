@@ -1,4 +1,4 @@
-"""A bench for gates: one sandbox a module, its faults switched while it runs, gates as plain functions."""
+"""Run gates as plain functions against one sandbox per module, with faults switched on and off."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates import sandbox
-from bais_gates.bais.api import register_business
+from bais_gates.bais.api import open_api, register_business
 from bais_gates.probes.listener import Listener
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.redis import Cache
-from bais_gates.pytest_plugin.evidence import Evidence, GateFailure, line
+from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
+from bais_gates.reports.wording import check_text
 from bais_gates.targets.environment import load_environment
-from bais_gates.targets.target import Target
-from bais_gates.targets.unique import Unique
+from bais_gates.targets.target import Target, Unique
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from bais_gates.verdict.model import Check
 
 GATES = Path(__file__).parents[2] / "gates"
-FAULTS_NOTICED_S = 0.25
-"""The API looks at its faults ten times a second."""
+FAULTS_APPLIED_S = 0.25
+"""The API reads its faults ten times a second."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What a gate came to, and what it recorded."""
+    """A gate's outcome and the checks that it recorded."""
 
     outcome: Outcome
     checks: tuple[Check, ...]
@@ -46,21 +46,21 @@ class Judged:
 
     @property
     def false(self) -> str:
-        """The false checks, and those without data, one a line, as the report prints them."""
-        return "\n".join(line(check) for check in self.checks if check.ok is not True)
+        """The checks that are false or without data, one per line, as the terminal prints them."""
+        return "\n".join(check_text(check) for check in self.checks if check.ok is not True)
 
 
 class Bench:
-    """One sandbox and the gates that are run against it."""
+    """One sandbox, and the gates run against it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.environment_file = directory / "environment.yaml"
 
     def with_faults(self, *names: str) -> None:
-        """Switch these faults on and all others off."""
+        """Switch exactly these faults on."""
         sandbox.set_faults(self.directory, names)
-        time.sleep(FAULTS_NOTICED_S)
+        time.sleep(FAULTS_APPLIED_S)
 
     def run(self, gate: str, *faults: str, environment_file: Path | None = None) -> Judged:
         """Run the gate ``acceptance.<gate>`` with exactly these faults on."""
@@ -78,11 +78,11 @@ class Bench:
         with ExitStack() as stack:
             try:
                 function = gate_function(gate)
-                wanted = inspect.signature(function).parameters
-                function(**{name: self._hand_out(name, environment, evidence, stack) for name in wanted})
+                names = inspect.signature(function).parameters
+                function(**{name: self._fixture(name, environment, evidence, stack) for name in names})
             except GateFailure:
-                pass  # a required check was false; it stands in the evidence
-            except Exception as e:  # noqa: BLE001 - whatever it is, the gate could not check
+                pass  # a required check was false; the evidence has it
+            except Exception as e:  # noqa: BLE001 - any other exception means that the gate could not check
                 error = e
         checks = evidence.recorded().checks
         if error is not None:
@@ -95,18 +95,18 @@ class Bench:
             outcome = Outcome.PASS if checks else Outcome.VACUOUS
         return Judged(outcome, checks, "")
 
-    def _hand_out(self, name: str, environment: Environment, evidence: Evidence, stack: ExitStack) -> Any:
-        api = Target(environment=environment, gates_dir=GATES).open_api
+    def _fixture(self, name: str, environment: Environment, evidence: Evidence, stack: ExitStack) -> Any:
+        target = Target(environment=environment, gates_dir=GATES)
         unique = Unique(f"tests-{os.getpid()}")
         makers: dict[str, Callable[[], Any]] = {
             "evidence": lambda: evidence,
             "environment": lambda: environment,
-            "limits": environment.need_limits,
+            "limits": lambda: environment.limits,
             "unique": lambda: unique,
-            "api": lambda: self._closing(stack, api()),
-            "new_business": lambda: self._business_maker(stack, api(), unique),
-            "database": lambda: stack.enter_context(Database(environment.need_database().url)),
-            "cache": lambda: stack.enter_context(Cache(environment.need_cache().url)),
+            "api": lambda: self._closing(stack, open_api(target)),
+            "new_business": lambda: self._business_maker(stack, open_api(target), unique),
+            "database": lambda: stack.enter_context(Database(environment.database.url)),
+            "cache": lambda: stack.enter_context(Cache(environment.cache.url)),
             "webhook_listener": lambda: stack.enter_context(Listener("127.0.0.1")),
         }
         return makers[name]()
@@ -122,13 +122,13 @@ class Bench:
 
 
 def gate_function(gate: str) -> Callable[..., None]:
-    """Load the function that proves ``acceptance.<gate>`` from its file."""
+    """Return the function of ``acceptance.<gate>``, loaded from its file."""
     path = GATES / "acceptance" / f"test_{gate}.py"
     spec = importlib.util.spec_from_file_location(f"gate_{gate}", path)
     if spec is None or spec.loader is None:
         raise FileNotFoundError(path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up by name while it is being made
+    sys.modules[spec.name] = module  # dataclasses look their module up by name during its import
     spec.loader.exec_module(module)
     function: Callable[..., None] = getattr(module, f"test_{gate}")
     return function
@@ -136,7 +136,7 @@ def gate_function(gate: str) -> Callable[..., None]:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Start a sandbox for the module, and take it down after it."""
+    """Start a sandbox for the module, and stop it afterwards."""
     directory = tmp_path_factory.mktemp("bench")
     sandbox.start(directory, owner_pid=os.getpid())
     try:

@@ -1,4 +1,4 @@
-"""Lies about health, registration and sign-in, and the checks that must find them out."""
+"""Lies about health, registration and sign-in, and the check that each must fail."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ REGISTER, LOGIN, DASHBOARD = "/api/v1/auth/register", "/api/v1/auth/login", "/ap
 # --- health ---
 
 
-@lie("health_endpoint", "different X-Request-IDs")
+@lie("health_endpoint", "distinct X-Request-IDs (repeated GET /health)")
 def health_from_a_cache() -> Lie:
-    """Lie: a cache answers /health in the release's place."""
+    """Answer /health from a cache instead of the release."""
     return cached("GET", "/health", lambda e: e.path)
 
 
-@lie("health_endpoint", "GET /ready status")
+@lie("health_endpoint", "status (GET /ready)")
 def readiness_unknown() -> Lie:
-    """Lie: readiness is told as 503 while it is 200."""
-    return on("GET", "/ready", lambda e: e.forward().told(503))
+    """Answer 503 although the API is ready."""
+    return on("GET", "/ready", lambda e: e.forward().changed(503))
 
 
-@lie("health_endpoint", "GET /health contract violations")
+@lie("health_endpoint", "contract violations (GET /health)")
 def health_as_text() -> Lie:
-    """Lie: the content type is another than documented."""
+    """Answer with an undocumented content type."""
 
     def answer(e: Exchange) -> Answer:
-        told: Answer = e.forward()
-        return replace(told, headers={**told.headers, "content-type": "text/plain"})
+        response: Answer = e.forward()
+        return replace(response, headers={**response.headers, "content-type": "text/plain"})
 
     return on("GET", "/health", answer)
 
@@ -38,22 +38,22 @@ def health_as_text() -> Lie:
 # --- registration ---
 
 
-@lie("user_registration", "second registrations not answered 409")
-def second_registration_told_as_first() -> Lie:
-    """Lie: a refused second registration is told as a first one."""
+@lie("user_registration", "duplicate registrations not refused with 409")
+def refused_registration_reported_as_accepted() -> Lie:
+    """Report a refused registration as an accepted one."""
 
     def answer(e: Exchange) -> Answer:
-        told = e.forward()
-        if told.status != 409:
-            return told
-        return told.told(201, user_id="usr_0123456789", verification_token="v" * 24)
+        response = e.forward()
+        if response.status != 409:
+            return response
+        return response.changed(201, user_id="usr_0123456789", verification_token="v" * 24)
 
     return on("POST", REGISTER, answer)
 
 
-@lie("user_registration", "status of signing in right after")
-def registration_never_passed_on() -> Lie:
-    """Lie: registrations are answered and never reach the API."""
+@lie("user_registration", "status (sign-in after registration)")
+def registration_never_forwarded() -> Lie:
+    """Answer registrations without forwarding them."""
     count = iter(range(10**6))
 
     def answer(_e: Exchange) -> Answer:
@@ -63,71 +63,71 @@ def registration_never_passed_on() -> Lie:
     return on("POST", REGISTER, answer)
 
 
-@lie("user_registration", "different user_id of 2 registrations")
-def everybody_is_the_same_user() -> Lie:
-    """Lie: all users get one id."""
+@lie("user_registration", "distinct user_id values (2 registrations)")
+def same_id_for_every_user() -> Lie:
+    """Answer every registration with one id."""
 
     def answer(e: Exchange) -> Answer:
-        told = e.forward()
-        return told.told(user_id="usr_0123456789") if told.status == 201 else told
+        response = e.forward()
+        return response.changed(user_id="usr_0123456789") if response.status == 201 else response
 
     return on("POST", REGISTER, answer)
 
 
-@lie("user_registration", "registrations with an invalid e-mail not answered 400")
-def bad_address_is_a_conflict() -> Lie:
-    """Lie: an address that is none is told as a registered one."""
+@lie("user_registration", "registrations not refused with 400 (invalid e-mail)")
+def invalid_address_reported_as_conflict() -> Lie:
+    """Report an invalid address as a registered one."""
     return on(
         "POST",
         REGISTER,
-        lambda e: e.forward().told(409) if "@" not in e.json.get("email", "@") else e.forward(),
+        lambda e: e.forward().changed(409) if "@" not in e.json.get("email", "@") else e.forward(),
     )
 
 
 # --- authentication ---
 
 
-@lie("user_authentication", "status with the revoked key")
-def answers_remembered_by_token() -> Lie:
-    """Lie: a cache by token lets a token outlive its end."""
+@lie("user_authentication", "status (revoked API key)")
+def responses_cached_by_token() -> Lie:
+    """Cache responses by token, so that a token works after its end."""
     return cached("GET", DASHBOARD, lambda e: e.token)
 
 
-@lie("user_authentication", "forged tokens not answered 401")
-def answers_remembered_for_all() -> Lie:
-    """Lie: a cache by path alone lets everybody in."""
+@lie("user_authentication", "forged tokens not refused with 401")
+def responses_cached_by_path() -> Lie:
+    """Cache responses by path alone, so that every token works."""
     return cached("GET", DASHBOARD, lambda e: e.path)
 
 
-@lie("user_authentication", "contract violations with forged tokens")
-def scheme_not_told() -> Lie:
-    """Lie: a 401 leaves out WWW-Authenticate."""
+@lie("user_authentication", "contract violations (forged tokens)")
+def www_authenticate_missing() -> Lie:
+    """Remove WWW-Authenticate from a 401."""
     return on("GET", DASHBOARD, lambda e: e.forward().without("www-authenticate"))
 
 
-@lie("user_authentication", "closed sign-in contract violations")
+@lie("user_authentication", "contract violations (locked sign-in)")
 def lock_without_retry_after() -> Lie:
-    """Lie: a closed sign-in does not say when it opens."""
+    """Remove Retry-After from a locked sign-in."""
     return on("POST", LOGIN, lambda e: e.forward().without("retry-after"))
 
 
-@lie("user_authentication", "time with an unknown e-mail against a wrong password")
+@lie("user_authentication", "latency ratio (unknown e-mail, wrong password)")
 def known_accounts_take_longer() -> Lie:
-    """Lie: sign-in takes 150 ms longer where the account exists."""
+    """Delay sign-in by 150 ms if the account exists."""
     known: set[str] = set()
 
     def answer(e: Exchange) -> Answer:
-        told = e.forward()
-        if e.path == REGISTER and told.status == 201:
+        response = e.forward()
+        if e.path == REGISTER and response.status == 201:
             known.add(e.json["email"])
         if e.path == LOGIN and e.json["email"] in known:
             time.sleep(0.15)
-        return told
+        return response
 
     return on("POST", "/api/v1/auth/", answer)
 
 
-@lie("user_authentication", "used refresh tokens not answered 401")
-def refresh_answered_from_a_cache() -> Lie:
-    """Lie: a used refresh token gets what it got before."""
+@lie("user_authentication", "used refresh tokens not refused with 401")
+def refresh_cached() -> Lie:
+    """Answer a used refresh token with its first response."""
     return cached("POST", "/api/v1/auth/refresh", lambda e: e.body.decode())

@@ -1,4 +1,4 @@
-"""Lies about workflows, payments and webhooks, and the checks that must find them out."""
+"""Lies about workflows, payments and webhooks, and the check that each must fail."""
 
 from __future__ import annotations
 
@@ -13,47 +13,49 @@ CONFIGURE = "/api/v1/webhooks/configure"
 # --- workflows ---
 
 
-@lie("payment_workflow_creation", "amounts that read back otherwise")
+@lie("payment_workflow_creation", "amounts that do not read back as sent")
 def a_cent_more() -> Lie:
-    """Lie: a workflow reads back with a cent more."""
+    """Add a cent to a workflow's amount when it is read."""
 
     def answer(e: Exchange) -> Answer:
-        told = e.forward()
-        return told.told(amount=round(told.json["amount"] + 0.01, 2)) if told.status == 200 else told
+        response = e.forward()
+        if response.status != 200:
+            return response
+        return response.changed(amount=round(response.json["amount"] + 0.01, 2))
 
     return on("GET", WORKFLOWS, answer)
 
 
-@lie("payment_workflow_creation", "another business's workflow: status")
+@lie("payment_workflow_creation", "status (another business's workflow)")
 def workflows_from_a_shared_cache() -> Lie:
-    """Lie: a cache by path alone shows workflows to other businesses."""
+    """Cache workflows by path alone, so that other businesses see them."""
     return cached("GET", WORKFLOWS, lambda e: e.path)
 
 
-@lie("payment_workflow_creation", "another business's workflow: status")
+@lie("payment_workflow_creation", "status (another business's workflow)")
 def forbidden_instead_of_unknown() -> Lie:
-    """Lie: another's workflow is told apart from an unknown one by 403."""
-    seen: set[str] = set()
+    """Answer 403 for another's workflow and 404 for an unknown one."""
+    existing: set[str] = set()
 
     def answer(e: Exchange) -> Answer:
-        told = e.forward()
-        if told.status == 200:
-            seen.add(e.path)
-        return told.told(403) if told.status == 404 and e.path in seen else told
+        response = e.forward()
+        if response.status == 200:
+            existing.add(e.path)
+        return response.changed(403) if response.status == 404 and e.path in existing else response
 
     return on("GET", WORKFLOWS, answer)
 
 
-@lie("payment_workflow_creation", "different ids of 8 workflows set up at once")
-def ids_given_twice() -> Lie:
-    """Lie: some workflows get the answer, and the id, of another one."""
+@lie("payment_workflow_creation", "distinct workflow ids (8 concurrent creations)")
+def ids_issued_twice() -> Lie:
+    """Answer some creations with the response, and the id, of another one."""
     first: list[Any] = []
 
     def answer(e: Exchange) -> Answer:
-        told = e.forward()
-        if told.status == 201:
-            first.append(told)
-        return first[len(first) // 3] if told.status == 201 and len(first) > 12 else told
+        response = e.forward()
+        if response.status == 201:
+            first.append(response)
+        return first[len(first) // 3] if response.status == 201 and len(first) > 12 else response
 
     return on("POST", WORKFLOWS, answer)
 
@@ -61,9 +63,9 @@ def ids_given_twice() -> Lie:
 # --- payments ---
 
 
-@lie("payment_processing", "rows of the three payments")
+@lie("payment_processing", "database rows (one with a key, two without)")
 def payments_taken_twice() -> Lie:
-    """Lie: each payment is asked of the API twice."""
+    """Forward each payment twice."""
 
     def answer(e: Exchange) -> Answer:
         e.forward(without="idempotency-key")
@@ -72,74 +74,77 @@ def payments_taken_twice() -> Lie:
     return on("POST", PROCESS, answer)
 
 
-@lie("payment_processing", "different payments of 20 duplicates at once")
-def keys_left_out() -> Lie:
-    """Lie: the Idempotency-Key never reaches the API."""
+@lie("payment_processing", "distinct payments (20 concurrent duplicates)")
+def keys_removed() -> Lie:
+    """Remove the Idempotency-Key from requests."""
     return on("POST", PROCESS, lambda e: e.forward(without="idempotency-key"))
 
 
-@lie("payment_processing", "payments whose row is another")
-def another_amount_taken_than_told() -> Lie:
-    """Lie: 20.00 is taken where 19.99 was asked for, and 19.99 is told."""
+@lie("payment_processing", "payments with a different database row")
+def another_amount_taken_than_reported() -> Lie:
+    """Take 20.00 for a request of 19.99, and report 19.99."""
     amounts: dict[str, Any] = {}
 
     def answer(e: Exchange) -> Answer:
         if e.method == "GET":
-            told = e.forward()
-            return told.told(amount=amounts[e.path]) if e.path in amounts else told
-        told = e.forward(amount=20.0) if e.json.get("amount") == 19.99 else e.forward()
-        if told.status == 201 and e.json.get("amount") == 19.99:
-            amounts[f"/api/v1/payments/{told.json['payment_id']}"] = 19.99
-            return told.told(amount=19.99)
-        return told
+            response = e.forward()
+            return response.changed(amount=amounts[e.path]) if e.path in amounts else response
+        response = e.forward(amount=20.0) if e.json.get("amount") == 19.99 else e.forward()
+        if response.status == 201 and e.json.get("amount") == 19.99:
+            amounts[f"/api/v1/payments/{response.json['payment_id']}"] = 19.99
+            return response.changed(amount=19.99)
+        return response
 
     return lambda e: answer(e) if e.path.startswith("/api/v1/payments/") else e.forward()
 
 
-@lie("payment_processing", "statuses of a declined card and its repeat")
-def declined_told_as_taken() -> Lie:
-    """Lie: a declined card is told as a completed payment."""
+@lie("payment_processing", "statuses (declined card and its retry)")
+def declined_reported_as_completed() -> Lie:
+    """Report a declined card as a completed payment."""
 
     def answer(e: Exchange) -> Answer:
-        told = e.forward()
-        if told.status != 402:
-            return told
-        sent = e.json
-        return told.told(201, payment_id="pay_0123456789", status="completed", amount=sent["amount"])
+        response = e.forward()
+        if response.status != 402:
+            return response
+        amount = e.json["amount"]
+        return response.changed(201, payment_id="pay_0123456789", status="completed", amount=amount)
 
     return on("POST", PROCESS, answer)
 
 
-@lie("payment_processing", "answers that hold a card number")
+@lie("payment_processing", "responses that contain a card number")
 def card_number_in_a_header() -> Lie:
-    """Lie: a debugging header holds the card number."""
+    """Add a debugging header with the card number."""
 
     def answer(e: Exchange) -> Answer:
-        told: Answer = e.forward()
+        response: Answer = e.forward()
         card = ((e.json or {}).get("payment_method") or {}).get("card_number", "")
-        return replace(told, headers={**told.headers, "x-debug-card": card})
+        return replace(response, headers={**response.headers, "x-debug-card": card})
 
     return on("POST", PROCESS, answer)
 
 
-@lie("payment_processing", "a payment that fails later ends as")
-def failures_told_as_completed() -> Lie:
-    """Lie: a payment that failed later is told as completed."""
+@lie("payment_processing", "final status (payment that fails later)")
+def failures_reported_as_completed() -> Lie:
+    """Report a failed payment as completed."""
 
     def answer(e: Exchange) -> Answer:
-        told = e.forward()
-        return told.told(status="completed") if (told.json or {}).get("status") == "failed" else told
+        response = e.forward()
+        failed = (response.json or {}).get("status") == "failed"
+        return response.changed(status="completed") if failed else response
 
     return on("GET", "/api/v1/payments/", answer)
 
 
-@lie("payment_processing", "payments answered or read back otherwise")
+@lie("payment_processing", "payments not answered or read back as sent")
 def cents_cut_off() -> Lie:
-    """Lie: payments read back in whole units."""
+    """Cut the cents off payments when they are read."""
 
     def answer(e: Exchange) -> Answer:
-        told = e.forward()
-        return told.told(amount=int(told.json["amount"])) if told.status == 200 else told
+        response = e.forward()
+        if response.status != 200:
+            return response
+        return response.changed(amount=int(response.json["amount"]))
 
     return on("GET", "/api/v1/payments/", answer)
 
@@ -147,41 +152,40 @@ def cents_cut_off() -> Lie:
 # --- webhooks ---
 
 
-@lie("webhook_delivery", "deliveries to webhooks that want none")
-def every_webhook_made_active() -> Lie:
-    """Lie: an inactive webhook is configured as an active one."""
+@lie("webhook_delivery", "deliveries to gone, inactive and another business's webhooks")
+def every_webhook_activated() -> Lie:
+    """Configure every webhook as active."""
     return on("POST", CONFIGURE, lambda e: e.forward(active=True))
 
 
-@lie("webhook_delivery", "signature problems of the retried webhook")
-def another_secret_told() -> Lie:
-    """Lie: the secret told is not the one that signs."""
+@lie("webhook_delivery", "signature errors (retried webhook)")
+def another_secret_reported() -> Lie:
+    """Report another secret than the one that signs."""
 
     def answer(e: Exchange) -> Answer:
-        told = e.forward()
-        if told.status != 201 or "secret" in e.json:
-            return told
-        return told.told(signature_secret="whsec_" + "QUJD" * 8)
+        response = e.forward()
+        if response.status != 201 or "secret" in e.json:
+            return response
+        return response.changed(signature_secret="whsec_" + "QUJD" * 8)
 
     return on("POST", CONFIGURE, answer)
 
 
-@lie("webhook_delivery", "unfit webhooks not answered 400")
-def unfit_webhooks_told_as_made() -> Lie:
-    """Lie: a refused webhook is told as configured."""
+@lie("webhook_delivery", "invalid webhooks not refused with 400")
+def refused_webhooks_reported_as_configured() -> Lie:
+    """Report a refused webhook as configured."""
 
     def answer(e: Exchange) -> Answer:
-        told = e.forward()
-        if told.status != 400:
-            return told
-        headers = told.headers
+        response = e.forward()
+        if response.status != 400:
+            return response
         body = b'{"webhook_id": "whk_0123456789", "signature_secret": "whsec_QUJDREVGR0g="}'
-        return Answer(status=201, headers=headers, body=body)
+        return Answer(status=201, headers=response.headers, body=body)
 
     return on("POST", CONFIGURE, answer)
 
 
-@lie("webhook_delivery", "answers given to payment.completed|events that the retried webhook got")
-def payments_taken_twice_tell_twice() -> Lie:
-    """Lie: a payment taken twice tells its webhook of two."""
+@lie("webhook_delivery", "listener's response to each attempt|events received (retried webhook)")
+def payments_taken_twice_notify_twice() -> Lie:
+    """Forward each payment twice, so that its webhook is notified of two."""
     return payments_taken_twice()

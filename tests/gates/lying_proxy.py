@@ -1,7 +1,7 @@
-"""An HTTP proxy between gate and API that lies in ways which the sandbox's own faults do not know.
+"""An HTTP proxy between gate and API that falsifies traffic in ways that the sandbox's faults do not cover.
 
-A lie is a function from an :class:`Exchange` to an :class:`Answer`; it may ask the API once, twice or never,
-change what is asked, and change what is answered.
+A lie is a function from an :class:`Exchange` to an :class:`Answer`: it may forward the request once, twice or
+never, and change the request and the response.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 Lie = Callable[["Exchange"], "Answer"]
-_NOT_PASSED_ON = {
+_HOP_HEADERS = {
     "host",
     "connection",
     "content-length",
@@ -33,7 +33,7 @@ _NOT_PASSED_ON = {
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the proxy answers."""
+    """The proxy's response."""
 
     status: int
     headers: dict[str, str]
@@ -41,38 +41,38 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body as JSON, None when it is none."""
+        """The body as JSON, None if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
             return None
 
-    def told(self, code: int | None = None, /, **fields: Any) -> Answer:
-        """Make the same answer with another status code and other members in its JSON body."""
+    def changed(self, code: int | None = None, /, **fields: Any) -> Answer:
+        """Return the same response with another status code and changed fields in its JSON body."""
         body = json.dumps({**(self.json or {}), **fields}).encode() if fields else self.body
         return replace(self, status=code or self.status, body=body)
 
     def without(self, header: str) -> Answer:
-        """Make the same answer without one header."""
+        """Return the same response without one header."""
         kept = {name: value for name, value in self.headers.items() if name.lower() != header}
         return replace(self, headers=kept)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """One request, and the way to the API."""
+    """One request, and the client that forwards it to the API."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
     upstream: HttpClient
-    through: tuple[Lie, ...] = ()
+    others: tuple[Lie, ...] = ()
     """Other lies between this one and the API."""
 
     @property
     def json(self) -> Any:
-        """The request's body as JSON, None when it is none."""
+        """The request's body as JSON, None if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -80,32 +80,32 @@ class Exchange:
 
     @property
     def token(self) -> str:
-        """The Authorization header, empty without one."""
+        """The Authorization header, empty if there is none."""
         return self.headers.get("authorization", "")
 
     def forward(self, *, without: str = "", **changes: Any) -> Answer:
-        """Ask the API, with members of the JSON body changed or a header left out."""
+        """Forward the request, with fields of its JSON body changed or a header removed."""
         headers = {name: value for name, value in self.headers.items() if name != without}
         body = json.dumps({**self.json, **changes}).encode() if changes else self.body
-        if self.through:
-            return self.through[0](replace(self, headers=headers, body=body, through=self.through[1:]))
+        if self.others:
+            return self.others[0](replace(self, headers=headers, body=body, others=self.others[1:]))
         answer = self.upstream.request(self.method, self.path, headers=headers, content=body or None)
-        passed = {name: value for name, value in answer.headers.items() if name not in _NOT_PASSED_ON}
-        return Answer(status=answer.status, headers=passed, body=answer.body)
+        forwarded = {name: value for name, value in answer.headers.items() if name not in _HOP_HEADERS}
+        return Answer(status=answer.status, headers=forwarded, body=answer.body)
 
 
-def one_behind_the_other(lies: Sequence[Lie]) -> Lie:
-    """Tell several lies at once, the first one nearest to the gate."""
-    return lambda exchange: lies[0](replace(exchange, through=tuple(lies[1:])))
+def chain(lies: Sequence[Lie]) -> Lie:
+    """Return one lie made of several, the first one nearest to the gate."""
+    return lambda exchange: lies[0](replace(exchange, others=tuple(lies[1:])))
 
 
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128
-    """Gates call by the hundred at once; a short queue would reset their connections."""
+    """Gates send a hundred requests at once; a short queue would reset their connections."""
 
 
 class LyingProxy:
-    """A proxy on a free loopback port, as long as the ``with`` block."""
+    """A proxy on a free loopback port for the length of a ``with`` block."""
 
     def __init__(self, upstream: HttpClient, lie: Lie) -> None:
         proxy = self
@@ -120,7 +120,7 @@ class LyingProxy:
                 exchange = Exchange(
                     method=self.command,
                     path=self.path,
-                    headers={name: value for name, value in headers.items() if name not in _NOT_PASSED_ON},
+                    headers={name: value for name, value in headers.items() if name not in _HOP_HEADERS},
                     body=self.rfile.read(length),
                     upstream=proxy.upstream,
                 )
@@ -139,7 +139,7 @@ class LyingProxy:
             do_GET = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815 - names that http.server looks for
 
             def log_message(self, *_args: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self.upstream = upstream
         self._server = _Server(("127.0.0.1", 0), Handler)
@@ -160,35 +160,35 @@ class LyingProxy:
 
 
 LIES: dict[str, tuple[str, str, Callable[[], Lie]]] = {}
-"""Each lie by its name: the gate that must find it out, the check that must be false, and its maker."""
+"""Each lie by its name: the gate and the check that it must fail, and the function that creates it."""
 
 
 def lie(gate: str, check: str) -> Callable[[Callable[[], Lie]], Callable[[], Lie]]:
-    """Note a lie (made anew for each test), the gate that must find it out and a check that must be false.
+    """Register a lie (created anew for each test) with the gate and the check that it must fail.
 
-    Where it is a matter of chance which of two checks finds it first, both are named, with a | between.
+    Where chance decides which of two checks fails first, both are named, separated by a |.
     """
 
-    def note(make: Callable[[], Lie]) -> Callable[[], Lie]:
+    def register(make: Callable[[], Lie]) -> Callable[[], Lie]:
         LIES[make.__name__] = (gate, check, make)
         return make
 
-    return note
+    return register
 
 
 def on(method: str, start: str, answer: Callable[[Exchange], Answer]) -> Lie:
-    """Lie about one method and beginning of a path, pass everything else on."""
+    """Return a lie about one method and path prefix that forwards everything else."""
     return lambda e: answer(e) if e.method == method and e.path.startswith(start) else e.forward()
 
 
 def cached(method: str, start: str, key: Callable[[Exchange], str]) -> Lie:
-    """Give the first answer with status 200 again to every request with the same key."""
-    known: dict[str, Answer] = {}
+    """Return a lie that repeats the first response with status 200 for every request with the same key."""
+    stored: dict[str, Answer] = {}
 
     def answer(e: Exchange) -> Answer:
-        found = known.get(key(e)) or e.forward()
-        if found.status == 200:
-            known[key(e)] = found
-        return found
+        response = stored.get(key(e)) or e.forward()
+        if response.status == 200:
+            stored[key(e)] = response
+        return response
 
     return on(method, start, answer)

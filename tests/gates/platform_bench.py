@@ -9,8 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from bais_gates.errors import GateInputError
-from bais_gates.pytest_plugin.evidence import Evidence, GateFailure, line
+from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
+from bais_gates.reports.wording import check_text
+from bais_gates.targets.environment import Environment
 from bais_gates.targets.parts_platform import BackupPart, CapacityPart, KubernetesPart
 from bais_gates.verdict.model import Outcome
 
@@ -55,21 +56,21 @@ SILENT = SimpleNamespace(get=lambda *_path, **_more: SimpleNamespace(status=200)
 """An API whose answers nobody looks at."""
 
 
-def environment(*, rehearsal: bool = True, **parts: Any) -> SimpleNamespace:
-    """Stand in for an environment file with these parts."""
-    needs = {f"need_{key}": lambda part=part: part for key, part in parts.items()}
-    return SimpleNamespace(
-        path=Path("environment.yaml"),
-        rehearsal=rehearsal,
-        missing=lambda key: GateInputError(f"{key} is missing"),
-        **needs,
+CLUSTER = KubernetesPart(kubeconfig=Path("kubeconfig"), context="c")
+
+
+def environment(*, rehearsal: bool = True, **parts: Any) -> Environment:
+    """Return the value of an environment file that describes these parts."""
+    provision = "sandbox" if rehearsal else "none"
+    return Environment(
+        name="tests", path=Path("environment.yaml"), digest="", provision=provision, parts=parts
     )
 
 
 def platform_parts(folder: Path = Path("backups")) -> dict[str, Any]:
     """Give the parts that an environment file describes a platform's cluster by."""
     return {
-        "kubernetes": KubernetesPart(kubeconfig=Path("kubeconfig"), context="c"),
+        "kubernetes": CLUSTER,
         "capacity": CapacityPart(requests_per_s_per_replica=250, connections_per_replica=12),
         "backup": BackupPart(directory=folder),
         "api": SimpleNamespace(url="https://127.0.0.1:1", ca_file=None),
@@ -116,7 +117,7 @@ class Result:
 
     def __str__(self) -> str:
         """Say it in the report's lines."""
-        lines = [line(check) for check in self.checks if check.ok is not True]
+        lines = [check_text(check) for check in self.checks if check.ok is not True]
         return "\n".join([self.outcome.value, *lines, repr(self.error)])
 
 

@@ -1,4 +1,4 @@
-"""A proxy that lies in its own ways is found out by the gates of accounts, payments and webhooks."""
+"""Test that a proxy that lies fails the gates of accounts, payments and webhooks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import yaml
 from bais_gates.probes.http import HttpClient
 from bais_gates.targets.environment import load_environment
 from bais_gates.verdict.model import Outcome
-from tests.gates import lies_of_accounts, lies_of_payments  # noqa: F401 - their lies are noted by the import
-from tests.gates.lying_proxy import LIES, LyingProxy, one_behind_the_other
+from tests.gates import lies_of_accounts, lies_of_payments  # noqa: F401 - the import registers their lies
+from tests.gates.lying_proxy import LIES, LyingProxy, chain
 
 if TYPE_CHECKING:
     from tests.gates.conftest import Bench
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def upstream(bench: Bench) -> Iterator[HttpClient]:
-    """Give the proxy's own way to the sandbox."""
-    part = load_environment(bench.environment_file, gates_dir=Path()).need_api()
+    """Return the proxy's own client of the sandbox."""
+    part = load_environment(bench.environment_file, gates_dir=Path()).api
     with HttpClient(part.url, ca_file=str(part.ca_file)) as client:
         yield client
 
 
 def _through(bench: Bench, url: str) -> Path:
-    """Write the sandbox's environment file with the API's address exchanged."""
+    """Write the sandbox's environment file with another address of the API."""
     data = yaml.safe_load(bench.environment_file.read_text(encoding="utf-8"))
     data["api"] = {"url": url, "environment": data["api"]["environment"], "version": data["api"]["version"]}
     data["webhooks"]["deadline_s"] = 4
@@ -40,8 +40,8 @@ def _through(bench: Bench, url: str) -> Path:
 
 @pytest.mark.quiet
 @pytest.mark.parametrize("gate", sorted({gate for gate, _check, _make in LIES.values()}))
-def test_a_proxy_that_does_not_lie_changes_nothing(bench: Bench, upstream: HttpClient, gate: str) -> None:
-    """Through an honest proxy every gate passes: it is the lie that turns it red."""
+def test_a_forwarding_proxy_changes_nothing(bench: Bench, upstream: HttpClient, gate: str) -> None:
+    """Every gate passes through a proxy that only forwards: it is the lie that fails it."""
     with LyingProxy(upstream, lambda exchange: exchange.forward()) as between:
         judged = bench.run(gate, environment_file=_through(bench, between.url))
 
@@ -49,21 +49,21 @@ def test_a_proxy_that_does_not_lie_changes_nothing(bench: Bench, upstream: HttpC
 
 
 def _runs() -> list[tuple[str, ...]]:
-    """Give the lies that are told in one run: gates that take long get those that do not hide each other."""
+    """Return the lies of each run; slow gates get those together that do not hide each other."""
     together = [
-        ("answers_remembered_by_token", "scheme_not_told", "lock_without_retry_after"),
-        ("known_accounts_take_longer", "refresh_answered_from_a_cache"),
-        ("every_webhook_made_active", "another_secret_told", "unfit_webhooks_told_as_made"),
+        ("responses_cached_by_token", "www_authenticate_missing", "lock_without_retry_after"),
+        ("known_accounts_take_longer", "refresh_cached"),
+        ("every_webhook_activated", "another_secret_reported", "refused_webhooks_reported_as_configured"),
     ]
     taken = {name for names in together for name in names}
     return [(name,) for name in LIES if name not in taken] + together
 
 
 @pytest.mark.parametrize("names", _runs(), ids="+".join)
-def test_each_lie_is_found_out(bench: Bench, upstream: HttpClient, names: tuple[str, ...]) -> None:
-    """With the lies between gate and API, the gate fails by the checks that are about them."""
+def test_each_lie_fails_its_check(bench: Bench, upstream: HttpClient, names: tuple[str, ...]) -> None:
+    """With the lies between gate and API, the gate fails by the checks about them."""
     lies = [LIES[name] for name in names]
-    with LyingProxy(upstream, one_behind_the_other([make() for _g, _c, make in lies])) as between:
+    with LyingProxy(upstream, chain([make() for _g, _c, make in lies])) as between:
         judged = bench.run(lies[0][0], environment_file=_through(bench, between.url))
 
     assert judged.outcome is Outcome.FAIL, judged.message

@@ -1,4 +1,4 @@
-"""A proxy that lies in its own ways is found out by the gates of analytics, errors, limits and crowds."""
+"""Test that a proxy that lies fails the gates of figures, errors, limits and concurrency."""
 
 from __future__ import annotations
 
@@ -26,114 +26,114 @@ SOMETIMES = 0.1
 
 
 def a_figure_off_by_one(e: Exchange) -> Answer:
-    """Tell one payment more than there is."""
-    told = e.forward()
-    if "dashboard" not in e.path or told.status != 200:
-        return told
-    return told.told(total_payments=told.json["total_payments"] + 1)
+    """Report one payment more than there is."""
+    response = e.forward()
+    if "dashboard" not in e.path or response.status != 200:
+        return response
+    return response.changed(total_payments=response.json["total_payments"] + 1)
 
 
 def a_dashboard_a_second_old() -> Lie:
-    """Tell for a second what was told before."""
+    """Repeat each dashboard for a second."""
     known: dict[str, tuple[float, Answer]] = {}
 
     def lie(e: Exchange) -> Answer:
         key = e.token + e.path
         if "dashboard" in e.path and key in known and time.monotonic() < known[key][0] + 1:
             return known[key][1]
-        told = e.forward()
-        known[key] = (time.monotonic(), told)
-        return told
+        response = e.forward()
+        known[key] = (time.monotonic(), response)
+        return response
 
     return lie
 
 
-def errors_told_as_success(e: Exchange) -> Answer:
-    """Answer 200 with an error in it."""
-    told = e.forward()
-    return told.told(200) if told.status == 400 else told
+def errors_reported_as_success(e: Exchange) -> Answer:
+    """Report an error with status 200."""
+    response = e.forward()
+    return response.changed(200) if response.status == 400 else response
 
 
 def a_trace_in_one_error_alone(e: Exchange) -> Answer:
-    """Tell a stack trace for one kind of bad amount."""
-    told = e.forward()
-    if told.status != 400 or b"1e400" not in e.body:
-        return told
+    """Add a stack trace to the error for one invalid amount."""
+    response = e.forward()
+    if response.status != 400 or b"1e400" not in e.body:
+        return response
     trace = 'Traceback (most recent call last):\n  File "/srv/app/money.py", line 12, in parse'
-    return told.told(error={**told.json["error"], "details": trace})
+    return response.changed(error={**response.json["error"], "details": trace})
 
 
 def the_same_connections_always(e: Exchange) -> Answer:
-    """Tell six connections, whatever they are."""
-    told = e.forward()
+    """Report six connections every time."""
+    response = e.forward()
     if not e.path.endswith("/status"):
-        return told
-    return told.told(database={**told.json["database"], "connections": 6})
+        return response
+    return response.changed(database={**response.json["database"], "connections": 6})
 
 
 def one_latency_for_all(e: Exchange) -> Answer:
-    """Tell a latency that nobody measured."""
-    told = e.forward()
+    """Report the same latency every time."""
+    response = e.forward()
     if not e.path.endswith("/status"):
-        return told
-    return told.told(database={**told.json["database"], "latency_ms": 0.42})
+        return response
+    return response.changed(database={**response.json["database"], "latency_ms": 0.42})
 
 
 def a_good_hit_rate(e: Exchange) -> Answer:
-    """Tell a hit rate that Redis does not have."""
-    told = e.forward()
+    """Report a hit ratio that Redis does not have."""
+    response = e.forward()
     if not e.path.endswith("/status"):
-        return told
-    return told.told(cache={**told.json["cache"], "hit_rate": 42.0})
+        return response
+    return response.changed(cache={**response.json["cache"], "hit_rate": 42.0})
 
 
 def another_callers_value() -> Lie:
-    """Tell now and then what another caller read last."""
+    """Answer some reads with what another caller read last."""
     last: dict[str, Answer] = {}
 
     def lie(e: Exchange) -> Answer:
-        told = e.forward()
-        if e.method != "GET" or "cache/test" not in e.path or told.status != 200:
-            return told
+        response = e.forward()
+        if e.method != "GET" or "cache/test" not in e.path or response.status != 200:
+            return response
         others = [answer for token, answer in last.items() if token != e.token]
-        last[e.token] = told
-        return random.choice([told, *others])
+        last[e.token] = response
+        return random.choice([response, *others])
 
     return lie
 
 
 def payments_of_others() -> Lie:
-    """Tell now and then another business's payment."""
+    """Answer some reads with another business's payment."""
     last: dict[str, Answer] = {}
 
     def lie(e: Exchange) -> Answer:
-        told = e.forward()
-        if e.method != "GET" or "/payments/" not in e.path or told.status != 200:
-            return told
+        response = e.forward()
+        if e.method != "GET" or "/payments/" not in e.path or response.status != 200:
+            return response
         others = [answer for token, answer in last.items() if token != e.token]
-        last[e.token] = told
-        return others[0] if others and random.random() < SOMETIMES else told
+        last[e.token] = response
+        return others[0] if others and random.random() < SOMETIMES else response
 
     return lie
 
 
 def payments_taken_twice_now_and_then(e: Exchange) -> Answer:
-    """Take some payments twice and tell one."""
+    """Forward some payments twice."""
     if e.path.endswith("/process") and random.random() < SOMETIMES:
         e.forward()
     return e.forward()
 
 
 def retry_after_dropped_now_and_then(e: Exchange) -> Answer:
-    """Leave Retry-After out of every fifth refusal."""
-    told = e.forward()
-    return told.without("retry-after") if told.status == 429 and random.random() < 0.3 else told
+    """Remove Retry-After from some refusals."""
+    response = e.forward()
+    return response.without("retry-after") if response.status == 429 and random.random() < 0.3 else response
 
 
 LIES: dict[str, tuple[str, Callable[[], Lie]]] = {
     "a_figure_off_by_one": ("analytics_dashboard_data", lambda: a_figure_off_by_one),
     "a_dashboard_a_second_old": ("analytics_dashboard_data", a_dashboard_a_second_old),
-    "errors_told_as_success": ("error_handling", lambda: errors_told_as_success),
+    "errors_reported_as_success": ("error_handling", lambda: errors_reported_as_success),
     "a_trace_in_one_error_alone": ("error_handling", lambda: a_trace_in_one_error_alone),
     "the_same_connections_always": ("database_connectivity", lambda: the_same_connections_always),
     "one_latency_for_all": ("database_connectivity", lambda: one_latency_for_all),
@@ -147,8 +147,8 @@ LIES: dict[str, tuple[str, Callable[[], Lie]]] = {
 
 @contextmanager
 def between(bench: Bench, lie: Lie) -> Iterator[Callable[[str], Judged]]:
-    """Put a proxy between gate and API; hands out how to run a gate through it."""
-    part = load_environment(bench.environment_file, gates_dir=bench.directory).need_api()
+    """Put a proxy between gate and API; yield a function that runs a gate through it."""
+    part = load_environment(bench.environment_file, gates_dir=bench.directory).api
     data = yaml.safe_load(bench.environment_file.read_text(encoding="utf-8"))
     with (
         HttpClient(part.url, ca_file=str(part.ca_file)) as upstream,
@@ -163,8 +163,8 @@ def between(bench: Bench, lie: Lie) -> Iterator[Callable[[str], Judged]]:
 
 @pytest.mark.quiet
 @pytest.mark.parametrize("gate", GATES)
-def test_a_proxy_that_does_not_lie_changes_nothing(bench: Bench, gate: str) -> None:
-    """Through an honest proxy the gate passes: it is the lie that turns it red."""
+def test_a_forwarding_proxy_changes_nothing(bench: Bench, gate: str) -> None:
+    """The gate passes through a proxy that only forwards: it is the lie that fails it."""
     with between(bench, lambda e: e.forward()) as run:
         judged = run(gate)
 
@@ -173,7 +173,7 @@ def test_a_proxy_that_does_not_lie_changes_nothing(bench: Bench, gate: str) -> N
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_each_lie_is_found_out(bench: Bench, name: str) -> None:
+def test_each_lie_fails_its_gate(bench: Bench, name: str) -> None:
     """With the lie between gate and API, the gate fails."""
     gate, make = LIES[name]
     random.seed(name)
@@ -184,8 +184,8 @@ def test_each_lie_is_found_out(bench: Bench, name: str) -> None:
 
 
 @pytest.mark.quiet
-def test_a_tail_on_six_in_a_hundred_is_found_out(bench: Bench) -> None:
-    """Half a second more on 6 % of the requests is beyond p95 somewhere: never a pass."""
+def test_a_slow_tail_of_six_percent_never_passes(bench: Bench) -> None:
+    """Half a second more on 6 % of the requests never passes: some p95 latency is beyond its limit."""
     random.seed(6)
 
     def lie(e: Exchange) -> Answer:

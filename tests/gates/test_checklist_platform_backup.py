@@ -38,9 +38,9 @@ class Bench:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         described = load_environment(directory / "environment.yaml", gates_dir=directory)
-        self.live = described.need_database().url
+        self.live = described.database.url
         self.owner = str(json.loads((directory / "api.json").read_text())["database_url"])
-        self.scratch = str(described.need_backup().scratch_url)
+        self.scratch = str(described.backup.scratch_url)
 
     def take(self, folder: Path) -> None:
         """Take one backup."""

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates import sandbox
-from bais_gates.bais.api import register_business
+from bais_gates.bais.api import open_api, register_business
 from bais_gates.probes.backup import generate_identity
 from bais_gates.probes.kubernetes.writer import ClusterWriter
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.restore import schema_revision
 from bais_gates.targets.environment import load_environment
-from bais_gates.targets.target import Target
-from bais_gates.targets.unique import Unique
+from bais_gates.targets.target import Target, Unique
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import Result, judge
 
@@ -36,8 +35,8 @@ class Bench:
 
     def __init__(self, directory: Path) -> None:
         self.environment = load_environment(directory / "environment.yaml", gates_dir=GATES)
-        self.api: Api = Target(environment=self.environment, gates_dir=GATES).open_api()
-        self.writer = ClusterWriter(self.environment.need_kubernetes().write_access())
+        self.api: Api = open_api(Target(environment=self.environment, gates_dir=GATES))
+        self.writer = ClusterWriter(self.environment.kubernetes.write_access())
         self.unique = Unique("drill")
 
     def drill(self, environment: Environment) -> Result:
@@ -49,6 +48,10 @@ class Bench:
         }
         request = SimpleNamespace(getfixturevalue=given.__getitem__)
         return judge("disaster_recovery", environment=environment, request=request)
+
+    def drill_with(self, key: str, part: object) -> Result:
+        """Hold a drill with one part of the environment replaced."""
+        return self.drill(replace(self.environment, parts={**self.environment.parts, key: part}))
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +72,12 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def test_a_backup_that_does_not_open_fails_the_drill_and_leaves_a_platform(bench: Bench) -> None:
     """FAIL by the step that failed; the database has its schema again, and payments work."""
     known = bench.environment
-    result = bench.drill(replace(known, backup=replace(known.need_backup(), identity=generate_identity())))
+    result = bench.drill_with("backup", replace(known.backup, identity=generate_identity()))
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert result.false == ["backup is"]
     assert bench.api.get("/ready").status == 200
-    with Database(known.need_database().url) as database:
+    with Database(known.database.url) as database:
         assert schema_revision(database) is not None
     business = register_business(bench.api, bench.unique)
     assert business.pay(business.workflow_id()).status == 201
@@ -82,10 +85,10 @@ def test_a_backup_that_does_not_open_fails_the_drill_and_leaves_a_platform(bench
 
 def test_without_a_backup_nothing_is_lost(bench: Bench) -> None:
     """Where no backup can be made beforehand, the database is left alone."""
-    part = bench.environment.need_kubernetes()
+    part = bench.environment.kubernetes
     names = replace(part.names, backup="no-such-backup")
     business = register_business(bench.api, bench.unique)
-    result = bench.drill(replace(bench.environment, kubernetes=replace(part, names=names)))
+    result = bench.drill_with("kubernetes", replace(part, names=names))
 
     assert (result.outcome, result.false) == (Outcome.FAIL, ["CronJob no-such-backup"]), str(result)
     assert bench.api.login(business.email, business.password).status == 200

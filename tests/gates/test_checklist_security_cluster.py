@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -13,15 +12,12 @@ import pytest
 from bais_gates.probes.kubernetes.cluster import ClusterUnreachable
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
 from tests.gates.fake_platform import NAMESPACE, FakeCluster, platform
+from tests.gates.platform_bench import CLUSTER, environment
 
 network_gate = importlib.import_module("gates.checklist.test_network_security")
 compliance = importlib.import_module("gates.checklist.test_compliance_verified")
 Break = Callable[[FakeCluster], None]
-
-
-def environment() -> Any:
-    """Describe as much of an environment as these gates ask for."""
-    return SimpleNamespace(need_kubernetes=lambda: SimpleNamespace(namespace=NAMESPACE), security=None)
+ENVIRONMENT = environment(kubernetes=CLUSTER)
 
 
 def false_checks(judge: Callable[[Evidence], None]) -> list[str]:
@@ -36,7 +32,7 @@ def false_checks(judge: Callable[[Evidence], None]) -> list[str]:
 
 def network_checks(cluster: FakeCluster) -> list[str]:
     """Run the gate of the network."""
-    return false_checks(lambda e: network_gate.test_network_security(cluster, environment(), e))
+    return false_checks(lambda e: network_gate.test_network_security(cluster, ENVIRONMENT, e))
 
 
 def edit(kind: str, name: str, change: Callable[[dict[str, Any]], object]) -> Break:
@@ -168,9 +164,9 @@ def test_a_cluster_that_cannot_be_asked_is_an_error() -> None:
     cluster.error = ClusterUnreachable("no answer")
 
     with pytest.raises(ClusterUnreachable):
-        network_gate.test_network_security(cluster, environment(), Evidence())
+        network_gate.test_network_security(cluster, ENVIRONMENT, Evidence())
     with pytest.raises(ClusterUnreachable):
-        compliance.test_compliance_verified(cluster, None, environment(), Evidence())
+        compliance.test_compliance_verified(cluster, None, ENVIRONMENT, Evidence())
 
 
 def test_an_empty_namespace_proves_nothing() -> None:

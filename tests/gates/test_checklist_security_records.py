@@ -20,8 +20,10 @@ from bais_gates.errors import GateInputError
 from bais_gates.probes import tls
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
 from bais_gates.rules.audit_record import SCOPE
-from bais_gates.targets.parts_platform import SecurityPart
-from tests.gates.fake_platform import NAMESPACE, platform
+from bais_gates.targets.environment import Environment
+from bais_gates.targets.parts_platform import ReleasePart, SecurityPart
+from tests.gates.fake_platform import platform
+from tests.gates.platform_bench import CLUSTER, environment
 
 audit_gate = importlib.import_module("gates.checklist.test_security_audit")
 tls_gate = importlib.import_module("gates.checklist.test_ssl_certificates")
@@ -63,7 +65,7 @@ class Audited:
         """Let the API run another image."""
         self.cluster.one("Pod", "bais-api-0")["spec"]["containers"][0]["image"] = f"registry/api@{digest}"
 
-    def environment(self) -> Any:
+    def environment(self) -> Environment:
         """Write the files and describe where they are."""
         scan, record, exceptions = (
             self.folder / name for name in ("scan.sarif", "audit.json", "exceptions.yaml")
@@ -74,12 +76,8 @@ class Audited:
         record.write_text(json.dumps({"scans": [listed]} | self.record))
         exceptions.write_text(json.dumps({"exceptions": self.exceptions}))
         part = SecurityPart(audit_record=record, scans=(scan,), exceptions=exceptions)
-        release = SimpleNamespace(image=f"registry/api@{DIGEST}")
-        names = SimpleNamespace(api="bais-api")
-        where = SimpleNamespace(namespace=NAMESPACE, names=names)
-        return SimpleNamespace(
-            need_security=lambda: part, need_kubernetes=lambda: where, release=release, rehearsal=False
-        )
+        release = ReleasePart(image=f"registry/api@{DIGEST}")
+        return environment(rehearsal=False, security=part, kubernetes=CLUSTER, release=release)
 
     def checks(self) -> list[str]:
         """Run the gate."""
@@ -182,12 +180,12 @@ def test_what_cannot_be_read_is_an_error(audited: Audited) -> None:
 def test_scanning_counts_for_compliance(audited: Audited) -> None:
     """Compliance sees the same open finding, and no report at all, as red."""
     audited.results = [BAD]
-    environment = audited.environment()
+    described = audited.environment()
 
-    assert false_checks(lambda e: compliance.scanning(environment, e)) == [
+    assert false_checks(lambda e: compliance.scanning(described, e)) == [
         "scanning: open critical and high findings"
     ]
-    none = SimpleNamespace(need_security=SecurityPart)
+    none = environment(security=SecurityPart())
     assert false_checks(lambda e: compliance.scanning(none, e)) == ["scanning: reports"]
 
 
@@ -291,10 +289,7 @@ def in_hand(change: Callable[[dict[str, Any]], object]) -> list[str]:
         "renewalTime": (NOW + timedelta(days=10)).isoformat(),
     }
     change(one)
-    names = SimpleNamespace(certificate="bais-api", ingress="bais-api")
-    part = SimpleNamespace(namespace=NAMESPACE, names=names)
-    environment = SimpleNamespace(need_kubernetes=lambda: part)
-    return false_checks(lambda e: tls_gate.in_hand(cluster, environment, SOUND, e))
+    return false_checks(lambda e: tls_gate.in_hand(cluster, environment(kubernetes=CLUSTER), SOUND, e))
 
 
 def test_a_certificate_that_is_not_in_hand_goes_red() -> None:

@@ -17,7 +17,8 @@ from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
 from bais_gates.rules.procedures import STEPS
 from bais_gates.targets.parts_platform import SecurityPart
-from tests.gates.fake_platform import NAMESPACE, platform
+from tests.gates.fake_platform import platform
+from tests.gates.platform_bench import CLUSTER, environment
 
 compliance = importlib.import_module("gates.checklist.test_compliance_verified")
 NOW = datetime.now(UTC)
@@ -41,11 +42,8 @@ def trail(log: Callable[[str], str], *, status: int = 401) -> Any:
         cluster.log = log(headers["X-Request-ID"]) if json else ""
         return SimpleNamespace(status=status, headers=headers | {"x-request-id": headers["X-Request-ID"]})
 
-    part = SimpleNamespace(namespace=NAMESPACE, names=SimpleNamespace(api="bais-api"), read_only=False)
-    environment = SimpleNamespace(
-        need_kubernetes=lambda: part, kubernetes=part, need_security=SecurityPart, test_tenant=None
-    )
-    return compliance.Trail(api=SimpleNamespace(post=post), cluster=cluster, environment=environment)
+    described = environment(kubernetes=CLUSTER, security=SecurityPart())
+    return compliance.Trail(api=SimpleNamespace(post=post), cluster=cluster, environment=described)
 
 
 def access(request_id: str) -> str:
@@ -113,10 +111,10 @@ def test_procedures_with_gaps_go_red(tmp_path: Path) -> None:
     sections = "".join(f"## {step}\n\n{'do this and then that ' * 3}\n\n" for step in STEPS)
     front = f"---\nowner: o\ncontacts: [c]\nreviewed: {NOW.date()}\n---\n"
     part = SecurityPart(incident_procedures=(path,))
-    environment = SimpleNamespace(need_security=lambda: part)
+    described = environment(security=part)
 
     def red() -> list[str]:
-        return false_checks(lambda evidence: compliance.procedures(environment, evidence))
+        return false_checks(lambda evidence: compliance.procedures(described, evidence))
 
     path.write_text(front + sections)
     assert red() == []
@@ -124,4 +122,4 @@ def test_procedures_with_gaps_go_red(tmp_path: Path) -> None:
     assert red() == ["incident procedures: what is wrong with them"]
     path.unlink()
     with pytest.raises(GateInputError, match=r"incident\.md"):
-        compliance.procedures(environment, Evidence())
+        compliance.procedures(described, Evidence())

@@ -64,5 +64,5 @@ def read_only_environment(directory: Path, elsewhere: Path) -> Path:
     described["recovery"]["drill"] = False
     file = elsewhere / "read-only.yaml"
     file.write_text(yaml.safe_dump(described))
-    assert load_environment(file, gates_dir=ROOT / "gates").need_kubernetes().read_only
+    assert load_environment(file, gates_dir=ROOT / "gates").kubernetes.read_only
     return file

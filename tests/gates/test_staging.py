@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,30 +17,24 @@ from bais_gates.staging.plan import Step
 from bais_gates.staging.reach import Reach
 from bais_gates.staging.staged import NotStaged, Staged
 from bais_gates.staging.view import StagedPlatform
+from bais_gates.targets.environment import Environment
+from bais_gates.targets.parts_platform import KubernetesPart
 from tests.staging.conftest import NAMESPACE, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bais_gates.targets.environment import Environment
-
 GATES = Path(__file__).parents[2] / "gates" / "staging"
 HARD = dict.fromkeys(("requests.cpu", "requests.memory", "limits.cpu", "limits.memory"), "10")
 
 
-@dataclass(frozen=True)
-class _Kubernetes:
-    namespace: str = "bais"
-
-
-class _Environment:
-    """As much of an environment as these gates ask for."""
-
-    database = cache = release = None
-
-    def need_kubernetes(self) -> _Kubernetes:
-        """Production is another namespace."""
-        return _Kubernetes()
+ENVIRONMENT = Environment(
+    name="sandbox",
+    path=Path("sandbox.yaml"),
+    digest="",
+    parts={"kubernetes": KubernetesPart(kubeconfig=Path("kubeconfig"), context="c", namespace="bais")},
+)
+"""Production is another namespace."""
 
 
 def _gate(name: str) -> Callable[..., None]:
@@ -56,9 +49,8 @@ def _gate(name: str) -> Callable[..., None]:
 
 
 def _platform(stage: Stage, outcome: Staged, folder: Path) -> StagedPlatform:
-    environment = cast("Environment", _Environment())
-    reach = Reach(server=stage.server, namespace=NAMESPACE, environment=environment, folder=folder)
-    return StagedPlatform(outcome=outcome, server=stage.server, environment=environment, reach=reach)
+    reach = Reach(server=stage.server, namespace=NAMESPACE, environment=ENVIRONMENT, folder=folder)
+    return StagedPlatform(outcome=outcome, server=stage.server, environment=ENVIRONMENT, reach=reach)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def owner(environment: Environment) -> str:
 
 def test_the_health_of_a_database(environment: Environment) -> None:
     """The sandbox's database is healthy."""
-    with Database(environment.need_database().url) as database:
+    with Database(environment.database.url) as database:
         seen = database_health.read(database)
 
     assert seen.calls > 0
@@ -53,7 +53,7 @@ def test_the_health_of_a_database(environment: Environment) -> None:
     assert seen.unindexed_foreign_keys == ()
     assert database_rules.invalid_indexes(seen.indexes) == []
     assert database_rules.duplicate_indexes(seen.indexes) == []
-    assert database_rules.differing_settings(environment.need_database_settings(), seen.settings) == []
+    assert database_rules.differing_settings(environment.database_settings, seen.settings) == []
 
 
 def test_faults_of_a_database_are_found(environment: Environment, owner: str) -> None:
@@ -68,7 +68,7 @@ def test_faults_of_a_database_are_found(environment: Environment, owner: str) ->
         )
         idle.execute("SELECT 1")
         try:
-            with Database(environment.need_database().url) as database:
+            with Database(environment.database.url) as database:
                 seen = database_health.read(database)
         finally:
             idle.rollback()
@@ -88,8 +88,8 @@ def test_a_role_without_pg_monitor_is_an_error(owner: str) -> None:
 
 def test_the_health_of_a_cache(environment: Environment) -> None:
     """Limited memory, no persistence, authentication required, dangerous commands for admins only."""
-    wanted = environment.need_cache_settings()
-    with Cache(environment.need_cache().url) as cache:
+    wanted = environment.cache_settings
+    with Cache(environment.cache.url) as cache:
         seen = cache_health.read(cache)
 
     assert seen.maxmemory == cache_rules.parse_memory(wanted.maxmemory)

@@ -185,7 +185,7 @@ def test_statement_statistics_are_the_others(tmp_path_factory: pytest.TempPathFa
     sandbox.start(directory, owner_pid=os.getpid())
     try:
         environment = load_environment(directory / "environment.yaml", gates_dir=directory)
-        with Database(environment.need_database().url) as database:
+        with Database(environment.database.url) as database:
             before = database.statements()
             owner = _owners_url(directory)
             with psycopg.connect(owner) as connection:

@@ -15,7 +15,7 @@ import redis as client
 from bais_gates import redaction, sandbox
 from bais_gates.probes.redis import KEY_PREFIX, KEY_TTL_S, Cache, CacheError, CacheForbiddenError
 from bais_gates.sandbox.processes import free_port
-from bais_gates.sandbox.redis import find_binary
+from bais_gates.sandbox.services.redis import find_binary
 from bais_gates.targets.environment import load_environment
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def writing(directory: Path) -> str:
 @pytest.fixture(scope="module")
 def reading(directory: Path) -> str:
     """Return the gates' URL, which may only read."""
-    return load_environment(directory / "environment.yaml", gates_dir=directory).need_cache().url
+    return load_environment(directory / "environment.yaml", gates_dir=directory).cache.url
 
 
 def test_it_pings_and_counts(reading: str) -> None:

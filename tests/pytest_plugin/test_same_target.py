@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from bais_gates.pytest_plugin.same_target import another_release
+from bais_gates.pytest_plugin.finish import another_release
 from bais_gates.verdict.model import TargetIdentity
 from bais_gates.verdict.subject import parse_subject
 from tests.pytest_plugin.conftest import SERIAL_AND_PARALLEL, Project

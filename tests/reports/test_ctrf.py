@@ -63,7 +63,7 @@ def test_a_gate_carries_its_outcome_phase_and_checks(block: Decision) -> None:
         "standing": "blocking",
     }
     step = red["steps"][0]
-    assert step["name"] == "requests let in at once: 164 <= 100 requests (n 200)"
+    assert step["name"] == "requests let in at once: 164 requests (limit 100 requests, 200 samples)"
     assert step["status"] == "failed"
     assert step["extra"]["io.bais.gate"]["limit"] == 100
 

@@ -71,7 +71,7 @@ def test_checks_are_properties(block: Decision) -> None:
     assert found["phase"] == "acceptance"
     assert found["severity"] == "P2"
     assert found["outcome"] == "FAIL"
-    assert found["check: requests let in at once"] == "164 <= 100 requests (n 200): not ok"
+    assert found["check: requests let in at once"] == "failed: 164 requests (limit 100 requests, 200 samples)"
 
 
 def test_phases_are_suites_in_order(block: Decision) -> None:

@@ -83,14 +83,14 @@ def test_the_order_is_that_of_a_reader(block: Decision) -> None:
     assert _Page(signoff.render(block)).headings == [
         "6 reasons to block",
         "What changed",
-        "Not proven, and blocking (3)",
+        "Blocking (3)",
         "Did not run (2)",
-        "Let through by a waiver (1)",
+        "Waived (1)",
         "Waivers (1)",
         "Advisory (1)",
         "Passed",
         "Not applicable (1)",
-        "What this decision is about",
+        "What was decided, and from what",
         "Signatures",
     ]
 
@@ -109,7 +109,7 @@ def test_nothing_empty_is_printed(deploy: Decision) -> None:
         run=dataclasses.replace(deploy.run, versions=(), ledger_digest=None, finished_at=None, command=()),
     )
     text = signoff.render(bare)
-    assert _Page(text).headings == ["Passed", "What this decision is about", "Signatures"]
+    assert _Page(text).headings == ["Passed", "What was decided, and from what", "Signatures"]
     assert "Digests" not in text
     assert "Versions" not in text
     assert "Command" not in text
@@ -146,7 +146,7 @@ def test_a_rehearsal_cannot_be_taken_for_a_release(deploy: Decision) -> None:
     assert '<span class="stamp">rehearsal</span>' in text
     assert "<title>DEPLOY (rehearsal): golive on sandbox</title>" in text
     assert "This decision never deploys anything." in text
-    assert "It releases nothing." in text
+    assert "it does not approve a release" in text
     assert "ehearsal" not in signoff.render(deploy).partition("</style>")[2]
 
 
@@ -159,10 +159,10 @@ def test_a_waiver_shows_who_answers_for_it(block: Decision) -> None:
 
 
 def test_no_data_is_shown_as_such(block: Decision) -> None:
-    """A check with too few samples says NO_DATA, how many there were and must be, and has no bar."""
+    """A check with too few samples is marked, says how many there were and are needed, and has no bar."""
     line = next(line for line in signoff.render(block).splitlines() if "delay of the delivery, p95" in line)
-    assert "NO_DATA" in line
-    assert "(n 0, needs 20)" in line
+    assert "no data</span>" in line
+    assert "0 of 20 samples (limit 5 s)" in line
     assert 'class="bar"' not in line
 
 

@@ -21,10 +21,10 @@ def test_the_order_is_verdict_reasons_gates(block: Decision) -> None:
         "BLOCK: golive on staging",
         "6 reasons to block",
         "Since run 20261119-173002-0c11d2 (BLOCK)",
-        "Not proven (3)",
+        "Blocking (3)",
         "Did not run (2)",
-        "Let through by a waiver (1)",
-        "Advisory, not proven (1)",
+        "Waived (1)",
+        "Advisory, not passed (1)",
         "2 passed",
     ]
 
@@ -66,7 +66,7 @@ def test_it_is_cut_at_its_limit(many: Callable[[int], Decision]) -> None:
         text = summary.render(decision, limit=limit)
         assert len(text.encode()) <= limit
         assert "BLOCK" in text
-    assert "The rest is left out here" in summary.render(decision, limit=3_000)
+    assert "Cut here" in summary.render(decision, limit=3_000)
 
 
 def test_long_lists_say_how_much_is_missing(many: Callable[[int], Decision]) -> None:

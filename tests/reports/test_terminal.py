@@ -14,15 +14,17 @@ from bais_gates.errors import GateInputError
 from bais_gates.reports.explain import explain, next_steps
 from bais_gates.reports.terminal import render
 from bais_gates.reports.text import columns
-from bais_gates.verdict.model import Decision
+from bais_gates.verdict.model import Check, Decision, Op
 
+LIMITED = "164 requests (limit 100 requests, 200 samples)"
 _OUR_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def test_the_last_line_is_the_verdict(block: Decision, deploy: Decision) -> None:
     """The output ends in one line with the verdict, why, and the exit status."""
     assert render(block, colour=False, width=100).splitlines()[-1] == (
-        "BLOCK: 3 of 10 gates are not proven and 2 did not run; 1 reason outside the gates. Exit status 20."
+        "BLOCK: 5 of 10 gates block (1 ERROR, 2 NOT_RUN, 1 FAIL, 1 NO_DATA) "
+        "and 1 other reason (WAIVER_EXPIRED). Exit status 20."
     )
     assert render(deploy, colour=False, width=40).splitlines()[-1].startswith("DEPLOY: 2 of 5 gates passed")
 
@@ -39,10 +41,7 @@ def test_the_table_has_each_gate_once(block: Decision) -> None:
     """Each gate is one row below its phase, with severity, outcome and the check that decided."""
     lines = render(block, colour=False, width=110).splitlines()
     assert "acceptance: 1 of 4 passed" in lines
-    assert (
-        "  FAIL           P2 rate_limiting       requests let in at once: 164 <= 100 requests (n 200)"
-        in lines
-    )
+    assert f"  FAIL           P2 rate_limiting       requests let in at...: {LIMITED}" in lines
     for judged in block.gates:
         name = judged.gate.id.partition(".")[2]
         rows = [
@@ -79,6 +78,37 @@ def test_rows_fit_the_width(block: Decision) -> None:
         assert too_wide == []
 
 
+def test_a_name_is_shortened_before_a_number(block: Decision) -> None:
+    """On a narrow terminal a row keeps the observed value and the limit, and shortens the check's name."""
+    for width in range(80, 130, 5):
+        row = next(row for row in render(block, colour=False, width=width).splitlines() if "FAIL " in row)
+        assert "164 requests (limit 100 requests" in row
+
+
+def test_each_failed_check_is_a_line_of_its_own(block: Decision) -> None:
+    """A reason for several checks lists each of them as a bullet."""
+    reason = dataclasses.replace(
+        block.reasons[0], message="p95: 250 ms (limit 200 ms)\nerrors: 3 (expected none)"
+    )
+    lines = render(dataclasses.replace(block, reasons=(reason,)), colour=False, width=100).splitlines()
+    at = lines.index("    - p95: 250 ms (limit 200 ms)")
+    assert lines[at - 1] == f"  {reason.code.value} {reason.gate_id}:"
+    assert lines[at + 1] == "    - errors: 3 (expected none)"
+
+
+def test_explain_lists_violations_as_bullets(block: Decision) -> None:
+    """A check that found several things lists each on a line, and the result does not repeat its checks."""
+    check = Check(name="errors", observed=["one", "two"], op=Op.EQ, limit=[], ok=False, n=9)
+    judged = next(judged for judged in block.gates if judged.gate.id == "acceptance.rate_limiting")
+    result = dataclasses.replace(
+        judged.result, checks=(check,), message="errors: 2 of 9 (expected none): one, two"
+    )
+    changed = dataclasses.replace(block, gates=(dataclasses.replace(judged, result=result),))
+    text = explain(changed, "rate_limiting", width=100, colour=False)
+    assert "    failed: errors: 2 of 9 (expected none)\n      - one\n      - two\n" in text
+    assert "Result:" not in text
+
+
 def test_colour_only_adds_colour(block: Decision) -> None:
     """With its colours taken out, the coloured text is the plain one."""
     coloured = render(block, colour=True, width=100)
@@ -94,20 +124,20 @@ def test_a_thousand_reasons_are_not_scrolled(many: Callable[[int], Decision]) ->
 
 
 def test_explain_says_what_to_do_in_order(block: Decision) -> None:
-    """The next steps begin with what spoils the run, then the gate that others wait for."""
+    """The next steps begin with reasons about the run, then the gate that others need."""
     steps = next_steps(block)
-    assert steps[0].startswith("Settle the reasons outside the gates")
-    assert steps[1] == "Repair acceptance.payment_processing: other gates wait for it."
+    assert steps[0].startswith("Resolve the other reasons")
+    assert steps[1] == "Fix acceptance.payment_processing: other gates need it."
     assert steps[-1].startswith("Run again: bais-gates run golive")
 
 
 def test_explain_shows_every_gate_that_is_not_proven(block: Decision) -> None:
-    """Without a gate, all red, waived and advisory gates are explained, with their checks."""
+    """Without a gate, all blocking, waived and advisory gates are explained, with their checks."""
     text = explain(block, None, width=100, colour=False)
     for judged in block.gates:
         assert judged.gate.id in text
-    assert "not ok requests let in at once: 164 <= 100 requests (n 200)" in text
-    assert "Holds back: load.sustained_500_rps" in text
+    assert f"failed: requests let in at once: {LIMITED}" in text
+    assert "Not run because of it: load.sustained_500_rps" in text
     assert "Waiver: BAIS-4127, approved by Maria Lindqvist" in text
 
 
@@ -128,4 +158,4 @@ def test_a_deploy_is_explained_by_the_next_step(deploy: Decision) -> None:
     """A DEPLOY says what the pipeline does next; a rehearsal says to run on the real environment."""
     assert "bais-gates verify" in explain(deploy, None, width=100, colour=False)
     rehearsal = dataclasses.replace(deploy, target=dataclasses.replace(deploy.target, rehearsal=True))
-    assert "--gate-env NAME" in explain(rehearsal, None, width=100, colour=False)
+    assert "--env NAME" in explain(rehearsal, None, width=100, colour=False)

@@ -34,13 +34,13 @@ def _with(decision: Decision, gate_id: str, outcome: Outcome) -> Decision:
     return dataclasses.replace(decision, gates=tuple(map(changed, decision.gates)))
 
 
-def test_changes_are_told_apart(block: Decision) -> None:
-    """New red, fixed, still red and newly not run are told from the previous outcomes."""
+def test_changes_by_kind(block: Decision) -> None:
+    """New failures, fixed, still failing and newly not run gates follow from the previous outcomes."""
     changed = view.changes(block)
-    assert [judged.gate.id for judged in changed.fixed] == ["acceptance.health_endpoint"]
-    assert [judged.gate.id for judged in changed.still_red] == ["acceptance.payment_processing"]
-    assert "acceptance.rate_limiting" in [judged.gate.id for judged in changed.new_red]
-    assert [judged.gate.id for judged in changed.newly_not_run] == [
+    assert [judged.gate.id for judged in changed["fixed"]] == ["acceptance.health_endpoint"]
+    assert [judged.gate.id for judged in changed["still failing"]] == ["acceptance.payment_processing"]
+    assert "acceptance.rate_limiting" in [judged.gate.id for judged in changed["new failures"]]
+    assert [judged.gate.id for judged in changed["newly not run"]] == [
         "load.sustained_500_rps",
         "oncall.test_page",
     ]
@@ -77,9 +77,11 @@ def test_reasons_outside_the_gates_are_not_lost(block: Decision) -> None:
 
 
 def test_the_sentence_counts(block: Decision, deploy: Decision) -> None:
-    """The sentence why says how many gates stand in the way, or how many passed."""
-    assert view.why(block) == "3 of 10 gates are not proven and 2 did not run; 1 reason outside the gates."
-    assert view.why(deploy).startswith("2 of 5 gates passed, 1 waived, 1 not applicable, and nothing")
+    """The sentence why counts the gates that block by outcome, or those that passed."""
+    assert view.why(block) == (
+        "5 of 10 gates block (1 ERROR, 2 NOT_RUN, 1 FAIL, 1 NO_DATA) and 1 other reason (WAIVER_EXPIRED)."
+    )
+    assert view.why(deploy) == "2 of 5 gates passed, 1 waived, 1 not applicable, 1 advisory."
 
 
 def _bar_check(observed: object, op: Op, limit: object, ok: bool | None) -> Check:

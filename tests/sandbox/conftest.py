@@ -1,4 +1,4 @@
-"""Sandboxes for these tests: each in a folder of its own, taken down whatever a test did to it."""
+"""Sandboxes for these tests, each in its own folder, and always stopped after the test."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ import os, sys, time
 from pathlib import Path
 from bais_gates import sandbox
 directory, discard = Path(sys.argv[1]), Path(sys.argv[2])
-tell = lambda text: print(text, flush=True)
-sandbox.start(directory, owner_pid=os.getpid(), discard=discard, progress=tell)
+show = lambda text: print(text, flush=True)
+sandbox.start(directory, owner_pid=os.getpid(), discard=discard, progress=show)
 print("up", flush=True)
 time.sleep(60)
 """
@@ -34,11 +34,11 @@ time.sleep(60)
 
 
 class Machine:
-    """What the machine says from outside of a sandbox, and a program that owns one."""
+    """Observes processes and shared memory from outside a sandbox, and starts a program that owns one."""
 
     @staticmethod
-    def everything_of(directory: Path) -> list[psutil.Process]:
-        """List every process of the sandbox in ``directory``: the supervisor and all below it."""
+    def processes_of(directory: Path) -> list[psutil.Process]:
+        """Return the processes of the sandbox in ``directory``: the supervisor and its descendants."""
         found: dict[int, psutil.Process] = {}
         for process in psutil.process_iter():
             try:
@@ -51,7 +51,7 @@ class Machine:
 
     @staticmethod
     def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-        """Keep those that still run: ended ones that nobody has collected don't."""
+        """Return the processes that still run, without zombies."""
         left = []
         for process in processes:
             try:
@@ -63,20 +63,22 @@ class Machine:
 
     @staticmethod
     def orphaned_memory() -> set[str]:
-        """List the System V segments, by id, that nobody uses and whose maker is gone.
+        """Return the ids of the unused System V segments whose creator has ended.
 
-        Sandboxes of others on this machine have such ones for a moment while they end: ask ``eventually``.
+        Other sandboxes on this machine leave some for a moment while they end: use with ``eventually``.
         """
         lines = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()[1:]
-        columns = ("key", "id", "mode", "size", "maker", "last", "users")
+        columns = ("key", "id", "mode", "size", "creator", "last", "users")
         segments = [dict(zip(columns, line.split(), strict=False)) for line in lines]
         return {
-            one["id"] for one in segments if one["users"] == "0" and not psutil.pid_exists(int(one["maker"]))
+            one["id"]
+            for one in segments
+            if one["users"] == "0" and not psutil.pid_exists(int(one["creator"]))
         }
 
     @staticmethod
     def eventually(condition: Callable[[], bool], within: float = 10.0) -> bool:
-        """Say whether the condition came true in time."""
+        """Return whether the condition became true in time."""
         deadline = time.monotonic() + within
         while not condition():
             if time.monotonic() > deadline:
@@ -86,7 +88,7 @@ class Machine:
 
     @staticmethod
     def start_owner(directory: Path, discard: Path) -> subprocess.Popen[str]:
-        """Start that program in a process group of its own."""
+        """Start that program in its own process group."""
         return subprocess.Popen(
             [sys.executable, "-c", OWNER, str(directory), str(discard)],
             stdout=subprocess.PIPE,
@@ -98,24 +100,24 @@ class Machine:
 
 @pytest.fixture(scope="session")
 def machine() -> Machine:
-    """Give a look from outside at processes and shared memory."""
+    """Return the observer of processes and shared memory."""
     return Machine()
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Give a short path for a sandbox that does not exist yet; whatever is left of it is removed."""
+    """Yield a short path for a new sandbox, and remove everything in it afterwards."""
     parent = Path(tempfile.mkdtemp(prefix="bais-gates-test-"))
     yield parent / "sandbox"
     sandbox.stop(parent / "sandbox")
-    for process in Machine.alive(Machine.everything_of(parent)):
+    for process in Machine.alive(Machine.processes_of(parent)):
         process.kill()
     shutil.rmtree(parent)
 
 
 @pytest.fixture(scope="package")
 def running() -> Iterator[sandbox.SandboxInfo]:
-    """One sandbox for the tests that only look at it."""
+    """Yield a sandbox for the tests that only read it."""
     parent = Path(tempfile.mkdtemp(prefix="bais-gates-test-"))
     yield sandbox.start(parent / "sandbox", owner_pid=os.getpid())
     sandbox.stop(parent / "sandbox")

@@ -1,4 +1,4 @@
-"""Who may do what in a running sandbox, and what its environment file says."""
+"""Permissions in a running sandbox, and the content of its environment file."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ from bais_gates.targets.environment import load_environment
 
 @pytest.fixture(scope="module")
 def described(running: sandbox.SandboxInfo) -> dict[str, dict[str, str]]:
-    """Give the environment file's content."""
+    """Return the environment file's content."""
     content: dict[str, dict[str, str]] = yaml.safe_load(running.environment_file.read_text(encoding="utf-8"))
     return content
 
 
 @pytest.fixture(scope="module")
 def api(running: sandbox.SandboxInfo) -> dict[str, str]:
-    """Give what the API was configured with."""
+    """Return the configuration of the API."""
     content: dict[str, str] = json.loads((running.directory / "api.json").read_text(encoding="utf-8"))
     return content
 
 
 def test_the_environment_file_is_a_valid_one(running: sandbox.SandboxInfo) -> None:
-    """A run can be pointed at what the sandbox wrote: every part is described."""
+    """The environment file of a sandbox describes every part that a run needs."""
     environment = load_environment(str(running.environment_file), gates_dir=running.directory)
 
     assert environment.name == "sandbox"
-    assert environment.need_api().url == running.api_url
-    assert environment.need_database()
-    assert environment.need_cache()
-    assert environment.need_limits()
-    assert environment.need_webhooks()
+    assert environment.api.url == running.api_url
+    assert environment.database
+    assert environment.cache
+    assert environment.limits
+    assert environment.webhooks
     assert environment.rehearsal
 
 
 def test_files_are_private(running: sandbox.SandboxInfo) -> None:
-    """Nobody but the user who started it can read a file of the sandbox or enter its folder."""
+    """Only the user who started a sandbox can read its files or enter its folder."""
     for path in [running.directory, *running.directory.rglob("*")]:
         if not path.is_symlink():
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
 def test_gates_read_all_and_write_nothing(described: dict[str, dict[str, str]], api: dict[str, str]) -> None:
-    """gates_ro reads tables that a later migration makes, and the statistics; it changes nothing."""
+    """gates_ro reads the statistics, and tables of later migrations; it changes nothing."""
     with psycopg.connect(api["database_url"], autocommit=True) as app:
         app.execute("CREATE TABLE later_made (n int); INSERT INTO later_made VALUES (7)")
         try:
@@ -86,7 +86,7 @@ def test_gates_read_all_and_write_nothing(described: dict[str, dict[str, str]], 
 
 
 def test_the_application_is_no_superuser(api: dict[str, str]) -> None:
-    """bais_app owns its database and nothing above it; passwords are stored scrambled and asked for."""
+    """bais_app owns only its database; passwords are stored as SCRAM verifiers, and required."""
     with psycopg.connect(api["database_url"], autocommit=True) as app:
         row = app.execute(
             "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user"
@@ -115,7 +115,7 @@ def test_no_password_is_among_the_statistics(
 
 
 def test_redis_lets_each_do_its_own(described: dict[str, dict[str, str]], api: dict[str, str]) -> None:
-    """The API can't flush or configure; gates read all and write their timing keys; nobody comes in bare."""
+    """The API can't flush or configure; gates read all and write only their keys; a password is required."""
     app = redis.Redis.from_url(api["redis_url"])
     gates = redis.Redis.from_url(described["cache"]["url"])
     app.set("a-key-of-the-app", "1", ex=30)
@@ -140,7 +140,7 @@ def test_redis_lets_each_do_its_own(described: dict[str, dict[str, str]], api: d
 
 
 def test_the_certificate_stands_up_to_a_strict_client(running: sandbox.SandboxInfo) -> None:
-    """The server shows a short-lived certificate for localhost and 127.0.0.1 that a strict client accepts."""
+    """The server has a short-lived certificate for localhost and 127.0.0.1 that a strict client accepts."""
     trust = ssl.create_default_context(cafile=running.directory / "ca.pem")
     trust.verify_flags |= ssl.VERIFY_X509_STRICT
     port = urlsplit(running.api_url).port

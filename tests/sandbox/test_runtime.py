@@ -1,4 +1,4 @@
-"""The supervisor as container runtime: what is asked for through its socket becomes a process, or ends."""
+"""The supervisor as container runtime: requests through its socket start and end processes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg
-import pyrage  # type: ignore[import-untyped]  # it brings no types along
+import pyrage  # type: ignore[import-untyped]  # it has no type annotations
 import pytest
 import redis
 
-from bais_gates.sandbox.runtime_client import RuntimeClient, RuntimeGoneError, RuntimeRefusedError
+from bais_gates.sandbox.cluster.node.runtime_client import (
+    RuntimeClient,
+    RuntimeGoneError,
+    RuntimeRefusedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +30,7 @@ MAIN_DATABASE = "bais/bais-postgres-0/postgres"
 
 
 class Containers:
-    """The runtime of the running sandbox, asked as the node agent asks it."""
+    """The runtime of the running sandbox, with the client of the node agent."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -34,12 +38,12 @@ class Containers:
         self.made: list[str] = []
 
     def run(self, name: str, kind: str, **config: object) -> None:
-        """Start one; it is ended after the test."""
+        """Start a container, which is stopped after the test."""
         self.made.append(name)
         self.client.run(name, kind, config)
 
     def now(self, name: str) -> dict[str, Any]:
-        """Give what is said of one."""
+        """Return the current state of a container."""
         return next(one for one in self.client.list() if one["id"] == name)
 
     def until(self, name: str, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -51,11 +55,11 @@ class Containers:
         return found
 
     def ended(self, name: str) -> dict[str, Any]:
-        """Wait for its end."""
+        """Wait until the container has ended."""
         return self.until(name, lambda one: one["state"] == "exited")
 
     def up(self, name: str) -> dict[str, Any]:
-        """Wait until it can be asked."""
+        """Wait until the container accepts requests."""
         found = self.until(name, lambda one: one["up"] or one["state"] == "exited")
         assert found["up"], found
         return found
@@ -63,18 +67,18 @@ class Containers:
 
 @pytest.fixture
 def containers(running: sandbox.SandboxInfo) -> Iterator[Containers]:
-    """Give the runtime of the sandbox that these tests share; what a test made is gone after it."""
-    asked = Containers(running.directory)
-    yield asked
-    for name in asked.made:
-        asked.client.stop(name, grace_s=2)
-        asked.ended(name)
-        asked.client.remove(name)
-    asked.client.close()
+    """Yield the runtime of the sandbox that these tests share; remove the test's containers afterwards."""
+    runtime = Containers(running.directory)
+    yield runtime
+    for name in runtime.made:
+        runtime.client.stop(name, grace_s=2)
+        runtime.ended(name)
+        runtime.client.remove(name)
+    runtime.client.close()
 
 
 def test_the_platforms_parts_are_there(containers: Containers, running: sandbox.SandboxInfo) -> None:
-    """The three parts that the sandbox started itself are listed, running and reachable."""
+    """The three containers that the sandbox started itself are listed, running and reachable."""
     listed = {one["id"]: one for one in containers.client.list()}
 
     assert {one["kind"] for one in listed.values()} == {"postgres", "redis", "api"}
@@ -88,7 +92,7 @@ def test_the_platforms_parts_are_there(containers: Containers, running: sandbox.
 def test_replicas_share_a_port_and_have_one_of_their_own(
     containers: Containers, running: sandbox.SandboxInfo
 ) -> None:
-    """Connections to the shared port reach every replica, and each counts its own; one may stop."""
+    """Connections to the shared port reach every replica; one of them may stop."""
     containers.run("bais/bais-api-second/api", "api", group="bais/bais-api")
     trust = ssl.create_default_context(cafile=running.directory / "ca.pem")
     second = containers.now("bais/bais-api-second/api")
@@ -118,7 +122,7 @@ def test_replicas_share_a_port_and_have_one_of_their_own(
 
 
 def test_a_database_a_migration_and_a_cache_of_another_namespace(containers: Containers) -> None:
-    """A staged database has the settings, roles and passwords it is given, and is really migrated."""
+    """A staged database has the configured settings, roles and passwords, and is migrated."""
     containers.run(
         "staged/database-0/postgres",
         "postgres",
@@ -152,7 +156,7 @@ def test_a_database_a_migration_and_a_cache_of_another_namespace(containers: Con
 
 
 def test_the_main_database_is_lost_and_comes_back_empty(containers: Containers) -> None:
-    """After stop, wipe and run the same address takes the same password, and nothing is in the database."""
+    """After stop, wipe and run the database is empty, at the same address with the same password."""
     url = json.loads((containers.directory / "api.json").read_text())["database_url"]
     before = containers.now(MAIN_DATABASE)
     with pytest.raises(RuntimeRefusedError, match="in use"):
@@ -172,8 +176,8 @@ def test_the_main_database_is_lost_and_comes_back_empty(containers: Containers) 
     assert containers.ended("bais/migrate-again/migrate")["exit_code"] == 0
 
 
-def test_a_backup_is_encrypted_and_says_what_is_in_it(containers: Containers, tmp_path: Path) -> None:
-    """A backup is a dump in pg_dump's own format once decrypted, with checksum, schema and rows beside it."""
+def test_a_backup_is_encrypted_and_has_metadata(containers: Containers, tmp_path: Path) -> None:
+    """A backup decrypts to pg_dump's custom format, with a checksum, the schema revision and row counts."""
     identity = pyrage.x25519.Identity.generate()
     url = json.loads((containers.directory / "api.json").read_text())["database_url"]
     config = {"database_url": url, "recipient": str(identity.to_public()), "directory": str(tmp_path)}
@@ -181,25 +185,25 @@ def test_a_backup_is_encrypted_and_says_what_is_in_it(containers: Containers, tm
 
     assert containers.ended("bais/backup-x/backup")["exit_code"] == 0
     (about,) = tmp_path.glob("*.json")
-    said = json.loads(about.read_text())
+    metadata = json.loads(about.read_text())
     dump = about.with_suffix(".dump.age")
     assert pyrage.decrypt(dump.read_bytes(), [identity]).startswith(b"PGDMP")
-    assert (tmp_path / f"{dump.name}.sha256").read_text() == f"{said['sha256']}  {dump.name}\n"
-    assert said["schema_revision"] == "0002"
-    assert said["tables"]["public.alembic_version"] == 1
+    assert (tmp_path / f"{dump.name}.sha256").read_text() == f"{metadata['sha256']}  {dump.name}\n"
+    assert metadata["schema_revision"] == "0002"
+    assert metadata["tables"]["public.alembic_version"] == 1
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
-        ({"recipient": "age1nonsense"}, "no age public key"),
+        ({"recipient": "age1nonsense"}, "not an age public key"),
         ({"database_url": "postgresql://nobody:pw@127.0.0.1:1/bais"}, "can't be read"),
     ],
 )
-def test_a_backup_that_fails_says_why(
-    containers: Containers, tmp_path: Path, config: dict[str, str], said: str
+def test_a_failed_backup_logs_the_reason(
+    containers: Containers, tmp_path: Path, config: dict[str, str], message: str
 ) -> None:
-    """A backup without a usable key or database ends in exit status 1, a line that says why, and no file."""
+    """A backup without a usable key or database ends with exit status 1, a reason, and no file."""
     usable = {
         "database_url": json.loads((containers.directory / "api.json").read_text())["database_url"],
         "recipient": str(pyrage.x25519.Identity.generate().to_public()),
@@ -210,12 +214,12 @@ def test_a_backup_that_fails_says_why(
     ended = containers.ended("bais/backup-y/backup")
 
     assert ended["exit_code"] == 1
-    assert said in (containers.directory / ended["log"]).read_text().splitlines()[-1]
+    assert message in (containers.directory / ended["log"]).read_text().splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("request_", "said"),
+    ("request_", "message"),
     [
         ({"op": "dance"}, "unknown op"),
         ({"op": "run", "id": "ns/pod/c", "kind": "virtual-machine", "config": {}}, "unknown kind"),
@@ -227,14 +231,14 @@ def test_a_backup_that_fails_says_why(
     ],
 )
 def test_what_can_not_be_done_is_refused(
-    containers: Containers, request_: dict[str, object], said: str
+    containers: Containers, request_: dict[str, object], message: str
 ) -> None:
-    """A request that makes no sense is answered by one line, and nothing happens."""
-    with pytest.raises(RuntimeRefusedError, match=said):
+    """An invalid request is refused with one line, and nothing happens."""
+    with pytest.raises(RuntimeRefusedError, match=message):
         containers.client.ask(request_)
 
 
-def test_nobody_there(tmp_path: Path) -> None:
-    """Without a sandbox the client says that nobody answers."""
+def test_without_a_sandbox(tmp_path: Path) -> None:
+    """Without a sandbox the client raises an error."""
     with pytest.raises(RuntimeGoneError, match="does not answer"):
         RuntimeClient(tmp_path / "runtime.sock").list()

@@ -1,4 +1,4 @@
-"""PostgreSQL refuses to run as root; a sandbox runs whoever starts it."""
+"""A sandbox runs for root and for ordinary users, although PostgreSQL refuses to run as root."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _namespaces_allowed() -> bool:
-    """Whether this machine lets a process have a user namespace of its own; many containers don't."""
+    """Return whether a process may create a user namespace; in many containers it may not."""
     try:
         subprocess.run(["true"], preexec_fn=unshare_user_namespace, check=True)
     except subprocess.SubprocessError:
@@ -29,7 +29,7 @@ def _namespaces_allowed() -> bool:
 in_a_namespace = pytest.mark.skipif(
     os.geteuid() == 0 and not _namespaces_allowed(), reason="user namespaces are forbidden here"
 )
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can switch to another user")
 
 ORDINARY = """
 import os, sys
@@ -44,7 +44,8 @@ sandbox.stop(Path(sys.argv[1]))
 NOBODY = """
 import sys, tempfile
 from pathlib import Path
-from bais_gates.sandbox import postgres, postgres_account, tls, processes, files
+from bais_gates.sandbox import tls, processes, files
+from bais_gates.sandbox.services import postgres, postgres_account
 from bais_gates.sandbox.waiting import Watch
 import psycopg
 
@@ -55,7 +56,8 @@ directory.mkdir(mode=0o700)
 processes.become_subreaper()
 database = postgres.Postgres(directory / "pg", directory, tls.issue(directory))
 try:
-    part = database.serve(Watch(None))
+    Watch(None).exhaust(database.bring_up())
+    part = database.part
     status = Path(f"/proc/{part.pid}/status").read_text()
     print("uid", status.split("Uid:")[1].split()[0])
     print("groups", status.split("Groups:")[1].splitlines()[0].split())
@@ -68,7 +70,7 @@ try:
         print("no encryption" in str(error))
     elsewhere = (directory / "pg").readlink()
 finally:
-    database.end()
+    processes.end_together([(part, database.stop_signals)])
     processes.end_all_children()
     files.clear(directory)
 print(elsewhere.exists(), [path.name for path in directory.iterdir()])
@@ -77,7 +79,7 @@ print(elsewhere.exists(), [path.name for path in directory.iterdir()])
 
 @in_a_namespace
 def test_an_ordinary_user(folder: Path, machine: Machine) -> None:
-    """A user who is not root starts and stops the whole sandbox, with no help from a privilege."""
+    """An unprivileged user starts and stops the whole sandbox."""
     done = subprocess.run(
         [sys.executable, "-c", ORDINARY, str(folder)],
         preexec_fn=unshare_user_namespace,
@@ -88,13 +90,13 @@ def test_an_ordinary_user(folder: Path, machine: Machine) -> None:
     )
 
     assert (done.stdout, done.stderr) == ("running running running\n", "")
-    assert machine.alive(machine.everything_of(folder)) == []
+    assert machine.alive(machine.processes_of(folder)) == []
     assert not folder.exists()
 
 
 @in_a_namespace
 def test_a_folder_without_the_right_to_write(folder: Path) -> None:
-    """A user who may not write into the folder is told so, in one paragraph."""
+    """A user without permission to write to the folder receives one paragraph."""
     folder.mkdir(mode=0o500)
 
     done = subprocess.run(
@@ -111,7 +113,7 @@ def test_a_folder_without_the_right_to_write(folder: Path) -> None:
 
 
 def test_root_without_user_namespaces(folder: Path, machine: Machine) -> None:
-    """Where user namespaces are forbidden PostgreSQL runs as nobody, from a folder of its own."""
+    """Where user namespaces are forbidden, PostgreSQL runs as nobody, in a separate folder."""
     done = subprocess.run(
         [sys.executable, "-c", NOBODY, str(folder)], capture_output=True, text=True, timeout=60, check=False
     )
@@ -125,4 +127,4 @@ def test_root_without_user_namespaces(folder: Path, machine: Machine) -> None:
         "True",
         "False ['postgres.log']",
     ]
-    assert machine.alive(machine.everything_of(folder)) == []
+    assert machine.alive(machine.processes_of(folder)) == []

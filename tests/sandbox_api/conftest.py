@@ -1,4 +1,4 @@
-"""One sandbox for the whole folder, its API spoken to by httpx, and businesses to speak as."""
+"""One sandbox for the whole folder, a client for its API, and registered businesses."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 PASSWORD = "Correct-Horse-9"
 ACCEPTED, DECLINED, FAILS_LATER = "4242424242424242", "4000000000000002", "4000000000000341"
 FAULTS_SEEN_S = 0.12
-"""The API looks at its faults file ten times a second."""
+"""The API polls its faults file ten times a second."""
 
 
 def eventually(condition: Callable[[], Any], within: float = 8.0) -> Any:
-    """Wait for the condition to be true, and give what it gave; None if it never was."""
+    """Return the value of the condition once it is true; None if it never was."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         if found := condition():
@@ -44,7 +44,7 @@ def eventually(condition: Callable[[], Any], within: float = 8.0) -> Any:
 
 
 def error_of(response: httpx.Response) -> str:
-    """Give the ``type`` of an error, after its shape was looked at."""
+    """Return the ``type`` of an error response, after checking its shape."""
     body = response.json()
     assert set(body) == {"error"}
     assert {"type", "message"} <= set(body["error"]) <= {"type", "message", "details"}
@@ -54,7 +54,7 @@ def error_of(response: httpx.Response) -> str:
 
 @dataclass
 class Business:
-    """A registered business and a client that is signed in as it."""
+    """A registered business, and a client with its tokens."""
 
     ACCEPTED: ClassVar[str] = ACCEPTED
     DECLINED: ClassVar[str] = DECLINED
@@ -79,14 +79,14 @@ class Business:
         return self.client.post(path, headers=self.headers | named, json=body)
 
     def workflow(self, **changes: object) -> httpx.Response:
-        """Set up a workflow, sound but for the ``changes``."""
+        """Create a workflow, valid except for the ``changes``."""
         body = {"name": "Orders", "payment_provider": "stripe", "amount": 19.99, "currency": "USD"}
         return self.post(
             "/api/v1/workflows/payment", body | {"webhook_url": "https://example.com/hook"} | changes
         )
 
     def payment(self, card: str = ACCEPTED, **changes: object) -> dict[str, object]:
-        """Make a payment's body, sound but for the ``changes``."""
+        """Return the body of a payment, valid except for the ``changes``."""
         if not self.workflow_id:
             self.workflow_id = self.workflow().json()["workflow_id"]
         method = {"type": "card", "card_number": card, "exp_month": 12, "exp_year": 2040, "cvc": "123"}
@@ -101,7 +101,7 @@ class Business:
 
 @dataclass
 class Platform:
-    """The running sandbox: where it is, a client for its API, and its database."""
+    """The running sandbox: its folder, a client for its API, and its database."""
 
     PASSWORD: ClassVar[str] = PASSWORD
     eventually: ClassVar = staticmethod(eventually)
@@ -111,11 +111,11 @@ class Platform:
     config: dict[str, Any]
 
     def email(self) -> str:
-        """Make an address that nobody has."""
+        """Return an unused e-mail address."""
         return f"t-{secrets.token_hex(8)}@example.com"
 
     def register(self, **changes: object) -> httpx.Response:
-        """Register a business, sound but for the ``changes``."""
+        """Register a business, valid except for the ``changes``."""
         body = {"email": self.email(), "password": PASSWORD, "business_name": "B", "contact_name": "C"}
         return self.client.post("/api/v1/auth/register", json=body | changes)
 
@@ -124,19 +124,19 @@ class Platform:
         return self.client.post("/api/v1/auth/login", json={"email": email, "password": password})
 
     def business(self) -> Business:
-        """Make a business that is signed in."""
+        """Return a new business that is signed in."""
         email = self.email()
         assert self.register(email=email).status_code == 201
         return Business(self.client, email, self.sign_in(email).json())
 
     def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Ask the database, as the API's own role."""
+        """Return the rows of a statement, which the API's role runs."""
         with psycopg.connect(self.config["database_url"], autocommit=True) as connection:
             return connection.execute(statement, parameters).fetchall()
 
     @contextmanager
     def faults(self, *names: str) -> Iterator[None]:
-        """Have the faults switched on meanwhile."""
+        """Activate the faults meanwhile."""
         self._switch(*names)
         try:
             yield
@@ -150,21 +150,21 @@ class Platform:
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
-    """Give a sandbox that ends with the test session, however that ends."""
+    """Yield a sandbox that ends with the test session."""
     with running_platform() as found:
         yield found
 
 
 @pytest.fixture
 def own_platform() -> Iterator[Platform]:
-    """Give a sandbox to one test alone, which may break it."""
+    """Yield a sandbox for a single test, which may break it."""
     with running_platform() as found:
         yield found
 
 
 @contextmanager
 def running_platform() -> Iterator[Platform]:
-    """Start a sandbox and take it down."""
+    """Start a sandbox, and stop it afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="bais-gates-api-"))
     try:
         info = sandbox.start(directory, owner_pid=os.getpid())
@@ -178,33 +178,33 @@ def running_platform() -> Iterator[Platform]:
 
 @pytest.fixture(scope="session")
 def alice(platform: Platform) -> Business:
-    """Give a business that tests share for reading only."""
+    """Return a business that tests share and do not change."""
     return platform.business()
 
 
 @pytest.fixture
 def business(platform: Platform) -> Business:
-    """Give a business of the test's own."""
+    """Return a business for a single test."""
     return platform.business()
 
 
 @dataclass
 class Receiver:
-    """A listener for webhooks: what arrived, and the statuses it answers, the last one for ever."""
+    """A receiver of webhooks: the deliveries, and its response statuses, of which the last one repeats."""
 
     url: str
     answers: list[int] = field(default_factory=lambda: [200])
     received: list[tuple[dict[str, str], bytes, float]] = field(default_factory=list)
 
     def wait(self, count: int, within: float = 8.0) -> list[tuple[dict[str, str], bytes, float]]:
-        """Wait until ``count`` deliveries have arrived; whatever arrived by then."""
+        """Return the deliveries once ``count`` of them, or the timeout, is reached."""
         eventually(lambda: len(self.received) >= count, within)
         return list(self.received)
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """Give a listener on loopback."""
+    """Yield a receiver on loopback."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -215,7 +215,7 @@ def receiver() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     found = Receiver(f"http://127.0.0.1:{server.server_port}/hook")
@@ -229,7 +229,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def another_api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., AnotherApi]]:
-    """Start further API processes on the same database, without TLS, their settings but for the changes."""
+    """Return a function that starts another API process without TLS, with changed settings."""
     started: list[AnotherApi] = []
 
     def start(of: Platform | None = None, **changes: object) -> AnotherApi:
@@ -259,7 +259,7 @@ def another_api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
 
 @dataclass
 class AnotherApi:
-    """A second API process: a client for it, and where it logs."""
+    """A second API process: a client for it, and its logs."""
 
     client: httpx.Client
     process: subprocess.Popen[bytes]

@@ -21,12 +21,12 @@ DASHBOARD = "/api/v1/analytics/dashboard"
 
 
 def status_with(platform: Platform, token: str) -> int:
-    """Ask for the dashboard with ``token``."""
+    """Request the dashboard with ``token``."""
     return platform.client.get(DASHBOARD, headers={"authorization": f"Bearer {token}"}).status_code
 
 
 def forged(token: str, *, header: dict[str, str] | None = None, **claims: object) -> str:
-    """Make a token with other claims, and the signature of the first one, or none with another header."""
+    """Return a token with other claims, and the first one's signature, or none with another header."""
     parts = token.split(".")
     decode = [json.loads(base64.urlsafe_b64decode(part + "==")) for part in parts[:2]]
     content = [header or decode[0], decode[1] | claims]
@@ -59,7 +59,7 @@ def forged(token: str, *, header: dict[str, str] | None = None, **claims: object
     ],
 )
 def test_unsound_registrations_are_refused(platform: Platform, changes: dict[str, Any]) -> None:
-    """A weak password, an impossible address or a wrong field is a 400."""
+    """A weak password, an invalid address or a wrong field is a 400."""
     answer = platform.register(**changes)
     assert answer.status_code == 400, answer.text
     platform.error_of(answer)
@@ -81,7 +81,7 @@ def test_missing_fields_are_named(platform: Platform, missing: str) -> None:
 
 
 def test_an_address_registers_once(platform: Platform) -> None:
-    """Of many registrations at once of one address, in any case, one is accepted; its password stays."""
+    """Of concurrent registrations of one address, in any case, one is accepted, with its password."""
     email = platform.email()
     with ThreadPoolExecutor(6) as pool:
         cased = [email if n % 2 else email.upper() for n in range(6)]
@@ -92,7 +92,7 @@ def test_an_address_registers_once(platform: Platform) -> None:
 
 
 def test_passwords_and_tokens_are_stored_hashed(platform: Platform, business: Business) -> None:
-    """Nothing that lets one in stands in the database: argon2id for the password, digests for the rest."""
+    """The database contains no usable secret: argon2id for passwords, digests for tokens and keys."""
     (stored,) = platform.rows("SELECT password_hash FROM users WHERE email = %s", business.email)[0]
     assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     key = business.post("/api/v1/auth/api-keys", {"name": "agent"}).json()["api_key"]
@@ -102,7 +102,7 @@ def test_passwords_and_tokens_are_stored_hashed(platform: Platform, business: Bu
 
 
 def test_unknown_address_and_wrong_password_look_alike(platform: Platform, business: Business) -> None:
-    """Both get the same answer, in about the same time."""
+    """Both receive the same response, in about the same time."""
     times: dict[str, list[float]] = {"known": [], "unknown": []}
     bodies = set()
     for _ in range(7):
@@ -116,7 +116,7 @@ def test_unknown_address_and_wrong_password_look_alike(platform: Platform, busin
 
 
 def test_ten_wrong_passwords_close_sign_in(platform: Platform, business: Business) -> None:
-    """Of fifteen wrong guesses at once ten are told 401; the others, and then the right password, 429."""
+    """Of fifteen concurrent wrong guesses ten receive 401; the others, and the right password, 429."""
     for email in (business.email, platform.email()):
         with ThreadPoolExecutor(15) as pool:
             statuses = list(pool.map(lambda _: platform.sign_in(email, "Wrong-1").status_code, range(15)))  # noqa: B023 - used at once
@@ -178,7 +178,7 @@ def test_tokens_must_be_whole(platform: Platform, business: Business) -> None:
 
 
 def test_access_tokens_expire(platform: Platform, another_api: Callable[..., AnotherApi]) -> None:
-    """A token works for as long as expires_in says."""
+    """A token is valid for expires_in seconds."""
     api = another_api(access_token_ttl_s=1)
     email = platform.email()
     platform.register(email=email)
@@ -193,7 +193,7 @@ def test_access_tokens_expire(platform: Platform, another_api: Callable[..., Ano
 
 
 def test_a_refresh_token_works_once(platform: Platform, business: Business) -> None:
-    """Of eight exchanges of it at once one gets a new pair, which works; the old token never does again."""
+    """Of eight concurrent uses one receives a new, valid pair; the old token is invalid afterwards."""
     body = {"refresh_token": business.tokens["refresh_token"]}
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: platform.client.post("/api/v1/auth/refresh", json=body), range(8)))

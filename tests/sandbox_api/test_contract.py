@@ -1,4 +1,4 @@
-"""The API's paths are the contract's, and its answers are held to it by an independent tool."""
+"""The API's paths are the contract's, and an independent tool checks its responses against it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_paths_are_those_of_the_contract() -> None:
 def test_schemathesis_finds_nothing(
     platform: Platform, another_api: Callable[..., AnotherApi], tmp_path: Path
 ) -> None:
-    """Requests of every kind get documented answers of the documented shape, and never a 500."""
+    """Requests of every kind receive documented responses of the documented shape, never a 500."""
     limits = {"per_token": 1_000_000, "per_address": 1_000_000, "window_s": 60}
     # A Redis database of its own: the buckets of API processes with lower limits lie in the first.
     api = another_api(rate_limit=limits, redis_url=platform.config["redis_url"].removesuffix("/0") + "/1")

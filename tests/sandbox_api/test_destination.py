@@ -1,4 +1,4 @@
-"""Where a webhook may point, by every spelling of an address there is."""
+"""Where a webhook may point, in every notation of an address."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bais_gates.sandbox.api import destination
 from bais_gates.sandbox.api.errors import ApiError
+from bais_gates.sandbox.api.webhooks import destination
 
 _PRIVATE = """
 https://10.0.0.1/ https://172.16.0.1/ https://192.168.0.1/ https://169.254.169.254/latest https://100.64.0.1/
@@ -54,7 +54,7 @@ NO_URL = [
 
 @pytest.mark.parametrize("url", [*PRIVATE, *NO_URL])
 def test_private_networks_and_no_urls_are_refused(url: str) -> None:
-    """Whatever the spelling, also where loopback is allowed."""
+    """Private networks are refused in every notation, also where loopback is allowed."""
     for loopback_allowed in (False, True):
         with pytest.raises(ApiError) as refused:
             destination.check(url, "url", loopback_allowed=loopback_allowed)
@@ -72,7 +72,7 @@ def test_private_networks_and_no_urls_are_refused(url: str) -> None:
     ],
 )
 def test_loopback_is_for_staging(url: str) -> None:
-    """It is allowed where the installation says so, in its plain spelling, and nowhere else."""
+    """Loopback is allowed only where the setting allows it, and in its plain notation."""
     assert destination.check(url, "url", loopback_allowed=True).port
     with pytest.raises(ApiError):
         destination.check(url, "url", loopback_allowed=False)
@@ -89,16 +89,16 @@ def test_loopback_is_for_staging(url: str) -> None:
     ],
 )
 def test_public_addresses_are_taken_apart(url: str, parts: tuple[object, ...]) -> None:
-    """Scheme, host, port and target are those of the URL."""
+    """Scheme, host, port and path are those of the URL."""
     place = destination.check(url, "url", loopback_allowed=False)
-    assert (place.scheme, place.host, place.port, place.target) == parts
+    assert (place.scheme, place.host, place.port, place.path) == parts
 
 
 @given(st.ip_addresses(), st.booleans())
 def test_an_address_is_judged_alike_as_host_and_as_what_a_name_resolves_to(
     address: destination.Address, loopback_allowed: bool
 ) -> None:
-    """No address passes in a URL that a look-up would refuse, or the other way round."""
+    """An address in a URL is accepted exactly if it is accepted after name resolution."""
     host = f"[{address}]" if address.version == 6 else str(address)
     try:
         place = destination.check(f"https://{host}/", "url", loopback_allowed=loopback_allowed)
@@ -110,7 +110,7 @@ def test_an_address_is_judged_alike_as_host_and_as_what_a_name_resolves_to(
 
 
 def test_names_are_judged_when_they_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name of which one address is private leads nowhere, whatever the others are."""
+    """A name with one private address is refused, whatever its other addresses are."""
     place = destination.check("https://hooks.example.com/", "url", loopback_allowed=True)
     for found, allowed in (
         (["1.1.1.1"], True),

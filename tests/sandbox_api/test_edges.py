@@ -1,4 +1,4 @@
-"""Bad requests, headers, probes, logs and metrics: what every answer has in common."""
+"""Bad requests, headers, probes, logs and metrics: the properties of every response."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ LOGIN = "/api/v1/auth/login"
         (b"x" * 5_000_000, "application/json", 413),
     ],
 )
-def test_bad_bodies_are_told_so(platform: Platform, content: bytes, kind: str, status: int) -> None:
-    """Whatever is sent, the answer is a 4xx in the error shape without internals."""
+def test_bad_bodies_are_refused(platform: Platform, content: bytes, kind: str, status: int) -> None:
+    """An invalid request receives a 4xx in the error shape, without internals."""
     answer = platform.client.post(LOGIN, content=content, headers={"content-type": kind})
     assert answer.status_code == status
     platform.error_of(answer)
@@ -62,7 +62,7 @@ def test_a_body_in_chunks_is_limited_as_well(platform: Platform) -> None:
         ("OPTIONS", "/api/v1/payments/process", "POST"),
     ],
 )
-def test_wrong_methods_are_told_the_right_ones(
+def test_wrong_methods_receive_the_allowed_ones(
     platform: Platform, method: str, path: str, allow: str
 ) -> None:
     """405 with Allow."""
@@ -95,7 +95,7 @@ def test_unknown_paths_are_404(platform: Platform, path: str) -> None:
     "identifier", ["'; DROP TABLE payments--", "%00", "%ff", "a" * 300, "..", "%2e%2e", "\u20ac", "{}"]
 )
 def test_odd_ids_are_404(alice: Business, platform: Platform, identifier: str) -> None:
-    """An id that can't be one is not looked for, and writes nothing odd into a log."""
+    """An invalid id is not looked up, and does not appear in a log."""
     for prefix in ("/api/v1/payments/", "/api/v1/workflows/payment/"):
         answer = alice.get(prefix + identifier)
         assert answer.status_code == 404
@@ -148,21 +148,21 @@ def test_request_ids_are_echoed_if_they_can_be(platform: Platform) -> None:
         assert answer.headers["x-request-id"] not in {bad, ""}
 
 
-def test_status_tells_what_the_parts_say(platform: Platform) -> None:
-    """Connections and their maximum are PostgreSQL's own numbers; the probes name both parts."""
-    told = platform.client.get("/api/v1/system/status").json()
+def test_status_shows_the_measured_values(platform: Platform) -> None:
+    """Connections and their maximum are PostgreSQL's numbers; the probes name both dependencies."""
+    status = platform.client.get("/api/v1/system/status").json()
     (maximum,) = platform.rows("SELECT current_setting('max_connections')::int")[0]
-    assert told["status"] == "operational"
-    assert told["database"]["max_connections"] == maximum
-    assert 0 < told["database"]["connections"] < maximum
-    assert 0 < told["database"]["latency_ms"] < 1000
-    assert 0 <= told["cache"]["hit_rate"] <= 100
+    assert status["status"] == "operational"
+    assert status["database"]["max_connections"] == maximum
+    assert 0 < status["database"]["connections"] < maximum
+    assert 0 < status["database"]["latency_ms"] < 1000
+    assert 0 <= status["cache"]["hit_rate"] <= 100
     ready = platform.client.get("/ready")
     assert (ready.status_code, ready.json()["checks"]) == (200, {"database": "ok", "cache": "ok"})
 
 
 def test_metrics_count_by_route(platform: Platform, alice: Business) -> None:
-    """Requests are counted by route template and status, in the format that was asked for."""
+    """Requests are counted by route template and status, in the requested format."""
     alice.get("/api/v1/payments/pay_unknown")
     text = platform.client.get("/metrics")
     assert text.headers["content-type"].startswith("text/plain")
@@ -176,7 +176,7 @@ def test_metrics_count_by_route(platform: Platform, alice: Business) -> None:
 
 
 def test_the_cache_belongs_to_its_caller(platform: Platform, business: Business) -> None:
-    """What was written last is read back by who wrote it, and by nobody else."""
+    """The value written last is returned to its writer, and to no other caller."""
     path = "/api/v1/cache/test"
     assert business.get(path).json() == {"value": None}
     for value in ("one", "two \u20ac \u0000", ""):
@@ -188,7 +188,7 @@ def test_the_cache_belongs_to_its_caller(platform: Platform, business: Business)
 
 
 def test_logs_hold_what_they_must_and_nothing_else(platform: Platform, business: Business) -> None:
-    """An access line a request, an audit line an action; no token, password, query or e-mail address."""
+    """Each request has an access line, each action an audit line, without secrets or personal data."""
     marks = {"x-request-id": "log-test-1"}
     business.client.get("/api/v1/analytics/dashboard?period=30d", headers=business.headers | marks)
     payment_id = business.pay().json()["payment_id"]
@@ -212,7 +212,7 @@ def test_logs_hold_what_they_must_and_nothing_else(platform: Platform, business:
     "statement", ["UPDATE audit_log SET allowed = true", "DELETE FROM audit_log", "TRUNCATE audit_log"]
 )
 def test_the_audit_log_can_only_be_appended_to(platform: Platform, statement: str) -> None:
-    """Not even the API's own role changes or removes a line."""
+    """Not even the API's role can change or remove a line."""
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         platform.rows(statement + ("" if statement.startswith("TRUNCATE") else " RETURNING 1"))
 
@@ -220,7 +220,7 @@ def test_the_audit_log_can_only_be_appended_to(platform: Platform, statement: st
 def test_production_is_stricter(
     another_api: Callable[..., AnotherApi], platform: Platform, tmp_path: Any
 ) -> None:
-    """No /cache/test, no webhook to loopback, no faults, whatever their file says."""
+    """Production has no /cache/test, no webhook to loopback, and no faults, despite a faults file."""
     faults = tmp_path / "faults.json"
     faults.write_text('["health_version_missing"]')
     api = another_api(environment="production", faults_file=str(faults)).client

@@ -1,4 +1,4 @@
-"""Every fault changes what it says while it is on, nothing besides, and nothing when it is off again."""
+"""Every fault changes the behaviour that it describes while it is active, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ JSON = {"content-type": "application/json"}
 
 
 def slow(began: float, more_than_s: float) -> bool:
-    """Tell whether more than that has passed."""
+    """Return whether more than that has passed."""
     return time.monotonic() - began > more_than_s
 
 
 def health(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001 - every scenario is given both
-    """Say what /health says, and whether it takes its time."""
+    """Return the content of /health, and whether it is slow."""
     began = time.monotonic()
-    said = platform.client.get("/health").json()
-    return {"slow": slow(began, 0.11), **{key: said.get(key) for key in ("status", "version", "environment")}}
+    content = platform.client.get("/health").json()
+    seen: Seen = {"slow": slow(began, 0.11)}
+    return seen | {key: content.get(key) for key in ("status", "version", "environment")}
 
 
 def registration(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
-    """Say what registrations are answered."""
+    """Return the responses to registrations."""
     email = platform.email()
     first = platform.register(email=email)
     return {
@@ -46,14 +47,14 @@ def registration(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG00
 
 
 def sign_in(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
-    """Say what wrong passwords and unknown addresses are answered, and how fast."""
+    """Return the responses to wrong passwords and unknown addresses, and their speed."""
     business, client = platform.business(), platform.client
     seen: Seen = {}
     began = time.monotonic()
     unknown = [platform.sign_in(platform.email(), "x") for _ in range(3)][-1]
     seen["unknown answers at once"] = not slow(began, 0.035)
     wrong = [platform.sign_in(business.email, "x") for _ in range(10)][-1]
-    seen["told apart"] = unknown.text != wrong.text
+    seen["distinguished"] = unknown.text != wrong.text
     seen["after ten wrong"] = platform.sign_in(business.email).status_code
     body = {"refresh_token": business.tokens["refresh_token"]}
     seen["refreshes"] = [client.post("/api/v1/auth/refresh", json=body).status_code for _ in range(2)]
@@ -61,7 +62,7 @@ def sign_in(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
 
 
 def tokens(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
-    """Say what unsigned and tampered tokens, and revoked and expired keys, are good for."""
+    """Return whether unsigned and tampered tokens, and revoked and expired keys, are accepted."""
     business, client = platform.business(), platform.client
     head, claims, signature = business.tokens["access_token"].split(".")
     none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")
@@ -81,7 +82,7 @@ def tokens(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
 
 
 def workflows(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
-    """Say what workflows keep, and who may read them."""
+    """Return the content of workflows, and who may read them."""
     business, stranger = platform.business(), platform.business()
     path = f"/api/v1/workflows/payment/{business.workflow(amount=19.99).json()['workflow_id']}"
     began = time.monotonic()
@@ -96,7 +97,7 @@ def workflows(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
 
 
 def payments(platform: Platform, receiver: Receiver) -> Seen:
-    """Say what payments, repeats, declines and failures amount to, and what webhooks tell of it."""
+    """Return the results of payments, repeats, declines and failures, and their webhooks."""
     business, stranger = platform.business(), platform.business()
     hook = {"url": receiver.url, "events": ["payment.failed"]}
     business.post("/api/v1/webhooks/configure", hook)
@@ -111,14 +112,14 @@ def payments(platform: Platform, receiver: Receiver) -> Seen:
         "stranger": stranger.pay(workflow_id=business.workflow_id).status_code,
         "decline": business.pay(business.DECLINED).status_code,
     }
-    seen["told"] = len(receiver.wait(1, within=3))
+    seen["delivered"] = len(receiver.wait(1, within=3))
     path = f"/api/v1/payments/{failing['payment_id']}"
     platform.eventually(lambda: business.get(path).json()["status"] == "failed", within=0.3)
     return seen | {"later": business.get(path).json()["status"]}
 
 
 def deliveries(platform: Platform, receiver: Receiver) -> Seen:
-    """Say what a receiver is sent, when it answers 500 first, 410 later, or is not to be sent anything."""
+    """Return the deliveries to a receiver that responds 500, then 410, and to an inactive one."""
     business, path = platform.business(), "/api/v1/webhooks/configure"
     receiver.answers = [500, 410]
     events = ["payment.completed"]
@@ -147,7 +148,7 @@ def deliveries(platform: Platform, receiver: Receiver) -> Seen:
 
 
 def analytics(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
-    """Say what the dashboard shows."""
+    """Return the content of the dashboard."""
     business = platform.business()
     platform.business().pay(amount=3)
     business.pay(amount=1)
@@ -174,21 +175,22 @@ def analytics(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
 
 
 def limits(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
-    """How many are let in, what the others are told, and what that does to another caller."""
+    """Return the accepted requests, the Retry-After of the others, and the effect on another caller."""
     business, other = platform.business(), platform.business()
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: business.get("/api/v1/cache/test"), range(156)))
     refused = [answer for answer in answers if answer.status_code == 429]
     waits = {answer.headers.get("retry-after") for answer in refused}
+    wait = "nothing" if waits == {None} else "one" if waits == {"1"} else "seconds"
     return {
-        "let in": len(answers) - len(refused),
-        "told": "nothing" if waits == {None} else "one" if waits == {"1"} else "seconds" if waits else "-",
+        "accepted": len(answers) - len(refused),
+        "retry after": wait if waits else "-",
         "other": other.get("/api/v1/cache/test").status_code,
     }
 
 
 def refills(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
-    """Whether a caller comes in again after a refill - put ten seconds back in the bucket's own book."""
+    """Return whether a caller is accepted again after a refill, simulated by changing its bucket."""
     import redis  # noqa: PLC0415 - only this scenario looks into Redis
 
     business = platform.business()
@@ -203,7 +205,7 @@ def refills(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
 
 
 def errors(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
-    """Say what bad requests are answered."""
+    """Return the responses to bad requests."""
     client, business = platform.client, platform.business()
     broken = client.post("/api/v1/auth/login", content=b"{", headers=JSON)
     return {
@@ -216,7 +218,7 @@ def errors(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
 
 
 def parts(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
-    """Say what the status page says, and what the cache keeps."""
+    """Return the content of the status page and of the cache."""
     business, other = platform.business(), platform.business()
     path = "/api/v1/cache/test"
     for value in ("one", "two"):
@@ -227,20 +229,20 @@ def parts(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
     seen: Seen = {"value": reads[0].json()["value"], "slow cache": fastest_s > 0.03}
     other.post(path, {"value": "other"})
     seen["after another's"] = business.get(path).json()["value"] == seen["value"]
-    told = platform.client.get("/api/v1/system/status").json()
+    status = platform.client.get("/api/v1/system/status").json()
     # Look-ups of nothing but what is there, so that the true rate is not low.
-    rate = told["cache"]["hit_rate"]
+    rate = status["cache"]["hit_rate"]
     info = platform.rows("SELECT current_setting('max_connections')::int")
     return seen | {
-        "connected": told["database"]["status"],
-        "maximum": told["database"]["max_connections"] in {info[0][0], None},
-        "slow database": (told["database"]["latency_ms"] or 0) > 125,
+        "connected": status["database"]["status"],
+        "maximum": status["database"]["max_connections"] in {info[0][0], None},
+        "slow database": (status["database"]["latency_ms"] or 0) > 125,
         "rate": rate not in {99.9, 1.0},
     }
 
 
 def crowd(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
-    """Say what sixty writes and then sixty reads at once amount to."""
+    """Return the results of sixty concurrent writes, and then sixty reads."""
     businesses = [platform.business() for _ in range(3)]
     for one in businesses:
         one.payment()
@@ -278,7 +280,7 @@ WHAT_CHANGES: dict[Callable[[Platform, Receiver], Seen], dict[str, str]] = {
     },
     sign_in: {
         "unknown_email_answers_faster": "unknown answers at once",
-        "unknown_email_told_apart": "told apart",
+        "unknown_email_told_apart": "distinguished",
         "sign_in_never_closes": "after ten wrong",
         "refresh_token_reusable": "refreshes",
     },
@@ -323,10 +325,10 @@ WHAT_CHANGES: dict[Callable[[Platform, Receiver], Seen], dict[str, str]] = {
         "slow_analytics": "slow",
     },
     limits: {
-        "rate_limit_switched_off": "let in, told",
-        "rate_limit_higher_than_promised": "let in",
-        "retry_after_lies": "told",
-        "retry_after_missing": "told",
+        "rate_limit_switched_off": "accepted, retry after",
+        "rate_limit_higher_than_promised": "accepted",
+        "retry_after_lies": "retry after",
+        "retry_after_missing": "retry after",
         "limit_shared_by_all_callers": "other",
     },
     refills: {"rate_limit_never_refills": "again"},
@@ -352,13 +354,13 @@ WHAT_CHANGES: dict[Callable[[Platform, Receiver], Seen], dict[str, str]] = {
         "concurrent_requests_refused": "writes",
     },
 }
-"""What each scenario shows to be different while a fault is on, and nothing else."""
+"""The keys of its scenario that differ while a fault is active, and no other."""
 OTHERWISE = {"slow_payments_tail"}
-"""Shown by a test of its own."""
+"""Tested separately."""
 
 
 def test_every_fault_is_shown() -> None:
-    """No fault is without a test here; each names acceptance gates, and each of those has two or more."""
+    """Every fault has a test here, and names acceptance gates; each of those has two faults or more."""
     shown = [name for faults in WHAT_CHANGES.values() for name in faults]
     assert sorted([*shown, *OTHERWISE]) == sorted(FAULTS)
     assert all(fault.gates and fault.description.endswith(".") for fault in FAULTS.values())
@@ -369,10 +371,10 @@ def test_every_fault_is_shown() -> None:
 
 
 @pytest.mark.parametrize("scenario", WHAT_CHANGES, ids=lambda scenario: scenario.__name__)
-def test_faults_change_what_they_say(
+def test_faults_change_what_they_describe(
     platform: Platform, receiver: Receiver, scenario: Callable[[Platform, Receiver], Seen]
 ) -> None:
-    """With a fault on, the scenario differs where the table says, and only there; then no more."""
+    """While a fault is active, its scenario differs in exactly the keys of the table."""
 
     def run() -> Seen:
         receiver.received.clear()
@@ -389,7 +391,7 @@ def test_faults_change_what_they_say(
 
 
 def test_every_eighth_payment_is_slow(platform: Platform, business: Business) -> None:
-    """The fault that only the tail of a distribution shows."""
+    """A fault that shows only in the tail of the distribution."""
     business.payment()
     with platform.faults("slow_payments_tail"):
         times = [business.pay().elapsed.total_seconds() for _ in range(16)]

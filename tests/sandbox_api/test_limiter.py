@@ -1,4 +1,4 @@
-"""The rate limit: exactly so many are let in, the wait that is told is true, and nobody pays for others."""
+"""The rate limit: the exact burst, a correct Retry-After, and no effect on other callers."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ DASHBOARD = "/api/v1/analytics/dashboard"
 async def waits(
     platform: Platform, limit: int, window_s: int, pauses_s: Sequence[float], burst: int
 ) -> list[list[int]]:
-    """Send a burst, pause, send the next: the waits that a fresh caller was told."""
+    """Send bursts with pauses between them; return the waits that a new caller received."""
     cache = Cache(platform.config["redis_url"], timeout_s=5)
     limiter, caller = Limiter(cache, Switch(None), window_s), f"test:{uuid4()}"
-    told = []
+    received = []
     for pause_s in (0.0, *pauses_s):
         await asyncio.sleep(pause_s)
-        told.append(list(await asyncio.gather(*(limiter.admit(caller, limit) for _ in range(burst)))))
+        received.append(list(await asyncio.gather(*(limiter.admit(caller, limit) for _ in range(burst)))))
     await cache.close()
-    return told
+    return received
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(limit=st.integers(1, 150), beyond=st.integers(0, 30), window_s=st.sampled_from([60, 600, 3600]))
-def test_exactly_the_limit_is_let_in(platform: Platform, limit: int, beyond: int, window_s: int) -> None:
-    """Of any number at once; every other one is told one and the same wait, within the window."""
-    (told,) = asyncio.run(waits(platform, limit, window_s, (), limit + beyond))
-    assert told.count(0) == limit
-    refused = {wait for wait in told if wait}
+def test_exactly_the_limit_is_accepted(platform: Platform, limit: int, beyond: int, window_s: int) -> None:
+    """Of concurrent requests exactly the limit is accepted; the others receive the same wait."""
+    (received,) = asyncio.run(waits(platform, limit, window_s, (), limit + beyond))
+    assert received.count(0) == limit
+    refused = {wait for wait in received if wait}
     assert len(refused) == (1 if beyond else 0)
     steps = max(1, -(-STEPS // limit))  # so many refills until there is a whole request again
     assert all(0 < wait <= steps * window_s / STEPS for wait in refused)
 
 
 def test_the_bucket_fills_in_steps(platform: Platform) -> None:
-    """A sixth comes back every sixth of the window, and never more than the limit."""
+    """A sixth is refilled every sixth of the window, and never more than the limit."""
     first, early, second, rest = asyncio.run(waits(platform, 12, 6, (0.5, 0.7, 3.1), 20))
     assert [one.count(0) for one in (first, early, second, rest)] == [12, 0, 2, 6]
     assert set(first) == {0, 1}
 
 
-def test_a_refused_caller_is_let_in_when_promised(
+def test_a_refused_caller_is_accepted_after_retry_after(
     platform: Platform, another_api: Callable[..., AnotherApi]
 ) -> None:
-    """A hundred are let in at once, then 429; another token is not slowed; waiting Retry-After lets in."""
+    """A burst of 100 is accepted, then 429 until Retry-After; another token is not affected."""
     limits = {"per_token": 100, "per_address": 6000, "window_s": 12}  # refilled every 2 s
     business, other = platform.business(), platform.business()
     business.client = other.client = another_api(rate_limit=limits).client
@@ -80,7 +80,7 @@ def test_a_refused_caller_is_let_in_when_promised(
 
 
 def test_strangers_are_limited_by_address(another_api: Callable[..., AnotherApi]) -> None:
-    """Without a valid token the address counts, however many tokens are tried; probes are free."""
+    """Without a valid token the address is limited, however many tokens it tries; probes are not."""
     api = another_api(rate_limit={"per_token": 100, "per_address": 5, "window_s": 600})
     tokens: tuple[dict[str, str], ...] = (
         {},
@@ -95,7 +95,7 @@ def test_strangers_are_limited_by_address(another_api: Callable[..., AnotherApi]
 
 
 def test_faults_are_read_again_when_their_file_changes(tmp_path: Path) -> None:
-    """A fault is on while its name stands in the file; unknown names and broken files change nothing."""
+    """A fault is active while the file lists it; unknown names and broken files change nothing."""
     path = tmp_path / "faults.json"
     switch = Switch(path)
 

@@ -1,4 +1,4 @@
-"""Laws of amounts: what is accepted is exact, and nothing else is accepted."""
+"""Properties of amounts: accepted ones are exact, and others are refused."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bais_gates.sandbox.api import money
-from bais_gates.sandbox.api.analytics import figures
-from bais_gates.sandbox.api.cards import has_right_check_digit
 from bais_gates.sandbox.api.errors import ApiError
 from bais_gates.sandbox.api.messages import encode
+from bais_gates.sandbox.api.payments import money
+from bais_gates.sandbox.api.payments.analytics import figures
+from bais_gates.sandbox.api.payments.cards import is_luhn_valid
 
 cents = st.integers(1, 99_999_999)
 
 
 @given(cents)
 def test_every_cent_comes_back(amount: int) -> None:
-    """An amount is read, held and written with exactly the cents it was sent with."""
+    """An amount is parsed, stored and returned with exactly its cents."""
     sent = f"{amount // 100}.{amount % 100:02}".encode()
     read = money.parse_amount(sent)
     assert read * 100 == amount
@@ -62,7 +62,7 @@ def test_a_third_decimal_is_refused(amount: int, third: int) -> None:
     ],
 )
 def test_what_is_no_amount_is_refused(raw: bytes) -> None:
-    """Nothing, less than nothing, too much, and what is no number."""
+    """Zero, negative and too large amounts, and other values, are refused."""
     with pytest.raises(ApiError):
         money.parse_amount(raw)
 
@@ -72,24 +72,24 @@ def test_the_dashboard_adds_up(payments: list[tuple[int, bool]]) -> None:
     """The rate is a share of all, the volume the completed's exact sum, the average within half a cent."""
     completed = [Decimal(amount) / 100 for amount, done in payments if done]
     volume = sum(completed, Decimal(0))
-    told = figures(len(payments), len(completed), volume)
-    assert told["total_volume"] == volume
-    assert 0 <= told["success_rate"] <= 100
+    shown = figures(len(payments), len(completed), volume)
+    assert shown["total_volume"] == volume
+    assert 0 <= shown["success_rate"] <= 100
     if completed:
-        assert abs(told["average_amount"] - volume / len(completed)) <= Decimal("0.005")
+        assert abs(shown["average_amount"] - volume / len(completed)) <= Decimal("0.005")
     else:
-        assert told["average_amount"] == told["success_rate"] == 0
+        assert shown["average_amount"] == shown["success_rate"] == 0
 
 
 @given(cents)
 def test_the_fault_is_off_by_a_cent_at_most(amount: int) -> None:
-    """Going through a float loses a cent of some amounts, and no more."""
+    """A binary float loses at most a cent."""
     exact = Decimal(amount) / 100
     assert exact - money.through_binary_float(exact) in {Decimal(0), money.CENT}
 
 
 def test_floats_would_lose_a_cent() -> None:
-    """The amounts that the fault is known by."""
+    """These amounts show the fault."""
     assert money.through_binary_float(Decimal("19.99")) == Decimal("19.98")
     assert msgspec.json.encode(0.1 + 0.2) == b"0.30000000000000004"
 
@@ -97,8 +97,8 @@ def test_floats_would_lose_a_cent() -> None:
 @given(st.from_regex(r"[0-9]{15}", fullmatch=True), st.integers(0, 15), st.integers(1, 9))
 def test_luhn_notices_every_single_wrong_digit(digits: str, place: int, change: int) -> None:
     """Exactly one check digit is right, and no digit can be changed alone."""
-    right = [digits + str(n) for n in range(10) if has_right_check_digit(digits + str(n))]
+    right = [digits + str(n) for n in range(10) if is_luhn_valid(digits + str(n))]
     assert len(right) == 1
     wrong = list(right[0])
     wrong[place] = str((int(wrong[place]) + change) % 10)
-    assert not has_right_check_digit("".join(wrong))
+    assert not is_luhn_valid("".join(wrong))

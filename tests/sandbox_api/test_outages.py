@@ -1,4 +1,4 @@
-"""A part that is gone or stopped costs a bounded time and a 503; when it is back, so is the API."""
+"""An unavailable dependency causes a 503 in bounded time; the API recovers with it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from tests.sandbox_api.conftest import Business, Platform
 
 BOUND_S = 6.0
-"""What one answer may take while a part does not answer."""
+"""The longest response time while a dependency does not respond."""
 
 
-def test_outages_are_told_in_bounded_time(own_platform: Platform) -> None:
-    """A stopped part is named, and all is well when it goes on; a killed one costs no waiting."""
+def test_outages_are_reported_in_bounded_time(own_platform: Platform) -> None:
+    """A stopped dependency is named until it continues; a killed one causes no delay."""
     business = own_platform.business()
     business.payment()
     info = sandbox.status(own_platform.directory)
@@ -49,7 +49,7 @@ def test_outages_are_told_in_bounded_time(own_platform: Platform) -> None:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """Have a process and its children stand still meanwhile."""
+    """Stop a process and its children meanwhile."""
     process = psutil.Process(pid)
     family = [process, *process.children(recursive=True)]
     for one in family:
@@ -62,7 +62,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def judge(platform: Platform, business: Business, name: str) -> None:
-    """Look at the answers while the part that /ready calls ``name`` stands still."""
+    """Check the responses while the dependency ``name`` of /ready is stopped."""
     client = platform.client
     ready = client.get("/ready")
     assert (ready.status_code, ready.json()["checks"][name]) == (503, "unavailable")

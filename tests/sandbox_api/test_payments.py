@@ -1,4 +1,4 @@
-"""Workflows, payments, the Idempotency-Key, and what one business sees of another."""
+"""Workflows, payments, the Idempotency-Key, and the isolation of businesses."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def test_a_workflow_reads_back_as_it_was_set_up(business: Business) -> None:
     assert made.status_code == 201
     assert made.json()["status"] == "active"
     read = business.get(f"/api/v1/workflows/payment/{made.json()['workflow_id']}")
-    told = read.json()
-    assert (told["amount"], told["currency"], told["metadata"]) == (0.29, "EUR", metadata)
+    workflow = read.json()
+    assert (workflow["amount"], workflow["currency"], workflow["metadata"]) == (0.29, "EUR", metadata)
     assert '"amount":0.29' in read.text
 
 
@@ -57,14 +57,14 @@ def test_unsound_workflows_are_refused(alice: Business, platform: Platform, chan
 
 @pytest.mark.parametrize("amount", [0.01, 0.29, 19.99, 1.15, 4.35, 1234.56, 999999.99])
 def test_payments_are_taken_to_the_cent(platform: Platform, alice: Business, amount: float) -> None:
-    """The answer, the reading and the row hold exactly what was sent."""
+    """The response, the stored payment and the row contain exactly what was sent."""
     taken = alice.pay(amount=amount)
     assert taken.status_code == 201
-    told = taken.json()
-    assert (told["status"], told["amount"], told["currency"]) == ("completed", amount, "USD")
-    read = alice.get(f"/api/v1/payments/{told['payment_id']}").json()
+    payment = taken.json()
+    assert (payment["status"], payment["amount"], payment["currency"]) == ("completed", amount, "USD")
+    read = alice.get(f"/api/v1/payments/{payment['payment_id']}").json()
     assert (read["amount"], read["card_last_four"]) == (amount, "4242")
-    row = platform.rows("SELECT amount, status FROM payments WHERE id = %s", told["payment_id"])
+    row = platform.rows("SELECT amount, status FROM payments WHERE id = %s", payment["payment_id"])
     assert row == [(Decimal(str(amount)), "completed")]
 
 
@@ -78,7 +78,7 @@ def test_a_declined_card_takes_nothing(platform: Platform, business: Business) -
 
 
 def test_a_late_failure_arrives(platform: Platform, business: Business) -> None:
-    """The card that fails later is pending first, and failed soon after."""
+    """A payment with the card that fails later is pending first, and failed soon after."""
     taken = business.pay(business.FAILS_LATER).json()
     assert taken["status"] == "pending"
     path = f"/api/v1/payments/{taken['payment_id']}"
@@ -113,7 +113,7 @@ def test_unsound_cards_are_refused(platform: Platform, alice: Business, changes:
 
 
 def test_twenty_at_once_are_one_payment(platform: Platform, business: Business) -> None:
-    """All of them get the same answer, one payment is in the database, another body is 409."""
+    """Repeats receive the same response for one payment; another body is a 409."""
     body = business.payment()
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: business.post(PROCESS, body, idempotency_key="once"), range(20)))
@@ -133,7 +133,7 @@ def test_keys_of_two_businesses_do_not_meet(platform: Platform, business: Busine
 
 
 def test_a_key_is_free_after_a_day(platform: Platform, business: Business) -> None:
-    """When its 24 hours are over, a key takes a new payment; an hour before it does not."""
+    """After 24 hours a key takes a new payment; an hour earlier it does not."""
     first = business.pay(key="daily").json()
     age = (
         "UPDATE idempotency_keys SET expires_at = expires_at - interval '{}' WHERE key = 'daily' RETURNING 1"
@@ -158,7 +158,7 @@ def test_a_refused_payment_does_not_use_its_key_up(business: Business) -> None:
 
 
 def test_others_do_not_exist(platform: Platform, alice: Business) -> None:
-    """Another business's workflow and payment answer exactly as ones that do not exist."""
+    """Another business's workflow and payment look exactly like ones that do not exist."""
     stranger = platform.business()
     payment = alice.pay().json()["payment_id"]
     for path, real, unknown in (
@@ -175,7 +175,7 @@ def test_others_do_not_exist(platform: Platform, alice: Business) -> None:
 
 
 def test_card_numbers_stay_nowhere(platform: Platform, business: Business) -> None:
-    """Neither the database nor any log holds a card number or a cvc."""
+    """Neither the database nor a log contains a card number or a cvc."""
     number = "5555555555554444"
     assert business.pay(number, key="pan").status_code == 201
     for (table,) in platform.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
@@ -185,14 +185,14 @@ def test_card_numbers_stay_nowhere(platform: Platform, business: Business) -> No
 
 
 def test_the_dashboard_counts_the_business_alone(platform: Platform, business: Business) -> None:
-    """Every attempt counts, completed ones make the volume, the last second's are there, others' are not."""
+    """All attempts count, completed ones add to the volume, at once, and only the business's own."""
     platform.business().pay(amount=500)
     for amount in (10.01, 20.02, 0.01):
         business.pay(amount=amount)
     business.pay(business.DECLINED, amount=100)
     for period in ("24h", "7d", "30d"):
-        told = business.get(f"/api/v1/analytics/dashboard?period={period}").json()
-        assert told == {
+        figures = business.get(f"/api/v1/analytics/dashboard?period={period}").json()
+        assert figures == {
             "period": period,
             "total_payments": 4,
             "success_rate": 75.0,

@@ -1,4 +1,4 @@
-"""Webhooks: how deliveries are signed and retried, who gets them, and that the queue outlives the process."""
+"""Webhooks: signatures, retries, recipients, and a queue that survives the process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def configure(business: Business, url: str, **changes: object) -> dict[str, Any]
 
 
 def signature(key: bytes, headers: dict[str, str], body: bytes) -> str:
-    """Sign a delivery as the specification says."""
+    """Return the signature of a delivery according to the specification."""
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
 
@@ -40,9 +40,9 @@ def signature(key: bytes, headers: dict[str, str], body: bytes) -> str:
     "secret", [None, "a text of my own", "whsec_" + base64.b64encode(b"k" * 32).decode()]
 )
 def test_deliveries_are_signed(business: Business, receiver: Receiver, secret: str | None) -> None:
-    """Both events arrive with a fresh timestamp, truly signed by the secret that was answered, or sent."""
-    told = configure(business, receiver.url, **({} if secret is None else {"secret": secret}))
-    key = base64.b64decode(told["signature_secret"].removeprefix("whsec_"))
+    """Both events arrive with a current timestamp, signed with the returned, or the chosen, secret."""
+    webhook = configure(business, receiver.url, **({} if secret is None else {"secret": secret}))
+    key = base64.b64decode(webhook["signature_secret"].removeprefix("whsec_"))
     if secret is not None:
         assert key == (b"k" * 32 if secret.startswith("whsec_") else secret.encode())
     paid = business.pay(amount=12.34).json()
@@ -61,10 +61,10 @@ def test_deliveries_are_signed(business: Business, receiver: Receiver, secret: s
 
 
 def test_a_delivery_is_retried_with_its_id(business: Business, receiver: Receiver) -> None:
-    """After a 500 and a redirect it comes again, later each time, with the same id and bytes, signed anew."""
+    """After a 500 and a redirect it is retried with growing delays, the same id and body, signed again."""
     receiver.answers = [500, 302, 200]
-    told = configure(business, receiver.url)
-    key = base64.b64decode(told["signature_secret"].removeprefix("whsec_"))
+    webhook = configure(business, receiver.url)
+    key = base64.b64decode(webhook["signature_secret"].removeprefix("whsec_"))
     business.pay()
     received = receiver.wait(3)
     assert len(received) == 3
@@ -76,7 +76,7 @@ def test_a_delivery_is_retried_with_its_id(business: Business, receiver: Receive
 
 
 def test_a_410_disables_the_webhook(platform: Platform, business: Business, receiver: Receiver) -> None:
-    """After one 410 nothing more is sent, though events go on."""
+    """After a 410 no more events are sent."""
     receiver.answers = [410]
     webhook_id = configure(business, receiver.url)["webhook_id"]
     business.pay()
@@ -89,7 +89,7 @@ def test_a_410_disables_the_webhook(platform: Platform, business: Business, rece
 
 
 def test_who_did_not_ask_gets_nothing(platform: Platform, business: Business, receiver: Receiver) -> None:
-    """Not an inactive webhook, nor one for other events, nor another business's; who did ask is told once."""
+    """Only an active webhook of the business, subscribed to the event, receives it, and once."""
     configure(business, receiver.url + "/inactive", active=False)
     configure(business, receiver.url + "/other-event", events=["workflow.updated", "payment.failed"])
     configure(platform.business(), receiver.url + "/other-business")
@@ -103,7 +103,7 @@ def test_who_did_not_ask_gets_nothing(platform: Platform, business: Business, re
 
 
 def test_a_dead_receiver_does_not_hold_others_up(business: Business, receiver: Receiver) -> None:
-    """While one address does not answer, deliveries to another arrive at once."""
+    """While one address does not respond, deliveries to another arrive at once."""
     configure(business, "http://127.0.0.1:9/nobody")
     configure(business, receiver.url)
     began = time.time()
@@ -114,7 +114,7 @@ def test_a_dead_receiver_does_not_hold_others_up(business: Business, receiver: R
 def test_the_queue_outlives_the_process(
     own_platform: Platform, receiver: Receiver, another_api: Callable[..., AnotherApi]
 ) -> None:
-    """What a killed process was about to retry, or never began, the next one delivers, with the same id."""
+    """The next process makes the pending deliveries of a killed one, with the same ids."""
     business = own_platform.business()
     receiver.answers = [500]
     configure(business, receiver.url)
@@ -150,6 +150,6 @@ def test_the_queue_outlives_the_process(
     ],
 )
 def test_unsound_webhooks_are_refused(alice: Business, changes: dict[str, Any]) -> None:
-    """An unknown event, an impossible secret or a place that must not be reached is a 400."""
+    """An unknown event, an invalid secret or a forbidden URL is a 400."""
     body = {"url": "https://example.com/hook", "events": ["payment.completed"]} | changes
     assert alice.post(CONFIGURE, body).status_code == 400

@@ -40,19 +40,19 @@ class TestAGoodFile:
         """A file needs only its name."""
         write("bare", "name: bare\n")
         environment = load_environment("bare", gates_dir=gates_dir)
-        assert (environment.name, environment.provision, environment.api) == ("bare", "none", None)
+        assert (environment.name, environment.provision, environment.parts) == ("bare", "none", {})
         assert environment.rehearsal is False
 
     def test_every_part_becomes_a_value(self, write: Write, gates_dir: Path) -> None:
         """All parts are read, variables filled in, and the address loses its end slash."""
         path = write("staging", FULL)
         environment = load_environment("staging", gates_dir=gates_dir, variables={"DB_PASSWORD": "hunter22"})
-        assert environment.need_api().url == "https://api.example.com"
-        assert environment.need_database().url == "postgresql://reader:hunter22@db.example.com/bais"
-        assert environment.need_rate_limit().per_token == 100
-        assert environment.need_webhooks().listen_port == 8443
-        assert environment.need_limits().health_p95_ms == 50
-        assert environment.need_limits().concurrency == 100
+        assert environment.api.url == "https://api.example.com"
+        assert environment.database.url == "postgresql://reader:hunter22@db.example.com/bais"
+        assert environment.rate_limit.per_token == 100
+        assert environment.webhooks.listen_port == 8443
+        assert environment.limits.health_p95_ms == 50
+        assert environment.limits.concurrency == 100
         assert environment.not_applicable == (
             ("acceptance.cache_functionality", "this target has no cache endpoint"),
         )
@@ -93,8 +93,8 @@ class TestAGoodFile:
         small = load_environment("small", gates_dir=gates_dir)
         whole = small.completed_by(load_environment("found", gates_dir=gates_dir))
         assert (whole.name, whole.digest, whole.rehearsal) == ("small", small.digest, True)
-        assert whole.need_api().url == "https://127.0.0.1:1"
-        assert whole.need_limits().health_p95_ms == 5
+        assert whole.api.url == "https://127.0.0.1:1"
+        assert whole.limits.health_p95_ms == 5
 
 
 @pytest.mark.parametrize(
@@ -159,9 +159,19 @@ def test_a_missing_part_names_file_and_key(write: Write, gates_dir: Path) -> Non
     path = write("bare", "name: bare\nlimits: {health_p95_ms: 5}\n")
     environment = load_environment("bare", gates_dir=gates_dir)
     with pytest.raises(GateInputError, match=f"{path}: database is missing"):
-        environment.need_database()
+        _ = environment.database
     with pytest.raises(GateInputError, match=r"limits\.api_p95_ms is missing"):
-        _ = environment.need_limits().api_p95_ms
+        _ = environment.limits.api_p95_ms
+
+
+def test_a_part_is_asked_for_by_its_name_only(write: Write, gates_dir: Path) -> None:
+    """A misspelt part is an error, not a part that is not described."""
+    write("bare", "name: bare\nlimits: {health_p95_ms: 5}\n")
+    environment = load_environment("bare", gates_dir=gates_dir)
+    assert environment.describes("limits")
+    assert not environment.describes("database")
+    with pytest.raises(ValueError, match="'databse' is not a part"):
+        environment.describes("databse")
 
 
 @pytest.mark.parametrize(

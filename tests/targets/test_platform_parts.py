@@ -41,17 +41,17 @@ def test_the_projects_files_name_every_variable_of_the_platform(name: str) -> No
     assert "app-db-secret" not in redact("tried app-db-secret")
     assert redact("mail value-of-cert_manager_email") == "mail value-of-cert_manager_email"
     for part in ("kubernetes", "release", "tls", "backup", "security", "recovery", "capacity"):
-        assert getattr(environment, part) is not None
+        assert environment.describes(part)
 
 
 def test_production_is_read_only_and_stages_nothing() -> None:
     """What production's file says of its cluster leaves nothing that could be written with."""
     production = load_environment("production", gates_dir=GATES, variables=filled("production"))
-    part = production.need_kubernetes()
+    part = production.kubernetes
     assert part.read_only
     assert part.access().read_only
     assert part.access().verified
-    assert production.staging is None
+    assert not production.describes("staging")
     assert dict(production.not_applicable)["staging.database"]
     with pytest.raises(GateInputError, match="read_only"):
         part.write_access()
@@ -60,8 +60,8 @@ def test_production_is_read_only_and_stages_nothing() -> None:
 def test_staging_hands_its_variables_on() -> None:
     """What is provisioned gets the platform's variables."""
     staging = load_environment("staging", gates_dir=GATES, variables=filled("staging"))
-    assert staging.need_staging().variables["DB_USER"] == "value-of-db_user"
-    assert staging.need_kubernetes().write_access().context == "value-of-staging_admin_context"
+    assert staging.staging.variables["DB_USER"] == "value-of-db_user"
+    assert staging.kubernetes.write_access().context == "value-of-staging_admin_context"
 
 
 def test_production_without_a_context_is_refused() -> None:
@@ -111,9 +111,9 @@ def test_paths_are_beside_the_file_and_settings_as_postgres_shows_them(write: Wr
         "database_settings: {ssl: true, max_connections: 200}\nsecurity: {scans: [one.sarif]}\n",
     )
     mine = load_environment("mine", gates_dir=gates_dir)
-    assert mine.need_kubernetes().kubeconfig == path.parent / "kc.yaml"
-    assert mine.need_kubernetes().helm_releases == ("a/b",)
-    assert mine.need_database_settings() == {"ssl": "on", "max_connections": "200"}
-    assert mine.need_security().scans == (path.parent / "one.sarif",)
+    assert mine.kubernetes.kubeconfig == path.parent / "kc.yaml"
+    assert mine.kubernetes.helm_releases == ("a/b",)
+    assert mine.database_settings == {"ssl": "on", "max_connections": "200"}
+    assert mine.security.scans == (path.parent / "one.sarif",)
     with pytest.raises(GateInputError, match="backup is missing"):
-        mine.need_backup()
+        _ = mine.backup

@@ -79,7 +79,7 @@ def test_the_sandbox_is_started_once_and_completes_the_file(
     first = environment_for(run, gates_dir=gates_dir)
     second = environment_for(run, gates_dir=gates_dir)
     assert first == second
-    assert (first.name, first.need_api().url) == ("mine", "https://127.0.0.1:9")
+    assert (first.name, first.api.url) == ("mine", "https://127.0.0.1:9")
     assert len(started) == 1
 
 

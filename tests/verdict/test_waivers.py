@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bais_gates.errors import AbsentFileError, GateInputError
-from bais_gates.verdict.moments import format_moment, parse_moment
+from bais_gates.verdict.codec import format_moment, parse_moment
 from bais_gates.verdict.waivers import NO_WAIVERS, load_waivers
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ import yaml
 
 from bais_gates import redaction
 from bais_gates.errors import GateInputError
+from bais_gates.extras import optional
 from bais_gates.probes import jwt
 from bais_gates.probes.deadline import TookTooLong, within
 from bais_gates.probes.files import read_bytes
@@ -33,7 +34,12 @@ from bais_gates.probes.files import read_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import kubernetes.client
+    import kubernetes.config
+    import kubernetes.config.kube_config
     from kubernetes.client import Configuration
+else:
+    kubernetes = optional("kubernetes", extra="cluster")
 
 REQUEST_TIMEOUT_S: Final = 5.0
 _LOAD_S: Final = 5.0
@@ -97,11 +103,9 @@ def configuration_for(access: ClusterAccess) -> tuple[Configuration, ssl.SSLCont
     Raises GateInputError for an absent or invalid file, a missing context, and for credentials that have
     expired or do not match each other.
     """
-    from kubernetes.client import Configuration  # noqa: PLC0415 - takes half a second to load
-
     document = _document(access)
     user = _check_shape(access, document)
-    configuration = Configuration()
+    configuration = kubernetes.client.Configuration()
     configuration.retries = False  # each retry would take another timeout
     try:
         tls = within(_LOAD_S, lambda: _load(access, document, configuration))
@@ -171,21 +175,18 @@ def _load(
     access: ClusterAccess, document: dict[str, Any], configuration: Configuration
 ) -> ssl.SSLContext | None:
     """Let the official client fill ``configuration``; the certificate files that it writes are removed."""
-    from kubernetes.config.config_exception import ConfigException  # noqa: PLC0415 - as above
-    from kubernetes.config.kube_config import ConfigNode, KubeConfigLoader  # noqa: PLC0415 - as above
-
     with tempfile.TemporaryDirectory(prefix="bais-gates-") as folder:
         path = str(access.kubeconfig.absolute())
-        node = ConfigNode(path, document, path)  # type: ignore[no-untyped-call] # the client has no types here
+        node = kubernetes.config.kube_config.ConfigNode(path, document, path)  # type: ignore[no-untyped-call] # the client has no types here
         try:
-            loader = KubeConfigLoader(  # type: ignore[no-untyped-call] # the client's loader has no types
+            loader = kubernetes.config.kube_config.KubeConfigLoader(  # type: ignore[no-untyped-call] # the client's loader has no types
                 config_dict=node,
                 active_context=access.context,
                 config_base_path=str(access.kubeconfig.absolute().parent),
                 temp_file_path=folder,
             )
             loader.load_and_set(configuration)  # type: ignore[no-untyped-call] # as above
-        except ConfigException as e:
+        except kubernetes.config.ConfigException as e:
             raise _error(access, f"{redaction.redact(str(e))[:300]}. Fetch the kubeconfig again.") from None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as e:
             raise _error(

@@ -12,12 +12,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from bais_gates.extras import optional
 from bais_gates.probes.deadline import TookTooLong, within
 from bais_gates.probes.kubernetes.access import ClusterAccess, ClusterUnreachable, configuration_for
 from bais_gates.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import kubernetes.client
+    import urllib3
+else:
+    kubernetes = optional("kubernetes", extra="cluster")
+    urllib3 = optional("urllib3", extra="cluster")
 
 BODY_CAP: Final = 64 * 1024 * 1024
 """Maximum size of an answer in bytes; a page of a list is much smaller."""
@@ -102,12 +109,10 @@ class Transport:
     """
 
     def __init__(self, access: ClusterAccess, *, writes: bool = False) -> None:
-        from kubernetes.client import ApiClient  # noqa: PLC0415 - takes half a second to load
-
         configuration, tls = configuration_for(access)
         self.access = access
         self.address = str(configuration.host)
-        self._client = ApiClient(configuration)
+        self._client = kubernetes.client.ApiClient(configuration)
         self._client.user_agent = "bais-gates"
         pool = self._client.rest_client.pool_manager
         if tls is not None:
@@ -151,9 +156,6 @@ class Transport:
         body: object,
         seconds: float,
     ) -> Answer:
-        import urllib3  # noqa: PLC0415 - comes with the official client
-        from kubernetes.client.exceptions import ApiException, OpenApiException  # noqa: PLC0415 - as above
-
         try:
             request = self._client.param_serialize(
                 method,
@@ -168,9 +170,9 @@ class Transport:
                 read = answer.read(BODY_CAP + 1)
             finally:
                 answer.release_conn()
-        except (urllib3.exceptions.HTTPError, OSError, ApiException) as e:
+        except (urllib3.exceptions.HTTPError, OSError, kubernetes.client.ApiException) as e:
             raise self._unreachable(_cause(e, seconds)) from None
-        except (OpenApiException, ValueError, TypeError) as e:
+        except (kubernetes.client.OpenApiException, ValueError, TypeError) as e:
             raise self._unreachable(f"the request is not valid ({type(e).__name__})") from None
         if len(read) > BODY_CAP:
             raise self._unreachable(f"an answer of more than {BODY_CAP} bytes")
@@ -212,8 +214,6 @@ _CAUSES: Final[tuple[tuple[type[BaseException], str], ...]] = (
 
 def _cause(error: BaseException, seconds: float) -> str:
     """Return the first known cause in the exception chain as a sentence."""
-    import urllib3  # noqa: PLC0415 - comes with the official client
-
     chain = [error]
     while (inner := _inner(chain[-1])) is not None and inner not in chain:
         chain.append(inner)

@@ -11,7 +11,7 @@ from bais_gates.sandbox.api.server import serve
 
 
 def main() -> int:
-    """Exit status: 0 after a stop by signal, 2 for a configuration that can't be used."""
+    """Serve; exit status 0 after a stop by signal, 2 for a configuration that can't be used."""
     parser = argparse.ArgumentParser(
         prog="python -m bais_gates.sandbox.api", description="Serve the reference API."
     )
@@ -22,10 +22,10 @@ def main() -> int:
         type=int,
         action="append",
         default=[],
-        help="a bound TCP socket that was inherited (repeatable)",
+        help="an inherited, bound TCP socket (repeatable)",
     )
-    where.add_argument("--port", type=int, help="a port, instead of the configuration's")
-    parser.add_argument("--redirect-fd", type=int, help="a bound TCP socket that sends http on to https")
+    where.add_argument("--port", type=int, help="a port instead of the configured one")
+    parser.add_argument("--redirect-fd", type=int, help="an inherited TCP socket to redirect http to https")
     arguments = parser.parse_args()
     try:
         settings = load(arguments.config)

@@ -1,4 +1,4 @@
-"""Redis: one client with short time-outs; a server that does not answer is the 503."""
+"""Redis: one client with short timeouts; no response in time raises the 503."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _Result = TypeVar("_Result")
 
 
 class Cache:
-    """What the API asks of Redis. Every key starts with ``bais:``."""
+    """The API's Redis client; every key starts with ``bais:``."""
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
-        # One retry, and on a lost connection only: after a restart the pool's connections are all stale.
+        # One retry, only for a lost connection: after a restart all pooled connections are stale.
         pool = redis.BlockingConnectionPool.from_url(
             url,
             max_connections=32,
@@ -36,28 +36,28 @@ class Cache:
         self._scripts: dict[str, Any] = {}
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._client.aclose()
 
     async def get(self, key: str) -> bytes | None:
-        """Give the value of ``key``, or None."""
+        """Return the value of ``key``, or None."""
         value = await self._guarded(self._client.get(key))
         return value.encode() if isinstance(value, str) else value
 
     async def set(self, key: str, value: bytes, *, ttl_s: int) -> None:
-        """Keep ``value`` for ``ttl_s`` seconds."""
+        """Store ``value`` for ``ttl_s`` seconds."""
         await self._guarded(self._client.set(key, value, ex=ttl_s))
 
     async def ping(self) -> None:
-        """Raise the 503 unless Redis answers."""
+        """Raise the 503 unless Redis responds."""
         await self._guarded(self._client.ping())
 
     async def statistics(self) -> dict[str, Any]:
-        """Redis's own INFO section ``stats``."""
+        """Return the section ``stats`` of INFO."""
         return await self._guarded(self._client.info("stats"))
 
-    async def number(self, source: str, keys: tuple[str, ...], arguments: tuple[int | str, ...]) -> int:
-        """Run a Lua script that gives a whole number; Redis runs it atomically."""
+    async def run_script(self, source: str, keys: tuple[str, ...], arguments: tuple[int | str, ...]) -> int:
+        """Run a Lua script atomically, and return the integer that it returns."""
         return int(await self._guarded(self._registered(source)(keys=keys, args=arguments)))
 
     def _registered(self, source: str) -> Any:

@@ -1,4 +1,4 @@
-"""The API's settings, read once from the JSON file that the sandbox writes."""
+"""The API's settings, read once from a JSON file that the sandbox writes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 
 
 class ConfigError(Exception):
-    """The configuration file can't be used; the message names file and key, never a value."""
+    """The configuration file can't be used; the message names the file and the key, never a value."""
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Requests a ``window_s`` seconds: for each token, and for each client address without one."""
+    """Requests in ``window_s`` seconds: for each token, and for each client address without a token."""
 
     per_token: int = 100
     per_address: int = 100
@@ -21,7 +21,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class SignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``max_failures`` wrong passwords within ``window_s`` seconds close sign-in for ``lock_s``."""
+    """``max_failures`` wrong passwords within ``window_s`` seconds lock the account for ``lock_s``."""
 
     max_failures: int = 10
     window_s: int = 900
@@ -29,9 +29,9 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The pause before each retry, and the limit to each attempt, in seconds.
+    """The delay before each retry and the timeout of each attempt, in seconds.
 
-    There is one attempt more than there are pauses.
+    There is one attempt more than there are delays.
     """
 
     retry_delays_s: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0)
@@ -39,10 +39,7 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that may differ between two installations.
-
-    ``logs``, ``combined_log`` and ``faults_file`` are absolute paths.
-    """
+    """All settings; ``logs``, ``combined_log`` and ``faults_file`` are absolute paths."""
 
     environment: str
     version: str
@@ -58,20 +55,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sign_in: SignIn = SignIn()
     webhook: Webhooks = Webhooks()
     combined_log: Path | None = None
-    """Where both logs are written as well: what a cluster shows as the log of this process."""
+    """A second file for both logs: what the cluster shows as the log of the container."""
     faults_file: Path | None = None
     access_token_ttl_s: int = 900
     refresh_token_ttl_s: int = 30 * 86400
     settlement_delay_s: float = 0.3
-    """How long after an accepted payment the provider reports an asynchronous failure."""
+    """The time from an accepted payment to the provider's report of its failure."""
     database_pool: int = 12
-    """Connections to PostgreSQL: six a core answer as fast as sixty, and leave the server room."""
+    """Connections to PostgreSQL: six per core are as fast as sixty."""
     dependency_timeout_s: float = 2.0
-    """How long PostgreSQL or Redis may take before an answer is 503."""
+    """How long PostgreSQL or Redis may take before the response is 503."""
 
     @property
     def is_production(self) -> bool:
-        """In production there is no /cache/test, no loopback webhook, no fault, no /metrics to outsiders."""
+        """Return whether /cache/test, loopback webhooks, faults and public /metrics are disabled."""
         return self.environment == "production"
 
 
@@ -84,7 +81,7 @@ def load(path: Path) -> Settings:
     except msgspec.MsgspecError as error:
         raise ConfigError(
             f"{path}: {error}"
-        ) from None  # the cause would quote the file, which holds passwords
+        ) from None  # the cause would quote the file, which contains passwords
     if len(settings.secret_key) < 32:
         raise ConfigError(f"{path}: secret_key needs at least 32 characters")
     if (settings.tls_cert is None) != (settings.tls_key is None):
@@ -93,7 +90,7 @@ def load(path: Path) -> Settings:
 
 
 def database_url(path: Path) -> str:
-    """Read of the file at ``path`` nothing but the database's address. Raises ``ConfigError``."""
+    """Read only the database URL from the file at ``path``. Raises ``ConfigError``."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Database).database_url
     except OSError as error:

@@ -1,4 +1,4 @@
-"""PostgreSQL: a pool of connections that commit each statement, and a limit to the time anything may take."""
+"""PostgreSQL: a pool of autocommit connections, with a time limit for every statement."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _Result = TypeVar("_Result")
 
 
 class Database:
-    """Statements, each its own transaction. A part that must happen whole is written as one statement.
+    """Runs statements, each in its own transaction; what must be atomic is written as one statement.
 
-    Anything that takes longer than ``timeout_s`` - a server that is gone, stopped or busy - raises the 503.
+    A server that does not respond within ``timeout_s`` raises the 503.
     """
 
     def __init__(self, url: str, *, size: int, timeout_s: float) -> None:
@@ -38,35 +38,34 @@ class Database:
             min_size=min(4, size),
             max_size=size,
             timeout=timeout_s,
-            reconnect_timeout=5,  # then a request tries again, so a database that is back is used at once
+            reconnect_timeout=5,  # after that the next request reconnects at once
             open=False,
         )
 
     async def open(self) -> None:
-        """Start connecting; a database that is not there yet is no reason not to start."""
+        """Start connecting, without waiting for the database."""
         await self.pool.open(wait=False)
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self.pool.close(timeout=2)
 
     async def row(
         self, statement: LiteralString, parameters: Mapping[str, object] | None = None
     ) -> Row | None:
-        """Give the first row, or None."""
-        return await self.bounded(self._row(statement, parameters))
+        """Return the first row, or None. Raises the 503."""
+        return await self._bounded(self._row(statement, parameters))
 
     async def rows(
         self, statement: LiteralString, parameters: Mapping[str, object] | None = None
     ) -> list[Row]:
-        """All rows; none for a statement that returns nothing."""
-        return await self.bounded(self._rows(statement, parameters))
+        """Return all rows, none for a statement without a result. Raises the 503."""
+        return await self._bounded(self._rows(statement, parameters))
 
-    async def bounded(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        """``work``'s result, or the 503 when PostgreSQL fails or takes too long.
+    async def _bounded(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Return the result of ``work``; raise the 503 when PostgreSQL fails or takes too long.
 
-        The work is left to end by itself: cancelling a query asks the server, and a server that is stopped
-        does not answer that either.
+        Overdue work is left to end by itself: to cancel a query takes a response of the server too.
         """
         task = asyncio.create_task(work)
         done, _ = await asyncio.wait({task}, timeout=2 * self._timeout_s)
@@ -92,4 +91,4 @@ class Database:
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._abandoned.discard(task)
         if not task.cancelled():
-            task.exception()  # seen, so that asyncio does not complain about it
+            task.exception()  # retrieved, as asyncio warns of exceptions that never are

@@ -1,7 +1,4 @@
-"""Refusals in the contract's shape.
-
-Whatever a client is told of a failure is made here, and names no internals.
-"""
+"""Error responses in the contract's shape; none of them reveals internals."""
 
 from __future__ import annotations
 
@@ -12,10 +9,7 @@ Details = dict[str, str] | None
 
 @dataclass(slots=True)
 class ApiError(Exception):
-    """An answer that is not a success.
-
-    HTTP ``status``, snake_case ``kind``, a sentence, and optional details.
-    """
+    """An error response: HTTP ``status``, snake_case ``kind``, a sentence, and optional details."""
 
     status: int
     kind: str
@@ -25,36 +19,36 @@ class ApiError(Exception):
 
 
 def bad_request(message: str, *, field_name: str | None = None, kind: str = "invalid_request") -> ApiError:
-    """400; ``field_name`` is the JSON field (or query parameter) that is wrong."""
+    """Return a 400; ``field_name`` is the invalid JSON field, header or query parameter."""
     return ApiError(400, kind, message, None if field_name is None else {"field": field_name})
 
 
 def unauthorized(message: str = "A valid bearer token is required.", kind: str = "unauthorized") -> ApiError:
-    """401, the same whatever is wrong with the token."""
+    """Return a 401, the same whatever is wrong with the token."""
     return ApiError(401, kind, message, headers=((b"www-authenticate", b"Bearer"),))
 
 
 def not_found() -> ApiError:
-    """404, the same for what does not exist and for what belongs to another business."""
+    """Return a 404, the same for what does not exist and for what belongs to another business."""
     return ApiError(404, "not_found", "There is no such resource.")
 
 
 def conflict(kind: str, message: str) -> ApiError:
-    """409: the e-mail is taken, or the Idempotency-Key was used with another body."""
+    """Return a 409: the e-mail is taken, or the Idempotency-Key was used with another body."""
     return ApiError(409, kind, message)
 
 
 def too_many(message: str, retry_after_s: int | None) -> ApiError:
-    """429 with Retry-After in whole seconds."""
+    """Return a 429 with Retry-After in whole seconds."""
     headers = () if retry_after_s is None else ((b"retry-after", b"%d" % retry_after_s),)
     return ApiError(429, "rate_limited", message, headers=headers)
 
 
 def unavailable(part: str) -> ApiError:
-    """503: ``part`` ("database", "cache", "sign-in") does not answer in time."""
+    """Return a 503: ``part`` ("database", "cache", "sign-in") does not respond in time."""
     return ApiError(
         503,
         "service_unavailable",
-        f"The platform's {part} does not answer; try again shortly.",
+        f"The platform's {part} does not respond; try again shortly.",
         headers=((b"retry-after", b"2"),),
     )

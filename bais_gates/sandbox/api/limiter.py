@@ -1,13 +1,13 @@
-"""The rate limit: a bucket for each caller in Redis, emptied and refilled by one atomic script.
+"""The rate limit: a token bucket for each caller in Redis, updated by one atomic script.
 
-A bucket holds as many requests as the limit allows in a window, and gets a sixth of them back every sixth
-of the window (of 100 a minute: 16.7 every 10 s), counted from the request that found it full. So exactly
-the limit is let in at once, and the time until the next refill - ``Retry-After`` - is known to the second
-and at most a sixth of the window.
+A full bucket holds as many requests as the limit allows in a window. A sixth of them is refilled every sixth
+of the window (16.7 every 10 s for 100 a minute), counted from the request that found it full. A burst of
+exactly the limit is accepted, and ``Retry-After``, the time until the next refill, is exact to the second and
+at most a sixth of the window.
 
-When Redis does not answer, requests are refused with 503 rather than let in unlimited: the limit protects
-sign-in and the payment provider, /ready already takes the instance out of rotation, and an outage must not
-be a way round it.
+While Redis does not respond, requests are refused with 503 rather than accepted without a limit: the limit
+protects sign-in and the payment provider, and an outage must not bypass it. /ready takes the instance out of
+rotation meanwhile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.faults import Switch
 
 STEPS = 6
-"""Refills a window. The script counts in sixths of a request, so that everything in it is a whole number."""
+"""Refills per window. The script counts sixths of a request, so that all its numbers are integers."""
 _SCRIPT = """
 local capacity, refill = tonumber(ARGV[1]), tonumber(ARGV[2])
 local cost, step = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -45,16 +45,16 @@ return 0
 
 @dataclass(frozen=True, slots=True)
 class Limiter:
-    """Counts requests of a caller against ``limit`` a ``window_s``."""
+    """Limits the requests of each caller in ``window_s`` seconds."""
 
     cache: Cache
     faults: Switch
     window_s: int
 
     async def admit(self, caller: str, limit: int) -> int:
-        """0 when the request is let in; else the whole seconds after which the next one will be.
+        """Return 0 to accept the request, else the whole seconds until the next one is accepted.
 
-        ``caller`` names the bucket. Raises the 503 when Redis does not answer.
+        ``caller`` names the bucket. Raises the 503 when Redis does not respond.
         """
         faults = self.faults
         if faults.active("rate_limit_switched_off"):
@@ -64,12 +64,12 @@ class Limiter:
         refill = 0 if faults.active("rate_limit_never_refills") else limit
         key = f"bais:rate:{caller}"
         shared = faults.active("limit_shared_by_all_callers")
-        if shared and await self.cache.get("bais:rate:anybody-refused") is not None:
+        if shared and await self.cache.get("bais:rate:any-refused") is not None:
             return 1
         step_us = self.window_s * 1_000_000 // STEPS
-        wait_us = await self.cache.number(
+        wait_us = await self.cache.run_script(
             _SCRIPT, (key,), (limit * STEPS, refill, STEPS, step_us, 2 * self.window_s * 1000)
         )
         if wait_us and shared:
-            await self.cache.set("bais:rate:anybody-refused", b"1", ttl_s=2)
+            await self.cache.set("bais:rate:any-refused", b"1", ttl_s=2)
         return ceil(wait_us / 1_000_000)

@@ -1,8 +1,6 @@
-"""Two logs of JSON lines that are only ever appended to.
+"""Append-only JSON logs: access.jsonl, and audit.jsonl with a table of the same rows.
 
-Access.jsonl and audit.jsonl; the audit log also as a table.
-
-Neither holds a body, a token, a query value or an e-mail address. A full disk never fails a request: lines
+Neither contains a body, a token, a query value or an e-mail address. A full disk never fails a request: lines
 that could not be written are counted.
 """
 
@@ -24,11 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bais_gates.sandbox.api.database import Database
-    from bais_gates.sandbox.api.messages import Call
+    from bais_gates.sandbox.api.messages import Request
 
 _log = logging.getLogger("bais.audit")
 _FLUSH_EVERY_S = 0.2
-_QUEUED_AT_MOST = 20_000
+_MAX_QUEUED = 20_000
 _INSERT = """
 INSERT INTO audit_log (at, request_id, business_id, actor, action, object, address, allowed)
 SELECT * FROM unnest(%(at)s::timestamptz[], %(request_id)s::text[], %(business_id)s::text[],
@@ -38,22 +36,17 @@ SELECT * FROM unnest(%(at)s::timestamptz[], %(request_id)s::text[], %(business_i
 _COLUMNS = ("at", "request_id", "business_id", "actor", "action", "object", "address", "allowed")
 
 
-def now() -> datetime:
-    """Give this moment, aware, in UTC."""
-    return datetime.now(UTC)
-
-
 class LineFile:
-    """A file that JSON lines are appended to, each by one write, so that lines of two processes never mix."""
+    """Appends JSON lines to a file, each in one write, so that lines of several processes never mix."""
 
-    def __init__(self, path: Path, *, also: Path | None = None) -> None:
-        """``also`` is a second file for the same lines."""
-        self._fds = [_opened(one) for one in (path, also) if one is not None]
+    def __init__(self, path: Path, *, copy: Path | None = None) -> None:
+        """``copy`` is a second file for the same lines."""
+        self._fds = [_open(one) for one in (path, copy) if one is not None]
         self._encode = msgspec.json.Encoder().encode
         self.lost = 0
 
     def write(self, line: dict[str, object]) -> None:
-        """Append ``line``; after ``close``, count it as lost."""
+        """Append ``line``, or count it as lost if it can't be written."""
         if not self._fds:
             self.lost += 1
             return
@@ -66,58 +59,58 @@ class LineFile:
 
     def close(self) -> None:
         """Close the file."""
-        fds, self._fds = self._fds, []  # a number may be another file's by then
+        fds, self._fds = self._fds, []  # a closed descriptor may soon be another file
         for fd in fds:
             os.close(fd)
 
 
-def _opened(path: Path) -> int:
+def _open(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
 
 class AuditLog:
-    """Who did what to which object, from where, allowed or not.
+    """Records who did what to which object, from where, and whether it was allowed.
 
-    A line stands in the file before its request is answered; the table follows within a fifth of a second, in
-    batches. The database itself forbids that a row of it is changed or removed.
+    A line is in the file before its request is answered; the table follows in batches within a fifth of a
+    second. The database refuses to change or remove its rows.
     """
 
-    def __init__(self, path: Path, database: Database, *, also: Path | None = None) -> None:
-        self.file = LineFile(path, also=also)
+    def __init__(self, path: Path, database: Database, *, copy: Path | None = None) -> None:
+        self.file = LineFile(path, copy=copy)
         self._database = database
         self._queue: list[tuple[object, ...]] = []
 
     def record(
-        self, call: Call, action: str, target: str, *, allowed: bool = True, actor: str | None = None
+        self, request: Request, action: str, target: str, *, allowed: bool = True, actor: str | None = None
     ) -> None:
-        """Note that ``call``'s caller did (or was refused) ``action`` on the object with the id ``target``.
+        """Record that the caller of ``request`` did, or was refused, ``action`` on the object ``target``.
 
-        ``actor`` is who that was, where the call itself does not know.
+        ``actor`` is the id of the caller where the request has no principal.
         """
-        who = call.principal
+        caller = request.principal
         row = (
-            now(),
-            call.request_id,
-            who.business_id,
-            actor or who.subject,
+            datetime.now(UTC),
+            request.request_id,
+            caller.business_id,
+            actor or caller.subject,
             action,
-            target if is_id(target) else "",  # what can't be an id is not copied into a log
-            call.address,
+            target if is_id(target) else "",  # text that is not an id is not copied into a log
+            request.address,
             allowed,
         )
         self.file.write(dict(zip(_COLUMNS, row, strict=True)))
-        if len(self._queue) < _QUEUED_AT_MOST:
+        if len(self._queue) < _MAX_QUEUED:
             self._queue.append(row)
 
     async def run(self) -> None:
-        """Carry the lines into the table, for ever."""
+        """Write the lines to the table until cancelled."""
         while True:
             await asyncio.sleep(_FLUSH_EVERY_S)
             await self.flush()
 
     async def flush(self) -> None:
-        """Carry what is queued into the table; while the database is away it stays queued."""
+        """Write the queued rows to the table; they stay queued while the database is unavailable."""
         rows, self._queue = self._queue, []
         if not rows:
             return
@@ -125,7 +118,7 @@ class AuditLog:
         try:
             await self._database.rows(_INSERT, columns)
         except ApiError:
-            self._queue = (rows + self._queue)[:_QUEUED_AT_MOST]
+            self._queue = (rows + self._queue)[:_MAX_QUEUED]
         except psycopg.Error as error:
             self.file.lost += len(rows)
             _log.error("%d lines of the audit log were refused: %s", len(rows), type(error).__name__)

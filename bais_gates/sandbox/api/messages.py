@@ -1,42 +1,44 @@
-"""What handlers are given and what they give back: a ``Call`` in, an ``Answer`` out."""
+"""What a handler receives and returns: a ``Request`` in, a ``Response`` out, and how both are encoded."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 import time
-from dataclasses import dataclass, field
+import traceback
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from bais_gates.sandbox.api.errors import bad_request
+from bais_gates.sandbox.api.errors import ApiError, bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bais_gates.sandbox.api.services import Services
+    from bais_gates.sandbox.faults import Switch
 
 JSON = (b"content-type", b"application/json")
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+encode = msgspec.json.Encoder(decimal_format="number").encode
+"""Encode as JSON; a ``Decimal`` becomes a number with exactly its digits."""
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 _Body = TypeVar("_Body")
 
 
 def new_id(prefix: str) -> str:
-    """Give an identifier that nobody can guess (80 random bits) and that sorts by the moment it was made."""
+    """Return an unguessable identifier (80 random bits) that sorts by creation time."""
     return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
 def digest(secret: str) -> bytes:
-    """Say what is stored of a token that has 256 random bits of its own, and so needs no slow hash."""
+    """Return the SHA-256 that is stored of a token; its 256 random bits need no slow hash."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who calls: ``subject`` is the user's or the API key's id, ``token_id`` names its bucket."""
+    """The caller: ``subject`` is the id of the user or API key, ``token_id`` names its rate-limit bucket."""
 
     business_id: str
     user_id: str
@@ -48,37 +50,32 @@ ANONYMOUS = Principal(business_id="", user_id="", subject="anonymous", token_id=
 
 
 @dataclass(slots=True, kw_only=True)
-class Answer:
-    """A response: a status, a body that is already bytes, and headers beside those that every answer has."""
+class Response:
+    """A status, an encoded body, and the headers beside those of every response."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
 
 
-def answer(status: int, content: object, *headers: tuple[bytes, bytes]) -> Answer:
-    """Give a JSON answer; a ``Decimal`` in ``content`` becomes a number with exactly its digits."""
-    return Answer(status=status, body=_encode(content), headers=(JSON, *headers))
-
-
-def encode(content: object) -> bytes:
-    """JSON as every answer has it."""
-    return _encode(content)
+def json_response(status: int, content: object) -> Response:
+    """Return a response with ``content`` as its JSON body."""
+    return Response(status=status, body=encode(content))
 
 
 def error_body(kind: str, message: str, details: object = None) -> bytes:
-    """Give the one shape of every error."""
+    """Return the JSON body of an error, as the contract defines it."""
     error: dict[str, object] = {"type": kind, "message": message}
     if details is not None:
         error["details"] = details
-    return _encode({"error": error})
+    return encode({"error": error})
 
 
 @dataclass(slots=True, kw_only=True)
-class Call:
-    """One request on its way through the API."""
+class Request:
+    """One request; ``principal`` and ``body`` are set while it is authenticated and read."""
 
-    services: Services
+    faults: Switch
     method: str
     headers: Mapping[bytes, bytes]
     query: bytes
@@ -87,10 +84,9 @@ class Call:
     request_id: str
     principal: Principal = ANONYMOUS
     body: bytes = b""
-    fields: dict[str, object] = field(default_factory=dict)
 
     def parse(self, shape: type[_Body]) -> _Body:
-        """Give the body as ``shape``, unknown fields left out. Raises a 400 saying where it does not fit."""
+        """Return the body as ``shape``, without unknown fields. Raises a 400 that names the invalid field."""
         decoder = _decoders.get(shape)
         if decoder is None:
             decoder = _decoders[shape] = msgspec.json.Decoder(shape)
@@ -99,14 +95,16 @@ class Call:
         except msgspec.ValidationError as error:
             raise bad_request(f"The body does not fit: {error}.") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            if self.services.faults.active("stack_trace_in_errors"):
-                raise _with_traceback() from None
-            if self.services.faults.active("malformed_json_crashes"):
+            message = "The body is not well-formed JSON."
+            if self.faults.active("stack_trace_in_errors"):
+                trace = {"trace": traceback.format_exc()}
+                raise ApiError(400, "invalid_json", message, trace) from None
+            if self.faults.active("malformed_json_crashes"):
                 raise
-            raise bad_request("The body is not well-formed JSON.", kind="invalid_json") from None
+            raise bad_request(message, kind="invalid_json") from None
 
     def parameter(self, name: str) -> str | None:
-        """Give a query parameter, or None. Sent twice, it is refused: which one counts would be a guess."""
+        """Return a query parameter, or None without one. Raises a 400 for one that is sent twice."""
         if not self.query:
             return None
         try:
@@ -119,11 +117,3 @@ class Call:
         if len(values) > 1:
             raise bad_request(f"The parameter {name} was sent twice.", field_name=name)
         return values[0] if values else None
-
-
-def _with_traceback() -> Exception:
-    import traceback  # noqa: PLC0415 - only a fault needs it
-
-    error = bad_request("The body is not well-formed JSON.", kind="invalid_json")
-    error.details = {"trace": traceback.format_exc()}
-    return error

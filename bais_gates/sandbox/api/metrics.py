@@ -1,4 +1,4 @@
-"""What Prometheus is told: each request by route template, and the business's own events."""
+"""Prometheus metrics: requests by route template, and business events."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.api.config import Settings
 
 _BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""The promised limits - 50, 200 and 500 ms - are bounds, so that a share of requests within them is exact."""
+"""Contain the promised limits of 50, 200 and 500 ms, so that the share of requests within them is exact."""
 
 
 class Metrics:
-    """The registry and every metric in it. Labels that are known beforehand exist from the start, at 0."""
+    """The registry and its metrics; label values that are known beforehand start at 0."""
 
     def __init__(self, settings: Settings) -> None:
         self.registry = registry = CollectorRegistry(auto_describe=True)
@@ -42,14 +42,14 @@ class Metrics:
             registry=registry,
         )
         self._children: dict[tuple[str, str, int], Histogram] = {}
-        self.in_flight = Gauge("http_requests_in_flight", "Requests being answered.", registry=registry)
-        self.payments = Counter(
-            "payments_total", "Payments by how they ended.", ["status"], registry=registry
-        )
+        self.in_flight = Gauge("http_requests_in_flight", "Requests in progress.", registry=registry)
+        self.payments = Counter("payments_total", "Payments by status.", ["status"], registry=registry)
         for status in ("completed", "declined", "failed", "pending"):
             self.payments.labels(status)
         self.payment_replays = Counter(
-            "payment_idempotent_replays_total", "Repeats that were given the first answer.", registry=registry
+            "payment_idempotent_replays_total",
+            "Repeats that received the stored response.",
+            registry=registry,
         )
         self.sign_ins = Counter("auth_sign_ins_total", "Attempts to sign in.", ["result"], registry=registry)
         for result in ("success", "wrong", "closed"):
@@ -64,14 +64,14 @@ class Metrics:
         )
         for result in ("delivered", "retried", "failed", "disabled"):
             self.deliveries.labels(result)
-        self.webhook_queue = Gauge("webhook_queue_depth", "Deliveries not yet made.", registry=registry)
-        self.up = Gauge("bais_dependency_up", "1 while the part answers.", ["part"], registry=registry)
+        self.webhook_queue = Gauge("webhook_queue_depth", "Pending deliveries.", registry=registry)
+        self.up = Gauge("bais_dependency_up", "1 while the dependency responds.", ["part"], registry=registry)
         self.log_lines_lost = Gauge(
             "log_lines_lost", "Lines that could not be written.", ["log"], registry=registry
         )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answered request."""
+        """Count one request that took ``seconds``."""
         key = (method, route, status)
         child = self._children.get(key)
         if child is None:
@@ -79,6 +79,6 @@ class Metrics:
         child.observe(seconds)
 
     def exposition(self, accept: str) -> tuple[bytes, bytes]:
-        """(content type, text) in the format that the Accept header asks for."""
+        """Return the content type and the text, in the format that the Accept header asks for."""
         encoder, content_type = choose_encoder(accept)
         return content_type.encode("ascii"), encoder(self.registry)

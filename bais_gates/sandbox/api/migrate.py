@@ -33,14 +33,17 @@ def migrate(database_url: str) -> None:
 
 
 def main() -> int:
-    """Exit status: 0 when the schema is current, 2 for a configuration that can't be used."""
+    """Migrate; exit status 0 when the schema is current, 2 for a configuration that can't be used."""
     try:
         url = database_url(Path(sys.argv[1]))
-    except (ConfigError, IndexError) as error:
-        sys.stderr.write(f"{error if isinstance(error, ConfigError) else 'which configuration?'}\n")
+    except IndexError:
+        sys.stderr.write("usage: python -m bais_gates.sandbox.api.migrate CONFIG\n")
+        return 2
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s [%(name)s] %(message)s")
-    logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)  # which revisions are run
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)  # logs each revision that runs
     migrate(url)
     return 0
 

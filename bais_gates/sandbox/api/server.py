@@ -1,4 +1,4 @@
-"""uvicorn, told to speak the error shape also about requests that are no HTTP at all."""
+"""Serving: uvicorn with error responses in the contract's shape, and a redirect from http to https."""
 
 from __future__ import annotations
 
@@ -7,60 +7,62 @@ import re
 import secrets
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bais_gates.sandbox.api.app import make_app
 from bais_gates.sandbox.api.messages import error_body
-from bais_gates.sandbox.api.redirect import Redirect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bais_gates.sandbox.api.config import Settings
 
-_HEAD_AT_MOST = 65_536
-"""Bytes of one request line and its headers; past it the connection is closed."""
+_MAX_HEAD, _MAX_REDIRECT_HEAD = 65_536, 16_384
+"""Bytes of a request line and its headers; beyond that the connection is closed."""
+_REDIRECT_WITHIN_S = 10.0
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""Of TLS 1.2 what has forward secrecy and is not deprecated; those of 1.3 all are so."""
+"""Ciphers of TLS 1.2 with forward secrecy that are not deprecated; those of TLS 1.3 all are."""
 _REQUEST_ID = re.compile(rb"(?i)\nx-request-id:[ \t]*([a-z0-9._-]{1,128})[ \t]*\r?\n")
+_REQUEST_LINE = re.compile(rb"[A-Z]{1,16} (/[!-~]{0,8191}|\*) HTTP/1\.[01]\r?\n")
+_HOST = re.compile(rb"(?i)\nhost:[ \t]*([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?[ \t]*\r?\n")
 
 
 class Protocol(HttpToolsProtocol):
-    """httptools as uvicorn uses it, with a limit to headers, and an answer of ours to what it can't parse."""
+    """uvicorn's httptools protocol with a limit on headers, and a JSON response to what it can't parse."""
 
     _in_head = False
     _head_length = 0
     _latest = b""
 
     def on_message_begin(self) -> None:
-        """Note that a request's first bytes are there."""
+        """Begin counting the bytes of the headers."""
         self._in_head, self._head_length = True, 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Note that a request's headers are all there; its body is limited where it is read."""
+        """Stop counting; the body is limited where it is read."""
         self._in_head = False
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived, and refuse headers that never come to an end."""
+        """Parse the data, and refuse headers that are too long."""
         self._latest = data
         super().data_received(data)
         if self._in_head:
             self._head_length += len(data)
-            if self._head_length > _HEAD_AT_MOST:
+            if self._head_length > _MAX_HEAD:
                 self.send_400_response("The request's headers are too long.")
 
     def send_400_response(self, msg: str) -> None:
-        """Answer 400 in the error shape and close the connection."""
+        """Respond 400 in the contract's shape and close the connection."""
         if self.transport.is_closing():
             return
         body = error_body("invalid_http", msg)
-        given = _REQUEST_ID.search(self._latest)
-        request_id = given[1].decode("ascii") if given else secrets.token_hex(16)
+        match = _REQUEST_ID.search(self._latest)
+        request_id = match[1].decode("ascii") if match else secrets.token_hex(16)
         head = (
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"
             f"x-request-id: {request_id}\r\ncontent-length: {len(body)}\r\n"
@@ -70,8 +72,47 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
+class Redirect(asyncio.Protocol):
+    """A connection over plain http: one request, one 308 (or 400), and the connection is closed."""
+
+    def __init__(self, https_port: int) -> None:
+        self._port, self._received = https_port, b""
+        self._transport: asyncio.Transport | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for a request, for a limited time."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transport only has its methods
+        self._expiry = asyncio.get_running_loop().call_later(_REDIRECT_WITHIN_S, self._transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel the time limit."""
+        del exc
+        if self._expiry is not None:
+            self._expiry.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Respond as soon as the headers are complete."""
+        self._received += data
+        if b"\r\n\r\n" in self._received or len(self._received) > _MAX_REDIRECT_HEAD:
+            self._respond()
+
+    def _respond(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        request, host = _REQUEST_LINE.match(self._received), _HOST.search(self._received)
+        head = b"HTTP/1.1 400 Bad Request\r\n"
+        if request is not None and host is not None:
+            target = b"/" if request[1] == b"*" else request[1]
+            port = b"" if self._port == 443 else b":%d" % self._port
+            location = b"https://" + host[1] + port + target
+            head = b"HTTP/1.1 308 Permanent Redirect\r\nlocation: " + location + b"\r\n"
+        self._transport.write(head + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self._transport.close()
+
+
 class Server(uvicorn.Server):
-    """uvicorn, which beside the API serves the redirect from plain http on the socket ``plain``."""
+    """uvicorn, which also serves the redirect on the socket ``plain``."""
 
     def __init__(self, config: uvicorn.Config, *, plain: socket.socket | None, https_port: int) -> None:
         super().__init__(config)
@@ -79,7 +120,7 @@ class Server(uvicorn.Server):
         self._redirecting: asyncio.Server | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen."""
+        """Begin to listen."""
         await super().startup(sockets)
         if self._plain is not None and not self.should_exit:
             self._redirecting = await asyncio.get_running_loop().create_server(
@@ -87,7 +128,7 @@ class Server(uvicorn.Server):
             )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, and let what is being answered end."""
+        """Stop listening, and wait for requests in progress."""
         if self._redirecting is not None:
             self._redirecting.close()
         await super().shutdown(sockets)
@@ -98,7 +139,7 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, on the bound sockets ``fds``, or else on ``port``.
 
-    ``redirect_fd`` is a bound socket on which plain http is sent on to https, at the port of the settings.
+    ``redirect_fd`` is a bound socket on which http is redirected to https, at the port of the settings.
     """
     config = uvicorn.Config(
         make_app(settings),

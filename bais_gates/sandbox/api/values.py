@@ -1,4 +1,4 @@
-"""Checks of single fields, each a 400 that names the field."""
+"""Validation of single fields; each function raises a 400 that names the field."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def text(value: str, name: str, *, maximum: int, minimum: int = 1) -> str:
-    """Give ``value`` without surrounding blanks, if its length is right and it has no control characters."""
+    """Return ``value`` stripped, if its length is in range and it has no control characters."""
     value = value.strip()
     if not minimum <= len(value) <= maximum:
         raise bad_request(f"{name} must have {minimum} to {maximum} characters.", field_name=name)
     if _CONTROL.search(value):
-        raise bad_request(f"{name} may not hold control characters.", field_name=name)
+        raise bad_request(f"{name} must not contain control characters.", field_name=name)
     return value
 
 
 def email(value: str, name: str = "email") -> str:
-    """Give an address as it is compared: in small letters."""
+    """Return a valid e-mail address in lower case, as addresses are compared."""
     local = value.partition("@")[0]
     if len(value) > 254 or len(local) > 64 or not _EMAIL.fullmatch(value):
         raise bad_request(f"{name} is not a valid e-mail address.", field_name=name)
@@ -34,7 +34,7 @@ def email(value: str, name: str = "email") -> str:
 
 
 def password(value: str) -> str:
-    """Give a password that is strong enough: ten characters, letters of both cases, a digit and a symbol."""
+    """Return a password with at least ten characters, letters of both cases, a digit and a symbol."""
     kinds = (str.islower, str.isupper, str.isdigit, lambda c: not c.isalnum() and not c.isspace())
     if not 10 <= len(value) <= 128 or not all(any(map(kind, value)) for kind in kinds):
         raise bad_request(
@@ -46,12 +46,12 @@ def password(value: str) -> str:
 
 
 def phone(value: str) -> str:
-    """Give a telephone number in any usual writing."""
+    """Return a telephone number in any usual notation."""
     if not _PHONE.fullmatch(value):
         raise bad_request("phone is not a valid telephone number.", field_name="phone")
     return value
 
 
 def is_id(value: str) -> bool:
-    """Whether ``value`` can be an identifier at all; nothing else is looked up."""
+    """Return whether ``value`` has the form of an identifier; nothing else is looked up."""
     return _ID.fullmatch(value) is not None

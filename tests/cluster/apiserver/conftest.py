@@ -11,12 +11,12 @@ from tests.cluster.conformance.server import Server, running
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Give a running stand-in."""
+    """Return a running stand-in."""
     with running("stand-in", tmp_path_factory.mktemp("stand-in")) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def core(server: Server) -> str:
-    """Give the path of the core group in a namespace of its own."""
+    """Return the path of the core group in a namespace of its own."""
     return f"/api/v1/namespaces/{server.new_namespace()}"

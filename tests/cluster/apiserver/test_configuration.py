@@ -19,9 +19,11 @@ GOOD: dict[str, Any] = {"tls_cert": "c", "tls_key": "k", "tokens": [{"token": "t
     [
         ({"tls_cert": None}, "tls_cert: is missing"),
         ({"tokens": []}, "tokens: is missing"),
-        ({"colour": 1}, "colour: is not known"),
+        ({"colour": 1}, "colour: unknown key"),
         ({"tokens": [{"user": "u"}]}, "tokens"),
         ({"port": "x"}, "port"),
+        ({"pod_security": "nowhere.at.all:rule"}, "pod_security: can't import nowhere.at.all:rule"),
+        ({"pod_security": "json"}, "pod_security: can't import json"),
     ],
 )
 def test_a_configuration_that_cannot_be_used(tmp_path: Path, change: dict[str, Any], said: str) -> None:

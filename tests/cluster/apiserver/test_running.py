@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,22 @@ def test_a_log_is_read_from_the_annotated_file(server: Server, core: str, tmp_pa
     assert server.ask("GET", f"{core}/pods/logs/log", tailLines=1).body == "three\n"
     assert server.ask("GET", f"{core}/pods/logs/log", container="other").code == 400
     assert server.ask("GET", f"{core}/pods/nope/log").code == 404
+
+
+def test_what_is_not_served_is_refused_in_one_sentence(server: Server, core: str) -> None:
+    """Protobuf, streamed lists and lists of the past are refused by name."""
+    protobuf = server.ask("POST", f"{core}/configmaps", b"k8s", media="application/vnd.kubernetes.protobuf")
+    assert (protobuf.code, protobuf.reason) == (415, "UnsupportedMediaType")
+    assert protobuf.message.startswith("the sandbox's API server does not read protobuf; ")
+    streamed = server.ask("GET", f"{core}/configmaps", watch=True, sendInitialEvents=True)
+    assert (streamed.code, streamed.reason) == (422, "Invalid")
+    exact = server.ask("GET", f"{core}/configmaps", resourceVersion=1, resourceVersionMatch="Exact")
+    assert exact.message == "the sandbox's API server does not serve resourceVersionMatch=Exact"
+    daemon_set = server.ask("POST", f"/apis/apps/v1/namespaces/{core.rpartition('/')[2]}/daemonsets", {})
+    assert (daemon_set.code, daemon_set.reason) == (405, "MethodNotAllowed")
+    assert daemon_set.message == "the sandbox's API server does not serve create of daemonsets"
+    shell = server.ask("POST", f"{core}/pods/x/exec")
+    assert (shell.code, shell.message) == (404, "the sandbox's API server does not serve pods/exec")
 
 
 BODIES = [
@@ -147,11 +164,12 @@ def test_of_many_writers_one_wins_each_time(server: Server, core: str) -> None:
 def test_many_watches_are_told_of_every_change(server: Server, core: str) -> None:
     """Twenty watches see the same hundred changes in the same order."""
     begin = server.ask("GET", f"{core}/configmaps").body["metadata"]["resourceVersion"]
-    query = {"watch": "1", "resourceVersion": begin, "timeoutSeconds": "2", "labelSelector": "many"}
+    query = {"watch": "1", "resourceVersion": begin, "timeoutSeconds": "30", "labelSelector": "many"}
 
     def watch(_: int) -> list[str]:
-        text = server.http.get(f"{core}/configmaps", params=query).text
-        return [json.loads(line)["object"]["metadata"]["resourceVersion"] for line in text.splitlines()]
+        with server.http.stream("GET", f"{core}/configmaps", params=query) as answer:
+            lines = itertools.islice(answer.iter_lines(), 100)
+            return [json.loads(line)["object"]["metadata"]["resourceVersion"] for line in lines]
 
     def write() -> None:
         for index in range(100):

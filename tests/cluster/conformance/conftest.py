@@ -14,30 +14,30 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session", params=named())
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Give the server that the case is about."""
+    """Return the server that the case is about."""
     with running(request.param, tmp_path_factory.mktemp("server")) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def namespace(server: Server) -> str:
-    """Give the cases' own namespace."""
+    """Return the cases' own namespace."""
     return server.new_namespace()
 
 
 @pytest.fixture
 def core(namespace: str) -> str:
-    """Give the path of the core group in the namespace."""
+    """Return the path of the core group in the namespace."""
     return f"/api/v1/namespaces/{namespace}"
 
 
 @pytest.fixture
 def apps(namespace: str) -> str:
-    """Give the path of apps/v1 in the namespace."""
+    """Return the path of apps/v1 in the namespace."""
     return f"/apis/apps/v1/namespaces/{namespace}"
 
 
 @pytest.fixture
 def name() -> str:
-    """Give a name that no other case has."""
+    """Return a name that no other case has."""
     return f"case-{next(_numbers)}"

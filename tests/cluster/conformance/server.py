@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -16,12 +17,11 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 import yaml
 
-from bais_gates.sandbox import envtest, tls
-from bais_gates.sandbox.processes import free_port
-
 Object = dict[str, Any]
+ROOT = Path(__file__).parents[3]
 KUBECONFIG, CONTEXT, ASSETS = "BAIS_GATES_TEST_KUBECONFIG", "BAIS_GATES_TEST_CONTEXT", "KUBEBUILDER_ASSETS"
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC_PATCH, APPLY_PATCH = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
@@ -105,7 +105,7 @@ class Server:
         return self.ask("PATCH", path, obj, media=APPLY_PATCH, fieldManager=manager, **query)
 
     def watch(self, path: str, **query: Any) -> list[Object]:
-        """Give the events of a watch that ends by itself after a second."""
+        """Return the events of a watch that ends by itself after a second."""
         answer = self.ask("GET", path, **{"watch": True, "timeoutSeconds": 1, **query})
         if isinstance(answer.body, dict):
             assert answer.code == 200, answer.body
@@ -148,7 +148,7 @@ class Server:
 
 
 def named() -> list[str]:
-    """Give the servers that the cases are run against."""
+    """Return the servers that the cases are run against."""
     found = ["stand-in"]
     if os.environ.get(KUBECONFIG):
         found.append("kubeconfig")
@@ -178,24 +178,33 @@ def running(name: str, folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def _stand_in(folder: Path) -> Iterator[Path]:
-    certificates, port = tls.issue(folder), free_port()
+    authority, port = trustme.CA(), _free_port()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(folder / "certificate.pem"))
     user = {"token": "t", "user": "admin", "uid": "1", "groups": ["system:masters"]}
     config: Object = {
         "port": port,
-        "tls_cert": str(certificates.certificate),
-        "tls_key": str(certificates.key),
+        "tls_cert": str(folder / "certificate.pem"),
+        "tls_key": str(folder / "key.pem"),
+        "tokens": [user],
+        "audit_log": str(folder / "audit.log"),
+        "pod_security": "tests.cluster.conformance.pod_security:violations",
     }
-    config |= {"tokens": [user], "audit_log": str(folder / "audit.log")}
     (folder / "config.json").write_text(json.dumps(config))
     command = [sys.executable, "-m", "bais_gates.sandbox.cluster.apiserver", str(folder / "config.json")]
     with _processes(folder, {"stand-in": command}):
-        yield _kubeconfig(folder, port, certificates.ca)
+        yield _kubeconfig(folder, port, folder / "ca.pem")
 
 
 @contextmanager
 def _envtest(folder: Path) -> Iterator[Path]:
+    from bais_gates.sandbox import tls  # noqa: PLC0415 - only a real server needs the project's help
+    from bais_gates.sandbox.bootstrap import envtest  # noqa: PLC0415 - as above
+
     certificates = tls.issue(folder)
-    ports = envtest.Ports(api=free_port(), etcd=free_port(), etcd_peer=free_port())
+    ports = envtest.Ports(api=_free_port(), etcd=_free_port(), etcd_peer=_free_port())
     account = envtest.Account(token="t", user="admin", groups=("system:masters",))
     commands = envtest.commands(
         Path(os.environ[ASSETS]), folder, ports=ports, certificates=certificates, accounts=[account]
@@ -204,13 +213,19 @@ def _envtest(folder: Path) -> Iterator[Path]:
         yield _kubeconfig(folder, ports.api, certificates.ca)
 
 
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 @contextmanager
 def _processes(folder: Path, commands: Any) -> Iterator[None]:
     started = []
     try:
         for name, command in commands.items():
             with (folder / f"{name}.log").open("wb") as log:
-                started.append(subprocess.Popen([str(part) for part in command], stdout=log, stderr=log))
+                started.append(subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, cwd=ROOT))
         yield
     finally:
         for process in reversed(started):
@@ -285,12 +300,12 @@ def _minor(server: Server) -> int:
 
 
 def container(name: str = "c", **more: Any) -> Object:
-    """Give a container that is right."""
+    """Return a container that is right."""
     return {"name": name, "image": "registry.example/one:1", **more}
 
 
 def pod(name: str, labels: dict[str, str] | None = None, **spec: Any) -> Object:
-    """Give a pod that is right and that nothing runs."""
+    """Return a pod that is right and that nothing runs."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -300,7 +315,7 @@ def pod(name: str, labels: dict[str, str] | None = None, **spec: Any) -> Object:
 
 
 def deployment(name: str, containers: Sequence[Object] = (), **spec: Any) -> Object:
-    """Give a Deployment that is right."""
+    """Return a Deployment that is right."""
     labels = {"app": name}
     return {
         "apiVersion": "apps/v1",
@@ -319,6 +334,6 @@ def deployment(name: str, containers: Sequence[Object] = (), **spec: Any) -> Obj
 
 
 def config_map(name: str, labels: dict[str, str] | None = None, **data: str) -> Object:
-    """Give a ConfigMap."""
+    """Return a ConfigMap."""
     metadata = {"name": name, **({"labels": labels} if labels else {})}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}

@@ -87,8 +87,7 @@ def test_kubectl_applies_shows_and_deletes(server: Server, namespace: str, name:
     assert run("get", "deploy", name, *there, "-o", "jsonpath={.spec.minReadySeconds}") == "4"
     assert run("scale", "deployment", name, *there, "--replicas=1").endswith("scaled\n")
     assert run("label", "deployment", name, *there, "a=b").endswith("labeled\n")
-    assert run("create", "configmap", name, *there, "--from-literal=a=1").endswith("created\n")
-    assert run("auth", "can-i", "create", "pods", *there) == "yes\n"
+    assert run("set", "image", f"deployment/{name}", "c=registry.example/one:2", *there).endswith("updated\n")
     assert run("delete", "deployment", name, *there, "--wait=false").startswith("deployment.apps")
     missing = _kubectl(server, tmp_path, "get", "configmap", "nope", *there)
     assert missing.returncode == 1

@@ -62,28 +62,6 @@ def test_one_object_can_be_watched_by_its_name(server: Server, core: str, name: 
     assert _seen(events) == [("MODIFIED", name)]
 
 
-def test_a_watch_with_initial_events_marks_their_end(server: Server, core: str, name: str) -> None:
-    """sendInitialEvents: everything there is, then a bookmark that says so."""
-    server.needs(32, "sendInitialEvents")
-    server.make(f"{core}/configmaps", config_map(name, {"case": name}))
-    events = server.watch(
-        f"{core}/configmaps",
-        labelSelector=f"case={name}",
-        sendInitialEvents=True,
-        resourceVersionMatch="NotOlderThan",
-        allowWatchBookmarks=True,
-    )
-    assert [each["type"] for each in events[:2]] == ["ADDED", "BOOKMARK"]
-    assert events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
-
-
-def test_initial_events_need_a_match(server: Server, core: str) -> None:
-    """422 without resourceVersionMatch."""
-    server.needs(32, "sendInitialEvents")
-    answer = server.ask("GET", f"{core}/configmaps", watch=True, sendInitialEvents=True, timeoutSeconds=1)
-    assert (answer.code, answer.reason) == (422, "Invalid")
-
-
 def test_a_watch_of_a_table_names_its_columns_once(server: Server, core: str, name: str) -> None:
     """As kubectl get --watch asks."""
     server.make(f"{core}/configmaps", config_map(name, {"case": name}))

@@ -26,11 +26,11 @@ class _Answer(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Keep quiet."""
 
 
 class FakeRuntime:
-    """Speaks the runtime's protocol; ``containers`` is what it runs, ``asked`` what it was told."""
+    """Speaks the runtime's protocol; ``containers`` is what it runs, ``asked`` what it was asked for."""
 
     def __init__(self, path: Path, logs: Path) -> None:
         self._logs = logs
@@ -59,7 +59,7 @@ class FakeRuntime:
             self._end(name, code)
 
     def of(self, part: str) -> list[dict[str, Any]]:
-        """Give the containers whose id contains ``part`` and that run."""
+        """Return the containers whose id contains ``part`` and that run."""
         with self._lock:
             return [
                 one for name, one in self.containers.items() if part in name and one["state"] == "running"
@@ -82,7 +82,7 @@ class FakeRuntime:
     def _run(self, name: str, kind: str) -> dict[str, Any]:
         log = self._logs / (name.replace("/", ".") + ".log")
         with log.open("a") as file:
-            file.write(f"{kind} says hello\n")
+            file.write(f"{kind} started\n")
         port = 0
         if kind not in _ENDS:
             server = ThreadingHTTPServer(("127.0.0.1", 0), _Answer)

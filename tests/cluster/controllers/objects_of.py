@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.cluster.controllers.objects import Object, uid_of
-from bais_gates.sandbox.cluster.controllers.world import Create, Delete, Plan, Say, SetStatus, Update, World
+from bais_gates.sandbox.cluster.controllers.world import Create, Delete, Event, Plan, SetStatus, Update, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,12 +104,12 @@ def going(obj: Object) -> Object:
 
 
 class Cluster:
-    """A world that does what plans say, at once, with a clock that moves when it is told to."""
+    """A world in which plans are carried out at once, with a clock that only ``later`` moves."""
 
     def __init__(self, *objects: Object) -> None:
         self.world = World(objects)
         self.now = NOW
-        self.events: list[Say] = []
+        self.events: list[Event] = []
 
     def put(self, obj: Object) -> None:
         """Replace an object."""
@@ -120,7 +120,7 @@ class Cluster:
         self.now += timedelta(seconds=seconds)
 
     def do(self, plan: Plan) -> Plan:
-        """Do what a plan says."""
+        """Carry out a plan."""
         for action in plan.actions:
             match action:
                 case Create(obj=obj):
@@ -129,24 +129,24 @@ class Cluster:
                     self.world.put(obj)
                 case Delete(obj=obj):
                     self.world.drop(obj)
-                case Say():
+                case Event():
                     self.events.append(action)
         return plan
 
     def reconcile(
         self, function: Callable[[World, Object, datetime], Plan], kind: str, name: str = "web"
     ) -> Plan:
-        """Ask a controller about one object, and do what it says."""
+        """Ask a controller about one object, and carry out its plan."""
         return self.do(function(self.world, self.get(kind, name), self.now))
 
     def get(self, kind: str, name: str = "web", namespace: str = "shop") -> Object:
-        """Give an object that is there."""
+        """Return an object that is there."""
         found = self.world.get(kind, namespace, name)
         assert found is not None, f"there is no {kind} {name}"
         return found
 
     def pods(self) -> list[Object]:
-        """Give all pods."""
+        """Return all pods."""
         return self.world.of_kind("Pod")
 
     def run_pods(self, *, ready: bool = True, phase: str = "Running") -> None:
@@ -157,6 +157,6 @@ class Cluster:
 
 
 def condition_of(obj: Object, kind: str) -> tuple[str, str]:
-    """Give status and reason of a condition."""
+    """Return status and reason of a condition."""
     found = next(one for one in obj["status"]["conditions"] if one["type"] == kind)
     return found["status"], found.get("reason", "")

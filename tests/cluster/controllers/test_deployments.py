@@ -1,4 +1,4 @@
-"""Deployments and ReplicaSets: how many pods there are in each step of a rollout, and what is said of it."""
+"""Deployments and ReplicaSets: how many pods there are in each step of a rollout, and what is reported."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from bais_gates.sandbox.cluster.controllers import deployments, replicasets, rol
 from tests.cluster.controllers.objects_of import Cluster, condition_of, going, pod, workload
 
 
-def settle(cluster: Cluster, *, rounds: int = 30) -> list[int]:
-    """Let both controllers and the nodes work; give the number of ready pods after each round."""
-    seen = []
+def run_all(cluster: Cluster, *, rounds: int = 30) -> list[int]:
+    """Let both controllers and the nodes work; return the number of pods after each round."""
+    counts = []
     for _ in range(rounds):
         cluster.reconcile(deployments.reconcile, "Deployment")
         for one in cluster.world.of_kind("ReplicaSet"):
             cluster.reconcile(replicasets.reconcile, "ReplicaSet", one["metadata"]["name"])
         cluster.run_pods()
-        seen.append(len(cluster.pods()))
-    return seen
+        counts.append(len(cluster.pods()))
+    return counts
 
 
 def with_image(deployment: dict[str, Any], image: str) -> dict[str, Any]:
-    """Give the Deployment another image, as an update would."""
+    """Return the Deployment with another image, as an update would."""
     changed = copy.deepcopy(deployment)
     changed["spec"]["template"]["spec"]["containers"][0]["image"] = image
     changed["metadata"]["generation"] += 1
@@ -35,7 +35,7 @@ def test_a_new_deployment_becomes_available() -> None:
     """The pods come, and the status says so with the conditions of the real controller."""
     cluster = Cluster(workload("Deployment", replicas=3))
 
-    settle(cluster)
+    run_all(cluster)
 
     status = cluster.get("Deployment")["status"]
     assert {key: status[key] for key in ("replicas", "updatedReplicas", "availableReplicas")} == {
@@ -50,7 +50,7 @@ def test_a_new_deployment_becomes_available() -> None:
 def test_a_settled_deployment_is_left_alone() -> None:
     """Nothing is written when nothing has to be: two controllers at peace cost nothing."""
     cluster = Cluster(workload("Deployment", replicas=2))
-    settle(cluster)
+    run_all(cluster)
 
     assert cluster.reconcile(deployments.reconcile, "Deployment").actions == []
 
@@ -59,12 +59,12 @@ def test_a_rollout_loses_no_pod() -> None:
     """With maxUnavailable 0 there are never fewer pods than wanted, and never more than one extra."""
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     cluster = Cluster(workload("Deployment", replicas=3, strategy=strategy))
-    settle(cluster)
+    run_all(cluster)
     cluster.put(with_image(cluster.get("Deployment"), "registry.example/web:2"))
 
-    seen = settle(cluster)
+    counts = run_all(cluster)
 
-    assert set(seen) == {3, 4}
+    assert set(counts) == {3, 4}
     assert {one["spec"]["containers"][0]["image"] for one in cluster.pods()} == {"registry.example/web:2"}
     assert deployments.revision_of(cluster.get("Deployment")) == 2
 
@@ -72,22 +72,22 @@ def test_a_rollout_loses_no_pod() -> None:
 def test_going_back_takes_the_earlier_replica_set_again() -> None:
     """The ReplicaSet of a template that was used before is scaled up, with a new revision."""
     cluster = Cluster(workload("Deployment", replicas=1))
-    settle(cluster)
+    run_all(cluster)
     first = cluster.get("Deployment")
     cluster.put(with_image(first, "registry.example/web:2"))
-    settle(cluster)
+    run_all(cluster)
     cluster.put(with_image(cluster.get("Deployment"), "registry.example/web:1"))
-    settle(cluster)
+    run_all(cluster)
 
     sets = cluster.world.of_kind("ReplicaSet")
     assert sorted((one["spec"]["replicas"], deployments.revision_of(one)) for one in sets) == [(0, 2), (1, 3)]
 
 
-def test_a_stuck_rollout_is_told_after_its_deadline() -> None:
+def test_a_stuck_rollout_is_reported_after_its_deadline() -> None:
     """Pods that never get ready end in ProgressDeadlineExceeded; the old ones stay."""
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     cluster = Cluster(workload("Deployment", replicas=2, strategy=strategy, progressDeadlineSeconds=6))
-    settle(cluster)
+    run_all(cluster)
     cluster.put(with_image(cluster.get("Deployment"), "registry.example/web:broken"))
     for _ in range(3):
         cluster.reconcile(deployments.reconcile, "Deployment")
@@ -104,7 +104,7 @@ def test_a_stuck_rollout_is_told_after_its_deadline() -> None:
     assert condition_of(cluster.get("Deployment"), "Available") == ("True", "MinimumReplicasAvailable")
 
 
-def test_a_refused_pod_is_told_by_the_deployment() -> None:
+def test_a_refused_pod_is_reported_by_the_deployment() -> None:
     """What the API server says when it refuses the pods reaches the Deployment as ReplicaFailure."""
     cluster = Cluster(workload("Deployment", replicas=1))
     for _ in range(2):
@@ -121,13 +121,13 @@ def test_a_refused_pod_is_told_by_the_deployment() -> None:
 def test_recreate_waits_until_the_old_pods_are_gone() -> None:
     """With the strategy Recreate no two templates run side by side."""
     cluster = Cluster(workload("Deployment", replicas=2, strategy={"type": "Recreate"}))
-    settle(cluster)
+    run_all(cluster)
     cluster.put(with_image(cluster.get("Deployment"), "registry.example/web:2"))
     cluster.reconcile(deployments.reconcile, "Deployment")
     cluster.reconcile(deployments.reconcile, "Deployment")
     assert len(cluster.world.of_kind("ReplicaSet")) == 1
 
-    settle(cluster)
+    run_all(cluster)
     assert [one["spec"]["containers"][0]["image"] for one in cluster.pods()] == ["registry.example/web:2"] * 2
 
 
@@ -135,9 +135,9 @@ def test_old_replica_sets_beyond_the_limit_go() -> None:
     """The field revisionHistoryLimit is how many ended ReplicaSets are kept."""
     cluster = Cluster(workload("Deployment", replicas=1, revisionHistoryLimit=1))
     for number in range(2, 6):
-        settle(cluster)
+        run_all(cluster)
         cluster.put(with_image(cluster.get("Deployment"), f"registry.example/web:{number}"))
-    settle(cluster)
+    run_all(cluster)
 
     assert len(cluster.world.of_kind("ReplicaSet")) == 2
 
@@ -197,3 +197,16 @@ def test_a_pod_is_available_only_after_min_ready_seconds() -> None:
     cluster.later(5)
     cluster.reconcile(replicasets.reconcile, "ReplicaSet")
     assert cluster.get("ReplicaSet")["status"]["availableReplicas"] == 1
+
+
+def test_a_paused_deployment_changes_nothing_but_its_size() -> None:
+    """While it is paused a new template makes no ReplicaSet, and the status says why."""
+    cluster = Cluster(workload("Deployment", replicas=1))
+    run_all(cluster)
+    paused = with_image(cluster.get("Deployment"), "registry.example/web:2")
+    paused["spec"] |= {"paused": True, "replicas": 2}
+    cluster.put(paused)
+    run_all(cluster)
+
+    assert [one["spec"]["replicas"] for one in cluster.world.of_kind("ReplicaSet")] == [2]
+    assert condition_of(cluster.get("Deployment"), "Progressing") == ("Unknown", "DeploymentPaused")

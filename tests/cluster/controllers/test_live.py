@@ -46,7 +46,7 @@ class Live:
             raise
 
     def pods(self, namespace: str) -> list[Object]:
-        """Give the pods of a namespace."""
+        """Return the pods of a namespace."""
         found: list[Object] = self.api.request("GET", BY_KIND["Pod"].path(namespace))["items"]
         return found
 
@@ -201,8 +201,8 @@ def test_a_deployment_is_available_within_a_second(live: Live) -> None:
     until(lambda: len(live.runtime.of(f"{space}/")) == 2)
 
 
-def test_an_image_that_is_not_there_is_told_apart(live: Live) -> None:
-    """The pod says ErrImagePull, then ImagePullBackOff; the rollout ends in ProgressDeadlineExceeded."""
+def test_an_image_that_is_not_there_has_its_own_reasons(live: Live) -> None:
+    """The pod reports ErrImagePull, then ImagePullBackOff; the rollout ends in ProgressDeadlineExceeded."""
     space = live.namespace("no-image")
     live.create(deployment(space, "registry.example/none:1", replicas=1, progressDeadlineSeconds=1))
 
@@ -215,7 +215,7 @@ def test_an_image_that_is_not_there_is_told_apart(live: Live) -> None:
     until(lambda: has(live.get("Deployment", "web", space), "Progressing", "False"))
 
 
-def test_a_missing_secret_is_told_and_mended(live: Live) -> None:
+def test_a_missing_secret_is_reported_and_mended(live: Live) -> None:
     """The container waits with CreateContainerConfigError until the Secret is there."""
     space = live.namespace("no-secret")
     wanted = deployment(space, replicas=1)

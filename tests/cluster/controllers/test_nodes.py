@@ -82,13 +82,27 @@ def test_a_pod_that_fits_is_bound() -> None:
 
 
 def test_a_new_node_loses_the_taint_of_new_nodes_and_is_ready() -> None:
-    """A real API server taints every new node; ours takes that away and says that it is well."""
+    """A real API server taints every new node; that is taken away, and the node has its conditions."""
     made = node("sandbox-1", taints=[{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}])
     cluster = Cluster(made)
-    function = nodes.reconciler(frozenset({"sandbox-1"}), "v1.36.0", lambda: 0)
+    function = nodes.reconciler(frozenset({"sandbox-1"}), "v1.36.0")
     for _ in range(2):
         cluster.do(function(cluster.world, cluster.get("Node", "sandbox-1", ""), NOW))
 
     ready = cluster.get("Node", "sandbox-1", "")
     assert ready["spec"]["taints"] == []
     assert condition_of(ready, "Ready") == ("True", "KubeletReady")
+
+
+def test_a_nodes_lease_is_renewed_every_ten_seconds() -> None:
+    """The Lease is created at once, and updated when it is ten seconds old."""
+    cluster = Cluster(node("sandbox-1"))
+    function = nodes.reconciler(frozenset({"sandbox-1"}), "v1.36.0")
+    times = []
+    for _ in range(3):
+        plan = cluster.do(function(cluster.world, cluster.get("Node", "sandbox-1", ""), cluster.now))
+        times.append(cluster.get("Lease", "sandbox-1", "kube-node-lease")["spec"]["renewTime"][14:19])
+        assert 0 < (plan.again_in_s or 0) <= 10
+        cluster.later(5)
+
+    assert times == ["00:00", "00:00", "00:10"]

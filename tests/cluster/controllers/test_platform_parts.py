@@ -1,14 +1,19 @@
-"""Claims, budgets, endpoints, stateful sets, quotas, the scheduler, the autoscaler and garbage."""
+"""Claims, budgets, endpoints, stateful sets, quotas, the autoscaler, certificates and garbage."""
 
 from __future__ import annotations
 
+import base64
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bais_gates.sandbox import tls
 from bais_gates.sandbox.cluster.controllers import (
     autoscaling,
     budgets,
+    certificates,
     claims,
     endpoints,
     garbage,
@@ -147,7 +152,7 @@ def test_what_a_budget_allows(rule: dict[str, Any], ready: int, expected: tuple[
 
 
 def test_endpoints_say_who_is_ready() -> None:
-    """Ready pods are addresses, others are not; the named port is the container's number."""
+    """The slice lists ready pods and others apart; the named port is the container's number."""
     ports = [{"name": "http", "containerPort": 8080}]
     containers = [{"name": "main", "image": "i", "ports": ports}]
     service = named(
@@ -163,8 +168,6 @@ def test_endpoints_say_who_is_ready() -> None:
         "b": False,
     }
     assert found["ports"] == [{"name": "h", "port": 8080, "protocol": "TCP"}]
-    (subset,) = cluster.get("Endpoints")["subsets"]
-    assert len(subset["addresses"]) == len(subset["notReadyAddresses"]) == 1
     assert cluster.reconcile(endpoints.reconcile, "Service").actions == []
 
 
@@ -199,8 +202,8 @@ def test_a_stateful_pod_waits_until_its_old_claim_is_gone() -> None:
 
 def test_a_changed_stateful_set_replaces_its_pods_from_the_last() -> None:
     """The pod with the highest number is replaced first; revisions meet once all are."""
-    cluster = Cluster(workload("StatefulSet", replicas=2, podManagementPolicy="Parallel"))
-    for _ in range(2):
+    cluster = Cluster(workload("StatefulSet", replicas=2))
+    for _ in range(3):
         cluster.reconcile(statefulsets.reconcile, "StatefulSet")
         cluster.run_pods()
     before = cluster.get("StatefulSet")
@@ -216,6 +219,23 @@ def test_a_changed_stateful_set_replaces_its_pods_from_the_last() -> None:
     status = cluster.get("StatefulSet")["status"]
     assert status["currentRevision"] == status["updateRevision"]
     assert status["updatedReplicas"] == status["readyReplicas"] == 2
+
+
+@pytest.mark.parametrize(
+    "strategy", [{"type": "OnDelete"}, {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}]
+)
+def test_an_update_strategy_keeps_a_pod_from_being_replaced(strategy: dict[str, Any]) -> None:
+    """With OnDelete, and below the partition, the pod of the earlier template stays."""
+    cluster = Cluster(workload("StatefulSet", replicas=1, updateStrategy=strategy))
+    cluster.reconcile(statefulsets.reconcile, "StatefulSet")
+    cluster.run_pods()
+    before = cluster.get("StatefulSet")
+    template = {**before["spec"]["template"], "spec": {"containers": []}}
+    cluster.put({**before, "spec": {**before["spec"], "template": template}})
+    cluster.reconcile(statefulsets.reconcile, "StatefulSet")
+
+    assert [one["metadata"]["name"] for one in cluster.pods()] == ["web-0"]
+    assert cluster.get("StatefulSet")["status"]["updatedReplicas"] == 0
 
 
 def test_a_quota_counts_what_is_used() -> None:
@@ -265,13 +285,47 @@ def test_the_autoscaler_follows_the_load(use: float, expected: int) -> None:
 
 
 def test_the_autoscaler_raises_to_its_minimum_without_metrics() -> None:
-    """No figures are no reason to stay below minReplicas, and are told as FailedGetResourceMetric."""
+    """No figures are no reason to stay below minReplicas, and are reported as FailedGetResourceMetric."""
     cluster = Cluster(workload("Deployment", replicas=1), autoscaler())
     cluster.reconcile(autoscaling.reconcile, "HorizontalPodAutoscaler")
 
     assert cluster.get("Deployment")["spec"]["replicas"] == 2
     found = condition_of(cluster.get("HorizontalPodAutoscaler"), "ScalingActive")
     assert found == ("False", "FailedGetResourceMetric")
+
+
+def certificate(issuer: str) -> dict[str, Any]:
+    """Return a Certificate of a ClusterIssuer."""
+    ref = {"kind": "ClusterIssuer", "name": issuer}
+    spec = {"secretName": "web-tls", "dnsNames": ["web"], "renewBefore": "24h", "issuerRef": ref}
+    return named("Certificate", api_version="cert-manager.io/v1", spec=spec)
+
+
+def test_a_certificate_becomes_a_secret(tmp_path: Path) -> None:
+    """The Secret holds the sandbox's certificate and key, and the status when it ends and is due."""
+    issued = tls.issue(tmp_path)
+    issuer = named("ClusterIssuer", "ca", "cert-manager.io/v1", "")
+    cluster = Cluster(issuer, certificate("ca"))
+    for _ in range(2):
+        cluster.reconcile(certificates.reconciler(tmp_path), "Certificate")
+
+    data = cluster.get("Secret", "web-tls")["data"]
+    assert base64.b64decode(data["tls.crt"]) == issued.certificate.read_bytes()
+    status = cluster.get("Certificate")["status"]
+    ends, renewal = (datetime.fromisoformat(status[key]) for key in ("notAfter", "renewalTime"))
+    assert ends - renewal == timedelta(hours=24)
+    assert condition_of(cluster.get("Certificate"), "Ready") == ("True", "Ready")
+    assert cluster.reconcile(certificates.reconciler(tmp_path), "Certificate").actions == []
+
+
+def test_a_certificate_without_its_issuer_is_not_ready(tmp_path: Path) -> None:
+    """The issuer that is missing is named, once."""
+    cluster = Cluster(certificate("none"))
+    for _ in range(2):
+        cluster.reconcile(certificates.reconciler(tmp_path), "Certificate")
+
+    assert condition_of(cluster.get("Certificate"), "Ready") == ("False", "IssuerNotFound")
+    assert [event.message for event in cluster.events] == ['clusterissuer.cert-manager.io "none" not found']
 
 
 def owned(obj: dict[str, Any], owner: dict[str, Any]) -> dict[str, Any]:

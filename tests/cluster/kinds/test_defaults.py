@@ -58,8 +58,6 @@ from tests.cluster.kinds.objects import Obj, created
                 "type": "ClusterIP",
                 "sessionAffinity": "None",
                 "internalTrafficPolicy": "Cluster",
-                "ipFamilies": ["IPv4"],
-                "ipFamilyPolicy": "SingleStack",
                 "ports": [{"port": 80, "protocol": "TCP", "targetPort": "http"}],
             },
         ),
@@ -165,9 +163,3 @@ def test_a_fresh_object_has_no_status_of_its_own_making() -> None:
 def test_quality_of_service_follows_requests_and_limits(resources: Obj, expected: str) -> None:
     """A pod's class says how firmly its resources are promised; requests default to limits."""
     assert created("Pod", spec__containers__0__resources=resources)["status"]["qosClass"] == expected
-
-
-def test_a_headless_service_has_no_address() -> None:
-    """A clusterIP of None stays None; any other Service gets an address and keeps it."""
-    assert created("Service", spec__clusterIP="None")["spec"]["clusterIPs"] == ["None"]
-    assert created("Service")["spec"]["clusterIP"].startswith("10.0.")

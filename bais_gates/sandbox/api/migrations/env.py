@@ -1,4 +1,4 @@
-"""How Alembic runs the revisions: all in one transaction, on the connection that it is given."""
+"""Alembic's environment: runs all revisions in one transaction, on the connection of the caller."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import text
 
 connection = context.config.attributes["connection"]
-# Two migrations at once would both create everything; the second waits here, and then finds it done.
+# A concurrent migration waits here, and then has nothing to do.
 connection.execute(text("SELECT pg_advisory_xact_lock(4198347)"))
 context.configure(connection=connection, target_metadata=None)
 with context.begin_transaction():

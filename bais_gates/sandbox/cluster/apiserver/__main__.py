@@ -1,4 +1,4 @@
-"""``python -m bais_gates.sandbox.cluster.apiserver CONFIG.json [--fd N]``: serve until told to end."""
+"""``python -m bais_gates.sandbox.cluster.apiserver CONFIG.json``: serve until SIGTERM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bais_gates.sandbox.cluster.apiserver.config import Config, ConfigError, loa
 
 
 class Server(uvicorn.Server):
-    """uvicorn, whose watches end when the server is told to."""
+    """uvicorn, whose watches end when the server does."""
 
     def __init__(self, config: uvicorn.Config, app: App) -> None:
         super().__init__(config)
@@ -58,10 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m bais_gates.sandbox.cluster.apiserver", description=__doc__
     )
     parser.add_argument("config", type=Path, help="JSON file with tls_cert, tls_key, tokens, port or fd")
-    parser.add_argument("--fd", type=int, help="inherited socket to serve on, instead of host and port")
     given = parser.parse_args(arguments)
     try:
-        config = load(given.config, fd=given.fd)
+        config = load(given.config)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _ANONYMOUS = User(name="system:anonymous", groups=("system:unauthenticated",))
 _OPEN_TO_ALL = ("/healthz", "/livez", "/readyz", "/version")
-"""Paths for which a request needs no identity even where anonymous requests are refused."""
+"""Paths for which a request needs no identity."""
 
 
 class _GoneError(Exception):
@@ -52,7 +52,7 @@ class App:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.core = Core()
+        self.core = Core(pod_security=config.pod_security)
         seed(self.core)
         self.audit = AuditLog(config.audit_log)
 
@@ -94,7 +94,7 @@ class App:
             request.user = self._authenticated(request)
             self._authorize(request, request.user)
             request.body = await _body(request, receive)
-            return await answer(self.core, request, self.config.tokens)
+            return await answer(self.core, request)
         except StatusError as error:
             refused = json_answer(error.body, error.code)
             refused.headers |= error.headers
@@ -118,7 +118,7 @@ class App:
                     groups = tuple(dict.fromkeys([*user.groups, "system:authenticated"]))
                     return User(name=user.name, uid=user.uid, groups=groups)
             raise unauthorized()
-        if self.config.anonymous or request.path.startswith(_OPEN_TO_ALL):
+        if request.path.startswith(_OPEN_TO_ALL):
             return _ANONYMOUS
         raise unauthorized()
 

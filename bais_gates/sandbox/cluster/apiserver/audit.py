@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 
 def instant() -> str:
-    """Give the time as audit events carry it: UTC, microseconds."""
+    """Return the time as audit events carry it: UTC, microseconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

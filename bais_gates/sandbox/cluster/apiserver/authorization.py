@@ -35,7 +35,7 @@ class Attributes:
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
     def refusal(self, user: User) -> str:
-        """Say what is refused, in the authoriser's words."""
+        """Return what is refused, in the authoriser's words."""
         if self.path:
             return f'User "{user.name}" cannot {self.verb} path "{self.path}"'
         where = f'in the namespace "{self.namespace}"' if self.namespace else "at the cluster scope"
@@ -60,7 +60,7 @@ class Authorizer:
         self._store = store
 
     def decide(self, user: User, asked: Attributes) -> Decision:
-        """Say whether ``user`` may do what is asked."""
+        """Return whether ``user`` may do what is asked."""
         if MASTERS in user.groups:
             return Decision(allowed=True)
         for rules, reason in self._rules(user, asked.namespace):
@@ -69,7 +69,7 @@ class Authorizer:
         return Decision(allowed=False)
 
     def rules_of(self, user: User, namespace: str) -> list[Object]:
-        """Give every rule that holds for ``user`` in ``namespace``."""
+        """Return every rule that holds for ``user`` in ``namespace``."""
         if MASTERS in user.groups:
             return [
                 {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},

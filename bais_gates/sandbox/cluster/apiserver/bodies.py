@@ -1,4 +1,4 @@
-"""Reading what a request carries: JSON or YAML, in a format that is taken here, of the kind that is meant."""
+"""Reading what a request carries: JSON or YAML of the kind that is meant, or a patch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bais_gates.sandbox.cluster.apiserver import protobuf
-from bais_gates.sandbox.cluster.apiserver.statuses import bad_request, unsupported_media_type
+from bais_gates.sandbox.cluster.apiserver.statuses import StatusError, bad_request, unsupported_media_type
 
 if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.apiserver.kinds import Kind
@@ -24,19 +23,22 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
-PROTOBUF = "application/vnd.kubernetes.protobuf"
-_TOLD_LENGTH = 30
+_PROTOBUF = "application/vnd.kubernetes.protobuf"
+_NO_PROTOBUF = (
+    "the sandbox's API server does not read protobuf; send JSON or YAML (with kubectl: apply a manifest)"
+)
+_SHOWN_LENGTH = 30
 
 
 def media_type(request: Request) -> str:
-    """Give the body's media type without parameters; JSON when none is said."""
+    """Return the body's media type without parameters; JSON when none is named."""
     return request.headers.get("content-type", "").split(";", 1)[0].strip().lower() or JSON
 
 
 def read_object(request: Request, kind: Kind, *, api_version: str = "", kind_name: str = "") -> Object:
     """Read the object in the body; ``api_version``, ``kind_name`` where it isn't the resource's own."""
     expected_version, expected_kind = api_version or kind.api_version, kind_name or kind.kind
-    found = _decoded(request, kind, expected_kind)
+    found = _decoded(request, expected_kind)
     if kind.custom and not kind_name and not found.get("kind"):
         raise bad_request(
             f"the object provided is unrecognized (must be of type {expected_kind}): Object 'Kind' is "
@@ -44,11 +46,10 @@ def read_object(request: Request, kind: Kind, *, api_version: str = "", kind_nam
         )
     for field in ("apiVersion", "kind"):
         if not isinstance(found.get(field, ""), str):
-            raise bad_request(
-                f"the object provided is unrecognized (must be of type {expected_kind}): couldn't get "
-                f"version/kind; json parse error: json: cannot unmarshal {go_type(found[field])} into Go "
-                f"struct field .{field} of type string ({_summary(request.body)})"
+            why = (
+                f"json: cannot unmarshal {go_type(found[field])} into Go struct field .{field} of type string"
             )
+            raise _unrecognized(request.body, expected_kind, why)
     found = {**found, "apiVersion": found.get("apiVersion") or expected_version}
     found["kind"] = found.get("kind") or expected_kind
     if (found["apiVersion"], found["kind"]) == (expected_version, expected_kind):
@@ -65,66 +66,43 @@ def read_object(request: Request, kind: Kind, *, api_version: str = "", kind_nam
     )
 
 
-def _decoded(request: Request, kind: Kind, expected: str) -> Object:
+def _decoded(request: Request, expected: str) -> Object:
     media = media_type(request)
-    if media == YAML:
-        found = _from_yaml(request.body)
-    elif media == JSON:
-        found = _from_json(request.body, expected)
-    elif media == PROTOBUF and not kind.custom:
-        found = _from_protobuf(request.body, expected)
-    else:
-        accepted = (JSON, YAML) if kind.custom else (JSON, YAML, PROTOBUF)
-        raise unsupported_media_type(accepted)
-    if not isinstance(found, dict):
-        raise bad_request(
-            f"the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; "
-            f"json parse error: json: cannot unmarshal {go_type(found)} into Go value of type struct "
-            '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string '
-            f'"json:\\"kind,omitempty\\"" }} ({_summary(request.body)})'
-        )
-    return found
-
-
-def _from_protobuf(body: bytes, expected: str) -> Object:
-    try:
-        found = protobuf.read(body)
-    except protobuf.ProtobufError as error:
-        raise bad_request(
-            f"the object provided is unrecognized (must be of type {expected}): {error} ({_summary(body)})"
-        ) from error
-    if found is None:
+    if media == _PROTOBUF:
+        raise StatusError(415, "UnsupportedMediaType", _NO_PROTOBUF)
+    if media not in {JSON, YAML}:
         raise unsupported_media_type((JSON, YAML))
+    found = _from_yaml(request.body) if media == YAML else _from_json(request.body, expected)
+    if not isinstance(found, dict):
+        raise _unrecognized(request.body, expected, f"json: cannot unmarshal {go_type(found)} into Go value")
     return found
+
+
+def _unrecognized(body: bytes, expected: str, why: str) -> StatusError:
+    return bad_request(
+        f"the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; "
+        f"json parse error: {why} ({_summary(body)})"
+    )
 
 
 def _from_json(body: bytes, expected: str) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise bad_request(
-            f"the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; "
-            f"json parse error: {_parse_error(body)} ({_summary(body)})"
-        ) from error
+        raise _unrecognized(body, expected, _parse_error(body)) from error
 
 
 def _parse_error(body: bytes) -> str:
-    """Word what is wrong with the JSON as Go's encoding/json does."""
+    """Word what is wrong with the JSON as Go's encoding/json does, as far as it is common."""
     try:
         json.loads(body)
     except json.JSONDecodeError as error:
         if error.pos >= len(error.doc.rstrip()):
             return "unexpected end of JSON input"
-        looking = {
-            "Expecting property name enclosed in double quotes": "looking for beginning of object key string",
-            "Expecting ':' delimiter": "after object key",
-            "Expecting ',' delimiter": "after object key:value pair",
-            "Extra data": "after top-level value",
-        }.get(error.msg, "looking for beginning of value")
-        return f"invalid character {error.doc[error.pos]!r} {looking}"
+        return f"invalid character {error.doc[error.pos]!r} looking for beginning of value"
     except (UnicodeDecodeError, RecursionError):
-        return "invalid UTF-8 in string"
-    return "invalid character"
+        pass
+    return "invalid UTF-8 in string"
 
 
 def _from_yaml(body: bytes) -> Any:
@@ -135,12 +113,12 @@ def _from_yaml(body: bytes) -> Any:
         # Through JSON: dates become text again as JSON can't hold them, and keys are text.
         return json.loads(json.dumps(yaml.load(body, Loader=_plain(loader))))  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, UnicodeDecodeError) as error:
-        told = str(error).replace("\n", " ")
-        raise bad_request(f"error decoding YAML: error converting YAML to JSON: yaml: {told}") from error
+        message = str(error).replace("\n", " ")
+        raise bad_request(f"error decoding YAML: error converting YAML to JSON: yaml: {message}") from error
 
 
 def _plain(loader: Any) -> Any:
-    """Give the loader without its reading of dates: Kubernetes' YAML has none."""
+    """Return the loader without its reading of dates: Kubernetes' YAML has none."""
     resolvers = {
         first: [(tag, pattern) for tag, pattern in each if tag != "tag:yaml.org,2002:timestamp"]
         for first, each in loader.yaml_implicit_resolvers.items()
@@ -149,7 +127,7 @@ def _plain(loader: Any) -> Any:
 
 
 def accepted_patches(kind: Kind) -> list[str]:
-    """Give the patch formats that the kind takes: a custom one has no keys for a strategic merge."""
+    """Return the patch formats that the kind takes: a custom one has no keys for a strategic merge."""
     return [each for each in PATCHES if each != STRATEGIC_PATCH or not kind.custom]
 
 
@@ -184,22 +162,14 @@ def read_options(request: Request) -> Object:
     """Read the DeleteOptions in the body of a deletion; empty without a body."""
     if not request.body.strip():
         return {}
-    media = media_type(request)
-    if media not in {JSON, YAML, PROTOBUF}:
-        raise unsupported_media_type((JSON, YAML, PROTOBUF))
-    if media == PROTOBUF:
-        found = _from_protobuf(request.body, "DeleteOptions")
-    else:
-        found = _from_yaml(request.body) if media == YAML else _from_json(request.body, "DeleteOptions")
-    if not isinstance(found, dict):
-        raise bad_request("the object provided is unrecognized (must be of type DeleteOptions)")
+    found = _decoded(request, "DeleteOptions")
     if found.get("kind", "DeleteOptions") != "DeleteOptions":
         raise bad_request("decoded object cannot be converted to DeleteOptions")
     return found
 
 
 def as_json(value: object) -> bytes:
-    """Give a part of a body as a body of its own."""
+    """Return a part of a body as a body of its own."""
     return msgspec.json.encode(value)
 
 
@@ -213,6 +183,6 @@ def _summary(body: bytes) -> str:
     """Show the first bytes of a body, as the server's own summarizeData does."""
     if not body:
         return "<empty>"
-    told = body[:_TOLD_LENGTH]
-    text = told.decode(errors="replace") if told[:1] == b"{" else told.hex()
-    return text + (" ..." if len(body) > _TOLD_LENGTH else "")
+    shown = body[:_SHOWN_LENGTH]
+    text = shown.decode(errors="replace") if shown[:1] == b"{" else shown.hex()
+    return text + (" ..." if len(body) > _SHOWN_LENGTH else "")

@@ -15,49 +15,9 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
-_READ = ["get", "list", "watch"]
-_WRITE = ["create", "delete", "deletecollection", "patch", "update"]
 _HEALTH = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
 _DISCOVERY = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz",
               "/version", "/version/"]  # fmt: skip
-_VIEWED = (
-    (
-        "",
-        ["configmaps", "endpoints", "events", "limitranges", "namespaces", "namespaces/status",
-         "persistentvolumeclaims", "persistentvolumeclaims/status", "pods", "pods/log", "pods/status",
-         "replicationcontrollers", "resourcequotas", "resourcequotas/status", "serviceaccounts", "services",
-         "services/status"],
-    ),
-    (
-        "apps",
-        ["controllerrevisions", "daemonsets", "daemonsets/status", "deployments", "deployments/scale",
-         "deployments/status", "replicasets", "replicasets/scale", "replicasets/status", "statefulsets",
-         "statefulsets/scale", "statefulsets/status"],
-    ),
-    ("autoscaling", ["horizontalpodautoscalers", "horizontalpodautoscalers/status"]),
-    ("batch", ["cronjobs", "cronjobs/status", "jobs", "jobs/status"]),
-    ("discovery.k8s.io", ["endpointslices"]),
-    ("networking.k8s.io", ["ingresses", "ingresses/status", "networkpolicies"]),
-    ("policy", ["poddisruptionbudgets", "poddisruptionbudgets/status"]),
-)  # fmt: skip
-_EDITED = (
-    (
-        "",
-        ["configmaps", "events", "persistentvolumeclaims", "pods", "pods/attach", "pods/exec",
-         "pods/portforward", "pods/proxy", "replicationcontrollers", "secrets", "serviceaccounts", "services",
-         "services/proxy"],
-    ),
-    (
-        "apps",
-        ["daemonsets", "deployments", "deployments/rollback", "deployments/scale", "replicasets",
-         "replicasets/scale", "statefulsets", "statefulsets/scale"],
-    ),
-    ("autoscaling", ["horizontalpodautoscalers"]),
-    ("batch", ["cronjobs", "jobs"]),
-    ("networking.k8s.io", ["ingresses", "networkpolicies"]),
-    ("policy", ["poddisruptionbudgets"]),
-    ("coordination.k8s.io", ["leases"]),
-)  # fmt: skip
 
 
 def seed(core: Core) -> None:
@@ -69,14 +29,6 @@ def seed(core: Core) -> None:
     service = {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [port], "type": "ClusterIP"}
     metadata = {"name": "kubernetes", "namespace": "default", "labels": labels}
     _put(core, "v1", "Service", {"metadata": metadata, "spec": service})
-    elsewhere = "run in the cluster, but can be moved to another node if necessary"
-    for name, value, description in (
-        ("system-node-critical", 2_000_001_000, "not be moved from their current node"),
-        ("system-cluster-critical", 2_000_000_000, elsewhere),
-    ):
-        body = {"metadata": {"name": name}, "value": value,
-                "description": f"Used for system critical pods that must {description}."}  # fmt: skip
-        _put(core, "scheduling.k8s.io/v1", "PriorityClass", body)
     for name, rules in _roles().items():
         _put(core, f"{GROUP}/v1", "ClusterRole", {"metadata": _bootstrap(name), "rules": rules})
     for name, role, groups in (
@@ -105,16 +57,8 @@ def _bootstrap(name: str) -> Object:
 
 def _roles() -> dict[str, list[Object]]:
     reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]
-    view = [_rule(group, resources, _READ) for group, resources in _VIEWED]
-    edit = [_rule(group, resources, [*_READ, *_WRITE]) for group, resources in _EDITED]
-    edit.append(_rule("", ["pods/eviction"], ["create"]))
-    roles = _rule(GROUP, ["rolebindings", "roles"], [*_READ, *_WRITE])
-    local = _rule("authorization.k8s.io", ["localsubjectaccessreviews"], ["create"])
     return {
         "cluster-admin": [_rule("*", ["*"], ["*"]), {"verbs": ["*"], "nonResourceURLs": ["*"]}],
-        "admin": [*edit, *view, roles, local],
-        "edit": [*edit, *view],
-        "view": view,
         "system:basic-user": [
             _rule("authorization.k8s.io", reviews, ["create"]),
             _rule("authentication.k8s.io", ["selfsubjectreviews"], ["create"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from bais_gates.sandbox.cluster.apiserver.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bais_gates.sandbox.cluster.apiserver.config import PodSecurity
     from bais_gates.sandbox.cluster.apiserver.kinds import Kind
     from bais_gates.sandbox.cluster.apiserver.request import Request
     from bais_gates.sandbox.cluster.apiserver.store import Key, Type
@@ -28,8 +28,7 @@ class Core:
 
     store: Store = field(default_factory=Store)
     registry: kinds.KindRegistry = field(default_factory=kinds.KindRegistry)
-    kinds_changed: int = 0
-    """How often a CRD changed what is served; in the addresses of OpenAPI documents, which clients keep."""
+    pod_security: PodSecurity | None = None
     authorizer: Authorizer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -37,23 +36,34 @@ class Core:
 
 
 def now() -> str:
-    """Give the time as metadata carries it: UTC, whole seconds."""
+    """Return the time as metadata carries it: UTC, whole seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def type_of(kind: Kind) -> Type:
-    """Give what the kind's objects are kept under."""
+    """Return what the kind's objects are kept under."""
     return kind.group, kind.plural
 
 
 def resource_of(kind: Kind) -> Resource:
-    """Give the kind as messages name it."""
+    """Return the kind as messages name it."""
     return Resource(group=kind.group, plural=kind.plural)
 
 
 def key_of(kind: Kind, namespace: str, name: str) -> Key:
-    """Give what an object is kept under."""
+    """Return what an object is kept under."""
     return (namespace if kind.namespaced else "", name)
+
+
+def check_identity(kind: Kind, metadata: Object, namespace: str, name: str) -> None:
+    """Refuse (400) a body that names another object, or another namespace, than the path does."""
+    named = metadata.get("name") or name
+    if named != name:
+        raise bad_request(f"the name of the object ({named}) does not match the name on the URL ({name})")
+    if kind.namespaced and (metadata.get("namespace") or namespace) != namespace:
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +106,6 @@ def write_options(request: Request, options_kind: str) -> WriteOptions:
     manager = request.option("fieldManager")
     if len(manager) > 128:
         causes.append(("FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager"))
-    strange = next((at for at, letter in enumerate(manager) if not letter.isprintable()), None)
-    if strange is not None:
-        shown = f"invalid character U+{ord(manager[strange]):04X} (at position {strange})"
-        message = f"Invalid value: {json.dumps(manager)}: {shown}"
-        causes.append(("FieldValueInvalid", message, "fieldManager"))
     if causes:
         raise invalid("meta.k8s.io", options_kind, "", causes)
     return WriteOptions(
@@ -132,7 +137,7 @@ def prepared(
 
 
 def refused(kind: Kind, name: str, error: kinds.KindError) -> StatusError:
-    """Give the Status for what the kind's rules said."""
+    """Return the Status for what the kind's rules raised."""
     if isinstance(error, kinds.Invalid):
         causes = [(cause.reason, cause.message, cause.field) for cause in error.causes]
         return invalid(kind.group, kind.kind, name, causes)

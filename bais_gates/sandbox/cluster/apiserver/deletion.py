@@ -134,7 +134,7 @@ def _check(policy: str, orphan: bool | None, dry_run: list[str]) -> None:  # noq
 
 
 def delete(core: Core, request: Request, kind: Kind, namespace: str, name: str) -> Object:
-    """Delete one object, or begin to; gives the object or a Status, as the real server does for this kind."""
+    """Delete one object, or begin to; returns the object or a Status, as the real server does."""
     options = delete_options(request)
     if kind.plural == "jobs" and not options.policy:
         request.warnings.append(_JOB_WARNING)
@@ -176,12 +176,12 @@ def _check_preconditions(kind: Kind, metadata: Object, options: DeleteOptions) -
 
 
 def _by_kind(kind: Kind) -> Resource:
-    """Give the kind as these messages, unlike all others, name it: ConfigMap instead of configmaps."""
+    """Return the kind as these messages, unlike all others, name it: ConfigMap instead of configmaps."""
     return Resource(group=kind.group, plural=kind.kind)
 
 
 def _grace(kind: Kind, obj: Object, options: DeleteOptions) -> int:
-    """Give the seconds that are left to it: only Pods have any, and those on no node or at their end none."""
+    """Return the seconds that are left to it: none but for a Pod that is on a node and not at its end."""
     if kind.plural != "pods" or kind.group:
         return 0
     spec, phase = obj.get("spec") or {}, (obj.get("status") or {}).get("phase")

@@ -1,4 +1,4 @@
-"""What the server has: groups, versions and resources, in the old shape and the aggregated one."""
+"""What the server has: groups, versions and resources, and as much OpenAPI as ``kubectl apply`` needs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ VERSION = {
     "compiler": "python",
     "platform": "linux/amd64",
 }
-AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _POD_PARTS = (
     ("binding", "Binding", ("create",)),
     ("eviction", "Eviction", ("create",)),
@@ -32,7 +31,7 @@ _ORDER = ("", "apps", "batch", "autoscaling", "policy", "networking.k8s.io", "rb
 
 
 def groups_of(core: Core) -> dict[str, dict[str, list[Kind]]]:
-    """Give the kinds by group and version, the groups in a fixed order."""
+    """Return the kinds by group and version, the groups in a fixed order."""
     found: dict[str, dict[str, list[Kind]]] = {}
     for kind in core.registry.all():
         found.setdefault(kind.group, {}).setdefault(kind.version, []).append(kind)
@@ -94,7 +93,7 @@ def _resources(kind: Kind) -> list[Object]:
 
 
 def _parts(kind: Kind) -> list[tuple[str, str, tuple[str, ...], str, str]]:
-    """Give the subresources: name, kind, verbs, and group and version where they are other ones."""
+    """Return the subresources: name, kind, verbs, and group and version where they are other ones."""
     parts: list[tuple[str, str, tuple[str, ...], str, str]] = []
     if kind.plural == "pods" and not kind.group:
         for name, kind_name, verbs in _POD_PARTS:
@@ -124,55 +123,33 @@ def _part(kind: Kind, name: str, kind_name: str, verbs: tuple[str, ...], *where:
     return found
 
 
-def aggregated(core: Core, *, legacy: bool) -> Object:
-    """Answer ``/api`` (``legacy``) or ``/apis`` to clients that ask for everything at once."""
-    items = [
-        {
-            "metadata": {"name": name, "creationTimestamp": None} if name else {"creationTimestamp": None},
-            "versions": [
-                {
-                    "version": version,
-                    "resources": [_aggregated(kind) for kind in sorted(found, key=lambda each: each.plural)],
-                    "freshness": "Current",
-                }
-                for version, found in versions.items()
-            ],
-        }
-        for name, versions in groups_of(core).items()
-        if bool(name) is not legacy
+def openapi_index(core: Core) -> Object:
+    """Answer ``/openapi/v3``: where the document of each group and version is."""
+    paths = [
+        f"apis/{group_}/{version}" if group_ else f"api/{version}"
+        for group_, versions in groups_of(core).items()
+        for version in versions
     ]
-    return {
-        "kind": "APIGroupDiscoveryList",
-        "apiVersion": "apidiscovery.k8s.io/v2",
-        "metadata": {},
-        "items": items,
-    }
+    return {"paths": {path: {"serverRelativeURL": f"/openapi/v3/{path}"} for path in paths}}
 
 
-def _aggregated(kind: Kind) -> Object:
-    main: Object = {
-        "resource": kind.plural,
-        "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
-        "scope": "Namespaced" if kind.namespaced else "Cluster",
-        "singularResource": kind.singular,
-        "verbs": list(kind.verbs),
-    }
-    if kind.short_names:
-        main["shortNames"] = list(kind.short_names)
-    if kind.categories:
-        main["categories"] = list(kind.categories)
-    parts = [
-        {
-            "subresource": name,
-            "responseKind": {
-                "group": group_ or kind.group,
-                "version": version or kind.version,
-                "kind": kind_name,
-            },
-            "verbs": list(verbs),
-        }
-        for name, kind_name, verbs, group_, version in _parts(kind)
-    ]
-    if parts:
-        main["subresources"] = parts
-    return main
+def openapi(core: Core, group_name: str, version: str) -> Object | None:
+    """Answer ``/openapi/v3/apis/GROUP/VERSION``; None when there is no such version.
+
+    It says only what kubectl asks before it applies: that PATCH takes ``dryRun`` and ``fieldValidation``. No
+    schema is published, so that kubectl merges by its own types and leaves validation to the server.
+    """
+    found = groups_of(core).get(group_name, {}).get(version)
+    if found is None:
+        return None
+    names = ("dryRun", "fieldManager", "fieldValidation", "force")
+    parameters = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
+    paths = {}
+    for kind in found:
+        about = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+        patch = {"x-kubernetes-group-version-kind": about, "parameters": parameters, "responses": {}}
+        root = f"/apis/{kind.group}" if kind.group else "/api"
+        inside = "/namespaces/{namespace}" if kind.namespaced else ""
+        paths[f"{root}/{kind.version}{inside}/{kind.plural}/{{name}}"] = {"patch": patch}
+    about = {"title": "Kubernetes", "version": VERSION["gitVersion"]}
+    return {"openapi": "3.0.0", "info": about, "paths": paths}

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")
 SERVICES = ("", "services")
-_FIRST_NODE_PORT, _LAST_NODE_PORT = 30_000, 32_767
 
 
 def before_create(kind: Kind, obj: Object) -> Object:
-    """Give a new namespace the label with its own name, as the kind's rules can't know it is the server's."""
+    """Return a new namespace with the label of its own name; any other object as it is."""
     if type_of(kind) != ("", "namespaces"):
         return obj
     labels = {**(obj["metadata"].get("labels") or {})}
@@ -26,57 +25,34 @@ def before_create(kind: Kind, obj: Object) -> Object:
     return {**obj, "metadata": {**obj["metadata"], "labels": labels}}
 
 
-def with_addresses(core: Core, kind: Kind, asked: Object, made: Object) -> Object:
-    """Give a new Service an address and node ports that no other has; what was asked for stays."""
-    if type_of(kind) != SERVICES:
+def with_address(core: Core, kind: Kind, made: Object) -> Object:
+    """Return a Service with an address of 10.0.0.0/16 that no other has, unless it has one or needs none."""
+    if type_of(kind) != SERVICES or made["spec"].get("type") == "ExternalName":
         return made
-    wanted, spec = asked.get("spec") or {}, dict(made["spec"])
-    if spec.get("type") == "ExternalName":
-        return made
-    if not wanted.get("clusterIP") and not wanted.get("clusterIPs"):
-        address = _free_address(core)
-        spec |= {"clusterIP": address, "clusterIPs": [address]}
-    if spec.get("type") in {"NodePort", "LoadBalancer"}:
-        asked_ports = wanted.get("ports") or []
-        spec["ports"] = _with_node_ports(core, spec["ports"], asked_ports)
-    return {**made, "spec": spec}
-
-
-def _free_address(core: Core) -> str:
-    """Give an address of the service range 10.0.0.0/16 that no Service has."""
-    taken = {(each.get("spec") or {}).get("clusterIP") for each in core.store.items(SERVICES)}
-    return next(
-        address
-        for address in (f"10.0.{number // 250}.{number % 250 + 1}" for number in range(64_000))
-        if address not in taken
-    )
-
-
-def _with_node_ports(core: Core, ports: list[Any], asked: list[Any]) -> list[Any]:
-    taken = {
-        port.get("nodePort")
-        for each in core.store.items(SERVICES)
-        for port in (each.get("spec") or {}).get("ports") or []
-    } | {port.get("nodePort") for port in asked}
-    free = iter(port for port in range(_FIRST_NODE_PORT, _LAST_NODE_PORT + 1) if port not in taken)
-    return [
-        {**port, "nodePort": wanted.get("nodePort") or next(free)}
-        for port, wanted in zip(ports, asked, strict=False)
-    ]
+    address = made["spec"].get("clusterIP")
+    if not address:
+        taken = {(each.get("spec") or {}).get("clusterIP") for each in core.store.items(SERVICES)}
+        numbers = (f"10.0.{number // 250}.{number % 250 + 1}" for number in range(64_000))
+        address = next(each for each in numbers if each not in taken)
+    given = {
+        "clusterIP": address,
+        "clusterIPs": [address],
+        "ipFamilies": ["IPv4"],
+        "ipFamilyPolicy": "SingleStack",
+    }
+    return {**made, "spec": {**given, **made["spec"]}}
 
 
 def after_write(core: Core, kind: Kind, old: Object | None, kept: Object | None) -> Object:
-    """Do what follows from a write that is done; gives the object as it is then."""
+    """Do what follows from a write that is done; returns the object as it is then."""
     if type_of(kind) != CRDS:
         return kept if kept is not None else (old or {})
     if kept is None:
-        core.kinds_changed += 1
         core.registry.unregister_crd((old or {})["metadata"]["name"])
         _forget_custom_objects(core, old or {})
         return old or {}
     if kept["metadata"].get("deletionTimestamp"):
         return kept
-    core.kinds_changed += 1
     core.registry.register_crd(kept)
     if old is not None and _established(kept) and old.get("spec") == kept.get("spec"):
         return kept
@@ -89,7 +65,7 @@ def _established(crd: Object) -> bool:
 
 
 def _establish(core: Core, crd: Object) -> Object:
-    """Say in the status, as the real server's controllers do, that the names are accepted and served."""
+    """Note in the status, as the real server's controllers do, that the names are accepted and served."""
     made = {**crd, "status": kinds.established(crd, now())}
     if made == crd:
         return crd

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.cluster.apiserver import bodies, kinds
 from bais_gates.sandbox.cluster.apiserver.core import (
+    check_identity,
     key_of,
     now,
     refused,
@@ -30,13 +31,12 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.apiserver.request import Request
 
 Object = dict[str, Any]
-MOST_OPERATIONS = 10_000
 
 
 def patch(
     core: Core, request: Request, kind: Kind, *, namespace: str, name: str, subresource: str = ""
 ) -> tuple[Object, bool]:
-    """Change an object by a patch; gives it, and whether an apply made it."""
+    """Change an object by a patch; returns it, and whether an apply made it."""
     media = bodies.media_type(request) if request.headers.get("content-type") else ""
     if not media:
         raise unsupported_media_type(bodies.accepted_patches(kind))
@@ -69,8 +69,8 @@ def patch(
             " error: " not in str(error) and "json: " not in str(error)
         ):
             raise
-        said = str(error).partition(f" cannot be handled as a {kind.kind}: ")[2] or str(error)
-        raise _unpatchable(new, said) from error
+        message = str(error).partition(f" cannot be handled as a {kind.kind}: ")[2] or str(error)
+        raise _unpatchable(new, message) from error
 
 
 def _options(request: Request, media: str) -> WriteOptions:
@@ -91,13 +91,6 @@ def _options(request: Request, media: str) -> WriteOptions:
 def patched(kind: Kind, old: Object, patch_: Any, media: str) -> Object:
     """Give ``old`` with the patch put onto it."""
     name = old["metadata"]["name"]
-    if media == bodies.JSON_PATCH and len(patch_) > MOST_OPERATIONS:
-        raise StatusError(
-            413,
-            "RequestEntityTooLarge",
-            f"Request entity too large: The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, "
-            f"got {len(patch_)}",
-        )
     try:
         if media == bodies.JSON_PATCH:
             new = kinds.json_patch(copy(old), patch_)
@@ -113,17 +106,10 @@ def patched(kind: Kind, old: Object, patch_: Any, media: str) -> Object:
 
 
 def _check_identity(kind: Kind, old: Object, new: Object, namespace: str) -> None:
-    metadata, name = new["metadata"], old["metadata"]["name"]
-    if not metadata.get("name"):
+    name = old["metadata"]["name"]
+    if not new["metadata"].get("name"):
         raise bad_request(nameless(name))
-    if metadata["name"] != name:
-        raise bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-        )
-    if kind.namespaced and metadata.get("namespace", namespace) != namespace:
-        raise bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
+    check_identity(kind, new["metadata"], namespace, name)
     if (new.get("apiVersion"), new.get("kind")) != (old.get("apiVersion"), old.get("kind")):
         raise bad_request(
             f'{new.get("kind")} in version "{new.get("apiVersion")}" cannot be handled as a {kind.kind}'
@@ -146,14 +132,13 @@ def _apply(
     options: WriteOptions,
     subresource: str,
 ) -> tuple[Object, bool]:
-    said = applied["metadata"]
-    namespace, name = said.get("namespace", ""), said["name"]
+    metadata = applied["metadata"]
+    namespace, name = metadata.get("namespace", ""), metadata["name"]
     if old is None and subresource:
         raise not_found(resource_of(kind), name)
-    if old is None and said.get("uid"):
-        why = (
-            f"uid mismatch: the provided object specified uid {said['uid']}, and no existing object was found"
-        )
+    if old is None and metadata.get("uid"):
+        uid = metadata["uid"]
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
         raise conflict(resource_of(kind), name, why)
     try:
         merged = kinds.apply(
@@ -170,8 +155,11 @@ def _apply(
     managed = merged["metadata"].get("managedFields") or []
     if old is None:
         return create(core, request, kind, merged, namespace=namespace, options=options), True
-    if said.get("resourceVersion"):
-        merged = {**merged, "metadata": {**merged["metadata"], "resourceVersion": said["resourceVersion"]}}
+    if metadata.get("resourceVersion"):
+        merged = {
+            **merged,
+            "metadata": {**merged["metadata"], "resourceVersion": metadata["resourceVersion"]},
+        }
 
     def tracked(made: Object) -> Object:
         return {**made, "metadata": {**made["metadata"], "managedFields": managed}}
@@ -189,27 +177,11 @@ def _checked(kind: Kind, namespace: str, name: str, applied: Any) -> Object:
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict):
         raise bad_request("metadata must be an object")
-    if not applied.get("apiVersion") or not applied.get("kind"):
-        field = "apiVersion" if not applied.get("apiVersion") else "kind"
-        raise bad_request(
-            f"invalid object type: /, Kind=: {field} must be set"
-            if field == "apiVersion"
-            else "Object 'Kind' is missing in the applied object"
-        )
-    if applied["apiVersion"] != kind.api_version or applied["kind"] != kind.kind:
-        group, _, version = str(applied["apiVersion"]).rpartition("/")
-        found = f"{group}/{version}, Kind={applied['kind']}"
-        raise bad_request(f"invalid object type: {found}")
-    if metadata.get("managedFields"):
+    if (applied.get("apiVersion"), applied.get("kind")) != (kind.api_version, kind.kind):
+        raise bad_request(f"invalid object type: {applied.get('apiVersion')}, Kind={applied.get('kind')}")
+    if metadata.get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
-    if metadata.get("name", name) != name:
-        raise bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-        )
-    if kind.namespaced and metadata.get("namespace", namespace) != namespace:
-        raise bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
+    check_identity(kind, metadata, namespace, name)
     own = {**metadata, "name": name}
     if kind.namespaced:
         own["namespace"] = namespace

@@ -31,18 +31,11 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.apiserver.store import Change, Watcher
 
 Object = dict[str, Any]
-_TOO_OLD_TO_CONTINUE = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a "
-    "new list without the continue parameter, or use the continue token in this response to retrieve "
-    "the remainder of the results. Continuing with the provided token results in an inconsistent list "
-    "- objects that were created, modified, or deleted between the time the first chunk was returned "
-    "and now may show up in the list."
-)
 BOOKMARKS_EVERY_S = 60.0
 
 
 def get(core: Core, kind: Kind, namespace: str, name: str) -> Object:
-    """Give one object; raises 404."""
+    """Return one object; raises 404."""
     found = core.store.get(type_of(kind), key_of(kind, namespace, name))
     if found is None:
         raise not_found(resource_of(kind), name)
@@ -70,23 +63,17 @@ class Page:
 
 
 def selection(request: Request, kind: Kind) -> Callable[[Object], bool] | None:
-    """Give the test that the request's selectors are; raises 400 for one that can't be read."""
+    """Return the test that the request's selectors are; raises 400 for one that can't be read."""
     labels, fields = request.option("labelSelector"), request.option("fieldSelector")
-    extra = tuple(
-        each["jsonPath"].lstrip(".") for each in (kind.definition or {}).get("selectableFields") or []
-    )
     try:
         wanted = selectors.parse_labels(labels)
-    except selectors.SelectorError as error:
-        raise bad_request(str(error)) from error
-    try:
-        return selectors.matcher(wanted, selectors.parse_fields(fields, str(resource_of(kind)), extra))
+        return selectors.matcher(wanted, selectors.parse_fields(fields, str(resource_of(kind))))
     except selectors.SelectorError as error:
         raise bad_request(str(error)) from error
 
 
 def version_asked(request: Request) -> int:
-    """Give the resourceVersion of a list or watch, 0 without one; raises 500 when it is no number."""
+    """Return the resourceVersion of a list or watch, 0 without one; raises 500 when it is no number."""
     text = request.option("resourceVersion")
     if not text:
         return 0
@@ -105,51 +92,21 @@ def _number(request: Request, name: str) -> int:
         raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
 
-def check_list_options(request: Request) -> None:
-    """Refuse combinations of list options that make no sense, as ValidateListOptions does."""
-    match = request.option("resourceVersionMatch")
-    version, token = request.option("resourceVersion"), request.option("continue")
-    causes = []
-    if request.option("sendInitialEvents"):
-        causes += _check_initial_events(request, match)
-    elif match:
-        forbidden = []
-        if request.info.verb == "watch":
-            forbidden.append(
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            )
-        elif not version:
-            forbidden.append("resourceVersionMatch is forbidden unless resourceVersion is provided")
-        if token:
-            forbidden.append("resourceVersionMatch is forbidden when continue is provided")
-        if match not in {"Exact", "NotOlderThan"}:
-            causes.append(
-                (
-                    "FieldValueNotSupported",
-                    f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""',
-                    "resourceVersionMatch",
-                )
-            )
-        if match == "Exact" and version == "0":
-            forbidden.append('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
-        causes += [("FieldValueForbidden", f"Forbidden: {why}", "resourceVersionMatch") for why in forbidden]
-    if causes:
-        raise invalid("meta.k8s.io", "ListOptions", "", causes)
-
-
-def _check_initial_events(request: Request, match: str) -> list[tuple[str, str, str]]:
-    field = why = ""
-    if request.info.verb != "watch":
-        field, why = "sendInitialEvents", "sendInitialEvents is forbidden for list"
-    elif match != "NotOlderThan":
-        field = "resourceVersionMatch"
-        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-    return [("FieldValueForbidden", f"Forbidden: {why}", field)] if why else []
+def _refuse_unserved(request: Request) -> None:
+    """Refuse the options of a list or watch that are not served, and not to be ignored either."""
+    if request.option("sendInitialEvents"):  # clients that try it fall back to a list
+        message = (
+            "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+        )
+        cause = ("FieldValueForbidden", message, "sendInitialEvents")
+        raise invalid("meta.k8s.io", "ListOptions", "", [cause])
+    if request.option("resourceVersionMatch") == "Exact":
+        raise bad_request("the sandbox's API server does not serve resourceVersionMatch=Exact")
 
 
 async def list_(core: Core, request: Request, kind: Kind, namespace: str) -> Page:
-    """Give a page of the objects that the request selects."""
-    check_list_options(request)
+    """Return a page of the objects that the request selects."""
+    _refuse_unserved(request)
     test = selection(request, kind)
     limit, token = _number(request, "limit"), request.option("continue")
     asked = version_asked(request)
@@ -160,10 +117,7 @@ async def list_(core: Core, request: Request, kind: Kind, namespace: str) -> Pag
     else:
         if asked > core.store.version:
             await _wait_for(core, asked)
-        exact = request.option("resourceVersionMatch") == "Exact"
-        # As the real server: a limit with a version is a list at that very version, unless it says otherwise.
-        exact = exact or (bool(limit) and asked > 0 and not request.option("resourceVersionMatch"))
-        version, start = (asked if exact else core.store.version), ("", "")
+        version, start = core.store.version, ("", "")
     try:
         found = (
             core.store.items_at(type_of(kind), version)
@@ -171,10 +125,8 @@ async def list_(core: Core, request: Request, kind: Kind, namespace: str) -> Pag
             else [(_key(each, kind), each) for each in core.store.items(type_of(kind), namespace)]
         )
     except ExpiredVersionError as error:
-        if token:
-            fresh = _token(core.store.version, start) if start != ("", "") else ""
-            raise expired(_TOO_OLD_TO_CONTINUE, continue_token=fresh) from error
-        raise expired("The resourceVersion for the provided list is too old.") from error
+        message = "The provided continue parameter is too old to display a consistent list result."
+        raise expired(message) from error
     rest = [(key, each) for key, each in found if (not namespace or key[0] == namespace) and key > start]
     return _page(rest, test, limit, version)
 
@@ -245,23 +197,15 @@ async def watch(
     core: Core, request: Request, kind: Kind, namespace: str
 ) -> AsyncIterator[tuple[str, Object]]:
     """Check what a watch asks for, then hand out its events as ``(type, object)``."""
-    check_list_options(request)
+    _refuse_unserved(request)
     test = selection(request, kind)
     asked = version_asked(request)
     timeout = _number(request, "timeoutSeconds") or random.uniform(1800, 3600)  # noqa: S311 - spreads ends
     initial: list[tuple[str, Object]] = []
-    send_initial = request.flag("sendInitialEvents")
     missed: list[Change] = []
-    if (
-        request.option("resourceVersion") in {"", "0"} and request.option("sendInitialEvents") != "false"
-    ) or send_initial:
-        initial = [
-            ("ADDED", each)
-            for each in core.store.items(type_of(kind), namespace)
-            if test is None or test(each)
-        ]
-        if send_initial and request.flag("allowWatchBookmarks"):
-            initial.append(("BOOKMARK", _bookmark(kind, core.store.version, initial_done=True)))
+    if request.option("resourceVersion") in {"", "0"}:
+        found = core.store.items(type_of(kind), namespace)
+        initial = [("ADDED", each) for each in found if test is None or test(each)]
     elif asked:
         try:
             missed = list(core.store.changes_since(type_of(kind), asked))
@@ -327,7 +271,7 @@ async def _events(
 def event_of(
     change: Change, namespace: str, test: Callable[[Object], bool] | None
 ) -> tuple[str, Object] | None:
-    """Say what a change is to a watch with these selectors, or None if it is nothing."""
+    """Return what a change is to a watch with these selectors, or None if it is nothing."""
     if namespace and change.key[0] != namespace:
         return None
     before = change.old is not None and (test is None or test(change.old))
@@ -343,8 +287,6 @@ def event_of(
     return "DELETED", {**change.old, "metadata": metadata}
 
 
-def _bookmark(kind: Kind, version: int, *, initial_done: bool = False) -> Object:
+def _bookmark(kind: Kind, version: int) -> Object:
     metadata: Object = {"resourceVersion": str(version), "creationTimestamp": None}
-    if initial_done:
-        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
     return {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}

@@ -58,11 +58,11 @@ class Request:
     notes: dict[str, str] = field(default_factory=dict)
 
     def option(self, name: str) -> str:
-        """Give a query parameter, empty when it isn't there."""
+        """Return a query parameter, empty when it isn't there."""
         return self.query.get(name, [""])[0]
 
     def flag(self, name: str) -> bool:
-        """Say whether a query parameter is true, as Go's strconv.ParseBool reads it."""
+        """Return whether a query parameter is true, as Go's strconv.ParseBool reads it."""
         return self.option(name).lower() in {"true", "1", "t"}
 
 
@@ -72,7 +72,7 @@ def parse_query(text: str) -> dict[str, list[str]]:
 
 
 def read_info(method: str, path: str, query: Mapping[str, list[str]]) -> Info:
-    """Say what a request asks for, by its method, path and query."""
+    """Return what a request asks for, by its method, path and query."""
     parts = [part for part in path.split("/") if part]
     verb = _VERBS.get(method, method.lower())
     plain = Info(path=path, verb=method.lower() if method != "HEAD" else "head")
@@ -117,7 +117,7 @@ def _collection_verb(verb: str, query: Mapping[str, list[str]]) -> str:
 
 
 def _selected_name(verb: str, query: Mapping[str, list[str]]) -> str:
-    """Give the one name that a list selects, so that rules with resourceNames permit it."""
+    """Return the one name that a list selects, so that rules with resourceNames permit it."""
     if verb not in {"list", "watch", "deletecollection"}:
         return ""
     found = _NAME_SELECTED.match(query.get("fieldSelector", [""])[0])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from bais_gates.sandbox.cluster.apiserver import (
     bodies,
     discovery,
-    openapi,
     output,
     reviews,
     subresources,
@@ -16,20 +15,19 @@ from bais_gates.sandbox.cluster.apiserver import (
 from bais_gates.sandbox.cluster.apiserver.core import write_options
 from bais_gates.sandbox.cluster.apiserver.deletion import delete, delete_collection, delete_options
 from bais_gates.sandbox.cluster.apiserver.patching import patch
-from bais_gates.sandbox.cluster.apiserver.reading import check_list_options, get, list_, watch
+from bais_gates.sandbox.cluster.apiserver.reading import get, list_, watch
 from bais_gates.sandbox.cluster.apiserver.statuses import (
     PlainError,
     method_not_allowed,
     no_such_resource,
-    not_acceptable,
+    not_served,
 )
 from bais_gates.sandbox.cluster.apiserver.store import encode
 from bais_gates.sandbox.cluster.apiserver.writing import create, replace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
-    from bais_gates.sandbox.cluster.apiserver.config import User
     from bais_gates.sandbox.cluster.apiserver.core import Core
     from bais_gates.sandbox.cluster.apiserver.kinds import Kind
     from bais_gates.sandbox.cluster.apiserver.output import Shape
@@ -38,9 +36,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
-_HEALTH = ("/healthz", "/livez", "/readyz")
 _OF_COLLECTIONS = frozenset({"create", "list", "watch", "deletecollection"})
-_PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,7 +59,7 @@ def json_answer(value: Object, code: int = 200) -> Answer:
     )
 
 
-async def answer(core: Core, request: Request, tokens: Mapping[str, User]) -> Answer:
+async def answer(core: Core, request: Request) -> Answer:
     """Answer an authorised request; raises StatusError and PlainError."""
     if not request.info.is_resource:
         return _path(core, request)
@@ -76,18 +72,18 @@ async def answer(core: Core, request: Request, tokens: Mapping[str, User]) -> An
     if info.collection is not (info.verb in _OF_COLLECTIONS):
         raise method_not_allowed()  # a POST to one object, or a PUT to all of them
     if kind.plural in reviews.REVIEWS:
-        return _review(core, request, kind, tokens)
+        return _review(core, request, kind)
     if kind.namespaced and not info.namespace and info.verb not in {"list", "watch"}:
         raise (no_such_resource() if not info.collection else method_not_allowed())
     if not kind.namespaced and info.namespace and info.plural != "namespaces":
         raise no_such_resource()
     if info.verb not in kind.verbs:
-        raise method_not_allowed()
+        raise method_not_allowed(f"the sandbox's API server does not serve {info.verb} of {info.plural}")
     return await _verb(core, request, kind)
 
 
 def _unknown(core: Core, info: Info) -> Exception:
-    """Say that there is no such resource: a Status where the group is the server's own, else plain text."""
+    """Return the error for no such resource: a Status where the group is served, else plain text."""
     group = [each for each in core.registry.all() if each.group == info.group]
     return PlainError() if not group or any(each.custom for each in group) else no_such_resource()
 
@@ -103,20 +99,19 @@ async def _verb(core: Core, request: Request, kind: Kind) -> Answer:
             return _shown(shape, kind, get(core, kind, namespace, request.info.name))
         case "list":
             page = await list_(core, request, kind, namespace)
-            return _encoded(shape, output.shown_page(shape, kind, page))
+            return json_answer(output.shown_page(shape, kind, page))
         case "watch":
             events = await watch(core, request, kind, namespace)
             return Answer(chunks=_lines(shape, kind, events))
         case _:
-            check_list_options(request)
             options_ = delete_options(request)
             page = await list_(core, request, kind, namespace)
             delete_collection(core, kind, page.items, options_)
-            return _encoded(shape, output.shown_page(shape, kind, page))
+            return json_answer(output.shown_page(shape, kind, page))
 
 
 def _write(core: Core, request: Request, kind: Kind, namespace: str) -> tuple[Object, bool]:
-    """Do what the request asks of an object; gives it, and whether it is new."""
+    """Do what the request asks of an object; returns it, and whether it is new."""
     name = request.info.name
     match request.info.verb:
         case "patch":
@@ -134,16 +129,7 @@ def _write(core: Core, request: Request, kind: Kind, namespace: str) -> tuple[Ob
 
 
 def _shown(shape: Shape, kind: Kind, obj: Object, code: int = 200) -> Answer:
-    return _encoded(shape, output.shown(shape, kind, obj), code)
-
-
-def _encoded(shape: Shape, value: Object, code: int = 200) -> Answer:
-    if not shape.yaml:
-        return json_answer(value, code)
-    import yaml  # noqa: PLC0415 - hardly any client asks for it
-
-    text = yaml.safe_dump(value, sort_keys=True, default_flow_style=False)
-    return Answer(code=code, body=text.encode(), content_type="application/yaml")
+    return json_answer(output.shown(shape, kind, obj), code)
 
 
 async def _lines(shape: Shape, kind: Kind, events: AsyncIterator[tuple[str, Object]]) -> AsyncIterator[bytes]:
@@ -154,12 +140,12 @@ async def _lines(shape: Shape, kind: Kind, events: AsyncIterator[tuple[str, Obje
         yield encode({"type": type_, "object": seen}) + b"\n"
 
 
-def _review(core: Core, request: Request, kind: Kind, tokens: Mapping[str, User]) -> Answer:
+def _review(core: Core, request: Request, kind: Kind) -> Answer:
     if request.method != "POST" or not request.info.collection or request.user is None:
         raise method_not_allowed() if request.info.collection else no_such_resource()
     write_options(request, "CreateOptions")
     body = bodies.read_object(request, kind)
-    made = reviews.review(core, kind, body, request.user, tokens=tokens, namespace=request.info.namespace)
+    made = reviews.review(core, kind, body, request.user)
     return json_answer(made, 201)
 
 
@@ -181,7 +167,7 @@ def _subresource(core: Core, request: Request, kind: Kind) -> Answer:
         case ("pods", "log" | "eviction" | "binding", _) | ("namespaces", "finalize", _):
             raise method_not_allowed()
     if info.subresource not in kind.subresources:
-        raise PlainError if kind.custom else no_such_resource()
+        raise PlainError if kind.custom else not_served(f"{info.plural}/{info.subresource}")
     if method not in {"GET", "PUT", "PATCH"}:
         raise method_not_allowed()
     shape = output.negotiate(request)
@@ -210,67 +196,33 @@ def _path(core: Core, request: Request) -> Answer:
         if path in {"/api", "/apis", "/version"} or path.startswith(("/api/", "/apis/")):
             raise method_not_allowed()
         raise PlainError
-    if path.startswith(_HEALTH) and path.split("/")[1] in {"healthz", "livez", "readyz"}:
-        return _health(request, path)
+    if path in {"/healthz", "/livez", "/readyz"}:
+        return Answer(body=b"ok", content_type=_TEXT)
     if path == "/version":
         return json_answer(discovery.VERSION)
-    if path.startswith("/openapi"):
-        return _openapi(core, request, path)
-    found = _discovered(core, request, path)
+    found = _discovered(core, path)
     if found is None:
         raise PlainError
     return found
 
 
-def _health(request: Request, path: str) -> Answer:
-    if path.count("/") > 1 and not path.endswith(("/ping", "/etcd")):
-        raise PlainError
-    text = "ok"
-    if "verbose" in request.query:
-        text = f"[+]ping ok\n[+]etcd ok\n{path.strip('/')} check passed\n"
-    return Answer(body=text.encode(), content_type=_TEXT)
-
-
-def _openapi(core: Core, request: Request, path: str) -> Answer:
-    if path == "/openapi/v2":
-        accept = request.headers.get("accept", "")
-        if _PROTOBUF_V2 in accept and _JSON not in accept:
-            raise not_acceptable((_JSON,))
-        return json_answer(openapi.document_v2(core))
-    if path == "/openapi/v3":
-        return json_answer(openapi.index(core))
-    parts = path.split("/")[3:]
-    found = None
-    if len(parts) == 2 and parts[0] == "api":
-        found = openapi.document(core, "", parts[1])
-    elif len(parts) == 3 and parts[0] == "apis":
-        found = openapi.document(core, parts[1], parts[2])
-    if found is None:
-        raise PlainError
-    return json_answer(found)
-
-
-def _discovered(core: Core, request: Request, path: str) -> Answer | None:
-    wants_all = "as=APIGroupDiscoveryList" in request.headers.get("accept", "")
-    parts = path.strip("/").split("/")
+def _discovered(core: Core, path: str) -> Answer | None:
     found: Object | None = None
-    match parts:
-        case ["api"] | ["apis"]:
-            if wants_all and "v=v2;" in request.headers["accept"].replace(" ", "") + ";":
-                made = json_answer(discovery.aggregated(core, legacy=parts == ["api"]))
-                made.content_type = discovery.AGGREGATED
-                return made
-            found = discovery.api_versions() if parts == ["api"] else discovery.group_list(core)
+    match path.strip("/").split("/"):
+        case ["api"]:
+            found = discovery.api_versions()
+        case ["apis"]:
+            found = discovery.group_list(core)
         case ["api", version]:
             found = discovery.resource_list(core, "", version)
         case ["apis", group]:
             found = discovery.group(core, group)
         case ["apis", group, version]:
             found = discovery.resource_list(core, group, version)
-        case [""]:
-            found = {
-                "paths": ["/api", "/api/v1", "/apis", *_HEALTH, "/openapi/v2", "/openapi/v3", "/version"]
-            }
-        case _:
-            return None
+        case ["openapi", "v3"]:
+            found = discovery.openapi_index(core)
+        case ["openapi", "v3", "api", version]:
+            found = discovery.openapi(core, "", version)
+        case ["openapi", "v3", "apis", group, version]:
+            found = discovery.openapi(core, group, version)
     return None if found is None else json_answer(found)

@@ -6,13 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bais_gates.sandbox.cluster.apiserver.kinds.validation import names
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Object = dict[str, Any]
-_NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_KEY = re.compile(rf"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?{_NAME}")
-_VALUE = re.compile(rf"(?:{_NAME})?")
 _TOKEN = re.compile(r"==|!=|[=!<>(),]|[^\s=!<>(),]+")
 _OPERATORS = {"in": "in", "notin": "notin", "=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt"}
 _SIGNS = frozenset({"", ",", "=", "==", "!=", "!", "(", ")", ">", "<"})
@@ -32,7 +31,7 @@ class Requirement:
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Say whether ``labels`` meet this."""
+        """Return whether ``labels`` meet this."""
         value = labels.get(self.key)
         match self.op:
             case "exists":
@@ -84,7 +83,7 @@ class _Reader:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
 
     def take(self) -> str:
-        """Give the next token and go past it."""
+        """Return the next token and go past it."""
         token = self.next
         self.at += 1
         return token
@@ -129,26 +128,13 @@ def _values(reader: _Reader) -> tuple[str, ...]:
 
 
 def _checked(requirement: Requirement) -> Requirement:
-    if not _KEY.fullmatch(requirement.key):
-        raise SelectorError(
-            f'unable to parse requirement: <nil>: Invalid value: "{requirement.key}": name part must consist '
-            "of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-            "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-            "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-        )
-    if requirement.op in {"gt", "lt"} and not re.fullmatch(r"[-+]?\d+", requirement.values[0]):
-        raise SelectorError(
-            f"unable to parse requirement: values[0][{requirement.key}]: Invalid value: "
-            f"\"{requirement.values[0]}\": for 'Gt', 'Lt' operators, the value must be an integer"
-        )
-    for index, value in enumerate(requirement.values):
-        if not _VALUE.fullmatch(value):
-            raise SelectorError(
-                f'unable to parse requirement: values[{index}][{requirement.key}]: Invalid value: "{value}": '
-                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "
-                "'.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value', "
-                " or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-            )
+    wrong = [(requirement.key, message) for message in names.qualified_name(requirement.key)]
+    for value in requirement.values:
+        wrong += [(value, message) for message in names.label_value(value)]
+        if requirement.op in {"gt", "lt"} and not re.fullmatch(r"[-+]?\d+", value):
+            wrong.append((value, "for 'Gt', 'Lt' operators, the value must be an integer"))
+    if wrong:
+        raise SelectorError('unable to parse requirement: <nil>: Invalid value: "{}": {}'.format(*wrong[0]))
     return requirement
 
 
@@ -172,46 +158,23 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "pods": (
         "spec.nodeName",
         "spec.restartPolicy",
-        "spec.schedulerName",
         "spec.serviceAccountName",
-        "spec.hostNetwork",
         "status.phase",
         "status.podIP",
-        "status.podIPs",
-        "status.nominatedNodeName",
     ),
     "events": (
-        "involvedObject.kind",
-        "involvedObject.namespace",
-        "involvedObject.name",
-        "involvedObject.uid",
-        "involvedObject.apiVersion",
-        "involvedObject.resourceVersion",
-        "involvedObject.fieldPath",
-        "reason",
-        "reportingComponent",
-        "source",
-        "type",
+        *(
+            f"involvedObject.{field}"
+            for field in ("apiVersion", "fieldPath", "kind", "name", "namespace", "uid")
+        ),
+        *("reason", "reportingComponent", "source", "type"),
     ),
-    "events.events.k8s.io": (
-        "regarding.kind",
-        "regarding.namespace",
-        "regarding.name",
-        "regarding.uid",
-        "regarding.apiVersion",
-        "reason",
-        "reportingController",
-        "type",
-    ),
-    "namespaces": ("status.phase", "name"),
+    "namespaces": ("status.phase",),
     "nodes": ("spec.unschedulable",),
     "secrets": ("type",),
     "services": ("spec.clusterIP", "spec.type"),
-    "replicasets.apps": ("status.replicas",),
     "jobs.batch": ("status.successful",),
 }
-# The core group words its refusal in one way, kinds without fields of their own in another.
-_OWN_WORDS = frozenset(_FIELDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,31 +186,25 @@ class FieldTerm:
     value: str
 
     def matches(self, obj: Object) -> bool:
-        """Say whether the object's field has (or has not) the value; a missing field is empty."""
+        """Return whether the object's field has (or has not) the value; a missing field is empty."""
         return (field_of(obj, self.path) == self.value) is self.equal
 
 
 def field_of(obj: Object, path: str) -> str:
-    """Give a field of an object as a selector sees it."""
-    if path == "name":
-        path = "metadata.name"
-    if path == "status.successful":
-        path = "status.succeeded"
+    """Return a field of an object as a selector sees it."""
     if path == "source":
         return str((obj.get("source") or {}).get("component") or obj.get("reportingComponent") or "")
     value: Any = obj
-    for part in path.split("."):
+    for part in path.replace("status.successful", "status.succeeded").split("."):
         value = value.get(part) if isinstance(value, dict) else None
-    if isinstance(value, bool) or path in {"spec.unschedulable", "spec.hostNetwork"}:
-        return "true" if value else "false"
-    if value is None and path in {"status.replicas", "status.succeeded"}:
-        return "0"
+    if path in {"spec.unschedulable", "status.successful"}:
+        return {"spec.unschedulable": "true" if value else "false"}.get(path, str(value or 0))
     return "" if value is None else str(value)
 
 
-def parse_fields(text: str, resource: str, selectable: tuple[str, ...] = ()) -> tuple[FieldTerm, ...]:
+def parse_fields(text: str, resource: str) -> tuple[FieldTerm, ...]:
     """Read a field selector for ``resource`` (``pods``, ``jobs.batch``). Raises SelectorError."""
-    known = {"metadata.name", "metadata.namespace", *_FIELDS.get(resource, ()), *selectable}
+    known = {"metadata.name", "metadata.namespace", *_FIELDS.get(resource, ())}
     terms = []
     for part in (each for each in text.split(",") if each):
         found = re.fullmatch(r"([^=!]*)(!=|==|=)(.*)", part)
@@ -260,7 +217,7 @@ def parse_fields(text: str, resource: str, selectable: tuple[str, ...] = ()) -> 
 
 
 def _unknown_field(path: str, resource: str) -> str:
-    if resource in _OWN_WORDS:
+    if resource in _FIELDS:  # the API server words its refusal in one of two ways
         return f"field label not supported: {path}"
     return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 
@@ -268,7 +225,7 @@ def _unknown_field(path: str, resource: str) -> str:
 def matcher(
     labels: tuple[Requirement, ...], fields: tuple[FieldTerm, ...]
 ) -> Callable[[Object], bool] | None:
-    """Give a test for objects, or None when everything matches."""
+    """Return a test for objects, or None when everything matches."""
     if not labels and not fields:
         return None
 

@@ -24,7 +24,6 @@ class StatusError(Exception):
         message: str,
         *,
         details: Mapping[str, Any] | None = None,
-        metadata: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -33,7 +32,7 @@ class StatusError(Exception):
         self.body: Object = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": dict(metadata or {}),
+            "metadata": {},
             "status": "Failure",
             "message": message,
         }
@@ -64,7 +63,7 @@ class Resource:
 
 
 def success(name: str, resource: Resource, uid: str) -> Object:
-    """Give the answer to a deletion that is done."""
+    """Return the answer to a deletion that is done."""
     details = {"name": name, "group": resource.group, "kind": resource.plural, "uid": uid}
     return {
         "kind": "Status",
@@ -131,11 +130,11 @@ def bad_request(message: str) -> StatusError:
 def invalid(group: str, kind: str, name: str, causes: Iterable[tuple[str, str, str]]) -> StatusError:
     """422 with every cause: ``(reason, message, field)``."""
     listed = [{"reason": reason, "message": message, "field": field} for reason, message, field in causes]
-    told = list(dict.fromkeys(f"{cause['field']}: {cause['message']}" for cause in listed))
+    messages = list(dict.fromkeys(f"{cause['field']}: {cause['message']}" for cause in listed))
     what = f"{kind}.{group}" if group else kind
     message = f'{what} "{name}" is invalid'
-    if told:
-        message += f": {told[0]}" if len(told) == 1 else f": [{', '.join(told)}]"
+    if messages:
+        message += f": {messages[0]}" if len(messages) == 1 else f": [{', '.join(messages)}]"
     details: Object = {"name": name, "group": group, "kind": kind, "causes": listed}
     return StatusError(
         422, "Invalid", message, details={key: value for key, value in details.items() if value}
@@ -168,20 +167,21 @@ def no_such_resource() -> StatusError:
     return StatusError(404, "NotFound", "the server could not find the requested resource", details={})
 
 
-def method_not_allowed() -> StatusError:
+def not_served(what: str) -> StatusError:
+    """404 for what a real server has and this one hasn't: ``pods/exec``."""
+    return StatusError(404, "NotFound", f"the sandbox's API server does not serve {what}", details={})
+
+
+def method_not_allowed(
+    message: str = "the server does not allow this method on the requested resource",
+) -> StatusError:
     """405 for a method that the resource doesn't have."""
-    return StatusError(
-        405,
-        "MethodNotAllowed",
-        "the server does not allow this method on the requested resource",
-        details={},
-    )
+    return StatusError(405, "MethodNotAllowed", message, details={})
 
 
-def expired(message: str, *, continue_token: str = "") -> StatusError:
+def expired(message: str) -> StatusError:
     """410 for a version that is no longer kept."""
-    metadata = {"continue": continue_token} if continue_token else {}
-    return StatusError(410, "Expired", message, metadata=metadata)
+    return StatusError(410, "Expired", message)
 
 
 def too_many_requests(message: str, *, retry_after_s: int = 0, causes: Sequence[Object] = ()) -> StatusError:
@@ -206,5 +206,5 @@ def too_large_version(asked: int, current: int) -> StatusError:
 
 
 def internal(message: str) -> StatusError:
-    """500: a fault of ours, told without what is inside."""
+    """500: a fault of the server; what happened is in its log."""
     return StatusError(500, "InternalError", f"Internal error occurred: {message}", details={})

@@ -35,7 +35,7 @@ def encode(value: object) -> bytes:
 
 
 def copy(value: Object) -> Object:
-    """Give a copy of ``value`` that shares nothing with it."""
+    """Return a copy of ``value`` that shares nothing with it."""
     copied: Object = _decode(_encoder.encode(value))
     return copied
 
@@ -56,7 +56,7 @@ class Change:
 
 
 class Watcher:
-    """What one watch has not been told yet."""
+    """The changes that one watch has not sent yet."""
 
     def __init__(self, type_: Type) -> None:
         self.type = type_
@@ -99,16 +99,16 @@ class Store:
         return self._oldest
 
     def get(self, type_: Type, key: Key) -> Object | None:
-        """Give the object, or None."""
+        """Return the object, or None."""
         return self._objects.get(type_, {}).get(key)
 
     def items(self, type_: Type, namespace: str = "") -> list[Object]:
-        """Give the objects of a type, of one namespace or all, in the order of their keys."""
+        """Return the objects of a type, of one namespace or all, in the order of their keys."""
         found = self._objects.get(type_, {})
         return [found[key] for key in sorted(found) if not namespace or key[0] == namespace]
 
     def items_at(self, type_: Type, version: int) -> list[tuple[Key, Object]]:
-        """Give the objects of a type as they were at ``version``, in order; raises ExpiredVersionError."""
+        """Return the objects of a type as they were at ``version``, in order; raises ExpiredVersionError."""
         if version < self._oldest:
             raise ExpiredVersionError(version, self._oldest)
         found = dict(self._objects.get(type_, {}))
@@ -124,7 +124,7 @@ class Store:
         return sorted(found.items())
 
     def put(self, type_: Type, key: Key, value: Object) -> Object:
-        """Keep ``value``, with the next version in its metadata; gives what is kept."""
+        """Keep ``value``, with the next version in its metadata; returns what is kept."""
         self.version += 1
         value = {**value, "metadata": {**value["metadata"], "resourceVersion": str(self.version)}}
         objects = self._objects.setdefault(type_, {})
@@ -134,7 +134,7 @@ class Store:
         return value
 
     def remove(self, type_: Type, key: Key) -> Object:
-        """Forget the object; gives its last state, at the version of its removal. KeyError without it."""
+        """Forget the object; returns its last state, at the version of its removal. KeyError without it."""
         old = self._objects[type_].pop(key)
         self.version += 1
         final = {**old, "metadata": {**old["metadata"], "resourceVersion": str(self.version)}}
@@ -147,7 +147,7 @@ class Store:
             watcher.close()
 
     def changes_since(self, type_: Type, version: int) -> Iterator[Change]:
-        """Give what changed after ``version``, oldest first; raises ExpiredVersionError."""
+        """Return what changed after ``version``, oldest first; raises ExpiredVersionError."""
         if version < self._oldest:
             raise ExpiredVersionError(version, self._oldest)
         missed = []
@@ -159,13 +159,13 @@ class Store:
         return reversed(missed)
 
     def watch(self, type_: Type) -> Watcher:
-        """Be told of what changes from now on, until :meth:`unwatch`."""
+        """Return a watcher that takes what changes from now on, until :meth:`unwatch`."""
         watcher = Watcher(type_)
         self._watchers.setdefault(type_, set()).add(watcher)
         return watcher
 
     def unwatch(self, watcher: Watcher) -> None:
-        """Be told no more."""
+        """Let the watcher take no more changes."""
         self._watchers.get(watcher.type, set()).discard(watcher)
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.cluster.apiserver import bodies, selectors
-from bais_gates.sandbox.cluster.apiserver.core import now, resource_of, write_options
+from bais_gates.sandbox.cluster.apiserver.core import check_identity, now, resource_of, write_options
 from bais_gates.sandbox.cluster.apiserver.deletion import delete_object, delete_options
 from bais_gates.sandbox.cluster.apiserver.patching import patched
 from bais_gates.sandbox.cluster.apiserver.reading import get
@@ -35,7 +35,7 @@ _MOST_LOG = 10 * 1024 * 1024
 
 
 def _part(body: Object, field: str) -> Object:
-    """Give an object inside a body, empty when it isn't there; raises 400 when it is none."""
+    """Return an object inside a body, empty when it isn't there; raises 400 when it is none."""
     found = body.get(field)
     if found is not None and not isinstance(found, dict):
         raise bad_request(
@@ -45,7 +45,7 @@ def _part(body: Object, field: str) -> Object:
 
 
 def scale_of(kind: Kind, obj: Object) -> Object:
-    """Give the Scale of an object."""
+    """Return the Scale of an object."""
     metadata, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     about = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     selector = _selector_text(spec.get("selector"))
@@ -63,21 +63,14 @@ def scale_of(kind: Kind, obj: Object) -> Object:
 
 
 def _selector_text(selector: Any) -> str:
-    if not isinstance(selector, dict):
-        return ""
-    terms = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
-    for each in selector.get("matchExpressions") or []:
-        values = ",".join(sorted(each.get("values") or []))
-        match each["operator"]:
-            case "In":
-                terms.append(f"{each['key']} in ({values})")
-            case "NotIn":
-                terms.append(f"{each['key']} notin ({values})")
-            case "Exists":
-                terms.append(each["key"])
-            case _:
-                terms.append(f"!{each['key']}")
-    return ",".join(terms)
+    forms = {"in": "{} in ({})", "notin": "{} notin ({})", "exists": "{}", "!exists": "!{}"}
+    terms = [
+        f"{each.key}={each.values[0]}"
+        if each.op == "in" and len(each.values) == 1
+        else forms[each.op].format(each.key, ",".join(sorted(each.values)))
+        for each in selectors.from_selector(selector)
+    ]
+    return ",".join(sorted(terms))
 
 
 def scale(core: Core, request: Request, kind: Kind, namespace: str, name: str) -> Object:
@@ -98,10 +91,7 @@ def scale(core: Core, request: Request, kind: Kind, namespace: str, name: str) -
         asked = patched(kind, scale_of(kind, old), change, plain)
         options = write_options(request, "PatchOptions")
     metadata = _part(asked, "metadata")
-    if metadata.get("name", name) != name:
-        raise bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-        )
+    check_identity(kind, metadata, namespace, name)
     version = metadata.get("resourceVersion")
     if version and version != old["metadata"]["resourceVersion"]:
         raise conflict(resource_of(kind), name, MODIFIED)
@@ -121,8 +111,8 @@ def scale(core: Core, request: Request, kind: Kind, namespace: str, name: str) -
 def evict(core: Core, request: Request, kind: Kind, namespace: str, name: str) -> Object:
     """Delete a pod unless a PodDisruptionBudget forbids it now (429)."""
     body = bodies.read_object(request, kind, api_version="policy/v1", kind_name="Eviction")
-    said = _part(body, "metadata").get("name")
-    if said and said != name:
+    named = _part(body, "metadata").get("name")
+    if named and named != name:
         raise bad_request("name in URL does not match name in Eviction object")
     pod = get(core, kind, namespace, name)
     request.body, request.headers = bodies.as_json(_part(body, "deleteOptions")), {}
@@ -220,10 +210,7 @@ def finalize(core: Core, request: Request, kind: Kind, name: str) -> Object:
     body = bodies.read_object(request, kind)
     old = get(core, kind, "", name)
     metadata = _part(body, "metadata")
-    if metadata.get("name", name) != name:
-        raise bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-        )
+    check_identity(kind, metadata, "", name)
     version = metadata.get("resourceVersion")
     if version and version != old["metadata"]["resourceVersion"]:
         raise conflict(resource_of(kind), name, MODIFIED)
@@ -234,7 +221,7 @@ def finalize(core: Core, request: Request, kind: Kind, name: str) -> Object:
 
 
 def log(core: Core, request: Request, kind: Kind, namespace: str, name: str) -> bytes:
-    """Give a pod's output, from the file that the node agent named in an annotation."""
+    """Return a pod's output, from the file that the node agent named in an annotation."""
     pod = get(core, kind, namespace, name)
     names = [each["name"] for each in pod["spec"].get("containers") or []]
     names += [each["name"] for each in pod["spec"].get("initContainers") or []]

@@ -1,7 +1,6 @@
 """Create, update and patch: what the server adds to an object, and what it refuses.
 
-The order of the steps is that of ``registry/generic/registry/store.go``: decode, admission, the kind's rules,
-then the write.
+The steps: the namespace takes it, decode and the kind's rules, Pod Security, field owners, the write.
 """
 
 from __future__ import annotations
@@ -11,16 +10,17 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.cluster.apiserver import kinds
-from bais_gates.sandbox.cluster.apiserver.admission import admit
+from bais_gates.sandbox.cluster.apiserver.admission import admit_into, admit_pod
 from bais_gates.sandbox.cluster.apiserver.bodies import go_type
 from bais_gates.sandbox.cluster.apiserver.core import (
+    check_identity,
     key_of,
     now,
     prepared,
     resource_of,
     type_of,
 )
-from bais_gates.sandbox.cluster.apiserver.effects import after_write, before_create, with_addresses
+from bais_gates.sandbox.cluster.apiserver.effects import after_write, before_create, with_address
 from bais_gates.sandbox.cluster.apiserver.statuses import (
     MODIFIED,
     StatusError,
@@ -48,7 +48,6 @@ _GENERATION = frozenset(
         "deployments",
         "replicasets",
         "statefulsets",
-        "daemonsets",
         "jobs",
         "cronjobs",
         "pods",
@@ -58,27 +57,27 @@ _GENERATION = frozenset(
         "poddisruptionbudgets",
         "endpointslices",
         "customresourcedefinitions",
-        "priorityclasses",
     }
 )
 _UNCONDITIONAL = frozenset({"leases", "poddisruptionbudgets", "customresourcedefinitions"})
 """Kinds that are never replaced without saying which version is."""
-_CREATED_BY_UPDATE = frozenset({"events", "endpoints", "leases", "limitranges"})
+_CREATED_BY_UPDATE = frozenset({"events", "endpoints", "leases"})
 
 
 def create(
     core: Core, request: Request, kind: Kind, body: Object, *, namespace: str, options: WriteOptions
 ) -> Object:
-    """Make an object; gives it as kept (or, on a dry run, as it would be)."""
+    """Make an object; returns it as kept (or, on a dry run, as it would be)."""
     metadata = _fresh_metadata(core, kind, namespace, body)
     name = metadata["name"]
     managed = metadata.pop("managedFields", None)
     body = before_create(kind, {**body, "metadata": metadata})
-    admit(core, request, kind, namespace, body, old=None)
+    admit_into(core, kind, namespace, name)
     rules = prepared(
         request, kind, options, name, lambda: kinds.prepare_create(kind, body, strict=options.strict)
     )
-    made = with_addresses(core, kind, body, {**rules.obj, "metadata": _without_empty(rules.obj["metadata"])})
+    admit_pod(core, request, kind, rules.obj)
+    made = with_address(core, kind, {**rules.obj, "metadata": _without_empty(rules.obj["metadata"])})
     if kind.custom or kind.plural in _GENERATION:
         made["metadata"]["generation"] = 1
     if managed is None:
@@ -104,9 +103,11 @@ def create(
 
 
 def _fresh_metadata(core: Core, kind: Kind, namespace: str, body: Object) -> Object:
-    """Give the metadata of an object that is to be made: what the client says, and what the server does."""
+    """Return the metadata of an object that is to be made: what the client says, and what the server does."""
     metadata = _own_metadata(body)
-    _check_namespace(kind, metadata, namespace)
+    if kind.namespaced and not namespace:
+        raise bad_request("an empty namespace may not be set during creation")
+    check_identity(kind, metadata, namespace, metadata.get("name") or "")
     if metadata.get("resourceVersion"):
         raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
     if not metadata.get("name") and metadata.get("generateName"):
@@ -149,16 +150,6 @@ def _own_metadata(body: Object) -> Object:
     return dict(metadata)
 
 
-def _check_namespace(kind: Kind, metadata: Object, namespace: str) -> None:
-    if kind.namespaced and not namespace:
-        raise bad_request("an empty namespace may not be set during creation")
-    said = metadata.get("namespace")
-    if kind.namespaced and said and said != namespace:
-        raise bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
-
-
 def _generated(core: Core, kind: Kind, namespace: str, prefix: str) -> str:
     while True:
         suffix = "".join(secrets.choice(_SUFFIX) for _ in range(5))
@@ -178,9 +169,11 @@ def replace(
     options: WriteOptions,
     subresource: str = "",
 ) -> tuple[Object, bool]:
-    """Put ``body`` in the object's place; gives it, and whether it was made by that."""
+    """Put ``body`` in the object's place; returns it, and whether it was made by that."""
     metadata = _own_metadata(body)
-    _check_name(metadata, namespace, name, kind)
+    if not metadata.get("name"):
+        raise bad_request(nameless(name))
+    check_identity(kind, metadata, namespace, name)
     old = core.store.get(type_of(kind), key_of(kind, namespace, name))
     if old is None:
         if subresource or kind.plural not in _CREATED_BY_UPDATE or metadata.get("uid"):
@@ -194,21 +187,8 @@ def replace(
 
 
 def nameless(name: str) -> str:
-    """Say that a body names no object, in the server's words."""
+    """Return the message for a body that names no object, in the server's words."""
     return f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
-
-
-def _check_name(metadata: Object, namespace: str, name: str, kind: Kind) -> None:
-    said = metadata.get("name") or ""
-    if said != name:
-        if not said:
-            raise bad_request(nameless(name))
-        raise bad_request(f"the name of the object ({said}) does not match the name on the URL ({name})")
-    where = metadata.get("namespace")
-    if kind.namespaced and where and where != namespace:
-        raise bad_request(
-            f"the namespace of the object ({where}) does not match the namespace on the request ({namespace})"
-        )
 
 
 def update(
@@ -226,10 +206,9 @@ def update(
 
     ``tracked``: sets managedFields, where an apply did so already; else this write is noted as an Update.
     """
-    name, namespace = old["metadata"]["name"], old["metadata"].get("namespace", "")
+    name = old["metadata"]["name"]
     metadata = _kept_metadata(kind, old, new)
     new = {**new, "metadata": metadata}
-    admit(core, request, kind, namespace, new, old=old, subresource=subresource)
     managed = metadata.pop("managedFields", None)
     rules = prepared(
         request,
@@ -238,7 +217,9 @@ def update(
         name,
         lambda: kinds.prepare_update(kind, old, new, strict=options.strict, subresource=subresource or None),
     )
-    made = {**rules.obj, "metadata": _without_empty(rules.obj["metadata"])}
+    if not subresource:
+        admit_pod(core, request, kind, rules.obj, old)
+    made = with_address(core, kind, {**rules.obj, "metadata": _without_empty(rules.obj["metadata"])})
     _set_generation(kind, old, made, subresource)
     if tracked is not None:
         made = tracked(made)
@@ -284,13 +265,8 @@ def _kept_metadata(kind: Kind, old: Object, new: Object) -> Object:
     before, metadata = old["metadata"], _own_metadata(new)
     name = before["name"]
     if metadata.get("uid") and metadata["uid"] != before["uid"]:
-        raise conflict(
-            resource_of(kind),
-            name,
-            f"StorageError: invalid object, Code: 4, Key: {_storage_key(kind, before)}, ResourceVersion: 0, "
-            f"AdditionalErrorMsg: Precondition failed: UID in precondition: {metadata['uid']}, "
-            f"UID in object meta: {before['uid']}",
-        )
+        why = f"UID in precondition: {metadata['uid']}, UID in object meta: {before['uid']}"
+        raise conflict(resource_of(kind), name, f"Precondition failed: {why}")
     version = metadata.get("resourceVersion")
     if version and version != "0" and version != before["resourceVersion"]:
         if not version.isdecimal():
@@ -311,11 +287,6 @@ def _kept_metadata(kind: Kind, old: Object, new: Object) -> Object:
         else:
             metadata.pop(field, None)
     return metadata
-
-
-def _storage_key(kind: Kind, metadata: Object) -> str:
-    parts = ["/registry", kind.group if kind.custom else "", kind.plural, metadata.get("namespace", "")]
-    return "/".join([*(part for part in parts if part), metadata["name"]])
 
 
 def _without_empty(metadata: Object) -> Object:

@@ -1,193 +1,126 @@
-"""Certificates, as cert-manager would issue them: a Secret signed by an authority of this process."""
+"""Certificates, as cert-manager would issue them: Secrets with the certificate of the sandbox's servers.
+
+The key of the sandbox's authority is gone, so that nothing else can be signed: every Certificate gets the
+same one, whatever names it asks for, and none is renewed.
+"""
 
 from __future__ import annotations
 
 import base64
+import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bais_gates.sandbox.cluster.controllers.objects import (
     Object,
-    age_s,
-    changed,
-    is_going,
-    moment,
+    format_time,
+    generation_of,
+    is_terminating,
     name_of,
     namespace_of,
     spec_of,
-    stamp,
     status_of,
     with_condition,
 )
-from bais_gates.sandbox.cluster.controllers.world import Create, Plan, Say, SetStatus, Update
+from bais_gates.sandbox.cluster.controllers.world import Create, Plan, Update
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from bais_gates.sandbox.cluster.controllers.world import World
 
-_VALID_FOR = timedelta(days=90)
+_FILES = {"tls.crt": "server.pem", "tls.key": "server.key", "ca.crt": "ca.pem"}
+"""By key of a Secret, the file in the sandbox's folder."""
+_SECONDS = {"h": 3600, "m": 60, "s": 1}
 
 
-class Authority(Protocol):
-    """Who signs, and who can read what was signed."""
-
-    def issue(self, names: Sequence[str], valid_for: timedelta) -> dict[str, str]:
-        """Give the PEM texts ``tls.crt``, ``tls.key`` and ``ca.crt``."""
-
-    def validity(self, certificate: str) -> tuple[datetime, datetime] | None:
-        """Give from when until when a PEM certificate is valid, or None if it can't be read."""
-
-
-def reconciler(authority: Authority) -> Callable[[World, Object, datetime], Plan]:
-    """Make the function for Certificates."""
+def reconciler(directory: Path) -> Callable[[World, Object, datetime], Plan]:
+    """Return the function for Certificates; ``directory`` holds the sandbox's certificate and key."""
 
     def reconcile(world: World, certificate: Object, now: datetime) -> Plan:
         plan = Plan()
-        if is_going(certificate):
+        if is_terminating(certificate):
             return plan
-        if (missing := _missing_issuer(world, certificate)) is not None:
-            _not_ready(plan, certificate, missing, now)
-            plan.look_again(15)
+        ref = spec_of(certificate)["issuerRef"]
+        if ref.get("kind") == "ClusterIssuer" and world.get("ClusterIssuer", "", ref["name"]) is None:
+            missing = f'clusterissuer.cert-manager.io "{ref["name"]}" not found'
+            conditions = _conditions(certificate, now, "False", "IssuerNotFound", missing)
+            if plan.set_status(certificate, {**status_of(certificate), "conditions": conditions}):
+                plan.warn(certificate, "IssuerNotFound", missing)
             return plan
+        pem = {key: (directory / name).read_bytes() for key, name in _FILES.items()}
+        data = {key: base64.b64encode(text).decode() for key, text in pem.items()}
         secret = world.get("Secret", namespace_of(certificate), str(spec_of(certificate)["secretName"]))
-        valid = authority.validity(_pem(secret)) if secret is not None else None
-        renewal = valid[1] - _renew_before(certificate, valid) if valid else None
-        if valid is None or renewal is None or renewal <= now:
-            names = [
-                *(spec_of(certificate).get("dnsNames") or ()),
-                *(spec_of(certificate).get("ipAddresses") or ()),
-            ]
-            made = authority.issue(names, _duration(spec_of(certificate).get("duration"), _VALID_FOR))
-            plan.add(
-                _stored(certificate, secret, made),
-                Say(
-                    about=certificate,
-                    reason="Issuing",
-                    message="The certificate has been successfully issued",
-                ),
-            )
-            plan.look_again(0.05)
+        if secret is None:
+            plan.add(Create(_secret(certificate, data)))
+        elif data.items() <= (secret.get("data") or {}).items():
+            not_before, not_after = _validity(pem["tls.crt"])
+            up_to_date = "Certificate is up to date and has not expired"
+            status = {
+                "conditions": _conditions(certificate, now, "True", "Ready", up_to_date),
+                "notBefore": format_time(not_before),
+                "notAfter": format_time(not_after),
+                "renewalTime": format_time(not_after - _renew_before(certificate, not_after - not_before)),
+                "revision": 1,
+            }
+            plan.set_status(certificate, status)
             return plan
-        status: Object = {
-            "conditions": with_condition(
-                [one for one in status_of(certificate).get("conditions") or () if one["type"] != "Issuing"],
-                now,
-                type="Ready",
-                status="True",
-                reason="Ready",
-                message="Certificate is up to date and has not expired",
-            ),
-            "notBefore": stamp(valid[0]),
-            "notAfter": stamp(valid[1]),
-            "renewalTime": stamp(renewal),
-            "revision": int(status_of(certificate).get("revision") or 1),
-        }
-        for one in status["conditions"]:
-            one["observedGeneration"] = certificate["metadata"].get("generation", 1)
-        if (update := changed(certificate, status=status)) is not None:
-            plan.add(SetStatus(obj=update))
-        plan.look_again(min((renewal - now).total_seconds(), 3600))
+        else:
+            plan.add(Update({**secret, "data": {**(secret.get("data") or {}), **data}}))
+        plan.event(certificate, "Issuing", "The certificate has been successfully issued")
         return plan
 
     return reconcile
 
 
-def reconcile_issuer(world: World, issuer: Object, now: datetime) -> Plan:  # noqa: ARG001 - the shape of all reconcilers
-    """Say of a ClusterIssuer that it is ready."""
-    plan = Plan()
-    acme = "acme" in spec_of(issuer)
+def _conditions(certificate: Object, now: datetime, *values: str) -> list[Object]:
+    status, reason, message = values
     conditions = with_condition(
-        status_of(issuer).get("conditions") or (),
-        now,
-        type="Ready",
-        status="True",
-        reason="ACMEAccountRegistered" if acme else "KeyPairVerified",
-        message="The ACME account was registered with the ACME server" if acme else "Signing CA verified",
+        status_of(certificate).get("conditions"), now, ("Ready", status, reason, message)
     )
-    if (update := changed(issuer, status={**status_of(issuer), "conditions": conditions})) is not None:
-        plan.add(SetStatus(obj=update))
-    return plan
+    return [{**one, "observedGeneration": generation_of(certificate)} for one in conditions]
 
 
-def _missing_issuer(world: World, certificate: Object) -> str | None:
-    ref = spec_of(certificate).get("issuerRef") or {}
-    kind, name = ref.get("kind", "Issuer"), str(ref.get("name"))
-    if kind != "ClusterIssuer" or world.get("ClusterIssuer", "", name) is not None:
-        return None
-    return f'Referenced "ClusterIssuer" not found: clusterissuer.cert-manager.io "{name}" not found'
+def _validity(pem: bytes) -> tuple[datetime, datetime]:
+    from cryptography import x509  # noqa: PLC0415 - slow to import, and only needed for Certificates
+
+    found = x509.load_pem_x509_certificate(pem)
+    return found.not_valid_before_utc, found.not_valid_after_utc
 
 
-def _not_ready(plan: Plan, certificate: Object, message: str, now: datetime) -> None:
-    conditions = with_condition(
-        status_of(certificate).get("conditions") or (),
-        now,
-        type="Ready",
-        status="False",
-        reason="DoesNotExist",
-        message=f"Issuing certificate as Secret does not exist. {message}",
-    )
-    if (
-        update := changed(certificate, status={**status_of(certificate), "conditions": conditions})
-    ) is not None:
-        plan.add(
-            SetStatus(obj=update),
-            Say(about=certificate, reason="IssuerNotFound", message=message, kind="Warning"),
-        )
+def _renew_before(certificate: Object, lifetime: timedelta) -> timedelta:
+    """Read ``spec.renewBefore`` (``720h``, ``1h30m``): at most half of the lifetime, a third without one."""
+    parts = re.findall(r"(\d+)([hms])", str(spec_of(certificate).get("renewBefore") or ""))
+    asked = timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in parts))
+    return min(asked or lifetime / 3, lifetime / 2)
 
 
-def _pem(secret: Object) -> str:
-    try:
-        return base64.b64decode((secret.get("data") or {}).get("tls.crt", "")).decode()
-    except ValueError:
-        return ""
-
-
-def _stored(certificate: Object, secret: Object | None, made: dict[str, str]) -> Create | Update:
-    data = {key: base64.b64encode(text.encode()).decode() for key, text in made.items()}
-    if secret is not None:
-        return Update(obj={**secret, "data": {**(secret.get("data") or {}), **data}})
-    return Create(
-        obj={
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": spec_of(certificate)["secretName"],
-                "namespace": namespace_of(certificate),
-                "annotations": {
-                    "cert-manager.io/certificate-name": name_of(certificate),
-                    "cert-manager.io/issuer-name": str(spec_of(certificate)["issuerRef"]["name"]),
-                },
-                "labels": {"controller.cert-manager.io/fao": "true"},
+def _secret(certificate: Object, data: dict[str, str]) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": spec_of(certificate)["secretName"],
+            "namespace": namespace_of(certificate),
+            "annotations": {
+                "cert-manager.io/certificate-name": name_of(certificate),
+                "cert-manager.io/issuer-name": str(spec_of(certificate)["issuerRef"]["name"]),
             },
-            "type": "kubernetes.io/tls",
-            "data": data,
-        }
-    )
+        },
+        "type": "kubernetes.io/tls",
+        "data": data,
+    }
 
 
-def _duration(text: object, default: timedelta) -> timedelta:
-    """Read a duration such as ``2160h`` or ``720h0m0s``."""
-    total, digits = 0, ""
-    for letter in str(text or ""):
-        if letter.isdigit():
-            digits += letter
-        elif letter in "hms" and digits:
-            total += int(digits) * {"h": 3600, "m": 60, "s": 1}[letter]
-            digits = ""
-        else:
-            return default
-    return timedelta(seconds=total) if total else default
-
-
-def _renew_before(certificate: Object, valid: tuple[datetime, datetime]) -> timedelta:
-    lifetime = valid[1] - valid[0]
-    asked = _duration(spec_of(certificate).get("renewBefore"), lifetime / 3)
-    return min(asked, lifetime / 2)
-
-
-def seconds_left(certificate: Object, now: datetime) -> float:
-    """Give how long the certificate is valid yet, by its status."""
-    end = status_of(certificate).get("notAfter")
-    return -age_s(end, now) if end and moment(end) else 0.0
+def reconcile_issuer(world: World, issuer: Object, now: datetime) -> Plan:  # noqa: ARG001 - the shape of all reconcilers
+    """Report in the status of a ClusterIssuer that it is ready."""
+    plan = Plan()
+    values = ("Ready", "True", "KeyPairVerified", "Signing CA verified")
+    if "acme" in spec_of(issuer):
+        message = "The ACME account was registered with the ACME server"
+        values = ("Ready", "True", "ACMEAccountRegistered", message)
+    conditions = with_condition(status_of(issuer).get("conditions"), now, values)
+    plan.set_status(issuer, {**status_of(issuer), "conditions": conditions})
+    return plan

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from bais_gates.sandbox.cluster.controllers.objects import (
     Object,
-    annotations_of,
-    changed,
-    is_going,
-    is_over,
+    format_time,
+    is_finished,
+    is_terminating,
     name_of,
     namespace_of,
     spec_of,
-    stamp,
     status_of,
     uid_of,
+    with_annotations,
+    without_finalizer,
 )
-from bais_gates.sandbox.cluster.controllers.world import Create, Delete, Plan, Say, SetStatus, Update
+from bais_gates.sandbox.cluster.controllers.world import Create, Delete, Plan, Update
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,51 +26,46 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.controllers.world import World
 
 _CLAIM_IN_USE, _VOLUME_IN_USE = "kubernetes.io/pvc-protection", "kubernetes.io/pv-protection"
-_BIND_DONE = "pv.kubernetes.io/bind-completed"
+_BIND_DONE = {"pv.kubernetes.io/bind-completed": "yes"}
 
 
 def reconcile_claim(world: World, claim: Object, now: datetime) -> Plan:  # noqa: ARG001 - the shape of all reconcilers
     """Bind a claim to a volume made for it; let a deleted one go once no pod uses it."""
     plan = Plan()
-    if is_going(claim):
+    volume = world.get("PersistentVolume", "", str(spec_of(claim).get("volumeName") or volume_name(claim)))
+    if is_terminating(claim):
         if not users(world, claim):
-            plan.add(_unprotect(claim, _CLAIM_IN_USE))
-        return plan
-    volume = world.get("PersistentVolume", "", volume_name(claim))
-    if spec_of(claim).get("volumeName"):
-        _bind(plan, world, claim)
-        return plan
-    if volume is None:
+            _unprotect(plan, claim, _CLAIM_IN_USE)
+    elif spec_of(claim).get("volumeName"):
+        spec = spec_of(volume or {})
+        bound = {"phase": "Bound", "accessModes": spec.get("accessModes"), "capacity": spec.get("capacity")}
+        plan.set_status(claim, bound if volume is not None else {"phase": "Lost"})
+    elif volume is not None:
+        bound = {
+            **with_annotations(claim, _BIND_DONE),
+            "spec": {**spec_of(claim), "volumeName": name_of(volume)},
+        }
+        plan.add(Update(bound))
+    elif status_of(claim).get("phase"):
         _provision(plan, world, claim)
-        return plan
-    bound = {
-        **claim,
-        "metadata": {
-            **claim["metadata"],
-            "annotations": {**annotations_of(claim), _BIND_DONE: "yes"},
-        },
-        "spec": {**spec_of(claim), "volumeName": name_of(volume)},
-    }
-    plan.add(Update(obj=bound))
+    else:
+        plan.set_status(claim, {"phase": "Pending"})
     return plan
 
 
 def volume_name(claim: Object) -> str:
-    """Name the volume that is made for a claim."""
+    """Return the name of the volume that is made for a claim."""
     return f"pvc-{uid_of(claim)}"
 
 
 def users(world: World, claim: Object) -> list[Object]:
-    """Give the pods that use a claim and have not ended."""
-    return [
-        pod
-        for pod in world.of_kind("Pod", namespace_of(claim))
-        if not is_over(pod) and name_of(claim) in claims_of(pod)
-    ]
+    """Return the pods that use a claim and have not ended."""
+    pods = world.of_kind("Pod", namespace_of(claim))
+    return [pod for pod in pods if not is_finished(pod) and name_of(claim) in claims_of(pod)]
 
 
 def claims_of(pod: Object) -> list[str]:
-    """Give the names of the claims that a pod mounts."""
+    """Return the names of the claims that a pod mounts."""
     return [
         str(volume["persistentVolumeClaim"]["claimName"])
         for volume in spec_of(pod).get("volumes") or ()
@@ -78,59 +73,38 @@ def claims_of(pod: Object) -> list[str]:
     ]
 
 
-def _bind(plan: Plan, world: World, claim: Object) -> None:
-    volume = world.get("PersistentVolume", "", str(spec_of(claim)["volumeName"]))
-    if volume is None:
-        status: Object = {"phase": "Lost"}
-    else:
-        status = {
-            "phase": "Bound",
-            "accessModes": spec_of(volume).get("accessModes"),
-            "capacity": spec_of(volume).get("capacity"),
-        }
-    if (update := changed(claim, status=status)) is not None:
-        plan.add(SetStatus(obj=update))
+def waits_for_pod(world: World, claim: Object) -> bool:
+    """Whether the claim's class binds it only once its first pod is there."""
+    storage = world.get("StorageClass", "", str(spec_of(claim).get("storageClassName") or "")) or {}
+    return storage.get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
 def _provision(plan: Plan, world: World, claim: Object) -> None:
-    """Make a volume as the claim's class says, when that class wants it."""
-    if not status_of(claim).get("phase"):
-        update = changed(claim, status={"phase": "Pending"})
-        if update is not None:
-            plan.add(SetStatus(obj=update))
-            return
+    """Create a volume of the claim's class, or report why there is none yet."""
     wanted = spec_of(claim).get("storageClassName")
-    if not wanted:
-        told = "no persistent volumes available for this claim and no storage class is set"
-        plan.add(Say(about=claim, reason="FailedBinding", message=told))
-        plan.look_again(60)
-        return
     storage = world.get("StorageClass", "", str(wanted))
-    if storage is None:
-        told = f'storageclass.storage.k8s.io "{wanted}" not found'
-        plan.add(Say(about=claim, reason="ProvisioningFailed", message=told, kind="Warning"))
-        plan.look_again(15)
-        return
-    if storage.get("volumeBindingMode") == "WaitForFirstConsumer" and not users(world, claim):
-        told = "waiting for first consumer to be created before binding"
-        plan.add(Say(about=claim, reason="WaitForFirstConsumer", message=told))
-        plan.look_again(60)
-        return
-    if _being_wiped(world, claim):
-        plan.look_again(0.2)
-        return
-    plan.add(
-        Create(obj=new_volume(world, claim, storage), owner=claim),
-        Say(
-            about=claim,
-            reason="ProvisioningSucceeded",
-            message=f"Successfully provisioned volume {volume_name(claim)}",
-        ),
-    )
+    if not wanted:
+        message = "no persistent volumes available for this claim and no storage class is set"
+        plan.event(claim, "FailedBinding", message)
+    elif storage is None:
+        plan.warn(claim, "ProvisioningFailed", f'storageclass.storage.k8s.io "{wanted}" not found')
+    elif waits_for_pod(world, claim) and not users(world, claim):
+        message = "waiting for first consumer to be created before binding"
+        plan.event(claim, "WaitForFirstConsumer", message)
+    elif any(_reclaim_policy(volume) == "Delete" for volume in _earlier(world, claim)):
+        plan.look_again(0.2)  # until the data of the earlier claim is wiped
+    else:
+        plan.add(Create(new_volume(world, claim, storage), owner=claim))
+        message = f"Successfully provisioned volume {volume_name(claim)}"
+        plan.event(claim, "ProvisioningSucceeded", message)
+
+
+def _reclaim_policy(volume: Object) -> str:
+    return str(spec_of(volume).get("persistentVolumeReclaimPolicy"))
 
 
 def _earlier(world: World, claim: Object) -> list[Object]:
-    """Give the volumes of earlier claims of the same name."""
+    """Return the volumes of earlier claims of the same name."""
     return [
         volume
         for volume in world.of_kind("PersistentVolume")
@@ -140,29 +114,24 @@ def _earlier(world: World, claim: Object) -> list[Object]:
     ]
 
 
-def _being_wiped(world: World, claim: Object) -> bool:
-    return any(
-        spec_of(volume).get("persistentVolumeReclaimPolicy") == "Delete" for volume in _earlier(world, claim)
-    )
-
-
 def new_volume(world: World, claim: Object, storage: Object) -> Object:
-    """Make the volume of a claim: as large as asked for, in a folder of the claim's name."""
+    """Return the volume of a claim: as large as asked for, in a folder of the claim's name."""
     folder = f"{namespace_of(claim)}.{name_of(claim)}"
     if _earlier(world, claim):  # one that is kept: its data stays its own
         folder += f"-{uid_of(claim)[:8]}"
+    provisioner = str(storage.get("provisioner", ""))
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
         "metadata": {
             "name": volume_name(claim),
-            "annotations": {"pv.kubernetes.io/provisioned-by": str(storage.get("provisioner", ""))},
+            "annotations": {"pv.kubernetes.io/provisioned-by": provisioner},
         },
         "spec": {
             "capacity": {"storage": spec_of(claim)["resources"]["requests"]["storage"]},
             "accessModes": spec_of(claim).get("accessModes"),
             "persistentVolumeReclaimPolicy": storage.get("reclaimPolicy") or "Delete",
-            "storageClassName": storage["metadata"]["name"],
+            "storageClassName": name_of(storage),
             "volumeMode": spec_of(claim).get("volumeMode") or "Filesystem",
             "claimRef": {
                 "apiVersion": "v1",
@@ -172,7 +141,7 @@ def new_volume(world: World, claim: Object, storage: Object) -> Object:
                 "uid": uid_of(claim),
             },
             "csi": {
-                "driver": str(storage.get("provisioner", "")).replace("/", "."),
+                "driver": provisioner.replace("/", "."),
                 "volumeHandle": folder,
                 "volumeAttributes": dict(storage.get("parameters") or {}),
             },
@@ -181,35 +150,29 @@ def new_volume(world: World, claim: Object, storage: Object) -> Object:
 
 
 def data_of(volume: Object) -> str:
-    """Give the name that the container runtime knows a volume's data by: ``namespace.claim``."""
+    """Return the name that the container runtime knows a volume's data by: ``namespace.claim``."""
     return str((spec_of(volume).get("csi") or {}).get("volumeHandle", ""))
 
 
-def _unprotect(obj: Object, finalizer: str) -> Update | None:
-    finalizers = obj["metadata"].get("finalizers") or []
-    if finalizer not in finalizers:
-        return None
-    kept = [one for one in finalizers if one != finalizer]
-    return Update(obj={**obj, "metadata": {**obj["metadata"], "finalizers": kept}})
+def _unprotect(plan: Plan, obj: Object, finalizer: str) -> None:
+    if finalizer in (obj["metadata"].get("finalizers") or ()):
+        plan.add(Update(without_finalizer(obj, finalizer)))
 
 
 def volume_reconciler(wipe: Callable[[str], None]) -> Callable[[World, Object, datetime], Plan]:
-    """Make the function for PersistentVolumes; ``wipe`` destroys the data of one (by ``data_of``)."""
+    """Return the function for PersistentVolumes; ``wipe`` destroys the data of one (by ``data_of``)."""
 
     def reconcile(world: World, volume: Object, now: datetime) -> Plan:
         plan = Plan()
         ref = spec_of(volume).get("claimRef") or {}
-        claim = world.get("PersistentVolumeClaim", str(ref.get("namespace", "")), str(ref.get("name", "")))
-        bound = claim is not None and uid_of(claim) == ref.get("uid")
-        if is_going(volume):
-            if not bound:
-                plan.add(_unprotect(volume, _VOLUME_IN_USE))
-            return plan
-        phase = "Bound" if bound else "Released" if ref else "Available"
-        if status_of(volume).get("phase") != phase:
-            status = {"phase": phase, "lastPhaseTransitionTime": stamp(now)}
-            plan.add(SetStatus(obj={**volume, "status": status}))
-        elif phase == "Released" and spec_of(volume).get("persistentVolumeReclaimPolicy") == "Delete":
+        claim = world.by_uid(ref.get("uid"))
+        phase = "Bound" if claim is not None else "Released" if ref else "Available"
+        if is_terminating(volume):
+            if claim is None:
+                _unprotect(plan, volume, _VOLUME_IN_USE)
+        elif status_of(volume).get("phase") != phase:
+            plan.set_status(volume, {"phase": phase, "lastPhaseTransitionTime": format_time(now)})
+        elif phase == "Released" and _reclaim_policy(volume) == "Delete":
             if data := data_of(volume):
                 wipe(data)
             plan.add(Delete(obj=volume))

@@ -6,69 +6,52 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from bais_gates.sandbox.cluster.controllers import cron, jobs
+from bais_gates.sandbox.cluster.controllers.jobs import is_over
 from bais_gates.sandbox.cluster.controllers.objects import (
     Object,
-    age_s,
-    changed,
+    created_of,
+    format_time,
     has_condition,
-    is_going,
-    moment,
+    is_terminating,
     name_of,
     namespace_of,
-    reference,
+    number_of,
+    owner_reference,
     spec_of,
-    stamp,
     status_of,
     uid_of,
 )
-from bais_gates.sandbox.cluster.controllers.world import Create, Delete, Plan, Say, SetStatus
+from bais_gates.sandbox.cluster.controllers.world import Create, Delete, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import tzinfo
-
     from bais_gates.sandbox.cluster.controllers.world import World
-
-_MOST_MISSED = 100
 
 
 def reconcile(world: World, cron_job: Object, now: datetime) -> Plan:
     """Start a Job if one is due, keep the status and the history."""
     plan = Plan()
-    if is_going(cron_job):
+    if is_terminating(cron_job):
         return plan
-    children = world.owned("Job", cron_job)
+    jobs = world.owned("Job", cron_job)
+    active = [job for job in jobs if not is_over(job)]
     status = {key: value for key, value in status_of(cron_job).items() if key != "active"}
-    active = _active(plan, cron_job, children)
-    last_success = max((moment(end) for job in children if (end := _succeeded(job))), default=None)
-    if last_success is not None:
-        known = status.get("lastSuccessfulTime")
-        if known is None or moment(known) < last_success:
-            status["lastSuccessfulTime"] = stamp(last_success)
-    _forget_history(plan, cron_job, children)
-    new = _start(plan, cron_job, active, now)
-    if new is not None:
-        status["lastScheduleTime"] = stamp(new)
+    ends = [str(status_of(job)["completionTime"]) for job in jobs if has_condition(job, "Complete")]
+    if last := max([*ends, str(status.get("lastSuccessfulTime") or "")]):
+        status["lastSuccessfulTime"] = last
+    for outcome, limit, default in (
+        ("Complete", "successfulJobsHistoryLimit", 3),
+        ("Failed", "failedJobsHistoryLimit", 1),
+    ):
+        ended = [job for job in jobs if has_condition(job, outcome) and not is_terminating(job)]
+        ended.sort(key=created_of)
+        surplus = len(ended) - number_of(spec_of(cron_job), limit, default)
+        plan.add(*(Delete(obj=job) for job in ended[: max(surplus, 0)]))
+    if (due := _start(plan, cron_job, active, now)) is not None:
+        status["lastScheduleTime"] = format_time(due)
     if active:
         status["active"] = [_pointer(job) for job in active]
-    if (update := changed(cron_job, status=status)) is not None:
-        plan.add(SetStatus(obj=update))
+    plan.set_status(cron_job, status)
     return plan
-
-
-def _succeeded(job: Object) -> str | None:
-    return status_of(job).get("completionTime") if has_condition(job, "Complete") else None
-
-
-def _active(plan: Plan, cron_job: Object, children: Sequence[Object]) -> list[Object]:
-    running = [job for job in children if not jobs.finished(job)]
-    listed = {one.get("uid") for one in status_of(cron_job).get("active") or ()}
-    for job in children:
-        if jobs.finished(job) and uid_of(job) in listed:
-            told = f"Saw completed job: {jobs.outcome_name(job)}"
-            plan.add(Say(about=cron_job, reason="SawCompletedJob", message=told))
-    return running
 
 
 def _pointer(job: Object) -> Object:
@@ -78,80 +61,52 @@ def _pointer(job: Object) -> Object:
         "name": name_of(job),
         "namespace": namespace_of(job),
         "uid": uid_of(job),
-        "resourceVersion": str(job["metadata"].get("resourceVersion", "")),
     }
 
 
 def _start(plan: Plan, cron_job: Object, active: list[Object], now: datetime) -> datetime | None:
-    """Make the Job that is due; gives the time it was due at."""
+    """Create the Job that is due; return the time it was due at."""
     spec = spec_of(cron_job)
     if spec.get("suspend"):
         return None
     try:
-        schedule = cron.parse(str(spec["schedule"]))
-        zone: tzinfo = ZoneInfo(spec["timeZone"]) if spec.get("timeZone") else UTC
+        due, following = due_times(str(spec["schedule"]), str(spec.get("timeZone") or "UTC"), now)
     except (ValueError, ZoneInfoNotFoundError) as error:
-        plan.add(
-            Say(
-                about=cron_job,
-                reason="UnparseableSchedule",
-                message=f"unparseable schedule: {error}",
-                kind="Warning",
-            )
-        )
+        plan.warn(cron_job, "UnparseableSchedule", f"unparseable schedule: {error}")
         return None
-    due, following = last_due(cron_job, schedule, zone, now)
-    if following is not None:
-        plan.look_again((following - now).total_seconds() + 0.1)
-    if due is None:
-        return None
-    deadline = spec.get("startingDeadlineSeconds")
-    if deadline is not None and (now - due).total_seconds() > float(deadline):
-        told = f"Missed scheduled time to start a job: {due:%a, %d %b %Y %H:%M:%S %z}"
-        plan.add(Say(about=cron_job, reason="MissSchedule", message=told, kind="Warning"))
+    plan.look_again((following - now).total_seconds() + 0.1)
+    since = datetime.fromisoformat(status_of(cron_job).get("lastScheduleTime") or created_of(cron_job))
+    late_s = (now - due).total_seconds()
+    if due <= since or late_s > number_of(spec, "startingDeadlineSeconds", int(late_s) + 1):
         return None
     policy = spec.get("concurrencyPolicy") or "Allow"
     if active and policy == "Forbid":
-        told = "Not starting job because prior execution is running and concurrency policy is Forbid"
-        plan.add(Say(about=cron_job, reason="JobAlreadyActive", message=told))
+        message = "Not starting job because prior execution is running and concurrency policy is Forbid"
+        plan.event(cron_job, "JobAlreadyActive", message)
         return None
     if policy == "Replace":
         plan.add(*(Delete(obj=job) for job in active))
-    plan.add(Create(obj=new_job(cron_job, due), owner=cron_job))
+    plan.add(Create(new_job(cron_job, due), owner=cron_job))
     return due
 
 
-def last_due(
-    cron_job: Object, schedule: cron.Schedule, zone: tzinfo, now: datetime
-) -> tuple[datetime | None, datetime | None]:
-    """Give the latest time it was due at and has not been started for, and the next to come."""
-    since = moment(
-        str(status_of(cron_job).get("lastScheduleTime") or cron_job["metadata"]["creationTimestamp"])
-    )
-    deadline = spec_of(cron_job).get("startingDeadlineSeconds")
-    if deadline is not None and (now - since).total_seconds() > float(deadline):
-        since = datetime.fromtimestamp(now.timestamp() - float(deadline), UTC)
-    due = None
-    following = schedule.after(since, zone)
-    missed = 0
-    while following is not None and following <= now:
-        due = following
-        missed += 1
-        if missed > _MOST_MISSED:  # long asleep: what matters is the last one
-            following = schedule.after(datetime.fromtimestamp(now.timestamp() - 3600, UTC), zone)
-            missed = 0
-            if following is None or following > now:
-                following = schedule.after(now, zone)
-                break
-            continue
-        following = schedule.after(due, zone)
-    return (due.astimezone(UTC) if due else None), following
+def due_times(schedule: str, zone: str, now: datetime) -> tuple[datetime, datetime]:
+    """Return the latest time at which a schedule was due, and the next to come, in UTC.
+
+    Raise ``ValueError`` for a schedule that can't be read, ``ZoneInfoNotFoundError`` for an unknown zone.
+    """
+    from croniter import croniter  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to import, and has no types
+
+    following = croniter(schedule, now.astimezone(ZoneInfo(zone))).get_next(datetime)
+    due = croniter(schedule, following).get_prev(datetime)
+    return due.astimezone(UTC), following.astimezone(UTC)
 
 
 def new_job(cron_job: Object, due: datetime) -> Object:
-    """Make the Job for the time it was due at; its name is that time's, so it is made once."""
+    """Return the Job for the time it was due at; its name is that time's, so that it is made once."""
     template = spec_of(cron_job)["jobTemplate"]
     metadata = template.get("metadata") or {}
+    timestamp = {"batch.kubernetes.io/cronjob-scheduled-timestamp": format_time(due)}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -159,24 +114,8 @@ def new_job(cron_job: Object, due: datetime) -> Object:
             "name": f"{name_of(cron_job)}-{int(due.timestamp()) // 60}",
             "namespace": namespace_of(cron_job),
             "labels": dict(metadata.get("labels") or {}),
-            "annotations": {
-                **(metadata.get("annotations") or {}),
-                "batch.kubernetes.io/cronjob-scheduled-timestamp": stamp(due),
-            },
-            "ownerReferences": [reference(cron_job)],
+            "annotations": {**(metadata.get("annotations") or {}), **timestamp},
+            "ownerReferences": [owner_reference(cron_job)],
         },
         "spec": template["spec"],
     }
-
-
-def _forget_history(plan: Plan, cron_job: Object, children: list[Object]) -> None:
-    for over, key, default in (
-        ("Complete", "successfulJobsHistoryLimit", 3),
-        ("Failed", "failedJobsHistoryLimit", 1),
-    ):
-        limit = spec_of(cron_job).get(key)
-        keep = default if limit is None else int(limit)
-        ended = [job for job in children if has_condition(job, over) and not is_going(job)]
-        ended.sort(key=lambda job: -age_s(str(job["metadata"].get("creationTimestamp")), datetime.now(UTC)))
-        for job in ended[: max(len(ended) - keep, 0)]:
-            plan.add(Delete(obj=job))

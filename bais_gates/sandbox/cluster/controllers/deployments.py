@@ -1,4 +1,4 @@
-"""Deployments: which ReplicaSets there are, how many pods each has, and what the status says of a rollout."""
+"""Deployments: which ReplicaSets there are, how many pods each has, and how a rollout goes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from bais_gates.sandbox.cluster.controllers.objects import (
     Object,
     age_s,
     annotations_of,
-    changed,
     condition,
+    created_of,
     digest,
-    has_condition,
-    is_going,
-    is_over,
+    generation_of,
+    is_terminating,
     name_of,
     namespace_of,
-    reference,
+    number_of,
+    owner_reference,
+    replicas_of,
     spec_of,
     status_of,
+    with_annotations,
     with_condition,
     without_condition,
 )
-from bais_gates.sandbox.cluster.controllers.replicasets import wanted_of
-from bais_gates.sandbox.cluster.controllers.world import Create, Delete, Plan, Say, SetStatus, Update
+from bais_gates.sandbox.cluster.controllers.world import Create, Delete, Plan, Update
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,30 +34,29 @@ if TYPE_CHECKING:
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
-_DESIRED = "deployment.kubernetes.io/desired-replicas"
-_MAX = "deployment.kubernetes.io/max-replicas"
-_NO_DEADLINE = 2**31 - 1
 
 
 def reconcile(world: World, deployment: Object, now: datetime) -> Plan:
     """Roll a Deployment one step on."""
     plan = Plan()
-    sets = sorted(
-        world.owned("ReplicaSet", deployment), key=lambda one: str(one["metadata"].get("creationTimestamp"))
-    )
-    new, old = split(deployment, sets)
-    if not is_going(deployment):
-        _annotate(plan, deployment, new, sets)
-        _scale(plan, world, deployment, new, old)
+    new, old = split(deployment, sorted(world.owned("ReplicaSet", deployment), key=created_of))
+    if not is_terminating(deployment) and _number(plan, deployment, new, old):
+        return plan  # called again at once, as the objects have changed
     status = status_for(deployment, new, old, now)
-    if (update := changed(deployment, status=status)) is not None:
-        plan.actions.insert(0, SetStatus(obj=update))
-    _remind(plan, deployment, status, now)
+    plan.set_status(deployment, status)
+    if not is_terminating(deployment):
+        _scale(plan, world, deployment, new, old)
+        if new is not None and rollouts.is_complete(deployment, status):
+            _forget_history(plan, deployment, old)
+    progressing = condition({"status": status}, "Progressing") or {}
+    if progressing.get("status") == "True" and not rollouts.is_complete(deployment, status):
+        left = _deadline(deployment) - age_s(progressing.get("lastUpdateTime"), now)
+        plan.look_again(min(max(left, 0) + 0.5, 60))
     return plan
 
 
 def split(deployment: Object, sets: list[Object]) -> tuple[Object | None, list[Object]]:
-    """Give the ReplicaSet of the Deployment's present template, if there is one, and the others."""
+    """Return the ReplicaSet of the Deployment's present template, if there is one, and the others."""
     template = _plain(spec_of(deployment)["template"])
     new = next((one for one in sets if _plain(spec_of(one)["template"]) == template), None)
     return new, [one for one in sets if one is not new]
@@ -70,257 +70,170 @@ def _plain(template: Object) -> Object:
 
 
 def revision_of(obj: Object) -> int:
-    """Give the number of the rollout that ``obj`` belongs to, 0 if it says none."""
+    """Return the number of the rollout that ``obj`` belongs to, 0 without one."""
     text = annotations_of(obj).get(REVISION, "0")
     return int(text) if text.isdigit() else 0
 
 
-def _annotate(plan: Plan, deployment: Object, new: Object | None, sets: list[Object]) -> None:
-    """Give the rollout its number, on the ReplicaSet and on the Deployment."""
-    others = max((revision_of(one) for one in sets if one is not new), default=0)
+def _number(plan: Plan, deployment: Object, new: Object | None, old: list[Object]) -> bool:
+    """Write the rollout's number on the ReplicaSet and on the Deployment; return whether that changed."""
+    others = max(map(revision_of, old), default=0)
     wanted = others + 1 if new is None or revision_of(new) <= others else revision_of(new)
-    if new is not None and revision_of(new) != wanted:
-        plan.add(Update(obj=_with_annotations(new, {REVISION: str(wanted)})))
-    if annotations_of(deployment).get(REVISION) != str(wanted):
-        plan.add(Update(obj=_with_annotations(deployment, {REVISION: str(wanted)})))
-
-
-def _with_annotations(obj: Object, values: dict[str, str]) -> Object:
-    return {**obj, "metadata": {**obj["metadata"], "annotations": {**annotations_of(obj), **values}}}
+    outdated = [one for one in (new, deployment) if one is not None and revision_of(one) != wanted]
+    plan.add(*(Update(with_annotations(one, {REVISION: str(wanted)})) for one in outdated))
+    return bool(outdated)
 
 
 def _scale(plan: Plan, world: World, deployment: Object, new: Object | None, old: list[Object]) -> None:
-    if plan.actions:  # the annotations changed: what follows would be refused as out of date
-        return
-    spec = spec_of(deployment)
+    spec, wanted = spec_of(deployment), replicas_of(deployment)
     if spec.get("paused"):
-        active = [one for one in [*old, new] if one is not None and wanted_of(one) > 0]
+        active = [one for one in [*old, new] if one is not None and replicas_of(one) > 0]
         if len(active) == 1:
-            _resize(plan, deployment, active[0], wanted_of(deployment))
+            _resize(plan, deployment, active[0], wanted)
         return
-    recreate = (spec.get("strategy") or {}).get("type") == "Recreate"
-    if recreate and new is None and _still_there(world, old):
+    recreates = (spec.get("strategy") or {}).get("type") == "Recreate"
+    if recreates and any(world.owned("Pod", one) for one in old):
         for one in old:
             _resize(plan, deployment, one, 0)
+        plan.look_again(0.2)
         return
+    size = wanted if recreates else rollouts.new_size(deployment, new, old)
     if new is None:
-        wanted = wanted_of(deployment) if recreate else rollouts.new_size(deployment, None, old)
-        plan.add(
-            Create(obj=new_replica_set(deployment, wanted, revision=_next(old)), owner=deployment),
-            _said(deployment, f"Scaled up replica set {_name(deployment)} from 0 to {wanted}"),
-        )
+        made = new_replica_set(deployment, size, revision=max(map(revision_of, old), default=0) + 1)
+        plan.add(Create(made, owner=deployment))
+        message = f"Scaled up replica set {name_of(made)} from 0 to {size}"
+        plan.event(deployment, "ScalingReplicaSet", message)
         return
-    _resize(
-        plan,
-        deployment,
-        new,
-        wanted_of(deployment) if recreate else rollouts.new_size(deployment, new, old),
-    )
-    sizes = {name_of(one): 0 for one in old} if recreate else rollouts.old_sizes(deployment, new, old)
+    _resize(plan, deployment, new, size)
+    sizes = rollouts.old_sizes(deployment, new, old)
     for one in old:
         _resize(plan, deployment, one, sizes[name_of(one)])
-    if rollouts.is_complete(deployment, new, old):
-        _forget_history(plan, deployment, old)
-
-
-def _next(old: list[Object]) -> int:
-    return max(map(revision_of, old), default=0) + 1
-
-
-def _still_there(world: World, old: list[Object]) -> bool:
-    return any(not is_over(pod) for one in old for pod in world.owned("Pod", one))
-
-
-def _name(deployment: Object) -> str:
-    return f"{name_of(deployment)}-{template_hash(deployment)}"
-
-
-def template_hash(deployment: Object) -> str:
-    """Give the value of ``pod-template-hash`` for the present template."""
-    seed = [_plain(spec_of(deployment)["template"]), status_of(deployment).get("collisionCount") or 0]
-    return digest(seed)
 
 
 def new_replica_set(deployment: Object, replicas: int, *, revision: int) -> Object:
-    """Make the ReplicaSet of the Deployment's present template."""
+    """Return a ReplicaSet of the Deployment's present template."""
     spec = spec_of(deployment)
-    mark = {HASH: template_hash(deployment)}
     template = spec["template"]
+    mark = {HASH: digest(_plain(template))}
     metadata = template.get("metadata") or {}
     labels = {**(metadata.get("labels") or {}), **mark}
     selector = spec["selector"]
-    kept = {
-        key: value
-        for key, value in annotations_of(deployment).items()
-        if not key.startswith(("deployment.kubernetes.io/", "kubectl.kubernetes.io/last-applied"))
-    }
+    not_copied = ("deployment.kubernetes.io/", "kubectl.kubernetes.io/last-applied")
+    kept = {key: text for key, text in annotations_of(deployment).items() if not key.startswith(not_copied)}
     return {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
         "metadata": {
-            "name": _name(deployment),
+            "name": f"{name_of(deployment)}-{mark[HASH]}",
             "namespace": namespace_of(deployment),
             "labels": labels,
-            "annotations": {**kept, REVISION: str(revision), **_sizes(deployment)},
-            "ownerReferences": [reference(deployment)],
+            "annotations": {**kept, REVISION: str(revision)},
+            "ownerReferences": [owner_reference(deployment)],
         },
         "spec": {
             "replicas": replicas,
-            "minReadySeconds": int(spec.get("minReadySeconds") or 0),
+            "minReadySeconds": number_of(spec, "minReadySeconds"),
             "selector": {**selector, "matchLabels": {**(selector.get("matchLabels") or {}), **mark}},
             "template": {**template, "metadata": {**metadata, "labels": labels}},
         },
     }
 
 
-def _sizes(deployment: Object) -> dict[str, str]:
-    wanted = wanted_of(deployment)
-    return {_DESIRED: str(wanted), _MAX: str(wanted + rollouts.limits(deployment)[0])}
-
-
 def _resize(plan: Plan, deployment: Object, replica_set: Object, size: int) -> None:
-    before = wanted_of(replica_set)
-    if before == size:
-        return
-    resized = _with_annotations(replica_set, _sizes(deployment))
-    plan.add(
-        Update(obj={**resized, "spec": {**spec_of(replica_set), "replicas": size}}),
-        _said(
-            deployment,
-            f"Scaled {'up' if size > before else 'down'} replica set {name_of(replica_set)} "
-            f"from {before} to {size}",
-        ),
-    )
-
-
-def _said(deployment: Object, message: str) -> Say:
-    return Say(about=deployment, reason="ScalingReplicaSet", message=message)
+    before = replicas_of(replica_set)
+    if before != size:
+        plan.add(Update({**replica_set, "spec": {**spec_of(replica_set), "replicas": size}}))
+        direction = "up" if size > before else "down"
+        message = f"Scaled {direction} replica set {name_of(replica_set)} from {before} to {size}"
+        plan.event(deployment, "ScalingReplicaSet", message)
 
 
 def _forget_history(plan: Plan, deployment: Object, old: list[Object]) -> None:
-    limit = spec_of(deployment).get("revisionHistoryLimit")
-    keep = 10 if limit is None else int(limit)
-    idle = [one for one in old if wanted_of(one) == 0 and not status_of(one).get("replicas")]
+    keep = number_of(spec_of(deployment), "revisionHistoryLimit", 10)
+    idle = [one for one in old if replicas_of(one) == 0 and not is_terminating(one)]
     idle.sort(key=revision_of)
-    for one in idle[: max(len(idle) - keep, 0)]:
-        if not is_going(one):
-            plan.add(Delete(obj=one))
+    plan.add(*(Delete(obj=one) for one in idle[: max(len(idle) - keep, 0)]))
 
 
 def status_for(deployment: Object, new: Object | None, old: list[Object], now: datetime) -> Object:
-    """Give the status that the ReplicaSets amount to, with its conditions."""
+    """Return the status that the ReplicaSets amount to, with its conditions."""
     sets = [one for one in [*old, new] if one is not None]
-    wanted = wanted_of(deployment)
-    total = sum(int(status_of(one).get("replicas") or 0) for one in sets)
-    available = sum(int(status_of(one).get("availableReplicas") or 0) for one in sets)
+    wanted = replicas_of(deployment)
+    total, ready, available = (
+        sum(number_of(status_of(one), key) for one in sets)
+        for key in ("replicas", "readyReplicas", "availableReplicas")
+    )
     status: Object = {
-        "observedGeneration": deployment["metadata"].get("generation", 1),
+        "observedGeneration": generation_of(deployment),
         "replicas": total,
-        "updatedReplicas": 0 if new is None else int(status_of(new).get("replicas") or 0),
-        "readyReplicas": sum(int(status_of(one).get("readyReplicas") or 0) for one in sets),
+        "updatedReplicas": number_of(status_of(new or {}), "replicas"),
+        "readyReplicas": ready,
         "availableReplicas": available,
         "unavailableReplicas": max(max(wanted, total) - available, 0),
     }
-    if collisions := status_of(deployment).get("collisionCount"):
-        status["collisionCount"] = collisions
-    conditions = list(status_of(deployment).get("conditions") or [])
     enough = available >= wanted - rollouts.limits(deployment)[1]
     conditions = with_condition(
-        conditions,
+        status_of(deployment).get("conditions"),
         now,
+        ("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
+        if enough
+        else (
+            "Available",
+            "False",
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.",
+        ),
         touch="lastUpdateTime",
-        type="Available",
-        status="True" if enough else "False",
-        reason="MinimumReplicasAvailable" if enough else "MinimumReplicasUnavailable",
-        message=f"Deployment {'has' if enough else 'does not have'} minimum availability.",
     )
     conditions = _progressing(deployment, new, status, conditions, now)
     failure = next((found for one in sets if (found := condition(one, "ReplicaFailure"))), None)
-    if failure is not None:
-        conditions = with_condition(
-            conditions,
-            now,
-            touch="lastUpdateTime",
-            type="ReplicaFailure",
-            status="True",
-            reason=str(failure.get("reason")),
-            message=str(failure.get("message")),
-        )
-    else:
+    if failure is None:
         conditions = without_condition(conditions, "ReplicaFailure")
-    status["conditions"] = conditions
-    return status
+    else:
+        values = ("ReplicaFailure", "True", str(failure.get("reason")), str(failure.get("message")))
+        conditions = with_condition(conditions, now, values, touch="lastUpdateTime")
+    return {**status, "conditions": conditions}
 
 
 def _deadline(deployment: Object) -> int:
-    value = spec_of(deployment).get("progressDeadlineSeconds")
-    return 600 if value is None else int(value)
+    return number_of(spec_of(deployment), "progressDeadlineSeconds", 600)
 
 
-def _progressing(  # noqa: C901, PLR0911 - one line for each of the states that the real controller tells apart
+def _progressing(
     deployment: Object, new: Object | None, status: Object, conditions: list[Object], now: datetime
 ) -> list[Object]:
-    """Say how the rollout goes: on, done, or stuck for longer than its deadline."""
-    if _deadline(deployment) >= _NO_DEADLINE:
-        return without_condition(conditions, "Progressing")
-    before = next((one for one in conditions if one["type"] == "Progressing"), None)
-    about = f'ReplicaSet "{name_of(new) if new is not None else _name(deployment)}"'
-
-    def say(value: str, reason: str, message: str, *, moved: bool = False) -> list[Object]:
-        told = with_condition(
-            conditions,
-            now,
-            touch="lastUpdateTime",
-            type="Progressing",
-            status=value,
-            reason=reason,
-            message=message,
-        )
-        if moved:
-            for one in told:
-                if one["type"] == "Progressing":
-                    one["lastUpdateTime"] = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-        return told
-
+    """Report how the rollout goes: on, complete, or stuck for longer than its deadline."""
+    before = condition(deployment, "Progressing") or {}
+    about = f'ReplicaSet "{name_of(new)}"' if new is not None else "the new ReplicaSet"
+    moved = False
     if spec_of(deployment).get("paused"):
-        return say("Unknown", "DeploymentPaused", "Deployment is paused")
-    if before is not None and before.get("reason") == "DeploymentPaused":
-        return say("Unknown", "DeploymentResumed", "Deployment is resumed")
-    if rollouts.done(deployment, status):
-        return say("True", "NewReplicaSetAvailable", f"{about} has successfully progressed.")
-    if new is None:
-        return say("True", "NewReplicaSetCreated", f"Created new replica set {about[11:]}")
-    if before is None:
-        return say("True", "FoundNewReplicaSet", f"Found new replica set {about[11:]}", moved=True)
-    earlier = status_of(deployment)
-    new_rollout = earlier.get("observedGeneration") != status["observedGeneration"]
-    if new_rollout or _moved_on(earlier, status):
-        return say("True", "ReplicaSetUpdated", f"{about} is progressing.", moved=True)
-    if before.get("reason") == "NewReplicaSetAvailable":
+        found = ("Unknown", "DeploymentPaused", "Deployment is paused")
+    elif rollouts.is_complete(deployment, status):
+        found = ("True", "NewReplicaSetAvailable", f"{about} has successfully progressed.")
+    elif _moved_on(status_of(deployment), status):
+        found, moved = ("True", "ReplicaSetUpdated", f"{about} is progressing."), True
+    elif before.get("reason") == "NewReplicaSetAvailable":
         return conditions  # it was complete: a pod that fails later is no failing rollout
-    if age_s(before.get("lastUpdateTime"), now) > _deadline(deployment):
-        return say("False", "ProgressDeadlineExceeded", f"{about} has timed out progressing.")
-    return conditions
+    elif age_s(before.get("lastUpdateTime"), now) > _deadline(deployment):
+        found = ("False", "ProgressDeadlineExceeded", f"{about} has timed out progressing.")
+    else:
+        return conditions
+    if moved:  # the time of the last progress is what the deadline is counted from
+        conditions = [{**one, "reason": ""} if one["type"] == "Progressing" else one for one in conditions]
+    return with_condition(conditions, now, ("Progressing", *found), touch="lastUpdateTime")
 
 
 def _moved_on(earlier: Object, status: Object) -> bool:
-    """Whether more is up to date, ready or available, or less of the old is left, than before."""
+    """Whether the rollout is a new one, more is updated, ready or available, or less of the old is left."""
 
     def old(of: Object) -> int:
-        return int(of.get("replicas") or 0) - int(of.get("updatedReplicas") or 0)
+        return number_of(of, "replicas") - number_of(of, "updatedReplicas")
 
-    return any(
-        int(status.get(key) or 0) > int(earlier.get(key) or 0)
-        for key in ("updatedReplicas", "readyReplicas", "availableReplicas")
-    ) or old(status) < old(earlier)
-
-
-def _remind(plan: Plan, deployment: Object, status: Object, now: datetime) -> None:
-    """Look again when the deadline of a rollout that still goes on has passed."""
-    if rollouts.done(deployment, status) or spec_of(deployment).get("paused"):
-        return
-    told = {"status": status}
-    progressing = condition(told, "Progressing")
-    if progressing is not None and has_condition(told, "Progressing"):
-        left = _deadline(deployment) - age_s(progressing.get("lastUpdateTime"), now)
-        plan.look_again(max(left, 0) + 0.5 if left < 60 else 60)
+    return (
+        earlier.get("observedGeneration") != status["observedGeneration"]
+        or old(status) < old(earlier)
+        or any(
+            status[key] > number_of(earlier, key)
+            for key in ("updatedReplicas", "readyReplicas", "availableReplicas")
+        )
+    )

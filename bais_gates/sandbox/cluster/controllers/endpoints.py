@@ -1,4 +1,4 @@
-"""EndpointSlices, Endpoints and the addresses of Ingresses: where a Service's clients end up."""
+"""EndpointSlices, and the addresses of Ingresses: where a Service's clients end up."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING
 from bais_gates.sandbox.cluster.controllers.objects import (
     Object,
     annotations_of,
-    changed,
     digest,
-    is_going,
-    is_over,
+    is_finished,
     is_ready,
+    is_terminating,
     labels_of,
     name_of,
     namespace_of,
-    reference,
+    owner_reference,
     selects,
     significant,
     spec_of,
     status_of,
     uid_of,
 )
-from bais_gates.sandbox.cluster.controllers.world import Create, Plan, SetStatus, Update
+from bais_gates.sandbox.cluster.controllers.world import Create, Plan, Update
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,39 +33,29 @@ SERVICE_ADDRESS = "sandbox.bais-gates/service-address"
 
 
 def reconcile(world: World, service: Object, now: datetime) -> Plan:  # noqa: ARG001 - the shape of all reconcilers
-    """Keep the EndpointSlice and the Endpoints of a Service that has a selector."""
+    """Keep the EndpointSlice of a Service that has a selector."""
     plan = Plan()
     selector = spec_of(service).get("selector")
-    if not selector or is_going(service) or spec_of(service).get("type") == "ExternalName":
+    if not selector or is_terminating(service) or spec_of(service).get("type") == "ExternalName":
         return plan
     pods = [
         pod
         for pod in world.of_kind("Pod", namespace_of(service))
-        if selects(selector, labels_of(pod)) and status_of(pod).get("podIP") and not is_over(pod)
+        if selects(selector, labels_of(pod)) and status_of(pod).get("podIP") and not is_finished(pod)
     ]
-    for wanted in (endpoint_slice(service, pods), endpoints(service, pods)):
-        there = world.get(wanted["kind"], namespace_of(wanted), name_of(wanted))
-        if there is None:
-            plan.add(Create(obj=wanted))
-            continue
-        if is_going(there):
-            continue
-        content = [key for key in ("endpoints", "ports", "subsets") if key in wanted or key in there]
-        if any(_plain(there.get(key)) != _plain(wanted.get(key)) for key in content):
-            plan.add(Update(obj={**there, **{key: wanted.get(key) for key in content}}))
+    wanted = endpoint_slice(service, pods)
+    there = world.get("EndpointSlice", namespace_of(service), name_of(wanted))
+    if there is None:
+        plan.add(Create(wanted))
+    elif not is_terminating(there):
+        content = {key: wanted[key] for key in ("endpoints", "ports")}
+        if significant({key: there.get(key) for key in content}) != significant(content):
+            plan.add(Update({**there, **content}))
     return plan
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in significant(value).items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value or None
-
-
 def endpoint_slice(service: Object, pods: list[Object]) -> Object:
-    """Make the slice of a Service whose selected pods with an address are ``pods``."""
+    """Return the slice of a Service whose selected pods with an address are ``pods``."""
     headless = {"service.kubernetes.io/headless": ""} if spec_of(service).get("clusterIP") == "None" else {}
     return {
         "apiVersion": "discovery.k8s.io/v1",
@@ -80,7 +69,7 @@ def endpoint_slice(service: Object, pods: list[Object]) -> Object:
                 "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
                 **headless,
             },
-            "ownerReferences": [reference(service)],
+            "ownerReferences": [owner_reference(service)],
         },
         "addressType": "IPv4",
         "endpoints": [_endpoint(service, pod) for pod in pods],
@@ -89,16 +78,21 @@ def endpoint_slice(service: Object, pods: list[Object]) -> Object:
 
 
 def _endpoint(service: Object, pod: Object) -> Object:
-    ready = is_ready(pod)
     always = bool(spec_of(service).get("publishNotReadyAddresses"))
+    ready = is_ready(pod)
     found: Object = {
         "addresses": [status_of(pod)["podIP"]],
         "conditions": {
-            "ready": always or (ready and not is_going(pod)),
+            "ready": always or (ready and not is_terminating(pod)),
             "serving": always or ready,
-            "terminating": is_going(pod),
+            "terminating": is_terminating(pod),
         },
-        "targetRef": _target(pod),
+        "targetRef": {
+            "kind": "Pod",
+            "namespace": namespace_of(pod),
+            "name": name_of(pod),
+            "uid": uid_of(pod),
+        },
         "nodeName": spec_of(pod).get("nodeName"),
     }
     if spec_of(pod).get("hostname") and spec_of(pod).get("subdomain") == name_of(service):
@@ -106,102 +100,47 @@ def _endpoint(service: Object, pod: Object) -> Object:
     return found
 
 
-def _target(pod: Object) -> Object:
-    return {"kind": "Pod", "namespace": namespace_of(pod), "name": name_of(pod), "uid": uid_of(pod)}
-
-
 def ports(service: Object, pods: list[Object]) -> list[Object]:
-    """Give the ports behind a Service, as the pods name them."""
+    """Return the ports behind a Service, as numbers: a name is looked up in the pods."""
+    names = {
+        port.get("name"): int(port["containerPort"])
+        for pod in pods
+        for container in spec_of(pod).get("containers") or ()
+        for port in container.get("ports") or ()
+    }
     found = []
     for port in spec_of(service).get("ports") or ():
         target = port.get("targetPort", port["port"])
-        number = (
-            target
-            if isinstance(target, int)
-            else next((n for pod in pods if (n := container_port(pod, str(target))) is not None), None)
-        )
+        number = target if isinstance(target, int) else names.get(target)
         if number is not None:
-            found.append(
-                {"name": port.get("name", ""), "port": number, "protocol": port.get("protocol", "TCP")}
-            )
+            protocol = port.get("protocol", "TCP")
+            found.append({"name": port.get("name", ""), "port": number, "protocol": protocol})
     return found
 
 
-def container_port(pod: Object, name: str) -> int | None:
-    """Give the number of the port that a pod's containers name so (or is that number)."""
-    if name.isdigit():
-        return int(name)
-    for container in spec_of(pod).get("containers") or ():
-        for port in container.get("ports") or ():
-            if port.get("name") == name:
-                return int(port["containerPort"])
-    return None
-
-
-def endpoints(service: Object, pods: list[Object]) -> Object:
-    """Make the older Endpoints object: ready and not ready addresses of the Service's pods."""
-    always = bool(spec_of(service).get("publishNotReadyAddresses"))
-    subset: Object = {}
-    for pod in pods:
-        if is_going(pod) and not always:
-            continue
-        address: Object = {
-            "ip": status_of(pod)["podIP"],
-            "nodeName": spec_of(pod).get("nodeName"),
-            "targetRef": _target(pod),
-        }
-        ready = always or is_ready(pod)
-        subset.setdefault("addresses" if ready else "notReadyAddresses", []).append(address)
-    numbers = ports(service, pods)
-    if subset and numbers:
-        subset["ports"] = numbers
-    return {
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": {
-            "name": name_of(service),
-            "namespace": namespace_of(service),
-            "labels": dict(labels_of(service)),
-            "ownerReferences": [reference(service)],
-        },
-        "subsets": [subset] if subset else [],
-    }
-
-
 def reconcile_ingress(world: World, ingress: Object, now: datetime) -> Plan:  # noqa: ARG001 - the shape of all reconcilers
-    """Say in the status where the Ingress is reached: the real address of the pods behind it."""
+    """Report in the status where the Ingress is reached: the real address of the pods behind it."""
     plan = Plan()
-    status: Object = {"loadBalancer": {}}
+    points: list[Object] = []
     if (port := _ingress_port(world, ingress)) is not None:
-        status["loadBalancer"] = {
-            "ingress": [{"ip": "127.0.0.1", "ports": [{"port": port, "protocol": "TCP"}]}]
-        }
-    before = (status_of(ingress).get("loadBalancer") or {}).get("ingress") or []
-    if _plain(before) != _plain(status["loadBalancer"].get("ingress") or []):
-        update = changed(ingress, status=status) or {**ingress, "status": status}
-        plan.add(SetStatus(obj=update))
+        points = [{"ip": "127.0.0.1", "ports": [{"port": port, "protocol": "TCP"}]}]
+    plan.set_status(ingress, {"loadBalancer": {"ingress": points}})
     return plan
 
 
 def _ingress_port(world: World, ingress: Object) -> int | None:
     for backend in backends(ingress):
         service = world.get("Service", namespace_of(ingress), backend)
-        selector = spec_of(service).get("selector") if service else None
         for pod in world.of_kind("Pod", namespace_of(ingress)):
             address = annotations_of(pod).get(SERVICE_ADDRESS, "")
-            if selects(selector, labels_of(pod)) and is_ready(pod) and ":" in address:
+            if address and selects(spec_of(service or {}).get("selector"), labels_of(pod)) and is_ready(pod):
                 return int(address.rpartition(":")[2])
     return None
 
 
 def backends(ingress: Object) -> list[str]:
-    """Give the names of the Services that an Ingress sends to."""
-    spec = spec_of(ingress)
-    found = [
-        path["backend"]["service"]["name"]
-        for rule in spec.get("rules") or ()
-        for path in (rule.get("http") or {}).get("paths") or ()
-        if path.get("backend", {}).get("service")
-    ]
-    default = (spec.get("defaultBackend") or {}).get("service")
-    return [*found, default["name"]] if default else found
+    """Return the names of the Services that an Ingress sends to."""
+    found = [spec_of(ingress).get("defaultBackend")]
+    for rule in spec_of(ingress).get("rules") or ():
+        found += [path["backend"] for path in (rule.get("http") or {}).get("paths") or ()]
+    return [backend["service"]["name"] for backend in found if backend and backend.get("service")]

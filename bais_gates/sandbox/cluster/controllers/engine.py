@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import sys
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,10 +17,10 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from bais_gates.sandbox.cluster.controllers.client import ApiError, ApiUnreachableError
-from bais_gates.sandbox.cluster.controllers.informers import Happened, Informer, Listed
-from bais_gates.sandbox.cluster.controllers.objects import Object, is_going, name_of, namespace_of
+from bais_gates.sandbox.cluster.controllers.informers import Changed, Informer, Listed
+from bais_gates.sandbox.cluster.controllers.objects import Object, name_of, namespace_of, uid_of
 from bais_gates.sandbox.cluster.controllers.world import Plan, World
-from bais_gates.sandbox.cluster.controllers.writer import Refused, Writer
+from bais_gates.sandbox.cluster.controllers.writer import RefusedError, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,70 +29,54 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.controllers.resources import Resource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Controller:
-    """One kind and the function that makes it come true.
+    """The function that makes the objects of some kinds come true.
 
-    ``triggers`` says, for objects of other kinds that changed, which objects of this kind to look at again
-    (as namespace and name). ``gone`` hears of objects of the kind that no longer exist. ``component`` is who
-    its events come from.
+    ``component`` is who its events come from. ``triggers`` returns, for objects of other kinds that changed,
+    what to look at again (only objects of ``kinds`` count). ``gone`` is called with those that are gone.
     """
 
     name: str
-    kind: str
+    kinds: tuple[str, ...]
     reconcile: Callable[[World, Object, datetime], Plan]
     component: str
-    triggers: Mapping[str, Callable[[World, Object], Iterable[tuple[str, str]]]] = field(default_factory=dict)
+    triggers: Mapping[str, Callable[[World, Object], Iterable[Object | None]]] = field(default_factory=dict)
     gone: Callable[[Object], None] | None = None
 
 
-_Key = tuple[str, str, str]
-"""A controller's name, and the namespace and name of one object."""
+_Key = tuple[str, str, str, str]
+"""A controller's name, and the kind, namespace and name of one object."""
 
 
 class Engine:
     """The controllers and everything they share."""
 
-    def __init__(self, api: Api, resources: Sequence[Resource], controllers: Sequence[Controller]) -> None:
+    def __init__(self, api: Api, resources: Sequence[Resource]) -> None:
         self.world = World()
         self.queue: SimpleQueue[object] = SimpleQueue()
         self.informers = [Informer(api, resource, self.queue) for resource in resources]
         self._writer = Writer(api, self.world, self._news)
-        self._controllers = {controller.name: controller for controller in controllers}
+        self._controllers: dict[str, Controller] = {}
         self._dirty: dict[_Key, None] = {}
         self._timers: list[tuple[float, _Key]] = []
         self._due: dict[_Key, float] = {}
         self._failures: dict[_Key, int] = {}
-        self._repeated: list[tuple[float, Callable[[], None]]] = []
         self._unlisted = {resource.kind for resource in resources}
         self._ending = False
-        self.when_ready: Callable[[], None] | None = None
-        """Called once, when every kind has been listed."""
 
-    def add(self, controller: Controller) -> None:
-        """Take in one more controller, before ``run``."""
-        self._controllers[controller.name] = controller
-
-    def every(self, seconds: float, call: Callable[[], None]) -> None:
-        """Have the loop do ``call`` every so many seconds."""
-        self._repeated.append((seconds, call))
-
-    def is_going(self, namespace: str) -> bool:
-        """Whether a namespace is being deleted."""
-        found = self.world.get("Namespace", "", namespace)
-        return found is not None and is_going(found)
-
-    def run(self) -> None:
-        """Work until ``stop``."""
-        for seconds, call in self._repeated:
-            self._repeat(seconds, call)
+    def run(self, controllers: Iterable[Controller], when_ready: Callable[[], None]) -> None:
+        """Work until ``stop``; call ``when_ready`` once every kind has been listed."""
+        self._controllers = {controller.name: controller for controller in controllers}
         for informer in self.informers:
             informer.start()
+        while self._unlisted and not self._ending:
+            self._take_in(wait=True)
+        if not self._ending:
+            when_ready()
         while not self._ending:
             self._take_in(wait=not self._dirty)
-            if self._ending or self._unlisted:
-                continue
-            if self._dirty:
+            if self._dirty and not self._ending:
                 key = next(iter(self._dirty))
                 del self._dirty[key]
                 self._work(key)
@@ -109,30 +92,18 @@ class Engine:
         """Have ``call`` done by the loop; from any thread."""
         self.queue.put(call)
 
-    def look_at(self, controller: str, namespace: str, name: str, *, in_s: float = 0.0) -> None:
-        """Have a controller look at one object now, or in a while; from the loop only."""
-        key = (controller, namespace, name)
-        if in_s <= 0:
-            self._dirty[key] = None
-            return
+    def look_at(self, controller: str, obj: Object) -> None:
+        """Have a controller look at one object; from the loop only."""
+        self._dirty[(controller, obj["kind"], namespace_of(obj), name_of(obj))] = None
+
+    def _look_later(self, key: _Key, in_s: float) -> None:
         due = time.monotonic() + in_s
         if due < self._due.get(key, float("inf")):
             self._due[key] = due
             heapq.heappush(self._timers, (due, key))
 
-    def _repeat(self, seconds: float, call: Callable[[], None]) -> None:
-        def do() -> None:
-            call()
-            self._repeat(seconds, call)
-
-        timer = threading.Timer(seconds, self.post, [do])
-        timer.daemon = True
-        timer.start()
-
     def _take_in(self, *, wait: bool) -> None:
-        timeout = None
-        if self._timers:
-            timeout = max(self._timers[0][0] - time.monotonic(), 0.0)
+        timeout = max(self._timers[0][0] - time.monotonic(), 0.0) if self._timers else None
         try:
             found = self.queue.get(block=wait, timeout=timeout)
             while True:
@@ -148,30 +119,26 @@ class Engine:
                 self._dirty[key] = None
 
     def _handle(self, found: object) -> None:
-        if isinstance(found, Happened):
-            if found.type == "DELETED":
-                if self.world.drop(found.obj):
-                    self._news(found.obj, gone=True)
-            elif self.world.put(found.obj):
-                self._news(found.obj)
+        if isinstance(found, Changed):
+            if found.type != "DELETED":
+                self._put(found.obj)
+            elif self.world.drop(found.obj):
+                self._news(found.obj, gone=True)
         elif isinstance(found, Listed):
-            self._replace(found)
+            kept = {uid_of(obj) for obj in found.items}
+            for known in self.world.of_kind(found.resource.kind):
+                if uid_of(known) not in kept:
+                    self.world.drop(known)
+                    self._news(known, gone=True)
+            for obj in found.items:
+                self._put(obj)
+            self._unlisted.discard(found.resource.kind)
         elif callable(found):
             found()
 
-    def _replace(self, listed: Listed) -> None:
-        kept = {(namespace_of(obj), name_of(obj), obj["metadata"]["uid"]) for obj in listed.items}
-        for known in self.world.of_kind(listed.resource.kind):
-            if (namespace_of(known), name_of(known), known["metadata"]["uid"]) not in kept:
-                self.world.drop(known)
-                self._news(known, gone=True)
-        for obj in listed.items:
-            if self.world.put(obj):
-                self._news(obj)
-        if self._unlisted:
-            self._unlisted.discard(listed.resource.kind)
-            if not self._unlisted and self.when_ready is not None:
-                self.when_ready()
+    def _put(self, obj: Object) -> None:
+        if self.world.put(obj):
+            self._news(obj)
 
     def _news(self, obj: Object, *, gone: bool = False) -> None:
         """Mark what has to be looked at because ``obj`` changed or is gone."""
@@ -181,19 +148,19 @@ class Engine:
                 if informer.resource.optional:
                     informer.nudge()
         for controller in self._controllers.values():
-            if controller.kind == kind:
+            if kind in controller.kinds:
                 if not gone:
-                    self._dirty[(controller.name, namespace_of(obj), name_of(obj))] = None
+                    self.look_at(controller.name, obj)
                 elif controller.gone is not None:
                     controller.gone(obj)
             trigger = controller.triggers.get(kind)
-            if trigger is not None:
-                for namespace, name in trigger(self.world, obj):
-                    self._dirty[(controller.name, namespace, name)] = None
+            for other in trigger(self.world, obj) if trigger is not None else ():
+                if other is not None and other["kind"] in controller.kinds:
+                    self.look_at(controller.name, other)
 
     def _work(self, key: _Key) -> None:
         controller = self._controllers[key[0]]
-        obj = self.world.get(controller.kind, key[1], key[2])
+        obj = self.world.get(*key[1:])
         if obj is None:
             self._failures.pop(key, None)
             return
@@ -203,18 +170,17 @@ class Engine:
                 self._writer.do(action, component=controller.component)
             self._failures.pop(key, None)
             if plan.again_in_s is not None:
-                self.look_at(*key, in_s=plan.again_in_s)
-        except Refused as refused:
-            self._again(key, quickly=refused.stale)
+                self._look_later(key, plan.again_in_s)
+        except RefusedError as refused:
+            self._retry(key, quickly=refused.stale)
         except (ApiError, ApiUnreachableError):
-            self._again(key)
+            self._retry(key)
         except Exception as error:  # noqa: BLE001 - one object that can't be understood must not stop the others
             with suppress(OSError):
-                sys.stderr.write(f"{key[0]} {key[1]}/{key[2]}: {type(error).__name__}: {error}\n")
-            self._again(key)
+                sys.stderr.write(f"{' '.join(key)}: {type(error).__name__}: {error}\n")
+            self._retry(key)
 
-    def _again(self, key: _Key, *, quickly: bool = False) -> None:
+    def _retry(self, key: _Key, *, quickly: bool = False) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        self.look_at(
-            *key, in_s=0.02 if quickly and failures < 10 else min(0.1 * 2 ** min(failures, 10), 15.0)
-        )
+        quickly = quickly and failures < 10
+        self._look_later(key, 0.02 if quickly else min(0.1 * 2 ** min(failures, 10), 15.0))

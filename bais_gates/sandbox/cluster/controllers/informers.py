@@ -1,4 +1,4 @@
-"""Lists and watches: one thread a kind that tells a queue what is there and what becomes of it."""
+"""Lists and watches: one thread a kind that puts into a queue what is there and what becomes of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ABSENT_S = 30.0
 """How long to wait before asking again for a kind that the server does not know (or until a CRD changes)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
     """All objects of a kind, as they are now: any other that was known is gone."""
 
@@ -28,8 +28,8 @@ class Listed:
     items: tuple[Object, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happened:
+@dataclass(frozen=True, slots=True)
+class Changed:
     """One object was ADDED, MODIFIED or DELETED."""
 
     type: str
@@ -65,21 +65,17 @@ class Informer:
                 failures = 0
                 while not self._ending:
                     version = self._watch(version)
-            except ApiError as error:
-                if error.status == 410:  # too old: list anew
+            except (ApiError, ApiUnreachableError) as error:
+                status = error.status if isinstance(error, ApiError) else 0
+                if status == 410:  # the version is too old: list anew
                     continue
-                absent = error.status == 404
-                if absent:
-                    self._queue.put(Listed(resource=self.resource, items=()))
                 failures += 1
-                self._pause(_ABSENT_S if absent else min(0.1 * 2**failures, 5.0))
-            except ApiUnreachableError:
-                failures += 1
-                self._pause(min(0.1 * 2**failures, 5.0))
-
-    def _pause(self, seconds: float) -> None:
-        self._nudge.wait(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, hides nothing
-        self._nudge.clear()
+                pause_s = min(0.1 * 2**failures, 5.0)
+                if status == 404:
+                    self._queue.put(Listed(self.resource, ()))
+                    pause_s = _ABSENT_S
+                self._nudge.wait(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, hides nothing
+                self._nudge.clear()
 
     def _list(self) -> str:
         items: list[Object] = []
@@ -91,14 +87,14 @@ class Informer:
             if not following:
                 break
             query["continue"] = following
-        self._queue.put(Listed(resource=self.resource, items=tuple(items)))
+        self._queue.put(Listed(self.resource, tuple(items)))
         return str(page["metadata"]["resourceVersion"])
 
     def _watch(self, version: str) -> str:
-        for kind, obj in self._api.watch(self.resource.path(), version):
+        for type_, obj in self._api.watch(self.resource.path(), version):
             version = str(obj["metadata"].get("resourceVersion", version))
-            if kind != "BOOKMARK":
-                self._queue.put(Happened(type=kind, obj=self._typed(obj)))
+            if type_ != "BOOKMARK":
+                self._queue.put(Changed(type_, self._typed(obj)))
             if self._ending:
                 break
         return version

@@ -1,4 +1,4 @@
-"""Reading Kubernetes objects, which are plain dicts here, exactly as the API server gave them."""
+"""Read Kubernetes objects, which are plain dicts here, exactly as the API server returned them."""
 
 from __future__ import annotations
 
@@ -18,88 +18,110 @@ _SUFFIXES = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
     "m": Decimal("1e-3"),
-    **{letter: Decimal(1000) ** power for power, letter in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
-    **{
-        letter + "i": Decimal(1024) ** power for power, letter in enumerate(("K", "M", "G", "T", "P", "E"), 1)
-    },
+    **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", 1)},
+    **{letter + "i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)},
 }
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 """The letters of generated names: no vowels, so that no words come out."""
 
 
 def name_of(obj: Object) -> str:
-    """Give ``metadata.name``."""
+    """Return ``metadata.name``."""
     return str(obj["metadata"]["name"])
 
 
 def namespace_of(obj: Object) -> str:
-    """Give ``metadata.namespace``, empty for an object of the whole cluster."""
+    """Return ``metadata.namespace``, empty for an object of the whole cluster."""
     return str(obj["metadata"].get("namespace", ""))
 
 
 def uid_of(obj: Object) -> str:
-    """Give ``metadata.uid``, empty for an object that was never stored."""
+    """Return ``metadata.uid``, empty for an object that was never stored."""
     return str(obj["metadata"].get("uid", ""))
 
 
+def created_of(obj: Object) -> str:
+    """Return ``metadata.creationTimestamp``."""
+    return str(obj["metadata"].get("creationTimestamp"))
+
+
+def generation_of(obj: Object) -> int:
+    """Return ``metadata.generation``, 1 without one."""
+    return int(obj["metadata"].get("generation", 1))
+
+
 def labels_of(obj: Object) -> dict[str, str]:
-    """Give ``metadata.labels``, never None."""
+    """Return ``metadata.labels``, never None."""
     return obj["metadata"].get("labels") or {}
 
 
 def annotations_of(obj: Object) -> dict[str, str]:
-    """Give ``metadata.annotations``, never None."""
+    """Return ``metadata.annotations``, never None."""
     return obj["metadata"].get("annotations") or {}
 
 
 def spec_of(obj: Object) -> Object:
-    """Give ``spec``, never None."""
+    """Return ``spec``, never None."""
     return obj.get("spec") or {}
 
 
 def status_of(obj: Object) -> Object:
-    """Give ``status``, never None."""
+    """Return ``status``, never None."""
     return obj.get("status") or {}
 
 
-def is_going(obj: Object) -> bool:
+def number_of(values: Mapping[str, Any], key: str, default: int = 0) -> int:
+    """Return the whole number under ``key``, ``default`` where it is absent or None."""
+    value = values.get(key)
+    return default if value is None else int(value)
+
+
+def is_terminating(obj: Object) -> bool:
     """Whether the object is marked for deletion."""
     return bool(obj["metadata"].get("deletionTimestamp"))
 
 
-def stamp(now: datetime) -> str:
-    """Write a moment the way Kubernetes does: UTC, whole seconds."""
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def with_annotations(obj: Object, values: Mapping[str, str]) -> Object:
+    """Return a copy of ``obj`` with these annotations added."""
+    return {**obj, "metadata": {**obj["metadata"], "annotations": {**annotations_of(obj), **values}}}
 
 
-def moment(text: str) -> datetime:
-    """Read a moment that Kubernetes wrote."""
-    return datetime.fromisoformat(text)
+def without_finalizer(obj: Object, finalizer: str) -> Object:
+    """Return a copy of ``obj`` without one of its finalizers."""
+    kept = [one for one in obj["metadata"].get("finalizers") or () if one != finalizer]
+    return {**obj, "metadata": {**obj["metadata"], "finalizers": kept}}
+
+
+def format_time(time: datetime) -> str:
+    """Write a time the way Kubernetes does: UTC, whole seconds."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def age_s(text: str | None, now: datetime) -> float:
-    """Give the seconds from the moment in ``text`` until ``now``; 0 without one."""
-    return (now - moment(text)).total_seconds() if text else 0.0
+    """Return the seconds from the time in ``text`` until ``now``; 0 without one."""
+    return (now - datetime.fromisoformat(text)).total_seconds() if text else 0.0
 
 
-def reference(owner: Object, *, controller: bool = True) -> Object:
-    """Make the owner reference that points at ``owner``."""
+def owner_reference(owner: Object) -> Object:
+    """Return the owner reference with which a controller's object points at ``owner``."""
     return {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],
         "name": name_of(owner),
         "uid": uid_of(owner),
-        "controller": controller,
+        "controller": True,
         "blockOwnerDeletion": True,
     }
 
 
+def owners_of(obj: Object) -> list[Object]:
+    """Return ``metadata.ownerReferences``, never None."""
+    return obj["metadata"].get("ownerReferences") or []
+
+
 def controller_of(obj: Object) -> Object | None:
-    """Give the owner reference that is the controller's, if there is one."""
-    return next(
-        (ref for ref in obj["metadata"].get("ownerReferences") or () if ref.get("controller")),
-        None,
-    )
+    """Return the owner reference that is the controller's, None without one."""
+    return next((ref for ref in owners_of(obj) if ref.get("controller")), None)
 
 
 def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
@@ -123,71 +145,61 @@ def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
             return labels.get(key) not in values
         case "Exists":
             return key in labels
-        case "DoesNotExist":
-            return key not in labels
         case _:
-            return False
+            return key not in labels
 
 
 def selects(plain: Mapping[str, str] | None, labels: Mapping[str, str]) -> bool:
     """Whether a Service's selector (labels only) selects ``labels``; an empty one selects nothing."""
-    return bool(plain) and all(labels.get(key) == value for key, value in (plain or {}).items())
+    return bool(plain) and matches({"matchLabels": plain}, labels)
 
 
-def condition(obj: Object, kind: str) -> Object | None:
-    """Give the condition of type ``kind`` in ``status.conditions``."""
-    return next((c for c in status_of(obj).get("conditions") or () if c.get("type") == kind), None)
+def condition(obj: Object, type_: str) -> Object | None:
+    """Return the condition of that type in ``status.conditions``, None without one."""
+    return next((one for one in status_of(obj).get("conditions") or () if one.get("type") == type_), None)
 
 
-def has_condition(obj: Object, kind: str, status: str = "True") -> bool:
-    """Whether the condition ``kind`` has ``status``."""
-    found = condition(obj, kind)
-    return found is not None and found.get("status") == status
+def has_condition(obj: Object, type_: str, status: str = "True") -> bool:
+    """Whether the condition of that type has ``status``."""
+    return (condition(obj, type_) or {}).get("status") == status
 
 
 def with_condition(
-    conditions: Iterable[Object], now: datetime, /, *, touch: str | None = None, **values: str
+    conditions: Iterable[Object] | None,
+    now: datetime,
+    values: tuple[str, str, str, str] | tuple[str, str],
+    *,
+    touch: str | None = None,
 ) -> list[Object]:
-    """Replace or add a condition; ``lastTransitionTime`` moves only when its status changes.
+    """Replace or add the condition ``(type, status, reason, message)``, the last two left out where empty.
 
-    ``touch`` names another time field (``lastUpdateTime``, ``lastProbeTime``) that moves whenever anything
-    in the condition changes.
+    ``lastTransitionTime`` moves only when its status changes. ``touch`` names another time field
+    (``lastUpdateTime``, ``lastProbeTime``) that moves whenever anything in the condition changes.
     """
-    kept = [dict(one) for one in conditions]
-    old = next((one for one in kept if one["type"] == values["type"]), None)
-    if old is not None and all(old.get(key) == value for key, value in values.items()):
+    kept = [dict(one) for one in conditions or ()]
+    fields = zip(("type", "status", "reason", "message"), values, strict=False)
+    new: Object = {key: text for key, text in fields if text}
+    old = next((one for one in kept if one["type"] == new["type"]), {})
+    if old and all(old.get(key) == value for key, value in new.items()):
         return kept
-    new: Object = dict(values)
-    same_status = old is not None and old.get("status") == values["status"]
-    new["lastTransitionTime"] = (
-        (old or {}).get("lastTransitionTime") or stamp(now) if same_status else stamp(now)
-    )
+    same_status = old.get("status") == new["status"]
+    new["lastTransitionTime"] = (same_status and old.get("lastTransitionTime")) or format_time(now)
     if touch:
-        new[touch] = stamp(now)
-    if old is None:
-        return [*kept, new]
-    return [new if one is old else one for one in kept]
+        new[touch] = format_time(now)
+    return [new if one is old else one for one in kept] if old else [*kept, new]
 
 
-def without_condition(conditions: Iterable[Object], kind: str) -> list[Object]:
-    """Give the conditions other than ``kind``."""
-    return [dict(one) for one in conditions if one["type"] != kind]
+def without_condition(conditions: Iterable[Object], type_: str) -> list[Object]:
+    """Return the conditions but the one of that type."""
+    return [dict(one) for one in conditions if one["type"] != type_]
 
 
-def significant(value: Object | None) -> Object:
-    """Drop what the API server may drop itself (zeros, empty texts and lists): two statuses compare so."""
-    return {
-        key: inner
-        for key, inner in (value or {}).items()
-        if inner not in (None, "", 0, [], {}) or inner is False
-    }
-
-
-def changed(obj: Object, *, status: Object | None = None) -> Object | None:
-    """Give a copy of ``obj`` with ``status``, or None if it has that status already."""
-    if significant(obj.get("status")) == significant(status):
-        return None
-    return {**obj, "status": status}
+def significant(value: object) -> object:
+    """Drop what the API server may drop itself (zeros, empty texts and lists), so that two values compare."""
+    if isinstance(value, dict):
+        kept = ((key, significant(inner)) for key, inner in value.items())
+        return {key: inner for key, inner in kept if inner is False or inner not in (None, "", 0, [], {})}
+    return [significant(inner) for inner in value] if isinstance(value, list) else value
 
 
 def digest(value: object, length: int = 10) -> str:
@@ -202,17 +214,11 @@ def digest(value: object, length: int = 10) -> str:
 
 
 def quantity(text: object) -> Decimal:
-    """Read a quantity (``500m``, ``1Gi``, ``2``): cores, bytes or a number. Raises ``ValueError``."""
+    """Read a quantity (``500m``, ``1Gi``, ``2``): cores, bytes or a number. Raise ``ValueError``."""
     written = str(text).strip()
-    for size in (2, 1):
-        factor = _SUFFIXES.get(written[-size:])
-        if factor is not None and len(written) > size:
-            try:
-                return Decimal(written[:-size]) * factor
-            except InvalidOperation:
-                break
+    suffix = next((end for size in (2, 1) if (end := written[-size:]) in _SUFFIXES and end != written), "")
     try:
-        return Decimal(written)
+        return Decimal(written.removesuffix(suffix)) * _SUFFIXES.get(suffix, 1)
     except InvalidOperation:
         raise ValueError(f"{written!r} is not a quantity") from None
 
@@ -225,6 +231,11 @@ def scaled(value: object, total: int, *, up: bool) -> int:
     return int(str(value))
 
 
+def replicas_of(workload: Object) -> int:
+    """Return ``spec.replicas``, 1 where it is not set."""
+    return number_of(spec_of(workload), "replicas", 1)
+
+
 def is_ready(pod: Object) -> bool:
     """Whether the pod's condition Ready is True."""
     return has_condition(pod, "Ready")
@@ -232,37 +243,26 @@ def is_ready(pod: Object) -> bool:
 
 def is_available(pod: Object, min_ready_s: int, now: datetime) -> bool:
     """Whether the pod has been ready for ``min_ready_s`` seconds."""
-    ready = condition(pod, "Ready")
-    if ready is None or ready.get("status") != "True":
-        return False
-    return min_ready_s == 0 or age_s(ready.get("lastTransitionTime"), now) >= min_ready_s
+    ready = condition(pod, "Ready") or {}
+    return ready.get("status") == "True" and (
+        min_ready_s == 0 or age_s(ready.get("lastTransitionTime"), now) >= min_ready_s
+    )
 
 
-def is_over(pod: Object) -> bool:
+def is_finished(pod: Object) -> bool:
     """Whether the pod ran to its end."""
     return status_of(pod).get("phase") in {"Succeeded", "Failed"}
 
 
 def is_active(pod: Object) -> bool:
-    """Whether the pod counts as one that runs or will run."""
-    return not is_over(pod) and not is_going(pod)
+    """Whether the pod runs or will run."""
+    return not is_finished(pod) and not is_terminating(pod)
 
 
-def pod_requests(pod_spec: Mapping[str, Any], kind: str = "requests") -> dict[str, Decimal]:
-    """Add up what a pod asks for (``requests``) or may use (``limits``), by resource.
-
-    Containers add up; an init container counts where it alone asks for more (the scheduler's rule).
-    """
+def pod_requests(pod: Object, kind: str = "requests") -> dict[str, Decimal]:
+    """Add up what the pod's containers ask for (``requests``) or may use (``limits``), by resource."""
     total: dict[str, Decimal] = {}
-    for container in pod_spec.get("containers") or ():
-        for name, amount in _resources(container, kind).items():
-            total[name] = total.get(name, Decimal(0)) + amount
-    for container in pod_spec.get("initContainers") or ():
-        for name, amount in _resources(container, kind).items():
-            total[name] = max(total.get(name, Decimal(0)), amount)
+    for container in spec_of(pod).get("containers") or ():
+        for name, amount in ((container.get("resources") or {}).get(kind) or {}).items():
+            total[name] = total.get(name, Decimal(0)) + quantity(amount)
     return total
-
-
-def _resources(container: Mapping[str, Any], kind: str) -> dict[str, Decimal]:
-    found = (container.get("resources") or {}).get(kind) or {}
-    return {name: quantity(amount) for name, amount in found.items()}

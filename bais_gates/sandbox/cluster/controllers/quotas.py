@@ -7,29 +7,23 @@ from typing import TYPE_CHECKING
 
 from bais_gates.sandbox.cluster.controllers.objects import (
     Object,
-    changed,
-    is_over,
+    is_finished,
     namespace_of,
     pod_requests,
     quantity,
     spec_of,
 )
 from bais_gates.sandbox.cluster.controllers.resources import BY_KIND
-from bais_gates.sandbox.cluster.controllers.world import Plan, SetStatus
+from bais_gates.sandbox.cluster.controllers.world import Plan
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from bais_gates.sandbox.cluster.controllers.world import World
 
-_COUNTED = {
-    "pods": "Pod",
-    "services": "Service",
-    "secrets": "Secret",
-    "configmaps": "ConfigMap",
-    "persistentvolumeclaims": "PersistentVolumeClaim",
-    "resourcequotas": "ResourceQuota",
-}
+_BY_PLURAL = {resource.plural: resource.kind for resource in BY_KIND.values()}
+_OPEN = {"services.loadbalancers": {"LoadBalancer"}, "services.nodeports": {"NodePort", "LoadBalancer"}}
+"""The types of Services that count against a limit."""
 
 
 def reconcile(world: World, quota: Object, now: datetime) -> Plan:  # noqa: ARG001 - the shape of all reconcilers
@@ -37,47 +31,28 @@ def reconcile(world: World, quota: Object, now: datetime) -> Plan:  # noqa: ARG0
     plan = Plan()
     hard = dict(spec_of(quota).get("hard") or {})
     used = {name: written(name, use(world, namespace_of(quota), name)) for name in hard}
-    before = (quota.get("status") or {}).get("used") or {}
-    if {name: quantity(amount) for name, amount in before.items()} == {
-        name: quantity(amount) for name, amount in used.items()
-    } and (quota.get("status") or {}).get("hard") == hard:
-        return plan
-    if (update := changed(quota, status={"hard": hard, "used": used})) is not None:
-        plan.add(SetStatus(obj=update))
+    plan.set_status(quota, {"hard": hard, "used": used})
     return plan
 
 
-def use(world: World, namespace: str, resource: str) -> Decimal:  # noqa: PLR0911 - a kind of resource a line
-    """Give how much of a quota's resource the namespace uses."""
-    kind, _, name = resource.partition(".")
-    pods = [pod for pod in world.of_kind("Pod", namespace) if not is_over(pod)]
-    if resource.startswith("count/"):
-        plural = resource.removeprefix("count/").split(".")[0]
-        found = next((one.kind for one in BY_KIND.values() if one.plural == plural), "")
-        return Decimal(len(world.of_kind(found, namespace)))
-    if resource == "pods":
-        return Decimal(len(pods))
-    if resource in _COUNTED:
-        return Decimal(len(world.of_kind(_COUNTED[resource], namespace)))
-    if kind == "services":
-        return Decimal(sum(_is_of(service, name) for service in world.of_kind("Service", namespace)))
-    if kind in {"requests", "limits"} and name != "storage":
-        return sum((pod_requests(spec_of(pod), kind).get(name, Decimal(0)) for pod in pods), Decimal(0))
+def use(world: World, namespace: str, resource: str) -> Decimal:
+    """Return how much of a quota's resource the namespace uses."""
+    pods = [pod for pod in world.of_kind("Pod", namespace) if not is_finished(pod)]
+    services = world.of_kind("Service", namespace)
+    counted = _BY_PLURAL.get(resource.removeprefix("count/").partition(".")[0])
+    if resource in _OPEN:
+        return Decimal(sum(spec_of(service).get("type") in _OPEN[resource] for service in services))
     if resource == "requests.storage":
         claims = world.of_kind("PersistentVolumeClaim", namespace)
         return sum((quantity(spec_of(one)["resources"]["requests"]["storage"]) for one in claims), Decimal(0))
-    return sum((pod_requests(spec_of(pod)).get(resource, Decimal(0)) for pod in pods), Decimal(0))
-
-
-def _is_of(service: Object, what: str) -> bool:
-    kind = spec_of(service).get("type")
-    if what == "loadbalancers":
-        return kind == "LoadBalancer"
-    return kind in {"NodePort", "LoadBalancer"}
+    if counted is not None:
+        return Decimal(len(pods if resource == "pods" else world.of_kind(counted, namespace)))
+    kind, _, name = resource.rpartition(".")
+    return sum((pod_requests(pod, kind or "requests").get(name, Decimal(0)) for pod in pods), Decimal(0))
 
 
 def written(resource: str, amount: Decimal) -> str:
-    """Write an amount: cores in thousandths if need be, bytes in Mi where it comes out even."""
+    """Write an amount: cores in thousandths if need be, bytes in Gi, Mi or Ki where it comes out even."""
     if amount != amount.to_integral_value():
         return f"{int(amount * 1000)}m"
     number = int(amount)

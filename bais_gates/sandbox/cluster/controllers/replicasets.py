@@ -6,23 +6,24 @@ from typing import TYPE_CHECKING
 
 from bais_gates.sandbox.cluster.controllers.objects import (
     Object,
-    changed,
+    created_of,
+    generation_of,
     is_active,
     is_available,
-    is_going,
     is_ready,
-    labels_of,
-    matches,
+    is_terminating,
     name_of,
     namespace_of,
-    reference,
+    number_of,
+    owner_reference,
+    replicas_of,
     spec_of,
     status_of,
     uid_of,
     with_condition,
     without_condition,
 )
-from bais_gates.sandbox.cluster.controllers.world import Create, Delete, Plan, Say, SetStatus
+from bais_gates.sandbox.cluster.controllers.world import Create, Delete, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,64 +33,44 @@ if TYPE_CHECKING:
 
 
 def reconcile(world: World, replica_set: Object, now: datetime) -> Plan:
-    """Make or delete pods until as many as ``spec.replicas`` are active; say in the status how many work."""
+    """Create or delete pods until ``spec.replicas`` are active; report in the status how many work."""
     plan = Plan()
-    pods = world.owned("Pod", replica_set)
-    active = [pod for pod in pods if is_active(pod)]
-    status = status_for(world, replica_set, active, now)
-    if (update := changed(replica_set, status=status)) is not None:
-        plan.add(SetStatus(obj=update))
-    min_ready = int(spec_of(replica_set).get("minReadySeconds") or 0)
-    if min_ready and any(is_ready(pod) and not is_available(pod, min_ready, now) for pod in active):
+    active = [pod for pod in world.owned("Pod", replica_set) if is_active(pod)]
+    plan.set_status(replica_set, status_for(world, replica_set, active, now))
+    min_ready = number_of(spec_of(replica_set), "minReadySeconds")
+    if any(is_ready(pod) and not is_available(pod, min_ready, now) for pod in active):
         plan.look_again(min(min_ready, 1.0))
-    if is_going(replica_set):
+    if is_terminating(replica_set):
         return plan
-    wanted = wanted_of(replica_set)
-    for _ in range(wanted - len(active)):
-        plan.add(Create(obj=new_pod(replica_set), owner=replica_set))
-    for pod in first_to_go(active)[: max(len(active) - wanted, 0)]:
-        plan.add(
-            Delete(obj=pod),
-            Say(about=replica_set, reason="SuccessfulDelete", message=f"Deleted pod: {name_of(pod)}"),
-        )
+    surplus = len(active) - replicas_of(replica_set)
+    plan.add(*(Create(new_pod(replica_set), owner=replica_set) for _ in range(-surplus)))
+    for pod in first_to_go(active)[: max(surplus, 0)]:
+        plan.add(Delete(obj=pod))
+        plan.event(replica_set, "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
     return plan
 
 
-def wanted_of(workload: Object) -> int:
-    """Give ``spec.replicas``, 1 if it isn't said."""
-    replicas = spec_of(workload).get("replicas")
-    return 1 if replicas is None else int(replicas)
-
-
 def status_for(world: World, replica_set: Object, active: list[Object], now: datetime) -> Object:
-    """Give the status that ``active`` pods amount to."""
-    spec = spec_of(replica_set)
-    template_labels = spec["template"]["metadata"].get("labels") or {}
-    min_ready = int(spec.get("minReadySeconds") or 0)
-    status: Object = {
-        "replicas": len(active),
-        "fullyLabeledReplicas": sum(
-            matches({"matchLabels": template_labels}, labels_of(pod)) for pod in active
-        ),
-        "readyReplicas": sum(map(is_ready, active)),
-        "availableReplicas": sum(is_available(pod, min_ready, now) for pod in active),
-        "observedGeneration": replica_set["metadata"].get("generation", 1),
-    }
+    """Return the status that ``active`` pods amount to."""
+    min_ready = number_of(spec_of(replica_set), "minReadySeconds")
     conditions = status_of(replica_set).get("conditions") or []
     refusal = world.refusals.get(uid_of(replica_set))
-    if refusal is not None and len(active) < wanted_of(replica_set):
-        conditions = with_condition(
-            conditions, now, type="ReplicaFailure", status="True", reason="FailedCreate", message=refusal
-        )
+    if refusal is not None and len(active) < replicas_of(replica_set):
+        conditions = with_condition(conditions, now, ("ReplicaFailure", "True", "FailedCreate", refusal))
     else:
         conditions = without_condition(conditions, "ReplicaFailure")
-    if conditions:
-        status["conditions"] = conditions
-    return status
+    return {
+        "replicas": len(active),
+        "fullyLabeledReplicas": len(active),
+        "readyReplicas": sum(map(is_ready, active)),
+        "availableReplicas": sum(is_available(pod, min_ready, now) for pod in active),
+        "observedGeneration": generation_of(replica_set),
+        "conditions": conditions,
+    }
 
 
 def new_pod(owner: Object) -> Object:
-    """Make a pod of the owner's template; the API server completes its name."""
+    """Return a pod of the owner's template; the API server completes its name."""
     template = spec_of(owner)["template"]
     metadata = template.get("metadata") or {}
     return {
@@ -100,7 +81,7 @@ def new_pod(owner: Object) -> Object:
             "namespace": namespace_of(owner),
             "labels": dict(metadata.get("labels") or {}),
             "annotations": dict(metadata.get("annotations") or {}),
-            "ownerReferences": [reference(owner)],
+            "ownerReferences": [owner_reference(owner)],
         },
         "spec": template["spec"],
     }
@@ -108,13 +89,9 @@ def new_pod(owner: Object) -> Object:
 
 def first_to_go(pods: Iterable[Object]) -> list[Object]:
     """Order pods by how little is lost with them: unscheduled, pending, not ready, then the youngest."""
-    youngest_first = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
-    phases = {"Pending": 0, "Unknown": 1, "Running": 2}
-    return sorted(
-        youngest_first,
-        key=lambda pod: (
-            bool(spec_of(pod).get("nodeName")),
-            phases.get(str(status_of(pod).get("phase", "Pending")), 0),
-            is_ready(pod),
-        ),
-    )
+
+    def worth(pod: Object) -> tuple[bool, bool, bool]:
+        running = status_of(pod).get("phase") == "Running"
+        return bool(spec_of(pod).get("nodeName")), running, is_ready(pod)
+
+    return sorted(sorted(pods, key=created_of, reverse=True), key=worth)

@@ -8,31 +8,37 @@ from typing import TYPE_CHECKING
 from bais_gates.sandbox.cluster.controllers.objects import (
     Object,
     controller_of,
+    is_active,
+    labels_of,
+    matches,
     name_of,
     namespace_of,
+    owners_of,
+    significant,
     uid_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Create:
-    """Make an object; ``owner`` is told by an event and its condition if the API server refuses."""
+    """Create an object; where the API server refuses, ``owner`` gets an event and keeps the refusal."""
 
     obj: Object
     owner: Object | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Update:
     """Replace an object; refused by the API server if it has changed since it was read."""
 
     obj: Object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class SetStatus:
     """Replace an object's status; refused by the API server if the object has changed since it was read."""
 
@@ -45,12 +51,12 @@ class Delete:
 
     obj: Object
     grace_s: int | None = None
-    propagation: str | None = None
+    propagation: str = "Background"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """Put a pod on a node."""
+    """Assign a pod to a node."""
 
     pod: Object
     node: str
@@ -58,22 +64,22 @@ class Bind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Empty:
-    """Delete everything inside a namespace that is going, and let it go once nothing is left."""
+    """Delete everything inside a terminating namespace, and finalize it once nothing is left."""
 
     namespace: Object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Say:
-    """Record an event about an object; ``kind`` is Normal or Warning."""
+class Event:
+    """Record an event about an object; ``type`` is Normal or Warning."""
 
     about: Object
     reason: str
     message: str
-    kind: str = "Normal"
+    type: str = "Normal"
 
 
-Action = Create | Update | SetStatus | Delete | Bind | Empty | Say
+Action = Create | Update | SetStatus | Delete | Bind | Empty | Event
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,20 +89,35 @@ class Plan:
     actions: list[Action] = field(default_factory=list)
     again_in_s: float | None = None
 
-    def add(self, *actions: Action | None) -> None:
-        """Append the actions that are not None."""
-        self.actions.extend(action for action in actions if action is not None)
+    def add(self, *actions: Action) -> None:
+        """Append the actions."""
+        self.actions.extend(actions)
+
+    def event(self, about: Object, reason: str, message: str) -> None:
+        """Append an event of type Normal."""
+        self.add(Event(about=about, reason=reason, message=message))
+
+    def warn(self, about: Object, reason: str, message: str) -> None:
+        """Append an event of type Warning."""
+        self.add(Event(about=about, reason=reason, message=message, type="Warning"))
+
+    def set_status(self, obj: Object, status: Object, *, first: bool = False) -> bool:
+        """Write the status (``first``: before all else) if it differs; return whether it does."""
+        if significant(obj.get("status") or {}) == significant(status):
+            return False
+        self.actions.insert(0 if first else len(self.actions), SetStatus({**obj, "status": status}))
+        return True
 
     def look_again(self, seconds: float) -> None:
-        """Ask to be looked at again in ``seconds`` at the latest."""
+        """Ask to be called again in ``seconds`` at the latest."""
         seconds = max(seconds, 0.01)
         self.again_in_s = seconds if self.again_in_s is None else min(self.again_in_s, seconds)
 
 
 class World:
-    """The objects that are known, by kind, namespace and name. Kinds have names of their own here.
+    """The objects that are known, by kind, namespace and name.
 
-    What it gives out is what it holds: never to be changed in place.
+    What it returns is what it holds: never to be changed in place.
     """
 
     def __init__(self, objects: Iterable[Object] = ()) -> None:
@@ -104,41 +125,43 @@ class World:
         self._by_uid: dict[str, Object] = {}
         self._gone: set[str] = set()
         self.refusals: dict[str, str] = {}
-        """By uid of an owner, why the last object that was to be made for it was refused."""
+        """By uid of an owner, why the last object that was to be created for it was refused."""
         self.cpu_use: dict[str, float] = {}
         """By uid of a pod, the cores that its processes used lately."""
         for obj in objects:
             self.put(obj)
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
-        """Give one object or None; ``namespace`` is empty for a kind of the whole cluster."""
+        """Return one object or None; ``namespace`` is empty for a kind of the whole cluster."""
         return self._objects.get(kind, {}).get((namespace, name))
 
     def of_kind(self, kind: str, namespace: str | None = None) -> list[Object]:
-        """Give all objects of a kind, of one namespace if it is named, in the order of their names."""
+        """Return all objects of a kind, of one namespace if it is named, in the order of their names."""
         found = self._objects.get(kind, {})
         return [found[key] for key in sorted(found) if namespace is None or key[0] == namespace]
 
+    def active_pods(self, namespace: str, selector: Mapping[str, Any] | None) -> list[Object]:
+        """Return the active pods of a namespace that a LabelSelector selects."""
+        pods = self.of_kind("Pod", namespace)
+        return [pod for pod in pods if matches(selector, labels_of(pod)) and is_active(pod)]
+
     def owned(self, kind: str, owner: Object) -> list[Object]:
-        """Give the objects of a kind whose controller is ``owner``."""
+        """Return the objects of a kind whose controller is ``owner``."""
+        uid, candidates = uid_of(owner), self.of_kind(kind, namespace_of(owner) or None)
+        return [obj for obj in candidates if (controller_of(obj) or {}).get("uid") == uid]
+
+    def dependents(self, owner: Object) -> list[Object]:
+        """Return every object that names ``owner`` among its owners."""
         uid = uid_of(owner)
-        return [
-            obj
-            for obj in self.of_kind(kind, namespace_of(owner) or None)
-            if (ref := controller_of(obj)) is not None and ref.get("uid") == uid
-        ]
+        every = (obj for known in self._objects.values() for obj in known.values())
+        return [obj for obj in every if any(ref.get("uid") == uid for ref in owners_of(obj))]
 
-    def by_uid(self, uid: str) -> Object | None:
-        """Give the object with this uid."""
-        return self._by_uid.get(uid)
-
-    def everything(self) -> Iterator[Object]:
-        """Go through all objects."""
-        for found in self._objects.values():
-            yield from list(found.values())
+    def by_uid(self, uid: object) -> Object | None:
+        """Return the object with this uid."""
+        return self._by_uid.get(str(uid))
 
     def put(self, obj: Object) -> bool:
-        """Take an object in, unless a later version is known or it is gone for good; whether it is news."""
+        """Keep an object unless a later version is known or it is gone for good; return whether it is new."""
         if uid_of(obj) in self._gone:
             return False
         known = self._objects.setdefault(obj["kind"], {})
@@ -148,13 +171,11 @@ class World:
             return False
         if old is not None and uid_of(old) != uid_of(obj):
             self._by_uid.pop(uid_of(old), None)
-        known[key] = obj
-        if uid_of(obj):
-            self._by_uid[uid_of(obj)] = obj
+        known[key] = self._by_uid[uid_of(obj)] = obj
         return True
 
     def drop(self, obj: Object, *, for_good: bool = False) -> bool:
-        """Forget an object; ``for_good`` if late news of it may still come. Whether it was known."""
+        """Forget an object, ``for_good`` if late news of it may still come; return whether it was known."""
         uid = uid_of(obj)
         if for_good:
             self._gone.add(uid)

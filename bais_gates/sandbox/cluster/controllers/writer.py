@@ -1,24 +1,25 @@
-"""Doing what a plan says: the writes, what each answer means, and events."""
+"""Carry out plans: the writes, what each response means, and events."""
 
 from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bais_gates.sandbox.cluster.controllers.client import ApiError
-from bais_gates.sandbox.cluster.controllers.emptying import Emptier
+from bais_gates.sandbox.cluster.controllers.namespaces import Emptier
 from bais_gates.sandbox.cluster.controllers.objects import (
     Object,
     digest,
-    is_going,
+    format_time,
+    is_terminating,
     name_of,
     namespace_of,
-    stamp,
+    spec_of,
     uid_of,
 )
 from bais_gates.sandbox.cluster.controllers.resources import BY_KIND, EVENTS
-from bais_gates.sandbox.cluster.controllers.world import Bind, Create, Delete, Empty, Say, SetStatus, Update
+from bais_gates.sandbox.cluster.controllers.world import Bind, Create, Delete, Empty, Event, SetStatus, Update
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.controllers.client import Api
     from bais_gates.sandbox.cluster.controllers.world import Action, World
 
+_EVENTS_KEPT = 2000
 
-class Refused(Exception):  # noqa: N818 - an answer to act on, not a fault
+
+class RefusedError(Exception):
     """The API server refused a write; ``stale`` if what it was based on is no longer so."""
 
     def __init__(self, message: str, *, stale: bool = False) -> None:
@@ -36,7 +39,7 @@ class Refused(Exception):  # noqa: N818 - an answer to act on, not a fault
 
 
 class Writer:
-    """Does actions, keeps the cache in step with what was answered."""
+    """Carries out actions, and keeps the cache in step with the responses."""
 
     def __init__(self, api: Api, world: World, news: Callable[..., None]) -> None:
         self._api, self._world, self._news = api, world, news
@@ -44,7 +47,7 @@ class Writer:
         self._events: dict[tuple[str, ...], tuple[str, int]] = {}
 
     def do(self, action: Action, *, component: str) -> None:
-        """Do one action. Raises ``Refused`` when the object has to be looked at again."""
+        """Carry out one action. Raise ``RefusedError`` when the object has to be looked at again."""
         match action:
             case Create():
                 self._create(action, component)
@@ -57,84 +60,71 @@ class Writer:
             case Bind():
                 self._bind(action)
             case Empty(namespace=namespace):
-                self._take(self._emptier.empty(namespace))
-            case Say():
-                self.say(action, component)
+                if (finalized := self._emptier.empty(namespace)) is not None:
+                    self._take(finalized)
+            case Event():
+                self._record_event(action, component)
 
-    def _take(self, answered: Object | None) -> None:
-        if answered is None or not uid_of(answered):
-            return
-        finished = is_going(answered) and not answered["metadata"].get("finalizers")
-        if finished and answered["kind"] != "Pod" and not (answered.get("spec") or {}).get("finalizers"):
-            if self._world.drop(answered, for_good=True):
-                self._news(answered, gone=True)
+    def _take(self, answered: Object) -> None:
+        left = answered["metadata"].get("finalizers") or spec_of(answered).get("finalizers")
+        if is_terminating(answered) and not left and answered["kind"] != "Pod":
+            self._forget(answered)
         elif self._world.put(answered):
             self._news(answered)
 
     def _create(self, action: Create, component: str) -> None:
         obj, owner = action.obj, action.owner
-        resource = BY_KIND[obj["kind"]]
+        kind = obj["kind"]
         try:
-            made = self._api.request("POST", resource.path(namespace_of(obj)), body=obj)
+            made = self._api.request("POST", BY_KIND[kind].path(namespace_of(obj)), body=obj)
         except ApiError as error:
             if error.reason == "AlreadyExists":
                 self._refresh(obj)
                 return
             if owner is not None and error.status in {400, 403, 422}:
                 self._world.refusals[uid_of(owner)] = error.message
-                going = "is being terminated" in error.message
-                if not going:
-                    self.say(
-                        Say(
-                            about=owner,
-                            reason="FailedCreate",
-                            message=f"Error creating: {error.message}",
-                            kind="Warning",
-                        ),
-                        component,
-                    )
-            raise Refused(error.message) from error
+                if "is being terminated" not in error.message:
+                    refusal = f"Error creating: {error.message}"
+                    event = Event(about=owner, reason="FailedCreate", message=refusal, type="Warning")
+                    self._record_event(event, component)
+            raise RefusedError(error.message) from error
         if owner is not None:
             self._world.refusals.pop(uid_of(owner), None)
-            if obj["kind"] in {"Pod", "Job"}:
-                message = (
-                    f"Created {obj['kind'].lower()}{':' if obj['kind'] == 'Pod' else ''} {name_of(made)}"
-                )
-                self.say(Say(about=owner, reason="SuccessfulCreate", message=message), component)
-        self._take({**made, "apiVersion": obj["apiVersion"], "kind": obj["kind"]})
+            if kind in {"Pod", "Job"}:
+                message = f"Created {kind.lower()}{':' if kind == 'Pod' else ''} {name_of(made)}"
+                self._record_event(Event(about=owner, reason="SuccessfulCreate", message=message), component)
+        self._take({**made, "apiVersion": obj["apiVersion"], "kind": kind})
 
     def _replace(self, obj: Object, subresource: str) -> None:
-        resource = BY_KIND[obj["kind"]]
-        path = resource.path(namespace_of(obj), name_of(obj), subresource)
+        path = BY_KIND[obj["kind"]].path(namespace_of(obj), name_of(obj), subresource)
         try:
             self._take(self._api.request("PUT", path, body=obj))
         except ApiError as error:
-            if error.status == 409:
-                self._refresh(obj)
-                raise Refused(error.message, stale=True) from error
             if error.status == 404:
                 self._forget(obj)
-                return
-            raise
+            elif error.status == 409:
+                self._refresh(obj)
+                raise RefusedError(error.message, stale=True) from error
+            else:
+                raise
 
     def _delete(self, action: Delete) -> None:
         obj = action.obj
-        options: dict[str, Any] = {
+        options: Object = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "preconditions": {"uid": uid_of(obj)},
+            "propagationPolicy": action.propagation,
         }
         if action.grace_s is not None:
             options["gracePeriodSeconds"] = action.grace_s
-        options["propagationPolicy"] = action.propagation or "Background"
         path = BY_KIND[obj["kind"]].path(namespace_of(obj), name_of(obj))
         try:
             answered = self._api.request("DELETE", path, body=options)
         except ApiError as error:
             if error.status not in {404, 409}:
                 raise
-            self._refresh(obj)
-            return
+            answered = {}
         if answered.get("kind") == obj["kind"]:
             self._take({**answered, "apiVersion": obj["apiVersion"]})
         if answered.get("kind") != obj["kind"] or action.grace_s == 0:
@@ -157,7 +147,7 @@ class Writer:
         self._refresh(pod)
 
     def _refresh(self, obj: Object) -> None:
-        """Bring the cache to what the server has now, instead of waiting for the watch to tell."""
+        """Bring the cache to what the server has now, instead of waiting for the watch."""
         resource = BY_KIND[obj["kind"]]
         try:
             live = self._api.request("GET", resource.path(namespace_of(obj), name_of(obj)))
@@ -176,11 +166,11 @@ class Writer:
         if uid_of(obj) and self._world.drop(obj, for_good=True):
             self._news(obj, gone=True)
 
-    def say(self, said: Say, component: str) -> None:
+    def _record_event(self, event: Event, component: str) -> None:
         """Record an event; the same one again counts up. That it can't be recorded stops nothing."""
-        about = said.about
-        key = (uid_of(about), said.reason, said.message, component)
-        now = stamp(datetime.now(UTC))
+        about = event.about
+        key = (uid_of(about), event.reason, event.message, component)
+        now = format_time(datetime.now(UTC))
         namespace = namespace_of(about) or "default"
         name, count = self._events.get(key, ("", 0))
         try:
@@ -193,20 +183,19 @@ class Writer:
                 )
             else:
                 name = f"{name_of(about)[:230]}.{digest([*key, now, os.getpid()], 16)}"
-                self._api.request(
-                    "POST", EVENTS.path(namespace), body=_event(said, name, namespace, component, now)
-                )
+                body = _event(event, name, namespace, component, now)
+                self._api.request("POST", EVENTS.path(namespace), body=body)
             self._events[key] = (name, count + 1)
         except ApiError as error:
             self._events.pop(key, None)
             if error.status >= 500:
                 raise
-        while len(self._events) > 2000:
+        while len(self._events) > _EVENTS_KEPT:
             del self._events[next(iter(self._events))]
 
 
-def _event(said: Say, name: str, namespace: str, component: str, now: str) -> Object:
-    about = said.about
+def _event(event: Event, name: str, namespace: str, component: str, now: str) -> Object:
+    about = event.about
     involved = {
         "apiVersion": about["apiVersion"],
         "kind": about["kind"],
@@ -221,9 +210,9 @@ def _event(said: Say, name: str, namespace: str, component: str, now: str) -> Ob
         "kind": "Event",
         "metadata": {"name": name, "namespace": namespace},
         "involvedObject": involved,
-        "reason": said.reason,
-        "message": said.message[:1024],
-        "type": said.kind,
+        "reason": event.reason,
+        "message": event.message[:1024],
+        "type": event.type,
         "count": 1,
         "firstTimestamp": now,
         "lastTimestamp": now,

@@ -2,5 +2,5 @@
 
 ``python -m bais_gates.sandbox.cluster.node CONFIG.json`` runs it and the controllers in one process. Pods of
 the few images that the sandbox knows become real processes; Service names in their settings become loopback
-addresses.
+addresses. ``runtime_client`` is the protocol with which it asks the container runtime.
 """

@@ -9,9 +9,11 @@ from bais_gates.sandbox.cluster.controllers.endpoints import SERVICE_ADDRESS
 from bais_gates.sandbox.cluster.controllers.objects import (
     Object,
     annotations_of,
-    is_going,
     is_ready,
+    is_terminating,
     labels_of,
+    name_of,
+    namespace_of,
     selects,
     spec_of,
 )
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.controllers.world import World
 
 _HOST = re.compile(r"(?<=[@/])([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::(\d+))?(?=[/?,]|$)")
-_TAILS: tuple[list[str], ...] = ([], ["svc"], ["svc", "cluster", "local"])
 
 
 class NotYetError(Exception):
@@ -30,7 +31,7 @@ class NotYetError(Exception):
 def resolve(world: World, namespace: str, text: str) -> str:
     """Replace the Service names in the URLs of ``text``, as a pod of ``namespace`` would resolve them.
 
-    A name that no Service has is left as it is. Raises ``NotYetError``.
+    A name that no Service has is left as it is. Raise ``NotYetError``.
     """
     if "://" not in text:
         return text
@@ -38,30 +39,25 @@ def resolve(world: World, namespace: str, text: str) -> str:
 
 
 def _address(world: World, namespace: str, host: str) -> str | None:
-    names = host.split(".")
-    for service_at in (0, 1):  # the second: pod-0.service of a headless Service
-        if len(names) <= service_at:
-            break
-        where = names[service_at + 1] if len(names) > service_at + 1 else namespace
-        if names[service_at + 2 :] not in _TAILS:
-            continue
-        service = world.get("Service", where, names[service_at])
-        if service is not None:
-            return _behind(world, service, pod_name=names[0] if service_at else None)
+    names = host.removesuffix(".cluster.local").removesuffix(".svc").split(".")
+    for pod_name, rest in ((None, names), (names[0], names[1:])):  # the second: pod-0.service, if headless
+        if len(rest) in {1, 2}:
+            service = world.get("Service", rest[1] if len(rest) == 2 else namespace, rest[0])
+            if service is not None:
+                return _behind(world, service, pod_name)
     return None
 
 
-def _behind(world: World, service: Object, *, pod_name: str | None) -> str:
+def _behind(world: World, service: Object, pod_name: str | None) -> str:
     selector = spec_of(service).get("selector")
-    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
     pods = [
         pod
-        for pod in world.of_kind("Pod", namespace)
+        for pod in world.of_kind("Pod", namespace_of(service))
         if selects(selector, labels_of(pod))
-        and not is_going(pod)
+        and not is_terminating(pod)
         and annotations_of(pod).get(SERVICE_ADDRESS)
-        and pod_name in {None, pod["metadata"]["name"]}
+        and pod_name in {None, name_of(pod)}
     ]
     if not pods:
-        raise NotYetError(f"{namespace}/{name}")
+        raise NotYetError(f"{namespace_of(service)}/{name_of(service)}")
     return annotations_of(min(pods, key=lambda pod: not is_ready(pod)))[SERVICE_ADDRESS]

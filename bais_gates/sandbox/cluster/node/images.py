@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
     from typing import Any
 
 _REFERENCE = re.compile(
@@ -18,6 +18,9 @@ _API_COMMANDS: Mapping[tuple[str, ...], str] = {
     ("alembic", "upgrade", "head"): "migrate",
     ("bais-backup",): "backup",
 }
+_SERVERS = {"postgres": "postgres", "postgresql": "postgres", "valkey": "redis", "redis": "redis"}
+_PROGRAMS = {"postgres": "postgres", "redis": "-server"}
+"""By kind, how the name of its program ends."""
 
 
 def is_valid(reference: str) -> bool:
@@ -40,14 +43,10 @@ def _full(reference: str) -> str:
 
 
 def kind_of(container: Mapping[str, Any]) -> str | None:
-    """Give the runtime's kind for a container by its image and command; None if the sandbox can't run it."""
+    """Return the runtime's kind for a container's image and command; None if the sandbox can't run it."""
     name = _full(str(container["image"])).partition("@")[0].rpartition("/")[2].partition(":")[0]
-    command: Sequence[str] = tuple(container.get("command") or ())
-    if name in {"postgres", "postgresql"}:
-        return "postgres" if not command or command[0].endswith("postgres") else None
-    if name in {"valkey", "redis"}:
-        return "redis" if not command or command[0].endswith("-server") else None
+    command = tuple(container.get("command") or ())
     if name == "bais-api":
-        words = (*command, *(container.get("args") or ()))
-        return _API_COMMANDS.get(words)
-    return None
+        return _API_COMMANDS.get((*command, *(container.get("args") or ())))
+    kind = _SERVERS.get(name)
+    return kind if kind and (not command or command[0].endswith(_PROGRAMS[kind])) else None

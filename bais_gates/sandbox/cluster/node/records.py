@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bais_gates.sandbox.cluster.controllers.objects import Object, name_of, namespace_of, spec_of, uid_of
+from bais_gates.sandbox.cluster.controllers.objects import Object, name_of, namespace_of, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,9 +14,9 @@ Observed = dict[str, Any]
 """One container as the runtime lists it."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Answers:
-    """How a probe of a container went: ``last`` is when (monotonic), ``ok`` None before the first."""
+    """What a probe of a container found: ``last`` is when (monotonic), ``ok`` None before the first."""
 
     last: float = 0.0
     ok: bool | None = None
@@ -54,28 +54,31 @@ class Container:
     readiness: Answers = field(default_factory=Answers)
     liveness: Answers = field(default_factory=Answers)
 
+    def started(self, now: float) -> None:
+        """Take note of a new process, of which no probe has asked yet."""
+        self.launched, self.waiting, self.ended = True, None, None
+        self.run += 1
+        self.patience_until = now
+        self.reset_answers()
+
     def reset_answers(self) -> None:
-        """Forget what the probes said of an earlier process."""
+        """Forget what the probes found of an earlier process."""
         self.startup, self.readiness, self.liveness = Answers(), Answers(), Answers()
 
 
 @dataclass(slots=True, kw_only=True)
 class Record:
-    """One pod and its containers."""
+    """One pod and its containers; ``reported`` holds the warnings that are not to be repeated."""
 
     pod: Object
     containers: list[Container]
-    said: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
     ip: str = ""
     mount_failures: int = 0
 
-    def container(self, name: str) -> Container | None:
-        """Give the container of this name."""
-        return next((one for one in self.containers if one.name == name), None)
-
 
 def new_record(pod: Object) -> Record:
-    """Make the record of a pod that has just come to this node."""
+    """Return the record of a pod that has just come to this node."""
     stem = f"{namespace_of(pod)}/{name_of(pod)}"
     return Record(
         pod=pod,
@@ -87,7 +90,7 @@ def new_record(pod: Object) -> Record:
 
 
 def terminated(observed: Observed, spec: Mapping[str, Any], *, tail: str = "") -> Object:
-    """Say how a container ended, in the words of ``state.terminated``."""
+    """Return how a container ended, as ``state.terminated`` has it."""
     code = observed.get("exit_code")
     number = 137 if code is None else int(code)
     if number < 0:
@@ -107,10 +110,5 @@ def terminated(observed: Observed, spec: Mapping[str, Any], *, tail: str = "") -
 
 
 def container_id(observed: Observed) -> str:
-    """Name one process of a container for good."""
+    """Return the name of one process of a container, which no other ever has."""
     return f"sandbox://{str(observed.get('id', '')).replace('/', '.')}.{observed.get('pid', 0)}"
-
-
-def uid_and_name(pod: Object) -> str:
-    """Name a pod as the kubelet's messages do."""
-    return f"{name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"

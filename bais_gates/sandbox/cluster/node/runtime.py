@@ -1,4 +1,4 @@
-"""The containers as the runtime last told of them, kept up to date by a thread that asks again and again."""
+"""The containers as the runtime last listed them, kept up to date by a thread that asks again and again."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bais_gates.sandbox.runtime_client import RuntimeClient, RuntimeGoneError, RuntimeRefusedError
+from bais_gates.sandbox.cluster.node.runtime_client import (
+    RuntimeClient,
+    RuntimeGoneError,
+    RuntimeRefusedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,7 +50,7 @@ class Containers:
         self.measured: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Ask once, then go on in a thread that won't keep the process alive. Raises ``RuntimeGoneError``."""
+        """Ask once, then go on in a thread that won't keep the process alive. Raise ``RuntimeGoneError``."""
         self.known = {one["id"]: one for one in self._orders.list()}
         threading.Thread(target=self._follow, name="runtime", daemon=True).start()
 
@@ -56,7 +60,7 @@ class Containers:
         self._wake.set()
 
     def run(self, name: str, kind: str, config: Mapping[str, object]) -> None:
-        """Start a container. Raises ``RuntimeRefusedError``."""
+        """Start a container. Raise ``RuntimeRefusedError``."""
         self._busy()
         self.stopping.discard(name)
         self._ordered += 1
@@ -64,7 +68,7 @@ class Containers:
         self._ordered += 1
 
     def stop(self, name: str, *, grace_s: float) -> None:
-        """Tell a container to end; one that is not there is no error."""
+        """Have a container end; one that is not there is no error."""
         self._busy()
         self.stopping.add(name)
         with suppress(RuntimeRefusedError):
@@ -81,7 +85,7 @@ class Containers:
         self._ordered += 1
 
     def wipe(self, volume: str) -> None:
-        """Lose the data of a volume; one that is not there is no error."""
+        """Destroy the data of a volume; one that is not there is no error."""
         with suppress(RuntimeRefusedError):
             self._orders.wipe(volume)
 
@@ -100,7 +104,7 @@ class Containers:
                     self._again = False
                     self._post(lambda now=found, at=ordered: self._take(now, at))  # type: ignore[misc] # a default binds it here
                     before = found
-                if time.monotonic() - measured >= (_MEASURE_EVERY_S if self.cpu else 0.5):
+                if time.monotonic() - measured >= (_MEASURE_EVERY_S if self.cpu else _IDLE_S):
                     measured = time.monotonic()
                     self._measure(found)
             self._wake.wait(_BUSY_S if time.monotonic() < self._busy_until else _IDLE_S)
@@ -114,7 +118,7 @@ class Containers:
             self._again = True
             return
         changed = [name for name in {*found, *self.known} if found.get(name) != self.known.get(name)]
-        if any(_coming(one) for one in found.values()):
+        if any(one["state"] == "running" and not one.get("up", True) for one in found.values()):
             self._busy()
         self.known = dict(found)  # changed here, while the other thread still reads what it found
         self.stopping &= {name for name, one in found.items() if one["state"] == "running"}
@@ -135,23 +139,18 @@ class Containers:
             if earlier is not None and earlier[0] == pid and now > earlier[2]:
                 use[name] = (spent - earlier[1]) / _TICKS_PER_S / (now - earlier[2])
         self._ticks = ticks
-        self._post(lambda: self._measured(use))
+        self._post(lambda: self._publish(use))
 
-    def _measured(self, use: dict[str, float]) -> None:
+    def _publish(self, use: dict[str, float]) -> None:
         self.cpu = use
         self.measured()
 
 
-def _coming(observed: Mapping[str, Any]) -> bool:
-    return observed["state"] == "running" and not observed.get("up", True)
-
-
 def cpu_ticks(pid: int) -> int | None:
-    """Give the processor time that a process has used, in hundredths of a second; None if it is gone."""
+    """Return the processor time that a process has used, in hundredths of a second; None if it is gone."""
     try:
-        fields = (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        )
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+    fields = text.rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])

@@ -1,4 +1,4 @@
-"""From a pod's container to what the sandbox's runtime is told: the process's own settings."""
+"""From a pod's container to the configuration that the sandbox's runtime starts it with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.cluster.controllers.claims import data_of
-from bais_gates.sandbox.cluster.controllers.objects import Object, labels_of, namespace_of, spec_of
+from bais_gates.sandbox.cluster.controllers.objects import Object, labels_of, name_of, namespace_of, spec_of
 from bais_gates.sandbox.cluster.node import addresses, inputs
 
 if TYPE_CHECKING:
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
     from bais_gates.sandbox.cluster.controllers.world import World
 
-_SETTING = re.compile(r"^\s*([a-zA-Z_][\w.]*)\s*(?:=|\s)\s*(.*?)\s*$")
+_SETTING = re.compile(
+    r"""^[ \t]*([a-zA-Z_][\w.]*)[ \t]*[= \t][ \t]*(?:'((?:[^']|'')*)'|([^'#\n]*?))[ \t]*(?:\#.*)?$""",
+    re.MULTILINE,
+)
+"""A line of postgresql.conf: the name, and the value in quotes or without."""
 _TEXTS = {
     "ENVIRONMENT": "environment",
     "VERSION": "version",
@@ -33,15 +37,14 @@ _LIMITS = {
 def configuration(
     world: World, pod: Object, container: Mapping[str, Any], kind: str, *, volumes: Path
 ) -> dict[str, Any]:
-    """Give the runtime's configuration of a container of ``kind``.
+    """Return the runtime's configuration of a container of ``kind``.
 
-    Raises ``MissingError``, ``UnmountableError`` and ``NotYetError``.
+    Raise ``MissingError``, ``UnmountableError`` or ``NotYetError``.
     """
     mounted = inputs.files(world, pod, container)
-    plain = inputs.environment(world, pod, container)
     values = {
         name: addresses.resolve(world, namespace_of(pod), text) if name.endswith("_URL") else text
-        for name, text in plain.items()
+        for name, text in inputs.environment(world, pod, container).items()
     }
     match kind:
         case "postgres":
@@ -70,17 +73,17 @@ def _needed(values: Mapping[str, str], name: str) -> str:
 
 
 def _volume(world: World, pod: Object, mounted: inputs.Files) -> str:
-    """Give the name of the data that the container's claim holds: ``namespace.claim``."""
+    """Return the name of the data that the container's claim holds: ``namespace.claim``."""
     claims = list(mounted.claims.values())
     if not claims:
-        return f"{namespace_of(pod)}.{pod['metadata']['name']}"
+        return f"{namespace_of(pod)}.{name_of(pod)}"
     claim = world.get("PersistentVolumeClaim", namespace_of(pod), claims[0])
     volume = world.get("PersistentVolume", "", str(spec_of(claim or {}).get("volumeName") or ""))
     return data_of(volume) if volume is not None else f"{namespace_of(pod)}.{claims[0]}"
 
 
 def postgres(values: Mapping[str, str], mounted: inputs.Files, *, volume: str) -> dict[str, Any]:
-    """Give what the official image and the script ``10-roles.sh`` make of the environment."""
+    """Return what the official image and the script ``10-roles.sh`` make of the environment."""
     settings = settings_of(mounted.ending("postgresql.conf") or "")
     user = values.get("POSTGRES_USER") or "postgres"
     roles: dict[str, Any] = {}
@@ -101,37 +104,20 @@ def postgres(values: Mapping[str, str], mounted: inputs.Files, *, volume: str) -
 
 def settings_of(text: str) -> dict[str, str]:
     """Read a ``postgresql.conf``: the last value of each setting, without quotes and comments."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        match = _SETTING.match(_without_comment(line))
-        if match is None:
-            continue
-        value = match[2]
-        if len(value) >= 2 and value[0] == value[-1] == "'":
-            value = value[1:-1].replace("''", "'")
-        found[match[1].lower()] = value
-    return found
-
-
-def _without_comment(line: str) -> str:
-    quoted = False
-    for at, letter in enumerate(line):
-        if letter == "'":
-            quoted = not quoted
-        elif letter == "#" and not quoted:
-            return line[:at]
-    return line
+    return {
+        name.lower(): quoted.replace("''", "'") or plain for name, quoted, plain in _SETTING.findall(text)
+    }
 
 
 def redis(mounted: inputs.Files) -> dict[str, Any]:
-    """Give the server's configuration file without the lines that name other files, and its users."""
+    """Return the server's configuration file without the lines that name other files, and its users."""
     lines = (mounted.ending("redis.conf") or mounted.ending("valkey.conf") or "").splitlines()
     kept = [line for line in lines if line.split(maxsplit=1)[:1] not in (["aclfile"], ["include"])]
     return {"configuration": "\n".join(kept) + "\n", "users": mounted.ending("users.acl") or ""}
 
 
 def api(values: Mapping[str, str]) -> dict[str, Any]:
-    """Give the API's settings that the environment names. Raises ``MissingError`` for a wrong number."""
+    """Return the API's settings that the environment names. Raise ``MissingError`` for a wrong number."""
     settings: dict[str, Any] = {key: values[name] for name, key in _TEXTS.items() if name in values}
     limits = {key: _number(values, name) for name, key in _LIMITS.items() if name in values}
     if limits:

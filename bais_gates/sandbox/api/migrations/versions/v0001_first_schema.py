@@ -127,18 +127,8 @@ END $$;
 CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 """
-_DOWNGRADE = """
-DROP TABLE audit_log, webhook_deliveries, webhooks, idempotency_keys, payments, workflows, api_keys,
-  refresh_tokens, users, businesses;
-DROP FUNCTION refuse_change();
-"""
 
 
 def upgrade() -> None:
-    """Make every table."""
+    """Create all tables."""
     op.get_bind().exec_driver_sql(_UPGRADE)
-
-
-def downgrade() -> None:
-    """Remove every table and what is in it."""
-    op.get_bind().exec_driver_sql(_DOWNGRADE)

@@ -1,4 +1,4 @@
-"""An index for every foreign key that had none: removing or joining a row must not read the whole table."""
+"""An index for every foreign key without one, so that no join or delete reads a whole table."""
 
 from __future__ import annotations
 
@@ -19,19 +19,8 @@ DROP INDEX webhook_deliveries_by_webhook;
 CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries (webhook_id);
 CREATE INDEX webhook_deliveries_by_business ON webhook_deliveries (business_id);
 """
-_DOWNGRADE = """
-DROP INDEX users_by_business, refresh_tokens_by_user, refresh_tokens_by_business, api_keys_by_business,
-  api_keys_by_user, workflows_by_business, payments_by_workflow, webhook_deliveries_by_webhook,
-  webhook_deliveries_by_business;
-CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries (webhook_id) WHERE state = 'pending';
-"""
 
 
 def upgrade() -> None:
-    """Make the indexes."""
+    """Create the indexes."""
     op.get_bind().exec_driver_sql(_UPGRADE)
-
-
-def downgrade() -> None:
-    """Remove them."""
-    op.get_bind().exec_driver_sql(_DOWNGRADE)

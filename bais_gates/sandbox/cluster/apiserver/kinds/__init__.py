@@ -1,12 +1,12 @@
 """Kinds: what the API server knows about the objects it stores, as pure functions without any I/O.
 
 Schemas and the registry of kinds, reading and pruning, defaults, validation, the patches, server-side
-apply with managedFields, Pod Security admission, printer columns. No function changes its arguments.
+apply with managedFields, printer columns. No function changes its arguments.
 """
 
 from __future__ import annotations
 
-from bais_gates.sandbox.cluster.apiserver.kinds.admission import Admission, admit_pod
+from bais_gates.sandbox.cluster.apiserver.kinds.builtin import KindRegistry
 from bais_gates.sandbox.cluster.apiserver.kinds.custom import established
 from bais_gates.sandbox.cluster.apiserver.kinds.errors import (
     ApplyConflict,
@@ -19,19 +19,11 @@ from bais_gates.sandbox.cluster.apiserver.kinds.errors import (
 )
 from bais_gates.sandbox.cluster.apiserver.kinds.kind import Kind, Obj
 from bais_gates.sandbox.cluster.apiserver.kinds.ownership import apply, same_but_times, track_update
-from bais_gates.sandbox.cluster.apiserver.kinds.patches import json_patch, merge_patch
+from bais_gates.sandbox.cluster.apiserver.kinds.patches import json_patch, merge_patch, strategic_merge
 from bais_gates.sandbox.cluster.apiserver.kinds.preparing import Prepared, prepare_create, prepare_update
-from bais_gates.sandbox.cluster.apiserver.kinds.publishing import (
-    openapi_v2_definitions,
-    openapi_v3,
-    schema_name,
-)
-from bais_gates.sandbox.cluster.apiserver.kinds.registry import KindRegistry
-from bais_gates.sandbox.cluster.apiserver.kinds.strategic import strategic_merge
 from bais_gates.sandbox.cluster.apiserver.kinds.tables import table
 
 __all__ = [
-    "Admission",
     "ApplyConflict",
     "BadRequest",
     "Cause",
@@ -43,17 +35,13 @@ __all__ = [
     "Obj",
     "Prepared",
     "Unprocessable",
-    "admit_pod",
     "apply",
     "established",
     "json_patch",
     "merge_patch",
-    "openapi_v2_definitions",
-    "openapi_v3",
     "prepare_create",
     "prepare_update",
     "same_but_times",
-    "schema_name",
     "strategic_merge",
     "table",
     "track_update",

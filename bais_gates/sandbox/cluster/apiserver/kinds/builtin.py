@@ -1,28 +1,20 @@
-"""The built-in kinds that the stand-in serves, and no more: what manifests, gates and their tools use."""
+"""Which kinds are served: what manifests, gates and their tools use, and what CRDs define."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bais_gates.sandbox.cluster.apiserver.kinds.kind import ALL_VERBS, Kind
+from bais_gates.sandbox.cluster.apiserver.kinds.custom import kinds_of
+from bais_gates.sandbox.cluster.apiserver.kinds.kind import ALL_VERBS, Kind, Obj
 from bais_gates.sandbox.cluster.apiserver.kinds.schema import named
 
 STATUS = frozenset({"status"})
 SCALED = frozenset({"status", "scale"})
 CREATE_ONLY = ("create",)
-WITHOUT_COLLECTION = tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
+READ_ONLY = ("get", "list", "watch")
+"""Kinds that gates ask for and nothing here could bring about."""
 EVERYTHING = ("all",)
-# What the schemas need besides the kinds themselves: bodies of subresources and of deletions.
-EXTRA_DEFINITIONS = (
-    "io.k8s.api.autoscaling.v1.Scale",
-    "io.k8s.api.policy.v1.Eviction",
-    "io.k8s.api.core.v1.Binding",
-    "io.k8s.api.authentication.v1.TokenRequest",
-    "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions",
-    "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta",
-    "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
-    "io.k8s.apimachinery.pkg.apis.meta.v1.Patch",
-)
 PACKAGES = {
     "": "io.k8s.api.core",
     "apps": "io.k8s.api.apps",
@@ -41,132 +33,131 @@ PACKAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A built-in kind before its schema is looked at."""
 
     group: str
-    version: str
     kind: str
     plural: str
     short_names: tuple[str, ...] = ()
-    namespaced: bool = True
     subresources: frozenset[str] = frozenset()
     verbs: tuple[str, ...] = ALL_VERBS
     categories: tuple[str, ...] = ()
+    version: str = "v1"
 
 
-def schema_of(entry: Entry | Kind) -> str:
+def schema_of(entry: Entry) -> str:
     """Return the published name of a built-in kind's schema: ``io.k8s.api.apps.v1.Deployment``."""
     return f"{PACKAGES[entry.group]}.{entry.version}.{entry.kind}"
 
 
-def _core(kind: str, plural: str, *short: str, **more: object) -> Entry:
-    return Entry(group="", version="v1", kind=kind, plural=plural, short_names=short, **more)  # type: ignore[arg-type]  # the keys are Entry's own
-
-
-def _in(group: str, kind: str, plural: str, *short: str, version: str = "v1", **more: object) -> Entry:
-    return Entry(group=group, version=version, kind=kind, plural=plural, short_names=short, **more)  # type: ignore[arg-type]  # the keys are Entry's own
-
-
-RBAC = "rbac.authorization.k8s.io"
-NETWORKING = "networking.k8s.io"
-AUTHORIZATION = "authorization.k8s.io"
-BUILT_IN: tuple[Entry, ...] = (
-    _core("Namespace", "namespaces", "ns", namespaced=False, subresources=STATUS, verbs=WITHOUT_COLLECTION),
-    _core("Node", "nodes", "no", namespaced=False, subresources=STATUS),
-    _core("PersistentVolume", "persistentvolumes", "pv", namespaced=False, subresources=STATUS),
-    _core("PersistentVolumeClaim", "persistentvolumeclaims", "pvc", subresources=STATUS),
-    _core("Pod", "pods", "po", subresources=STATUS, categories=EVERYTHING),
-    _core("Service", "services", "svc", subresources=STATUS, categories=EVERYTHING),
-    _core("Endpoints", "endpoints", "ep"),
-    _core("ConfigMap", "configmaps", "cm"),
-    _core("Secret", "secrets"),
-    _core("ServiceAccount", "serviceaccounts", "sa"),
-    _core("Event", "events", "ev"),
-    _core("ResourceQuota", "resourcequotas", "quota", subresources=STATUS),
-    _core("LimitRange", "limitranges", "limits"),
-    _in("apps", "Deployment", "deployments", "deploy", subresources=SCALED, categories=EVERYTHING),
-    _in("apps", "ReplicaSet", "replicasets", "rs", subresources=SCALED, categories=EVERYTHING),
-    _in("apps", "StatefulSet", "statefulsets", "sts", subresources=SCALED, categories=EVERYTHING),
-    _in("apps", "DaemonSet", "daemonsets", "ds", subresources=STATUS, categories=EVERYTHING),
-    _in("apps", "ControllerRevision", "controllerrevisions"),
-    _in("batch", "Job", "jobs", subresources=STATUS, categories=EVERYTHING),
-    _in("batch", "CronJob", "cronjobs", "cj", subresources=STATUS, categories=EVERYTHING),
-    _in(
-        "autoscaling",
-        "HorizontalPodAutoscaler",
-        "horizontalpodautoscalers",
-        "hpa",
-        version="v2",
-        subresources=STATUS,
-        categories=EVERYTHING,
+_NO_COLLECTION = tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
+_NETWORKING, _RBAC, _REVIEWS = "networking.k8s.io", "rbac.authorization.k8s.io", "authorization.k8s.io"
+_CLUSTER_WIDE = frozenset(
+    {
+        "Namespace", "Node", "PersistentVolume", "IngressClass", "ClusterRole", "ClusterRoleBinding",
+        "StorageClass", "PriorityClass", "CustomResourceDefinition", "SelfSubjectAccessReview",
+        "SelfSubjectRulesReview", "SubjectAccessReview", "SelfSubjectReview",
+    }
+)  # fmt: skip
+BUILT_IN = (
+    Entry("", "Namespace", "namespaces", ("ns",), STATUS, _NO_COLLECTION),
+    Entry("", "Node", "nodes", ("no",), STATUS),
+    Entry("", "PersistentVolume", "persistentvolumes", ("pv",), STATUS),
+    Entry("", "PersistentVolumeClaim", "persistentvolumeclaims", ("pvc",), STATUS),
+    Entry("", "Pod", "pods", ("po",), STATUS, categories=EVERYTHING),
+    Entry("", "Service", "services", ("svc",), STATUS, categories=EVERYTHING),
+    Entry("", "Endpoints", "endpoints", ("ep",)),
+    Entry("", "ConfigMap", "configmaps", ("cm",)),
+    Entry("", "Secret", "secrets"),
+    Entry("", "ServiceAccount", "serviceaccounts", ("sa",)),
+    Entry("", "Event", "events", ("ev",)),
+    Entry("", "ResourceQuota", "resourcequotas", ("quota",), STATUS),
+    Entry("apps", "Deployment", "deployments", ("deploy",), SCALED, categories=EVERYTHING),
+    Entry("apps", "ReplicaSet", "replicasets", ("rs",), SCALED, categories=EVERYTHING),
+    Entry("apps", "StatefulSet", "statefulsets", ("sts",), SCALED, categories=EVERYTHING),
+    Entry("apps", "DaemonSet", "daemonsets", ("ds",), verbs=READ_ONLY),
+    Entry("batch", "Job", "jobs", (), STATUS, categories=EVERYTHING),
+    Entry("batch", "CronJob", "cronjobs", ("cj",), STATUS, categories=EVERYTHING),
+    Entry(
+        "autoscaling", "HorizontalPodAutoscaler", "horizontalpodautoscalers", ("hpa",), STATUS,
+        categories=EVERYTHING, version="v2",
     ),
-    _in("policy", "PodDisruptionBudget", "poddisruptionbudgets", "pdb", subresources=STATUS),
-    _in(NETWORKING, "Ingress", "ingresses", "ing", subresources=STATUS),
-    _in(NETWORKING, "IngressClass", "ingressclasses", namespaced=False),
-    _in(NETWORKING, "NetworkPolicy", "networkpolicies", "netpol"),
-    _in(RBAC, "Role", "roles"),
-    _in(RBAC, "RoleBinding", "rolebindings"),
-    _in(RBAC, "ClusterRole", "clusterroles", namespaced=False),
-    _in(RBAC, "ClusterRoleBinding", "clusterrolebindings", namespaced=False),
-    _in("storage.k8s.io", "StorageClass", "storageclasses", "sc", namespaced=False),
-    _in("discovery.k8s.io", "EndpointSlice", "endpointslices"),
-    _in("coordination.k8s.io", "Lease", "leases"),
-    _in("scheduling.k8s.io", "PriorityClass", "priorityclasses", "pc", namespaced=False),
-    _in(
-        "apiextensions.k8s.io",
-        "CustomResourceDefinition",
-        "customresourcedefinitions",
-        "crd",
-        "crds",
-        namespaced=False,
-        subresources=STATUS,
-        categories=("api-extensions",),
+    Entry("policy", "PodDisruptionBudget", "poddisruptionbudgets", ("pdb",), STATUS),
+    Entry(_NETWORKING, "Ingress", "ingresses", ("ing",), STATUS),
+    Entry(_NETWORKING, "IngressClass", "ingressclasses"),
+    Entry(_NETWORKING, "NetworkPolicy", "networkpolicies", ("netpol",)),
+    Entry(_RBAC, "Role", "roles"),
+    Entry(_RBAC, "RoleBinding", "rolebindings"),
+    Entry(_RBAC, "ClusterRole", "clusterroles"),
+    Entry(_RBAC, "ClusterRoleBinding", "clusterrolebindings"),
+    Entry("storage.k8s.io", "StorageClass", "storageclasses", ("sc",)),
+    Entry("discovery.k8s.io", "EndpointSlice", "endpointslices"),
+    Entry("coordination.k8s.io", "Lease", "leases"),
+    Entry("scheduling.k8s.io", "PriorityClass", "priorityclasses", ("pc",), verbs=READ_ONLY),
+    Entry(
+        "apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", ("crd", "crds"),
+        STATUS, categories=("api-extensions",),
     ),
-    _in(
-        AUTHORIZATION,
-        "SelfSubjectAccessReview",
-        "selfsubjectaccessreviews",
-        namespaced=False,
-        verbs=CREATE_ONLY,
+    Entry(_REVIEWS, "SelfSubjectAccessReview", "selfsubjectaccessreviews", verbs=CREATE_ONLY),
+    Entry(_REVIEWS, "SelfSubjectRulesReview", "selfsubjectrulesreviews", verbs=CREATE_ONLY),
+    Entry(_REVIEWS, "SubjectAccessReview", "subjectaccessreviews", verbs=CREATE_ONLY),
+    Entry(
+        "authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", verbs=CREATE_ONLY
     ),
-    _in(
-        AUTHORIZATION,
-        "SelfSubjectRulesReview",
-        "selfsubjectrulesreviews",
-        namespaced=False,
-        verbs=CREATE_ONLY,
-    ),
-    _in(AUTHORIZATION, "SubjectAccessReview", "subjectaccessreviews", namespaced=False, verbs=CREATE_ONLY),
-    _in(AUTHORIZATION, "LocalSubjectAccessReview", "localsubjectaccessreviews", verbs=CREATE_ONLY),
-    _in("authentication.k8s.io", "TokenReview", "tokenreviews", namespaced=False, verbs=CREATE_ONLY),
-    _in(
-        "authentication.k8s.io",
-        "SelfSubjectReview",
-        "selfsubjectreviews",
-        namespaced=False,
-        verbs=CREATE_ONLY,
-    ),
-)
+)  # fmt: skip
 
 
-def built_in_kinds() -> list[Kind]:
-    """Return the built-in kinds with their schemas."""
-    return [
-        Kind(
-            group=entry.group,
-            version=entry.version,
-            kind=entry.kind,
-            plural=entry.plural,
-            singular=entry.kind.lower(),
-            list_kind=f"{entry.kind}List",
-            short_names=entry.short_names,
-            namespaced=entry.namespaced,
-            subresources=entry.subresources,
-            verbs=entry.verbs,
-            categories=entry.categories,
-            node=named(schema_of(entry)),
-        )
-        for entry in BUILT_IN
-    ]
+class KindRegistry:
+    """The kinds of one API server, by group, version and plural."""
+
+    def __init__(self) -> None:
+        """Start with the built-in kinds."""
+        self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in map(_kind, BUILT_IN)}
+        self._by_definition: dict[str, list[Kind]] = {}
+
+    def find(self, group: str, version: str, plural: str) -> Kind | None:
+        """Return the kind that is served under these names."""
+        return self._kinds.get((group, version, plural))
+
+    def find_kind(self, api_version: str, kind: str) -> Kind | None:
+        """Return the kind that an object's ``apiVersion`` and ``kind`` name."""
+        for known in self._kinds.values():
+            if known.kind == kind and known.api_version == api_version:
+                return known
+        return None
+
+    def all(self) -> Iterable[Kind]:
+        """Return every kind, built-in ones first."""
+        return tuple(self._kinds.values())
+
+    def register_crd(self, crd: Obj) -> list[Kind]:
+        """Serve what a CustomResourceDefinition describes, in place of what it described before."""
+        self.unregister_crd(crd["metadata"]["name"])
+        made = kinds_of(crd)
+        self._by_definition[crd["metadata"]["name"]] = made
+        self._kinds.update({(kind.group, kind.version, kind.plural): kind for kind in made})
+        return made
+
+    def unregister_crd(self, name: str) -> None:
+        """Serve the kinds of this CustomResourceDefinition no longer."""
+        for kind in self._by_definition.pop(name, []):
+            self._kinds.pop((kind.group, kind.version, kind.plural), None)
+
+
+def _kind(entry: Entry) -> Kind:
+    return Kind(
+        group=entry.group,
+        version=entry.version,
+        kind=entry.kind,
+        plural=entry.plural,
+        singular=entry.kind.lower(),
+        list_kind=f"{entry.kind}List",
+        short_names=entry.short_names,
+        namespaced=entry.kind not in _CLUSTER_WIDE,
+        subresources=entry.subresources,
+        verbs=entry.verbs,
+        categories=entry.categories,
+        node=named(schema_of(entry)),
+    )

@@ -66,39 +66,29 @@ def fill(node: Node, value: Any) -> None:
             fill(node.element, item)
 
 
-def established(crd: Obj, now: str, *, conflict: str = "") -> Obj:
-    """Return the status of a CustomResourceDefinition whose names are taken and whose kinds are served.
-
-    ``conflict`` is the message that says which name another definition already has.
-    """
-    spec = crd["spec"]
-    before = {item["type"]: item for item in (crd.get("status") or {}).get("conditions") or ()}
-    if conflict:
-        wanted = [
-            ("NamesAccepted", "False", "PluralConflict", conflict),
-            ("Established", "False", "NotAccepted", "not all names are accepted"),
-        ]
-    else:
-        wanted = [
-            ("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
-            ("Established", "True", "InitialNamesAccepted", "the initial names have been accepted"),
-        ]
-    conditions = []
-    for kind, status, reason, message in wanted:
-        old = before.get(kind)
-        since = old["lastTransitionTime"] if old and old["status"] == status else now
-        conditions.append(
-            {
-                "lastTransitionTime": since,
-                "message": message,
-                "reason": reason,
-                "status": status,
-                "type": kind,
-            }
+def established(crd: Obj, now: str) -> Obj:
+    """Return the status of a CustomResourceDefinition whose names are taken and whose kinds are served."""
+    spec, status = crd["spec"], crd.get("status") or {}
+    before = {each["type"]: each for each in status.get("conditions") or () if each["status"] == "True"}
+    conditions = [
+        {
+            "lastTransitionTime": before.get(kind, {}).get("lastTransitionTime", now),
+            "message": message,
+            "reason": reason,
+            "status": "True",
+            "type": kind,
+        }
+        for kind, reason, message in (
+            ("NamesAccepted", "NoConflicts", "no conflicts found"),
+            ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
         )
-    stored = list((crd.get("status") or {}).get("storedVersions") or ())
-    for version in spec["versions"]:
-        if version.get("storage") and version["name"] not in stored:
-            stored.append(version["name"])
-    accepted = {} if conflict else copy.deepcopy(spec["names"])
-    return {"acceptedNames": accepted, "conditions": conditions, "storedVersions": stored}
+    ]
+    stored = list(status.get("storedVersions") or ())
+    stored += [
+        each["name"] for each in spec["versions"] if each.get("storage") and each["name"] not in stored
+    ]
+    return {
+        "acceptedNames": copy.deepcopy(spec["names"]),
+        "conditions": conditions,
+        "storedVersions": stored,
+    }

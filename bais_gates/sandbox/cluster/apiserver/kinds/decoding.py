@@ -1,7 +1,7 @@
 """Reading a body as its kind: unknown fields, wrong types, and what is left out when it is written back.
 
 Built-in kinds are read as the API server's typed decoder does: a wrong type is a 400 in its words, an
-unknown field is dropped and told, empty values that its types leave out are dropped. Custom kinds keep
+unknown field is dropped and reported, empty values that its types leave out are dropped. Custom kinds keep
 their JSON, only fields that their schema doesn't know are dropped.
 """
 
@@ -101,7 +101,7 @@ class _Typed:
 
     @staticmethod
     def left_out(name: str, node: Node, key: str, part: Node, value: Any) -> bool:
-        """Say whether the type leaves this value out when it is written."""
+        """Return whether the type leaves this value out when it is written."""
         if value or key in node.required:
             return False
         if value == "":
@@ -166,13 +166,13 @@ class _Typed:
         if node.shape == "integer":
             limit = _LIMITS.get(node.format or "int32", 2**63)
             if not -limit <= value < limit:
-                raise self.wrong(node, value, plain, owner, said=f"number {value}")
+                raise self.wrong(node, value, plain, owner, got=f"number {value}")
         return value
 
     @staticmethod
-    def wrong(node: Node, value: Any, plain: str, owner: str, said: str = "") -> BadRequest:
+    def wrong(node: Node, value: Any, plain: str, owner: str, got: str = "") -> BadRequest:
         """Make the error for a JSON value that the field's type can't hold."""
-        what = said or _JSON_NAMES.get(type(value), "null")
+        what = got or _JSON_NAMES.get(type(value), "null")
         if node.shape == "integer" and isinstance(value, float):
             what = f"number {value}"
         return BadRequest(

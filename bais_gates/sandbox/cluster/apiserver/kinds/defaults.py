@@ -66,18 +66,6 @@ def _stateful_set(obj: Obj) -> None:
     _template(spec)
 
 
-def _daemon_set(obj: Obj) -> None:
-    spec = obj["spec"]
-    strategy = spec["updateStrategy"]
-    strategy.setdefault("type", "RollingUpdate")
-    if strategy["type"] == "RollingUpdate":
-        rolling = strategy.setdefault("rollingUpdate", {})
-        rolling.setdefault("maxUnavailable", 1)
-        rolling.setdefault("maxSurge", 0)
-    spec.setdefault("revisionHistoryLimit", 10)
-    _template(spec)
-
-
 def _job(obj: Obj) -> None:
     spec = obj["spec"]
     if "completions" not in spec and "parallelism" not in spec:
@@ -113,15 +101,8 @@ def _service(obj: Obj) -> None:
         port.setdefault("protocol", "TCP")
         if port.get("targetPort") in {None, "", 0} and "port" in port:
             port["targetPort"] = port["port"]
-    if kind in {"NodePort", "LoadBalancer"}:
-        spec.setdefault("externalTrafficPolicy", "Cluster")
     if kind != "ExternalName":
         spec.setdefault("internalTrafficPolicy", "Cluster")
-    if kind == "LoadBalancer":
-        spec.setdefault("allocateLoadBalancerNodePorts", True)
-        for entry in obj["status"]["loadBalancer"].get("ingress", ()):
-            if entry.get("ip"):
-                entry.setdefault("ipMode", "VIP")
 
 
 def _secret(obj: Obj) -> None:
@@ -203,10 +184,6 @@ def _endpoints(obj: Obj) -> None:
             port.setdefault("protocol", "TCP")
 
 
-def _priority_class(obj: Obj) -> None:
-    obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
-
-
 def _definition(obj: Obj) -> None:
     spec: dict[str, Any] = obj["spec"]
     names = spec.setdefault("names", {})
@@ -223,7 +200,6 @@ _BY_KIND: dict[str, Callable[[Obj], None]] = {
     "Deployment": _deployment,
     "ReplicaSet": _replica_set,
     "StatefulSet": _stateful_set,
-    "DaemonSet": _daemon_set,
     "Job": _job,
     "CronJob": _cron_job,
     "Service": _service,
@@ -238,6 +214,5 @@ _BY_KIND: dict[str, Callable[[Obj], None]] = {
     "StorageClass": _storage_class,
     "EndpointSlice": _slice,
     "Endpoints": _endpoints,
-    "PriorityClass": _priority_class,
     "CustomResourceDefinition": _definition,
 }

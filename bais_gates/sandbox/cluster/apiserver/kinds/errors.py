@@ -54,8 +54,8 @@ class Invalid(KindError):  # noqa: N818  # the name of the API's own reason
     @property
     def summary(self) -> str:
         """The causes as the Status message joins them: one bare, several in brackets."""
-        said = [str(cause) for cause in self.causes]
-        return said[0] if len(said) == 1 else f"[{', '.join(said)}]"
+        messages = [str(cause) for cause in self.causes]
+        return messages[0] if len(messages) == 1 else f"[{', '.join(messages)}]"
 
 
 class BadRequest(KindError):  # noqa: N818  # the name of the API's own reason
@@ -112,18 +112,18 @@ def shown(value: Any) -> str:
 
 
 def required(field: str, detail: str = "") -> Cause:
-    """Make the cause for a value that is missing."""
+    """Return the cause for a value that is missing."""
     return Cause(reason=REQUIRED, message="Required value" + (f": {detail}" if detail else ""), field=field)
 
 
 def invalid(field: str, value: Any, detail: str = "") -> Cause:
-    """Make the cause for a malformed value."""
+    """Return the cause for a malformed value."""
     message = f"Invalid value: {shown(value)}" + (f": {detail}" if detail else "")
     return Cause(reason=INVALID, message=message, field=field)
 
 
 def not_supported(field: str, value: Any, values: Iterable[str]) -> Cause:
-    """Make the cause for a value outside an enumeration."""
+    """Return the cause for a value outside an enumeration."""
     choices = ", ".join(json.dumps(choice) for choice in values)
     return Cause(
         reason=NOT_SUPPORTED,
@@ -133,20 +133,20 @@ def not_supported(field: str, value: Any, values: Iterable[str]) -> Cause:
 
 
 def duplicate(field: str, value: Any) -> Cause:
-    """Make the cause for a value that must be unique and isn't."""
+    """Return the cause for a value that must be unique and isn't."""
     return Cause(reason=DUPLICATE, message=f"Duplicate value: {shown(value)}", field=field)
 
 
 def forbidden(field: str, detail: str) -> Cause:
-    """Make the cause for a value that isn't permitted here."""
+    """Return the cause for a value that isn't permitted here."""
     return Cause(reason=FORBIDDEN, message=f"Forbidden: {detail}", field=field)
 
 
 def too_long(field: str, limit: int) -> Cause:
-    """Make the cause for a text of more than ``limit`` bytes."""
+    """Return the cause for a text of more than ``limit`` bytes."""
     return Cause(reason=TOO_LONG, message=f"Too long: may not be more than {limit} bytes", field=field)
 
 
 def not_found(field: str, value: Any) -> Cause:
-    """Make the cause for a reference that leads nowhere."""
+    """Return the cause for a reference that leads nowhere."""
     return Cause(reason=NOT_FOUND, message=f"Not found: {shown(value)}", field=field)

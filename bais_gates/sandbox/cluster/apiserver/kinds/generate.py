@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bais_gates.sandbox.cluster.apiserver.kinds.builtin import BUILT_IN, EXTRA_DEFINITIONS, schema_of
+from bais_gates.sandbox.cluster.apiserver.kinds.builtin import BUILT_IN, schema_of
 
 RELEASE = "v1.36.0-local"
 TARGET = Path(__file__).with_name("schemas.json")
@@ -64,7 +64,7 @@ def generate() -> dict[str, Any]:
     """Return every definition that the served kinds reach, by its published name."""
     source = importlib.resources.files("kubernetes_validate") / "kubernetes-json-schema" / RELEASE
     published = json.loads((source / "_definitions.json").read_text(encoding="utf-8"))["$defs"]
-    needed = {schema_of(kind) for kind in BUILT_IN} | set(EXTRA_DEFINITIONS)
+    needed = {schema_of(kind) for kind in BUILT_IN}
     made: dict[str, Any] = {}
     while missing := needed - made.keys():
         for name in sorted(missing):

@@ -77,8 +77,6 @@ ALWAYS: dict[str, tuple[str, ...]] = {
     "ReplicaSetSpec": ("template",),
     "StatefulSet": _BOTH,
     "StatefulSetSpec": ("template", "updateStrategy"),
-    "DaemonSet": _BOTH,
-    "DaemonSetSpec": ("template", "updateStrategy"),
     "PodTemplateSpec": ("metadata", "spec"),
     "Job": _BOTH,
     "JobSpec": ("template",),
@@ -110,7 +108,6 @@ ALWAYS: dict[str, tuple[str, ...]] = {
     "ResourceMetricStatus": ("current",),
     "PodDisruptionBudget": _BOTH,
     "ResourceQuota": _BOTH,
-    "LimitRange": ("metadata", "spec"),
     "Event": ("metadata", "involvedObject", "source"),
     "Lease": ("metadata", "spec"),
     "Endpoint": ("conditions",),
@@ -123,12 +120,6 @@ ALWAYS: dict[str, tuple[str, ...]] = {
 ALWAYS_VALUES: dict[str, dict[str, Any]] = {
     "ReplicaSetStatus": {"replicas": 0},
     "StatefulSetStatus": {"replicas": 0, "availableReplicas": 0},
-    "DaemonSetStatus": {
-        "currentNumberScheduled": 0,
-        "desiredNumberScheduled": 0,
-        "numberMisscheduled": 0,
-        "numberReady": 0,
-    },
     "PodDisruptionBudgetStatus": {
         "currentHealthy": 0,
         "desiredHealthy": 0,

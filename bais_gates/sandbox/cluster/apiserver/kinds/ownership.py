@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from bais_gates.sandbox.cluster.apiserver.kinds.errors import ApplyConflict, BadRequest, Failed
+from bais_gates.sandbox.cluster.apiserver.kinds.errors import ApplyConflict, Failed
 from bais_gates.sandbox.cluster.apiserver.kinds.fieldsets import FieldSet, shown
 from bais_gates.sandbox.cluster.apiserver.kinds.kind import Kind, Obj
 from bais_gates.sandbox.cluster.apiserver.kinds.omitted import zero_value
@@ -22,8 +22,6 @@ from bais_gates.sandbox.cluster.apiserver.kinds.typed import (
 BEFORE_FIRST_APPLY = "before-first-apply"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL = "kubectl"
-MAX_UPDATE_MANAGERS = 10
-ANCIENT = "ancient-changes"
 # Fields that every object has and nobody owns.
 _UNOWNED = FieldSet()
 for _path in (
@@ -66,12 +64,12 @@ class Owner:
         return (self.manager, self.operation, version, self.subresource)
 
     @property
-    def words(self) -> str:
+    def label(self) -> str:
         """The owner as conflicts name it."""
-        said = json.dumps(self.manager)
+        label = json.dumps(self.manager)
         if self.subresource:
-            said += f' with subresource "{self.subresource}"'
-        return f"{said} using {self.api_version}" if self.operation == "Update" else said
+            label += f' with subresource "{self.subresource}"'
+        return f"{label} using {self.api_version}" if self.operation == "Update" else label
 
     def entry(self) -> Obj:
         """Return the entry as managedFields has it."""
@@ -169,7 +167,7 @@ def track_update(
             left.remove(owner)
             mine = replace(mine, fields=mine.fields.union(owner.fields))
         left.append(mine)
-    return _stored(new, _capped(left))
+    return _stored(new, left)
 
 
 def _reckoned(kind: Kind, fields: FieldSet, subresource: str | None) -> FieldSet:
@@ -179,21 +177,6 @@ def _reckoned(kind: Kind, fields: FieldSet, subresource: str | None) -> FieldSet
         made.members.discard("f:status")
         made.children.pop("f:status", None)
     return made
-
-
-def _capped(owners: list[Owner]) -> list[Owner]:
-    """Put the oldest of too many updaters together into one entry."""
-    updaters = sorted((o for o in owners if o.operation == "Update"), key=lambda o: (o.time, o.manager))
-    while len(updaters) > MAX_UPDATE_MANAGERS:
-        first, second, *rest = updaters
-        merged = replace(
-            first,
-            manager=ANCIENT,
-            time=max(first.time, second.time),
-            fields=first.fields.union(second.fields),
-        )
-        updaters = [merged, *rest]
-    return [owner for owner in owners if owner.operation != "Update"] + updaters
 
 
 def apply(
@@ -209,7 +192,7 @@ def apply(
     """Return what an object becomes by a server-side apply, managedFields included.
 
     ``live``: None creates it. Without a change the live object itself comes back. Raises ApplyConflict
-    for fields of others (unless ``force``), BadRequest and Failed for configurations that can't be applied.
+    for fields of others (unless ``force``), Failed for a configuration that doesn't fit the kind.
     """
     _refuse(kind, applied)
     config = _applicable(kind, applied, subresource)
@@ -243,7 +226,7 @@ def apply(
     diff = compare(kind.node, before, merged)
     taken = diff.modified.union(diff.added)
     conflicts = _conflicts(others, taken)
-    if conflicts and not force and not _from_annotation(kind, live, manager, others, taken):
+    if conflicts and not force:
         raise ApplyConflict(conflicts)
     left = [
         replace(owner, fields=owner.fields.difference(taken).difference(diff.removed)) for owner in others
@@ -254,23 +237,19 @@ def apply(
 
 
 def _refuse(kind: Kind, applied: Obj) -> None:
-    said = applied.get("apiVersion")
-    if said != kind.api_version:
-        raise BadRequest(
-            f"Incorrect version specified in apply patch. Specified patch version: {said}, "
-            f"expected: {kind.api_version}"
+    meta = applied["metadata"]
+    violations = problems(kind.node, applied)
+    if violations:
+        name, namespace = meta.get("name", ""), meta.get("namespace", "")
+        message = (
+            violations[0]
+            if len(violations) == 1
+            else "errors:\n" + "\n".join(f"  {each}" for each in violations)
         )
-    meta = applied.get("metadata") or {}
-    if isinstance(meta, dict) and meta.get("managedFields") is not None:
-        raise BadRequest("metadata.managedFields must be nil")
-    found = problems(kind.node, applied)
-    if found:
-        name = meta.get("name", "") if isinstance(meta, dict) else ""
-        namespace = meta.get("namespace", "") if isinstance(meta, dict) else ""
-        said = found[0] if len(found) == 1 else "errors:\n" + "\n".join(f"  {each}" for each in found)
         version = f"{kind.group}/{kind.version}" if kind.group else f"/{kind.version}"
         raise Failed(
-            f"failed to create typed patch object ({namespace}/{name}; {version}, Kind={kind.kind}): {said}"
+            f"failed to create typed patch object ({namespace}/{name}; {version}, Kind={kind.kind}): "
+            f"{message}"
         )
 
 
@@ -288,8 +267,8 @@ def _applicable(kind: Kind, applied: Obj, subresource: str | None) -> Obj:
 
 def _conflicts(others: list[Owner], taken: FieldSet) -> list[tuple[str, str]]:
     found = []
-    for owner in sorted(others, key=lambda item: item.words):
-        found += [(owner.words, shown(path)) for path in owner.fields.intersection(taken).paths()]
+    for owner in sorted(others, key=lambda item: item.label):
+        found += [(owner.label, shown(path)) for path in owner.fields.intersection(taken).paths()]
     return found
 
 
@@ -315,32 +294,15 @@ def _last_applied(obj: Obj | None) -> Any:
     return ((obj or {}).get("metadata", {}).get("annotations") or {}).get(LAST_APPLIED)
 
 
-def _from_annotation(
-    kind: Kind, live: Obj | None, manager: str, others: list[Owner], taken: FieldSet
-) -> bool:
-    """Whether kubectl takes over only what it applied by itself before, as its annotation says."""
-    text = _last_applied(live)
-    if manager != KUBECTL or not text:
-        return False
-    try:
-        before = field_set(kind.node, json.loads(text))
-    except (TypeError, ValueError):
-        return False
-    conflicting = FieldSet()
-    for owner in others:
-        conflicting = conflicting.union(owner.fields.intersection(taken))
-    return not conflicting.difference(before)
-
-
 def _with_annotation(live: Obj | None, merged: Obj, applied: Obj, manager: str) -> Obj:
     """Keep kubectl's annotation of the last applied configuration up to date where there is one."""
     if manager != KUBECTL or not _last_applied(live):
         return merged
     meta = dict(merged.get("metadata") or {})
-    said = applied.get("metadata") or {}
-    if isinstance(said.get("annotations"), dict):
-        notes = {key: value for key, value in said["annotations"].items() if key != LAST_APPLIED}
-        applied = {**applied, "metadata": {**said, "annotations": notes}}
+    metadata = applied.get("metadata") or {}
+    if isinstance(metadata.get("annotations"), dict):
+        notes = {key: value for key, value in metadata["annotations"].items() if key != LAST_APPLIED}
+        applied = {**applied, "metadata": {**metadata, "annotations": notes}}
     text = json.dumps(applied, separators=(",", ":"), sort_keys=True) + "\n"
     meta["annotations"] = {**(meta.get("annotations") or {}), LAST_APPLIED: text}
     return {**merged, "metadata": meta}

@@ -7,7 +7,7 @@ from typing import Any
 from bais_gates.sandbox.cluster.apiserver.kinds.kind import Obj
 
 # The sources that a volume can have, except those nobody uses with this stand-in.
-MODES = {"secret": 420, "configMap": 420, "downwardAPI": 420, "projected": 420}
+MODES = {"secret": 420, "configMap": 420, "projected": 420}
 HANDLERS = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
@@ -25,26 +25,17 @@ def pod_spec(spec: Obj) -> None:
         _volume(volume)
     for container in containers(spec):
         _container(container)
-        if spec.get("hostNetwork"):
-            for port in container.get("ports", ()):
-                port.setdefault("hostPort", port.get("containerPort"))
-    if "overhead" in spec and not spec["overhead"]:
-        spec.pop("overhead")
 
 
 def containers(spec: Obj) -> list[Obj]:
-    """Return all containers of a pod: init, ordinary and ephemeral ones."""
-    return [
-        *(spec.get("initContainers") or ()),
-        *(spec.get("containers") or ()),
-        *(spec.get("ephemeralContainers") or ()),
-    ]
+    """Return all containers of a pod: init ones and ordinary ones."""
+    return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
 
 
 def pod(obj: Obj) -> None:
     """Fill in a pod: its specification and what only pods get."""
     spec = obj["spec"]
-    for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
+    for container in containers(spec):
         resources = container.get("resources") or {}
         limits = resources.get("limits")
         if limits:
@@ -81,7 +72,7 @@ def with_default_tolerations(spec: Obj) -> Obj:
 def qos_class(spec: Obj) -> str:
     """Return Guaranteed, Burstable or BestEffort, by the requests and limits of the containers."""
     guaranteed, any_set = True, False
-    for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
+    for container in containers(spec):
         resources = container.get("resources") or {}
         limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
         for name in ("cpu", "memory"):
@@ -133,8 +124,6 @@ def _probe(probe: Obj) -> None:
         if not probe.get(key):
             probe[key] = value
     _http_get(probe.get("httpGet"))
-    if "grpc" in probe:
-        probe["grpc"].setdefault("service", "")
 
 
 def _http_get(action: Any) -> None:
@@ -151,14 +140,3 @@ def _volume(volume: Obj) -> None:
             volume[source].setdefault("defaultMode", mode)
     if "hostPath" in volume:
         volume["hostPath"].setdefault("type", "")
-    sources = [volume, *(volume.get("projected") or {}).get("sources", ())]
-    for source_of in sources:
-        token = source_of.get("serviceAccountToken")
-        if token is not None:
-            token.setdefault("expirationSeconds", 3600)
-        for item in (source_of.get("downwardAPI") or {}).get("items", ()):
-            if "fieldRef" in item:
-                item["fieldRef"].setdefault("apiVersion", "v1")
-    claim = (volume.get("ephemeral") or {}).get("volumeClaimTemplate")
-    if claim:
-        claim.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")

@@ -9,18 +9,14 @@ from bais_gates.sandbox.cluster.apiserver.kinds import custom, defaults, strateg
 from bais_gates.sandbox.cluster.apiserver.kinds.decoding import decode
 from bais_gates.sandbox.cluster.apiserver.kinds.errors import BadRequest, Invalid
 from bais_gates.sandbox.cluster.apiserver.kinds.kind import Kind, Obj
-from bais_gates.sandbox.cluster.apiserver.kinds.validation import (
-    causes_of_create,
-    causes_of_update,
-    warnings_of,
-)
+from bais_gates.sandbox.cluster.apiserver.kinds.validation import causes_of_create, causes_of_update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """An object that may be stored.
 
-    ``obj`` is what to store. ``read`` is the object as the body said it with its defaults, before the server
+    ``obj`` is what to store. ``read`` is the object as it was sent, with its defaults, before the server
     added parts of its own: what managedFields of an ordinary write are reckoned from. ``warnings`` are for
     the Warning headers; those about unknown fields start with ``unknown field``.
     """
@@ -37,11 +33,11 @@ def prepare_create(kind: Kind, obj: Obj, *, strict: bool) -> Prepared:
     Raises BadRequest for a body that can't be read as the kind, Invalid for one that breaks its rules.
     """
     read, warnings = _read(kind, obj, strict=strict)
-    made = copy.deepcopy(read)  # the server adds to it, and ``read`` must stay what the body said
+    made = copy.deepcopy(read)  # the server adds to it, and ``read`` must stay what was sent
     strategies.before_create(kind, made)
     if causes := causes_of_create(kind, made):
         raise Invalid(causes)
-    return Prepared(obj=made, read=read, warnings=(*warnings, *warnings_of(kind, made)))
+    return Prepared(obj=made, read=read, warnings=tuple(warnings))
 
 
 def prepare_update(
@@ -56,8 +52,7 @@ def prepare_update(
     made = strategies.before_update(kind, old, read, subresource)
     if causes := causes_of_update(kind, old, made, subresource):
         raise Invalid(causes)
-    more = () if subresource else warnings_of(kind, made)
-    return Prepared(obj=made, read=made, warnings=(*warnings, *more))
+    return Prepared(obj=made, read=made, warnings=tuple(warnings))
 
 
 def _read(kind: Kind, obj: Obj, *, strict: bool) -> tuple[Obj, list[str]]:

@@ -40,8 +40,8 @@ def value_of(text: str) -> Decimal | None:
 def canonical(text: str) -> str | None:
     """Return the quantity as the API server writes it back: no fraction, the largest suffix that allows it.
 
-    ``0.5`` becomes ``500m``, ``1024Mi`` ``1Gi``, ``1000m`` ``1``; None for what is no quantity. The form
-    (binary, decimal, exponent) stays that of the text.
+    ``0.5`` becomes ``500m``, ``1024Mi`` ``1Gi``, ``1000m`` ``1``; ``1e3`` stays as it is. None for what is no
+    quantity.
     """
     parts, value = _split(text), value_of(text)
     if parts is None or value is None:
@@ -56,9 +56,7 @@ def canonical(text: str) -> str | None:
             if number % (1 << power) == 0 and number:
                 return f"{number >> power}{name}"
         return str(number)
-    if _EXPONENT.match(suffix):
-        return _exponent(value)
-    return _decimal(value)
+    return text if _EXPONENT.match(suffix) else _decimal(value)
 
 
 def _decimal(value: Decimal) -> str:
@@ -70,13 +68,3 @@ def _decimal(value: Decimal) -> str:
             return f"{int(scaled)}{name}"
     rounded = -((-value.scaleb(9)) // 1)
     return f"{int(rounded)}n"
-
-
-def _exponent(value: Decimal) -> str:
-    if value == 0:
-        return "0"
-    for power in (18, 15, 12, 9, 6, 3):
-        scaled = value.scaleb(-power)
-        if scaled == int(scaled):
-            return f"{int(scaled)}e{power}"
-    return _decimal(value) if value != int(value) else str(int(value))

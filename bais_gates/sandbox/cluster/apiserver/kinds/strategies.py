@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from typing import Any
 
@@ -13,7 +12,7 @@ from bais_gates.sandbox.cluster.apiserver.kinds.kind import Kind, Obj
 KEEPS_STATUS_WHEN_CREATED = frozenset({"Node"})
 # What of the metadata a write of the status leaves as it was.
 _KEPT_BESIDE_STATUS = {"Pod": ("ownerReferences",), "Deployment": ("labels",)}
-_REACHED_FROM_OUTSIDE = frozenset({"NodePort", "LoadBalancer"})
+_ADDRESS = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 JOB_NAME = "batch.kubernetes.io/job-name"
 
@@ -30,7 +29,7 @@ def before_create(kind: Kind, obj: Obj) -> None:
         case "Pod":
             pod_defaults.admitted_pod(obj)
         case "Service":
-            _addresses(obj, {})
+            _keep_address(obj["spec"], {})
         case "Job":
             _job_selector(obj)
         case "Namespace":
@@ -55,8 +54,8 @@ def before_update(kind: Kind, old: Obj, new: Obj, subresource: str | None) -> Ob
     if kind.kind == "Pod":
         made["spec"] = pod_defaults.with_default_tolerations(made["spec"])
     elif kind.kind == "Service":
-        made["spec"] = _without_old_type(made["spec"], old.get("spec") or {})
-        _addresses(made, old.get("spec") or {})
+        made["spec"] = dict(made["spec"])
+        _keep_address(made["spec"], old["spec"])
     elif kind.kind == "Namespace":
         made["spec"] = old.get("spec", {})
     elif kind.kind == "Job":
@@ -104,62 +103,13 @@ def _protect(obj: Obj, finalizer: str) -> None:
         finalizers.append(finalizer)
 
 
-def _digest(obj: Obj, salt: str = "") -> int:
-    meta = obj["metadata"]
-    text = f"{meta.get('namespace')}/{meta.get('name')}/{salt}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
-
-
-def _without_old_type(spec: Obj, old: Obj) -> Obj:
-    """Return a Service's specification without what only its type before needed and nobody changed."""
-    made, kind = dict(spec), spec.get("type")
-    if kind == "ExternalName" and made.get("clusterIP") in {None, "", old.get("clusterIP")}:
-        for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
-            made.pop(key, None)
-    if kind in _REACHED_FROM_OUTSIDE or old.get("type") not in _REACHED_FROM_OUTSIDE:
-        return made
-    if made.get("externalTrafficPolicy") == old.get("externalTrafficPolicy"):
-        made.pop("externalTrafficPolicy", None)
-    numbers = [[port.get("nodePort") for port in each.get("ports") or ()] for each in (made, old)]
-    if numbers[0] == numbers[1]:
-        made["ports"] = [
-            {key: value for key, value in port.items() if key != "nodePort"}
-            for port in made.get("ports") or ()
-        ]
-    return made
-
-
-def _addresses(obj: Obj, old: Obj) -> None:
-    """Give a Service its address and node ports, or keep those that it has.
-
-    The address comes from the Service's name, in 10.0.0.0/16: no state is kept for it.
-    """
-    spec = obj["spec"]
-    if spec.get("type") == "ExternalName":
-        for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+def _keep_address(spec: Obj, old: Obj) -> None:
+    """Let a Service keep the address that it has; an ExternalName has none."""
+    for key in _ADDRESS:
+        if spec.get("type") == "ExternalName":
             spec.pop(key, None)
-        return
-    if not spec.get("clusterIP"):
-        number = _digest(obj)
-        spec["clusterIP"] = old.get("clusterIP") or f"10.0.{number % 255}.{number // 255 % 253 + 2}"
-    if not spec.get("clusterIPs"):
-        spec["clusterIPs"] = [spec["clusterIP"]]
-    spec.setdefault("ipFamilies", old.get("ipFamilies") or ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", old.get("ipFamilyPolicy") or "SingleStack")
-    if spec.get("type") in {"NodePort", "LoadBalancer"}:
-        had = {
-            (port.get("port"), port.get("protocol")): port.get("nodePort") for port in old.get("ports", ())
-        }
-        spec["ports"] = [
-            port
-            if port.get("nodePort")
-            else {
-                **port,
-                "nodePort": had.get((port.get("port"), port.get("protocol")))
-                or 30000 + _digest(obj, str(port.get("port"))) % 2768,
-            }
-            for port in spec.get("ports", ())
-        ]
+        elif not spec.get(key) and key in old:
+            spec[key] = old[key]
 
 
 def _job_selector(obj: Obj) -> None:

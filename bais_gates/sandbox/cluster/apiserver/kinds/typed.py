@@ -254,7 +254,7 @@ def problems(node: Node, value: Any, path: Path = ()) -> list[str]:
         return []
     if node.shape in {"object", "map"}:
         if not isinstance(value, dict):
-            return [f"{shown(path)}: expected map, got {_go(value)}"]
+            return [f"{shown(path)}: expected map, got {json.dumps(value)}"]
         found = []
         for key, item in value.items():
             part = part_of(node, key)
@@ -270,13 +270,13 @@ def problems(node: Node, value: Any, path: Path = ()) -> list[str]:
     if node.shape in _SCALARS:
         types, name = _SCALARS[node.shape]
         if not isinstance(value, types) or (isinstance(value, bool) and node.shape != "boolean"):
-            return [f"{shown(path)}: expected {name}, got {_go(value)}"]
+            return [f"{shown(path)}: expected {name}, got {json.dumps(value)}"]
     return []
 
 
 def _list_problems(node: Node, value: Any, path: Path) -> list[str]:
     if not isinstance(value, list):
-        return [f"{shown(path)}: expected list, got {_go(value)}"]
+        return [f"{shown(path)}: expected list, got {json.dumps(value)}"]
     found: list[str] = []
     seen: set[str] = set()
     for index, item in enumerate(value):
@@ -292,13 +292,3 @@ def _list_problems(node: Node, value: Any, path: Path) -> list[str]:
             seen.add(element)
         found += problems(node.element, item, (*path, element))
     return found
-
-
-def _go(value: Any) -> str:
-    if isinstance(value, dict):
-        return "&{map[" + " ".join(f"{key}:{_go(item)}" for key, item in sorted(value.items())) + "]}"
-    if isinstance(value, list):
-        return "&{[" + " ".join(_go(item) for item in value) + "]}"
-    if isinstance(value, bool):
-        return "&{true}" if value else "&{false}"
-    return f"&{{{value}}}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,14 +11,12 @@ from bais_gates.sandbox.cluster.apiserver.kinds.errors import (
     Cause,
     forbidden,
     invalid,
-    not_supported,
     required,
 )
 from bais_gates.sandbox.cluster.apiserver.kinds.kind import Kind, Obj
 from bais_gates.sandbox.cluster.apiserver.kinds.validation import names
 
 IMMUTABLE = "field is immutable"
-NOT_NEGATIVE = "must be greater than or equal to 0"
 ANNOTATIONS_LIMIT = 256 * 1024
 FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
 _NAME_RULES: dict[str, Callable[[str], list[str]]] = {
@@ -28,38 +27,38 @@ _NAME_RULES: dict[str, Callable[[str], list[str]]] = {
     "ClusterRole": names.path_segment,
     "ClusterRoleBinding": names.path_segment,
 }
-_REVIEWS = ("Review",)
+_POD_SECURITY = "pod-security.kubernetes.io/"
+_LEVELS = ("privileged", "baseline", "restricted")
 
 
 def causes(kind: Kind, obj: Obj) -> list[Cause]:
     """Return what is wrong with an object's metadata."""
-    if kind.kind.endswith(_REVIEWS):
-        return []
     meta = obj.get("metadata") or {}
-    found: list[Cause] = []
+    violations: list[Cause] = []
     name = meta.get("name") or ""
     if not name:
-        found.append(required("metadata.name", "name or generateName is required"))
+        violations.append(required("metadata.name", "name or generateName is required"))
     else:
-        found += [invalid("metadata.name", name, said) for said in _name_rule(kind)(name)]
+        violations += [invalid("metadata.name", name, message) for message in _name_rule(kind)(name)]
     if prefix := meta.get("generateName"):
         # A prefix may end where a name may not: what is made of it goes on.
-        found += [
-            invalid("metadata.generateName", prefix, said)
-            for said in _name_rule(kind)(f"{prefix.removesuffix('-')}")
+        violations += [
+            invalid("metadata.generateName", prefix, message)
+            for message in _name_rule(kind)(f"{prefix.removesuffix('-')}")
         ]
-    found += not_negative(meta.get("generation"), "metadata.generation")
-    found += label_causes(meta.get("labels"), "metadata.labels")
-    found += annotation_causes(meta.get("annotations"), "metadata.annotations")
-    found += _owners(meta.get("ownerReferences") or ())
+    violations += label_causes(meta.get("labels"), "metadata.labels")
+    violations += annotation_causes(meta.get("annotations"), "metadata.annotations")
+    violations += _owners(meta.get("ownerReferences") or ())
     finalizers = meta.get("finalizers") or ()
     for finalizer in finalizers:
-        found += [invalid("metadata.finalizers", finalizer, said) for said in names.qualified_name(finalizer)]
+        violations += [
+            invalid("metadata.finalizers", finalizer, message) for message in names.qualified_name(finalizer)
+        ]
     for index, finalizer in enumerate(() if kind.custom else finalizers):
         if "/" not in finalizer and finalizer not in FINALIZERS:
-            said = "name is neither a standard finalizer name nor is it fully qualified"
-            found.append(invalid(f"metadata.finalizers[{index}]", finalizer, said))
-    return found
+            message = "name is neither a standard finalizer name nor is it fully qualified"
+            violations.append(invalid(f"metadata.finalizers[{index}]", finalizer, message))
+    return violations
 
 
 def _name_rule(kind: Kind) -> Callable[[str], list[str]]:
@@ -78,77 +77,77 @@ def update_causes(old: Obj, new: Obj) -> list[Cause]:
 
 def label_causes(values: Any, field: str) -> list[Cause]:
     """Return what is wrong with labels."""
-    found = []
+    violations = []
     for key in sorted(values or {}):
-        found += [invalid(field, key, said) for said in names.qualified_name(key)]
-        found += [invalid(field, values[key], said) for said in names.label_value(values[key])]
-    return found
+        violations += [invalid(field, key, message) for message in names.qualified_name(key)]
+        violations += [invalid(field, values[key], message) for message in names.label_value(values[key])]
+    return violations
 
 
 def annotation_causes(values: Any, field: str) -> list[Cause]:
     """Return what is wrong with annotations."""
-    found, size = [], 0
+    violations, size = [], 0
     for key in sorted(values or {}):
-        found += [invalid(field, key, said) for said in names.qualified_name(key.lower())]
+        violations += [invalid(field, key, message) for message in names.qualified_name(key.lower())]
         size += len(key.encode()) + len(str(values[key]).encode())
     if size > ANNOTATIONS_LIMIT:
         message = f"Too long: may not be more than {ANNOTATIONS_LIMIT} bytes"
-        found.append(Cause(reason=TOO_LONG, message=message, field=field))
-    return found
+        violations.append(Cause(reason=TOO_LONG, message=message, field=field))
+    return violations
 
 
 def _owners(owners: Any) -> list[Cause]:
-    found, controllers = [], []
+    violations, controllers = [], []
     for owner in owners:
         for key in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(key):
-                said = f"{'version' if key == 'apiVersion' else key} must not be empty"
-                found.append(invalid(f"metadata.ownerReferences.{key}", "", said))
+                message = f"{'version' if key == 'apiVersion' else key} must not be empty"
+                violations.append(invalid(f"metadata.ownerReferences.{key}", "", message))
         if (owner.get("apiVersion"), owner.get("kind")) == ("v1", "Event"):
-            said = "/v1, Kind=Event is disallowed from being an owner"
-            found.append(invalid("metadata.ownerReferences", owner, said))
+            message = "/v1, Kind=Event is disallowed from being an owner"
+            violations.append(invalid("metadata.ownerReferences", owner, message))
         if owner.get("controller"):
             controllers.append(owner)
     if len(controllers) > 1:
         first, second = (f"{each.get('kind')}/{each.get('name')}" for each in controllers[:2])
-        said = (
+        message = (
             'Only one reference can have Controller set to true. Found "true" in references for '
             f"{first} and {second}"
         )
-        found.append(invalid("metadata.ownerReferences", owners, said))
-    return found
+        violations.append(invalid("metadata.ownerReferences", owners, message))
+    return violations
 
 
 def selector(value: Any, field: str) -> list[Cause]:
     """Return what is wrong with a label selector."""
     if not value:
         return []
-    found = label_causes(value.get("matchLabels"), f"{field}.matchLabels")
+    violations = label_causes(value.get("matchLabels"), f"{field}.matchLabels")
     for index, need in enumerate(value.get("matchExpressions") or ()):
-        found += requirement(need, f"{field}.matchExpressions[{index}]")
+        violations += requirement(need, f"{field}.matchExpressions[{index}]")
         for place, item in enumerate(need.get("values") or ()):
             here = f"{field}.matchExpressions[{index}].values[{place}]"
-            found += [invalid(here, item, said) for said in names.label_value(item)]
-    return found
+            violations += [invalid(here, item, message) for message in names.label_value(item)]
+    return violations
 
 
 def requirement(need: Any, here: str) -> list[Cause]:
     """Return what is wrong with one requirement of a selector, but for its values."""
-    found: list[Cause] = []
+    violations: list[Cause] = []
     operator, values = need.get("operator", ""), need.get("values") or []
     if operator in {"In", "NotIn"}:
         if not values:
-            said = "must be specified when `operator` is 'In' or 'NotIn'"
-            found.append(required(f"{here}.values", said))
+            message = "must be specified when `operator` is 'In' or 'NotIn'"
+            violations.append(required(f"{here}.values", message))
     elif operator in {"Exists", "DoesNotExist"}:
         if values:
-            said = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            found.append(forbidden(f"{here}.values", said))
+            message = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            violations.append(forbidden(f"{here}.values", message))
     else:
-        found.append(invalid(f"{here}.operator", operator, "not a valid selector operator"))
+        violations.append(invalid(f"{here}.operator", operator, "not a valid selector operator"))
     key = need.get("key", "")
-    found += [invalid(f"{here}.key", key, said) for said in names.qualified_name(key)]
-    return found
+    violations += [invalid(f"{here}.key", key, message) for message in names.qualified_name(key)]
+    return violations
 
 
 def matches(value: Any, given: Any) -> bool:
@@ -170,23 +169,20 @@ def matches(value: Any, given: Any) -> bool:
     return True
 
 
-def not_negative(value: Any, field: str) -> list[Cause]:
-    """Return a cause if a number is below zero."""
-    return [invalid(field, value, NOT_NEGATIVE)] if isinstance(value, int) and value < 0 else []
-
-
-def one_of(value: Any, choices: tuple[str, ...], field: str) -> list[Cause]:
-    """Return a cause if a value is none of the choices; none given is no mistake here."""
-    return [] if value in choices or value is None else [not_supported(field, value, choices)]
-
-
 def unchanged(old: Any, new: Any, field: str) -> list[Cause]:
     """Return a cause if a field that can't change did."""
     return [] if old == new else [invalid(field, new, IMMUTABLE)]
 
 
-def int_or_percent(value: Any, field: str) -> list[Cause]:
-    """Return what is wrong with a number or a percentage."""
-    if isinstance(value, str):
-        return [invalid(field, value, said) for said in names.percent(value)]
-    return not_negative(value, field)
+def pod_security_causes(namespace: Obj) -> list[Cause]:
+    """Return which Pod Security labels of a namespace name no level or no version."""
+    labels, violations = namespace["metadata"].get("labels") or {}, []
+    for mode in ("enforce", "audit", "warn"):
+        level, version = labels.get(_POD_SECURITY + mode), labels.get(f"{_POD_SECURITY}{mode}-version")
+        if level is not None and level not in _LEVELS:
+            message = f"must be one of {', '.join(_LEVELS)}"
+            violations.append(invalid(f"metadata.labels[{_POD_SECURITY}{mode}]", level, message))
+        if version is not None and not re.fullmatch(r"latest|v1\.(0|[1-9][0-9]*)", version):
+            message = 'must be "latest" or "v1.x"'
+            violations.append(invalid(f"metadata.labels[{_POD_SECURITY}{mode}-version]", version, message))
+    return violations

@@ -1,0 +1,239 @@
+"""How a gate is run: after its needs, in its turn, within its deadline, or not at all with the reason."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bais_gates.errors import GateInputError
+from bais_gates.pytest_plugin.binding import binding_key
+from bais_gates.pytest_plugin.deadlines import deadline
+from bais_gates.pytest_plugin.outcome import GateTest, Preset, gate_test_key
+from bais_gates.verdict.model import Gate, Outcome, Phase
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bais_gates.pytest_plugin.binding import Binding
+    from bais_gates.pytest_plugin.run_state import RunState
+
+PRODUCTION = "production"
+GOOD = frozenset({Outcome.PASS, Outcome.NOT_APPLICABLE})
+_CLEAN_UP_S = 30.0
+"""What a gate's tear-down has at least, within the gate's deadline, when the test itself used up its time."""
+_POLL_S = 0.05
+_GRACE_S = 5.0
+_PHASE_NAMES = {"setup": "in set-up", "call": "in the test", "teardown": "in tear-down"}
+
+needs_key: pytest.StashKey[Needs] = pytest.StashKey()
+"""On the config: what this process knows of how the run's gates went."""
+
+
+class Execution:
+    """Outermost wrappers around a gate's test, in the process that runs it."""
+
+    def __init__(self, state: RunState, config: pytest.Config) -> None:
+        self._state = state
+        self._needs = config.stash[needs_key] = Needs(state)
+        self._interactive = any(config.getoption(name, None) for name in ("usepdb", "trace"))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Record which gates were selected."""
+        bindings = (item.stash.get(binding_key, None) for item in session.items)
+        self._needs.select(binding for binding in bindings if binding is not None)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Run a gate when it is its turn, and record its outcome for those that need it."""
+        binding = item.stash.get(binding_key, None)
+        if binding is None or binding.gate is None:
+            return (yield)
+        test = item.stash[gate_test_key] = GateTest(binding)
+        test.preset = self._not_applicable(binding.gate) or self._needs.preset_for(binding.gate)
+        with self._turn(binding.gate, test):
+            self._record("gate_started", binding)
+            test.begin(self._seconds(binding.gate))
+            try:
+                return (yield)
+            finally:
+                self._needs.record(binding, test.outcome or Outcome.NOT_RUN)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Hold what the test asks for to the deadline."""
+        with self._deadline(item.stash.get(gate_test_key, None), "setup"):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Hold the test to what is left of the deadline."""
+        with self._deadline(item.stash.get(gate_test_key, None), "call"):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Allow the tear-down what is left of the deadline, and enough to clean up."""
+        with self._deadline(item.stash.get(gate_test_key, None), "teardown"):
+            return (yield)
+
+    def _seconds(self, gate: Gate) -> float:
+        try:
+            return self._state.policy().deadline_of(gate)
+        except GateInputError:
+            return 0.0
+
+    def _turn(self, gate: Gate, test: GateTest) -> contextlib.AbstractContextManager[None]:
+        if self._state.worker is None or test.preset is not None:
+            return contextlib.nullcontext()
+        return turn(self._state.shared().lock_file, exclusive=gate.exclusive)
+
+    def _deadline(self, test: GateTest | None, when: str) -> contextlib.AbstractContextManager[None]:
+        gate = test.binding.gate if test is not None else None
+        seconds = self._seconds(gate) if gate is not None else 0.0
+        if test is None or not seconds or self._interactive:
+            return contextlib.nullcontext()
+        left = test.deadline_at - time.monotonic()
+        if when == "teardown":
+            left = max(left, min(seconds, _CLEAN_UP_S))
+        text = f"the gate's deadline of {seconds:g} s passed {_PHASE_NAMES[when]}"
+        return deadline(left, text, lambda error: test.record_error(when, error))
+
+    def _not_applicable(self, gate: Gate) -> Preset | None:
+        try:
+            environment = self._state.environment()
+        except GateInputError:
+            return None  # the fixtures of the gate will say so
+        reason = dict(environment.not_applicable).get(gate.id)
+        if reason is None and gate.mutates and not environment.describes("test_tenant"):
+            claimed = environment.api.environment if environment.describes("api") else None
+            if PRODUCTION in {environment.name, claimed}:
+                reason = "it writes, and the environment file of production names no test tenant"
+        if reason is None or not reason.strip():
+            return None
+        return Preset(outcome=Outcome.NOT_APPLICABLE, message=reason)
+
+    def _record(self, kind: str, binding: Binding) -> None:
+        if self._state.ledger is not None:
+            record = {"nodeid": binding.nodeid, "gate": binding.gate_id, "case": binding.case}
+            self._state.ledger.append(kind, record)  # type: ignore[arg-type] # dicts of str are JSON values
+
+
+class Needs:
+    """What this process knows of the gates of the run, and where it asks about the others."""
+
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+        self._outcomes: dict[tuple[str, str | None], Outcome] = {}
+        self._selected: dict[str, set[str | None]] = defaultdict(set)
+
+    def select(self, bindings: Iterable[Binding]) -> None:
+        """Record which tests of gates will run."""
+        for binding in bindings:
+            self._selected[binding.gate_id].add(binding.case)
+
+    def record(self, binding: Binding, outcome: Outcome) -> None:
+        """Record the outcome of a gate's test, under xdist for the other workers, too."""
+        self._outcomes[binding.gate_id, binding.case] = outcome
+        if self._state.worker is not None:
+            self._state.shared().put_result(binding.gate_id, outcome, binding.case)
+
+    def preset_for(self, gate: Gate) -> Preset | None:
+        """Wait for the needed gates, and return the outcome to set if one of them did not pass."""
+        if gate.rolls_up is not None and (preset := self._nothing_to_roll_up(gate.rolls_up)) is not None:
+            return preset
+        missing: list[str] = []
+        reasons: list[str] = []
+        for need in gate.needs:
+            why = self._why_not(need)
+            if why is not None:
+                missing.append(need)
+                reasons.append(f"{need}, which {why}")
+        if not missing:
+            return None
+        return Preset(
+            outcome=Outcome.NOT_RUN,
+            message=f"It needs {' and '.join(reasons)}.",
+            needs_not_passed=tuple(missing),
+        )
+
+    def of_phase(self, phase: Phase) -> dict[str, tuple[Outcome, str]]:
+        """Return the outcome of each gate of a phase, and the run it is from; NOT_RUN without a result.
+
+        A gate that is selected in this run counts as it is here, another one as it was imported. Waits for
+        those that still run elsewhere.
+        """
+        found: dict[str, tuple[Outcome, str]] = {}
+        for gate in self._state.catalog().gates:
+            if gate.phase is not phase:
+                continue
+            if gate.id in self._selected:
+                cases = [self._outcome(gate.id, case) for case in sorted(self._selected[gate.id], key=str)]
+                bad = [one for one in cases if one not in GOOD]
+                outcome = (bad[0] or Outcome.NOT_RUN) if bad else cases[0] or Outcome.NOT_RUN
+                found[gate.id] = (outcome, self._state.run_id or self._state.settings.run_id)
+            else:
+                found[gate.id] = self._state.imported.get(gate.id, (Outcome.NOT_RUN, ""))
+        return found
+
+    def _nothing_to_roll_up(self, phase: Phase) -> Preset | None:
+        """Wait for the phase's gates, and return the outcome to set if none ran here or was imported."""
+        known = self.of_phase(phase)
+        if any(gate_id in self._selected or gate_id in self._state.imported for gate_id in known):
+            return None
+        return Preset(
+            outcome=Outcome.NOT_RUN,
+            message=f"It judges the results of phase {phase}, and no gate of that phase is selected in this "
+            "run, nor imported from a verified decision (--gate-import).",
+        )
+
+    def _why_not(self, need: str) -> str | None:
+        if need in self._state.imported_passes:
+            return None
+        if need not in self._selected:
+            # Someone who runs one gate alone and asks for no decision wants to see that gate.
+            return "is not selected in this run" if self._state.settings.deciding else None
+        for case in sorted(self._selected[need], key=str):
+            outcome = self._outcome(need, case)
+            if outcome is None:
+                return "did not report"
+            if outcome not in GOOD:
+                return f"did not pass ({outcome.value})"
+        return None
+
+    def _outcome(self, gate_id: str, case: str | None) -> Outcome | None:
+        known = self._outcomes.get((gate_id, case))
+        if known is not None or self._state.worker is None:
+            return known
+        directory = self._state.shared()
+        policy = self._state.policy()
+        patience = max(policy.deadline_of(gate) for gate in self._state.catalog().gates) + _GRACE_S
+        quiet_since = time.time()
+        while (outcome := directory.result(gate_id, case)) is None:
+            # As long as gates finish anywhere there is progress; then all that run are within their deadline.
+            quiet_since = max(quiet_since, directory.last_progress())
+            if directory.stopped or time.time() - quiet_since > patience:
+                return None
+            time.sleep(_POLL_S)
+        return outcome
+
+
+@contextlib.contextmanager
+def turn(lock_file: Path, *, exclusive: bool) -> Iterator[None]:
+    """Wait until a gate may run, and hold the others off while it does.
+
+    An exclusive gate that waits keeps later ones from starting (it holds the door), so that it is not passed
+    over for ever. A process that dies lets go of everything.
+    """
+    mode = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    door_file = lock_file.with_suffix(".door")
+    with lock_file.open("a") as room:
+        with door_file.open("a") as door:
+            fcntl.flock(door, mode)
+            fcntl.flock(room, mode)
+        yield

@@ -1,0 +1,333 @@
+"""The start of a deciding run: BLOCK on disk before any conftest is loaded, and what forbids a run."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bais_gates import __version__
+from bais_gates.attest.verify import verify
+from bais_gates.errors import GateInputError
+from bais_gates.pytest_plugin.ledger import LEDGER_FILE, Ledger, unwritable_ledger
+from bais_gates.pytest_plugin.refusals import refusals
+from bais_gates.redaction import redact
+from bais_gates.reports import DECISION_FILE, read_decision, write_all
+from bais_gates.targets.identity import identity_of
+from bais_gates.verdict.decide import UNKNOWN_TARGET, undecided
+from bais_gates.verdict.model import (
+    SCOPES,
+    Code,
+    Decision,
+    Digests,
+    GateResult,
+    Outcome,
+    Previous,
+    Reason,
+    Run,
+    Subject,
+    TargetIdentity,
+    Verdict,
+)
+from bais_gates.verdict.waivers import NO_WAIVERS, WaiverFile, load_waivers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bais_gates.pytest_plugin.run_state import RunState
+
+HTML_FILE = "report.html"
+_MAX_ARGUMENT = 500
+_STALE = (HTML_FILE, "decision.intoto.json")
+"""What an earlier run left and the decision's own reports do not replace."""
+
+deciding_run_key: pytest.StashKey[DecidingRun] = pytest.StashKey()
+"""Only in a deciding run, on the config of the process that decides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """The results of earlier decisions that count in this run."""
+
+    results: Mapping[str, GateResult] = field(default_factory=dict)
+    """By gate id; of several decisions the last one counts."""
+    reasons: tuple[Reason, ...] = ()
+    """Why a decision cannot be imported."""
+
+    @property
+    def outcomes(self) -> dict[str, tuple[Outcome, str]]:
+        """The outcome of each gate, and the run that it is from."""
+        return {
+            gate_id: (result.outcome, result.imported_from or "") for gate_id, result in self.results.items()
+        }
+
+
+@dataclass(slots=True)
+class DecidingRun:
+    """What is known of a deciding run before its first conftest is loaded; able to block it at any time."""
+
+    state: RunState
+    scope: str
+    previous: Previous | None = None
+    waivers: WaiverFile = NO_WAIVERS
+    target: TargetIdentity = UNKNOWN_TARGET
+    imported: Imported = field(default_factory=Imported)
+    fatal: list[Reason] = field(default_factory=list)
+    """Reasons for which no gate is run at all."""
+    decision: Decision | None = None
+    """The last one that was written."""
+
+    @property
+    def digests(self) -> Digests:
+        """Return the digests of the files that could be read."""
+        catalog = policy = None
+        with contextlib.suppress(GateInputError):
+            catalog = self.state.catalog().digest
+        with contextlib.suppress(GateInputError):
+            policy = self.state.policy().digest
+        return Digests(catalog=catalog, policy=policy, waivers=self.waivers.digest)
+
+    def block(self, config: pytest.Config, reasons: Iterable[Reason], *, ended: bool = False) -> Decision:
+        """Write a BLOCK for nothing but ``reasons``; if it cannot be written, that is one more reason."""
+        reasons = tuple(reasons)
+        self.decision = self._blocked(config, reasons, ended=ended)
+        try:
+            write_all(self.decision, self.state.settings.out)
+        except OSError as error:
+            reason = unwritable_decision(self.state.settings.out, error)
+            self.fatal.append(reason)
+            self.decision = self._blocked(config, (reason, *reasons), ended=ended)
+        return self.decision
+
+    def _blocked(self, config: pytest.Config, reasons: tuple[Reason, ...], *, ended: bool) -> Decision:
+        return undecided(
+            scope=self.scope,
+            run=run_value(config, self.state, ended=ended),
+            reason=reasons[0],
+            more=reasons[1:],
+            target=self.target,
+            subject=self.state.settings.subject,
+            digests=self.digests,
+            waivers=self.waivers.waivers,
+            previous=self.previous,
+        )
+
+
+def prepare(config: pytest.Config, state: RunState) -> DecidingRun:
+    """Put BLOCK in the place of the last decision and find out whether this run may begin at all."""
+    settings = state.settings
+    run = DecidingRun(state, scope=next((scope for scope in settings.scopes if scope in SCOPES), "golive"))
+    run.previous = _previous(settings.out / DECISION_FILE)
+    run.fatal = [
+        Reason(code=Code.REFUSED_OPTION, message=problem, remedy="Correct the option.")
+        for problem in settings.problems
+    ]
+    run.fatal += refusals(config, config.known_args_namespace)
+    _read_files(run)
+    _choose_scope(run)
+    _import(run)
+    for name in _STALE:
+        with contextlib.suppress(OSError):
+            (settings.out / name).unlink()
+    run.block(config, run.fatal or [_unfinished()])
+    if not run.fatal:
+        state.ledger = Ledger.create(settings.out / LEDGER_FILE)
+        state.ledger.append("run_started", {"run_id": settings.run_id, "scope": run.scope})
+        if state.ledger.problem is not None:
+            run.fatal.append(unwritable_ledger(state.ledger.problem))
+            run.block(config, run.fatal)
+    return run
+
+
+def block_on_conftest_error(config: pytest.Config, error: BaseException) -> None:
+    """Write into the BLOCK on disk why a deciding run did not reach its tests; pytest prints it, too."""
+    run = config.stash.get(deciding_run_key, None)
+    if run is None:
+        return
+    cause = getattr(error, "cause", error)
+    where = getattr(error, "path", None)
+    text = f"{type(cause).__name__}: {cause}"
+    run.block(
+        config,
+        [
+            Reason(
+                code=Code.COLLECTION_ERROR,
+                message=redact(f"{where or 'The start of pytest'}: {text}")[:1000],
+                remedy="Correct the conftest or the option, and run again.",
+            )
+        ],
+        ended=True,
+    )
+
+
+def unwritable_decision(out: Path, error: OSError) -> Reason:
+    """Return the reason for a decision that cannot be written."""
+    return Reason(
+        code=Code.INTERNAL_ERROR,
+        message=f"{out / DECISION_FILE} cannot be written: {error.strerror or error}.",
+        remedy="Make room on the disk, or name a folder that can be written to with --gate-out.",
+    )
+
+
+def _unfinished() -> Reason:
+    return Reason(
+        code=Code.RUN_INCOMPLETE,
+        message="The run started and has not ended: it is still running, or was killed or cancelled.",
+        remedy="Wait for it to end, or run the whole scope again.",
+    )
+
+
+def _read_files(run: DecidingRun) -> None:
+    state = run.state
+
+    def attempt(code: Code, read: Callable[[], object]) -> None:
+        try:
+            read()
+        except GateInputError as error:
+            run.fatal.append(Reason(code=code, message=redact(str(error)), remedy="Correct the file."))
+
+    def waivers() -> None:
+        if state.settings.waivers_named and not state.settings.waivers.exists():
+            raise GateInputError(f"{state.settings.waivers}: no such file. Create it, or name another one.")
+        run.waivers = load_waivers(state.settings.waivers)
+
+    def environment() -> None:
+        run.target = identity_of(state.environment())
+
+    attempt(Code.CATALOG_INVALID, state.catalog)
+    attempt(Code.POLICY_INVALID, state.policy)
+    attempt(Code.WAIVERS_INVALID, waivers)
+    attempt(Code.ENVIRONMENT_INVALID, environment)
+
+
+def _import(run: DecidingRun) -> None:
+    """Import the results of earlier decisions, if this run can be decided at all."""
+    settings = run.state.settings
+    if not settings.imports or run.fatal:
+        return
+    run.imported = read_imports(
+        settings.imports, target=run.target, subject=settings.subject, catalog=settings.catalog
+    )
+    run.fatal += run.imported.reasons
+    run.state.imported = run.imported.outcomes
+
+
+def _choose_scope(run: DecidingRun) -> None:
+    """Choose, of several scopes that were named, the one that holds all the others' gates."""
+    scopes = [scope for scope in run.state.settings.scopes if scope in SCOPES]
+    if len(scopes) < 2 or any(reason.code is Code.CATALOG_INVALID for reason in run.fatal):
+        return
+    catalog = run.state.catalog()
+    gates = {scope: {gate.id for gate in catalog.for_scope(scope)} for scope in scopes}
+    widest = max(scopes, key=lambda scope: len(gates[scope]))
+    run.scope = widest
+    if any(not gates[scope] <= gates[widest] for scope in scopes):
+        run.fatal.append(
+            Reason(
+                code=Code.REFUSED_OPTION,
+                message=f"-m names several scopes, and none holds all of them: {', '.join(scopes)}.",
+                remedy="Say which decision is asked for with --gate-scope.",
+            )
+        )
+
+
+def _previous(path: Path) -> Previous | None:
+    """Return the last decision in short; of a run that decided nothing, the one before it."""
+    try:
+        last = read_decision(path)
+    except (GateInputError, OSError):
+        return None
+    if not last.gates and last.verdict is Verdict.BLOCK and last.previous is not None:
+        return last.previous
+    outcomes: tuple[tuple[str, Outcome], ...] = tuple(
+        (judged.gate.id, judged.result.outcome) for judged in last.gates
+    )
+    return Previous(
+        run_id=last.run.run_id,
+        verdict=last.verdict,
+        decided_at=last.decided_at,
+        scope=last.scope,
+        outcomes=outcomes,
+    )
+
+
+def read_imports(
+    paths: tuple[Path, ...], *, target: TargetIdentity, subject: Subject | None, catalog: Path
+) -> Imported:
+    """Verify each decision, of the same target and subject, and return its gates' results."""
+    results: dict[str, GateResult] = {}
+    reasons: list[Reason] = []
+    for path in paths:
+        decision, problems = _verified(path, target, subject, catalog)
+        reasons += [
+            Reason(
+                code=Code.REFUSED_OPTION,
+                message=f"--gate-import {path}: {problem}",
+                remedy="Decide the earlier scope anew for this target and subject, or leave the option out.",
+            )
+            for problem in problems
+        ]
+        if decision is not None and not problems:
+            for judged in decision.gates:
+                origin = judged.result.imported_from or decision.run.run_id
+                results[judged.gate.id] = replace(judged.result, imported_from=origin)
+    return Imported(results=results, reasons=tuple(reasons))
+
+
+def _verified(
+    path: Path, target: TargetIdentity, subject: Subject | None, catalog: Path
+) -> tuple[Decision | None, list[str]]:
+    # Of which scope it is does not matter here: its gates do.
+    decision = verify(path, env=target.name, subject=subject, catalog=catalog).decision
+    if decision is None:
+        return None, ["it cannot be read as a decision."]
+    report = verify(path, scope=decision.scope, env=target.name, subject=subject, catalog=catalog)
+    problems = [
+        problem.message
+        for problem in report.problems
+        if not (problem.code == "REHEARSAL" and target.rehearsal)  # a rehearsal may build on a rehearsal
+    ]
+    return decision, [*problems, *_differences(decision, target, subject)]
+
+
+def _differences(decision: Decision, target: TargetIdentity, subject: Subject | None) -> Iterator[str]:
+    if decision.target.environment_digest != target.environment_digest:
+        yield "its environment file was another one."
+    if decision.subject != subject:
+        yield f"it is about the subject {decision.subject or 'none'}, this run about {subject or 'none'}."
+
+
+def run_value(
+    config: pytest.Config, state: RunState, *, ended: bool, ledger_digest: str | None = None
+) -> Run:
+    """Return the run as a decision names it; ``ended``: it has ended just now."""
+    return Run(
+        run_id=state.settings.run_id,
+        started_at=state.started_at,
+        finished_at=datetime.now(UTC) if ended else None,
+        command=("pytest", *(redact(str(one))[:_MAX_ARGUMENT] for one in config.invocation_params.args)),
+        workers=_workers(config),
+        versions=_versions(),
+        ledger_digest=ledger_digest,
+    )
+
+
+def _workers(config: pytest.Config) -> int:
+    specs = getattr(config.option, "tx", None) if hasattr(config, "option") else None
+    return len(specs) if isinstance(specs, list) and specs else 1
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = [("bais-gates", __version__), ("python", platform.python_version())]
+    for name in ("pytest", "pytest-xdist", "pytest-html"):
+        try:
+            found.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return tuple(found)

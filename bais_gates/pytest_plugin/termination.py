@@ -1,0 +1,82 @@
+"""What ends a deciding run from outside, in bounded time: SIGTERM, and the run's deadline."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bais_gates.verdict.model import ExitStatus
+
+if TYPE_CHECKING:
+    from bais_gates.pytest_plugin.finish import Finish
+    from bais_gates.pytest_plugin.recorder import Recorder
+    from bais_gates.pytest_plugin.run_state import RunState
+
+GRACE_S = 20.0
+"""Seconds that a run has for its clean-up once it is told to end, before it is ended hard."""
+
+
+class Termination:
+    """Installed in the process that decides, for as long as its session lasts."""
+
+    def __init__(self, state: RunState, recorder: Recorder, finish: Finish) -> None:
+        self._state = state
+        self._recorder = recorder
+        self._finish = finish
+        self._done = threading.Event()
+        self._terminating = False
+        self._before: Any = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Listen for SIGTERM, and start the clock of the run."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._terminate)
+        threading.Thread(target=self._watch, name="bais-gates-deadline", daemon=True).start()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Stop listening."""
+        self._done.set()
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _terminate(self, _signal: int, _frame: FrameType | None) -> None:
+        if self._terminating:  # the clean-up is on its way; a second signal must not end it half-way
+            return
+        self._terminating = True
+        why = self._recorder.aborted or "it was ended by SIGTERM"
+        self._recorder.abort(why)
+        self._later(GRACE_S, self._end_hard)
+        raise pytest.exit.Exception(f"bais-gates: {why}", returncode=int(ExitStatus.INCOMPLETE))
+
+    def _watch(self) -> None:
+        seconds = self._state.policy().run_deadline_s
+        if self._done.wait(seconds):
+            return
+        self._recorder.past_deadline(seconds)
+        self._state.shared().stop()
+        self._finish.at_deadline()
+        os.kill(os.getpid(), signal.SIGTERM)
+        if not self._done.wait(GRACE_S):
+            self._end_hard()
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+        def wait() -> None:
+            if not self._done.wait(seconds):
+                call()
+
+        threading.Thread(target=wait, name="bais-gates-grace", daemon=True).start()
+
+    def _end_hard(self) -> None:
+        """End the process, as the main thread does not come back. The file says BLOCK already."""
+        sys.stderr.write("bais-gates: BLOCK: the run did not end in time, and is ended now.\n")
+        sys.stderr.flush()
+        os._exit(int(ExitStatus.INCOMPLETE))

@@ -1,0 +1,1 @@
+"""Registration, sign-in, access tokens and API keys."""

@@ -1,0 +1,81 @@
+"""API keys: bearer tokens of 256 random bits for a business's agents, of which only the SHA-256 is stored."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from bais_gates.sandbox.api import values
+from bais_gates.sandbox.api.errors import not_found
+from bais_gates.sandbox.api.messages import Principal, Request, Response, digest, json_response, new_id
+
+if TYPE_CHECKING:
+    from bais_gates.sandbox.api.services import Services
+
+_PREFIX = "bais_sk_"
+_TEN_YEARS_S = 315_360_000
+_INSERT = """
+INSERT INTO api_keys (id, business_id, user_id, name, hash, expires_at)
+VALUES (%(id)s, %(business_id)s, %(user_id)s, %(name)s, %(hash)s, %(expires_at)s)
+"""
+_FIND = """
+SELECT id, business_id, user_id, revoked_at IS NOT NULL, coalesce(expires_at <= now(), false)
+FROM api_keys WHERE hash = %(hash)s
+"""
+_REVOKE = """
+UPDATE api_keys SET revoked_at = now()
+WHERE id = %(id)s AND business_id = %(business_id)s AND revoked_at IS NULL RETURNING id
+"""
+
+
+class ApiKeyRequest(msgspec.Struct, frozen=True):
+    """The body of POST /api/v1/auth/api-keys; ``expires_in`` in seconds."""
+
+    name: str
+    expires_in: Annotated[int, msgspec.Meta(ge=1, le=_TEN_YEARS_S)] | None = None
+
+
+def looks_like_api_key(token: str) -> bool:
+    """Return whether a bearer token is an API key rather than an access token."""
+    return token.startswith(_PREFIX)
+
+
+async def find_api_key(services: Services, key: str) -> Principal | None:
+    """Return the key's owner; None if it is unknown, revoked or expired. Reads the database each time."""
+    stored = await services.database.row(_FIND, {"hash": digest(key)})
+    if stored is None:
+        return None
+    key_id, business_id, user_id, revoked, expired = stored
+    if revoked and not services.faults.active("revoked_api_key_accepted"):
+        return None
+    if expired and not services.faults.active("expired_api_key_accepted"):
+        return None
+    return Principal(business_id=business_id, user_id=user_id, subject=key_id, token_id=key_id)
+
+
+async def create_api_key(request: Request, services: Services) -> Response:
+    """Respond 201 with the key, which is shown only here."""
+    body = request.parse(ApiKeyRequest)
+    name = values.text(body.name, "name", maximum=200)
+    key, key_id = _PREFIX + secrets.token_urlsafe(32), new_id("key")
+    expires_at = None if body.expires_in is None else datetime.now(UTC) + timedelta(seconds=body.expires_in)
+    owner = request.principal
+    row = {"id": key_id, "business_id": owner.business_id, "user_id": owner.user_id, "name": name}
+    await services.database.rows(_INSERT, row | {"hash": digest(key), "expires_at": expires_at})
+    services.audit.record(request, "api_key.create", key_id)
+    return json_response(201, {"api_key_id": key_id, "api_key": key, "name": name, "expires_at": expires_at})
+
+
+async def revoke_api_key(request: Request, services: Services) -> Response:
+    """Respond 204, or 404 for a key that is unknown, already revoked, or another business's."""
+    key_id, business_id = request.path["api_key_id"], request.principal.business_id
+    if not values.is_id(key_id) or (
+        await services.database.row(_REVOKE, {"id": key_id, "business_id": business_id}) is None
+    ):
+        services.audit.record(request, "api_key.revoke", key_id, allowed=False)
+        raise not_found()
+    services.audit.record(request, "api_key.revoke", key_id)
+    return Response(status=204, headers=())

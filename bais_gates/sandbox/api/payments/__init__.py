@@ -1,0 +1,1 @@
+"""Payment workflows, payments, their settlement, and the figures computed from them."""

@@ -1,0 +1,1 @@
+"""Webhooks: configuring them, and delivering events to them (Standard Webhooks)."""

@@ -1,0 +1,24 @@
+"""What ``bais-gates stage`` checks on the platform that it has provisioned: its health, then one payment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bais_gates import Target, Unique
+from bais_gates.bais import ExpectedIdentity, check_health, open_api, run_smoke_test
+from bais_gates.staging import Finding, Reach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check(reach: Reach, target: Target, unique: Unique) -> Iterator[tuple[str, Finding]]:
+    """Yield each comparison as it is made, with the part that it belongs to: ``health`` or ``smoke``."""
+    reported = reach.configuration("bais-api")
+    expected = ExpectedIdentity(environment=reported.get("ENVIRONMENT"), version=reported.get("VERSION"))
+    api = open_api(target, reach.http())
+    with api.http:
+        for finding in check_health(api, expected):
+            yield "health", finding
+        for finding in run_smoke_test(api, unique, settled_within_s=target.environment.settled_within_s()):
+            yield "smoke", finding

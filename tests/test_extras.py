@@ -1,0 +1,68 @@
+"""A library that is not installed: an error that names the extra, for those who use it alone."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bais_gates.errors import GateInputError
+from bais_gates.extras import optional
+from bais_gates.probes.kubernetes.access import ClusterAccess
+from bais_gates.probes.kubernetes.cluster import Cluster
+from bais_gates.probes.postgres import Database
+from bais_gates.probes.redis import Cache
+from bais_gates.probes.tls import read_certificate
+from bais_gates.rules.cronjobs import previous_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KUBECONFIG = """\
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: u, user: {}}]
+"""
+
+
+def _cluster(folder: Path) -> object:
+    path = folder / "kubeconfig"
+    path.write_text(KUBECONFIG, encoding="utf-8")
+    return Cluster(ClusterAccess(kubeconfig=path, context="c"))
+
+
+@pytest.mark.parametrize(
+    ("library", "extra", "use"),
+    [
+        ("psycopg", "database", lambda _: Database("postgresql://reader@127.0.0.1:1/bais")),
+        ("redis", "cache", lambda _: Cache("redis://127.0.0.1:1/0")),
+        ("kubernetes", "cluster", _cluster),
+        ("cryptography.x509", "tls", lambda _: read_certificate(b"")),
+        ("croniter", "bais", lambda _: previous_run("* * * * *", datetime.now(UTC))),
+    ],
+)
+def test_a_library_that_is_not_installed_names_its_extra(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, library: str, extra: str, use: Callable[[Path], object]
+) -> None:
+    """Whoever uses a part whose library is absent gets the command that installs it."""
+    monkeypatch.setitem(sys.modules, library, None)
+
+    with pytest.raises(GateInputError) as error:
+        use(tmp_path)
+
+    assert f"needs the library {library}" in str(error.value)
+    assert f"pip install 'bais-gates[{extra}]'" in str(error.value)
+
+
+def test_a_library_is_imported_at_its_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Naming a library costs nothing; its attributes are its own."""
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    library = optional("colorsys", extra="none")
+    assert "colorsys" not in sys.modules
+
+    assert library.rgb_to_hsv(0, 0, 0) == (0.0, 0.0, 0)
+
+    assert "colorsys" in sys.modules
