@@ -63,7 +63,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be waited for, and no pod be reached at its address."""
     module = load("load_balancing")
     monkeypatch.setattr(module, "LOG_WITHIN_S", 0.0)
-    monkeypatch.setattr(module, "told", lambda _pods, _environment: None)
+    monkeypatch.setattr(module, "count_by_metrics", lambda _pods, _environment: None)
     monkeypatch.setattr(module.time, "sleep", lambda _s: None)
 
 
@@ -83,33 +83,33 @@ def _unready(everything: Objects) -> None:
 @pytest.mark.parametrize(
     ("spoil", "name"),
     [
-        pytest.param(lambda o: o.pop("deployment"), "objects bais-api", id="no deployment"),
-        pytest.param(lambda o: o.pop("service"), "objects bais-api", id="no service"),
+        pytest.param(lambda o: o.pop("deployment"), "absent objects (bais-api)", id="no deployment"),
+        pytest.param(lambda o: o.pop("service"), "absent objects (bais-api)", id="no service"),
         pytest.param(_unready, "ready replicas", id="not ready"),
         pytest.param(
             lambda o: o["deployment"]["status"].update(updatedReplicas=1),
-            "replicas of the present release",
+            "updated replicas",
             id="rollout stuck",
         ),
         pytest.param(
             lambda o: o["deployment"]["metadata"].update(generation=2),
-            "Deployment that its status is about",
+            "observed generation (Deployment)",
             id="not seen by its controller",
         ),
-        pytest.param(lambda o: o["slice"]["endpoints"].pop(), "pods behind the Service", id="pod left out"),
+        pytest.param(lambda o: o["slice"]["endpoints"].pop(), "endpoints of the Service", id="pod left out"),
         pytest.param(
             lambda o: o["service"]["spec"]["ports"][0].update(targetPort="http"),
-            "Service ports that no container opens",
+            "Service ports without a container port",
             id="wrong port",
         ),
         pytest.param(
             lambda o: o["service"]["spec"].update(selector={"app": "other"}),
-            "pods that the Service selects",
+            "pods selected by the Service",
             id="selector",
         ),
         pytest.param(
             lambda o: [o[f"pod{i}"]["spec"].update(nodeName="n1") for i in (1, 2, 3)],
-            "nodes that carry the API",
+            "nodes with replicas",
             id="one node",
         ),
         pytest.param(
@@ -120,28 +120,28 @@ def _unready(everything: Objects) -> None:
                 ]
                 and o["pod3"]["spec"].update(nodeName="n2")
             ),
-            "zones that carry the API",
+            "zones with replicas",
             id="one zone",
         ),
         pytest.param(lambda o: o.pop("autoscaler"), "autoscalers of the API", id="no autoscaler"),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(minReplicas=1),
-            "autoscaler's least replicas",
+            "minimum replicas (autoscaler)",
             id="one replica will do",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(maxReplicas=3),
-            "autoscaler's most replicas",
+            "maximum replicas (autoscaler)",
             id="no head-room",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["status"].update(conditions=[objects.condition("AbleToScale")]),
-            "autoscaler, ScalingActive",
+            "condition ScalingActive (autoscaler)",
             id="not scaling",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["status"].update(currentMetrics=None),
-            "metrics that the autoscaler does not see",
+            "metrics missing from the autoscaler",
             id="blind",
         ),
         pytest.param(lambda o: o.pop("budget"), "disruption budgets of the API", id="no budget"),
@@ -150,22 +150,22 @@ def _unready(everything: Objects) -> None:
         ),
         pytest.param(
             lambda o: o["budget"]["status"].update(disruptionsAllowed=0),
-            "obstacles to draining a node",
+            "disruption budget faults",
             id="no drain",
         ),
         pytest.param(
             lambda o: o["deployment"]["spec"].update(strategy={"type": "Recreate"}),
-            "requests lost by a rollout",
+            "rollout faults (Deployment)",
             id="recreate",
         ),
         pytest.param(
             lambda o: o["deployment"]["spec"]["template"]["spec"].pop("topologySpreadConstraints"),
-            "replicas that may all be put on one node",
+            "spread faults (Deployment)",
             id="not spread",
         ),
         pytest.param(
             lambda o: o["deployment"]["spec"]["template"]["spec"]["containers"][0].pop("livenessProbe"),
-            "probes that would miss a dead replica",
+            "probe faults (Deployment)",
             id="not probed",
         ),
     ],
@@ -181,9 +181,9 @@ def test_balance_fails_for_each_thing_that_is_wrong(spoil: Callable[[Objects], A
 @pytest.mark.parametrize(
     ("how", "name"),
     [
-        ({"reached": ("bais-api-1",)}, "replicas that answered"),
-        ({"reached": ("bais-api-1", "bais-api-2")}, "ready replicas that hardly any request reached"),
-        ({"status": 503}, "requests of the burst that were not answered with 200"),
+        ({"reached": ("bais-api-1",)}, "replicas that served requests"),
+        ({"reached": ("bais-api-1", "bais-api-2")}, "ready replicas with hardly any requests"),
+        ({"status": 503}, "responses other than 200 (burst)"),
     ],
     ids=["one takes all", "one takes none", "not answered"],
 )
@@ -200,7 +200,7 @@ def test_traffic_that_can_not_be_counted_is_an_error() -> None:
     result = balanced(silent=True)
 
     assert result.outcome is Outcome.ERROR
-    assert "can't be seen" in str(result.error)
+    assert "is unknown" in str(result.error)
 
 
 REFUSED = ClusterRefused("403", status=403, reason="Forbidden", message="no", verb="list", resource="nodes")

@@ -146,11 +146,11 @@ OLD = f"{datetime.now(UTC) - timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}"
     ("cron", "name"),
     [
         pytest.param(_set(suspend=True), "backup schedule", id="suspended"),
+        pytest.param(_set(concurrencyPolicy="Allow"), "CronJob faults", id="doubled"),
         pytest.param(
-            _set(concurrencyPolicy="Allow"), "runs that may be late, doubled or endless", id="doubled"
-        ),
-        pytest.param(
-            lambda job: job["status"].update(lastSuccessfulTime=OLD), "last successful backup, age", id="late"
+            lambda job: job["status"].update(lastSuccessfulTime=OLD),
+            "age of the last successful backup",
+            id="late",
         ),
         pytest.param(lambda job: job.update(status={}), "last successful backup", id="never"),
         pytest.param(lambda job: job["metadata"].update(name="gone"), "CronJob bais-backup", id="absent"),
@@ -170,43 +170,45 @@ def test_a_schedule_that_is_not_kept_is_a_failure(
     [
         pytest.param(
             lambda f: _about(f, taken_at=(datetime.now(UTC) - timedelta(hours=30)).isoformat()),
-            ["newest backup, age"],
+            ["age of the newest backup"],
             id="old",
         ),
-        pytest.param(lambda f: [path.unlink() for path in f.iterdir()], ["backups in the folder"], id="none"),
+        pytest.param(
+            lambda f: [path.unlink() for path in f.iterdir()], ["backups in the directory"], id="none"
+        ),
         pytest.param(lambda f: _dump(f).unlink(), ["dump of the newest backup"], id="dump gone"),
-        pytest.param(lambda f: _about(f, sha256="0" * 64), ["checksum"], id="checksum"),
+        pytest.param(lambda f: _about(f, sha256="0" * 64), ["dump checksum"], id="checksum"),
         pytest.param(
             lambda f: _dump(f).with_name(f"{_dump(f).name}.sha256").write_text("0" * 64),
-            ["checksum beside it"],
+            ["dump checksum (.sha256 file)"],
             id="checksum beside it",
         ),
         pytest.param(
             lambda f: _about(f, tables={"public.alembic_version": 1, "public.payments": 7}),
-            ["tables whose rows differ"],
+            ["tables with a different row count"],
             id="rows",
         ),
         pytest.param(
-            lambda f: _about(f, schema_revision="0000"), ["schema revision restored"], id="revision"
+            lambda f: _about(f, schema_revision="0000"), ["schema revision (restored)"], id="revision"
         ),
         pytest.param(
             lambda f: _seal(f, _plain(f)),
-            ["the dump is", "our key", "restoring the newest backup"],
+            ["dump encryption", "decryption with backup.identity", "restore of the newest backup"],
             id="not encrypted",
         ),
         pytest.param(
             lambda f: _seal(f, pyrage.encrypt(_plain(f), [pyrage.x25519.Identity.generate().to_public()])),
-            ["our key", "restoring the newest backup"],
+            ["decryption with backup.identity", "restore of the newest backup"],
             id="for another key",
         ),
         pytest.param(
             lambda f: _seal(f, pyrage.encrypt(_plain(f)[:-2000], [KEY.to_public()])),
-            ["restoring the newest backup"],
+            ["restore of the newest backup"],
             id="cut short",
         ),
         pytest.param(
             lambda f: _seal(f, pyrage.encrypt(b"no dump at all", [KEY.to_public()])),
-            ["restoring the newest backup"],
+            ["restore of the newest backup"],
             id="no dump",
         ),
     ],
@@ -231,7 +233,12 @@ def test_a_dump_damaged_on_the_way_restores_nothing(bench: Bench, folder: Path) 
     result = judged(bench, folder)
 
     assert result.outcome is Outcome.FAIL, str(result)
-    assert result.false == ["checksum", "checksum beside it", "our key", "restoring the newest backup"]
+    assert result.false == [
+        "dump checksum",
+        "dump checksum (.sha256 file)",
+        "decryption with backup.identity",
+        "restore of the newest backup",
+    ]
 
 
 def test_a_schema_that_went_on_since_is_a_failure(bench: Bench, folder: Path) -> None:
@@ -243,7 +250,7 @@ def test_a_schema_that_went_on_since_is_a_failure(bench: Bench, folder: Path) ->
         finally:
             connection.execute("DROP TABLE added_since")
 
-    assert (result.outcome, result.false) == (Outcome.FAIL, ["differences of the schema, restored and live"])
+    assert (result.outcome, result.false) == (Outcome.FAIL, ["schema differences (restored, live)"])
 
 
 @pytest.mark.parametrize(

@@ -107,23 +107,25 @@ def _set(**over: str) -> CacheHealth:
 @pytest.mark.parametrize(
     ("seen", "name"),
     [
-        pytest.param(_set(maxmemory="0"), "maxmemory", id="no bound"),
-        pytest.param(_set(maxmemory="1000000000"), "maxmemory as intended", id="another bound"),
-        pytest.param(_set(maxmemory_policy="noeviction"), "what happens at maxmemory", id="policy"),
-        pytest.param(_info(used_memory=60 * 2**20), "memory used", id="full"),
-        pytest.param(_info(evicted_keys=500), "keys evicted for a thousand commands", id="evictions"),
+        pytest.param(_set(maxmemory="0"), "memory limit (maxmemory)", id="no bound"),
+        pytest.param(
+            _set(maxmemory="1000000000"), "maxmemory as in the environment file", id="another bound"
+        ),
+        pytest.param(_set(maxmemory_policy="noeviction"), "eviction policy", id="policy"),
+        pytest.param(_info(used_memory=60 * 2**20), "memory usage", id="full"),
+        pytest.param(_info(evicted_keys=500), "evicted keys per 1000 commands", id="evictions"),
         pytest.param(
             _info(cmdstat_keys={"calls": 20, "usec_per_call": 25_000.0}), "slow commands", id="slow command"
         ),
-        pytest.param(_info(connected_clients=9_000), "clients, of those it takes", id="clients"),
-        pytest.param(_info(rejected_connections=3), "clients turned away", id="turned away"),
+        pytest.param(_info(connected_clients=9_000), "connected clients / maxclients", id="clients"),
+        pytest.param(_info(rejected_connections=3), "rejected connections", id="turned away"),
         pytest.param(_set(appendonly="yes"), "persistence", id="aof"),
         pytest.param(_set(save="3600 1"), "persistence", id="rdb"),
-        pytest.param(_info(rdb_last_bgsave_status="err"), "writes to disk that failed", id="failed save"),
-        pytest.param(replace(QUIET, accepts_unauthenticated=True), "one without a password", id="open"),
+        pytest.param(_info(rdb_last_bgsave_status="err"), "failed writes to disk", id="failed save"),
+        pytest.param(replace(QUIET, accepts_unauthenticated=True), "unauthenticated connection", id="open"),
         pytest.param(
             replace(QUIET, allowed_commands={"bais_app": ("FLUSHALL",)}),
-            "users who may run dangerous commands",
+            "users allowed to run dangerous commands",
             id="dangerous",
         ),
     ],
@@ -141,10 +143,10 @@ def test_a_cache_fails_for_each_thing_that_is_wrong(
 @pytest.mark.parametrize(
     ("cache", "outcome", "name"),
     [
-        pytest.param(Cache(hits=90, misses=20), Outcome.FAIL, "look-ups that hit", id="misses"),
-        pytest.param(Cache(hits=50), Outcome.NO_DATA, "look-ups that hit", id="few"),
-        pytest.param(Cache(hits=0), Outcome.NO_DATA, "look-ups that hit", id="another cache"),
-        pytest.param(Cache(ms=12.0), Outcome.FAIL, "operations, p95", id="slow"),
+        pytest.param(Cache(hits=90, misses=20), Outcome.FAIL, "cache hit ratio", id="misses"),
+        pytest.param(Cache(hits=50), Outcome.NO_DATA, "cache hit ratio", id="few"),
+        pytest.param(Cache(hits=0), Outcome.NO_DATA, "cache hit ratio", id="another cache"),
+        pytest.param(Cache(ms=12.0), Outcome.FAIL, "p95 latency (cache operation)", id="slow"),
     ],
 )
 def test_look_ups_and_time_are_measured(
@@ -161,7 +163,7 @@ def test_evictions_while_it_is_looked_at_are_noticed(monkeypatch: pytest.MonkeyP
     cache = Cache()
     cache.evicted = [5, 9]
 
-    assert cached(monkeypatch, cache=cache).false == ["keys evicted meanwhile"]
+    assert cached(monkeypatch, cache=cache).false == ["evicted keys (during the measurement)"]
 
 
 @pytest.mark.parametrize(

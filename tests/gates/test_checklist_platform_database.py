@@ -105,33 +105,31 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
     [
         pytest.param(
             replace(HEALTHY, statements=(statement(150.0),)),
-            ["statements, mean", "slowest statement, mean"],
+            ["mean query time", "mean query time (slowest statement)"],
             id="slow",
         ),
         pytest.param(
             replace(HEALTHY, statements=(statement(1.0, 9999), statement(400.0, 120))),
-            ["slowest statement, mean"],
+            ["mean query time (slowest statement)"],
             id="one slow",
         ),
-        pytest.param(replace(HEALTHY, blocks_read=2_000), ["blocks found in memory"], id="from disk"),
+        pytest.param(replace(HEALTHY, blocks_read=2_000), ["buffer cache hit ratio"], id="from disk"),
         pytest.param(
             replace(HEALTHY, indexes=(index("i", valid=False),)), ["invalid indexes"], id="invalid index"
         ),
         pytest.param(
             replace(HEALTHY, indexes=(index("i", definition="x"), index("j", definition="x"))),
-            ["indexes that repeat another"],
+            ["duplicate indexes"],
             id="double",
         ),
-        pytest.param(
-            replace(HEALTHY, indexes=(index("i", scans=0),)), ["indexes that nothing uses"], id="unused index"
-        ),
+        pytest.param(replace(HEALTHY, indexes=(index("i", scans=0),)), ["unused indexes"], id="unused index"),
         pytest.param(
             replace(HEALTHY, unindexed_foreign_keys=("users: FOREIGN KEY (b) REFERENCES b(id)",)),
             ["foreign keys without an index"],
             id="foreign key",
         ),
         pytest.param(
-            _settings(autovacuum=setting("off")), ["what keeps autovacuum from working"], id="autovacuum"
+            _settings(autovacuum=setting("off")), ["settings that disable autovacuum"], id="autovacuum"
         ),
         pytest.param(
             replace(HEALTHY, tables=({**HEALTHY.tables[0], "autovacuum": "false"},)),
@@ -141,11 +139,11 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
         pytest.param(
             replace(HEALTHY, tables=({**HEALTHY.tables[0], "dead": 20_000},)), ["bloated tables"], id="bloat"
         ),
-        pytest.param(replace(HEALTHY, oldest_xid=10**9), ["oldest transaction number"], id="wraparound"),
-        pytest.param(replace(HEALTHY, oldest_multixact=10**9), ["oldest multixact"], id="multixact"),
-        pytest.param(replace(HEALTHY, checksum_failures=1), ["pages with a wrong checksum"], id="checksum"),
+        pytest.param(replace(HEALTHY, oldest_xid=10**9), ["transaction ID age"], id="wraparound"),
+        pytest.param(replace(HEALTHY, oldest_multixact=10**9), ["multixact age"], id="multixact"),
+        pytest.param(replace(HEALTHY, checksum_failures=1), ["checksum failures"], id="checksum"),
         pytest.param(
-            replace(HEALTHY, connections=81), ["connections open, of max_connections"], id="connections"
+            replace(HEALTHY, connections=81), ["open connections / max_connections"], id="connections"
         ),
         pytest.param(
             replace(HEALTHY, sessions=(session(transaction_s=301.0),)),
@@ -154,32 +152,32 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
         ),
         pytest.param(
             replace(HEALTHY, sessions=(session(state="idle in transaction", state_s=61.0),)),
-            ["sessions idle in a transaction for 60 s"],
+            ["sessions idle in transaction for over 60 s"],
             id="idle in transaction",
         ),
         pytest.param(
             replace(HEALTHY, sessions=(session(blocked=True, state_s=6.0),)),
-            ["sessions that wait for a lock for 5 s"],
+            ["sessions waiting for a lock for over 5 s"],
             id="blocked",
         ),
         pytest.param(
             replace(HEALTHY, replicas=({**HEALTHY.replicas[0], "lag_s": 60.0, "lag_bytes": 10.0**9},)),
-            ["replicas that lag"],
+            ["lagging replicas"],
             id="lag",
         ),
         pytest.param(
             replace(HEALTHY, slots=({"name": "s", "active": False, "wal_status": "extended"},)),
-            ["replication slots that nobody reads"],
+            ["inactive or lost replication slots"],
             id="slot",
         ),
         pytest.param(
             _settings(shared_buffers=setting("16384", "integer", "8kB")),
-            ["settings otherwise than in the environment file"],
+            ["settings that differ from the environment file"],
             id="setting",
         ),
         pytest.param(
             _settings(shared_buffers=setting("4096", "integer", "8kB") | {"pending_restart": True}),
-            ["settings that wait for a restart"],
+            ["settings pending a restart"],
             id="restart",
         ),
     ],

@@ -75,7 +75,7 @@ def test_a_backup_that_does_not_open_fails_the_drill_and_leaves_a_platform(bench
     result = bench.drill_with("backup", replace(known.backup, identity=generate_identity()))
 
     assert result.outcome is Outcome.FAIL, str(result)
-    assert result.false == ["backup is"]
+    assert result.false == ["restore of the newest backup"]
     assert bench.api.get("/ready").status == 200
     with Database(known.database.url) as database:
         assert schema_revision(database) is not None

@@ -54,13 +54,13 @@ def test_a_fresh_record_passes_where_no_drill_may_be_held(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("over", "name"),
     [
-        ({"held_at": "2026-01-01T00:00:00Z"}, "last recorded drill, age"),
-        ({"held_at": "2126-01-01T00:00:00Z"}, "last recorded drill, ahead of now"),
-        ({"scenarios": ["database lost"]}, "scenarios it left out"),
-        ({"passed": False}, "last recorded drill"),
-        ({"recovery_s": 301.0}, "recovery, as recorded"),
-        ({"data_loss_s": 10.0**6}, "data loss, as recorded"),
-        ({"rehearsal": True}, "what was recorded"),
+        ({"held_at": "2026-01-01T00:00:00Z"}, "age of the recorded drill"),
+        ({"held_at": "2126-01-01T00:00:00Z"}, "age of the recorded drill (not in the future)"),
+        ({"scenarios": ["database lost"]}, "scenarios missing from the recorded drill"),
+        ({"passed": False}, "result of the recorded drill"),
+        ({"recovery_s": 301.0}, "recovery time (recorded drill)"),
+        ({"data_loss_s": 10.0**6}, "data loss (recorded drill)"),
+        ({"rehearsal": True}, "kind of the recorded drill"),
     ],
 )
 def test_a_record_fails_for_each_thing_that_is_wrong(over: dict[str, Any], name: str, tmp_path: Path) -> None:

@@ -82,58 +82,58 @@ def _requests(everything: Objects, cpu: str) -> None:
         ),
         pytest.param(
             lambda o: o["pod1"]["spec"]["containers"][0].pop("resources"),
-            "containers without requests and limits",
+            "containers without requests or limits",
             id="no limits",
         ),
         pytest.param(
             lambda o: o["pod1"]["status"].update(conditions=[objects.condition("PodScheduled", "False")]),
-            "pods that no node has room for",
+            "unschedulable pods",
             id="pending",
         ),
         pytest.param(
             lambda o: o["n2"]["status"]["conditions"][2].update(status="True"),
-            "nodes that are not well",
+            "unhealthy nodes",
             id="disk pressure",
         ),
-        pytest.param(lambda o: _requests(o, "3500m"), "processors requested", id="processors full"),
+        pytest.param(lambda o: _requests(o, "3500m"), "CPU requested", id="processors full"),
         pytest.param(
-            lambda o: _requests(o, "2500m"), "what runs, with any one node lost", id="no node to spare"
+            lambda o: _requests(o, "2500m"), "capacity after the loss of a node", id="no node to spare"
         ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(maxReplicas=2),
-            "most replicas, for 1000 users and 500 requests/s",
+            "maximum replicas (autoscaler)",
             id="autoscaler too low",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["status"].update(currentReplicas=5),
-            "replicas now, below the most",
+            "current replicas",
             id="at its most",
         ),
         pytest.param(
             lambda o: o["deployment"]["spec"]["template"]["spec"]["containers"][0].update(
                 resources=objects.resources("3900m", "1Gi")
             ),
-            "replicas that can still be placed",
+            "schedulable additional replicas",
             id="no place",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(maxReplicas=9),
-            "connections of all replicas",
+            "peak connections (all replicas)",
             id="connections",
         ),
         pytest.param(
             lambda o: o["configuration"]["data"].update(DATABASE_POOL="20"),
-            "connections a replica may open, as configured",
+            "connection pool size (per replica)",
             id="pool",
         ),
         pytest.param(
             lambda o: o["data"]["status"]["capacity"].update(storage="110Mi"),
-            "volume data-bais-postgres-0, used",
+            "volume usage (data-bais-postgres-0)",
             id="disk full",
         ),
         pytest.param(
             lambda o: o["cache"]["spec"]["containers"][0].update(resources=objects.resources("1", "600Mi")),
-            "cache's memory, of its container's",
+            "maxmemory / container memory limit",
             id="cache above its container",
         ),
         pytest.param(
@@ -142,7 +142,7 @@ def _requests(everything: Objects, cpu: str) -> None:
                     "ResourceQuota", "q", "v1", status={"hard": {"pods": "4"}, "used": {"pods": "4"}}
                 )
             ),
-            "quotas that are nearly used up",
+            "nearly exhausted quotas",
             id="quota",
         ),
     ],
@@ -169,12 +169,12 @@ def test_connections_are_capped_however_large_the_server(
         capacity=CapacityPart(requests_per_s_per_replica=250, connections_per_replica=160),
     )
 
-    assert result.false == ["connections of all replicas, at all"]
+    assert result.false == ["peak connections (absolute cap)"]
 
 
 def test_connections_of_somebody_else_are_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """More than all replicas could open."""
-    assert roomy(monkeypatch, tmp_path, database=Database(open=95)).false == ["connections open now"]
+    assert roomy(monkeypatch, tmp_path, database=Database(open=95)).false == ["open connections"]
 
 
 def test_a_volume_that_is_not_bound_gives_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_volume_that_is_not_bound_gives_no_data(monkeypatch: pytest.MonkeyPatc
     result = roomy(monkeypatch, tmp_path, lambda o: o["backups"]["status"].update(phase="Pending"))
 
     assert result.outcome is Outcome.NO_DATA
-    assert result.false == ["volume bais-backups, used"]
+    assert result.false == ["volume usage (bais-backups)"]
 
 
 @pytest.mark.parametrize("key", ["requests_per_s_per_replica", "connections_per_replica"])

@@ -59,7 +59,7 @@ def test_the_platform_as_written_down_passes() -> None:
 
 
 CONTAINER = {"containers": [{"name": "c"}]}
-PROBES = "policies and peers that match nothing"
+PROBES = "network policies and peers that match nothing"
 
 
 @pytest.mark.parametrize(
@@ -67,24 +67,24 @@ PROBES = "policies and peers that match nothing"
     [
         pytest.param(
             drop("NetworkPolicy", "default-deny"),
-            {"a policy of all pods denies Ingress by default", "pods open in a direction"},
+            {"default deny policy (Ingress)", "pods that are not isolated"},
             id="default deny gone",
         ),
         pytest.param(
             drop("ServiceAccount", "bais-redis"),
-            {"accounts and monitors that lead nowhere"},
+            {"missing ServiceAccounts and dangling ServiceMonitors"},
             id="account gone",
         ),
         pytest.param(
             edit(
                 "ServiceMonitor", "bais-api", lambda o: o["spec"].update(selector={"matchLabels": {"a": "b"}})
             ),
-            {"accounts and monitors that lead nowhere"},
+            {"missing ServiceAccounts and dangling ServiceMonitors"},
             id="monitor of nothing",
         ),
         pytest.param(
             edit("NetworkPolicy", "bais-postgres", lambda o: o["spec"].update(ingress=[{}])),
-            {"pods open in a direction"},
+            {"pods that are not isolated"},
             id="database open to everyone",
         ),
         pytest.param(
@@ -93,7 +93,7 @@ PROBES = "policies and peers that match nothing"
                 "bais-redis",
                 lambda o: o["spec"]["ingress"][0].update(**{"from": [{"podSelector": {}}]}),
             ),
-            {"whom the cache admits without need"},
+            {"unneeded peers that may reach the cache"},
             id="cache open to the namespace",
         ),
         pytest.param(
@@ -102,7 +102,7 @@ PROBES = "policies and peers that match nothing"
                 "bais-postgres",
                 lambda o: o["spec"]["ingress"][0]["from"].append({"ipBlock": {"cidr": "10.0.0.0/8"}}),
             ),
-            {"address blocks that reach the database"},
+            {"IP blocks that may reach the database"},
             id="database open to addresses",
         ),
         pytest.param(
@@ -113,18 +113,18 @@ PROBES = "policies and peers that match nothing"
                     values=["bais-api2"]
                 ),
             ),
-            {"the API reaches the database", PROBES},
+            {"access of the API to the database", PROBES},
             id="a label mistyped",
         ),
         pytest.param(drop("Namespace", "monitoring"), {PROBES}, id="a peer's namespace gone"),
         pytest.param(
             edit("Service", "bais-api", lambda o: o["spec"].update(type="LoadBalancer")),
-            {"Services open to the world"},
+            {"unexpected exposed Services"},
             id="load balancer",
         ),
         pytest.param(
             edit("Pod", "bais-api-0", lambda o: o["spec"].update(hostNetwork=True)),
-            {"pods on the node's network"},
+            {"pods with host ports or the host network"},
             id="host network",
         ),
         pytest.param(
@@ -144,7 +144,7 @@ PROBES = "policies and peers that match nothing"
             id="snippet",
         ),
         pytest.param(
-            drop("Service", "bais-api"), {"Services and backends that lead nowhere"}, id="no Service"
+            drop("Service", "bais-api"), {"dangling Services and Ingress backends"}, id="no Service"
         ),
         pytest.param(drop("Pod", "bais-postgres-0"), set(), id="templates stand for pods"),
     ],
@@ -183,10 +183,10 @@ def compliance_checks(cluster: FakeCluster) -> list[str]:
     network = [o for o in cluster.objects if o["kind"] in {"Namespace", "Pod", "NetworkPolicy"}]
 
     def judge(evidence: Evidence) -> None:
-        compliance.pods_hold(objects, network, NAMESPACE, evidence)
-        compliance.secrets_and_permissions(objects, NAMESPACE, evidence)
+        compliance.check_pods(objects, network, NAMESPACE, evidence)
+        compliance.check_permissions(objects, NAMESPACE, evidence)
         unsafe = compliance.unencrypted_claims(objects)
-        compliance.none_of(evidence, "encryption at rest", unsafe, "PCI DSS 3.5")
+        compliance.check_none(evidence, "encryption at rest", unsafe, "PCI DSS 3.5")
 
     return false_checks(judge)
 

@@ -112,16 +112,16 @@ def test_a_sound_audit_passes(audited: Audited) -> None:
 @pytest.mark.parametrize(
     ("record", "found"),
     [
-        ({"taken_at": (NOW - timedelta(days=91)).isoformat()}, "age of the audit"),
-        ({"taken_at": (NOW + timedelta(days=1)).isoformat()}, "the audit is not dated ahead"),
-        ({"approved_by": "A"}, "who approved it is not the auditor"),
-        ({"scope": ["authentication"]}, "parts that the audit left out"),
+        ({"taken_at": (NOW - timedelta(days=91)).isoformat()}, "audit age"),
+        ({"taken_at": (NOW + timedelta(days=1)).isoformat()}, "audit age (not in the future)"),
+        ({"approved_by": "A"}, "approver other than the auditor"),
+        ({"scope": ["authentication"]}, "parts missing from the audit"),
         (
             {"findings": {"critical": 0, "high": 1, "medium": 0, "low": 0}},
-            "high findings that the audit leaves open",
+            "open high findings (audit record)",
         ),
-        ({"rehearsal": True}, "the audit is a rehearsal"),
-        ({"scans": []}, "scan.sarif: the report that was audited"),
+        ({"rehearsal": True}, "kind of audit"),
+        ({"scans": []}, "report checksum (scan.sarif)"),
     ],
 )
 def test_an_audit_with_a_gap_goes_red(audited: Audited, record: dict[str, Any], found: str) -> None:
@@ -131,14 +131,14 @@ def test_an_audit_with_a_gap_goes_red(audited: Audited, record: dict[str, Any], 
     assert audited.checks() == [found]
 
 
-OPEN = "scan.sarif: critical and high findings without an exception"
+OPEN = "open critical and high findings (scan.sarif)"
 
 
 def test_an_audit_of_another_build_goes_red(audited: Audited) -> None:
     """A record of another digest is no record of this release, nor of what runs."""
     audited.record["subject"] = "api@sha256:" + "b" * 64
 
-    assert audited.checks() == ["digest that was audited", "digests of the API that run"]
+    assert audited.checks() == ["audited digest", "running API digests"]
 
 
 def test_open_findings_go_red(audited: Audited) -> None:
@@ -147,23 +147,23 @@ def test_open_findings_go_red(audited: Audited) -> None:
 
     assert audited.checks() == [OPEN]
     audited.exceptions = [excepted(-1)]
-    assert audited.checks() == [OPEN, "exceptions that do not count"]
+    assert audited.checks() == [OPEN, "invalid exceptions"]
     audited.exceptions = [excepted(400)]
-    assert audited.checks() == [OPEN, "exceptions that do not count"]
+    assert audited.checks() == [OPEN, "invalid exceptions"]
 
 
 def test_a_scan_of_another_image_goes_red(audited: Audited) -> None:
     """A report that names another digest says nothing of this build."""
     audited.run = {"properties": {"repoDigests": ["api@sha256:" + "b" * 64]}}
 
-    assert audited.checks() == ["scan.sarif: image that was scanned"]
+    assert audited.checks() == ["scanned image (scan.sarif)"]
 
 
 def test_another_build_that_runs_goes_red(audited: Audited) -> None:
     """An audit of one digest says nothing of the one that runs."""
     audited.runs("sha256:" + "b" * 64)
 
-    assert audited.checks() == ["digests of the API that run"]
+    assert audited.checks() == ["running API digests"]
 
 
 def test_what_cannot_be_read_is_an_error(audited: Audited) -> None:
@@ -182,11 +182,11 @@ def test_scanning_counts_for_compliance(audited: Audited) -> None:
     audited.results = [BAD]
     described = audited.environment()
 
-    assert false_checks(lambda e: compliance.scanning(described, e)) == [
+    assert false_checks(lambda e: compliance.check_scans(described, e)) == [
         "scanning: open critical and high findings"
     ]
     none = environment(security=SecurityPart())
-    assert false_checks(lambda e: compliance.scanning(none, e)) == ["scanning: reports"]
+    assert false_checks(lambda e: compliance.check_scans(none, e)) == ["scanning: scanner reports"]
 
 
 def served(days: float = 40) -> tls.ServedCertificate:
@@ -208,12 +208,12 @@ SOUND = served()
     ("certificate", "protocol", "found"),
     [
         (SOUND, "TLSv1.3", []),
-        (served(29), "TLSv1.3", ["days left"]),
-        (SOUND, "TLSv1.1", ["protocol"]),
-        (replace(SOUND, key="RSA", key_bits=1024), "TLSv1.3", ["key (RSA, 1024 bits) is strong"]),
-        (replace(SOUND, signature_hash="sha1"), "TLSv1.3", ["signature (sha1) is strong"]),
-        (replace(SOUND, names=("other",)), "TLSv1.3", ["certificate names the host"]),
-        (replace(SOUND, is_authority=True), "TLSv1.3", ["certificate is an authority's"]),
+        (served(29), "TLSv1.3", ["remaining validity"]),
+        (SOUND, "TLSv1.1", ["TLS protocol"]),
+        (replace(SOUND, key="RSA", key_bits=1024), "TLSv1.3", ["certificate key"]),
+        (replace(SOUND, signature_hash="sha1"), "TLSv1.3", ["certificate signature"]),
+        (replace(SOUND, names=("other",)), "TLSv1.3", ["host name in the certificate"]),
+        (replace(SOUND, is_authority=True), "TLSv1.3", ["certificate type"]),
     ],
     ids=["sound", "ends soon", "old protocol", "short key", "weak signature", "another name", "authority"],
 )
@@ -225,7 +225,7 @@ def test_a_weak_handshake_goes_red(
     monkeypatch.setattr(tls, "handshake", lambda _server: session)
     server = tls.Server(host="localhost", port=1)
 
-    assert false_checks(lambda evidence: tls_gate.proves_itself(server, 30, evidence)) == found
+    assert false_checks(lambda evidence: tls_gate.check_handshake(server, 30, evidence)) == found
 
 
 def test_an_untrusted_chain_is_red_and_an_absent_server_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,12 +236,10 @@ def test_an_untrusted_chain_is_red_and_an_absent_server_an_error(monkeypatch: py
         raise tls.TlsNotTrusted("self-signed certificate")
 
     monkeypatch.setattr(tls, "handshake", refuse)
-    assert false_checks(lambda e: tls_gate.proves_itself(server, 30, e)) == [
-        "what is wrong with chain or name"
-    ]
+    assert false_checks(lambda e: tls_gate.check_handshake(server, 30, e)) == ["certificate verification"]
     monkeypatch.undo()
     with pytest.raises(tls.TlsUnreachable):
-        tls_gate.proves_itself(server, 30, Evidence())
+        tls_gate.check_handshake(server, 30, Evidence())
 
 
 @pytest.mark.parametrize(
@@ -249,10 +247,10 @@ def test_an_untrusted_chain_is_red_and_an_absent_server_an_error(monkeypatch: py
     [
         (308, "https://localhost:8443/health", []),
         (301, "https://localhost/health", []),
-        (302, "https://localhost/health", ["status over http"]),
-        (308, "https://other/health", ["host that http redirects to"]),
-        (308, "https://localhost/", ["path that http redirects to"]),
-        (308, "http://localhost/health", ["scheme that http redirects to"]),
+        (302, "https://localhost/health", ["redirect status (plain HTTP)"]),
+        (308, "https://other/health", ["redirect host (plain HTTP)"]),
+        (308, "https://localhost/", ["redirect path (plain HTTP)"]),
+        (308, "http://localhost/health", ["redirect scheme (plain HTTP)"]),
     ],
 )
 def test_a_wrong_redirect_goes_red(
@@ -264,7 +262,8 @@ def test_a_wrong_redirect_goes_red(
     monkeypatch.setattr(tls_gate, "HttpClient", lambda url: client(url, transport=transport))
 
     assert (
-        false_checks(lambda e: tls_gate.redirects("http://localhost", "https://localhost:8443", e)) == found
+        false_checks(lambda e: tls_gate.check_redirect("http://localhost", "https://localhost:8443", e))
+        == found
     )
 
 
@@ -274,7 +273,7 @@ def test_a_short_hsts_goes_red(header: str | None, red: bool) -> None:
     answer = SimpleNamespace(headers={"strict-transport-security": header}, url="u")
     api = SimpleNamespace(get=lambda _path: answer)
 
-    assert bool(false_checks(lambda e: tls_gate.hsts(api, e))) is red
+    assert bool(false_checks(lambda e: tls_gate.check_hsts(api, e))) is red
 
 
 def in_hand(change: Callable[[dict[str, Any]], object]) -> list[str]:
@@ -289,19 +288,21 @@ def in_hand(change: Callable[[dict[str, Any]], object]) -> list[str]:
         "renewalTime": (NOW + timedelta(days=10)).isoformat(),
     }
     change(one)
-    return false_checks(lambda e: tls_gate.in_hand(cluster, environment(kubernetes=CLUSTER), SOUND, e))
+    return false_checks(lambda e: tls_gate.check_renewal(cluster, environment(kubernetes=CLUSTER), SOUND, e))
 
 
 def test_a_certificate_that_is_not_in_hand_goes_red() -> None:
     """Not ready, renewed too late, of another Secret or host, or not the one that is served: each is red."""
     assert in_hand(dict.copy) == []
-    assert in_hand(lambda one: one["status"].update(conditions=[])) == ["Certificate is ready"]
+    assert in_hand(lambda one: one["status"].update(conditions=[])) == ["state of the Certificate"]
     assert in_hand(lambda one: one["status"].update(renewalTime=NOW.isoformat())) == [
-        "renewal is ahead of the end"
+        "renewal of the Certificate"
     ]
     assert in_hand(lambda one: one["spec"].update(secretName="x")) == ["Secret of the Certificate"]
-    assert in_hand(lambda one: one["spec"].update(dnsNames=[])) == ["hosts without the Certificate"]
+    assert in_hand(lambda one: one["spec"].update(dnsNames=[])) == [
+        "Ingress hosts missing from the Certificate"
+    ]
     later = (NOW + timedelta(days=80)).isoformat()
     assert in_hand(lambda one: one["status"].update(notAfter=later)) == [
-        "served certificate ends with the Certificate"
+        "expiry difference (served certificate, Certificate)"
     ]

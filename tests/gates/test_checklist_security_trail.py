@@ -63,14 +63,14 @@ def audit(request_id: str, *, allowed: bool = False) -> str:
         (
             access,
             [
-                "audit log active: entries of a sign-in just made",
-                "audit log active: what they say of being allowed",
+                "audit log: entries of the gate's sign-in",
+                "audit log: recorded result of the sign-in",
             ],
         ),
-        (audit, ["access logging: lines of a sign-in just made"]),
+        (audit, ["access logging: entries of the gate's sign-in"]),
         (
             lambda r: f"{access(r)}\n{audit(r, allowed=True)}",
-            ["audit log active: what they say of being allowed"],
+            ["audit log: recorded result of the sign-in"],
         ),
     ],
     ids=["both", "no audit", "no access", "a lie"],
@@ -79,29 +79,27 @@ def test_an_action_must_leave_its_trail(
     monkeypatch: pytest.MonkeyPatch, log: Callable[[str], str], found: list[str]
 ) -> None:
     """A sign-in just made stands in both logs, truthfully; an entry of yesterday proves nothing."""
-    monkeypatch.setattr(compliance, "SEEN_WITHIN_S", 0.1)
+    monkeypatch.setattr(compliance, "LOGGED_WITHIN_S", 0.1)
 
-    assert false_checks(lambda evidence: compliance.logged(trail(log), evidence)) == found
+    assert false_checks(lambda evidence: compliance.check_logs(trail(log), evidence)) == found
 
 
 def test_backups_in_the_clear_go_red(tmp_path: Path) -> None:
     """No backup, one that is not encrypted, and a dump beside them are red."""
-    assert (
-        false_checks(lambda e: compliance.backups_encrypted(tmp_path, e))[0] == "backup encryption: backups"
-    )
+    assert false_checks(lambda e: compliance.check_backups(tmp_path, e))[0] == "backup encryption: backups"
     described = {"taken_at": NOW.isoformat(), "tables": {}, "size": 1, "sha256": "x"}
     (tmp_path / "a.json").write_text(json.dumps(described))
     dump = tmp_path / "a.dump.age"
     dump.write_bytes(b"age-encryption.org/v1\n")
-    assert false_checks(lambda e: compliance.backups_encrypted(tmp_path, e)) == []
+    assert false_checks(lambda e: compliance.check_backups(tmp_path, e)) == []
     dump.write_bytes(b"PGDMP")
-    assert false_checks(lambda e: compliance.backups_encrypted(tmp_path, e)) == [
-        "backup encryption: dumps in the clear"
+    assert false_checks(lambda e: compliance.check_backups(tmp_path, e)) == [
+        "backup encryption: unencrypted dumps"
     ]
     dump.write_bytes(b"age-encryption.org/v1\n")
     (tmp_path / "b.sql").write_text("x")
-    assert false_checks(lambda e: compliance.backups_encrypted(tmp_path, e)) == [
-        "backup encryption: dumps in the clear"
+    assert false_checks(lambda e: compliance.check_backups(tmp_path, e)) == [
+        "backup encryption: unencrypted dumps"
     ]
 
 
@@ -114,12 +112,12 @@ def test_procedures_with_gaps_go_red(tmp_path: Path) -> None:
     described = environment(security=part)
 
     def red() -> list[str]:
-        return false_checks(lambda evidence: compliance.procedures(described, evidence))
+        return false_checks(lambda evidence: compliance.check_procedures(described, evidence))
 
     path.write_text(front + sections)
     assert red() == []
     path.write_text(sections)
-    assert red() == ["incident procedures: what is wrong with them"]
+    assert red() == ["incident procedures: faults"]
     path.unlink()
     with pytest.raises(GateInputError, match=r"incident\.md"):
-        compliance.procedures(described, Evidence())
+        compliance.check_procedures(described, Evidence())
