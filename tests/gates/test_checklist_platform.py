@@ -1,4 +1,4 @@
-"""Balance and room: gates seen green on a healthy platform, and red for each thing that is spoilt in it."""
+"""Test that each fault of replicas, routing, scaling and traffic fails the gate of load balancing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Objects = dict[str, dict[str, Any]]
-Spoil = "Callable[[Objects], Any]"
 PATH = Path("environment.yaml")
 
 
 class Balancer:
-    """An API behind a balancer: each request goes to the next pod, whose log has its id."""
+    """An API behind a load balancer: each request goes to the next pod, whose log has its id."""
 
     def __init__(
         self, cluster: FakeCluster, pods: tuple[str, ...], status: int = 200, *, silent: bool = False
@@ -40,15 +39,15 @@ class Balancer:
         return SimpleNamespace(status=self.status)
 
 
-def balanced(
-    spoil: Callable[[Objects], Any] = lambda _all: None,
+def run_gate(
+    inject: Callable[[Objects], Any] = lambda _all: None,
     *,
     reached: tuple[str, ...] = objects.PODS,
     **how: Any,
 ) -> Result:
-    """Judge the balance of a platform, spoilt or not."""
+    """Run the gate on a platform, with or without a fault."""
     everything = objects.platform()
-    spoil(everything)
+    inject(everything)
     cluster = FakeCluster(everything)
     return judge(
         "load_balancing",
@@ -60,7 +59,7 @@ def balanced(
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be waited for, and no pod be reached at its address."""
+    """Remove the waits, and make the pods unreachable at their addresses."""
     module = load("load_balancing")
     monkeypatch.setattr(module, "LOG_WITHIN_S", 0.0)
     monkeypatch.setattr(module, "count_by_metrics", lambda _pods, _environment: None)
@@ -68,8 +67,8 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_healthy_platform_is_balanced() -> None:
-    """Every check holds, and none is left out."""
-    result = balanced()
+    """Every check holds."""
+    result = run_gate()
 
     assert result.outcome is Outcome.PASS, str(result)
     assert len(result.checks) >= 20
@@ -81,7 +80,7 @@ def _unready(everything: Objects) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "name"),
+    ("inject", "name"),
     [
         pytest.param(lambda o: o.pop("deployment"), "absent objects (bais-api)", id="no deployment"),
         pytest.param(lambda o: o.pop("service"), "absent objects (bais-api)", id="no service"),
@@ -94,7 +93,7 @@ def _unready(everything: Objects) -> None:
         pytest.param(
             lambda o: o["deployment"]["metadata"].update(generation=2),
             "observed generation (Deployment)",
-            id="not seen by its controller",
+            id="outdated status",
         ),
         pytest.param(lambda o: o["slice"]["endpoints"].pop(), "endpoints of the Service", id="pod left out"),
         pytest.param(
@@ -127,12 +126,12 @@ def _unready(everything: Objects) -> None:
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(minReplicas=1),
             "minimum replicas (autoscaler)",
-            id="one replica will do",
+            id="minimum of one",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(maxReplicas=3),
             "maximum replicas (autoscaler)",
-            id="no head-room",
+            id="no headroom",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["status"].update(conditions=[objects.condition("AbleToScale")]),
@@ -142,7 +141,7 @@ def _unready(everything: Objects) -> None:
         pytest.param(
             lambda o: o["autoscaler"]["status"].update(currentMetrics=None),
             "metrics missing from the autoscaler",
-            id="blind",
+            id="no metrics",
         ),
         pytest.param(lambda o: o.pop("budget"), "disruption budgets of the API", id="no budget"),
         pytest.param(
@@ -170,9 +169,9 @@ def _unready(everything: Objects) -> None:
         ),
     ],
 )
-def test_balance_fails_for_each_thing_that_is_wrong(spoil: Callable[[Objects], Any], name: str) -> None:
-    """FAIL, by the check that is about it."""
-    result = balanced(spoil)
+def test_each_fault_fails_its_check(inject: Callable[[Objects], Any], name: str) -> None:
+    """FAIL, by the fault's own check."""
+    result = run_gate(inject)
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert name in result.false
@@ -185,19 +184,19 @@ def test_balance_fails_for_each_thing_that_is_wrong(spoil: Callable[[Objects], A
         ({"reached": ("bais-api-1", "bais-api-2")}, "ready replicas with hardly any requests"),
         ({"status": 503}, "responses other than 200 (burst)"),
     ],
-    ids=["one takes all", "one takes none", "not answered"],
+    ids=["one serves all", "one serves none", "status 503"],
 )
-def test_traffic_that_does_not_arrive_is_a_failure(how: dict[str, Any], name: str) -> None:
-    """Objects may be as they should: what counts is which replica answered."""
-    result = balanced(**how)
+def test_unbalanced_or_failed_traffic_fails(how: dict[str, Any], name: str) -> None:
+    """Correct objects are not enough: which replica served a request is measured."""
+    result = run_gate(**how)
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert name in result.false
 
 
-def test_traffic_that_can_not_be_counted_is_an_error() -> None:
-    """Neither metrics nor logs: that nothing was seen proves nothing."""
-    result = balanced(silent=True)
+def test_traffic_that_cannot_be_counted_is_an_error() -> None:
+    """Without metrics and logs the distribution is unknown."""
+    result = run_gate(silent=True)
 
     assert result.outcome is Outcome.ERROR
     assert "is unknown" in str(result.error)
@@ -210,10 +209,10 @@ REFUSED = ClusterRefused("403", status=403, reason="Forbidden", message="no", ve
 @pytest.mark.parametrize(
     "error", [REFUSED, ClusterUnreachable("no answer")], ids=["forbidden", "unreachable"]
 )
-def test_a_cluster_that_can_not_be_looked_at_is_an_error(
+def test_a_cluster_that_cannot_be_read_is_an_error(
     gate: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ERROR, not FAIL: nothing was found out about the platform."""
+    """ERROR, not FAIL, as nothing is known about the platform."""
     cluster = FakeCluster(objects.platform())
 
     def refuse(*_given: object, **_more: object) -> None:

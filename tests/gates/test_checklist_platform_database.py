@@ -1,4 +1,4 @@
-"""The database: its gate seen green, and red for each figure that is wrong."""
+"""Test that each fault of the database fails its gate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def setting(value: str, vartype: str = "bool", unit: str | None = None) -> dict[
 
 
 def index(name: str, **over: Any) -> dict[str, Any]:
-    """Make a row about an index."""
+    """Make a row of an index."""
     return {
         "name": name,
         "valid": True,
@@ -32,13 +32,13 @@ def index(name: str, **over: Any) -> dict[str, Any]:
 
 
 def session(**over: Any) -> dict[str, Any]:
-    """Make a row about a session that is in a transaction."""
-    told = {"pid": 1, "role": "app", "program": "api", "state": "active", "blocked": False}
-    return {**told, "transaction_s": 0.1, "state_s": 0.1, **over}
+    """Make a row of a session that is in a transaction."""
+    row = {"pid": 1, "role": "app", "program": "api", "state": "active", "blocked": False}
+    return {**row, "transaction_s": 0.1, "state_s": 0.1, **over}
 
 
 def statement(mean_ms: float, calls: int = 1000) -> StatementStatistics:
-    """Make what was counted of a statement."""
+    """Make the statistics of a statement."""
     return StatementStatistics(
         query_id=calls, user_id=1, query="SELECT 1", calls=calls, total_ms=mean_ms * calls
     )
@@ -70,13 +70,13 @@ HEALTHY = DatabaseHealth(
 WANTED = {"max_connections": "100", "shared_buffers": "32MB"}
 
 
-def looked(monkeypatch: pytest.MonkeyPatch, seen: DatabaseHealth | Exception, **wanted: str) -> Result:
-    """Judge a database that is as ``seen``, or that can not be looked at."""
+def run_gate(monkeypatch: pytest.MonkeyPatch, state: DatabaseHealth | Exception, **wanted: str) -> Result:
+    """Run the gate on a database with this state, or one that cannot be read."""
 
     def read(_database: object) -> DatabaseHealth:
-        if isinstance(seen, Exception):
-            raise seen
-        return seen
+        if isinstance(state, Exception):
+            raise state
+        return state
 
     monkeypatch.setattr(load("database_optimized").health, "read", read)
     return judge(
@@ -90,7 +90,7 @@ def looked(monkeypatch: pytest.MonkeyPatch, seen: DatabaseHealth | Exception, **
 
 def test_a_healthy_database_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every check holds."""
-    result = looked(monkeypatch, HEALTHY)
+    result = run_gate(monkeypatch, HEALTHY)
 
     assert result.outcome is Outcome.PASS, str(result)
     assert len(result.checks) >= 20
@@ -101,7 +101,7 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
 
 
 @pytest.mark.parametrize(
-    ("seen", "names"),
+    ("state", "names"),
     [
         pytest.param(
             replace(HEALTHY, statements=(statement(150.0),)),
@@ -120,7 +120,7 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
         pytest.param(
             replace(HEALTHY, indexes=(index("i", definition="x"), index("j", definition="x"))),
             ["duplicate indexes"],
-            id="double",
+            id="duplicate index",
         ),
         pytest.param(replace(HEALTHY, indexes=(index("i", scans=0),)), ["unused indexes"], id="unused index"),
         pytest.param(
@@ -182,31 +182,29 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
         ),
     ],
 )
-def test_a_database_fails_for_each_thing_that_is_wrong(
-    seen: DatabaseHealth, names: list[str], monkeypatch: pytest.MonkeyPatch
+def test_each_fault_fails_its_check(
+    state: DatabaseHealth, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FAIL, by the check that is about it, and no other."""
-    result = looked(monkeypatch, seen)
+    """FAIL, by the fault's own check and no other."""
+    result = run_gate(monkeypatch, state)
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert result.false == names
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "state",
     [replace(HEALTHY, statements=(statement(1.0, 5),)), replace(HEALTHY, blocks_hit=10, blocks_read=0)],
     ids=["statements", "blocks"],
 )
-def test_too_little_that_was_counted_is_no_data(
-    seen: DatabaseHealth, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Few samples prove nothing, however good they are."""
-    assert looked(monkeypatch, seen).outcome is Outcome.NO_DATA
+def test_too_few_samples_are_no_data(state: DatabaseHealth, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_DATA, however good they are."""
+    assert run_gate(monkeypatch, state).outcome is Outcome.NO_DATA
 
 
-def test_a_database_that_can_not_be_looked_at_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ERROR, with the probe's own words."""
-    result = looked(monkeypatch, DatabaseError("the role may not see what the server counts"))
+def test_a_database_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ERROR, with the probe's message."""
+    result = run_gate(monkeypatch, DatabaseError("the role may not see what the server counts"))
 
     assert result.outcome is Outcome.ERROR
     assert "may not see" in str(result.error)

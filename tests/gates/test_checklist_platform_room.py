@@ -1,4 +1,4 @@
-"""Room: its gate seen green on a healthy platform, and red for each thing that is short."""
+"""Test that each shortage fails the gate of capacity planning."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ Objects = dict[str, dict[str, Any]]
 
 
 class Database:
-    """A database that says of itself what a test wants."""
+    """A database with given figures."""
 
     def __init__(self, **over: int) -> None:
-        self.told = {"most": 100, "open": 30, "size": 100 * 2**20, **over}
+        self.figures = {"most": 100, "open": 30, "size": 100 * 2**20, **over}
 
     def value(self, _sql: str) -> int:
-        """Give the bytes of all databases."""
-        return self.told["size"]
+        """Return the bytes of all databases."""
+        return self.figures["size"]
 
     def max_connections(self) -> int:
-        """Give the most connections."""
-        return self.told["most"]
+        """Return max_connections."""
+        return self.figures["most"]
 
     def all_connections(self) -> int:
-        """Give those that are open."""
-        return self.told["open"]
+        """Return the open connections."""
+        return self.figures["open"]
 
 
-def roomy(
+def run_gate(
     monkeypatch: pytest.MonkeyPatch,
     tmp: Path,
-    spoil: Callable[[Objects], Any] = lambda _all: None,
+    inject: Callable[[Objects], Any] = lambda _all: None,
     *,
     maxmemory: int = 512 * 2**20,
     database: Database | None = None,
     **parts: Any,
 ) -> Result:
-    """Judge the room of a platform, spoilt or not."""
+    """Run the gate on a platform, with or without a fault."""
     everything = objects.platform()
-    spoil(everything)
+    inject(everything)
     module = load("capacity_planning")
     monkeypatch.setattr(module.cache_health, "read", lambda _cache: SimpleNamespace(maxmemory=maxmemory))
     return judge(
@@ -61,9 +61,9 @@ def roomy(
     )
 
 
-def test_a_healthy_platform_has_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_healthy_platform_has_capacity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every check holds."""
-    result = roomy(monkeypatch, tmp_path)
+    result = run_gate(monkeypatch, tmp_path)
 
     assert result.outcome is Outcome.PASS, str(result)
     assert len(result.checks) >= 15
@@ -75,7 +75,7 @@ def _requests(everything: Objects, cpu: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "name"),
+    ("inject", "name"),
     [
         pytest.param(
             lambda o: o.pop("autoscaler"), "Deployment bais-api and its autoscaler", id="no autoscaler"
@@ -95,7 +95,7 @@ def _requests(everything: Objects, cpu: str) -> None:
             "unhealthy nodes",
             id="disk pressure",
         ),
-        pytest.param(lambda o: _requests(o, "3500m"), "CPU requested", id="processors full"),
+        pytest.param(lambda o: _requests(o, "3500m"), "CPU requested", id="CPU full"),
         pytest.param(
             lambda o: _requests(o, "2500m"), "capacity after the loss of a node", id="no node to spare"
         ),
@@ -147,11 +147,11 @@ def _requests(everything: Objects, cpu: str) -> None:
         ),
     ],
 )
-def test_room_fails_for_each_thing_that_is_short(
-    spoil: Callable[[Objects], Any], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_each_shortage_fails_its_check(
+    inject: Callable[[Objects], Any], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """FAIL, by the check that is about it."""
-    result = roomy(monkeypatch, tmp_path, spoil)
+    """FAIL, by the shortage's own check."""
+    result = run_gate(monkeypatch, tmp_path, inject)
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert name in result.false
@@ -160,8 +160,8 @@ def test_room_fails_for_each_thing_that_is_short(
 def test_connections_are_capped_however_large_the_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """800 at most, also where max_connections would allow more."""
-    result = roomy(
+    """800 at most, even if max_connections allows more."""
+    result = run_gate(
         monkeypatch,
         tmp_path,
         lambda o: o["configuration"]["data"].update(DATABASE_POOL="160"),
@@ -172,26 +172,24 @@ def test_connections_are_capped_however_large_the_server(
     assert result.false == ["peak connections (absolute cap)"]
 
 
-def test_connections_of_somebody_else_are_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """More than all replicas could open."""
-    assert roomy(monkeypatch, tmp_path, database=Database(open=95)).false == ["open connections"]
+def test_connections_of_other_clients_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """More connections are open than all replicas may open."""
+    assert run_gate(monkeypatch, tmp_path, database=Database(open=95)).false == ["open connections"]
 
 
-def test_a_volume_that_is_not_bound_gives_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What can not be seen is not taken for room."""
-    result = roomy(monkeypatch, tmp_path, lambda o: o["backups"]["status"].update(phase="Pending"))
+def test_an_unbound_volume_is_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An unknown capacity is not taken for enough."""
+    result = run_gate(monkeypatch, tmp_path, lambda o: o["backups"]["status"].update(phase="Pending"))
 
     assert result.outcome is Outcome.NO_DATA
     assert result.false == ["volume usage (bais-backups)"]
 
 
 @pytest.mark.parametrize("key", ["requests_per_s_per_replica", "connections_per_replica"])
-def test_a_figure_that_nobody_stated_is_an_error(
-    key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_figure_is_an_error(key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The message names the missing key."""
     stated: dict[str, Any] = {"requests_per_s_per_replica": 250, "connections_per_replica": 12, key: None}
-    result = roomy(monkeypatch, tmp_path, capacity=CapacityPart(**stated))
+    result = run_gate(monkeypatch, tmp_path, capacity=CapacityPart(**stated))
 
     assert result.outcome is Outcome.ERROR
     assert key in str(result.error)
