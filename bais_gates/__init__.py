@@ -1,3 +1,56 @@
 """bais-gates: acceptance tests and go-live checks as pytest gates, and one decision: DEPLOY or BLOCK."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bais_gates.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from bais_gates.errors import GateInputError
+    from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
+    from bais_gates.pytest_plugin.phase_results import PhaseResult
+    from bais_gates.pytest_plugin.run_directory import GateRun
+    from bais_gates.targets.environment import Environment, load_environment
+    from bais_gates.targets.parts import Limits, RateLimit
+    from bais_gates.targets.parts_platform import (
+        BackupPart,
+        CacheSettings,
+        CapacityPart,
+        KubernetesPart,
+        RecoveryPart,
+    )
+    from bais_gates.targets.target import Target, Unique
+else:
+    __getattr__ = lazy_exports(
+        __name__,
+        "errors",
+        "pytest_plugin.evidence",
+        "pytest_plugin.phase_results",
+        "pytest_plugin.run_directory",
+        "targets.environment",
+        "targets.parts",
+        "targets.parts_platform",
+        "targets.target",
+    )
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "BackupPart",
+    "CacheSettings",
+    "CapacityPart",
+    "Environment",
+    "Evidence",
+    "GateFailure",
+    "GateInputError",
+    "GateRun",
+    "KubernetesPart",
+    "Limits",
+    "PhaseResult",
+    "RateLimit",
+    "RecoveryPart",
+    "Target",
+    "Unique",
+    "load_environment",
+]

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import ast
+import functools
+import importlib
 import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bais_gates"
 MAX_LINES = 400
 
 # room -> the rooms it may import besides itself; a room is the first name below bais_gates.
-ALLOWED = {
+ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "extras": {"errors"},
+    "lazy": set(),
     "redaction": set(),
     "verdict": {"errors"},
+    "manifests": {"verdict", "errors", "extras"},
     "reports": {"verdict", "redaction", "errors"},
     "attest": {"verdict", "redaction", "errors"},
-    "probes": {"redaction", "errors"},
-    "manifests": {"verdict", "errors"},
-    "staging": {"probes", "targets", "manifests", "redaction", "errors"},
-    "targets": {"probes", "redaction", "errors", "sandbox", "verdict"},
-    "pytest_plugin": {"verdict", "reports", "redaction", "errors", "targets", "attest"},
-    "sandbox": {"errors", "manifests", "probes"},  # of probes only what judges pods, for admission
+    "rules": {"redaction", "errors", "extras", "lazy"},
+    "probes": {"rules", "redaction", "errors", "extras", "lazy"},
+    "targets": {"probes", "verdict", "redaction", "errors", "sandbox"},
+    "staging": {"probes", "rules", "targets", "manifests", "redaction", "errors", "extras", "lazy"},
+    "bais": {"probes", "targets", "staging", "redaction", "errors"},
+    "pytest_plugin": {
+        "verdict",
+        "reports",
+        "attest",
+        "targets",
+        "probes",
+        "staging",
+        "redaction",
+        "errors",
+    },
+    "sandbox": {"manifests", "rules", "errors"},  # of rules only what judges pods, for admission
     "cli": {
         "verdict",
         "reports",
@@ -38,15 +56,20 @@ ALLOWED = {
         "pytest_plugin",
     },
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"pytest_plugin", "targets", "errors", "lazy"},
 }
 # Exceptions to a room's list: only these modules may use the import, with the reason.
 ONLY_IN = {
     ("pytest_plugin", "attest"): "imports.py",  # what it imports was verified
+    ("pytest_plugin", "probes"): "fixtures.py",  # a run pays for the clients that its gates ask for
+    ("pytest_plugin", "staging"): "fixtures.py",  # as above
     ("targets", "sandbox"): "provision.py",  # the sandbox is reached through an environment file
 }
-GATES_MAY_IMPORT = {"targets", "probes", "staging", "manifests", "pytest_plugin"}
+PUBLIC = ("bais_gates", "bais_gates.bais", "bais_gates.probes", "bais_gates.rules", "bais_gates.staging")
+"""The packages that gates import from; what they export is in their ``__all__``."""
+CIRCLES_TO_REMOVE = ("bais_gates.pytest_plugin.", "bais_gates.sandbox.")
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+GATES = sorted((ROOT / "gates").rglob("*.py"))
 PROJECT_SOURCES = sorted(
     path
     for folder in ("bais_gates", "gates", "tests", "benchmarks")
@@ -54,58 +77,137 @@ PROJECT_SOURCES = sorted(
 )
 
 
-def room_of(path: Path) -> str:
-    """Return the room that a module of the package belongs to."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    """Return the dotted name of a module of the package."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imported_rooms(path: Path) -> set[str]:
-    """Return the rooms of bais_gates that a module imports, also inside functions and for types only."""
-    rooms = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
+MODULES = {name_of(path): path for path in SOURCES}
+
+
+@functools.cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Return every node of a source file."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Yield module and name of each import from bais_gates, also inside functions and for types only.
+
+    A name that is a module itself is yielded as that module, without a name.
+    """
+    for node in nodes_of(path):
+        found: list[tuple[str, str | None]]
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found = [(alias.name, None) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names = (
-                [node.module] if node.module != "bais_gates" else [f"bais_gates.{a.name}" for a in node.names]
-            )
-        rooms |= {name.split(".")[1] for name in names if name.startswith("bais_gates.")}
-    return rooms - {"__version__"}
+            full = [(f"{node.module}.{alias.name}", alias.name) for alias in node.names]
+            found = [(name, None) if name in MODULES else (node.module, short) for name, short in full]
+        else:
+            continue
+        yield from (one for one in found if one[0].partition(".")[0] == "bais_gates")
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_one_way(path: Path) -> None:
+def where(path: Path) -> str:
+    """Return a path as it is named in the project."""
+    return str(path.relative_to(ROOT))
+
+
+def test_imports_point_one_way() -> None:
     """A module imports only the rooms below its own."""
-    room = room_of(path)
-    allowed = set(ALLOWED[room]) | {room}
-    for (where, what), module in ONLY_IN.items():
-        if where == room and path.name != module:
-            allowed.discard(what)
+    violations = []
+    for path in SOURCES:
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        allowed = ALLOWED[room] | {room}
+        allowed -= {what for (of, what), module in ONLY_IN.items() if of == room and path.name != module}
+        rooms = {module.split(".")[1] for module, _ in imports_of(path) if "." in module}
+        violations += [f"{where(path)} imports {one}" for one in sorted(rooms - allowed)]
 
-    assert imported_rooms(path) <= allowed
-
-
-@pytest.mark.parametrize(
-    "path",
-    [ROOT / "conftest.py", *sorted((ROOT / "gates").rglob("*.py"))],
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
-def test_gates_see_only_the_target(path: Path) -> None:
-    """A gate and the fixtures it uses reach the platform through its target, never through the sandbox."""
-    assert imported_rooms(path) <= GATES_MAY_IMPORT
+    assert violations == []
 
 
-@pytest.mark.parametrize("path", PROJECT_SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_can_be_held_in_the_head(path: Path) -> None:
-    """No source file is longer than what one reads in one go."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+def test_no_module_imports_itself_by_a_detour() -> None:
+    """There is no import circle, neither at run time nor for types only."""
+    graph = {name: {module for module, _ in imports_of(path)} - {name} for name, path in MODULES.items()}
+    for name, imported in graph.items():
+        imported.discard("bais_gates")  # only its version is imported, see the next test
+        if name.startswith(CIRCLES_TO_REMOVE):
+            imported -= {one for one in imported if one.startswith(CIRCLES_TO_REMOVE)}
+    try:
+        TopologicalSorter(graph).prepare()
+        circle = []
+    except CycleError as error:
+        circle = error.args[1]
+
+    assert circle == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_package_asserts_nothing(path: Path) -> None:
+def test_the_framework_imports_a_name_from_the_module_that_defines_it() -> None:
+    """What the public packages export is for gates alone."""
+    violations = [
+        f"{where(path)}: from {module} import {name}"
+        for path in SOURCES
+        for module, name in imports_of(path)
+        if module in PUBLIC and name not in {None, "__version__"}
+    ]
+
+    assert violations == []
+
+
+def test_a_public_package_exports_what_it_lists() -> None:
+    """Every name in ``__all__`` resolves, to what type checkers see under it."""
+    for name in PUBLIC:
+        package = importlib.import_module(name)
+        typed = {
+            alias.name: f"{node.module}.{alias.name}"
+            for node in nodes_of(MODULES[name])
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(name)
+            for alias in node.names
+            if alias.name != "lazy_exports"
+        }
+
+        assert sorted(package.__all__) == sorted(typed)
+        for short, full in typed.items():
+            module, _, attribute = full.rpartition(".")
+            seen = importlib.import_module(full) if full in MODULES else None
+            seen = seen or getattr(importlib.import_module(module), attribute)
+            assert getattr(package, short) is seen, full
+
+
+def test_gates_import_public_names_only() -> None:
+    """A gate reaches the platform through its target, by the names that the public packages export."""
+    public = {name: set(importlib.import_module(name).__all__) for name in PUBLIC}
+    public["bais_gates.bais.fixtures"] = {"api", "new_business"}  # the suite's conftest imports them by name
+
+    def exported(module: str, name: str | None) -> bool:
+        package, short = (module, name) if name is not None else module.rsplit(".", 1)
+        return short in public.get(package, ())
+
+    violations = [
+        f"{where(path)}: {module} {name or ''}"
+        for path in GATES
+        for module, name in imports_of(path)
+        if not exported(module, name)
+    ]
+
+    assert violations == []
+
+
+def test_a_file_is_short_enough_to_read_at_once() -> None:
+    """No source file has more than 400 lines."""
+    lines = {where(path): len(path.read_text(encoding="utf-8").splitlines()) for path in PROJECT_SOURCES}
+
+    assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
+
+
+def test_the_package_asserts_nothing() -> None:
     """The package has no bare assert: ``python -O`` would take the check away."""
-    asserts = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+    asserts = [
+        f"{where(path)}:{node.lineno}"
+        for path in SOURCES
+        for node in nodes_of(path)
+        if isinstance(node, ast.Assert)
+    ]
 
     assert asserts == []
 

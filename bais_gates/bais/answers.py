@@ -20,12 +20,12 @@ _DIGITS: Final = re.compile(r"(?<!\d)\d(?:[ -]?\d){11,18}(?!\d)")
 
 
 def not_answered(status: int, answers: Mapping[str, Response]) -> dict[str, int]:
-    """Give the statuses of those answers that have another one than ``status``, by what was tried."""
+    """Return the statuses of those answers that have another one than ``status``, by what was tried."""
     return {name: answer.status for name, answer in answers.items() if answer.status != status}
 
 
 def unlike(seen: Mapping[str, object], wanted: Mapping[str, object]) -> dict[str, str]:
-    """Name the entries that are not as wanted: ``{"19.99": "19.98 instead of 19.99"}``."""
+    """Return the entries that are not as wanted: ``{"19.99": "19.98 instead of 19.99"}``."""
     return {
         key: f"{seen.get(key)} instead of {wanted.get(key)}"
         for key in [*wanted, *(key for key in seen if key not in wanted)]
@@ -34,7 +34,7 @@ def unlike(seen: Mapping[str, object], wanted: Mapping[str, object]) -> dict[str
 
 
 def comparable(answer: Response, *own: str) -> dict[str, str]:
-    """Give the parts of an answer by name, with its request id and the texts ``own`` made equal."""
+    """Return the parts of an answer by name, with its request id and the texts ``own`` made equal."""
     body = answer.text
     for text in (answer.headers.get("x-request-id"), *own):
         if text:
@@ -46,7 +46,7 @@ def comparable(answer: Response, *own: str) -> dict[str, str]:
 
 
 def differences(one: Response, other: Response, *, own: tuple[str, str] = ("", "")) -> list[str]:
-    """Name what two answers differ in; the end of each one's path and its text in ``own`` count as equal.
+    """Return what two answers differ in; the end of each one's path and its text in ``own`` count as equal.
 
     Two requests for things that a caller may not tell apart must leave nothing here.
     """
@@ -65,7 +65,7 @@ def unknown_like(known: str) -> str:
 
 
 def holds_card(answer: Response, number: str) -> bool:
-    """Tell whether an answer holds a card number, in its body or a header, also in groups of digits."""
+    """Return whether an answer holds a card number, in its body or a header, also in groups of digits."""
     everything = "\n".join([answer.text, *answer.headers.values()])
     return (
         any(re.sub(r"[ -]", "", found) == number for found in _DIGITS.findall(everything))

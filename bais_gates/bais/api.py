@@ -69,7 +69,7 @@ class Api:
     """Where every answer is kept, when a gate wants to look through all of them."""
 
     def with_token(self, token: str | None) -> Api:
-        """Give the same client bound to another token (None: anonymous)."""
+        """Return the same client bound to another token (None: anonymous)."""
         if token:
             redaction.register(token)
         return replace(self, token=token)
@@ -121,7 +121,7 @@ class Api:
         return self.request("DELETE", path, **kwargs)
 
     def conforms(self, response: Response, method: str, path: str) -> list[str]:
-        """Say how ``response`` breaks the contract for ``method path``; an empty list when it does not."""
+        """Return how ``response`` breaks the contract for ``method path``; an empty list when it does not."""
         return self.contract.violations(response, method, path)
 
     # -- signing in --
@@ -152,7 +152,7 @@ class Business:
     unique: Unique
 
     def kept_in(self, answers: list[Response]) -> Business:
-        """Give the same business with every answer it gets kept in ``answers``."""
+        """Return the same business with every answer it gets kept in ``answers``."""
         return replace(self, api=replace(self.api, answers=answers))
 
     def api_key(self, *, name: str | None = None, expires_in: int | None = None) -> Response:
@@ -253,7 +253,7 @@ def register_business(api: Api, unique: Unique) -> Business:
 
 
 def needed(response: Response, status: int, key: str) -> str:
-    """Give the text at ``key`` of an answer that must have ``status``; :class:`TargetRefused` otherwise."""
+    """Return the text at ``key`` of an answer that must have ``status``; :class:`TargetRefused` otherwise."""
     value = response.field(key)
     if response.status == status and isinstance(value, str) and value:
         return value

@@ -80,7 +80,7 @@ class Contract:
         return cls(document)
 
     def violations(self, response: Response, method: str, path: str) -> list[str]:
-        """Say how ``response`` to ``method path`` breaks the contract; an empty list when it does not.
+        """Return how ``response`` to ``method path`` breaks the contract; an empty list when it does not.
 
         ``path`` is the path asked for (a query is ignored) or the documented template. Judged are: operation
         and status documented, content type, body against its schema, required headers.
@@ -96,7 +96,7 @@ class Contract:
         return [_cut(one) for one in found[:_VIOLATION_CAP]]
 
     def schema_violations(self, instance: object, schema: str) -> list[str]:
-        """Say how a JSON value breaks ``#/components/schemas/<schema>``."""
+        """Return how a JSON value breaks ``#/components/schemas/<schema>``."""
         place = _Place(self.document, ()).child("components", "schemas", schema)
         if place is None:
             raise ContractError(f"the contract has no components/schemas/{schema}")
@@ -197,7 +197,7 @@ _FORMATS: Final = FormatChecker()
 
 @_FORMATS.checks("date-time", raises=ValueError)
 def _is_date_time(value: object) -> bool:
-    """Tell whether a string is an RFC 3339 moment: with a time and a zone."""
+    """Return whether a string is an RFC 3339 moment: with a time and a zone."""
     if not isinstance(value, str):
         return True
     return datetime.fromisoformat(value).tzinfo is not None and "T" in value.upper()

@@ -23,14 +23,14 @@ SETTLED: Final = frozenset({"completed", "failed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class ExpectedIdentity:
     """What the staged API must say of itself."""
 
     environment: str | None = None
     version: str | None = None
 
 
-def health(api: Api, expected: Expected) -> Iterator[Finding]:
+def check_health(api: Api, expected: ExpectedIdentity) -> Iterator[Finding]:
     """Ask /health, /ready, /metrics and the status once, by the way that callers take."""
     answer = api.get("/health", deadline_s=5.0)
     yield Finding(name="GET /health status", observed=answer.status, limit=200, source=answer.url)
@@ -65,7 +65,7 @@ def _status(answer: Response, api: Api) -> Iterator[Finding]:
 
 
 @dataclass(slots=True)
-class Made:
+class SmokeObjects:
     """What the smoke test made, for whoever wants to look it up elsewhere."""
 
     email: str = ""
@@ -73,19 +73,19 @@ class Made:
     payment_id: str = ""
 
 
-def smoke(
+def run_smoke_test(
     api: Api,
     unique: Unique,
     *,
     settled_within_s: float,
-    made: Made | None = None,
+    made: SmokeObjects | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Finding]:
     """Register, sign in, set up a workflow, take a payment and see it settled; a stranger sees nothing.
 
     Ends at the first step without which there is nothing to go on from; that one is false then.
     """
-    made = made if made is not None else Made()
+    made = made if made is not None else SmokeObjects()
     made.email, password = unique.email("smoke"), unique.password()
     fields = {"business_name": unique.word("business"), "contact_name": "Gate Keeper", "phone": "+1-555-0123"}
     registered = api.register(email=made.email, password=password, **fields)
@@ -112,7 +112,7 @@ def smoke(
 
 
 def _takes_a_payment(
-    business: Business, made: Made, settled_within_s: float, sleep: Callable[[float], None]
+    business: Business, made: SmokeObjects, settled_within_s: float, sleep: Callable[[float], None]
 ) -> Iterator[Finding]:
     workflow = business.workflow(amount=AMOUNT)
     yield from _step("workflow", workflow, 201, business.api, "/api/v1/workflows/payment")
@@ -146,7 +146,7 @@ def _takes_a_payment(
     )
 
 
-def _keeps_strangers_out(api: Api, made: Made) -> Iterator[Finding]:
+def _keeps_strangers_out(api: Api, made: SmokeObjects) -> Iterator[Finding]:
     path = f"/api/v1/payments/{made.payment_id}"
     yield Finding(name="status of reading it without a token", observed=api.get(path).status, limit=401)
 

@@ -1,1 +1,101 @@
-"""What a gate can ask, one module a kind. Probes know neither pytest nor the verdict."""
+"""What reads a target over a wire: one module a protocol, and here their public names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bais_gates.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from bais_gates.probes import backup, cache_health, database_health, jwt, restore, tls, transit
+    from bais_gates.probes.backup import Backup, BackupError, backups, seal
+    from bais_gates.probes.cache_health import CacheHealth
+    from bais_gates.probes.database_health import DatabaseHealth
+    from bais_gates.probes.http import HttpClient, Response, Unreachable, decimal_text
+    from bais_gates.probes.kubernetes.cluster import (
+        Cluster,
+        ClusterError,
+        ClusterRefused,
+        ClusterUnreachable,
+        Objects,
+        version_number,
+    )
+    from bais_gates.probes.kubernetes.snapshot import read_cluster, read_namespace, read_network
+    from bais_gates.probes.kubernetes.writer import ClusterWriter
+    from bais_gates.probes.listener import Delivery, Inbox, Listener, signature_problem
+    from bais_gates.probes.postgres import Database, DatabaseError, statements_since
+    from bais_gates.probes.redis import Cache, CacheError, CacheForbiddenError, CacheStatistics, Scratch
+    from bais_gates.probes.schedule import Lane, Measured, callers_for, measure
+    from bais_gates.probes.statistics import Summary, percentile
+    from bais_gates.probes.volley import Volley, fire
+else:
+    __getattr__ = lazy_exports(
+        __name__,
+        "backup",
+        "cache_health",
+        "database_health",
+        "http",
+        "jwt",
+        "kubernetes.cluster",
+        "kubernetes.snapshot",
+        "kubernetes.writer",
+        "listener",
+        "postgres",
+        "redis",
+        "restore",
+        "schedule",
+        "statistics",
+        "tls",
+        "transit",
+        "volley",
+    )
+
+__all__ = [
+    "Backup",
+    "BackupError",
+    "Cache",
+    "CacheError",
+    "CacheForbiddenError",
+    "CacheHealth",
+    "CacheStatistics",
+    "Cluster",
+    "ClusterError",
+    "ClusterRefused",
+    "ClusterUnreachable",
+    "ClusterWriter",
+    "Database",
+    "DatabaseError",
+    "DatabaseHealth",
+    "Delivery",
+    "HttpClient",
+    "Inbox",
+    "Lane",
+    "Listener",
+    "Measured",
+    "Objects",
+    "Response",
+    "Scratch",
+    "Summary",
+    "Unreachable",
+    "Volley",
+    "backup",
+    "backups",
+    "cache_health",
+    "callers_for",
+    "database_health",
+    "decimal_text",
+    "fire",
+    "jwt",
+    "measure",
+    "percentile",
+    "read_cluster",
+    "read_namespace",
+    "read_network",
+    "restore",
+    "seal",
+    "signature_problem",
+    "statements_since",
+    "tls",
+    "transit",
+    "version_number",
+]

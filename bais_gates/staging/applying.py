@@ -29,20 +29,20 @@ _POLL_S: Final = 0.2
 
 
 def digest_of(obj: Object) -> str:
-    """Give 32 hex digits that change with anything in the object."""
+    """Return 32 hex digits that change with anything in the object."""
     text = json.dumps(obj, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def with_annotation(obj: Object, name: str, value: str) -> Object:
-    """Give the object with one more annotation."""
+    """Return the object with one more annotation."""
     metadata = obj.get("metadata") or {}
     annotations = {**(metadata.get("annotations") or {}), name: value}
     return {**obj, "metadata": {**metadata, "annotations": annotations}}
 
 
 def with_configuration(workload: Object, versions: Mapping[tuple[str, str], str]) -> Object:
-    """Give a Deployment or StatefulSet whose pods are replaced when what they are configured by has changed.
+    """Return a workload whose pods are replaced when what they are configured by has changed.
 
     ``versions`` maps kind and name of each ConfigMap and Secret to its resourceVersion.
     """
@@ -64,7 +64,7 @@ _REFERENCES: Final = {
 
 
 def _names(value: Any, wanted: tuple[str, str]) -> bool:
-    """Tell whether anything below ``value`` refers to that ConfigMap or Secret."""
+    """Return whether anything below ``value`` refers to that ConfigMap or Secret."""
     kind, name = wanted
     if isinstance(value, list):
         return any(_names(one, wanted) for one in value)

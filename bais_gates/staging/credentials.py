@@ -63,7 +63,7 @@ _OPTIONAL: Final = ("PAGERDUTY_API_KEY", "SLACK_WEBHOOK_URL")
 
 
 def settle(variables: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
-    """Give every value that the Secrets are made from: a variable's, else the kept one, else a new one."""
+    """Return every value that the Secrets are made from: a variable's, else the kept one, else a new one."""
     values = {**_FIXED, **{name: kept[name] for name in _MAKERS if kept.get(name)}}
     values.update((name, value) for name, value in variables.items() if value)
     for name, make in _MAKERS.items():
@@ -81,7 +81,7 @@ def settle(variables: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, s
 
 
 def names() -> tuple[str, ...]:
-    """Name every value that the Secrets are made from and that somebody makes up."""
+    """Return the names of all values that the Secrets are made from."""
     return (*_MAKERS, *_FIXED)
 
 
@@ -119,7 +119,7 @@ def platform_secrets(values: Mapping[str, str], objects: list[Object], namespace
 
 
 def _addresses(values: Mapping[str, str], objects: list[Object]) -> tuple[str, str]:
-    """Give the addresses of database and cache, with TLS where their configuration says so."""
+    """Return the addresses of database and cache, with TLS where their configuration says so."""
     user, password = (quote(values[name], safe="") for name in ("DB_USER", "DB_PASSWORD"))
     database = f"postgresql://{user}:{password}@bais-postgres:5432/{DATABASE}"
     if setting(configuration(objects, "bais-postgres", "postgresql.conf"), "ssl") in {
@@ -137,7 +137,7 @@ def _addresses(values: Mapping[str, str], objects: list[Object]) -> tuple[str, s
 
 
 def configuration(objects: list[Object], name: str, key: str) -> str:
-    """Give one file of a ConfigMap among the objects, empty when it is not there."""
+    """Return one file of a ConfigMap among the objects, empty when it is not there."""
     for obj in objects:
         if obj.get("kind") == "ConfigMap" and (obj.get("metadata") or {}).get("name") == name:
             return str((obj.get("data") or {}).get(key) or "")
@@ -145,7 +145,7 @@ def configuration(objects: list[Object], name: str, key: str) -> str:
 
 
 def setting(text: str, name: str) -> str | None:
-    """Give the last value of ``name = value`` in a postgresql.conf, without quotes; None if it is not set."""
+    """Return the last value of ``name = value`` in a postgresql.conf, unquoted; None if it is not set."""
     found = re.findall(rf"(?mi)^[ \t]*{re.escape(name)}[ \t]*[= \t][ \t]*('(?:[^'\n]|'')*'|[^\s#]+)", text)
     return str(found[-1]).strip("'").replace("''", "'") if found else None
 
@@ -177,7 +177,7 @@ def _secret(name: str, namespace: str, data: Mapping[str, str]) -> Object:
 
 
 def read(secret: Mapping[str, Any] | None) -> dict[str, str]:
-    """Give a Secret's values, decoded and registered with redaction; what is no text is left out."""
+    """Return a Secret's values, decoded and registered with redaction; what is no text is left out."""
     values: dict[str, str] = {}
     for key, encoded in ((secret or {}).get("data") or {}).items():
         try:
@@ -192,7 +192,7 @@ def read(secret: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def certificate_authority(secret: Mapping[str, Any] | None) -> str:
-    """Give ``ca.crt`` of a TLS Secret, empty when it has none; the private key is not looked at."""
+    """Return ``ca.crt`` of a TLS Secret, empty when it has none; the private key is not looked at."""
     encoded = ((secret or {}).get("data") or {}).get("ca.crt") or ""
     try:
         return base64.b64decode(encoded, validate=True).decode()

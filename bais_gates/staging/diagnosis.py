@@ -105,7 +105,7 @@ def judged(
 
 
 def _of_pod(server: Server, trouble: Trouble | None, pods: list[Object]) -> Iterator[str]:
-    """Say what is wrong with the one pod that tells most, with its last lines."""
+    """Return what is wrong with the one pod that tells most, with its last lines."""
     pod = next((one for one in pods if trouble is not None and one["metadata"]["name"] == trouble.pod), None)
     if trouble is not None:
         sentence = trouble.sentence
@@ -148,7 +148,7 @@ def _exit_status(status: Object) -> int:
 
 
 def last_lines(server: Server, pod: Object, container: str | None) -> list[str]:
-    """Give the last lines that a container wrote, of its last life if this one wrote nothing; [] without."""
+    """Return the last lines that a container wrote, before its restart if none since; [] without."""
     metadata = pod["metadata"]
     for previous in (False, True):
         try:
@@ -169,7 +169,7 @@ def last_lines(server: Server, pod: Object, container: str | None) -> list[str]:
 
 
 def event_lines(events: list[Object]) -> list[str]:
-    """Give the last warnings as ``Reason: message (3 times)``, each said once."""
+    """Return the last warnings as ``Reason: message (3 times)``, each said once."""
     lines: dict[str, int] = {}
     for event in events:
         if event.get("type") != "Warning":

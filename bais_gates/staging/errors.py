@@ -155,6 +155,6 @@ class StageError(Exception):
         super().__init__(f"{code.value}: {self.paragraph}")
 
     def at(self, step: str) -> StageError:
-        """Give the same error with the step it happened in, unless it names one."""
+        """Return the same error with the step it happened in, unless it names one."""
         self.step = self.step or step
         return self

@@ -30,7 +30,7 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        """Say it in one line for a person."""
+        """Return it in one line for a person."""
         unit = f" {self.unit}" if self.unit else ""
         shown = f"{self.observed:.1f}" if isinstance(self.observed, float) else repr(self.observed)
         if self.holds:

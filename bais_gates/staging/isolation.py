@@ -24,14 +24,14 @@ NOT_SECRET: Final = frozenset(
 
 
 def pod_security(namespace: Object) -> dict[str, str]:
-    """Give the Pod Security level of each mode that the namespace's labels set."""
+    """Return the Pod Security level of each mode that the namespace's labels set."""
     labels = (namespace.get("metadata") or {}).get("labels") or {}
     levels = {mode: labels.get(f"pod-security.kubernetes.io/{mode}") for mode in MODES}
     return {mode: str(level) for mode, level in levels.items() if level is not None}
 
 
 def denied_by_default(policies: Iterable[Object]) -> list[str]:
-    """Give the directions in which nothing passes unless another policy lets it: of every pod, sorted."""
+    """Return the directions in which nothing passes unless another policy lets it: of every pod, sorted."""
     denied: set[str] = set()
     for policy in policies:
         spec = policy.get("spec") or {}
@@ -45,12 +45,12 @@ def denied_by_default(policies: Iterable[Object]) -> list[str]:
 
 
 def let_in_from_anywhere(policies: Iterable[Object]) -> list[str]:
-    """Name the policies with a rule that lets every namespace, or any address, in."""
+    """Return the names of the policies with a rule that lets every namespace, or any address, in."""
     return sorted(str(one["metadata"]["name"]) for one in policies if open_rules(one, "Ingress"))
 
 
 def foreign_subjects(bindings: Iterable[Object], namespace: str) -> list[str]:
-    """Name the ServiceAccounts of other namespaces that RoleBindings give rights in this one."""
+    """Return the ServiceAccounts of other namespaces that RoleBindings grant rights in this one."""
     return sorted(
         f"{binding['metadata']['name']}: {subject.get('namespace')}/{subject.get('name')}"
         for binding in bindings
@@ -60,7 +60,7 @@ def foreign_subjects(bindings: Iterable[Object], namespace: str) -> list[str]:
 
 
 def shared_values(own: Objects, others: Objects) -> list[str]:
-    """Name the Secrets' keys whose value is a value of the other namespace's Secrets, too; never the value.
+    """Return the keys of Secrets whose value is also in the other namespace's Secrets; never the value.
 
     What is no secret is left out, and so are TLS certificates, account tokens and image pull credentials.
     """
@@ -83,7 +83,7 @@ def _values(secret: Object) -> dict[str, str]:
 
 
 def exposed(services: Iterable[Object]) -> list[str]:
-    """Name the Services that are reachable from outside without the Ingress."""
+    """Return the names of the Services that are reachable from outside without the Ingress."""
     return sorted(
         f"{one['metadata']['name']} ({(one.get('spec') or {}).get('type')})"
         for one in services
@@ -93,7 +93,7 @@ def exposed(services: Iterable[Object]) -> list[str]:
 
 
 def unowned(objects: Iterable[Object], owner_label: str, owner: str) -> list[str]:
-    """Name the objects that do not carry the owner's label."""
+    """Return the names of the objects that do not carry the owner's label."""
     return sorted(
         f"{one.get('kind')} {one['metadata']['name']}"
         for one in objects

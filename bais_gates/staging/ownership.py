@@ -22,19 +22,19 @@ KEPT: Final = "bais-gates/kept"
 
 
 def owner_of(obj: Mapping[str, Any]) -> str | None:
-    """Give the owner that an object's label names, None without one."""
+    """Return the owner that an object's label names, None without one."""
     labels = (obj.get("metadata") or {}).get("labels") or {}
     owner = labels.get(OWNER)
     return str(owner) if owner else None
 
 
 def annotation(obj: Mapping[str, Any], name: str) -> str | None:
-    """Give an annotation of an object, None without one."""
+    """Return an annotation of an object, None without one."""
     return ((obj.get("metadata") or {}).get("annotations") or {}).get(name)
 
 
 def is_terminating(namespace: Mapping[str, Any]) -> bool:
-    """Tell whether a namespace is on its way out."""
+    """Return whether a namespace is on its way out."""
     leaving = (namespace.get("metadata") or {}).get("deletionTimestamp")
     return bool(leaving) or (namespace.get("status") or {}).get("phase") == "Terminating"
 
@@ -54,14 +54,14 @@ def require_own(namespace: Mapping[str, Any], owner: str) -> None:
 
 
 def owned(obj: dict[str, Any], owner: str) -> dict[str, Any]:
-    """Give the object with the owner's label on it."""
+    """Return the object with the owner's label on it."""
     metadata = obj.get("metadata") or {}
     labels = {**(metadata.get("labels") or {}), OWNER: owner}
     return {**obj, "metadata": {**metadata, "labels": labels}}
 
 
 def why_terminating(namespace: Mapping[str, Any]) -> str:
-    """Say what holds a namespace that is on its way out, from its conditions; empty when nothing is told."""
+    """Return what holds a namespace that is being deleted, from its conditions; empty without any."""
     conditions = (namespace.get("status") or {}).get("conditions") or []
     told = [
         str(one.get("message") or one.get("reason"))

@@ -77,7 +77,7 @@ _DIGEST: Final = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
 def step_of(obj: Object) -> Step:
-    """Give the step an object is applied in: by its kind, else by its component label."""
+    """Return the step an object is applied in: by its kind, else by its component label."""
     by_kind = _KINDS.get(str(obj.get("kind")))
     if by_kind is not None:
         return by_kind
@@ -102,7 +102,7 @@ def _unpacked(objects: Iterable[Object]) -> Iterator[Object]:
 
 
 def describe(obj: Object) -> str:
-    """Name an object for people: ``Deployment bais-api``."""
+    """Return how an object is named for people: ``Deployment bais-api``."""
     return f"{obj.get('kind')} {(obj.get('metadata') or {}).get('name')}"
 
 
@@ -162,7 +162,7 @@ def _image_problem(image: str) -> str:
 
 
 def pod_templates(objects: Iterable[Object]) -> Iterator[tuple[Object, dict[str, Any]]]:
-    """Give each workload with its pod spec."""
+    """Return each workload with its pod spec."""
     for obj in objects:
         spec = obj.get("spec") or {}
         if obj.get("kind") == "CronJob":
@@ -173,17 +173,17 @@ def pod_templates(objects: Iterable[Object]) -> Iterator[tuple[Object, dict[str,
 
 
 def containers(pod_spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give all containers of a pod spec, the initial ones first."""
+    """Return all containers of a pod spec, the initial ones first."""
     return [*(pod_spec.get("initContainers") or []), *(pod_spec.get("containers") or [])]
 
 
 def images(objects: Iterable[Object]) -> set[str]:
-    """Give every image that the workloads name."""
+    """Return every image that the workloads name."""
     return {str(one.get("image")) for _, spec in pod_templates(objects) for one in containers(spec)}
 
 
 def secrets_needed(objects: list[Object]) -> dict[str, str]:
-    """Give the Secrets that must be there, each with the workload that names it first.
+    """Return the Secrets that must be there, each with the workload that names it first.
 
     Optional ones are left out, and so is what a cert-manager Certificate makes.
     """
@@ -217,7 +217,7 @@ def _secret_names(spec: dict[str, Any]) -> Iterator[str]:
 
 
 def least_replicas(objects: Iterable[Object]) -> dict[str, int]:
-    """Give for each Deployment that an autoscaler scales the least replicas that it keeps."""
+    """Return for each Deployment that an autoscaler scales the least replicas that it keeps."""
     return {
         str(target.get("name")): int(spec.get("minReplicas") or 1)
         for obj in objects

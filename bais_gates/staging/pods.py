@@ -26,7 +26,7 @@ class Trouble:
 
     @property
     def sentence(self) -> str:
-        """Say it as the beginning of a paragraph."""
+        """Return it as the beginning of a paragraph."""
         where = f", container {self.container}" if self.container else ""
         said = f": {self.message}" if self.message else ""
         return f"pod {self.pod}{where}: {self.reason}{said}"
@@ -53,7 +53,7 @@ CRASHES: Final = 3
 
 
 def trouble(pod: Object) -> Trouble | None:
-    """Give the gravest trouble of a pod, None when it is well, still starting or on its way out."""
+    """Return the gravest trouble of a pod, None when it is well, still starting or on its way out."""
     metadata = pod.get("metadata") or {}
     if metadata.get("deletionTimestamp") or (pod.get("status") or {}).get("phase") == "Succeeded":
         return None
@@ -65,7 +65,7 @@ def trouble(pod: Object) -> Trouble | None:
 
 
 def worst(pods: Iterable[Object]) -> Trouble | None:
-    """Give the trouble of those pods that is believed soonest."""
+    """Return the trouble of those pods that is believed soonest."""
     return min(
         (one for pod in pods if (one := trouble(pod)) is not None),
         key=lambda one: one.patience_s,
@@ -101,7 +101,7 @@ def _of_container(pod: str, status: Mapping[str, Any]) -> Trouble | None:
 
 
 def ended(status: Mapping[str, Any]) -> str:
-    """Say how a container ended last, empty when it has not."""
+    """Return how a container ended last, empty when it has not."""
     for key in ("state", "lastState"):
         over = (status.get(key) or {}).get("terminated") or {}
         if over:
@@ -129,13 +129,13 @@ def _unscheduled(name: str, pod: Object) -> Trouble | None:
 
 
 def is_ready(pod: Object) -> bool:
-    """Tell whether a pod takes traffic and is not on its way out."""
+    """Return whether a pod takes traffic and is not on its way out."""
     leaving = (pod.get("metadata") or {}).get("deletionTimestamp")
     return not leaving and condition(pod, "Ready").get("status") == "True"
 
 
 def owned_by(objects: Iterable[Object], uid: str) -> list[Object]:
-    """Give the objects whose controller has that uid."""
+    """Return the objects whose controller has that uid."""
     return [
         one
         for one in objects
@@ -147,7 +147,7 @@ def owned_by(objects: Iterable[Object], uid: str) -> list[Object]:
 
 
 def of_workload(workload: Object, pods: list[Object], replica_sets: list[Object]) -> list[Object]:
-    """Give a workload's pods; of a Deployment those of its newest ReplicaSet alone.
+    """Return a workload's pods; of a Deployment those of its newest ReplicaSet alone.
 
     An older ReplicaSet's pods go away by themselves: their trouble is not this rollout's.
     """

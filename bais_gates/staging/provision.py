@@ -149,7 +149,7 @@ def _namespace(server: Server, plan: Plan, clock: Clock, progress: Callable[[str
 
 
 def namespace_object(plan: Plan) -> Object:
-    """Give the manifests' Namespace with the owner's label and the run's annotation on it."""
+    """Return the manifests' Namespace with the owner's label and the run's annotation on it."""
     found = next((one for one in plan.objects if one.get("kind") == "Namespace"), None)
     if found is None:
         raise StageError(
@@ -210,7 +210,7 @@ def _await_last(server: Server, live: Object, clock: Clock, progress: Callable[[
 
 
 def kept(namespace: Object, owner: str) -> bool:
-    """Tell whether a person asked for this owner's namespace to stay."""
+    """Return whether a person asked for this owner's namespace to stay."""
     metadata = namespace.get("metadata") or {}
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     return labels.get(OWNER) == owner and annotations.get(KEPT) == "true"

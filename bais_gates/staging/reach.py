@@ -40,7 +40,7 @@ class NotReachable(Exception):  # noqa: N818 - it names what was found out about
 
 
 def api_url(ingress: Object) -> str:
-    """Give the address that an Ingress with an address answers at.
+    """Return the address that an Ingress with an address answers at.
 
     A load balancer that names its port (the sandbox's) is asked there; any other by the first rule's host.
     """
@@ -66,14 +66,14 @@ class Reach:
     """Where CA files are written: the clients want files."""
 
     def ingress(self) -> Object:
-        """Give the Ingress of the staged API; ``NotReachable`` without one."""
+        """Return the Ingress of the staged API; ``NotReachable`` without one."""
         found: Objects = self._list("networking.k8s.io/v1", "Ingress", f"{COMPONENT}=api")
         if not found:
             raise NotReachable(f"there is no Ingress for the API in {self.namespace}")
         return found[0]
 
     def url(self) -> str:
-        """Give the staged API's address."""
+        """Return the staged API's address."""
         return api_url(self.ingress())
 
     def http(self) -> HttpClient:
@@ -84,7 +84,7 @@ class Reach:
         return HttpClient(api_url(ingress), ca_file=authority)
 
     def database_url(self) -> str:
-        """Give the address of the staged database for the role that only reads.
+        """Return the address of the staged database for the role that only reads.
 
         Raises ``NotReachable`` where there is no way to it from here.
         """
@@ -101,7 +101,7 @@ class Reach:
         return f"{url}?sslmode=verify-ca&sslrootcert={authority}" if authority else f"{url}?sslmode=require"
 
     def cache_url(self, *, anonymous: bool = False) -> str:
-        """Give the address of the staged cache for the user that only reads (or for nobody)."""
+        """Return the address of the staged cache for the user that only reads (or for nobody)."""
         place = _address(self.pod("cache"))
         if place is None:
             return self._described("cache")
@@ -114,7 +114,7 @@ class Reach:
         return f"rediss://{user}{place}/0{options}"
 
     def pod(self, component: str) -> Object:
-        """Give the ready pod of a component; ``NotReachable`` without one."""
+        """Return the ready pod of a component; ``NotReachable`` without one."""
         pods = self._list("v1", "Pod", f"{COMPONENT}={component}")
         found = next((one for one in pods if is_ready(one)), None)
         if found is None:
@@ -122,7 +122,7 @@ class Reach:
         return found
 
     def configuration(self, name: str) -> Mapping[str, str]:
-        """Give the data of a ConfigMap, as it is in the namespace."""
+        """Return the data of a ConfigMap, as it is in the namespace."""
         found: Object | None = asked(
             f"Reading the ConfigMap {name}",
             lambda: self.server.named("v1", "ConfigMap", name, self.namespace),
@@ -137,7 +137,7 @@ class Reach:
         return credentials.setting(text, "ssl") in {"on", "true", "yes", "1"}
 
     def _described(self, part: str) -> str:
-        """Give the environment file's address of a part, if the file describes the staged namespace."""
+        """Return the environment file's address of a part, if the file describes the staged namespace."""
         environment = self.environment
         if environment.kubernetes.namespace == self.namespace and environment.describes(part):
             return str(environment.parts[part].url)

@@ -54,13 +54,13 @@ def failed(code: StageCode, why: str) -> Verdict:
 
 
 def condition(obj: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """Give the condition of that type in ``status.conditions``, an empty one when there is none."""
+    """Return the condition of that type in ``status.conditions``, an empty one when there is none."""
     conditions = (obj.get("status") or {}).get("conditions") or []
     return next((one for one in conditions if one.get("type") == kind), {})
 
 
 def is_true(obj: Mapping[str, Any], kind: str) -> bool:
-    """Tell whether the condition of that type is ``True``."""
+    """Return whether the condition of that type is ``True``."""
     return condition(obj, kind).get("status") == "True"
 
 
@@ -71,7 +71,7 @@ def judge(obj: Object) -> Verdict:
 
 
 def waits(kind: str) -> bool:
-    """Tell whether objects of this kind become ready some time after they were applied."""
+    """Return whether objects of this kind become ready some time after they were applied."""
     return kind in _BY_KIND
 
 
@@ -133,7 +133,7 @@ def stateful_set(obj: Object) -> Verdict:
 def _of_revision(
     strategy: Mapping[str, Any], wanted: int, updated: int, status: Mapping[str, Any]
 ) -> Verdict | None:
-    """Say what keeps the ready pods from being those of the current revision, None when they are."""
+    """Return what keeps the ready pods from being those of the current revision, None when they are."""
     partition = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
     if partition:
         due = wanted - partition
@@ -194,13 +194,13 @@ def ingress(obj: Object) -> Verdict:
 
 
 def ingress_points(obj: Object) -> list[Mapping[str, Any]]:
-    """Give the load balancer points of an Ingress that name an ip or a host name."""
+    """Return the load balancer points of an Ingress that name an ip or a host name."""
     points = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     return [point for point in points if point.get("ip") or point.get("hostname")]
 
 
 def _unseen(obj: Object) -> Verdict | None:
-    """Say so when the controller has not seen the current generation: its status is about an older one."""
+    """Return a verdict where the controller has not seen the current generation; None where it has."""
     generation = int((obj.get("metadata") or {}).get("generation") or 0)
     observed = int((obj.get("status") or {}).get("observedGeneration") or 0)
     if observed < generation or observed == 0:
@@ -227,7 +227,7 @@ _BY_KIND: Final[dict[str, Callable[[Object], Verdict]]] = {
 
 
 def refusal_code(message: str) -> StageCode | None:
-    """Give the code of an admission refusal by its words, None when it is none of those.
+    """Return the code of an admission refusal by its words, None when it is none of those.
 
     Sources of the words: the ResourceQuota and PodSecurity admission plugins, and NamespaceLifecycle.
     """

@@ -81,12 +81,12 @@ def plan_for(
 
 
 def owner_of(environment: Environment) -> str:
-    """Give what the label ``bais-gates/owner`` says for an environment."""
+    """Return what the label ``bais-gates/owner`` says for an environment."""
     return environment.name.strip("-")
 
 
 def _reference(image: str) -> tuple[str, str]:
-    """Give an image's name without tag and digest, and the whole reference."""
+    """Return an image's name without tag and digest, and the whole reference."""
     name, at, _ = image.partition("@sha256:")
     if not at:
         raise GateInputError(f"{image!r} is no NAME@sha256:..., so it does not say which image is meant.")
@@ -179,7 +179,7 @@ def release(run: RunContext, *, gates_dir: Path, progress: Callable[[str], None]
 
 
 def _gone(error: Exception) -> bool:
-    """Tell whether nothing can be left because the namespace was refused as somebody else's."""
+    """Return whether nothing can be left because the namespace was refused as somebody else's."""
     return isinstance(error, StageError) and error.code is StageCode.NAMESPACE_FOREIGN
 
 

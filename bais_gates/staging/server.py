@@ -77,7 +77,7 @@ _BY_REASON: Final = {
 
 
 def code_of(refusal: ClusterRefused) -> StageCode:
-    """Give the code of what the API server refused."""
+    """Return the code of what the API server refused."""
     if refusal.kind_missing:
         return StageCode.KIND_MISSING
     if refusal.status == 403:
@@ -116,13 +116,13 @@ def asked(what: str, call: Callable[[], Any], *, step: str = "") -> Any:
 
 
 def address(obj: Object) -> tuple[str, str, str, str | None]:
-    """Give what names an object to the server: apiVersion, kind, name and namespace."""
+    """Return what names an object to the server: apiVersion, kind, name and namespace."""
     metadata = obj["metadata"]
     return str(obj["apiVersion"]), str(obj["kind"]), str(metadata["name"]), metadata.get("namespace")
 
 
 def place(obj: Object) -> str:
-    """Name an object with its namespace for people: ``Deployment bais-staging/bais-api``."""
+    """Return an object's name with its namespace: ``Deployment bais-staging/bais-api``."""
     namespace = (obj.get("metadata") or {}).get("namespace")
     if not namespace:
         return describe(obj)

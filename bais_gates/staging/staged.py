@@ -51,7 +51,7 @@ class Staged:
         return error
 
     def state_of(self, step: Step) -> str:
-        """Say how a step ended: ``ready``, or the code and paragraph of what the release did wrong in it.
+        """Return how a step ended: ``ready``, or the code and paragraph of what the release did wrong in it.
 
         Raises the ``StageError`` when the surroundings kept the step from being tried, and ``NotStaged`` for
         one that was never begun.
@@ -69,7 +69,7 @@ class Staged:
         return str(error)
 
     def as_record(self) -> dict[str, str | None]:
-        """Give it as ``targets.provision.once`` keeps it."""
+        """Return it as ``targets.provision.once`` keeps it."""
         return {"staged": json.dumps(asdict(self))}
 
     @classmethod

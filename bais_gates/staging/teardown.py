@@ -109,7 +109,7 @@ def await_gone(
 
 
 def staged(server: Server) -> list[Object]:
-    """Give every namespace that carries an owner's label, whoever's."""
+    """Return every namespace that carries an owner's label, whoever's."""
     found: list[Object] = asked(
         "Listing the staged namespaces", lambda: server.list("v1", "Namespace", labels=OWNER), step="list"
     )

@@ -20,7 +20,7 @@ _LINE: Final = re.compile(r"^\s*([A-Za-z_][\w.]*)\s*(?:=\s*|\s+)('(?:[^']|'')*'|
 
 
 def digests_running(pods: Iterable[Object]) -> list[str]:
-    """Give the digests of the images that the pods' containers really run, from their status, sorted."""
+    """Return the digests of the images that the pods' containers really run, from their status, sorted."""
     found = set()
     for pod in pods:
         for status in (pod.get("status") or {}).get("containerStatuses") or []:
@@ -30,7 +30,7 @@ def digests_running(pods: Iterable[Object]) -> list[str]:
 
 
 def digests_meant(workload: Object) -> list[str]:
-    """Give the digests of the images that a workload's pod template names, sorted."""
+    """Return the digests of the images that a workload's pod template names, sorted."""
     spec = (((workload.get("spec") or {}).get("template") or {}).get("spec")) or {}
     images = [str(one.get("image")) for one in spec.get("containers") or []]
     return sorted({match[0] if (match := _DIGEST.search(image)) else image for image in images})
@@ -46,12 +46,12 @@ def restarts(pods: Iterable[Object]) -> int:
 
 
 def nodes_of(pods: Iterable[Object]) -> list[str]:
-    """Name the nodes that the pods are on, each once, sorted."""
+    """Return the names of the nodes that the pods are on, each once, sorted."""
     return sorted({str((pod.get("spec") or {}).get("nodeName")) for pod in pods})
 
 
 def declared_settings(text: str) -> dict[str, str]:
-    """Give the settings of a postgresql.conf that are the platform's to choose; the last line counts."""
+    """Return the settings of a postgresql.conf that are the platform's to choose; the last line counts."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         match = _LINE.match(line)
@@ -65,7 +65,7 @@ def declared_settings(text: str) -> dict[str, str]:
 
 
 def cache_settings(text: str) -> dict[str, str]:
-    """Give the directives of a redis.conf by name; the last of each counts."""
+    """Return the directives of a redis.conf by name; the last of each counts."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         name, _, value = line.strip().partition(" ")
@@ -75,6 +75,6 @@ def cache_settings(text: str) -> dict[str, str]:
 
 
 def last_revision(log: str) -> str | None:
-    """Give the revision that Alembic's log says it upgraded to last; None when it upgraded nothing."""
+    """Return the revision that Alembic's log says it upgraded to last; None when it upgraded nothing."""
     found = _UPGRADE.findall(log)
     return str(found[-1][1]) if found else None

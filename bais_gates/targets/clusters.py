@@ -31,7 +31,7 @@ def open_cluster(
     gates_dir: Path,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> Cluster:
-    """Give the cluster that ``environment`` describes, for reading.
+    """Return the cluster that ``environment`` describes, for reading.
 
     Raises GateInputError when the file describes none, ClusterUnusable for every other reason: at once, in
     every process of the run, without trying again.
@@ -48,7 +48,7 @@ def open_cluster_writer(
     gates_dir: Path,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> ClusterWriter:
-    """Give the cluster for writing; GateInputError where the environment file marks it read_only."""
+    """Return the cluster for writing; GateInputError where the environment file marks it read_only."""
     from bais_gates.probes.kubernetes.writer import ClusterWriter  # noqa: PLC0415 - one sees who may write
 
     access = environment.kubernetes.write_access()

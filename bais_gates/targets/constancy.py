@@ -84,7 +84,7 @@ def _look(run: RunContext, gates_dir: Path) -> Constancy:
 
 
 def _never_reached(run: RunContext, environment: Environment) -> list[str]:
-    """Say why the cluster of a target that counts could not be asked at the start, if it could not."""
+    """Return why the cluster of a target that counts could not be asked at the start, if it could not."""
     record = recorded(run.directory, clusters.RECORD)
     error = record.get("error") if record is not None else None
     return [error] if error is not None and not environment.rehearsal else []

@@ -165,7 +165,7 @@ def load_environment(
 
 
 def unset_variables(path: Path, variables: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Name the variables that an environment file asks for and that are not set here."""
+    """Return the names of the variables that an environment file asks for and that are not set here."""
     text = path.read_text(encoding="utf-8", errors="replace")
     known = os.environ if variables is None else variables
     named = {name for escaped, name in _VARIABLE.findall(text) if not escaped}
@@ -213,7 +213,7 @@ def _filled(
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, however it is written (127.1, 2130706433, ::ffff:127.0.0.1)."""
+    """Return whether a host is this machine, however it is written (127.1, 2130706433, ::ffff:127.0.0.1)."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True

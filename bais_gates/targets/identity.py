@@ -68,7 +68,7 @@ def ask_cluster(cluster: Cluster, part: KubernetesPart) -> Facts:
 
 
 def running_images(pods: Iterable[Object]) -> list[str]:
-    """Give the digests that the containers of ``pods`` run, as their status says; sorted, each once.
+    """Return the digests that the containers of ``pods`` run, as their status says; sorted, each once.
 
     What a pod's spec asks for may be a tag, or not have been pulled yet; ``imageID`` is what was started.
     """

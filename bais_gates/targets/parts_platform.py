@@ -6,7 +6,7 @@ Paths are absolute. A file that is named need not exist yet: the gate that reads
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from bais_gates.errors import GateInputError
 from bais_gates.probes.kubernetes.access import REQUEST_TIMEOUT_S, ClusterAccess
@@ -14,9 +14,6 @@ from bais_gates.probes.kubernetes.access import REQUEST_TIMEOUT_S, ClusterAccess
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-COMPONENTS: Final = ("prometheus_operator", "ingress_controller", "cert_manager")
-"""The system workloads that the platform needs in its cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +41,9 @@ class Component:
 class KubernetesPart:
     """The cluster that the platform runs in, and with which credentials it is asked."""
 
+    COMPONENTS: ClassVar = ("prometheus_operator", "ingress_controller", "cert_manager")
+    """The system workloads that the platform needs in its cluster."""
+
     kubeconfig: Path
     context: str
     namespace: str = "bais"
@@ -57,11 +57,11 @@ class KubernetesPart:
     names: Names = field(default_factory=Names)
 
     def component(self, name: str) -> Component:
-        """Give what the file says of one of :data:`COMPONENTS`."""
+        """Return what the file says of one of :attr:`COMPONENTS`."""
         return dict(self.components).get(name, Component())
 
     def access(self) -> ClusterAccess:
-        """Give the access for reading: what gates have."""
+        """Return the access for reading: what gates have."""
         return ClusterAccess(
             kubeconfig=self.kubeconfig,
             context=self.context,
@@ -70,7 +70,7 @@ class KubernetesPart:
         )
 
     def write_access(self) -> ClusterAccess:
-        """Give the access for writing, by ``admin_context`` if named; GateInputError if read_only."""
+        """Return the access for writing, by ``admin_context`` if named; GateInputError if read_only."""
         if self.read_only:
             raise GateInputError(
                 f"The environment file marks the cluster of context {self.context!r} read_only, and a gate "

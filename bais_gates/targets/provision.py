@@ -49,7 +49,7 @@ class RunContext(Protocol):
 
 
 def once(directory: Path, name: str, make: Callable[[], dict[str, str | None]]) -> dict[str, str | None]:
-    """Give what ``make`` returned in the first process of the run that asked, whatever process asks now.
+    """Return what ``make`` returned in the first process of the run that asked, whatever process asks now.
 
     The others wait for it at a file lock; the record stays in the run directory.
     """
@@ -65,7 +65,7 @@ def once(directory: Path, name: str, make: Callable[[], dict[str, str | None]]) 
 
 
 def recorded(directory: Path, name: str) -> dict[str, str | None] | None:
-    """Give what :func:`once` recorded in the run directory, without waiting; None when nobody asked."""
+    """Return what :func:`once` recorded in the run directory, without waiting; None when nobody asked."""
     try:
         made: dict[str, str | None] = json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -126,7 +126,7 @@ def release(directory: Path) -> None:
 
 
 def _started(run: RunContext, progress: Callable[[str], None]) -> Path:
-    """Give the environment file of this run's sandbox, starting it if nobody has."""
+    """Return the environment file of this run's sandbox, starting it if nobody has."""
     outcome = once(run.directory, "sandbox", lambda: _start(run, progress))
     if outcome["error"] is not None:
         raise ProvisionError(outcome["error"])

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from bais_gates.bais.api import DECLINED, FAILS_LATER, needed
-from bais_gates.probes.http import decimal_text
+from bais_gates import Evidence
+from bais_gates.bais import DECLINED, FAILS_LATER, Api, Business, needed
+from bais_gates.probes import Response, decimal_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
 
 DASHBOARD: Final = "/api/v1/analytics/dashboard"
 PERIODS: Final = ("24h", "7d", "30d")

@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.probes.redis import CacheForbiddenError
-from bais_gates.probes.schedule import Lane, Measured, callers_for, measure
-from bais_gates.probes.statistics import Summary, percentile
-from bais_gates.probes.volley import fire
+from bais_gates import Evidence, Limits
+from bais_gates.bais import Api, Business
+from bais_gates.probes import (
+    Cache,
+    CacheForbiddenError,
+    CacheStatistics,
+    Lane,
+    Measured,
+    Scratch,
+    Summary,
+    callers_for,
+    fire,
+    measure,
+    percentile,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business
-    from bais_gates.probes.redis import Cache, CacheStatistics, Scratch
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.parts import Limits
 
 VALUE: Final = "/api/v1/cache/test"
 STATUS: Final = "/api/v1/system/status"

@@ -12,17 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from bais_gates.bais.api import needed
-from bais_gates.probes.http import decimal_text
-from bais_gates.probes.volley import fire
+from bais_gates import Evidence, Limits
+from bais_gates.bais import Business, needed
+from bais_gates.probes import Response, Volley, decimal_text, fire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Business, Response
-    from bais_gates.probes.volley import Volley
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.parts import Limits
 
 BUSINESSES: Final = 5
 CALLS_A_BUSINESS: Final = 20

@@ -9,18 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.bais.api import needed
-from bais_gates.probes.http import decimal_text
-from bais_gates.probes.postgres import Database, statements_since
-from bais_gates.probes.statistics import Summary
+from bais_gates import Environment, Evidence, Limits
+from bais_gates.bais import Api, Business, needed
+from bais_gates.probes import Database, Summary, decimal_text, statements_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts import Limits
 
 STATUS: Final = "/api/v1/system/status"
 READINGS: Final = 7

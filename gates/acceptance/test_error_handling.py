@@ -13,16 +13,13 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from bais_gates.bais.api import ACCEPTED, Unreachable, card_method, needed
-from bais_gates.probes.volley import fire
-from bais_gates.rules.internals import internals, texts_in
+from bais_gates import Environment, Evidence
+from bais_gates.bais import ACCEPTED, Api, Business, card_method, needed
+from bais_gates.probes import Response, Unreachable, fire
+from bais_gates.rules import internals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
 
 SENDERS: Final = 4
 KEYS: Final = 4
@@ -342,7 +339,7 @@ class Judge:
         if answer.status >= 300:
             self.misshapen += [f"{request.name}: {what}" for what in self._shape(request, answer)]
         told = answer.text + "\n" + "\n".join(v for k, v in answer.headers.items() if k not in _OWN_HEADERS)
-        found = internals(told, sent=sent_by(request), secret=self._secret)
+        found = internals.internals(told, sent=sent_by(request), secret=self._secret)
         self.telling += [f"{request.name}: {what}" for what in found]
         if answer.headers.get("x-request-id") != request_id:
             self.unnamed.append(f"{request.name}: {answer.headers.get('x-request-id', '(missing)')!r}")
@@ -367,7 +364,7 @@ def sent_by(request: Bad) -> list[str]:
     texts += [part for _, value in request.headers for part in (value, value.partition(" ")[2])]
     if request.content is not None and len(request.content) < 20_000:
         body = request.content.decode("utf-8", "replace")
-        texts += [body, *texts_in(body)]
+        texts += [body, *internals.texts_in(body)]
     return texts
 
 

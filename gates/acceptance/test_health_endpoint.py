@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from bais_gates.bais.api import Api
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts import Limits
-    from bais_gates.targets.target import Unique
+from bais_gates import Environment, Evidence, Limits, Unique
+from bais_gates.bais import Api
 
 WARM_UP = 3
 SAMPLES = 25

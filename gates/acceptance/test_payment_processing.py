@@ -12,16 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.bais.answers import differences, holds_card, not_answered, unknown_like, unlike
-from bais_gates.bais.api import ACCEPTED, DECLINED, FAILS_LATER, card_method, needed
-from bais_gates.probes.postgres import Database
+from bais_gates import Environment, Evidence
+from bais_gates.bais import (
+    ACCEPTED,
+    DECLINED,
+    FAILS_LATER,
+    Api,
+    Business,
+    card_method,
+    differences,
+    holds_card,
+    needed,
+    not_answered,
+    unknown_like,
+    unlike,
+)
+from bais_gates.probes import Database, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
 
 PROCESS = "/api/v1/payments/process"
 AMOUNTS = ("0.01", "0.07", "1.15", "19.99", "1234.5", "999999.99")

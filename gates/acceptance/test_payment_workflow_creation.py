@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.bais.answers import differences, not_answered, unknown_like, unlike
-from bais_gates.bais.api import needed
+from bais_gates import Evidence
+from bais_gates.bais import Api, Business, differences, needed, not_answered, unknown_like, unlike
+from bais_gates.probes import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
 
 PATH = "/api/v1/workflows/payment"
 AMOUNTS = ("0.01", "0.1", "1.15", "4.35", "19.99", "100", "1234.5", "99999.99", "999999.99")

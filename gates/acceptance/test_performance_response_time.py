@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.bais.api import ACCEPTED, card_method, needed
-from bais_gates.probes.schedule import Lane, Measured, callers_for, measure
-from bais_gates.probes.statistics import Summary
+from bais_gates import Environment, Evidence, Limits, RateLimit
+from bais_gates.bais import ACCEPTED, Api, Business, card_method, needed
+from bais_gates.probes import Lane, Measured, Response, Summary, callers_for, measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts import Limits, RateLimit
 
 OFTEN_PER_S: Final = 12.0
 OFTEN_N: Final = 100

@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from bais_gates.bais.api import needed
-from bais_gates.probes.schedule import Lane, Measured, callers_for, measure
+from bais_gates import Environment, Evidence, Limits, RateLimit
+from bais_gates.bais import Api, Business, needed
+from bais_gates.probes import Lane, Measured, Response, callers_for, measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts import Limits, RateLimit
 
 PATH: Final = "/api/v1/analytics/dashboard"
 BEYOND: Final = 15

@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.bais.answers import differences, not_answered
-from bais_gates.bais.api import needed
-from bais_gates.probes import jwt
+from bais_gates import Evidence, Unique
+from bais_gates.bais import Api, Business, differences, needed, not_answered
+from bais_gates.probes import Response, jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.target import Unique
 
 LOGIN = "/api/v1/auth/login"
 PROTECTED = "/api/v1/analytics/dashboard"

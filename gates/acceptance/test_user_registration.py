@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.bais.answers import not_answered
-
-if TYPE_CHECKING:
-    from bais_gates.bais.api import Api, Response
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.target import Unique
+from bais_gates import Evidence, Unique
+from bais_gates.bais import Api, not_answered
+from bais_gates.probes import Response
 
 PATH = "/api/v1/auth/register"
 AT_ONCE = 6

@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.bais.answers import not_answered
-from bais_gates.bais.api import ACCEPTED, FAILS_LATER, needed
-from bais_gates.probes.listener import signature_problem
+from bais_gates import Environment, Evidence
+from bais_gates.bais import ACCEPTED, FAILS_LATER, Business, needed, not_answered
+from bais_gates.probes import Delivery, Inbox, Listener, Response, signature_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Business
-    from bais_gates.probes.http import Response
-    from bais_gates.probes.listener import Delivery, Inbox, Listener
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
 
 CONFIGURE = "/api/v1/webhooks/configure"
 FRESH_S = 60.0

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from bais_gates import Evidence, PhaseResult
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.pytest_plugin.phase_results import PhaseResult
 
 PHASE: Final = "acceptance"
 UNJUDGED: Final = frozenset({"ERROR", "NO_DATA", "NOT_RUN"})

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
+from bais_gates import BackupPart, Environment, Evidence
+from bais_gates.probes import Backup, Cluster, Database, restore
 from bais_gates.probes import backup as backups
-from bais_gates.probes import restore
-from bais_gates.probes.postgres import Database
-from bais_gates.rules.cronjobs import punctuality
-from bais_gates.rules.resilience import cron_job_findings
-
-if TYPE_CHECKING:
-    from bais_gates.probes.backup import Backup
-    from bais_gates.probes.kubernetes.cluster import Cluster
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts_platform import BackupPart
+from bais_gates.rules import cron_job_findings, punctuality
 
 DIFFERENCES_SHOWN: Final = 20
 

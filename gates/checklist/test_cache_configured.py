@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
+from bais_gates import CacheSettings, Environment, Evidence, Limits
+from bais_gates.bais import Api
+from bais_gates.probes import Cache, CacheForbiddenError, CacheHealth, CacheStatistics, percentile
 from bais_gates.probes import cache_health as health
-from bais_gates.probes.redis import CacheForbiddenError
-from bais_gates.probes.statistics import percentile
-
-if TYPE_CHECKING:
-    from bais_gates.bais.api import Api
-    from bais_gates.probes.cache_health import CacheHealth
-    from bais_gates.probes.redis import Cache, CacheStatistics
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts import Limits
-    from bais_gates.targets.parts_platform import CacheSettings
 
 MEMORY_USED: Final = 0.85
 CLIENTS_USED: Final = 0.8

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
 
-from bais_gates.probes.cache_health import read as read_cache
-from bais_gates.rules import capacity, workloads
-from bais_gates.rules.capacity import Disk
-from bais_gates.rules.quantities import pod_requests
-
-if TYPE_CHECKING:
-    from bais_gates.probes.kubernetes.cluster import Cluster
-    from bais_gates.probes.postgres import Database
-    from bais_gates.probes.redis import Cache
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts_platform import CapacityPart
+from bais_gates import CapacityPart, Environment, Evidence
+from bais_gates.probes import Cache, Cluster, Database, cache_health
+from bais_gates.rules import Disk, capacity, pod_requests, workloads
 
 CONNECTIONS_USED: Final = 0.8
 """The share of max_connections that all replicas may open together."""
@@ -264,7 +255,7 @@ def memory(seen: Seen, cache: Cache, environment: Environment, evidence: Evidenc
         if (pod["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == names.cache
     ]
     limit = capacity.memory_limit(own)
-    health = read_cache(cache)
+    health = cache_health.read(cache)
     evidence.check(
         "cache's memory, of its container's",
         health.maxmemory / limit if limit and health.maxmemory else None,

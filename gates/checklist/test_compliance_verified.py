@@ -9,28 +9,43 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.probes import tls, transit
-from bais_gates.probes.backup import backups, seal
-from bais_gates.probes.http import HttpClient
-from bais_gates.probes.kubernetes.snapshot import read_cluster, read_namespace, read_network
-from bais_gates.probes.postgres import Database
-from bais_gates.rules import audit_trail, exposure, hygiene, rbac
-from bais_gates.rules.network_policies import Network, isolation_findings
-from bais_gates.rules.objects import Finding, labels_of, of_kind, workloads
-from bais_gates.rules.pod_security import violations
-from bais_gates.rules.procedures import procedure_faults, read_procedure
-from bais_gates.rules.scan_exceptions import read_exceptions, uncovered
-from bais_gates.rules.scans import read_report
-from bais_gates.rules.storage import unencrypted_claims
+from bais_gates import Environment, Evidence
+from bais_gates.bais import Api
+from bais_gates.probes import (
+    Cluster,
+    Database,
+    HttpClient,
+    backups,
+    read_cluster,
+    read_namespace,
+    read_network,
+    seal,
+    tls,
+    transit,
+)
+from bais_gates.rules import (
+    Finding,
+    Network,
+    audit_trail,
+    exposure,
+    hygiene,
+    isolation_findings,
+    labels_of,
+    of_kind,
+    procedure_faults,
+    rbac,
+    read_exceptions,
+    read_procedure,
+    read_report,
+    uncovered,
+    unencrypted_claims,
+    violations,
+)
+from bais_gates.rules import objects as kubernetes_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
-
-    from bais_gates.bais.api import Api
-    from bais_gates.probes.kubernetes.cluster import Cluster
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
 
 ENFORCE: Final = "pod-security.kubernetes.io/enforce"
 LOGIN: Final = "/api/v1/auth/login"
@@ -69,7 +84,7 @@ def none_of(
 
 def pods_hold(objects: list[Any], network: list[Any], namespace: str, evidence: Evidence) -> None:
     """Check the controls non-root, limits and network policies, of running pods and of their makers."""
-    running = [pod for pod in of_kind(objects, "Pod") if workloads([pod])]
+    running = [pod for pod in of_kind(objects, "Pod") if kubernetes_objects.workloads([pod])]
     evidence.require("running pods", len(running), ">=", 1, source=f"pods of {namespace}")
     makers = [*running, *of_kind(objects, "Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job")]
     held = [

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
+from bais_gates import Environment, Evidence, Limits
+from bais_gates.bais import Api
+from bais_gates.probes import Database, DatabaseHealth
 from bais_gates.probes import database_health as health
-
-if TYPE_CHECKING:
-    from bais_gates.bais.api import Api
-    from bais_gates.probes.database_health import DatabaseHealth
-    from bais_gates.probes.postgres import Database
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts import Limits
 
 ASKED: Final = 20
 """How often the platform is asked for its own state first, so that it has asked its database something."""

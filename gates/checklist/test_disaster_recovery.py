@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.bais.api import needed
+from bais_gates import Environment, Evidence, RecoveryPart
+from bais_gates.bais import Api, Business, needed
+from bais_gates.probes import (
+    Backup,
+    Cache,
+    CacheError,
+    ClusterWriter,
+    Database,
+    DatabaseError,
+    Unreachable,
+    restore,
+)
 from bais_gates.probes import backup as backups
-from bais_gates.probes import restore
-from bais_gates.probes.http import Unreachable
-from bais_gates.probes.postgres import Database, DatabaseError
-from bais_gates.probes.redis import Cache, CacheError
 from bais_gates.rules import recovery, workloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bais_gates.bais.api import Api, Business
-    from bais_gates.probes.backup import Backup
-    from bais_gates.probes.kubernetes.writer import ClusterWriter
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts_platform import RecoveryPart
 
 MARKS: Final = 3
 """Payments before the backup, and as many after it."""

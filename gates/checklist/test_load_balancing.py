@@ -6,21 +6,15 @@ import functools
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
 
-from bais_gates.probes.http import HttpClient, Unreachable
-from bais_gates.probes.volley import fire
-from bais_gates.rules import resilience, workloads
-from bais_gates.rules.replicas import Share, ids_in_log, own_address, requests_counted
-
-if TYPE_CHECKING:
-    from bais_gates.bais.api import Api
-    from bais_gates.probes.kubernetes.cluster import Cluster
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
+from bais_gates import Environment, Evidence
+from bais_gates.bais import Api
+from bais_gates.probes import Cluster, HttpClient, Unreachable, fire
+from bais_gates.rules import Share, ids_in_log, own_address, requests_counted, resilience, workloads
 
 LOOKS: Final = 3
 """How often the objects are read until they agree: a pod may be changing just now."""

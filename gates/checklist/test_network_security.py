@@ -7,28 +7,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates.probes.kubernetes.snapshot import read_namespace, read_network
-from bais_gates.rules import exposure, wiring
-from bais_gates.rules.network_policies import (
+from bais_gates import Environment, Evidence
+from bais_gates.probes import Cluster, read_namespace, read_network
+from bais_gates.rules import (
     BOTH,
     Network,
+    Workload,
     admits,
     admitted_blocks,
     admitted_by,
     dangling,
+    exposure,
     has_default_deny,
     isolation_findings,
+    of_kind,
     reached_by,
     strangers,
+    wiring,
 )
-from bais_gates.rules.objects import Workload, of_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from bais_gates.probes.kubernetes.cluster import Cluster
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
 
 COMPONENT: Final = "app.kubernetes.io/component"
 PART_OF: Final = "app.kubernetes.io/part-of"

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from bais_gates.probes.tls import now
-from bais_gates.rules.audit_record import SCOPE, read_audit_record
-from bais_gates.rules.objects import containers_of, workloads
-from bais_gates.rules.scan_exceptions import read_exceptions, uncovered
-from bais_gates.rules.scans import read_report
-
-if TYPE_CHECKING:
-    from bais_gates.probes.kubernetes.cluster import Cluster
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.rules.audit_record import AuditRecord
-    from bais_gates.rules.scan_exceptions import ScanException
-    from bais_gates.rules.scans import Report
-    from bais_gates.targets.environment import Environment
+from bais_gates import Environment, Evidence
+from bais_gates.probes import Cluster, tls
+from bais_gates.rules import (
+    SCOPE,
+    AuditRecord,
+    Report,
+    ScanException,
+    containers_of,
+    read_audit_record,
+    read_exceptions,
+    read_report,
+    uncovered,
+)
+from bais_gates.rules import objects as kubernetes_objects
 
 
 @pytest.mark.gate("checklist.security_audit")
@@ -53,14 +52,16 @@ def digests_that_run(cluster: Cluster, environment: Environment) -> list[str]:
     part = environment.kubernetes
     pods = cluster.list("v1", "Pod", part.namespace, labels=f"app.kubernetes.io/name={part.names.api}")
     images = {
-        str(c.get("image")) for pod in workloads(pods) for c in containers_of(pod.spec, ephemeral=False)
+        str(c.get("image"))
+        for pod in kubernetes_objects.workloads(pods)
+        for c in containers_of(pod.spec, ephemeral=False)
     }
     return sorted({image.rpartition("@")[2] for image in images})
 
 
 def audited(record: AuditRecord, max_age_d: float, digest: str | None, evidence: Evidence) -> None:
     """Check the record: its day, its people, its scope, its subject, what it leaves open."""
-    source, age = str(record.path), record.age_days(now())
+    source, age = str(record.path), record.age_days(tls.now())
     evidence.check("age of the audit", age, "<=", max_age_d, unit="d", source=source)
     evidence.check("the audit is not dated ahead", age, ">=", 0, unit="d", source=source)
     evidence.check("who approved it is not the auditor", record.approved_by, "!=", record.auditor)
@@ -79,7 +80,7 @@ def scanned(
     evidence: Evidence,
 ) -> None:
     """Check one scanner's report: it is the one that was audited, of this build, with nothing bad open."""
-    name, moment = report.path.name, now()
+    name, moment = report.path.name, tls.now()
     listed = record.scans.get(name, "not in the audit record")
     evidence.check(f"{name}: the report that was audited", report.sha256, "==", listed, source=report.scanner)
     if report.digests and digest is not None:
@@ -104,7 +105,7 @@ def no_stale_exceptions(
     exceptions: tuple[ScanException, ...], reports: list[Report], evidence: Evidence
 ) -> None:
     """Check that every exception counts today; the unused ones are shown."""
-    today = now().date()
+    today = tls.now().date()
     faults = [f"{e.id}: {fault}" for e in exceptions if (fault := e.fault(today))]
     evidence.check("exceptions that do not count", faults, "==", [])
     findings = [finding for report in reports for finding in report.findings]

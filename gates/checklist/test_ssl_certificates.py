@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import pytest
 
-from bais_gates.probes import tls
-from bais_gates.probes.http import HttpClient
-from bais_gates.rules.certificates import CertificateState, certificate_state
-from bais_gates.rules.objects import dig
-
-if TYPE_CHECKING:
-    from bais_gates.bais.api import Api
-    from bais_gates.probes.kubernetes.cluster import Cluster
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
+from bais_gates import Environment, Evidence
+from bais_gates.bais import Api
+from bais_gates.probes import Cluster, HttpClient, tls
+from bais_gates.rules import CertificateState, certificate_state, dig
 
 HSTS_S: Final = 31_536_000
 """A year: the least that browsers take into their own lists."""

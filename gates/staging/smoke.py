@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bais_gates.bais.api import open_api
-from bais_gates.bais.smoke import Expected, health, smoke
+from bais_gates import Target, Unique
+from bais_gates.bais import ExpectedIdentity, check_health, open_api, run_smoke_test
+from bais_gates.staging import Finding, Reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from bais_gates.staging.findings import Finding
-    from bais_gates.staging.reach import Reach
-    from bais_gates.targets.target import Target, Unique
 
 
 def check(reach: Reach, target: Target, unique: Unique) -> Iterator[tuple[str, Finding]]:
     """Yield each comparison as it is made, with the part that it belongs to: ``health`` or ``smoke``."""
     reported = reach.configuration("bais-api")
-    expected = Expected(environment=reported.get("ENVIRONMENT"), version=reported.get("VERSION"))
+    expected = ExpectedIdentity(environment=reported.get("ENVIRONMENT"), version=reported.get("VERSION"))
     api = open_api(target, reach.http())
     with api.http:
-        for finding in health(api, expected):
+        for finding in check_health(api, expected):
             yield "health", finding
-        for finding in smoke(api, unique, settled_within_s=target.environment.settled_within_s()):
+        for finding in run_smoke_test(api, unique, settled_within_s=target.environment.settled_within_s()):
             yield "smoke", finding

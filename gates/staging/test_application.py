@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from bais_gates import Evidence
 from bais_gates.rules import workloads
-from bais_gates.staging import workload
-from bais_gates.staging.plan import Step
-from bais_gates.staging.pods import is_ready
-from bais_gates.staging.readiness import judge
-
-if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.staging.view import StagedPlatform
+from bais_gates.staging import StagedPlatform, Step, is_ready, judge, workload
 
 NAME = "bais-api"
 

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from bais_gates.probes import cache_health
-from bais_gates.probes.redis import Cache
-from bais_gates.staging import workload
-from bais_gates.staging.plan import Step
-from bais_gates.staging.pods import is_ready
-from bais_gates.staging.readiness import judge
-
-if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.staging.view import StagedPlatform
+from bais_gates import Evidence
+from bais_gates.probes import Cache, cache_health
+from bais_gates.staging import StagedPlatform, Step, is_ready, judge, workload
 
 NAME = "bais-redis"
 ANSWERS_WITHIN_MS = 1000.0

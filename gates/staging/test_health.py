@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from bais_gates.bais.api import open_api
-from bais_gates.bais.smoke import Expected, health
-from bais_gates.staging import workload
-from bais_gates.staging.plan import Step
-from bais_gates.staging.pods import trouble
-from bais_gates.staging.view import record
-
-if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.staging.view import StagedPlatform
-    from bais_gates.targets.target import Target
+from bais_gates import Evidence, Target
+from bais_gates.bais import ExpectedIdentity, check_health, open_api
+from bais_gates.staging import StagedPlatform, Step, record, trouble, workload
 
 
 @pytest.mark.gate("staging.health")
@@ -28,7 +18,10 @@ def test_health(staging: StagedPlatform, target: Target, evidence: Evidence) -> 
     version = (staging.environment.release.version if described else None) or told.get("VERSION")
     api = open_api(target, staging.reach.http())
     with api.http:
-        record(health(api, Expected(environment=told.get("ENVIRONMENT"), version=version)), evidence)
+        record(
+            check_health(api, ExpectedIdentity(environment=told.get("ENVIRONMENT"), version=version)),
+            evidence,
+        )
     pods = staging.list("v1", "Pod")
     unwell = sorted(one.sentence for one in map(trouble, pods) if one is not None)
     evidence.check("pods in trouble", unwell, "==", [], n=len(pods))

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from bais_gates.staging import workload
-from bais_gates.staging.plan import Step
-from bais_gates.staging.readiness import condition, judge
-from bais_gates.staging.run import REVISION
-
-if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.staging.view import StagedPlatform
+from bais_gates import Evidence
+from bais_gates.staging import REVISION, StagedPlatform, Step, condition, judge, workload
 
 NAME = "bais-migrate"
 TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"

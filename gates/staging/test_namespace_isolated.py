@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from bais_gates.staging import isolation
-from bais_gates.staging.ownership import OWNER, owner_of
-from bais_gates.staging.plan import Step
-from bais_gates.staging.server import asked
-
-if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.staging.view import StagedPlatform
+from bais_gates import Evidence
+from bais_gates.staging import OWNER, StagedPlatform, Step, asked, isolation, owner_of
 
 OWNED = (("v1", "Secret"), ("v1", "ConfigMap"), ("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"))
 NOT_OURS = {"kube-root-ca.crt"}

@@ -6,17 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.probes.kubernetes.cluster import version_number
+from bais_gates import Environment, Evidence, KubernetesPart
+from bais_gates.probes import Cluster, Objects, version_number
 from bais_gates.rules import prerequisites as needed
-from bais_gates.targets.parts_platform import COMPONENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from bais_gates.probes.kubernetes.cluster import Cluster, Objects
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts_platform import KubernetesPart
 
 READ = ("pods", "deployments.apps", "services", "networkpolicies.networking.k8s.io")
 
@@ -31,7 +26,7 @@ def test_prerequisites(environment: Environment, cluster: Cluster, evidence: Evi
     workloads = [one for kind in ("Deployment", "DaemonSet") for one in cluster.list("apps/v1", kind)]
     crds = cluster.list("apiextensions.k8s.io/v1", "CustomResourceDefinition")
     controllers = ingress_classes(part, cluster, evidence)
-    for component in COMPONENTS:
+    for component in part.COMPONENTS:
         kinds = needed.CRDS[component]
         if kinds:
             evidence.check(

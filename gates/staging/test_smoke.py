@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from bais_gates.bais.api import open_api
-from bais_gates.bais.smoke import Made, smoke
-from bais_gates.probes.postgres import Database
-from bais_gates.staging.plan import Step
-from bais_gates.staging.view import record
-
-if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.evidence import Evidence
-    from bais_gates.staging.view import StagedPlatform
-    from bais_gates.targets.target import Target, Unique
+from bais_gates import Evidence, Target, Unique
+from bais_gates.bais import SmokeObjects, open_api, run_smoke_test
+from bais_gates.probes import Database
+from bais_gates.staging import StagedPlatform, Step, record
 
 ROWS = "SELECT count(*) FROM payments WHERE id::text = %(payment_id)s"
 
@@ -25,10 +17,10 @@ def test_smoke(staging: StagedPlatform, target: Target, unique: Unique, evidence
     """Through the staged API a business registers, signs in and takes a payment, which is kept in staging."""
     staging.require(Step.APPLICATION, evidence)
     api = open_api(target, staging.reach.http())
-    made = Made()
+    made = SmokeObjects()
     with api.http:
         settled = staging.environment.settled_within_s()
-        record(smoke(api, unique, settled_within_s=settled, made=made), evidence)
+        record(run_smoke_test(api, unique, settled_within_s=settled, made=made), evidence)
     evidence.require("payment", "taken" if made.payment_id else "not taken", "==", "taken")
     with staging.database() as database:
         here = int(str(database.value(ROWS, {"payment_id": made.payment_id})))

@@ -51,7 +51,7 @@ def roomy(
     everything = objects.platform()
     spoil(everything)
     module = load("capacity_planning")
-    monkeypatch.setattr(module, "read_cache", lambda _cache: SimpleNamespace(maxmemory=maxmemory))
+    monkeypatch.setattr(module.cache_health, "read", lambda _cache: SimpleNamespace(maxmemory=maxmemory))
     return judge(
         "capacity_planning",
         cluster=FakeCluster(everything),
