@@ -17,6 +17,7 @@ RUN = ("run", "--env=staging.yaml")
     "words",
     [
         (),
+        ("init",),
         ("run",),
         ("verify",),
         ("explain",),
