@@ -67,8 +67,9 @@ ONLY_IN = {
 }
 PUBLIC = ("bais_gates", "bais_gates.bais", "bais_gates.probes", "bais_gates.rules", "bais_gates.staging")
 """The packages that gates import from; what they export is in their ``__all__``."""
-SOURCES = sorted(PACKAGE.rglob("*.py"))
-GATES = sorted((ROOT / "gates").rglob("*.py"))
+STARTER = PACKAGE / "cli" / "starter"  # what `bais-gates init` writes is a project's, not the package's
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(STARTER))
+GATES = sorted([*(ROOT / "gates").rglob("*.py"), *STARTER.rglob("*.py")])
 PROJECT_SOURCES = sorted(
     path
     for folder in ("bais_gates", "gates", "tests", "benchmarks")
