@@ -107,8 +107,9 @@ def check_reported_state(
     n, source = READINGS, "pg_stat_activity"
     evidence.check(f"reported database status{when}", sorted(states), "==", ["connected"], n=n)
     evidence.check(f"reported max_connections{when}", sorted(reported_maxima), "==", [repr(maximum)], n=n)
-    name = f"reported connections differ from PostgreSQL{when}"
-    evidence.check(name, differing, "==", [], n=n, source=source)
+    evidence.check(
+        f"reported connections differ from PostgreSQL{when}", differing, "==", [], n=n, source=source
+    )
     evidence.check(f"open connections{when}", late, "<", maximum, unit="connections", n=n, source=source)
     evidence.check(f"contract violations (GET system status){when}", violations, "==", [], n=n)
     return latencies
@@ -128,9 +129,7 @@ def check_reported_latencies(
     reported = [one for one, _ in latencies]
     n, n_min = len(reported), 2 * READINGS
     implausible = [
-        f"reported {one} ms, the whole response took {whole:.2f} ms"
-        for one, whole in latencies
-        if not 0 < one <= whole
+        f"{one} ms, the whole response {whole:.2f} ms" for one, whole in latencies if not 0 < one <= whole
     ]
     evidence.check("implausible reported latencies", implausible, "==", [], n=n, n_min=n_min)
     # Rounded to whole or tenths of milliseconds, honest figures may all be the same.
