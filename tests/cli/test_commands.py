@@ -90,7 +90,7 @@ def test_run_believes_the_file_not_the_exit_status(project: Project, cli: Cli) -
     done = cli(*RUN)
 
     assert done.returncode == 21
-    assert "says BLOCK" in done.stderr
+    assert "decision.json is BLOCK" in done.stderr
 
 
 @pytest.mark.usefixtures("project")
