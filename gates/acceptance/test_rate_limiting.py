@@ -206,7 +206,7 @@ def check_bystander(
         meanwhile = measure_again()
         starved = meanwhile.starved("other", limits.api_p95_ms)
     late = meanwhile.lanes["other"]
-    wrong = [*early.wrong, *late.wrong]
+    wrong = [*early.faults, *late.faults]
     evidence.check("responses other than 200 (caller within its limit)", wrong, "==", [])
     unprovable = too_slow(meanwhile) and starved is not None
     increase = late.latency.p50 - early.latency.p50

@@ -11,7 +11,7 @@ import pytest
 from bais_gates import BackupPart, Environment, Evidence
 from bais_gates.probes import Backup, Cluster, Database, restore
 from bais_gates.probes import backup as backups
-from bais_gates.rules import cron_job_findings, punctuality
+from bais_gates.rules import cron_job_findings, schedule_status
 
 DIFFERENCES_SHOWN: Final = 20
 
@@ -36,7 +36,7 @@ def schedule(cluster: Cluster, environment: Environment, evidence: Evidence) -> 
     if cron_job is None:
         evidence.require(f"CronJob {name}", "absent", "==", "there", source=f"namespace {part.namespace}")
         return
-    seen = punctuality(cron_job, datetime.now(UTC))
+    seen = schedule_status(cron_job, datetime.now(UTC))
     source = f"CronJob {name}, schedule {cron_job['spec']['schedule']!r}"
     suspended = "suspended" if seen.suspended else "active"
     evidence.check("backup schedule", suspended, "==", "active", source=source)
@@ -51,7 +51,7 @@ def schedule(cluster: Cluster, environment: Environment, evidence: Evidence) -> 
         "last successful backup, age",
         seen.age_s,
         "<=",
-        seen.allowed_age_s,
+        seen.max_age_s,
         unit="s",
         source=f"{source}, lastSuccessfulTime; the run of {seen.due:%Y-%m-%d %H:%M} UTC must have ended",
     )
@@ -59,7 +59,7 @@ def schedule(cluster: Cluster, environment: Environment, evidence: Evidence) -> 
 
 def fresh(part: BackupPart, evidence: Evidence) -> Backup:
     """Give the newest backup; stop when there is none."""
-    found = backups.backups(part.directory)
+    found = backups.list_backups(part.directory)
     evidence.require("backups in the folder", len(found), ">=", 1, source=str(part.directory))
     newest = found[-1]
     evidence.check(
@@ -80,17 +80,17 @@ def sealed(newest: Backup, part: BackupPart, environment: Environment, evidence:
     source = newest.path.name
     there = "there" if newest.path.is_file() else "absent"
     evidence.require("dump of the newest backup", there, "==", "there", source=source)
-    seen = backups.seal(newest)
+    seen = backups.inspect_dump(newest)
     evidence.check(
         "size of the dump", seen.size, "==", newest.size, unit="bytes", source=f"{source}, as described"
     )
     evidence.check("checksum", seen.sha256, "==", newest.sha256, source=f"{source}, as described")
-    evidence.check("checksum beside it", seen.written, "==", seen.sha256, source=f"{source}.sha256")
+    evidence.check("checksum beside it", seen.recorded_sha256, "==", seen.sha256, source=f"{source}.sha256")
     encrypted = "encrypted" if seen.encrypted else "readable for anybody"
     evidence.check("the dump is", encrypted, "==", "encrypted", source=f"{source}, its first bytes")
     own, other = (
-        "opens it" if backups.opens_with(newest, key) else "does not open it"
-        for key in (part.identity, backups.stranger())
+        "opens it" if backups.can_decrypt(newest, key) else "does not open it"
+        for key in (part.identity, backups.generate_identity())
     )
     evidence.check("our key", own, "==", "opens it", source="backup.identity")
     evidence.check("another key", other, "==", "does not open it", source="a key made for this check")
@@ -103,7 +103,7 @@ def restored(
     if part.identity is None or part.scratch_url is None:
         raise environment.missing("backup.identity" if part.identity is None else "backup.scratch_url")
     if environment.kubernetes.read_only:
-        restore.need_other_server(part.scratch_url, environment.database.url)
+        restore.require_other_server(part.scratch_url, environment.database.url)
     restore.find_pg_restore()  # without it nothing was found out about the backup
     began = time.monotonic()
     with restore.scratch_database(part.scratch_url) as url:
@@ -116,7 +116,7 @@ def restored(
         evidence.check("restoring took", took, "<=", part.restore_within_s, unit="s", source=source)
         with Database(url) as scratch:
             compare(newest, scratch, database, evidence)
-    left = [name for name in restore.scratch_databases(part.scratch_url) if name in url]
+    left = [name for name in restore.list_scratch_databases(part.scratch_url) if name in url]
     evidence.check("scratch databases left", left, "==", [], source="pg_database")
     times = {"restore_s": took, "with_comparison_s": time.monotonic() - began}
     evidence.attach("times", times, "application/json")
@@ -124,7 +124,7 @@ def restored(
 
 def compare(newest: Backup, scratch: Database, live: Database, evidence: Evidence) -> None:
     """Hold what came back to what was counted when the backup was made, and to the live schema."""
-    counts, described = restore.row_counts(scratch), dict(newest.tables)
+    counts, described = restore.count_rows(scratch), dict(newest.tables)
     differing = [
         f"{name}: {counts.get(name)} restored, {described.get(name)} backed up"
         for name in sorted({*counts, *described})
@@ -144,7 +144,7 @@ def compare(newest: Backup, scratch: Database, live: Database, evidence: Evidenc
         revision,
         source="alembic_version of both",
     )
-    there, here = set(restore.schema_of(live)), set(restore.schema_of(scratch))
+    there, here = set(restore.describe_schema(live)), set(restore.describe_schema(scratch))
     missing = [f"- {line}" for line in sorted(there - here)] + [f"+ {line}" for line in sorted(here - there)]
     evidence.check(
         "differences of the schema, restored and live",

@@ -11,6 +11,7 @@ from bais_gates import CacheSettings, Environment, Evidence, Limits
 from bais_gates.bais import Api
 from bais_gates.probes import Cache, CacheForbiddenError, CacheHealth, CacheStatistics, percentile
 from bais_gates.probes import cache_health as health
+from bais_gates.rules import cache as cache_rules
 
 MEMORY_USED: Final = 0.85
 CLIENTS_USED: Final = 0.8
@@ -50,7 +51,7 @@ def hits(api: Api, cache: Cache, environment: Environment, evidence: Evidence) -
     before = cache.info()["evicted_keys"]
     own = own_reads(api, cache, since_start, n_min)
     if looked_up >= REAL_TRAFFIC and not environment.rehearsal:
-        rate, n, source = since_start.hit_rate, looked_up, "INFO stats, since the server's start"
+        rate, n, source = since_start.hit_ratio, looked_up, "INFO stats, since the server's start"
     else:
         rate, n = own
         source = f"INFO stats, while {STATUS} was asked for {n_min} times"
@@ -68,7 +69,7 @@ def own_reads(api: Api, cache: Cache, before: CacheStatistics, count: int) -> tu
     """Have the platform read from its cache ``count`` times; give the share that hit, and the look-ups."""
     for _ in range(count):
         api.get(STATUS)
-    return health.hit_rate_between(before, cache.statistics())
+    return cache_rules.hit_ratio_between(before, cache.statistics())
 
 
 def speed(cache: Cache, limits: Limits, evidence: Evidence) -> None:
@@ -103,7 +104,7 @@ def memory(seen: CacheHealth, wanted: CacheSettings, environment: Environment, e
             "maxmemory as intended",
             seen.maxmemory,
             "==",
-            health.memory_bytes(wanted.maxmemory),
+            cache_rules.parse_memory(wanted.maxmemory),
             unit="bytes",
             source=source,
         )
@@ -131,10 +132,10 @@ def server_side(seen: CacheHealth, limits: Limits, evidence: Evidence) -> None:
     """Check how long the server itself takes, and that it takes in everybody."""
     evidence.check(
         "slow commands",
-        health.slow_commands(seen.info, most_ms=limits.cache_operation_ms),
+        cache_rules.slow_commands(seen.info, max_ms=limits.cache_operation_ms),
         "==",
         [],
-        n=health.commands_timed(seen.info),
+        n=cache_rules.count_calls(seen.info),
         n_min=TIMED,
         source=f"INFO commandstats, mean above {limits.cache_operation_ms:g} ms",
     )
@@ -156,21 +157,25 @@ def persistence(
         "persistence", seen.persistence, "==", wanted.persistence, source="CONFIG GET save, appendonly"
     )
     evidence.check(
-        "writes to disk that failed", health.failing_writes(seen.info), "==", [], source="INFO persistence"
+        "writes to disk that failed",
+        cache_rules.failed_writes(seen.info),
+        "==",
+        [],
+        source="INFO persistence",
     )
 
 
 def closed(seen: CacheHealth, wanted: CacheSettings, evidence: Evidence) -> None:
     """Check that nobody gets in without a password, and that only those who administer may do harm."""
-    stranger = "is let in" if seen.open_to_anybody else "is refused"
+    stranger = "is let in" if seen.accepts_unauthenticated else "is refused"
     evidence.check(
         "one without a password", stranger, "==", "is refused", source="PING on a connection of its own"
     )
     evidence.check(
         "users who may run dangerous commands",
-        health.dangerous_users(seen.may, wanted.admin_users),
+        cache_rules.dangerous_users(seen.allowed_commands, wanted.admin_users),
         "==",
         [],
-        n=len(seen.may),
+        n=len(seen.allowed_commands),
         source=f"ACL DRYRUN; who administers: {list(wanted.admin_users)}",
     )

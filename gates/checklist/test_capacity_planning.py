@@ -49,7 +49,7 @@ class Seen:
     @property
     def replicas(self) -> int:
         """How many there are."""
-        return workloads.rollout(self.deployment).wanted
+        return workloads.rollout(self.deployment).desired
 
 
 @pytest.mark.gate("checklist.capacity_planning")
@@ -115,18 +115,18 @@ def room(seen: Seen, part: CapacityPart, evidence: Evidence) -> None:
         n=len(seen.nodes),
         source="conditions",
     )
-    there = capacity.room(seen.nodes, seen.all_pods)
+    there = capacity.cluster_capacity(seen.nodes, seen.all_pods)
     count = len(there.nodes)
     source = f"requests of {len(seen.all_pods)} pods, allocatable of {count} usable nodes"
     evidence.check(
-        "processors requested", there.cpu_used, "<=", 1 - part.cpu_headroom, n=count, source=source
+        "processors requested", there.cpu_requested, "<=", 1 - part.cpu_headroom, n=count, source=source
     )
     evidence.check(
-        "memory requested", there.memory_used, "<=", 1 - part.memory_headroom, n=count, source=source
+        "memory requested", there.memory_requested, "<=", 1 - part.memory_headroom, n=count, source=source
     )
-    lost = "fits" if there.survives_loss() else "does not fit"
+    lost = "fits" if there.tolerates_node_loss() else "does not fit"
     evidence.check("what runs, with any one node lost", lost, "==", "fits", n=count, source=source)
-    quotas = capacity.tight_quotas(seen.quotas, QUOTA_USED)
+    quotas = capacity.nearly_used_quotas(seen.quotas, QUOTA_USED)
     evidence.check(
         "quotas that are nearly used up", quotas, "==", [], source="ResourceQuotas of the namespace"
     )
@@ -141,7 +141,7 @@ def load(seen: Seen, part: CapacityPart, environment: Environment, evidence: Evi
         f"most replicas, for {part.users} users and {part.requests_per_s:g} requests/s",
         seen.most_replicas,
         ">=",
-        capacity.replicas_needed(part.requests_per_s, each),
+        capacity.required_replicas(part.requests_per_s, each),
         unit="pods",
         source=f"autoscaler's maxReplicas; one replica bears {each:g} requests/s, and one may be lost",
     )
@@ -154,11 +154,11 @@ def load(seen: Seen, part: CapacityPart, environment: Environment, evidence: Evi
         unit="pods",
         source="autoscaler's status",
     )
-    there = capacity.room(seen.nodes, seen.all_pods)
+    there = capacity.cluster_capacity(seen.nodes, seen.all_pods)
     request = pod_requests(seen.deployment["spec"]["template"]["spec"])
     evidence.check(
         "replicas that can still be placed",
-        there.placeable(request),
+        there.count_placeable(request),
         ">=",
         seen.most_replicas - current,
         unit="pods",
@@ -183,14 +183,14 @@ def connections(
             source=f"{POOL_VARIABLE} of the Deployment; capacity.connections_per_replica",
         )
     maximum = database.max_connections()
-    most = capacity.most_connections(seen.most_replicas, each, reserved=part.reserved_connections)
+    most = capacity.total_connections(seen.most_replicas, each, reserved=part.reserved_connections)
     source = (
         f"{seen.most_replicas} replicas at most, {each} connections each, {part.reserved_connections} "
         f"reserved; max_connections {maximum}"
     )
     evidence.check("connections of all replicas", most, "<=", CONNECTIONS_USED * maximum, source=source)
     evidence.check("connections of all replicas, at all", most, "<", part.max_connections_cap, source=source)
-    rolling = workloads.surge(seen.deployment, seen.most_replicas)
+    rolling = workloads.max_surge(seen.deployment, seen.most_replicas)
     evidence.check(
         "connections of all replicas, in a rollout",
         most + rolling * each,

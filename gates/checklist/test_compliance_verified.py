@@ -15,28 +15,30 @@ from bais_gates.probes import (
     Cluster,
     Database,
     HttpClient,
-    backups,
+    inspect_dump,
+    list_backups,
+    plaintext_refusal,
+    read_bytes,
     read_cluster,
     read_namespace,
     read_network,
-    seal,
+    read_text,
     tls,
-    transit,
 )
 from bais_gates.rules import (
     Finding,
     Network,
     audit_trail,
+    cache,
     exposure,
     hygiene,
     isolation_findings,
     labels_of,
     of_kind,
+    parse_exceptions,
+    parse_report,
     procedure_faults,
     rbac,
-    read_exceptions,
-    read_procedure,
-    read_report,
     uncovered,
     unencrypted_claims,
     violations,
@@ -139,8 +141,14 @@ def encrypted_outside(objects: list[Any], environment: Environment, evidence: Ev
 def scanning(environment: Environment, evidence: Evidence) -> None:
     """Check the control scanning: reports are there, and nothing bad is open without a dated exception."""
     part = environment.security
-    reports = [read_report(path) for path in part.scans]
-    exceptions = () if part.exceptions is None else read_exceptions(part.exceptions)
+    reports = [
+        parse_report(read_bytes(path, "scanner report", "security.scans"), path) for path in part.scans
+    ]
+    exceptions = (
+        parse_exceptions(read_text(file, "exceptions file", "security.exceptions"), file)
+        if (file := part.exceptions)
+        else ()
+    )
     evidence.check("scanning: reports", len(reports), ">=", 1, source="PCI DSS 6.3, 11.3")
     found = [finding for report in reports for finding in report.open_findings("critical", "high")]
     left = uncovered(found, exceptions, tls.now().date())
@@ -162,13 +170,13 @@ class Trail:
             "v1", "Pod", part.namespace, labels=f"app.kubernetes.io/name={part.names.api}"
         )
         logs = (self.cluster.logs(part.namespace, p["metadata"]["name"], tail=LOG_LINES) for p in pods)
-        return [line for log in logs for line in audit_trail.lines_of(log, request_id)]
+        return [line for log in logs for line in audit_trail.find_entries(log, request_id)]
 
     def entries(self, request_id: str) -> list[dict[str, Any]]:
         """Read the audit entries of a request: by the environment's query, or from the pods' logs."""
         query = self.environment.security.audit_query
         if query is None:
-            return [line for line in self.lines(request_id) if audit_trail.is_audit(line)]
+            return [line for line in self.lines(request_id) if audit_trail.is_audit_entry(line)]
         with Database(self.environment.database.url) as database:
             return list(database.rows(query, {"request_id": request_id}))
 
@@ -205,7 +213,7 @@ def logged(trail: Trail, evidence: Evidence) -> None:
         "==",
         [worked],
     )
-    seen = wait_for(lambda: [line for line in trail.lines(request_id) if audit_trail.is_access(line)])
+    seen = wait_for(lambda: [line for line in trail.lines(request_id) if audit_trail.is_access_entry(line)])
     evidence.check("access logging: lines of a sign-in just made", len(seen), ">=", 1, source="PCI DSS 10.2")
 
 
@@ -221,7 +229,7 @@ def monitored(trail: Trail, services: list[Any], evidence: Evidence) -> None:
         # Each connection may lead to another replica, and each counts its own requests.
         trail.api.get(GUARDED)
         with HttpClient(part.url, ca_file=part.ca_file) as client:
-            count = audit_trail.refusals_counted(client.request("GET", "").text)
+            count = audit_trail.count_unauthorized(client.request("GET", "").text)
         return [count] if count else []
 
     refused = sum(wait_for(counted))
@@ -241,15 +249,15 @@ def encrypted_inside(objects: list[Any], environment: Environment, evidence: Evi
     )
     url = environment.database.url
     with Database(url) as database:
-        plain, seen = transit.sessions(database)
+        plain, seen = database.network_sessions()
     evidence.check(
         "encryption in transit: database sessions without TLS", plain, "==", 0, n=seen, source="pg_stat_ssl"
     )
-    refusal = transit.plaintext_refusal(url) or "let in"
+    refusal = plaintext_refusal(url) or "let in"
     evidence.check(
         "encryption in transit: a sign-in without TLS is", refusal, "!=", "let in", source="pg_hba.conf"
     )
-    sealed = transit.cache_is_encrypted(environment.cache.url)
+    sealed = cache.is_encrypted(environment.cache.url)
     evidence.check(
         "encryption in transit: cache in the clear over a network", sealed is False, "==", limit=False
     )
@@ -257,9 +265,9 @@ def encrypted_inside(objects: list[Any], environment: Environment, evidence: Evi
 
 def backups_encrypted(directory: Path, evidence: Evidence) -> None:
     """Check backup encryption: every backup is, and no dump lies beside them as it is."""
-    found = backups(directory)
+    found = list_backups(directory)
     evidence.check("backup encryption: backups", len(found), ">=", 1, source=str(directory))
-    plain = [backup.path.name for backup in found if not seal(backup).encrypted]
+    plain = [backup.path.name for backup in found if not inspect_dump(backup).encrypted]
     plain += [path.name for path in directory.iterdir() if path.suffix in PLAIN_DUMPS]
     none_of(evidence, "backup encryption: dumps in the clear", plain, "PCI DSS 9.4.1", len(found))
 
@@ -270,7 +278,11 @@ def procedures(environment: Environment, evidence: Evidence) -> None:
     evidence.check("incident procedures: how many", len(paths), ">=", 1, source="PCI DSS 12.10")
     today = tls.now().date()
     faults = [
-        f"{path.name}: {fault}" for path in paths for fault in procedure_faults(read_procedure(path), today)
+        f"{path.name}: {fault}"
+        for path in paths
+        for fault in procedure_faults(
+            read_text(path, "incident procedure", "security.incident_procedures"), today
+        )
     ]
     none_of(
         evidence, "incident procedures: what is wrong with them", faults, "NIST SP 800-61; PCI DSS 12.10.2"

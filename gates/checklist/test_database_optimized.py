@@ -10,6 +10,7 @@ from bais_gates import Environment, Evidence, Limits
 from bais_gates.bais import Api
 from bais_gates.probes import Database, DatabaseHealth
 from bais_gates.probes import database_health as health
+from bais_gates.rules import database as database_rules
 
 ASKED: Final = 20
 """How often the platform is asked for its own state first, so that it has asked its database something."""
@@ -46,20 +47,24 @@ def test_database_optimized(
     source = "pg_settings"
     evidence.check(
         "settings otherwise than in the environment file",
-        health.differing_settings(settings, seen.settings),
+        database_rules.differing_settings(settings, seen.settings),
         "==",
         [],
         n=len(settings),
         source=source,
     )
     evidence.check(
-        "settings that wait for a restart", health.waiting_for_restart(seen.settings), "==", [], source=source
+        "settings that wait for a restart",
+        database_rules.settings_pending_restart(seen.settings),
+        "==",
+        [],
+        source=source,
     )
 
 
 def speed(seen: DatabaseHealth, limits: Limits, evidence: Evidence) -> None:
     """Check the statements' mean time, all together and the slowest, and how much was found in memory."""
-    source = f"pg_stat_statements, counted for {seen.counted_days:.2f} days"
+    source = f"pg_stat_statements, counted for {seen.statistics_days:.2f} days"
     evidence.check(
         "statements, mean",
         seen.mean_ms,
@@ -70,7 +75,9 @@ def speed(seen: DatabaseHealth, limits: Limits, evidence: Evidence) -> None:
         n_min=STATEMENTS,
         source=source,
     )
-    slowest = health.slowest(seen.statements, calls=min(STATEMENTS, max(1, seen.calls // 100)))
+    slowest = database_rules.slowest_statement(
+        seen.statements, calls=min(STATEMENTS, max(1, seen.calls // 100))
+    )
     evidence.check(
         "slowest statement, mean",
         slowest.mean_ms if slowest else None,
@@ -95,14 +102,14 @@ def indexes(seen: DatabaseHealth, evidence: Evidence) -> None:
     """Check that each index is used and usable, and that each foreign key has one."""
     n = len(seen.indexes)
     for name, found, source in (
-        ("invalid indexes", health.invalid_indexes(seen.indexes), "pg_index, indisvalid"),
-        ("indexes that repeat another", health.double_indexes(seen.indexes), "pg_index"),
+        ("invalid indexes", database_rules.invalid_indexes(seen.indexes), "pg_index, indisvalid"),
+        ("indexes that repeat another", database_rules.duplicate_indexes(seen.indexes), "pg_index"),
         (
             "indexes that nothing uses",
-            health.unused_indexes(seen.indexes, seen.counted_days),
-            f"pg_stat_user_indexes: of 1 MiB or more, no scan in {seen.counted_days:.2f} days",
+            database_rules.unused_indexes(seen.indexes, seen.statistics_days),
+            f"pg_stat_user_indexes: of 1 MiB or more, no scan in {seen.statistics_days:.2f} days",
         ),
-        ("foreign keys without an index", list(seen.unindexed_keys), "pg_constraint, pg_index"),
+        ("foreign keys without an index", list(seen.unindexed_foreign_keys), "pg_constraint, pg_index"),
     ):
         evidence.check(name, found, "==", [], n=n, source=source)
 
@@ -110,14 +117,19 @@ def indexes(seen: DatabaseHealth, evidence: Evidence) -> None:
 def upkeep(seen: DatabaseHealth, evidence: Evidence) -> None:
     """Check that dead rows are cleared away, and that transaction numbers are far from their end."""
     n = len(seen.tables)
-    off = health.differing_settings({"autovacuum": "on", "track_counts": "on"}, seen.settings)
+    off = database_rules.differing_settings({"autovacuum": "on", "track_counts": "on"}, seen.settings)
     evidence.check("what keeps autovacuum from working", off, "==", [], source="pg_settings")
     evidence.check(
-        "tables without autovacuum", health.unvacuumed_tables(seen.tables), "==", [], n=n, source="reloptions"
+        "tables without autovacuum",
+        database_rules.tables_without_autovacuum(seen.tables),
+        "==",
+        [],
+        n=n,
+        source="reloptions",
     )
     evidence.check(
         "bloated tables",
-        health.bloated_tables(seen.tables, share=DEAD_SHARE, rows=DEAD_ROWS),
+        database_rules.bloated_tables(seen.tables, share=DEAD_SHARE, rows=DEAD_ROWS),
         "==",
         [],
         n=n,
@@ -137,13 +149,16 @@ def sessions(seen: DatabaseHealth, evidence: Evidence) -> None:
     for name, found in (
         (
             f"transactions longer than {TRANSACTION_S:g} s",
-            health.long_transactions(seen.sessions, most_s=TRANSACTION_S),
+            database_rules.long_transactions(seen.sessions, max_s=TRANSACTION_S),
         ),
         (
             f"sessions idle in a transaction for {IDLE_S:g} s",
-            health.idle_in_transaction(seen.sessions, most_s=IDLE_S),
+            database_rules.idle_in_transaction(seen.sessions, max_s=IDLE_S),
         ),
-        (f"sessions that wait for a lock for {LOCK_S:g} s", health.blocked(seen.sessions, most_s=LOCK_S)),
+        (
+            f"sessions that wait for a lock for {LOCK_S:g} s",
+            database_rules.waiting_for_locks(seen.sessions, max_s=LOCK_S),
+        ),
     ):
         evidence.check(name, found, "==", [], source=source)
 
@@ -152,14 +167,14 @@ def replication(seen: DatabaseHealth, evidence: Evidence) -> None:
     """Check that replicas, where there are any, follow, and that no slot holds back the log for nobody."""
     evidence.check(
         "replicas that lag",
-        health.lagging_replicas(seen.replicas, lag_s=LAG_S, lag_bytes=LAG_BYTES),
+        database_rules.lagging_replicas(seen.replicas, lag_s=LAG_S, lag_bytes=LAG_BYTES),
         "==",
         [],
         source=f"pg_stat_replication: {len(seen.replicas)} replicas; {LAG_S:g} s or {LAG_BYTES} bytes",
     )
     evidence.check(
         "replication slots that nobody reads",
-        health.idle_slots(seen.slots),
+        database_rules.inactive_slots(seen.slots),
         "==",
         [],
         source="pg_replication_slots",

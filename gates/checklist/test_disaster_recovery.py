@@ -14,15 +14,17 @@ from bais_gates import Environment, Evidence, RecoveryPart
 from bais_gates.bais import Api, Business, require_field
 from bais_gates.probes import (
     Backup,
+    BackupError,
     Cache,
     CacheError,
     ClusterWriter,
     Database,
     DatabaseError,
     Unreachable,
+    list_backups,
+    read_text,
     restore,
 )
-from bais_gates.probes import backup as backups
 from bais_gates.rules import recovery, workloads
 
 if TYPE_CHECKING:
@@ -68,12 +70,13 @@ def recorded(part: RecoveryPart, environment: Environment, evidence: Evidence) -
     """Check that the last drill is not long ago, was about everything, and went well."""
     if part.record is None:
         raise environment.missing("recovery.record")
-    told = recovery.record(part.record)
+    text = read_text(part.record, "recovery drill record", "recovery.record")
+    told = recovery.parse_record(text, part.record)
     source = f"{part.record.name}: drill in {told.environment}, led by {told.led_by}"
     age_d, oldest_d = told.age_d(datetime.now(UTC)), part.max_record_age_d
     evidence.check("last recorded drill, age", age_d, "<=", oldest_d, unit="days", source=source)
     evidence.check("last recorded drill, ahead of now", age_d, ">=", 0, unit="days", source=source)
-    evidence.check("scenarios it left out", recovery.scenarios_left_out(told), "==", [], source=source)
+    evidence.check("scenarios it left out", recovery.missing_scenarios(told), "==", [], source=source)
     came_out = "passed" if told.passed else "failed"
     evidence.check("last recorded drill", came_out, "==", "passed", source=source)
     evidence.check("recovery, as recorded", told.recovery_s, "<=", part.within_s, unit="s", source=source)
@@ -137,11 +140,11 @@ class Drill:
             self.evidence.require(
                 f"CronJob {part.names.backup}", "absent", "==", "there", source=part.namespace
             )
-        job = recovery.job_from(cron_job or {}, f"{part.names.backup}-drill-{secrets.token_hex(4)}")
+        job = recovery.make_job(cron_job or {}, f"{part.names.backup}-drill-{secrets.token_hex(4)}")
         self.run(job, self.part.backup_within_s, "backup before the loss")
         found = [
             one
-            for one in backups.backups(self.environment.backup.directory)
+            for one in list_backups(self.environment.backup.directory)
             if one.taken_at >= began.replace(microsecond=0)
         ]
         self.evidence.require("backups made by it", len(found), ">=", 1, source="backup.directory")
@@ -179,7 +182,7 @@ class Drill:
         )
         with Database(self.environment.database.url) as database:
             self.wait("database answers", lambda: answers(database))
-            tables = sorted(restore.row_counts(database))
+            tables = sorted(restore.count_rows(database))
         self.evidence.require("tables in the database that came back", tables, "==", [], source="pg_class")
 
     def put_back(self, newest: Backup) -> None:
@@ -191,7 +194,7 @@ class Drill:
         try:
             restore.restore(newest, identity, self.part.database_url, within_s=self.left())
             told = "restored"
-        except backups.BackupError as e:
+        except BackupError as e:
             told = str(e)
         self.evidence.require("backup is", told, "==", "restored", source=f"pg_restore of {newest.path.name}")
         self.step("backup restored")
@@ -241,7 +244,7 @@ class Drill:
             source="from the newest backup's snapshot until the first deletion",
         )
         there = [one for one in [*before, *after] if business.payment(one).status == 200]
-        found = recovery.loss(before, after, there)
+        found = recovery.compare_rows(before, after, there)
         self.evidence.check(
             "payments lost that the backup held",
             list(found.lost_before),
@@ -262,7 +265,7 @@ class Drill:
         self.evidence.check("signing in after the loss", signed_in.status, "==", 200, source=signed_in.url)
         self.evidence.attach("seconds since the loss", self.times, "application/json")
         came_through = took <= self.part.within_s and not found.lost_before and signed_in.status == 200
-        told = recovery.written(
+        told = recovery.make_record(
             environment=self.environment.name,
             rehearsal=self.environment.rehearsal,
             recovery_s=took,
@@ -298,14 +301,14 @@ class Drill:
         if self.newest is not None and identity is not None and url is not None:
             try:
                 restore.restore(self.newest, identity, url, within_s=deadline - time.monotonic())
-            except backups.BackupError:
+            except BackupError:
                 pass  # a schema without data is what is left to give
             else:
                 return
         namespace = self.environment.kubernetes.namespace
         migration = self.cluster.named("batch/v1", "Job", MIGRATION, namespace)
         if migration is not None:
-            again = recovery.job_again(migration, f"{MIGRATION}-drill-{secrets.token_hex(4)}")
+            again = recovery.copy_job(migration, f"{MIGRATION}-drill-{secrets.token_hex(4)}")
             self.run(again, deadline - time.monotonic(), "migration after the drill")
 
     # -- looking --
@@ -335,7 +338,7 @@ class Drill:
         if deployment is None or not workloads.rollout(deployment).complete:
             return False
         pods = self.api_pods()
-        wanted = workloads.rollout(deployment).wanted
+        wanted = workloads.rollout(deployment).desired
         ready = [pod for pod in pods if workloads.is_ready(pod) and pod["metadata"]["uid"] not in old]
         return len(ready) == wanted
 

@@ -14,7 +14,15 @@ import pytest
 from bais_gates import Environment, Evidence
 from bais_gates.bais import Api
 from bais_gates.probes import Cluster, HttpClient, Unreachable, fire
-from bais_gates.rules import Share, ids_in_log, own_address, requests_counted, resilience, workloads
+from bais_gates.rules import (
+    Distribution,
+    count_ids,
+    count_requests,
+    objects,
+    pod_address,
+    resilience,
+    workloads,
+)
 
 LOOKS: Final = 3
 """How often the objects are read until they agree: a pod may be changing just now."""
@@ -53,7 +61,7 @@ class Seen:
         """Whether what was read tells of one moment in which nothing was under way."""
         return (
             workloads.rollout(self.deployment).complete
-            and workloads.backends(self.service, self.slices) == self.ready
+            and workloads.ready_endpoints(self.service, self.slices) == self.ready
         )
 
 
@@ -98,16 +106,16 @@ def replicas(seen: Seen, evidence: Evidence) -> None:
     """Check that every replica is there, of the present release, and serves."""
     state = workloads.rollout(seen.deployment)
     source = f"Deployment {seen.deployment['metadata']['name']}, status"
-    about = "the present one" if state.seen else "an older one"
+    about = "the present one" if state.current else "an older one"
     evidence.check("Deployment that its status is about", about, "==", "the present one", source=source)
-    evidence.check("ready replicas", state.ready, "==", state.wanted, unit="pods", source=source)
-    evidence.check("replicas of the present release", state.updated, "==", state.wanted, source=source)
+    evidence.check("ready replicas", state.ready, "==", state.desired, unit="pods", source=source)
+    evidence.check("replicas of the present release", state.updated, "==", state.desired, source=source)
     evidence.check("ready replicas, at least", state.ready, ">=", 2, unit="pods", source=source)
 
 
 def way(seen: Seen, evidence: Evidence) -> None:
     """Check that the Service leads to exactly the pods that are ready."""
-    behind = workloads.backends(seen.service, seen.slices)
+    behind = workloads.ready_endpoints(seen.service, seen.slices)
     evidence.check(
         "pods behind the Service",
         sorted(behind),
@@ -124,7 +132,9 @@ def way(seen: Seen, evidence: Evidence) -> None:
         source="Service, targetPort",
     )
     selector = {"matchLabels": seen.service["spec"].get("selector") or {}}
-    taken = bool(selector["matchLabels"]) and workloads.matches(selector, template["metadata"].get("labels"))
+    taken = bool(selector["matchLabels"]) and objects.selects(
+        selector, template["metadata"].get("labels") or {}
+    )
     whose = "the API's" if taken else "others"
     evidence.check("pods that the Service selects", whose, "==", "the API's", source="Service, selector")
 
@@ -133,11 +143,11 @@ def spread(seen: Seen, evidence: Evidence) -> None:
     """Check that no single node, and no single zone where there are several, carries all replicas."""
     ready = [pod for pod in seen.pods if workloads.is_ready(pod)]
     nodes = workloads.spread(ready, seen.nodes)
-    source = f"pods' nodeName: {dict(nodes.per_place)}"
+    source = f"pods' nodeName: {dict(nodes.per_domain)}"
     evidence.check("nodes that carry the API", nodes.used, ">=", 2, unit="nodes", n=len(ready), source=source)
     evidence.check(
         "replicas left without the fullest node",
-        1 - nodes.lost_with_one,
+        1 - nodes.largest_share,
         ">=",
         LEFT_WITHOUT_ONE_NODE,
         n=len(ready),
@@ -148,9 +158,9 @@ def spread(seen: Seen, evidence: Evidence) -> None:
         "replicas that may all be put on one node", together, "==", [], source="Deployment: spread, affinity"
     )
     zones = workloads.spread(ready, seen.nodes, workloads.ZONE)
-    if zones.places > 1:
+    if zones.domains > 1:
         evidence.check(
-            "zones that carry the API", zones.used, ">=", 2, n=len(ready), source=str(dict(zones.per_place))
+            "zones that carry the API", zones.used, ">=", 2, n=len(ready), source=str(dict(zones.per_domain))
         )
 
 
@@ -174,7 +184,7 @@ def scaling(seen: Seen, evidence: Evidence) -> None:
             evidence.check(f"autoscaler, {kind}", workloads.condition(one, kind), "==", "True", source=source)
         evidence.check(
             "metrics that the autoscaler does not see",
-            workloads.blind_metrics(one),
+            workloads.missing_metrics(one),
             "==",
             [],
             n=len(one["spec"].get("metrics") or []),
@@ -190,7 +200,7 @@ def disruption(seen: Seen, evidence: Evidence) -> None:
     evidence.check(
         "disruption budgets of the API", len(budgets), "==", 1, source=f"PodDisruptionBudgets {names}"
     )
-    obstacles = [reason for one in budgets for reason in workloads.drain_obstacles(one)]
+    obstacles = [reason for one in budgets for reason in workloads.budget_faults(one)]
     evidence.check(
         "obstacles to draining a node",
         obstacles,
@@ -208,7 +218,7 @@ def disruption(seen: Seen, evidence: Evidence) -> None:
     )
     evidence.check(
         "requests lost by a rollout",
-        workloads.rollout_losses(seen.deployment),
+        workloads.rollout_faults(seen.deployment),
         "==",
         [],
         source="Deployment: strategy, readiness probe, preStop pause",
@@ -237,14 +247,14 @@ def traffic(seen: Seen, cluster: Cluster, api: Api, environment: Environment, ev
     else:
         counts = logged(pods, ids, cluster)
         source = "the requests' ids in each pod's log"
-    share = Share(
-        sent=sent, answered=tuple(zip((pod["metadata"]["name"] for pod in pods), counts, strict=True))
+    share = Distribution(
+        sent=sent, served=tuple(zip((pod["metadata"]["name"] for pod in pods), counts, strict=True))
     )
-    evidence.check("replicas that answered", share.reached, ">=", 2, unit="pods", n=sent, source=source)
+    evidence.check("replicas that answered", share.active, ">=", 2, unit="pods", n=sent, source=source)
     evidence.check(
         "ready replicas that hardly any request reached", share.idle, "==", [], n=sent, source=source
     )
-    evidence.attach("requests by replica", dict(share.answered), "application/json")
+    evidence.attach("requests by replica", dict(share.served), "application/json")
 
 
 def burst(api: Api, ids: list[str]) -> list[str]:
@@ -268,7 +278,7 @@ def told(pods: list[dict[str, Any]], environment: Environment) -> list[float] | 
     at = urlsplit(part.url)
     counts = []
     for pod in pods:
-        address = own_address(pod)
+        address = pod_address(pod)
         if address is None:
             return None
         ca_file = str(part.ca_file) if part.ca_file else None
@@ -279,7 +289,7 @@ def told(pods: list[dict[str, Any]], environment: Environment) -> list[float] | 
                 answer = client.request("GET", "/metrics", headers={"Accept": "text/plain"})
             except Unreachable:
                 return None
-        count = requests_counted(answer.text, HEALTH) if answer.status == 200 else None
+        count = count_requests(answer.text, HEALTH) if answer.status == 200 else None
         if count is None:
             return None
         counts.append(count)
@@ -291,7 +301,7 @@ def logged(pods: list[dict[str, Any]], ids: list[str], cluster: Cluster) -> list
     deadline = time.monotonic() + LOG_WITHIN_S
     while True:
         counts = [
-            ids_in_log(
+            count_ids(
                 cluster.logs(
                     pod["metadata"]["namespace"],
                     pod["metadata"]["name"],

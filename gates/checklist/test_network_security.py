@@ -10,19 +10,19 @@ import pytest
 from bais_gates import Environment, Evidence
 from bais_gates.probes import Cluster, read_namespace, read_network
 from bais_gates.rules import (
-    BOTH,
+    DIRECTIONS,
     Network,
     Workload,
-    admits,
-    admitted_blocks,
-    admitted_by,
-    dangling,
+    allowed_cidrs,
+    allowed_sources,
+    allows_ingress,
+    connecting_sources,
+    dangling_findings,
     exposure,
     has_default_deny,
     isolation_findings,
     of_kind,
-    reached_by,
-    strangers,
+    unknown_pods,
     wiring,
 )
 
@@ -76,7 +76,7 @@ def closed(network: Network, namespace: str, evidence: Evidence) -> None:
     """Check that pods are isolated both ways, tomorrow's too, and that no policy misses its mark."""
     pods = [pod for pod in network.workloads if pod.namespace == namespace and pod.kind == "Pod"]
     evidence.require("running pods", len(pods), ">=", 1, source=f"pods of {namespace}")
-    for way in BOTH:
+    for way in DIRECTIONS:
         evidence.check(
             f"a policy of all pods denies {way} by default",
             has_default_deny(namespace, network.policies, way),
@@ -88,7 +88,7 @@ def closed(network: Network, namespace: str, evidence: Evidence) -> None:
     evidence.check("pods open in a direction", open_pods, "==", [], n=len(pods), source="CIS 5.3.2")
     evidence.check(
         "policies and peers that match nothing",
-        [str(finding) for finding in dangling(network, namespace)],
+        [str(finding) for finding in dangling_findings(network, namespace)],
         "==",
         [],
     )
@@ -98,19 +98,19 @@ def let_in(network: Network, namespace: str, store: Store, evidence: Evidence) -
     """Check that a store lets in exactly the parts that need it."""
     pods = _parts(network, namespace, store.component)
     evidence.require(f"pods of the {store.component}", len(pods), ">=", 1)
-    unknown = strangers(namespace)
+    unknown = unknown_pods(namespace)
     admitted = {
         _said(source, namespace)
         for pod in pods
         for source in (
-            *admitted_by(pod, store.port, network),
-            *(stranger for stranger in unknown if admits(pod, stranger, store.port, network)),
+            *allowed_sources(pod, store.port, network),
+            *(stranger for stranger in unknown if allows_ingress(pod, stranger, store.port, network)),
         )
     }
-    reaching = {_said(s, namespace) for pod in pods for s in reached_by(pod, store.port, network)}
-    blocks = sorted({block for pod in pods for block in admitted_blocks(pod, network.policies)})
+    reaching = {_said(s, namespace) for pod in pods for s in connecting_sources(pod, store.port, network)}
+    blocks = sorted({block for pod in pods for block in allowed_cidrs(pod, network.policies)})
     evidence.check(
-        f"whom the {store.component} admits without need", sorted(admitted - store.needing), "==", []
+        f"whom the {store.component} allows_ingress without need", sorted(admitted - store.needing), "==", []
     )
     evidence.check(f"the API reaches the {store.component}", "api" in reaching, "==", limit=True)
     evidence.check(f"address blocks that reach the {store.component}", blocks, "==", [])

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from bais_gates import Environment, Evidence
-from bais_gates.probes import Cluster, tls
+from bais_gates.probes import Cluster, read_bytes, read_text, tls
 from bais_gates.rules import (
     SCOPE,
     AuditRecord,
     Report,
     ScanException,
     containers_of,
-    read_audit_record,
-    read_exceptions,
-    read_report,
+    parse_audit_record,
+    parse_exceptions,
+    parse_report,
     uncovered,
 )
 from bais_gates.rules import objects as kubernetes_objects
@@ -31,9 +31,17 @@ def test_security_audit(cluster: Cluster, environment: Environment, evidence: Ev
     image = environment.release.image if environment.describes("release") else None
     digest = None if image is None or "@" not in image else image.rpartition("@")[2]
     running = digests_that_run(cluster, environment)
-    record = read_audit_record(part.audit_record)
-    reports = [read_report(path) for path in part.scans]
-    exceptions = () if part.exceptions is None else read_exceptions(part.exceptions)
+    record = parse_audit_record(
+        read_text(part.audit_record, "audit record", "security.audit_record"), part.audit_record
+    )
+    reports = [
+        parse_report(read_bytes(path, "scanner report", "security.scans"), path) for path in part.scans
+    ]
+    exceptions = (
+        parse_exceptions(read_text(file, "exceptions file", "security.exceptions"), file)
+        if (file := part.exceptions)
+        else ()
+    )
     audited(record, part.max_audit_age_d, digest, evidence)
     evidence.check(
         "digests of the API that run", running, "==", [record.digest or "none named"], n=len(running)

@@ -27,7 +27,7 @@ def test_ssl_certificates(api: Api, cluster: Cluster, environment: Environment, 
     served = proves_itself(server, part.min_days, evidence)
     for version in part.refused_versions:
         evidence.check(
-            f"{version} is spoken", tls.speaks(server, version), "==", limit=False, source="RFC 8996"
+            f"{version} is spoken", tls.supports(server, version), "==", limit=False, source="RFC 8996"
         )
     hsts(api, evidence)
     if part.http_url is None:
@@ -46,7 +46,7 @@ def proves_itself(server: tls.Server, min_days: int, evidence: Evidence) -> tls.
     served = session.certificate
     evidence.check(
         "certificate names the host",
-        served.is_for(server.host),
+        served.matches(server.host),
         "==",
         limit=True,
         source=", ".join(served.names),

@@ -58,7 +58,7 @@ def _is_reached(staging: StagedPlatform, pods: list[dict[str, Any]], evidence: E
     service = staging.named("v1", "Service", NAME)
     evidence.require("Service", "there" if service else "absent", "==", "there")
     slices = staging.list("discovery.k8s.io/v1", "EndpointSlice")
-    behind = sorted(workloads.backends(service or {}, slices))
+    behind = sorted(workloads.ready_endpoints(service or {}, slices))
     names = sorted(str(one["metadata"]["name"]) for one in pods if is_ready(one))
     evidence.check("pods behind the Service", behind, "==", names, source="EndpointSlices")
     evidence.check("Ingress", judge(staging.reach.ingress()).state, "==", "ready", source="its address")

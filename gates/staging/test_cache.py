@@ -6,6 +6,7 @@ import pytest
 
 from bais_gates import Evidence
 from bais_gates.probes import Cache, cache_health
+from bais_gates.rules import cache as rules
 from bais_gates.staging import StagedPlatform, Step, is_ready, judge, workload
 
 NAME = "bais-redis"
@@ -34,15 +35,17 @@ def _is_as_configured(staging: StagedPlatform, cache: Cache, evidence: Evidence)
     health = cache_health.read(cache)
     declared = workload.cache_settings(staging.reach.configuration(NAME).get("redis.conf", ""))
     source = "ConfigMap bais-redis against CONFIG GET"
-    wanted = cache_health.memory_bytes(declared.get("maxmemory", "0"))
+    wanted = rules.parse_memory(declared.get("maxmemory", "0"))
     evidence.check("maxmemory", health.maxmemory, "==", wanted, unit="bytes", source=source)
     evidence.check("maxmemory is a limit", health.maxmemory, ">", 0, unit="bytes")
     policy = declared.get("maxmemory-policy", "noeviction")
     evidence.check("maxmemory-policy", health.settings["maxmemory-policy"], "==", policy, source=source)
-    strangers = "answered" if health.open_to_anybody else "refused"
+    strangers = "answered" if health.accepts_unauthenticated else "refused"
     evidence.check("one without a password", strangers, "==", "refused")
-    dangerous = cache_health.dangerous_users(health.may, ())
-    evidence.check("users who may run dangerous commands", dangerous, "==", [], n=len(health.may))
+    dangerous = rules.dangerous_users(health.allowed_commands, ())
+    evidence.check(
+        "users who may run dangerous commands", dangerous, "==", [], n=len(health.allowed_commands)
+    )
     known = staging.environment
     if not known.describes("cache") or known.kubernetes.namespace == staging.namespace:
         evidence.attach("the target's cache", "The environment file describes no other cache.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bais_gates import Evidence
-from bais_gates.probes import Database, database_health
+from bais_gates.probes import Database
+from bais_gates.rules import database as rules
 from bais_gates.staging import StagedPlatform, Step, is_ready, judge, workload
 
 NAME = "bais-postgres"
@@ -56,10 +57,10 @@ def _has_its_settings(staging: StagedPlatform, database: Database, evidence: Evi
         str(row["name"]).lower(): row  # PostgreSQL takes TimeZone and timezone for one
         for row in database.rows("SELECT name, setting, unit, vartype, pending_restart FROM pg_settings")
     }
-    differing = database_health.differing_settings(declared, effective)
+    differing = rules.differing_settings(declared, effective)
     source = "ConfigMap bais-postgres against pg_settings"
     evidence.check("settings in effect otherwise", differing, "==", [], n=len(declared), source=source)
-    pending = database_health.waiting_for_restart(effective)
+    pending = rules.settings_pending_restart(effective)
     evidence.check("settings that wait for a restart", pending, "==", [])
     most, used = database.max_connections(), database.all_connections()
     evidence.check("connections in use", used, "<", most)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from bais_gates import Environment, Evidence, KubernetesPart
 from bais_gates.probes import Cluster, Objects, version_number
 from bais_gates.rules import prerequisites as needed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 READ = ("pods", "deployments.apps", "services", "networkpolicies.networking.k8s.io")
 
@@ -31,7 +28,7 @@ def test_prerequisites(environment: Environment, cluster: Cluster, evidence: Evi
         if kinds:
             evidence.check(
                 f"kinds of {_words(component)} that can not be used",
-                needed.unmet_kinds(kinds, crds),
+                needed.unusable_crds(kinds, crds),
                 "==",
                 {},
                 n=len(kinds),
@@ -99,17 +96,16 @@ def the_workload(
     if said.absent is not None:
         evidence.attach(f"{_words(component)}: no workload, as the environment file says", said.absent)
         return
-    found: Sequence[Mapping[str, Any]]
     if said.workload is not None:
         found = [one for one in workloads if _place(one) == said.workload]
         how = f"kubernetes.components.{component}.workload: {said.workload}"
     else:
-        found = needed.workloads_of(component, workloads, controllers=controllers)
+        found = needed.component_workloads(component, workloads, controllers=controllers)
         how = f"by its labels{f' ({controllers})' if component == 'ingress_controller' else ''}"
     evidence.check(f"workloads of {_words(component)}", len(found), ">=", 1, source=how)
     evidence.check(
         f"workloads of {_words(component)} that are not available",
-        {_place(one): why for one in found if (why := needed.unhealthy(one)) is not None},
+        {_place(one): why for one in found if (why := needed.explain_unavailable(one)) is not None},
         "==",
         {},
         source=how,
@@ -121,7 +117,7 @@ def helm_releases(part: KubernetesPart, cluster: Cluster, evidence: Evidence) ->
     for named in part.helm_releases:
         namespace, _, name = named.rpartition("/")
         secrets = cluster.list("v1", "Secret", namespace or part.namespace, labels=needed.helm_selector(name))
-        release = needed.newest_release(name, secrets)
+        release = needed.latest_release(name, secrets)
         evidence.check(
             f"Helm release {named}",
             release.status if release is not None else "not there",
@@ -131,7 +127,7 @@ def helm_releases(part: KubernetesPart, cluster: Cluster, evidence: Evidence) ->
         )
 
 
-def _place(workload: Mapping[str, Any]) -> str:
+def _place(workload: dict[str, Any]) -> str:
     metadata = workload["metadata"]
     return f"{metadata['namespace']}/{metadata['name']}"
 

@@ -116,7 +116,7 @@ def _seal(folder: Path, content: bytes) -> None:
     """Put other bytes in the dump's place, with a description that agrees with them."""
     path = _dump(folder)
     path.write_bytes(content)
-    seen = backups.seal(backups.backups(folder)[0])
+    seen = backups.inspect_dump(backups.list_backups(folder)[0])
     path.with_name(f"{path.name}.sha256").write_text(f"{seen.sha256}  {path.name}\n")
     _about(folder, sha256=seen.sha256, size=seen.size)
 
@@ -132,7 +132,7 @@ def test_a_good_backup_is_restored_and_compared(bench: Bench, folder: Path) -> N
 
     assert result.outcome is Outcome.PASS, str(result)
     assert len(result.checks) >= 15
-    assert restore.scratch_databases(bench.scratch) == []
+    assert restore.list_scratch_databases(bench.scratch) == []
 
 
 def _set(**over: Any) -> Callable[[dict[str, Any]], Any]:
@@ -219,7 +219,7 @@ def test_a_backup_that_is_no_good_is_a_failure(
     result = judged(bench, folder)
 
     assert (result.outcome, result.false) == (Outcome.FAIL, names), str(result)
-    assert restore.scratch_databases(bench.scratch) == []
+    assert restore.list_scratch_databases(bench.scratch) == []
 
 
 def test_a_dump_damaged_on_the_way_restores_nothing(bench: Bench, folder: Path) -> None:
@@ -252,7 +252,10 @@ def test_a_schema_that_went_on_since_is_a_failure(bench: Bench, folder: Path) ->
         ({"identity": None}, "backup.identity"),
         ({"scratch_url": None}, "backup.scratch_url"),
         ({"identity": "AGE-SECRET-KEY-1NONE"}, "age-keygen"),
-        ({"scratch_url": "postgresql://nobody:secret-pw-8@127.0.0.1:1/postgres"}, "can't be made"),
+        (
+            {"scratch_url": "postgresql://nobody:secret-pw-8@127.0.0.1:1/postgres"},
+            "cannot create the scratch database",
+        ),
     ],
     ids=["no key", "no server", "no such key", "server away"],
 )
@@ -272,7 +275,7 @@ def test_a_folder_that_can_not_be_read_is_an_error(bench: Bench, folder: Path) -
     assert judged(bench, folder / "none").outcome is Outcome.ERROR
     (path,) = folder.glob("*.json")
     path.write_text("{}")
-    assert "does not describe a backup" in str(judged(bench, folder).error)
+    assert "is not the description of a backup" in str(judged(bench, folder).error)
 
 
 def test_nothing_is_restored_on_a_production_server(bench: Bench, folder: Path) -> None:
@@ -281,13 +284,13 @@ def test_nothing_is_restored_on_a_production_server(bench: Bench, folder: Path) 
     result = judged(bench, folder, kubernetes=part)
 
     assert result.outcome is Outcome.ERROR
-    assert "a server of its own" in str(result.error)
+    assert "to another server" in str(result.error)
 
 
 def test_the_newest_of_several_is_looked_at(bench: Bench, folder: Path) -> None:
     """By the moment of its snapshot, not by its name or place."""
     bench.take(folder)
-    found = backups.backups(folder)
+    found = backups.list_backups(folder)
 
     assert len(found) == 2
     assert found[0].taken_at < found[1].taken_at

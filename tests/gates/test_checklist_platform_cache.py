@@ -31,8 +31,8 @@ QUIET = CacheHealth(
         "appendonly": "no",
         "maxclients": "10000",
     },
-    may={"bais_app": (), "gates_ro": ()},
-    open_to_anybody=False,
+    allowed_commands={"bais_app": (), "gates_ro": ()},
+    accepts_unauthenticated=False,
 )
 INTENDED = CacheSettings(maxmemory_policy="allkeys-lru", persistence="none", maxmemory="64mb")
 
@@ -120,9 +120,9 @@ def _set(**over: str) -> CacheHealth:
         pytest.param(_set(appendonly="yes"), "persistence", id="aof"),
         pytest.param(_set(save="3600 1"), "persistence", id="rdb"),
         pytest.param(_info(rdb_last_bgsave_status="err"), "writes to disk that failed", id="failed save"),
-        pytest.param(replace(QUIET, open_to_anybody=True), "one without a password", id="open"),
+        pytest.param(replace(QUIET, accepts_unauthenticated=True), "one without a password", id="open"),
         pytest.param(
-            replace(QUIET, may={"bais_app": ("FLUSHALL",)}),
+            replace(QUIET, allowed_commands={"bais_app": ("FLUSHALL",)}),
             "users who may run dangerous commands",
             id="dangerous",
         ),

@@ -20,7 +20,15 @@ def setting(value: str, vartype: str = "bool", unit: str | None = None) -> dict[
 
 def index(name: str, **over: Any) -> dict[str, Any]:
     """Make a row about an index."""
-    return {"name": name, "valid": True, "wanted": False, "scans": 5, "bytes": 2**21, "shape": name, **over}
+    return {
+        "name": name,
+        "valid": True,
+        "required": False,
+        "scans": 5,
+        "bytes": 2**21,
+        "definition": name,
+        **over,
+    }
 
 
 def session(**over: Any) -> dict[str, Any]:
@@ -40,15 +48,14 @@ HEALTHY = DatabaseHealth(
     statements=(statement(2.0),),
     blocks_hit=9_990,
     blocks_read=10,
-    counted_days=30.0,
+    statistics_days=30.0,
     connections=20,
     max_connections=100,
-    indexes=(index("payments_pkey", wanted=True, scans=0), index("payments_by_business")),
-    unindexed_keys=(),
+    indexes=(index("payments_pkey", required=True, scans=0), index("payments_by_business")),
+    unindexed_foreign_keys=(),
     tables=({"name": "payments", "live": 50_000, "dead": 100, "autovacuum": "true"},),
     oldest_xid=1_000_000,
     oldest_multixact=0,
-    in_recovery=False,
     replicas=({"name": "r1", "state": "streaming", "lag_s": 0.1, "lag_bytes": 512.0},),
     slots=({"name": "s1", "active": True, "wal_status": "reserved"},),
     sessions=(session(),),
@@ -111,7 +118,7 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
             replace(HEALTHY, indexes=(index("i", valid=False),)), ["invalid indexes"], id="invalid index"
         ),
         pytest.param(
-            replace(HEALTHY, indexes=(index("i", shape="x"), index("j", shape="x"))),
+            replace(HEALTHY, indexes=(index("i", definition="x"), index("j", definition="x"))),
             ["indexes that repeat another"],
             id="double",
         ),
@@ -119,7 +126,7 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
             replace(HEALTHY, indexes=(index("i", scans=0),)), ["indexes that nothing uses"], id="unused index"
         ),
         pytest.param(
-            replace(HEALTHY, unindexed_keys=("users: FOREIGN KEY (b) REFERENCES b(id)",)),
+            replace(HEALTHY, unindexed_foreign_keys=("users: FOREIGN KEY (b) REFERENCES b(id)",)),
             ["foreign keys without an index"],
             id="foreign key",
         ),

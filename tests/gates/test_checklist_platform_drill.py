@@ -12,7 +12,7 @@ import pytest
 
 from bais_gates import sandbox
 from bais_gates.bais.api import open_api, register_business
-from bais_gates.probes.backup import stranger
+from bais_gates.probes.backup import generate_identity
 from bais_gates.probes.kubernetes.writer import ClusterWriter
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.restore import schema_revision
@@ -72,7 +72,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def test_a_backup_that_does_not_open_fails_the_drill_and_leaves_a_platform(bench: Bench) -> None:
     """FAIL by the step that failed; the database has its schema again, and payments work."""
     known = bench.environment
-    result = bench.drill_with("backup", replace(known.backup, identity=stranger()))
+    result = bench.drill_with("backup", replace(known.backup, identity=generate_identity()))
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert result.false == ["backup is"]

@@ -192,8 +192,6 @@ def test_scanning_counts_for_compliance(audited: Audited) -> None:
 def served(days: float = 40) -> tls.ServedCertificate:
     """Describe a served certificate that ends in some days."""
     return tls.ServedCertificate(
-        serial=1,
-        not_before=NOW,
         not_after=NOW + timedelta(days=days),
         names=("localhost",),
         key="EC",

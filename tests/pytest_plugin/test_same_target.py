@@ -173,7 +173,7 @@ def test_two(cluster_writer, evidence):
     ran = project.run("-m", "golive")
     assert time.monotonic() - began < 15
     assert ran.outcomes == {"one": "ERROR", "two": "ERROR"}, ran.output
-    assert "there is no such kubeconfig. Fetch it" in ran.gate("one")["message"]
+    assert "no such kubeconfig. Provide it" in ran.gate("one")["message"]
     assert "read_only" in ran.gate("two")["message"]
     assert ran.decision is not None
     assert ran.decision["verdict"] == "BLOCK"
