@@ -126,6 +126,28 @@ def test_imports_point_one_way() -> None:
     assert violations == []
 
 
+def test_the_stand_in_cluster_is_apart() -> None:
+    """The cluster imports nothing from outside its folder, and only the sandbox imports it."""
+    cluster = "bais_gates.sandbox.cluster"
+    inside = [path for path in SOURCES if name_of(path).startswith(cluster)]
+    outside = [path for path in SOURCES if not name_of(path).startswith("bais_gates.sandbox")]
+    violations = [
+        f"{where(path)} imports {module}"
+        for path in inside
+        for module, _ in imports_of(path)
+        if not module.startswith(cluster)
+    ]
+    violations += [
+        f"{where(path)} imports {module}"
+        for path in outside
+        for module, _ in imports_of(path)
+        if module.startswith(cluster)
+    ]
+
+    assert inside
+    assert violations == []
+
+
 def test_no_module_imports_itself_by_a_detour() -> None:
     """There is no import circle, neither at run time nor for types only."""
     graph = {name: {module for module, _ in imports_of(path)} - {name} for name, path in MODULES.items()}
