@@ -8,6 +8,7 @@ forgotten is an ERROR, never a silent pass.
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import socket
@@ -166,9 +167,9 @@ def load_environment(
 
 def unset_variables(path: Path, variables: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Return the names of the variables that an environment file asks for and that are not set here."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    data = load_document(path, "environment").data
     known = os.environ if variables is None else variables
-    named = {name for escaped, name in _VARIABLE.findall(text) if not escaped}
+    named = {name for escaped, name in _VARIABLE.findall(json.dumps(data)) if not escaped}
     return tuple(sorted(name for name in named if not known.get(name)))
 
 

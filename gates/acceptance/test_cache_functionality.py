@@ -113,7 +113,7 @@ def check_isolation(api: Api, third: Api, evidence: Evidence) -> None:
     answer = third.get(VALUE)
     value = answer.field("value") if answer.status == 200 else None
     observed = "none" if value is None else repr(value)
-    evidence.check("value read by a caller who wrote none", observed, "==", "none")
+    evidence.check("value read by a caller who wrote nothing", observed, "==", "none")
     evidence.check("status (read without a token)", api.get(VALUE).status, "==", 401)
     written = api.post(VALUE, json={"value": "stranger"})
     evidence.check("status (write without a token)", written.status, "==", 401)

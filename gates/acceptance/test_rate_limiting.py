@@ -136,9 +136,9 @@ def check_limit(
         offender = Offender(caller)
         offender.exceed(rate.per_token)
     sent = rate.per_token + BEYOND
-    name = f"requests accepted before the first 429 ({what})"
+    name = "requests accepted before the first 429"
     evidence.check(
-        name,
+        f"{name} ({what})",
         offender.accepted,
         ">=",
         rate.per_token,
@@ -147,7 +147,7 @@ def check_limit(
         source=source,
     )
     evidence.check(
-        f"{name}, at most",
+        f"{name} ({what}, upper bound)",
         offender.accepted,
         "<=",
         offender.most_accepted(rate),

@@ -17,6 +17,7 @@ RUN = ("run", "--env=staging.yaml")
     "words",
     [
         (),
+        ("init",),
         ("run",),
         ("verify",),
         ("explain",),
@@ -89,7 +90,7 @@ def test_run_believes_the_file_not_the_exit_status(project: Project, cli: Cli) -
     done = cli(*RUN)
 
     assert done.returncode == 21
-    assert "says BLOCK" in done.stderr
+    assert "decision.json is BLOCK" in done.stderr
 
 
 @pytest.mark.usefixtures("project")
@@ -132,11 +133,13 @@ def test_verify_without_a_catalog(project: Project, cli: Cli) -> None:
 
 def test_validate_a_right_folder(project: Project, cli: Cli) -> None:
     """`validate` ends with 0 when files and bindings are right, and says what it could not check."""
-    project.write("gates/environments/far.yaml", 'name: far\napi: {url: "https://${FAR_HOST}"}\n')
+    text = 'name: far\napi: {url: "https://${FAR_HOST}"}\n# database: {url: "${OUT_OF_USE}"}\n'
+    project.write("gates/environments/far.yaml", text)
     done = cli("validate")
 
     assert done.returncode == 0, done.stdout
     assert "FAR_HOST" in done.stdout
+    assert "OUT_OF_USE" not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ import pytest
 import trustme
 
 from bais_gates.pytest_plugin.finish import another_release
-from bais_gates.verdict.model import TargetIdentity
-from bais_gates.verdict.subject import parse_subject
+from bais_gates.verdict.model import TargetIdentity, parse_subject
 from tests.pytest_plugin.conftest import SERIAL_AND_PARALLEL, Project
 
 ROOT = Path(__file__).parents[2]

@@ -159,7 +159,8 @@ def cases(draw: st.DrawFn) -> Case:
 
 def holds(check: Check) -> bool:
     """Say by the rules alone whether a check is true of enough data."""
-    enough = (check.n is None or check.n > 0) and (check.n_min is None or (check.n or 0) >= check.n_min)
+    some = check.n is None or check.n > 0
+    enough = some and (check.n_min is None or (check.n is not None and check.n >= check.n_min))
     if isinstance(check.observed, float) or check.observed is None:  # only NaN is generated
         return False
     assert isinstance(check.observed, int | str)  # nothing else is generated

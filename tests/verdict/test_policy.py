@@ -33,7 +33,7 @@ def test_policy_is_read(write: Write) -> None:
 def test_p1_to_p3_always_block(write: Write, severity: str) -> None:
     """No policy lets P1, P2 or P3 through; one may let P4 block."""
     rest = ", ".join(name for name in ("P1", "P2", "P3", "P4") if name != severity)
-    with pytest.raises(GateInputError, match=rf":1: blocking: must hold {severity}\."):
+    with pytest.raises(GateInputError, match=rf":1: blocking: must include {severity}\."):
         load_policy(write(TEXT.replace("P1, P2, P3", rest)))
     with pytest.raises(ValueError, match="always block"):
         replace(BUILT_IN, blocking=frozenset(Severity) - {Severity(severity)})

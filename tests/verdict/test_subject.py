@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bais_gates.verdict.subject import parse_subject
+from bais_gates.verdict.model import parse_subject
 
 DIGEST = "sha256:" + "0a" * 32
 

@@ -72,10 +72,10 @@ def test_moment_without_a_zone_is_refused(write: Write, moment: str) -> None:
         (
             "2026-03-02T09:00:00+02:00",
             "2026-03-07T09:00:00Z",
-            ":8: waivers[0].expires: not after approved_at",
+            ":8: waivers[0].expires: must be after approved_at",
         ),
         ("environment:", "subject_digest: sha256:abc\n    environment:", "64 hex digits"),
-        ("environment:", "severity: P2\n    environment:", "severity: no such key here"),
+        ("environment:", "severity: P2\n    environment:", "severity: unknown key"),
     ],
 )
 def test_wrong_waivers_are_refused(write: Write, old: str, new: str, words: str) -> None:
