@@ -1,4 +1,4 @@
-"""The decision as JSON: lossless, held to its schema, robust."""
+"""The decision as JSON: lossless, validated by its schema, robust."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_schema_knows_every_code(code: Code) -> None:
 
 @pytest.mark.parametrize("name", ["catalog", "policy", "waivers", "decision"])
 def test_schemas_are_schemas_with_words(name: str) -> None:
-    """Every published schema is right by its own meta-schema, closed, and says what it is."""
+    """Every published schema is valid by its meta-schema, closed, and has a description."""
     from jsonschema import Draft202012Validator  # noqa: PLC0415  # only this test needs it
 
     schema = json.loads(schema_text(name))
@@ -292,7 +292,7 @@ def test_unreadable_files_are_refused(write: Write, content: str | bytes, words:
 
 
 def test_decision_file_is_read(world: World, write: Write, tmp_path: Path) -> None:
-    """A decision that was written is read back; an absent file is told apart."""
+    """A decision that was written is read back; an absent file raises an error of its own."""
     decision = world.decide(world.result())
     path = write(json.dumps(to_document(decision)))
 
