@@ -20,11 +20,11 @@ STAGING = "staging: {overlay: production}\n"
 
 def test_help_says_what_it_touches(cli: Cli) -> None:
     """The help names the cluster and the namespaces that are touched, and every exit status."""
-    told = cli("stage", "--help").stdout
+    text = cli("stage", "--help").stdout
 
-    assert "Touches:" in told
+    assert "Touches:" in text
     for status in ("0 it came up", "1 the release", "2 the input", "3 the cluster", "130 interrupted"):
-        assert status in told
+        assert status in text
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def load(write: Write, *entries: str) -> Catalog:
 
 
 def refusal(write: Write, *entries: str) -> str:
-    """Give the words that a catalog is refused with."""
+    """Return the message that a catalog is refused with."""
     with pytest.raises(GateInputError) as caught:
         load(write, *entries)
     return str(caught.value)
@@ -92,20 +92,20 @@ def test_wrong_catalogs_are_refused(write: Write, entries: list[str], words: str
 
 def test_circle_is_told_whole(write: Write) -> None:
     """Gates that need each other in a circle are named in its order."""
-    told = refusal(
+    message = refusal(
         write,
         entry("acceptance.d", more="needs: [acceptance.a]"),
         entry("acceptance.a", more="needs: [acceptance.b]"),
         entry("acceptance.b", more="needs: [acceptance.c]"),
         entry("acceptance.c", more="needs: [acceptance.a]"),
     )
-    assert "acceptance.a needs acceptance.b needs acceptance.c needs acceptance.a" in told
+    assert "acceptance.a needs acceptance.b needs acceptance.c needs acceptance.a" in message
 
 
 def test_golive_gate_needs_only_golive_gates(write: Write) -> None:
     """A need that the scope golive does not have would never run, so it is refused."""
-    told = refusal(write, entry(more="scopes: [golive]\n    needs: [acceptance.b]"), entry("acceptance.b"))
-    assert "acceptance.b is not in the scope golive" in told
+    message = refusal(write, entry(more="scopes: [golive]\n    needs: [acceptance.b]"), entry("acceptance.b"))
+    assert "acceptance.b is not in the scope golive" in message
 
 
 def test_two_gates_of_one_id_are_no_catalog(world: World) -> None:

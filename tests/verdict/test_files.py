@@ -1,4 +1,4 @@
-"""Reading files: strict, bounded, with one paragraph that says what to do."""
+"""Reading files: strict, limited in size, with one paragraph that has the remedy."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_plain_values(text: str, value: JsonValue) -> None:
         ("a: .5", "a number that is ambiguous"),
         ("a: 99999999999999999999", "a number that is ambiguous"),
         ("a: 1\nb: 2\na: 3", "f:3: a: duplicate key, first in line 1"),
-        ("x:\n  - a: 1\n    a: 2", "f:3: x[0].a: the key first in line 2"),
+        ("x:\n  - a: 1\n    a: 2", "f:3: x[0].a: duplicate key, first in line 2"),
         ("a: &x 1", "f:1: a: an anchor"),
         ("a: [&x 1, *x]", "an anchor"),
         ("a: *x", "an alias"),
@@ -127,12 +127,12 @@ def test_text_with_two_meanings_is_refused(text: str, words: str) -> None:
 @given(text=st.text(alphabet=st.sampled_from("ab:-[]{}&*!|>'\"#%@`,?\n\t 01.~<"), max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     """Whatever the text, it is read or refused in one paragraph; nothing else escapes."""
-    told = "f"
+    message = "f"
     try:
         parse(text, "f")
     except GateInputError as error:
-        told = str(error)
-    assert told.startswith("f")
+        message = str(error)
+    assert message.startswith("f")
 
 
 @pytest.mark.parametrize(
@@ -153,17 +153,17 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     ],
 )
 def test_schema_is_told_with_line_and_key(write: Write, text: str | bytes, words: str) -> None:
-    """What does not hold to the schema is told with file, line and key, and without the value."""
+    """A violation of the schema is reported with file, line and key, and without the value."""
     path = write(text)
-    told = refusal(load_document, path, "policy")
+    message = refusal(load_document, path, "policy")
 
-    assert told.startswith(str(path))
-    assert words in told
-    assert "soon" not in told
+    assert message.startswith(str(path))
+    assert words in message
+    assert "soon" not in message
 
 
 def test_only_the_first_violations_are_told(write: Write) -> None:
-    """A file that is wrong all over is told in a few sentences."""
+    """A file with many violations is reported in a few sentences."""
     many = "".join(f"key{index}: 1\n" for index in range(50))
     assert len(refusal(load_document, write(many), "policy")) < 2000
 

@@ -79,7 +79,7 @@ def test_moment_without_a_zone_is_refused(write: Write, moment: str) -> None:
     ],
 )
 def test_wrong_waivers_are_refused(write: Write, old: str, new: str, words: str) -> None:
-    """A waiver that leaves something out, or says something odd, is refused."""
+    """A waiver with a missing or malformed field is refused."""
     with pytest.raises(GateInputError) as caught:
         load_waivers(write(TEXT.replace(old, new)))
     assert words in str(caught.value)
