@@ -13,6 +13,7 @@ from bais_gates.errors import GateInputError
 from bais_gates.targets.environment import load_environment, unset_variables
 from bais_gates.verdict.catalog import load_catalog
 from bais_gates.verdict.files import load_document
+from bais_gates.verdict.outcomes import name_some
 from bais_gates.verdict.policy import load_policy
 from bais_gates.verdict.waivers import load_waivers
 
@@ -68,7 +69,7 @@ def check_environment(path: Path, folder: Path) -> str:
     load_document(path, "environment")
     unset = unset_variables(path)
     if unset:
-        return f"only its schema: {', '.join(unset)} not set"
+        return f"only its schema, as these variables are not set: {name_some(unset)}"
     load_environment(path, gates_dir=folder)
     return ""
 
