@@ -163,8 +163,7 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
     run, collected, seen = _Run(state), collection.Collection(state), observer.Observer(state)
     run.innermost_or_outermost.append(seen)
     parts: list[object] = [run, fixtures, collected, seen, execution.Execution(state, config)]
-    with_xdist = hasattr(manager.hook, "pytest_configure_node")  # under whatever name it was loaded
-    if state.worker is None and with_xdist:
+    if state.worker is None and hasattr(manager.hook, "pytest_configure_node"):  # xdist, by whatever name
         parts.append(workers.Controller(state))
         join_options_for_workers(config)
     if state.settings.deciding:
@@ -178,8 +177,6 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
         finishing = finish.Finish(deciding, recording, config)
         run.innermost_or_outermost.append(finishing)
         parts += [recording, finishing, termination.Termination(state, recording, finishing)]
-        if with_xdist:
-            parts.append(recorder.XdistRecorder(recording))
         html_columns.set_up_html(config, state)
     for part in parts:
         manager.register(part)

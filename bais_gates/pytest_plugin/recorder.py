@@ -227,14 +227,6 @@ class Recorder:
             self._state.directory.stop()
 
 
-class XdistRecorder:
-    """The recorder's hooks of xdist, registered only where xdist is loaded."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self.pytest_xdist_node_collection_finished = recorder.pytest_xdist_node_collection_finished
-        self.pytest_testnodedown = recorder.pytest_testnodedown
-
-
 def gate_results(
     gates: Sequence[Gate],
     recorder: Recorder,
