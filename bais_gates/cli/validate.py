@@ -12,7 +12,6 @@ from pathlib import Path
 from bais_gates.errors import GateInputError
 from bais_gates.targets.environment import load_environment, unset_variables
 from bais_gates.verdict.catalog import load_catalog
-from bais_gates.verdict.files import load_document
 from bais_gates.verdict.policy import load_policy
 from bais_gates.verdict.waivers import load_waivers
 
@@ -64,11 +63,9 @@ def valid(path: Path, check: Callable[[], object]) -> bool:
 
 
 def check_environment(path: Path, folder: Path) -> str:
-    """Read an environment file; return what could not be checked, as its variables are not set here."""
-    load_document(path, "environment")
-    unset = unset_variables(path)
-    if unset:
-        return f"its form alone, as {', '.join(unset)} are not set here"
+    """Check an environment file; return a note if only its schema could be, as its variables are not set."""
+    if unset := unset_variables(path):
+        return f"schema only, without the variables that are not set here: {', '.join(unset)}"
     load_environment(path, gates_dir=folder)
     return ""
 

@@ -169,7 +169,7 @@ def cache(environment: Environment) -> Iterator[Cache]:
 @pytest.fixture(scope="session")
 def cluster(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """Open the target's cluster, for reading; the sandbox's is started for the first that asks."""
-    from bais_gates.targets.clusters import open_cluster  # noqa: PLC0415 - see the module
+    from bais_gates.targets.target import open_cluster  # noqa: PLC0415 - see the module
 
     progress = _progress(pytestconfig)
     opened = open_cluster(gate_run, target.environment, gates_dir=target.gates_dir, progress=progress)
@@ -180,7 +180,7 @@ def cluster(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> I
 @pytest.fixture(scope="session")
 def cluster_writer(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> Iterator[ClusterWriter]:
     """Open the target's cluster for writing: for staging and the recovery drill; never a read-only one."""
-    from bais_gates.targets.clusters import open_cluster_writer  # noqa: PLC0415 - see the module
+    from bais_gates.targets.target import open_cluster_writer  # noqa: PLC0415 - see the module
 
     progress = _progress(pytestconfig)
     opened = open_cluster_writer(gate_run, target.environment, gates_dir=target.gates_dir, progress=progress)

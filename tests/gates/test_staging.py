@@ -18,7 +18,7 @@ from bais_gates.staging.reach import Reach
 from bais_gates.staging.staged import NotStaged, Staged
 from bais_gates.staging.view import StagedPlatform
 from bais_gates.targets.environment import Environment
-from bais_gates.targets.parts_platform import KubernetesPart
+from bais_gates.targets.parts import KubernetesPart
 from tests.staging.conftest import NAMESPACE, Stage
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 
 @dataclass(frozen=True, kw_only=True)
 class FakeRun:
-    """What a run says of itself."""
+    """Stands in for the facts about a run."""
 
     directory: Path
     environment: str
@@ -22,7 +22,7 @@ class FakeRun:
 
 @pytest.fixture
 def gates_dir(tmp_path: Path) -> Path:
-    """Give an empty gates folder."""
+    """Return an empty gates folder."""
     folder = tmp_path / "gates"
     (folder / "environments").mkdir(parents=True)
     return folder
