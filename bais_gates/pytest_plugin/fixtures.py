@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bais_gates.probes.listener import Listener
     from bais_gates.probes.postgres import Database
     from bais_gates.probes.redis import Cache
-    from bais_gates.staging.view import StagedPlatform
+    from bais_gates.staging.staged import StagedPlatform
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts import Limits
     from bais_gates.targets.target import Target, Unique
@@ -56,7 +56,7 @@ class PhaseResult:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Take away what the fixture ``staging`` provisioned, before the sandbox that it stands in is stopped."""
+    """Tear down what the fixture ``staging`` provisioned, before the sandbox that it runs in is stopped."""
     state = config.stash.get(state_key, None)
     if state is None or state.worker is not None or state.directory is None:
         return
@@ -202,12 +202,12 @@ def webhook_listener(environment: Environment) -> Iterator[Listener]:
 def staging(
     gate_run: GateRun, target: Target, cluster_writer: ClusterWriter, pytestconfig: pytest.Config
 ) -> StagedPlatform:
-    """Provision staging for the whole run, by whoever asks first; the end of the run takes it away."""
-    from bais_gates.staging.view import look_at_staging  # noqa: PLC0415 - see the module
+    """Provision staging once for the whole run; it is torn down at the run's end."""
+    from bais_gates.staging.run import open_staging  # noqa: PLC0415 - see the module
 
     policy = gate_run.policy
     staged = [gate for gate in gate_run.catalog.gates if gate.phase is Phase.STAGING]
-    return look_at_staging(
+    return open_staging(
         gate_run,
         cluster_writer,
         target.environment,
