@@ -65,7 +65,7 @@ def valid(path: Path, check: Callable[[], object]) -> bool:
 def check_environment(path: Path, folder: Path) -> str:
     """Check an environment file; return a note if only its schema could be, as its variables are not set."""
     if unset := unset_variables(path):
-        return f"schema only, without the variables that are not set here: {', '.join(unset)}"
+        return f"schema only; variables not set here: {', '.join(unset)}"
     load_environment(path, gates_dir=folder)
     return ""
 
