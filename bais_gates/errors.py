@@ -1,22 +1,22 @@
-"""The exception that input from people raises.
+"""The exceptions for wrong input.
 
 ::
 
     Exception
-    └── GateInputError       a file, option or variable is not usable as it is; the message says what to do
-        └── AbsentFileError  the file is not there at all
+    └── GateInputError       a file, option or variable is not usable; the message has the remedy
+        └── AbsentFileError  the file does not exist
 """
 
 from __future__ import annotations
 
 
 class GateInputError(Exception):
-    """Something that a person wrote is not usable.
+    """Input from a person that is not usable.
 
-    The message is one paragraph for that person: which file, line and key, what is wrong, and what to write
-    instead. It never holds a value from the file, as that value may be a secret.
+    The message is one paragraph for that person: the file, line and key, what is wrong, and what to write
+    instead. It never repeats a value from the file, as that value may be a secret.
     """
 
 
 class AbsentFileError(GateInputError):
-    """A file that was asked for does not exist."""
+    """A requested file does not exist."""

@@ -1,9 +1,8 @@
-"""Kubernetes manifests kept in kustomize's layout: a base of plain YAML and a thin overlay per environment.
+"""Render Kubernetes manifests in kustomize's layout: a base of plain YAML and an overlay per environment.
 
-``render`` gives the objects that ``kubectl kustomize`` gives for the same folder, without needing kubectl. It
-reads the part of a kustomization that these manifests use, and refuses any other key, so that nothing is
-silently left out: resources, namespace, images (newName, newTag, digest), replicas, labels (pairs),
-patches (a strategic merge of maps, or RFC 6902 with a target).
+``render`` returns the objects of ``kubectl kustomize``, without kubectl. Supported keys are resources,
+namespace, images (newName, newTag, digest), replicas, labels (pairs) and patches (strategic merge of maps, or
+RFC 6902 with a target). Any other key is an error, so that nothing is silently ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from bais_gates.verdict.strict_yaml import parse
 jsonpatch = optional("jsonpatch", extra="cluster")
 
 Manifest = dict[str, Any]
-"""One Kubernetes object, as its YAML says it."""
+"""One Kubernetes object."""
 
 _FILES: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _KEYS: Final = {
@@ -39,10 +38,10 @@ _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 def render(
     directory: Path, *, namespace: str | None = None, images: Mapping[str, str] | None = None
 ) -> list[Manifest]:
-    """Give the objects of a kustomization folder, in its resources' order.
+    """Return the objects of a kustomization folder, in the order of its resources.
 
-    ``namespace`` stands instead of the overlay's; ``images`` maps an image's name without tag and digest to
-    the whole reference that stands in its place. Raises GateInputError naming file, key and remedy.
+    ``namespace`` replaces the overlay's; ``images`` maps image names without tag and digest to the references
+    that replace them. Raises GateInputError with file, key and remedy.
     """
     objects = _folder(directory, ())
     if namespace is not None:
@@ -55,12 +54,12 @@ def render(
 
 
 def image_references(objects: list[Manifest]) -> frozenset[str]:
-    """Give every image that the pods of these objects run."""
+    """Return the images of all pods of the objects."""
     return frozenset(str(container["image"]) for container in _containers(objects) if "image" in container)
 
 
 def is_cluster_scoped(manifest: Manifest) -> bool:
-    """Tell whether an object belongs to no namespace."""
+    """Return whether an object's kind is cluster-scoped."""
     return manifest.get("kind") in _CLUSTER_KINDS
 
 
@@ -73,22 +72,22 @@ class _Kustomization:
         return GateInputError(f"{self.path}: {key}: {text}")
 
     def entries(self, key: str, allowed: set[str]) -> Iterator[Manifest]:
-        """Give the mappings listed under a key, refusing keys that are not ``allowed``."""
-        listed = self.data.get(key) or []
-        if not isinstance(listed, list):
-            raise self.error(key, "a list is wanted here.")
-        for entry in listed:
+        """Yield the mappings in the list of a key; raise GateInputError for keys that are not ``allowed``."""
+        entries = self.data.get(key) or []
+        if not isinstance(entries, list):
+            raise self.error(key, "must be a list.")
+        for entry in entries:
             if not isinstance(entry, dict) or set(entry) - allowed:
-                raise self.error(key, f"each entry may have {', '.join(sorted(allowed))}, and nothing else.")
+                raise self.error(key, f"an entry may only have the keys {', '.join(sorted(allowed))}.")
             yield entry
 
 
 def _read(path: Path) -> list[Manifest]:
-    """Read the objects of one YAML file, by the strict rules that every file here is held to."""
+    """Read the objects of one YAML file with the strict parser."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise GateInputError(f"{path}: can not be read ({e}). Check the name in `resources`.") from None
+        raise GateInputError(f"{path}: cannot be read ({e}). Check the name in `resources`.") from None
     objects, line = [], 0
     for part in _SEPARATOR.split(text):
         value, _ = parse("\n" * line + part, str(path))
@@ -96,7 +95,7 @@ def _read(path: Path) -> list[Manifest]:
         if value is None:
             continue
         if not isinstance(value, dict):
-            raise GateInputError(f"{path}: an object with apiVersion and kind is wanted, not a list or text.")
+            raise GateInputError(f"{path}: must be an object with apiVersion and kind, not a list or text.")
         objects.append(cast("Manifest", value))
     return objects
 
@@ -105,16 +104,16 @@ def _folder(directory: Path, seen: tuple[Path, ...]) -> list[Manifest]:
     directory = directory.resolve()
     path = next((directory / name for name in _FILES if (directory / name).is_file()), None)
     if path is None:
-        raise GateInputError(f"{directory}: there is no kustomization.yaml here. Name an overlay's folder.")
+        raise GateInputError(f"{directory}: no kustomization.yaml. Pass the folder of an overlay.")
     if directory in seen:
-        raise GateInputError(f"{path}: resources: the folder includes itself. Take the entry out.")
+        raise GateInputError(f"{path}: resources: the folder includes itself. Remove the entry.")
     documents = _read(path)
     if len(documents) != 1:
-        raise GateInputError(f"{path}: one kustomization is wanted, there are {len(documents)}.")
+        raise GateInputError(f"{path}: must have one kustomization, not {len(documents)}.")
     kustomization = _Kustomization(path, documents[0])
     if unknown := sorted(set(kustomization.data) - _KEYS):
         raise kustomization.error(
-            unknown[0], f"not a key that is read here. Use {', '.join(sorted(_KEYS))}, or leave it out."
+            unknown[0], f"unsupported key. Use {', '.join(sorted(_KEYS))}, or remove it."
         )
     objects = _resources(kustomization, (*seen, directory))
     _patch(objects, kustomization)
@@ -138,9 +137,9 @@ def _resources(kustomization: _Kustomization, seen: tuple[Path, ...]) -> list[Ma
     for one in objects:
         metadata = one.get("metadata")
         if not one.get("apiVersion") or not one.get("kind") or not isinstance(metadata, dict):
-            raise kustomization.error("resources", "an object has no apiVersion, kind or metadata.")
+            raise kustomization.error("resources", "an object lacks apiVersion, kind or metadata.")
         if (identity := _identity(one)) in known:
-            raise kustomization.error("resources", f"{one['kind']} {metadata.get('name')} is there twice.")
+            raise kustomization.error("resources", f"{one['kind']} {metadata.get('name')} is a duplicate.")
         known.add(identity)
     return objects
 
@@ -163,7 +162,7 @@ def _patch(objects: list[Manifest], kustomization: _Kustomization) -> None:
             elif isinstance(patch, dict):
                 _merge_patch(objects, where, cast("Manifest", patch))
             else:
-                raise GateInputError(f"{where}: a patch is a list of operations or a part of an object.")
+                raise GateInputError(f"{where}: a patch must be a list of operations or a partial object.")
 
 
 def _read_patches(path: Path) -> list[Any]:
@@ -173,35 +172,35 @@ def _read_patches(path: Path) -> list[Any]:
 
 
 def _json_patch(objects: list[Manifest], where: Path, patch: list[Any], target: Manifest) -> None:
-    hit = False
+    applied = False
     for one in objects:
         if one["kind"] == target.get("kind") and target.get("name") in (None, one["metadata"].get("name")):
-            hit = True
+            applied = True
             try:
                 changed = jsonpatch.apply_patch(one, patch)
             except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as e:
-                raise GateInputError(f"{where}: a patch does not fit {one['kind']}: {e}.") from None
+                raise GateInputError(f"{where}: a patch cannot be applied to {one['kind']}: {e}.") from None
             one.clear()
             one.update(changed)
-    if not hit:
-        raise GateInputError(f"{where}: a patch's target is not among the resources. Check kind and name.")
+    if not applied:
+        raise GateInputError(f"{where}: the target of a patch is not in resources. Check kind and name.")
 
 
 def _merge_patch(objects: list[Manifest], where: Path, patch: Manifest) -> None:
-    wanted = (str(patch.get("kind")), str((patch.get("metadata") or {}).get("name")))
+    target = (str(patch.get("kind")), str((patch.get("metadata") or {}).get("name")))
     for one in objects:
-        if (one["kind"], one["metadata"].get("name")) == wanted:
+        if (one["kind"], one["metadata"].get("name")) == target:
             body = {key: value for key, value in patch.items() if key not in ("apiVersion", "kind")}
             body["metadata"] = {k: v for k, v in body["metadata"].items() if k not in ("name", "namespace")}
             _merge(one, body, where)
             return
-    raise GateInputError(f"{where}: there is no {wanted[0]} {wanted[1]} to patch. Check kind and name.")
+    raise GateInputError(f"{where}: there is no {target[0]} {target[1]} to patch. Check kind and name.")
 
 
 def _merge(into: Manifest, patch: Manifest, where: Path) -> None:
     for key, value in patch.items():
-        if isinstance(value, list):  # whether lists are merged or replaced differs from list to list
-            raise GateInputError(f"{where}: {key}: patch a list by a JSON patch (op, path, value) instead.")
+        if isinstance(value, list):  # Kubernetes merges some lists and replaces others
+            raise GateInputError(f"{where}: {key}: use a JSON patch (op, path, value) to patch a list.")
         if value is None:
             into.pop(key, None)
         elif isinstance(value, dict) and isinstance(into.get(key), dict):
@@ -211,7 +210,7 @@ def _merge(into: Manifest, patch: Manifest, where: Path) -> None:
 
 
 def _set_namespace(objects: list[Manifest], namespace: str) -> None:
-    """Move everything into a namespace; a Namespace object becomes that one, accounts are found there."""
+    """Set the namespace of all objects, and of service accounts in bindings; rename Namespace objects."""
     for one in objects:
         metadata = one["metadata"]
         if one["kind"] == "Namespace":
@@ -242,7 +241,7 @@ def _pod_specs(one: Manifest) -> Iterator[Manifest]:
 
 
 def _name_of(image: str) -> str:
-    """Give an image's name without tag and digest: ``host:5000/a/b:1@sha256:..`` is ``host:5000/a/b``."""
+    """Return an image's name without tag and digest: ``host:5000/a/b:1@sha256:..`` is ``host:5000/a/b``."""
     name = image.partition("@")[0]
     head, slash, last = name.rpartition("/")
     return f"{head}{slash}{last.partition(':')[0]}"
@@ -258,7 +257,7 @@ def _name_images(objects: list[Manifest], kustomization: _Kustomization) -> None
     for entry in kustomization.entries("images", {"name", "newName", "newTag", "digest"}):
         digest, tag = entry.get("digest"), entry.get("newTag")
         if digest is not None and not _DIGEST.fullmatch(str(digest)):
-            raise kustomization.error("images", f"{digest!r} is no digest. Write sha256: and 64 hex digits.")
+            raise kustomization.error("images", f"{digest!r} is not a digest (sha256: and 64 hex digits).")
 
         def change(image: str, entry: Manifest = entry, digest: object = digest, tag: object = tag) -> str:
             name = _name_of(image)
@@ -271,13 +270,13 @@ def _name_images(objects: list[Manifest], kustomization: _Kustomization) -> None
 
 
 def _set_replicas(objects: list[Manifest], kustomization: _Kustomization, entry: Manifest) -> None:
-    named = [
+    workloads = [
         one
         for one in objects
         if one["metadata"].get("name") == entry.get("name")
         and one["kind"] in ("Deployment", "StatefulSet", "ReplicaSet")
     ]
-    if not named or not isinstance(entry.get("count"), int):
-        raise kustomization.error("replicas", "a name of the resources and a whole count are wanted.")
-    for one in named:
+    if not workloads or not isinstance(entry.get("count"), int):
+        raise kustomization.error("replicas", "must have the name of a resource and an integer count.")
+    for one in workloads:
         one["spec"]["replicas"] = entry["count"]

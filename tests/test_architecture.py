@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "reports": {"verdict", "redaction", "errors"},
     "attest": {"verdict", "redaction", "errors"},
     "rules": {"redaction", "errors", "extras", "lazy"},
-    "probes": {"rules", "redaction", "errors", "extras", "lazy"},
+    "probes": {"redaction", "errors", "extras", "lazy"},
     "targets": {"probes", "verdict", "redaction", "errors", "sandbox"},
     "staging": {"probes", "rules", "targets", "manifests", "redaction", "errors", "extras", "lazy"},
     "bais": {"probes", "targets", "staging", "redaction", "errors"},
@@ -67,8 +67,9 @@ ONLY_IN = {
 }
 PUBLIC = ("bais_gates", "bais_gates.bais", "bais_gates.probes", "bais_gates.rules", "bais_gates.staging")
 """The packages that gates import from; what they export is in their ``__all__``."""
-SOURCES = sorted(PACKAGE.rglob("*.py"))
-GATES = sorted((ROOT / "gates").rglob("*.py"))
+STARTER = PACKAGE / "cli" / "starter"  # what `bais-gates init` writes is a project's, not the package's
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(STARTER))
+GATES = sorted([*(ROOT / "gates").rglob("*.py"), *STARTER.rglob("*.py")])
 PROJECT_SOURCES = sorted(
     path
     for folder in ("bais_gates", "gates", "tests", "benchmarks")
@@ -122,6 +123,28 @@ def test_imports_point_one_way() -> None:
         rooms = {module.split(".")[1] for module, _ in imports_of(path) if "." in module}
         violations += [f"{where(path)} imports {one}" for one in sorted(rooms - allowed)]
 
+    assert violations == []
+
+
+def test_the_stand_in_cluster_is_apart() -> None:
+    """The cluster imports nothing from outside its folder, and only the sandbox imports it."""
+    cluster = "bais_gates.sandbox.cluster"
+    inside = [path for path in SOURCES if name_of(path).startswith(cluster)]
+    outside = [path for path in SOURCES if not name_of(path).startswith("bais_gates.sandbox")]
+    violations = [
+        f"{where(path)} imports {module}"
+        for path in inside
+        for module, _ in imports_of(path)
+        if not module.startswith(cluster)
+    ]
+    violations += [
+        f"{where(path)} imports {module}"
+        for path in outside
+        for module, _ in imports_of(path)
+        if module.startswith(cluster)
+    ]
+
+    assert inside
     assert violations == []
 
 

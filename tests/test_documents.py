@@ -47,3 +47,22 @@ def test_the_readme_shows_the_two_commands_first() -> None:
 
     assert commands == ["bin/golive", "bin/test"]
     assert all((ROOT / command).stat().st_mode & 0o111 for command in commands)
+
+
+def test_the_architecture_section_names_what_there_is() -> None:
+    """Each file and folder of the architecture section exists, and no room of the package is missing."""
+    drawing = README.split("# Architecture\n\n```\n")[1].split("```")[0]
+    named: list[Path] = []
+    parents = [ROOT]
+    for line in drawing.splitlines():
+        match = re.match(r"( *)([\w.]+/?)(?:  |$)", line)
+        if match is None or len(match[1]) > 4:  # the text of the line above goes on
+            continue
+        depth = len(match[1]) // 2
+        parents[depth + 1 :] = [parents[depth] / match[2]]
+        named.append(parents[-1])
+    rooms = [path for path in (ROOT / "bais_gates").iterdir() if not path.name.startswith(("_", "py.typed"))]
+    small = {"errors.py", "redaction.py", "extras.py", "lazy.py"}
+
+    assert [str(path) for path in named if not path.exists()] == []
+    assert {path.name for path in rooms} - {path.name for path in named} == small

@@ -16,7 +16,7 @@ from bais_gates.probes.kubernetes.cluster import Cluster
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.redis import Cache
 from bais_gates.probes.tls import read_certificate
-from bais_gates.rules.cronjobs import last_before
+from bais_gates.rules.cronjobs import previous_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def _cluster(folder: Path) -> object:
         ("redis", "cache", lambda _: Cache("redis://127.0.0.1:1/0")),
         ("kubernetes", "cluster", _cluster),
         ("cryptography.x509", "tls", lambda _: read_certificate(b"")),
-        ("croniter", "bais", lambda _: last_before("* * * * *", datetime.now(UTC))),
+        ("croniter", "bais", lambda _: previous_run("* * * * *", datetime.now(UTC))),
     ],
 )
 def test_a_library_that_is_not_installed_names_its_extra(

@@ -1,1 +1,1 @@
-"""What a pipeline trusts: the check of a written decision before a deployment."""
+"""Verification of a written decision before a deployment."""

@@ -1,8 +1,8 @@
-"""What a pipeline trusts before it deploys: a written decision, held against what is known from elsewhere.
+"""Verification of a written decision: its content against the files and the run that it must be about.
 
-The exit status of a run can be lost or forged on its way; the file can't say DEPLOY without everything in it
-agreeing. Without a signature this shows damage, mix-ups, edits and omissions, not a forger who writes a whole
-new file: keep the file where only the run can write it.
+The exit status of a run can be lost or forged on its way; the file is DEPLOY only if all of its content
+agrees. Without a signature this detects damage, mix-ups, edits and omissions, but not a forger who writes a
+whole new file: keep the file where only the run can write it.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from bais_gates.verdict.policy import ALWAYS_BLOCKING, Policy, load_policy
 from bais_gates.verdict.waivers import WaiverFile, load_waivers
 
 SANDBOX: Final = "sandbox"
-"""The one environment for which a rehearsal is accepted, when it is asked for by name."""
+"""The one environment for which a rehearsal is accepted, when it is named explicitly."""
 FUTURE_TOLERANCE: Final = timedelta(minutes=5)
 """How far the clock of the machine that decided may be ahead of ours."""
 
 _ANY_LENGTH = 36500  # days
-_AGAIN = "Decide again."
+_AGAIN = "Run the gates again."
 _CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One reason not to trust a decision. ``code`` is stable."""
+    """One reason to refuse a decision. ``code`` is stable."""
 
     code: str
     message: str
@@ -43,17 +43,17 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """Whether a decision may be deployed by, and if not, every reason why."""
+    """Whether a decision allows a deployment, and every problem if not."""
 
     ok: bool
     problems: tuple[Problem, ...]
     decision: Decision | None
-    """The decision, when the file could be read as one, trusted or not."""
+    """The decision if the file could be read, accepted or refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Files:
-    """The files that a decision is held against; None is what was not asked for or is not readable."""
+    """The files that a decision is compared with; None for one that is not requested or not readable."""
 
     catalog: Catalog | None = None
     policy: Policy | None = None
@@ -73,28 +73,28 @@ def verify(
     max_age: timedelta | None = None,
     now: datetime | None = None,
 ) -> VerifyReport:
-    """Say whether the decision in ``path`` allows a deployment, and if not, every reason why.
+    """Return whether the decision in ``path`` allows a deployment, with every problem if not.
 
-    It must be a DEPLOY, of this ``scope`` and environment name, no rehearsal (unless ``env`` is ``sandbox``),
+    It must be a DEPLOY of this ``scope`` and environment name, no rehearsal (unless ``env`` is ``sandbox``),
     of this run and subject where they are given, in time, and consistent: judged again from its own results
-    it must come out the same. With ``catalog`` it must have been decided by that catalog, by ``policy.yaml``
+    it must be the same. With ``catalog`` it must have been decided by that catalog, by ``policy.yaml``
     and ``waivers.yaml`` beside it, and about ``environments/<env>.yaml`` beside it where that exists. A
-    ``ledger.jsonl`` beside the decision must be the one that it names. Never raises for what a file holds.
+    ``ledger.jsonl`` beside the decision must be the one that it names. Never raises for a file's content.
     """
     now = (now or datetime.now(UTC)).astimezone(UTC)
     try:
         decision = load_decision(path)
     except AbsentFileError as error:
-        remedy = "Run the gates with a scope; a run that decides writes it first of all."
+        remedy = "Run `bais-gates run SCOPE`, which writes it."
         return _refusal(Problem(code="DECISION_ABSENT", message=str(error), remedy=remedy))
     except GateInputError as error:
         return _refusal(Problem(code="DECISION_UNPARSABLE", message=str(error)))
     files = _read_files(catalog, env)
     problems = [
-        *_said(decision),
+        *_verdict(decision),
         *_identity(decision, scope=scope, env=env, run_id=run_id, subject=subject),
         *files.problems,
-        *_decided_by(decision, files),
+        *_input_digests(decision, files),
         *_consistency(decision, files),
         *_ledger(decision, path),
         *_times(decision, now, max_age),
@@ -106,12 +106,12 @@ def _refusal(problem: Problem) -> VerifyReport:
     return VerifyReport(ok=False, problems=(problem,), decision=None)
 
 
-def _said(decision: Decision) -> list[Problem]:
+def _verdict(decision: Decision) -> list[Problem]:
     if decision.verdict is Verdict.DEPLOY:
         return []
     codes = list(dict.fromkeys(reason.code.value for reason in decision.reasons))
-    message = f"The decision is {decision.verdict} for {len(decision.reasons)} reasons ({', '.join(codes)})."
-    remedy = "`bais-gates explain` says what to do about each."
+    message = f"The decision is {decision.verdict} with {len(decision.reasons)} reasons: {', '.join(codes)}."
+    remedy = "Run `bais-gates explain` for the remedy of each."
     return [Problem(code="DECISION_BLOCK", message=message, remedy=remedy)]
 
 
@@ -120,34 +120,36 @@ def _identity(
 ) -> list[Problem]:
     problems = []
     if decision.scope != scope:
-        text = f"The decision is about the scope {decision.scope}, not {scope}."
-        problems.append(
-            Problem(code="SCOPE_OTHER", message=text, remedy=f"Decide with `--gate-scope {scope}`.")
-        )
+        text = f"The decision's scope is {decision.scope}, not {scope}."
+        problems.append(Problem(code="SCOPE_OTHER", message=text, remedy=f"Run `bais-gates run {scope}`."))
     if decision.target.name != env:
-        text = f"The decision is about the environment {decision.target.name}, not {env}."
+        text = f"The decision's environment is {decision.target.name}, not {env}."
         problems.append(
-            Problem(code="ENVIRONMENT_OTHER", message=text, remedy=f"Decide with `--gate-env {env}`.")
+            Problem(code="ENVIRONMENT_OTHER", message=text, remedy=f"Run the gates with `--env {env}`.")
         )
     if decision.target.rehearsal and env != SANDBOX:
-        text = "The decision is a rehearsal: its target was the sandbox or on loopback."
+        text = "The decision is a rehearsal: its target is the sandbox or on loopback."
         problems.append(
-            Problem(code="REHEARSAL", message=text, remedy="Decide about the environment you deploy to.")
+            Problem(
+                code="REHEARSAL",
+                message=text,
+                remedy="Run the gates with the environment to deploy to.",
+            )
         )
     if run_id is not None and decision.run.run_id != run_id:
-        text = f"The decision is of the run {decision.run.run_id}, not {run_id}."
+        text = f"The decision's run is {decision.run.run_id}, not {run_id}."
         problems.append(
-            Problem(code="RUN_ID_OTHER", message=text, remedy="Use the file that this run wrote.")
+            Problem(code="RUN_ID_OTHER", message=text, remedy="Pass the file that this run wrote.")
         )
     if subject is not None and decision.subject != subject:
-        text = f"The decision is about {decision.subject or 'no image'}, not {subject}."
-        remedy = f"Decide with `--gate-subject {subject}`."
+        text = f"The decision's subject is {decision.subject or 'no image'}, not {subject}."
+        remedy = f"Run the gates with `--subject {subject}`."
         problems.append(Problem(code="SUBJECT_OTHER", message=text, remedy=remedy))
     return problems
 
 
 def _read_files(path: Path | None, env: str) -> _Files:
-    """Read the catalog and what is beside it; what is not readable is a problem, as it can't be compared."""
+    """Read the catalog and the files beside it; an unreadable one is a problem, as it can't be compared."""
     if path is None:
         return _Files()
     problems = []
@@ -180,7 +182,7 @@ def _read_files(path: Path | None, env: str) -> _Files:
 
 
 def _environment_digest(catalog: Path, env: str) -> str | None:
-    """Digest the environment file that the name stands for; the sandbox writes its own, so it has none."""
+    """Return the digest of the environment file of that name; the sandbox, which writes its own, has none."""
     if env == SANDBOX or not env.replace("-", "").isalnum():
         return None
     try:
@@ -189,7 +191,7 @@ def _environment_digest(catalog: Path, env: str) -> str | None:
         return None
 
 
-def _decided_by(decision: Decision, files: _Files) -> list[Problem]:
+def _input_digests(decision: Decision, files: _Files) -> list[Problem]:
     pairs = [
         ("CATALOG_OTHER", "catalog", files.catalog, decision.digests.catalog),
         ("POLICY_OTHER", "policy", files.policy, decision.digests.policy),
@@ -198,7 +200,7 @@ def _decided_by(decision: Decision, files: _Files) -> list[Problem]:
     problems = [
         Problem(
             code=code,
-            message=f"The decision was made by another {what} file than the one here.",
+            message=f"The decision was made with another {what} file than this one.",
             remedy=_AGAIN,
         )
         for code, what, file, digest in pairs
@@ -206,7 +208,7 @@ def _decided_by(decision: Decision, files: _Files) -> list[Problem]:
     ]
     digest = files.environment_digest
     if digest is not None and digest != decision.target.environment_digest:
-        text = "The decision was made about another environment file of this name than the one here."
+        text = "The decision was made with another environment file of this name than this one."
         problems.append(Problem(code="ENVIRONMENT_OTHER", message=text, remedy=_AGAIN))
     return problems
 
@@ -219,7 +221,7 @@ def _consistency(decision: Decision, files: _Files) -> list[Problem]:
     if catalog is None or catalog.digest != decision.digests.catalog:
         catalog = _catalog_of(decision)
     if catalog is None:
-        return [_inconsistent("it lists a gate twice")]
+        return [_inconsistent("a gate is listed twice")]
     policy = files.policy if files.policy is not None else _least_policy(decision)
     again = decide(
         catalog=catalog,
@@ -234,25 +236,25 @@ def _consistency(decision: Decision, files: _Files) -> list[Problem]:
         imported=decision.imported,
         now=decision.decided_at,
     )
-    again = replace(again, digests=decision.digests, gates=tuple(map(_bare, again.gates)))
-    decision = replace(decision, gates=tuple(map(_bare, decision.gates)))
+    again = replace(again, digests=decision.digests, gates=tuple(map(_without_prose, again.gates)))
+    decision = replace(decision, gates=tuple(map(_without_prose, decision.gates)))
     return [] if again == decision else [_inconsistent(_difference(decision, again))]
 
 
-def _bare(judged: JudgedGate) -> JudgedGate:
-    """Leave out the catalog's prose, which redaction may have changed in the file."""
+def _without_prose(judged: JudgedGate) -> JudgedGate:
+    """Return a gate without the catalog's prose, which redaction may have changed in the file."""
     return replace(judged, gate=replace(judged.gate, title="", requirement="", remedy=""))
 
 
 def _inconsistent(what: str) -> Problem:
     message = f"The decision contradicts itself: {what}."
     return Problem(
-        code="INCONSISTENT", message=message, remedy=f"It was edited, or made by another version. {_AGAIN}"
+        code="INCONSISTENT", message=message, remedy=f"It was edited or written by another version. {_AGAIN}"
     )
 
 
 def _difference(decision: Decision, again: Decision) -> str:
-    """Name the first thing that comes out otherwise when a decision is judged again."""
+    """Return the first difference between a decision and the same decision judged again."""
     if again.verdict is not decision.verdict:
         return f"judged again it is BLOCK ({again.reasons[0].code}: {again.reasons[0].message})"
     for name in ("exit_status", "reasons", "valid_until", "waivers", "imported"):
@@ -268,7 +270,7 @@ def _first(changed: list[JudgedGate]) -> str:
 
 
 def _catalog_of(decision: Decision) -> Catalog | None:
-    """Make a catalog of the gates that the decision itself lists; None if one is there twice."""
+    """Return a catalog of the gates that the decision lists; None if one is listed twice."""
     try:
         return Catalog(
             gates=tuple(judged.gate for judged in decision.gates),
@@ -280,7 +282,7 @@ def _catalog_of(decision: Decision) -> Catalog | None:
 
 
 def _least_policy(decision: Decision) -> Policy:
-    """Make the policy that asks for no more than the rules of the verdict do, for when there is no file."""
+    """Return the policy with the least demands that the rules of the verdict allow, for want of a file."""
     return Policy(
         blocking=ALWAYS_BLOCKING,
         gate_deadline_s=0.0,
@@ -302,32 +304,38 @@ def _ledger(decision: Decision, path: Path) -> list[Problem]:
             while chunk := stream.read(_CHUNK):
                 hashed.update(chunk)
     except OSError as error:
-        text = f"{ledger}: cannot be read ({error.strerror})."
+        text = f"{ledger} can't be read ({error.strerror})."
         return [Problem(code="LEDGER_OTHER", message=text, remedy="Check its owner and mode.")]
     if f"sha256:{hashed.hexdigest()}" == named:
         return []
     text = f"{ledger} is not the ledger of this decision's run."
     return [
-        Problem(code="LEDGER_OTHER", message=text, remedy=f"Keep both files of one run together. {_AGAIN}")
+        Problem(code="LEDGER_OTHER", message=text, remedy=f"Keep the files of one run together. {_AGAIN}")
     ]
 
 
 def _times(decision: Decision, now: datetime, max_age: timedelta | None) -> list[Problem]:
     problems = []
     if now >= decision.valid_until:
-        text = f"The decision was valid until {decision.valid_until:%Y-%m-%d %H:%M:%S} UTC."
+        text = f"The decision expired at {decision.valid_until:%Y-%m-%d %H:%M:%S} UTC."
         problems.append(Problem(code="STALE", message=text, remedy=_AGAIN))
     elif max_age is not None and now - decision.decided_at > max_age:
-        text = f"The decision is from {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC, older than allowed."
+        text = f"The decision is from {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC, which is too old."
         problems.append(Problem(code="STALE", message=text, remedy=_AGAIN))
     if decision.decided_at > now + FUTURE_TOLERANCE:
-        text = f"The decision is from the future: {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC."
-        problems.append(Problem(code="FROM_THE_FUTURE", message=text, remedy="Compare the machines' clocks."))
+        text = f"The decision is dated in the future: {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC."
+        problems.append(
+            Problem(
+                code="FROM_THE_FUTURE",
+                message=text,
+                remedy="Correct the machines' clocks.",
+            )
+        )
     problems += [
         Problem(
             code="WAIVER_EXPIRED",
-            message=f"{judged.gate.id} was let through by a waiver now expired ({judged.waiver.ticket}).",
-            remedy="Have a new one approved, or make the gate pass, and decide again.",
+            message=f"The waiver {judged.waiver.ticket} of {judged.gate.id} has expired.",
+            remedy="Have a new one approved or fix the gate, then run the gates again.",
         )
         for judged in decision.gates
         if judged.waiver is not None and now >= judged.waiver.expires

@@ -1,4 +1,4 @@
-"""``bais-gates``: the command line. One module a command; each adds its own parser and runs itself."""
+"""``bais-gates``: the command line. Each command is a module with its own parser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="bais-gates",
         description="Turn acceptance tests and go-live checks into one decision: DEPLOY or BLOCK.",
-        epilog="`pytest -m golive` asks for the same decision as `bais-gates run golive`.",
+        epilog="`pytest -m golive` makes the same decision as `bais-gates run golive`.",
     )
     top.add_argument("--version", action="version", version=f"bais-gates {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -30,10 +30,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status; bad input ends in one paragraph and status 2."""
+    """Run one command and return its exit status: 2 with a message for wrong input."""
     words = list(sys.argv[1:] if argv is None else argv)
     cut = words.index("--") if "--" in words else len(words)
-    # argparse would take the first word behind "--" for a missing SCOPE.
+    # argparse would take the first word after "--" for a missing SCOPE.
     arguments = parser().parse_args(words[:cut], argparse.Namespace(pytest_args=words[cut + 1 :]))
     try:
         status: int = arguments.command(arguments)
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # `bais-gates explain ... | head`: the reader has what it wanted.
+        # `bais-gates explain ... | head`: the reader has closed the pipe.
         sys.stderr.close()
         return 0
     return status

@@ -1,4 +1,4 @@
-"""``bais-gates explain``: why a decision is what it is, gate by gate, and what to do next."""
+"""``bais-gates explain``: the reasons for a decision, gate by gate, and what to do next."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "explain",
-        help="say why a decision is what it is, and what to do next",
-        description="Say why DECISION is what it is and what to do next. Reads one file, touches nothing.",
+        help="explain a decision and what to do next",
+        description="Explain the reasons for DECISION and what to do next. Touches nothing: reads one file.",
     )
     parser.add_argument(
         "decision",
@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="DECISION",
         help="default: %(default)s",
     )
-    parser.add_argument("--gate", metavar="ID", help="only this gate, with every check")
+    parser.add_argument("--gate", metavar="ID", help="explain one gate, with all of its checks")
     parser.set_defaults(command=run)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shlex
@@ -22,6 +23,8 @@ CI_FILES: Final = {
     "jenkins": ("Jenkinsfile", "Jenkinsfile"),
 }
 REPORTS: Final = "gate-report/"
+NOTE: Final = """
+The gate reads the project's files: nothing of production is judged before the catalog has a gate for it."""
 _SHOWN: Final = 3
 _PYTEST_FILES: Final = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 _PYTEST_SECTION: Final = re.compile(r"^\s*\[\s*(tool\.pytest\b.*|tool:pytest|pytest)\s*\]", re.MULTILINE)
@@ -72,15 +75,17 @@ def run(arguments: argparse.Namespace) -> int:
     settings = pytest_settings(folder)
     if settings is None:
         others["pytest.ini"] = f"[pytest]\ngate_catalog = gates/catalog.yaml\ngate_env = {environment}\n"
-    if not (folder / ".gitignore").exists():
-        others[".gitignore"] = f"{REPORTS}\n"
+    ignored = folder / ".gitignore"
+    added = missing_line(ignored)
+    if added is None:
+        others[ignored.name] = f"{REPORTS}\n"
     write_files(folder, gates | others)
-    added = ignore_reports(folder / ".gitignore")
-
     written = [f"gates ({len(gates)} files)"] if bais else list(gates)
     print("\n".join(f"wrote {folder / name}" for name in (*written, *others)))
     if added:
-        print(f"added {REPORTS} to {folder / '.gitignore'}")
+        with ignored.open("a", encoding="utf-8") as file:
+            file.write(added)
+        print(f"added {REPORTS} to {ignored}")
     if settings is not None:
         value = f'"{environment}"' if settings.suffix == ".toml" else environment
         print(
@@ -141,20 +146,24 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
                 file.write(text)
     except BaseException as error:  # Ctrl-C, too, leaves no half of a project
         for path in reversed(made):
-            path.rmdir() if path.is_dir() else path.unlink()
+            with contextlib.suppress(OSError):  # what somebody else has put in meanwhile stays
+                path.rmdir() if path.is_dir() else path.unlink()
         if isinstance(error, OSError):
             raise GateInputError(f"{error.filename}: {error.strerror}. Nothing was written.") from error
         raise
 
 
-def ignore_reports(path: Path) -> bool:
-    """Add the report folder to a .gitignore unless it has it; return whether it was added."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+def missing_line(path: Path) -> str | None:
+    """Return what keeps the reports out of git when appended to this .gitignore; None where there is none."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise GateInputError(f"{path}: {error.strerror}. Nothing was written.") from error
     if REPORTS.strip("/") in {line.strip().strip("/") for line in text.splitlines()}:
-        return False
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{REPORTS}\n" if text.endswith("\n") or not text else f"\n{REPORTS}\n")
-    return True
+        return ""
+    return f"{REPORTS}\n" if text.endswith("\n") or not text else f"\n{REPORTS}\n"
 
 
 def next_commands(folder: Path, environment: str, *, bais: bool, configured: bool) -> str:
@@ -170,4 +179,5 @@ def next_commands(folder: Path, environment: str, *, bais: bool, configured: boo
         )
     if folder.resolve() != Path.cwd():
         commands.insert(0, f"cd {shlex.quote(str(folder))}")
-    return "next:\n" + "\n".join(f"  {command}" for command in commands)
+    note = "" if bais else NOTE
+    return "next:\n" + "\n".join(f"  {command}" for command in commands) + note

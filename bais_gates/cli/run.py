@@ -1,4 +1,4 @@
-"""``bais-gates run``: run the gates of one scope, and believe the decision file, not pytest's exit status."""
+"""``bais-gates run``: run the gates of one scope; the decision file is the authority, not pytest's status."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from bais_gates.verdict.model import Decision
 
 DESCRIPTION = """\
-Start the target if it is the sandbox, run every gate of SCOPE against it, write the reports and end with the
-decision's exit status: 0 DEPLOY, 20 a gate failed, 21 incomplete, 22 integrity, 23 the gate machinery broke.
+Run every gate of SCOPE against the target, write the reports and exit with the decision's status: 0 DEPLOY,
+20 a gate failed, 21 incomplete, 22 integrity, 23 internal error.
 
-Touches: the target (as far as its environment file allows), the report folder. On the sandbox everything it
-starts is on loopback and gone afterwards. What stands behind `--` goes to pytest, e.g. `-- -n 2`."""
+Touches: the target, as far as its environment file allows, and the report folder. The sandbox is started on
+loopback and removed afterwards. Arguments after `--` are passed to pytest, e.g. `-- -n 2`."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,35 +43,35 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="default: golive; one of: " + ", ".join(SCOPES),
     )
     parser.add_argument(
-        "--env", metavar="NAME|PATH", help="the environment to judge (default: sandbox, or BAIS_GATES_ENV)"
+        "--env", metavar="NAME|PATH", help="environment to judge (default: BAIS_GATES_ENV, else sandbox)"
     )
-    parser.add_argument("--subject", metavar="NAME@sha256:...", help="the image that the decision is about")
+    parser.add_argument("--subject", metavar="NAME@sha256:...", help="image that the decision is about")
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("gate-report"),
         metavar="DIR",
-        help="where the reports go (default: %(default)s)",
+        help="folder for the reports (default: %(default)s)",
     )
     parser.add_argument(
         "--run-id",
         metavar="ID",
-        help="name of this run, to be asked for again by `verify --run-id` (default: made up)",
+        help="id of this run, for `verify --run-id` (default: generated)",
     )
     parser.add_argument(
         "--sandbox-fault",
         action="append",
         default=[],
         metavar="NAME",
-        help="break the sandbox in this way first (repeatable; `sandbox faults` lists them)",
+        help="inject this fault into the sandbox (repeatable; `sandbox faults` lists them)",
     )
     parser.set_defaults(command=run)
 
 
 def pytest_command(arguments: argparse.Namespace, run_id: str) -> list[str]:
-    """Return the pytest command line that asks for the decision."""
+    """Return the pytest command line of a deciding run."""
     command = [sys.executable, "-m", "pytest", "-m", arguments.scope, "--gate-scope", arguments.scope]
-    # With "=", as pytest would take a path that stands alone for tests, and look for its configuration there.
+    # With "=", as pytest would take a separate path for tests, and look for its configuration there.
     command += [f"--gate-out={arguments.out}", f"--gate-run-id={run_id}"]
     if arguments.env:
         command.append(f"--gate-env={arguments.env}")
@@ -83,30 +83,30 @@ def pytest_command(arguments: argparse.Namespace, run_id: str) -> list[str]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run pytest as a child and return the status of the decision that it left for exactly this run."""
+    """Run pytest as a child process and return the exit status of the decision that it wrote."""
     run_id = arguments.run_id or secrets.token_hex(8)
     child = subprocess.Popen(pytest_command(arguments, run_id))
     try:
         status = child.wait()
     except KeyboardInterrupt:
-        # The terminal sent the signal to pytest, too: let it clean up and tell its own story.
+        # The terminal sent the signal to pytest, too: wait for its clean-up and its own message.
         status = child.wait()
     return agreed_status(arguments.out / "decision.json", run_id, status)
 
 
 def agreed_status(path: Path, run_id: str, status: int) -> int:
-    """Return the exit status that decision and pytest agree on, or a blocking one with the reason."""
+    """Return the exit status if decision and pytest agree, else a blocking one after printing why."""
     try:
         decision: Decision | None = read_decision(path)
     except (GateInputError, OSError, json.JSONDecodeError) as error:
-        return _refuse(f"there is no decision to believe in {path} ({error})", status)
+        return _refuse(f"no usable decision in {path} ({error})", status)
     if decision is None or decision.run.run_id != run_id:
         return _refuse(
-            f"{path} is not the decision of this run: it was not written, or overwritten by another", status
+            f"{path} is not the decision of this run: it was not written, or was overwritten", status
         )
     if decision.exit_status != status:
         return _refuse(
-            f"pytest ended with {status}, but {path} says {decision.verdict} ({int(decision.exit_status)})",
+            f"pytest exited with {status}, but {path} is {decision.verdict} with {int(decision.exit_status)}",
             int(decision.exit_status),
         )
     return status

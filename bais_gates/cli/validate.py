@@ -1,4 +1,4 @@
-"""``bais-gates validate``: hold the catalog, policy, waivers, environments and bindings to their rules."""
+"""``bais-gates validate``: check the catalog, policy, waivers, environment files and gate bindings."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from bais_gates.verdict.waivers import load_waivers
 INVALID = 1
 NO_TESTS_COLLECTED = 5
 DESCRIPTION = """\
-Read catalog.yaml, policy.yaml, waivers.yaml and environments/*.yaml of a gates folder, hold each to its
-schema, and let pytest collect the gates, so that every catalog entry has exactly its tests. Runs no gate,
-touches no target. Environment files whose ${VARIABLES} are not set here are read without them."""
+Validate catalog.yaml, policy.yaml, waivers.yaml and environments/*.yaml of a gates folder by their schemas,
+and have pytest collect the gates to check that every catalog entry has its test. Touches nothing: reads files
+and runs no gate. Of environment files with unset ${VARIABLES} only the schema is checked."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "validate",
-        help="check the files that decide",
+        help="check the files of a gates folder",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -38,7 +38,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check file after file, print a line each, and return 0 if all are right."""
+    """Check each file, print a line for it, and return 0 if all are valid."""
     folder: Path = arguments.gates
     environments = sorted((folder / "environments").glob("*.yaml"))
     checks: list[tuple[Path, Callable[[], object]]] = [
@@ -52,13 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def valid(path: Path, check: Callable[[], object]) -> bool:
-    """Print whether a file is right."""
+    """Print and return whether a file is valid."""
     try:
         note = check()
     except GateInputError as error:
-        print(f"WRONG {path}: {error}")
+        print(f"INVALID {path}: {error}")
         return False
-    print(f"ok    {path} ({note})" if isinstance(note, str) and note else f"ok    {path}")
+    print(f"ok      {path} ({note})" if isinstance(note, str) and note else f"ok      {path}")
     return True
 
 
@@ -71,7 +71,7 @@ def check_environment(path: Path, folder: Path) -> str:
 
 
 def check_bindings(folder: Path) -> None:
-    """Let pytest collect the gates; raise GateInputError with its words when it can't."""
+    """Have pytest collect the gates; raise GateInputError with its message when it can't."""
     command = [
         sys.executable,
         "-m",
@@ -84,6 +84,6 @@ def check_bindings(folder: Path) -> None:
     ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode not in {0, NO_TESTS_COLLECTED}:
-        said = (result.stdout + result.stderr).strip().splitlines()
-        wrong = "\n".join(line for line in said if "::" not in line.partition(" ")[0]).strip()
-        raise GateInputError(f"pytest can't collect the gates:\n{wrong}")
+        output = (result.stdout + result.stderr).strip().splitlines()
+        message = "\n".join(line for line in output if "::" not in line.partition(" ")[0]).strip()
+        raise GateInputError(f"pytest can't collect the gates:\n{message}")

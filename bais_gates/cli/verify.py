@@ -1,4 +1,4 @@
-"""``bais-gates verify``: what a pipeline trusts before it deploys."""
+"""``bais-gates verify``: the check that a pipeline runs before it deploys."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bais_gates.attest.verify import verify as verify_decision
-from bais_gates.verdict.model import GOLIVE, SCOPES, Subject
-from bais_gates.verdict.subject import parse_subject
+from bais_gates.verdict.model import GOLIVE, SCOPES, Subject, parse_subject
 
 REFUSED = 1
 DESCRIPTION = """\
-Say whether DECISION allows a deployment: exit status 0 only for a DEPLOY that is of this scope, environment,
-run, subject and catalog, consistent in itself and still valid. Reads files, touches nothing else.
+Verify that DECISION allows a deployment: exit status 0 only for a DEPLOY with this scope, environment, run,
+subject and catalog that is consistent and still valid. Touches nothing: reads files.
 
-A decision about the sandbox is a rehearsal: it is accepted only with `--env sandbox`."""
+A decision about the sandbox is a rehearsal, which is accepted only with `--env sandbox`."""
 _DURATION = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -42,7 +41,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "verify",
-        help="say whether a decision allows a deployment",
+        help="verify that a decision allows a deployment",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -59,30 +58,30 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         default=GOLIVE,
         choices=SCOPES,
         metavar="SCOPE",
-        help="the scope it must be about (default: %(default)s)",
+        help="scope that it must have (default: %(default)s)",
     )
     parser.add_argument(
         "--env",
         default="production",
         metavar="NAME",
-        help="the environment it must be about (default: %(default)s)",
+        help="environment that it must have (default: %(default)s)",
     )
-    parser.add_argument("--run-id", metavar="ID", help="the run that it must come from")
+    parser.add_argument("--run-id", metavar="ID", help="run that it must come from")
     parser.add_argument(
-        "--subject", type=subject, metavar="NAME@sha256:...", help="the image that it must be about"
+        "--subject", type=subject, metavar="NAME@sha256:...", help="image that it must be about"
     )
     parser.add_argument(
         "--catalog",
         type=Path,
         metavar="PATH",
-        help="the catalog it must have been decided by, policy.yaml and waivers.yaml beside it "
+        help="catalog that it must have been made with, with policy.yaml and waivers.yaml beside it "
         "(default: gates/catalog.yaml)",
     )
     parser.add_argument(
         "--max-age",
         type=duration,
         metavar="AGE",
-        help="how old it may be, e.g. 30m or 4h (default: as long as it says it is valid)",
+        help="maximum age, e.g. 30m or 4h (default: until its valid_until)",
     )
     parser.set_defaults(command=run)
 
@@ -106,5 +105,5 @@ def run(arguments: argparse.Namespace) -> int:
         until = f"valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC"
         print(f"DEPLOY {arguments.scope} on {arguments.env}: run {decision.run.run_id}, {until}")
         return 0
-    print(f"REFUSED: {arguments.decision} does not allow a deployment ({len(report.problems)} reasons above)")
+    print(f"REFUSED: {arguments.decision} does not allow a deployment (see the reasons above)")
     return REFUSED

@@ -1,4 +1,4 @@
-"""What reads a target over a wire: one module a protocol, and here their public names."""
+"""Read what gates judge: one module per protocol, and here their public names."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from bais_gates.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from bais_gates.probes import backup, cache_health, database_health, jwt, restore, tls, transit
-    from bais_gates.probes.backup import Backup, BackupError, backups, seal
+    from bais_gates.probes import backup, cache_health, database_health, jwt, restore, tls
+    from bais_gates.probes.backup import Backup, BackupError, inspect_dump, list_backups
     from bais_gates.probes.cache_health import CacheHealth
     from bais_gates.probes.database_health import DatabaseHealth
+    from bais_gates.probes.files import read_bytes, read_text
     from bais_gates.probes.http import HttpClient, Response, Unreachable, decimal_text
     from bais_gates.probes.kubernetes.cluster import (
         Cluster,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.snapshot import read_cluster, read_namespace, read_network
     from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.probes.listener import Delivery, Inbox, Listener, signature_problem
-    from bais_gates.probes.postgres import Database, DatabaseError, statements_since
+    from bais_gates.probes.postgres import Database, DatabaseError, plaintext_refusal, statements_since
     from bais_gates.probes.redis import Cache, CacheError, CacheForbiddenError, CacheStatistics, Scratch
     from bais_gates.probes.schedule import Lane, Measured, callers_for, measure
     from bais_gates.probes.statistics import Summary, percentile
@@ -34,6 +35,7 @@ else:
         "backup",
         "cache_health",
         "database_health",
+        "files",
         "http",
         "jwt",
         "kubernetes.cluster",
@@ -46,7 +48,6 @@ else:
         "schedule",
         "statistics",
         "tls",
-        "transit",
         "volley",
     )
 
@@ -79,23 +80,25 @@ __all__ = [
     "Unreachable",
     "Volley",
     "backup",
-    "backups",
     "cache_health",
     "callers_for",
     "database_health",
     "decimal_text",
     "fire",
+    "inspect_dump",
     "jwt",
+    "list_backups",
     "measure",
     "percentile",
+    "plaintext_refusal",
+    "read_bytes",
     "read_cluster",
     "read_namespace",
     "read_network",
+    "read_text",
     "restore",
-    "seal",
     "signature_problem",
     "statements_since",
     "tls",
-    "transit",
     "version_number",
 ]

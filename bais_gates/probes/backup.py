@@ -1,12 +1,12 @@
-"""The backups in a folder: which is the newest, is it whole, is it encrypted, what did it hold when made.
+"""List the backups in a folder, inspect their dumps, and decrypt them.
 
 A backup is three files: ``<stamp>.dump.age`` (``pg_dump`` in the custom format, encrypted with age),
-``<stamp>.dump.age.sha256`` (hex digest, and the name as sha256sum writes it) and ``<stamp>.json``::
+``<stamp>.dump.age.sha256`` (in the format of sha256sum) and ``<stamp>.json``::
 
     {"taken_at": "2026-11-23T22:15:00Z", "database": "bais", "schema_revision": "0001",
      "tables": {"payments": 12}, "size": 34567, "sha256": "<of the .dump.age>"}
 
-``taken_at`` is the moment of the snapshot that the dump and the counts were read in.
+``taken_at`` is the time of the snapshot from which the dump and the row counts were read.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _BLOCK: Final = 1024 * 1024
 
 
 class BackupError(Exception):
-    """The backups can not be looked at. The message names the file or folder, and the plain cause."""
+    """A backup cannot be read, decrypted or restored. The message names the file or folder and the cause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
-    """One backup: its encrypted dump, and what was written down when it was made."""
+    """One backup: its encrypted dump, and the description written with it."""
 
     path: Path
     taken_at: datetime
@@ -49,62 +49,62 @@ class Backup:
     sha256: str
 
     def age_s(self, now: datetime) -> float:
-        """Seconds since the snapshot."""
+        """Return the seconds since the snapshot."""
         return (now - self.taken_at).total_seconds()
 
 
-def backups(directory: Path) -> list[Backup]:
-    """Give the backups in a folder, the oldest first. Raises :class:`BackupError` if one can't be understood.
+def list_backups(directory: Path) -> list[Backup]:
+    """Return the backups in a folder, the oldest first; raise :class:`BackupError` for an invalid one.
 
-    A dump without a description counts as none: it was not finished, or nobody can say what belongs in it.
+    A dump without a description is left out: it is incomplete, or its content is unknown.
     """
     try:
-        names = sorted(path for path in directory.iterdir() if path.suffix == ".json")
+        paths = sorted(path for path in directory.iterdir() if path.suffix == ".json")
     except OSError as e:
-        raise BackupError(f"the folder of the backups, {directory}, can't be read: {e.strerror}") from None
-    return sorted((_described(path) for path in names), key=lambda one: one.taken_at)
+        raise BackupError(f"the backup folder {directory} cannot be read: {e.strerror}") from None
+    return sorted((_read_description(path) for path in paths), key=lambda backup: backup.taken_at)
 
 
-def _described(path: Path) -> Backup:
+def _read_description(path: Path) -> Backup:
     try:
-        told: Any = json.loads(path.read_bytes())
-        revision = told.get("schema_revision")
+        document: Any = json.loads(path.read_bytes())
+        revision = document.get("schema_revision")
         return Backup(
             path=path.with_name(path.name.removesuffix(".json") + DUMP),
-            taken_at=_moment(told["taken_at"]),
+            taken_at=_time(document["taken_at"]),
             schema_revision=None if revision is None else str(revision),
             tables=tuple(
-                sorted((str(name).removeprefix("public."), int(n)) for name, n in told["tables"].items())
+                sorted((str(name).removeprefix("public."), int(n)) for name, n in document["tables"].items())
             ),
-            size=int(told["size"]),
-            sha256=str(told["sha256"]).lower(),
+            size=int(document["size"]),
+            sha256=str(document["sha256"]).lower(),
         )
     except OSError as e:
-        raise BackupError(f"{path} can't be read: {e.strerror}") from None
+        raise BackupError(f"{path} cannot be read: {e.strerror}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as e:
-        raise BackupError(f"{path} does not describe a backup: {type(e).__name__} {e}") from None
+        raise BackupError(f"{path} is not the description of a backup: {type(e).__name__} {e}") from None
 
 
-def _moment(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
         raise ValueError("taken_at has no time zone")
-    return found.astimezone(UTC)
+    return time.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seal:
-    """What the bytes of a dump say: size, digest, the digest written beside it, whether it is encrypted."""
+class DumpFile:
+    """The size and digest of a dump file, the recorded digest, and whether the dump is encrypted."""
 
     size: int
     sha256: str
-    written: str | None
-    """The digest in the file beside it; None without that file."""
+    recorded_sha256: str | None
+    """The digest in the .sha256 file; None without that file."""
     encrypted: bool
 
 
-def seal(backup: Backup) -> Seal:
-    """Read a dump once, as it lies there. Raises :class:`BackupError` when it does not."""
+def inspect_dump(backup: Backup) -> DumpFile:
+    """Read the dump of a backup once; raise :class:`BackupError` if it cannot be read."""
     digest, size, head = hashlib.sha256(), 0, b""
     try:
         with backup.path.open("rb") as file:
@@ -115,48 +115,47 @@ def seal(backup: Backup) -> Seal:
         beside = backup.path.with_name(backup.path.name + ".sha256")
         words = beside.read_text(encoding="utf-8").split() if beside.exists() else []
     except OSError as e:
-        raise BackupError(f"{backup.path} can't be read: {e.strerror}") from None
-    return Seal(
+        raise BackupError(f"{backup.path} cannot be read: {e.strerror}") from None
+    return DumpFile(
         size=size,
         sha256=digest.hexdigest(),
-        written=words[0].lower() if words else None,
+        recorded_sha256=words[0].lower() if words else None,
         encrypted=head.startswith(_AGE),
     )
 
 
 def decrypt(backup: Backup, identity: str, into: BinaryIO) -> None:
-    """Write the plain dump ``into`` a file or pipe. Raises :class:`BackupError` if the key does not open it.
+    """Write the decrypted dump ``into`` a file or pipe, and nowhere else.
 
-    Raises GateInputError for what is no key at all.
-
-    ``identity`` is an age secret key (``AGE-SECRET-KEY-1...``). Nothing plain is written anywhere else.
+    ``identity`` is an age secret key (``AGE-SECRET-KEY-1...``). Raises :class:`BackupError` if it does not
+    decrypt the dump, GateInputError if it is not a key.
     """
-    key = usable_key(identity)
+    key = parse_identity(identity)
     try:
         with backup.path.open("rb") as file:
             pyrage.decrypt_io(file, into, [key])
     except BrokenPipeError:
         raise
     except (pyrage.DecryptError, OSError) as e:
-        raise BackupError(f"{backup.path} can't be decrypted with backup.identity: {e}") from None
+        raise BackupError(f"{backup.path} cannot be decrypted with backup.identity: {e}") from None
 
 
-def usable_key(identity: str) -> Any:
-    """Read an age secret key; GateInputError if it is none."""
+def parse_identity(identity: str) -> Any:
+    """Return the key of an age secret key's text; raise GateInputError if it is not one."""
     redaction.register(identity.strip())
     try:
         return pyrage.x25519.Identity.from_str(identity.strip())
     except pyrage.IdentityError:
         raise GateInputError(
-            "backup.identity in the environment file is not what `age-keygen` makes (a line that begins with "
-            "AGE-SECRET- and KEY-1). Name the private key that belongs to the backups' recipient."
+            "backup.identity in the environment file is not an age secret key (a line of `age-keygen` that "
+            "begins with AGE-SECRET- and KEY-1). Set it to the private key of the backups' recipient."
         ) from None
 
 
-def opens_with(backup: Backup, identity: str) -> bool:
-    """Whether a key opens the beginning of a dump; False too when the dump is not encrypted at all."""
+def can_decrypt(backup: Backup, identity: str) -> bool:
+    """Return whether a key decrypts the beginning of a dump; False if the dump is not encrypted."""
     try:
-        decrypt(backup, identity, _Nowhere())  # type: ignore[arg-type] # only write and flush are used
+        decrypt(backup, identity, _FirstBlock())  # type: ignore[arg-type] # only write and flush are used
     except BackupError:
         return False
     except BrokenPipeError:
@@ -164,8 +163,8 @@ def opens_with(backup: Backup, identity: str) -> bool:
     return True
 
 
-class _Nowhere:
-    """Takes the first bytes and closes: enough to see that a key fits."""
+class _FirstBlock:
+    """A file that ends the decryption at the first block: enough to see that the key is right."""
 
     def write(self, _block: bytes) -> int:
         raise BrokenPipeError
@@ -174,6 +173,6 @@ class _Nowhere:
         return None
 
 
-def stranger() -> str:
-    """Make a key that nothing was encrypted for."""
+def generate_identity() -> str:
+    """Generate an age secret key."""
     return str(pyrage.x25519.Identity.generate())

@@ -1,4 +1,4 @@
-"""Bound what has no deadline of its own: a name that does not resolve, a program that asks for a password."""
+"""Set a deadline for a call that has none of its own, such as name resolution or a credential program."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _T = TypeVar("_T")
 
 
 class TookTooLong(Exception):  # noqa: N818 - it names what happened
-    """What was called did not come back in time; it goes on in a thread that ends with the process."""
+    """The call did not return in time. It continues in a daemon thread."""
 
 
 def within(seconds: float, call: Callable[[], _T]) -> _T:
-    """Give what ``call`` gives, or raise what it raises, or :class:`TookTooLong` after so many seconds."""
+    """Return the result of ``call`` or raise its exception; raise :class:`TookTooLong` after ``seconds``."""
     results: list[_T] = []
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
             results.append(call())
-        except BaseException as e:  # noqa: BLE001 - raised again where the caller waits
+        except BaseException as e:  # noqa: BLE001 - raised again in the calling thread
             errors.append(e)
 
     thread = threading.Thread(target=run, name="bais-gates-deadline", daemon=True)

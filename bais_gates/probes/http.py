@@ -1,8 +1,7 @@
-"""Ask an HTTP target one thing and get an answer, or a plain cause, in bounded time.
+"""Send HTTP requests with one deadline per exchange and a limit on the size of the response body.
 
-Nothing a server does can hold a gate: one deadline covers the whole exchange (connect, TLS, a header that
-drips byte by byte, the body), the body is read up to a cap, redirects are answers like any other, and the
-environment's proxy settings are not used. What is no HTTP answer is :class:`Unreachable`.
+The deadline covers connecting, TLS, headers and body. Redirects are not followed, and the proxy settings of
+the environment are not used. Without a complete HTTP response, :class:`Unreachable` is raised.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ if TYPE_CHECKING:
     from typing import Self
 
 DEADLINE_S: Final = 10.0
-"""Seconds that one exchange may take from the first byte sent to the last one read."""
+"""Seconds that one exchange may take, connecting included."""
 BODY_CAP: Final = 1024 * 1024
-"""Bytes of a body that are read; the rest is left unread and the connection closed."""
+"""Bytes of a body that are read; then the connection is closed."""
 
 
-class Unreachable(Exception):  # noqa: N818 - it names what was found out about the target, not a programming error
-    """The target gave no HTTP answer. The message says who was asked what, and the plain cause."""
+class Unreachable(Exception):  # noqa: N818 - it names the state of the target
+    """There was no complete HTTP response. The message has the request and the cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """One answer, wholly read (or cut at the cap, see ``truncated``)."""
+    """One response with its body (up to the limit, see ``truncated``)."""
 
     method: str
     url: str
@@ -48,25 +47,25 @@ class Response:
     headers: httpx.Headers
     body: bytes
     elapsed_ms: float
-    """Milliseconds from the first byte sent to the last one read, connecting included."""
+    """Milliseconds until the last byte was read, connecting included."""
     truncated: bool = False
-    """True when the body was longer than the cap; ``json`` is None then."""
+    """True when the body was longer than the limit; ``json`` is None then."""
     certificate: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """The server's TLS certificate as ``ssl`` describes it, when it was asked for."""
+    """The server's TLS certificate as ``SSLSocket.getpeercert`` returns it, if requested."""
 
     @property
     def text(self) -> str:
-        """The body as UTF-8, undecodable bytes replaced."""
+        """The body decoded as UTF-8, with invalid bytes replaced."""
         return self.body.decode("utf-8", "replace")
 
     @cached_property
     def json(self) -> Any:
-        """The body as JSON, or None when it is none (also: NaN, a key twice in one object, too deep)."""
+        """The body as strict JSON; None if it is not (NaN, duplicate keys, too deep) or truncated."""
         return self._parse(parse_float=float)
 
     @cached_property
     def exact(self) -> Any:
-        """The body as JSON with every number an exact ``Decimal``: for money."""
+        """The body as JSON with every number as an exact ``Decimal``, for amounts of money."""
         return self._parse(parse_float=Decimal, parse_int=Decimal)
 
     def _parse(self, **how: Any) -> Any:
@@ -74,28 +73,28 @@ class Response:
             return None
         try:
             return jsonlib.loads(
-                self.body, parse_constant=_refuse_constant, object_pairs_hook=_refuse_twice, **how
+                self.body, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates, **how
             )
         except (ValueError, RecursionError):
             return None
 
     def field(self, *path: str | int) -> Any:
-        """Give the value at ``path`` in the JSON body, None when anything on the way is missing."""
+        """Return the value at ``path`` in the JSON body; None if a part of the path is missing."""
         return dig(self.json, *path)
 
     def money(self, *path: str | int) -> str | None:
-        """Give the number at ``path`` as exact decimal text ("19.9"); None if it is no number."""
+        """Return the number at ``path`` as exact decimal text ("19.9"); None if it is not a number."""
         value = dig(self.exact, *path)
         return decimal_text(value) if isinstance(value, Decimal) else None
 
     def describe(self, limit: int = 300) -> str:
-        """Say what an error message needs of it: request, status and the beginning of the body."""
+        """Return the request, the status and the beginning of the body, for an error message."""
         start = self.text[:limit] + ("..." if len(self.body) > limit else "")
         return f"{self.method} {self.url} answered {self.status}: {start}"
 
 
 def dig(value: Any, *path: str | int) -> Any:
-    """Follow ``path`` (keys and indexes) into parsed JSON; None when anything on the way is missing."""
+    """Return the value at ``path`` (keys and indexes) in parsed JSON; None if a part is missing."""
     for step in path:
         if isinstance(step, str) and isinstance(value, dict):
             value = value.get(step)
@@ -107,7 +106,7 @@ def dig(value: Any, *path: str | int) -> Any:
 
 
 def decimal_text(value: Decimal) -> str:
-    """Plain notation without needless zeros: 1E+2 is "100", 19.90 is "19.9"."""
+    """Return a number in plain notation without trailing zeros: 1E+2 is "100", 19.90 is "19.9"."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -116,19 +115,19 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return found
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        raise ValueError("an object has a duplicate key")
+    return mapping
 
 
 class HttpClient:
-    """A small synchronous client of one origin, safe to share between threads.
+    """A synchronous client for one origin, safe to share between threads.
 
     ``transport`` replaces the network in tests (``httpx.MockTransport``). ``ca_file`` is the only trust
-    anchor when given; there is no way to switch verification off. ``server_name`` is whom the certificate
-    must be for, where that is not the address's own host (a pod, asked by its IP).
+    anchor when given; verification cannot be disabled. ``server_name`` is the host name in the certificate
+    where it differs from the URL's host (a pod requested by its IP).
     """
 
     def __init__(
@@ -150,7 +149,7 @@ class HttpClient:
             follow_redirects=False,
             trust_env=False,
             timeout=deadline_s,
-            # Asking for no compression keeps the cap true: a few bytes can not become gigabytes.
+            # Without compression, the limit on the body holds: a few bytes cannot expand to gigabytes.
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "bais-gates"},
         )
 
@@ -166,9 +165,9 @@ class HttpClient:
         deadline_s: float | None = None,
         with_certificate: bool = False,
     ) -> Response:
-        """Send one request to ``base_url + path``, read the answer; raise :class:`Unreachable` if none came.
+        """Send one request to ``base_url + path`` and return the response; raise :class:`Unreachable`.
 
-        ``json`` is sent as JSON unless it is None; ``content`` sends bytes as they are.
+        ``json`` is sent as JSON unless it is None; ``content`` is sent unchanged.
         """
         url = self.base_url + path
         budget = self.deadline_s if deadline_s is None else deadline_s
@@ -179,16 +178,7 @@ class HttpClient:
             answer = self._client.send(request, stream=True)
             certificate = _certificate(answer) if with_certificate else {}
             body, truncated = self._read(answer, began + budget)
-        except (
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            httpcore.NetworkError,
-            OSError,
-            ValueError,
-            RuntimeError,
-        ) as e:
-            raise Unreachable(f"{method} {url}: {_cause(e, budget)}") from e
-        except (httpcore.TimeoutException, httpcore.ProtocolError) as e:
+        except _NETWORK_ERRORS as e:
             raise Unreachable(f"{method} {url}: {_cause(e, budget)}") from e
         finally:
             ENDS_AT.reset(reset)
@@ -209,10 +199,10 @@ class HttpClient:
                 kwargs["json"] = json
             return self._client.build_request(method, url, extensions={**self._extensions}, **kwargs)
         except httpx.InvalidURL as e:
-            raise Unreachable(f"{method} {url}: not a URL that can be asked ({e})") from e
+            raise Unreachable(f"{method} {url}: not a valid URL ({e})") from e
 
     def _read(self, answer: httpx.Response, ends_at: float) -> tuple[bytes, bool]:
-        """Read the body as it came over the wire, up to the cap and not beyond the deadline."""
+        """Read the undecoded body up to the limit, and not beyond the deadline."""
         body = bytearray()
         with contextlib.closing(answer):
             for block in _blocks(answer):
@@ -237,14 +227,14 @@ class HttpClient:
 
 
 def _certificate(answer: httpx.Response) -> Mapping[str, Any]:
-    """Ask the connection, while it is open, for the certificate that it was made with."""
+    """Return the server's certificate from the open connection; empty without TLS."""
     stream = answer.extensions.get("network_stream")
     tls = stream.get_extra_info("ssl_object") if stream is not None else None
     return (tls.getpeercert() if tls is not None else None) or {}
 
 
 def _blocks(answer: httpx.Response) -> Iterator[bytes]:
-    if answer.is_stream_consumed:  # a mock transport's answer comes wholly read
+    if answer.is_stream_consumed:  # the response of a mock transport is already read
         yield answer.content
     else:
         yield from answer.iter_raw()
@@ -253,24 +243,25 @@ def _blocks(answer: httpx.Response) -> Iterator[bytes]:
 _NETWORK_ERRORS: Final = (
     httpx.HTTPError,
     httpx.InvalidURL,
-    httpx.StreamError,
     httpcore.NetworkError,
     httpcore.ProtocolError,
     httpcore.TimeoutException,
-    httpcore.UnsupportedProtocol,
+    OSError,
+    ValueError,
+    RuntimeError,
 )
 _CAUSES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (ssl.SSLCertVerificationError, "its TLS certificate is not trusted"),
     (ssl.SSLError, "TLS failed"),
-    (ConnectionRefusedError, "connection refused: nothing listens there"),
+    (ConnectionRefusedError, "connection refused: nothing is listening"),
     (ConnectionResetError, "the connection was reset"),
     (BrokenPipeError, "the connection was closed while sending"),
-    (socket.gaierror, "the host name does not resolve"),
+    (socket.gaierror, "the host name cannot be resolved"),
 )
 
 
 def _cause(error: BaseException, budget: float) -> str:
-    """One plain sentence for what went wrong, from the innermost known cause outwards."""
+    """Return the first known cause in the exception chain as a sentence."""
     chain = [error]
     while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None and inner not in chain:
         chain.append(inner)
@@ -282,7 +273,7 @@ def _cause(error: BaseException, budget: float) -> str:
     if any(
         isinstance(link, (httpx.TimeoutException, httpcore.TimeoutException, TimeoutError)) for link in chain
     ):
-        return f"no complete answer within {budget:g} s"
+        return f"no complete response within {budget:g} s"
     if any(isinstance(link, (httpx.ProtocolError, httpcore.ProtocolError)) for link in chain):
-        return f"what came back is not a complete HTTP answer ({chain[0]})"
+        return f"incomplete or invalid HTTP response ({chain[0]})"
     return f"{chain[0] or type(chain[0]).__name__}"

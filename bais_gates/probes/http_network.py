@@ -1,7 +1,7 @@
-"""The network below the HTTP client, with one deadline for a whole exchange.
+"""Enforce one deadline for a whole HTTP exchange, below the HTTP client.
 
-httpx bounds every single wait, not their sum: a server that drips a byte a second is never late. Here each
-wait is shortened to what is left of the exchange, whatever it is made of.
+The timeouts of httpx apply to each network operation: a server that sends one byte per second never exceeds
+them. Here, the timeout of each operation is the time left of the exchange.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import httpx
 
 _MAX_CONNECTIONS: Final = 256
 _KEEPALIVE_S: Final = 2.0
-"""Well under the five seconds after which common servers close an idle connection."""
+"""Below the five seconds after which common servers close an idle connection."""
 _SEND_BLOCK: Final = 64 * 1024
 
 ENDS_AT: contextvars.ContextVar[float] = contextvars.ContextVar("ends_at", default=math.inf)
-"""When (``time.monotonic``) the exchange that this thread is in must be over."""
+"""The time (``time.monotonic``) at which the current exchange must end."""
 
 
 def _left(timeout: float | None) -> float:
@@ -34,7 +34,7 @@ def _left(timeout: float | None) -> float:
 
 
 class _DeadlineStream(httpcore.NetworkStream):
-    """A connection whose every wait ends with the exchange, however small the steps it is made of."""
+    """A connection whose operations all end with the exchange."""
 
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
@@ -59,7 +59,7 @@ class _DeadlineStream(httpcore.NetworkStream):
 
 
 class _DeadlineBackend(httpcore.NetworkBackend):
-    """Opens connections that honour the deadline of the exchange they are opened for."""
+    """Opens connections that end with the exchange."""
 
     def __init__(self) -> None:
         self._inner = httpcore.SyncBackend()
@@ -102,7 +102,7 @@ class DeadlineTransport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send ``request`` through the pool; the answer's body is read by whoever iterates it."""
+        """Send ``request`` through the pool; the body is read when the response is iterated."""
         answer = self._pool.handle_request(
             httpcore.Request(
                 method=request.method,
@@ -119,7 +119,7 @@ class DeadlineTransport(httpx.BaseTransport):
         )
         blocks = answer.stream
         if not isinstance(blocks, Iterable):
-            raise httpx.ReadError("the answer has no readable body")
+            raise httpx.ReadError("the response has no readable body")
         return httpx.Response(
             status_code=answer.status,
             headers=answer.headers,
@@ -128,5 +128,5 @@ class DeadlineTransport(httpx.BaseTransport):
         )
 
     def close(self) -> None:
-        """Close every connection of the pool."""
+        """Close all connections of the pool."""
         self._pool.close()

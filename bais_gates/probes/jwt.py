@@ -1,4 +1,4 @@
-"""Look into JSON Web Tokens without their key, and forge them, to see that forgeries are refused."""
+"""Read the claims of JSON Web Tokens without their key, and forge tokens that a server must refuse."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ _GUESSED_KEYS: Final = {"an empty key": b"", "the key 'secret'": b"secret"}
 
 
 def claims(token: str) -> dict[str, Any] | None:
-    """Give the claims of a JWT unverified; None when the token is no JWT."""
+    """Return the unverified claims of a JWT; None if the token is not a JWT."""
     parts = token.split(".")
     return _decoded(parts[1]) if len(parts) == _PARTS and _decoded(parts[0]) is not None else None
 
 
 def seconds_left(of: dict[str, Any]) -> float:
-    """Give the seconds until the ``exp`` claim by this machine's clock; infinity when it has none."""
+    """Return the seconds until the ``exp`` claim by this machine's clock; infinity without one."""
     expires = of.get("exp")
     return float(expires) - time.time() if isinstance(expires, int | float) else float("inf")
 
 
 def forgeries(token: str, *, subject: str, other: str) -> dict[str, str]:
-    """Make forged relatives of a valid token, by what was done to them.
+    """Return forged versions of a valid token, by the kind of forgery.
 
-    ``subject`` is whom a token made from nothing claims to be; ``other`` is another caller's valid token,
-    whose claims are put under this one's signature. Of a token that is no JWT, what can be forged remains.
+    ``subject`` is the ``sub`` of a fabricated token; ``other`` is another caller's valid token, whose claims
+    are combined with this token's signature. A token that is not a JWT allows only some forgeries.
     """
     payload = claims(token)
     if payload is None:
-        made_up: dict[str, Any] = {"sub": subject, "exp": int(time.time()) + 3600}
-        return {"one character changed": _flipped(token), "cut short": token[:-1], **_unsigned(made_up)}
+        fabricated: dict[str, Any] = {"sub": subject, "exp": int(time.time()) + 3600}
+        return {"one character changed": _flipped(token), "truncated": token[:-1], **_unsigned(fabricated)}
     head, body, signature = token.split(".")
     longer = {**payload, "exp": int(time.time()) + _YEAR_S}
     forged = {
-        "the signature changed": f"{head}.{body}.{_flipped(signature)}",
-        "the signature left out": f"{head}.{body}.",
-        "the last part left out": f"{head}.{body}",
-        "a longer life under the old signature": f"{head}.{_encoded(longer)}.{signature}",
-        "an expiry long past": f"{head}.{_encoded({**payload, 'exp': 1})}.{signature}",
+        "signature changed": f"{head}.{body}.{_flipped(signature)}",
+        "signature empty": f"{head}.{body}.",
+        "signature missing": f"{head}.{body}",
+        "expiry extended": f"{head}.{_encoded(longer)}.{signature}",
+        "expiry in the past": f"{head}.{_encoded({**payload, 'exp': 1})}.{signature}",
         **_unsigned(payload),
     }
     if claims(other) is not None:
-        forged["another caller's claims under this signature"] = f"{head}.{other.split('.')[1]}.{signature}"
+        forged["claims of another caller"] = f"{head}.{other.split('.')[1]}.{signature}"
     for name, key in _GUESSED_KEYS.items():
         start = f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}.{_encoded(longer)}"
-        made = hmac.new(key, start.encode(), hashlib.sha256).digest()
-        forged[f"signed with {name}"] = f"{start}.{_text(made)}"
+        digest = hmac.new(key, start.encode(), hashlib.sha256).digest()
+        forged[f"signed with {name}"] = f"{start}.{_text(digest)}"
     return forged
 
 
@@ -64,7 +64,7 @@ def _unsigned(payload: dict[str, Any]) -> dict[str, str]:
 
 
 def _flipped(text: str) -> str:
-    """Change one character in the middle, where no bit of base64 is padding."""
+    """Change one character in the middle, where base64 has no padding bits."""
     middle = len(text) // 2
     return text[:middle] + ("A" if text[middle : middle + 1] != "A" else "B") + text[middle + 1 :]
 

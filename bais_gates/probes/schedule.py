@@ -1,18 +1,17 @@
-"""Ask at a fixed rate and measure each answer from the moment its question was due.
+"""Send requests at a fixed rate and measure each latency from the time at which the request was due.
 
-A loop that sends the next request when the last one has come back stops asking just while the target hangs,
-and sees one slow answer where a thousand callers would have seen a thousand ("coordinated omission"). Here
-every request has its place on a schedule that nothing moves, ``due += period``, and its latency is
-``end - due``: a stall of S seconds is seen in full, by every request that was due in it.
+A loop that sends the next request after the last response pauses while the target hangs, and measures one
+slow response where concurrent callers would have measured many ("coordinated omission"). Here every request
+has a fixed due time, ``due += period``, and its latency is ``end - due``: every request that was due during a
+stall measures it.
 
-A lane is one stream of requests, sent by so many callers (threads) that an answer within its limit holds up
-no other; when all of them wait for the target, what is due waits, too, and that counts. A lane ends at a
-deadline whatever the target does. What was due by then and has no answer counts with the time it had waited:
-a lower bound, never an omission.
+A lane is one stream of requests, sent by several callers (threads), so that a response within its limit
+delays no other request. When all callers wait, due requests wait too, and their latency includes that time. A
+lane ends at a deadline. A request that was due and has no response by then counts with the time that it has
+waited so far, which is a lower bound of its latency.
 
-The generator watches itself. How long a request waited for *this* machine (woken late, or runnable without a
-processor) and how much processor time everybody else used is measured beside the latencies, so that a slow
-answer and a starved generator can be told apart.
+The generator also measures its own delays (threads woken late or without a CPU) and the CPU time used by
+other processes, so that a slow target can be distinguished from a busy machine.
 """
 
 from __future__ import annotations
@@ -33,101 +32,97 @@ if TYPE_CHECKING:
 LEAD_S: Final = 0.05
 """Seconds between the start of the threads and the first request due."""
 GRACE_S: Final = 5.0
-"""Seconds that a backlog may be worked off in after the last request was due."""
-FOREIGN_CPU_MAX: Final = 0.75
-"""Share of all processor time that others may use before slow answers prove nothing about the target."""
+"""Seconds after the last due time in which a backlog may be sent."""
+OTHER_CPU_MAX: Final = 0.75
+"""Share of all CPU time used by other processes above which slow responses are not measured."""
 DELAY_SHARE_MAX: Final = 0.25
-"""Share of the limit that the generator's own delays may reach (p95) before they spoil the comparison."""
+"""Share of the limit that the generator's own delay (p95) may reach before the latency is not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """One stream of requests: what is asked, how often, how many times."""
+    """One stream of requests at a fixed rate."""
 
     name: str
     ask: Callable[[], str | None]
-    """Sends one request; None for a right answer, else what was wrong. An exception is a wrong answer."""
+    """Sends one request; returns None for a correct response, else the fault. An exception is a fault."""
     rate_per_s: float
     count: int
-    """Requests that are measured."""
+    """Number of measured requests."""
     warm_up: int = 0
-    """Requests before them, sent on the same schedule and left out."""
+    """Number of requests before them on the same schedule, which are not measured."""
     callers: int = 1
-    """Requests that may be under way at once. Too few, and the time that an answer may take queues up the
-    next ones: see :func:`callers_for`."""
+    """Maximum number of concurrent requests. With too few, requests queue: see :func:`callers_for`."""
     offset_s: float = 0.0
-    """Seconds after the common start at which the first one is due; keeps lanes from marching in step."""
+    """Seconds after the common start at which the first request is due, so that lanes do not coincide."""
 
     def due(self, slot: int, start: float) -> float:
-        """Give the moment at which request ``slot`` (0 is the first of the warm-up) is due."""
+        """Return the due time of request ``slot`` (0 is the first of the warm-up)."""
         return start + self.offset_s + slot / self.rate_per_s
 
     @property
     def slots(self) -> int:
-        """How many requests there are, the warm-up included."""
+        """Number of requests, including the warm-up."""
         return self.warm_up + self.count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One request: moments in seconds of the lane's clock."""
+    """One request; times in seconds of the lane's clock."""
 
     due: float
     sent: float
     end: float
     delayed_s: float = 0.0
-    """Of ``end - due``, how long it waited for the generator's own machine."""
-    wrong: str | None = None
+    """The part of ``end - due`` that is the generator's own delay."""
+    fault: str | None = None
+    """What is wrong with the response; None if it is correct."""
     answered: bool = True
 
     @property
     def latency_ms(self) -> float:
-        """Milliseconds from when it was due: what a caller who keeps to a schedule waits."""
+        """Milliseconds since the due time."""
         return (self.end - self.due) * 1000.0
 
     @property
     def service_ms(self) -> float:
-        """Milliseconds from when it was sent: what a loop that waits for the target would have seen."""
+        """Milliseconds since the request was sent (uncorrected latency)."""
         return (self.end - self.sent) * 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampled:
-    """What one lane measured, its warm-up left out."""
+    """The samples of one lane, without its warm-up."""
 
     name: str
-    asked_per_s: float
+    target_per_s: float
+    """The target request rate."""
     samples: tuple[Sample, ...]
-    """In the order they were due."""
+    """In the order of their due times."""
 
     @property
     def latency(self) -> Summary:
-        """The latencies in milliseconds, corrected for the schedule."""
+        """Latencies in milliseconds, measured from the due times."""
         return Summary.of(sample.latency_ms for sample in self.samples)
 
     @property
     def service(self) -> Summary:
-        """The uncorrected times in milliseconds, of what was answered; only for comparison."""
+        """Uncorrected latencies in milliseconds of the answered requests, for comparison."""
         return Summary.of(sample.service_ms for sample in self.samples if sample.answered)
 
     @property
-    def wrong(self) -> tuple[str, ...]:
-        """What was wrong with the answers that were not right, in the order they came."""
-        return tuple(sample.wrong for sample in self.samples if sample.wrong is not None)
-
-    @property
-    def unanswered(self) -> int:
-        """How many were due and had no answer at the deadline."""
-        return sum(not sample.answered for sample in self.samples)
+    def faults(self) -> tuple[str, ...]:
+        """The faults of the responses that were not correct."""
+        return tuple(sample.fault for sample in self.samples if sample.fault is not None)
 
     @property
     def delayed_p95_ms(self) -> float:
-        """95th percentile of the milliseconds by which the generator itself delayed a request."""
+        """95th percentile of the generator's own delay in milliseconds."""
         return percentile([sample.delayed_s * 1000.0 for sample in self.samples], 95)
 
     @property
     def achieved_per_s(self) -> float:
-        """Requests a second that were really sent; NaN for fewer than two."""
+        """The achieved request rate; NaN for fewer than two requests."""
         sent = sorted(sample.sent for sample in self.samples if sample.answered)
         if len(sent) < 2 or sent[-1] <= sent[0]:
             return math.nan
@@ -136,43 +131,43 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What all lanes measured together, and how the generator fared meanwhile."""
+    """The samples of all lanes, and the CPU usage meanwhile."""
 
     lanes: Mapping[str, Sampled]
     seconds: float
-    foreign_cpu: float
-    """Share (0..1) of all processors that was used by others than this process; NaN when unknown."""
+    other_cpu: float
+    """Share (0..1) of all CPU time used by other processes; NaN when unknown."""
     own_cpu: float
-    """Share (0..1) of all processors that this process used; NaN when unknown."""
+    """Share (0..1) of all CPU time used by this process; NaN when unknown."""
 
     def starved(self, lane: str, limit_ms: float) -> str | None:
-        """Say why ``lane`` can not be held to ``limit_ms``, or None when the generator was well.
+        """Return why the latency of ``lane`` cannot be compared with ``limit_ms``; None if it can.
 
-        Latency is measured from due time, so a starved generator only ever adds to it: a value within the
-        limit stays proven. One beyond it proves nothing when the generator was starved.
+        A starved generator can only increase latencies, as they are measured from the due time: a latency
+        within the limit is valid, one above the limit is not.
         """
         delayed = self.lanes[lane].delayed_p95_ms
         if delayed > DELAY_SHARE_MAX * limit_ms:
-            return f"the generator itself delayed requests by {delayed:.0f} ms (p95)"
-        if self.foreign_cpu > FOREIGN_CPU_MAX:
-            return f"others used {self.foreign_cpu:.0%} of this machine's processors"
+            return f"the load generator delayed requests by {delayed:.0f} ms (p95)"
+        if self.other_cpu > OTHER_CPU_MAX:
+            return f"{self.other_cpu:.0%} of this machine's CPU was used by others"
         return None
 
 
 def callers_for(rate_per_s: float, limit_ms: float) -> int:
-    """Give how many callers keep to ``rate_per_s`` when each answer takes twice ``limit_ms``."""
+    """Return how many callers sustain ``rate_per_s`` when each response takes twice ``limit_ms``."""
     return max(1, math.ceil(rate_per_s * 2 * limit_ms / 1000.0))
 
 
 def measure(lanes: Iterable[Lane], *, grace_s: float = GRACE_S) -> Measured:
-    """Run ``lanes`` side by side to the end of their schedules, at most ``grace_s`` beyond.
+    """Run ``lanes`` concurrently to the end of their schedules, and at most ``grace_s`` longer.
 
-    Returns after the deadline even if a target still holds a request; that thread ends with its request.
+    Returns at the deadline even if a request has no response; its thread ends with the request.
     """
     runs = [_LaneRun(lane) for lane in lanes]
     names = [run.lane.name for run in runs]
     if len(set(names)) != len(names):
-        raise ValueError(f"lanes need names of their own, not {names}")
+        raise ValueError(f"the names of lanes must be unique: {names}")
     stop = threading.Event()
     before = _CpuTimes.now()
     start = time.monotonic() + LEAD_S
@@ -190,25 +185,25 @@ def measure(lanes: Iterable[Lane], *, grace_s: float = GRACE_S) -> Measured:
     finally:
         stop.set()
     sampled = {run.lane.name: run.finish(start, min(deadline, time.monotonic())) for run in runs}
-    own, foreign = _CpuTimes.now().shares_since(before)
-    return Measured(lanes=sampled, seconds=time.monotonic() - start, foreign_cpu=foreign, own_cpu=own)
+    own, other = _CpuTimes.now().shares_since(before)
+    return Measured(lanes=sampled, seconds=time.monotonic() - start, other_cpu=other, own_cpu=own)
 
 
 @dataclass(slots=True)
 class _LaneRun:
-    """One lane on its way: filled by its threads, read by whoever waits for it."""
+    """The state of a running lane, shared by its threads."""
 
     lane: Lane
     next_slot: int = 0
     done: dict[int, Sample] = field(default_factory=dict)
-    """Slot to what was measured."""
+    """Samples by slot."""
     sending: dict[int, float] = field(default_factory=dict)
-    """Slot to the moment when it was sent, of the requests that are under way."""
+    """The times at which the requests without a response were sent, by slot."""
     closed: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def threaded(self, start: float, deadline: float, stop: threading.Event) -> None:
-        """Be one caller on the real clock, in a thread of its own."""
+        """Run one caller on the real clock; the target of a thread."""
         with _RunDelay() as run_delay:
             self.run(start, deadline, clock=time.monotonic, wait=stop.wait, run_delay=run_delay.seconds)
 
@@ -221,10 +216,10 @@ class _LaneRun:
         wait: Callable[[float], bool],
         run_delay: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """Send slot after slot: each when it is due, or at once when the lane is behind.
+        """Send one slot after another: each when it is due, or immediately when the lane is late.
 
-        ``wait(seconds)`` returns True to stop; ``run_delay()`` gives the seconds that this thread was ever
-        ready to run and had no processor.
+        ``wait(seconds)`` returns True to stop; ``run_delay()`` returns the total seconds for which this
+        thread was runnable but had no CPU.
         """
         while (slot := self._take()) < self.lane.slots:
             due = self.lane.due(slot, start)
@@ -236,15 +231,15 @@ class _LaneRun:
                 return
             with self.lock:
                 self.sending[slot] = sent
-            # Late although idle is the generator's doing; late as the last answer was late is the target's.
+            # A late start after idling is the generator's delay; after a late response it is the target's.
             late, queued = (max(0.0, sent - due) if left > 0 else 0.0), run_delay()
-            wrong = self._ask()
+            fault = self._ask()
             end = clock()
             delayed = late + max(0.0, run_delay() - queued)
             with self.lock:
                 if self.closed:
                     return
-                self.done[slot] = Sample(due=due, sent=sent, end=end, delayed_s=delayed, wrong=wrong)
+                self.done[slot] = Sample(due=due, sent=sent, end=end, delayed_s=delayed, fault=fault)
                 del self.sending[slot]
 
     def _take(self) -> int:
@@ -255,11 +250,11 @@ class _LaneRun:
     def _ask(self) -> str | None:
         try:
             return self.lane.ask()
-        except Exception as e:  # noqa: BLE001 - whatever the call raises is a request without a right answer
+        except Exception as e:  # noqa: BLE001 - any exception is a fault of the request
             return f"{type(e).__name__}: {e}"
 
     def finish(self, start: float, now: float) -> Sampled:
-        """Close the lane at ``now``; what was due and has no answer counts with the time it has waited."""
+        """Close the lane at ``now``; a due request without a response counts with the time it has waited."""
         with self.lock:
             self.closed = True
         samples = []
@@ -268,13 +263,13 @@ class _LaneRun:
             if slot in self.done:
                 samples.append(self.done[slot])
             elif due < now:
-                sent, why = self.sending.get(slot, now), "no answer before the deadline"
-                samples.append(Sample(due=due, sent=sent, end=now, wrong=why, answered=False))
-        return Sampled(name=self.lane.name, asked_per_s=self.lane.rate_per_s, samples=tuple(samples))
+                sent, fault = self.sending.get(slot, now), "no response before the deadline"
+                samples.append(Sample(due=due, sent=sent, end=now, fault=fault, answered=False))
+        return Sampled(name=self.lane.name, target_per_s=self.lane.rate_per_s, samples=tuple(samples))
 
 
 class _RunDelay:
-    """How long the calling thread was ready to run and had no processor; 0 where the kernel does not tell."""
+    """The time for which the calling thread was runnable but had no CPU; 0 without schedstat."""
 
     def __init__(self) -> None:
         self._file: int | None = None
@@ -291,7 +286,7 @@ class _RunDelay:
             os.close(self._file)
 
     def seconds(self) -> float:
-        """Seconds since the thread began (the second field of its ``schedstat``, in nanoseconds)."""
+        """Return the seconds since the thread's start (the second field of ``schedstat``, in nanoseconds)."""
         if self._file is None:
             return 0.0
         fields = os.pread(self._file, 128, 0).split()
@@ -300,7 +295,7 @@ class _RunDelay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _CpuTimes:
-    """Processor seconds so far: of this process, of everything, and as many as there were to use."""
+    """CPU seconds so far: of this process, of all processes, and in total (idle time included)."""
 
     own: float
     busy: float
@@ -308,7 +303,7 @@ class _CpuTimes:
 
     @classmethod
     def now(cls) -> Self:
-        """Read the clocks; NaN where there is no ``/proc/stat``."""
+        """Read the CPU times; NaN without ``/proc/stat``."""
         used = os.times()
         try:
             line = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
@@ -320,7 +315,7 @@ class _CpuTimes:
         return cls(own=used.user + used.system, busy=(sum(ticks) - idle) / per_s, total=sum(ticks) / per_s)
 
     def shares_since(self, before: _CpuTimes) -> tuple[float, float]:
-        """Give the shares (own, foreign) of all processor time since ``before``."""
+        """Return the shares (own, other) of all CPU time since ``before``."""
         total = self.total - before.total
         if not total > 0:
             return math.nan, math.nan

@@ -1,8 +1,7 @@
-"""Percentiles by one stated definition, safe against empty and unknown samples.
+"""Compute percentiles by nearest rank; empty or unknown samples give NaN.
 
-The definition is the nearest rank: the p-th percentile of n samples is the smallest sample such that at least
-p per cent of all samples are not above it, i.e. the ceil(p / 100 * n)-th smallest. It is always a sample that
-was really measured; nothing is interpolated and nothing rounded into the limit.
+The p-th percentile of n samples is the ceil(p / 100 * n)-th smallest: the smallest sample such that at least
+p percent of all samples are not above it. It is always a measured sample; nothing is interpolated.
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ if TYPE_CHECKING:
 
 
 def percentile(samples: Sequence[float], p: float) -> float:
-    """Give the ``p``-th percentile (0 < p <= 100) of ``samples`` by nearest rank.
+    """Return the ``p``-th percentile (0 < p <= 100) of ``samples`` by nearest rank.
 
-    NaN when there is no sample, or when any sample is NaN: what is partly unknown has no known rank. An
-    infinite sample is ordered like any other, so an answer that never came is the slowest one.
+    NaN without samples, or when any sample is NaN. An infinite sample, such as the latency of a request
+    without a response, is ordered like any other.
     """
     if not 0 < p <= 100:
-        raise ValueError(f"a percentile lies in (0, 100], not {p!r}")
+        raise ValueError(f"a percentile must be in (0, 100], not {p!r}")
     if not samples or any(math.isnan(sample) for sample in samples):
         return math.nan
-    # Exact arithmetic: in floats 0.07 * 100 is 7.000000000000001, and its ceiling one rank too far.
+    # Exact arithmetic, as in floats 0.07 * 100 is 7.000000000000001 and its ceiling is one rank too high.
     rank = math.ceil(Fraction(str(p)) * len(samples) / 100)
     return sorted(samples)[rank - 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What is said of a set of samples, all in the samples' own unit; NaN throughout when it is empty."""
+    """The number of samples and their percentiles, in the samples' unit; NaN without samples."""
 
     n: int
     p50: float

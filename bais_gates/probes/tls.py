@@ -1,8 +1,8 @@
-"""Ask a TLS server to prove itself: whom it is trusted as, with which key, by which protocols.
+"""Read the certificate and the supported protocols of a TLS server.
 
-An old protocol is asked for by a ClientHello written here, as the local OpenSSL may not speak it any more; a
-server that answers with a ServerHello of that version speaks it. Source: RFC 8996 (TLS 1.0 and 1.1 must not
-be used), RFC 5246 and 8446 for the bytes, NIST SP 800-57 for key sizes.
+Old protocols are tested with a ClientHello built here, as the local OpenSSL may not support them: a server
+that answers with a ServerHello of that version supports it. Source: RFC 8996 (TLS 1.0 and 1.1 must not be
+used), RFC 5246 and 8446 (messages), NIST SP 800-57 (key sizes).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ else:
 DEADLINE_S: Final = 5.0
 WIRE_VERSIONS: Final = {"SSLv3": (3, 0), "TLSv1": (3, 1), "TLSv1.1": (3, 2), "TLSv1.2": (3, 3)}
 _MODERN: Final = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
-# ECDHE and RSA with AES-CBC, 3DES and RC4: whatever a server that speaks an old protocol may still choose.
+# ECDHE, DHE and RSA with AES-CBC, 3DES and RC4: the suites that a server may choose in an old protocol.
 _OLD_SUITES: Final = (
     0xC009,
     0xC00A,
@@ -46,21 +46,21 @@ _OLD_SUITES: Final = (
 _STRONG_HASHES: Final = frozenset({"sha256", "sha384", "sha512", "ed25519", "ed448"})
 
 
-class TlsUnreachable(Exception):  # noqa: N818 - it names what was found out about the target
-    """The server could not be asked: no connection, no answer in time, or an answer that is no TLS."""
+class TlsUnreachable(Exception):  # noqa: N818 - it names the state of the target
+    """No connection, no answer in time, or an answer that is not TLS."""
 
 
 class TlsRefused(TlsUnreachable):
-    """The server was there, and no session came of the handshake that was asked for."""
+    """The server answered, but the handshake failed."""
 
 
-class TlsNotTrusted(Exception):  # noqa: N818 - it names what was found out about the target
-    """The server answered, and its certificate is not to be trusted: the message is the verifier's."""
+class TlsNotTrusted(Exception):  # noqa: N818 - it names the state of the target
+    """The certificate is not trusted. The message is the verifier's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Where a TLS server is, by which name it must prove itself, and whom to trust about it."""
+    """The address and host name of a TLS server, and the CA file to trust (None: the system's)."""
 
     host: str
     port: int
@@ -68,45 +68,43 @@ class Server:
 
     @classmethod
     def of(cls, url: str, ca_file: Path | None = None) -> Server:
-        """Take host and port from an https URL; ValueError for another scheme."""
+        """Return the server of an https URL; raise ValueError for another scheme."""
         parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname:
-            raise ValueError(f"{parts.scheme}://{parts.hostname or ''} is not served by TLS")
+            raise ValueError(f"{parts.scheme}://{parts.hostname or ''} is not an https URL")
         return cls(host=parts.hostname, port=parts.port or 443, ca_file=ca_file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedCertificate:
-    """The certificate that a server proved itself with."""
+    """The certificate of a server."""
 
-    serial: int
-    not_before: datetime
     not_after: datetime
     names: tuple[str, ...]
     """DNS names and IP addresses."""
     key: str
-    """Kind of key: RSA, EC, Ed25519, Ed448 or another."""
+    """Key type: RSA, EC, Ed25519, Ed448 or another."""
     key_bits: int
     signature_hash: str
     is_authority: bool
 
     def days_left(self, now: datetime) -> float:
-        """Days until it ends; negative afterwards."""
+        """Return the days until the expiry; negative afterwards."""
         return (self.not_after - now).total_seconds() / 86400
 
     @property
     def has_strong_key(self) -> bool:
-        """Whether its key is of today's size: RSA from 2048 bits, an elliptic curve from 256."""
-        least = {"RSA": 2048, "EC": 256, "Ed25519": 253, "Ed448": 448}.get(self.key)
-        return least is not None and self.key_bits >= least
+        """Return whether the key has at least 2048 bits (RSA) or 256 bits (elliptic curve)."""
+        min_bits = {"RSA": 2048, "EC": 256, "Ed25519": 253, "Ed448": 448}.get(self.key)
+        return min_bits is not None and self.key_bits >= min_bits
 
     @property
     def has_strong_signature(self) -> bool:
-        """Whether it was signed over a hash that nobody can forge."""
+        """Return whether the signature uses a collision-resistant hash."""
         return self.signature_hash in _STRONG_HASHES
 
-    def is_for(self, host: str) -> bool:
-        """Whether it names a host, by RFC 6125: a star stands for one whole first label."""
+    def matches(self, host: str) -> bool:
+        """Return whether a name of the certificate matches a host, by RFC 6125: ``*`` is one first label."""
         first, _, rest = host.lower().rstrip(".").partition(".")
         return any(
             name.lower() == host.lower() or (name.startswith("*.") and first and name[2:].lower() == rest)
@@ -116,7 +114,7 @@ class ServedCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a handshake ended in: trusted chain, right name."""
+    """The result of a verified handshake."""
 
     protocol: str
     cipher: str
@@ -125,10 +123,9 @@ class Session:
 
 
 def handshake(server: Server, *, protocol: str | None = None, deadline_s: float = DEADLINE_S) -> Session:
-    """Make one verified handshake, with one protocol (``TLSv1.2``, ``TLSv1.3``) or the best of both.
+    """Perform a verified handshake with one protocol (``TLSv1.2``, ``TLSv1.3``), or with the best of both.
 
-    :class:`TlsNotTrusted` when chain or name do not hold, :class:`TlsUnreachable` when there is no TLS
-    session.
+    Raises :class:`TlsNotTrusted` if chain or name are not valid, :class:`TlsUnreachable` without a session.
     """
     context = ssl.create_default_context(cafile=None if server.ca_file is None else str(server.ca_file))
     if protocol is not None:
@@ -140,20 +137,20 @@ def handshake(server: Server, *, protocol: str | None = None, deadline_s: float 
         ):
             cipher, _, bits = tls.cipher() or ("?", "?", 0)
             der = tls.getpeercert(binary_form=True) or b""
-            spoken = tls.version() or "?"
+            version = tls.version() or "?"
     except ssl.SSLCertVerificationError as e:
         raise TlsNotTrusted(f"{server.host}:{server.port}: {e.verify_message}") from None
     except (ssl.SSLError, ConnectionResetError) as e:
-        raise TlsRefused(f"{server.host}:{server.port}: {_plain(e)}") from None
+        raise TlsRefused(f"{server.host}:{server.port}: {_cause(e)}") from None
     except (OSError, ValueError) as e:
-        raise TlsUnreachable(f"{server.host}:{server.port}: {_plain(e)}") from None
-    return Session(protocol=spoken, cipher=cipher, cipher_bits=bits, certificate=read_certificate(der))
+        raise TlsUnreachable(f"{server.host}:{server.port}: {_cause(e)}") from None
+    return Session(protocol=version, cipher=cipher, cipher_bits=bits, certificate=read_certificate(der))
 
 
-def speaks(server: Server, protocol: str, *, deadline_s: float = DEADLINE_S) -> bool:
-    """Whether the server speaks a protocol at all: an old one by bytes, a modern one by a handshake.
+def supports(server: Server, protocol: str, *, deadline_s: float = DEADLINE_S) -> bool:
+    """Return whether a server supports a protocol, whatever its certificate.
 
-    A refusal is an alert, a closed connection, or another version; TlsUnreachable when nothing can be said.
+    An alert, a closed connection or another version is a refusal. Raises TlsUnreachable without an answer.
     """
     if protocol in _MODERN:
         try:
@@ -171,12 +168,12 @@ def speaks(server: Server, protocol: str, *, deadline_s: float = DEADLINE_S) -> 
     except ConnectionResetError:
         return False
     except OSError as e:
-        raise TlsUnreachable(f"{server.host}:{server.port}: {_plain(e)}") from None
+        raise TlsUnreachable(f"{server.host}:{server.port}: {_cause(e)}") from None
     return _server_hello_version(answer) == WIRE_VERSIONS[protocol]
 
 
 def client_hello(host: str, version: tuple[int, int]) -> bytes:
-    """Write a ClientHello that offers one old version, in one record."""
+    """Return the record of a ClientHello that offers one old version."""
     suites = b"".join(struct.pack(">H", suite) for suite in (*_OLD_SUITES, 0x00FF))
     extensions = _extension(10, b"\x00\x06" + struct.pack(">HHH", 29, 23, 24)) + _extension(11, b"\x01\x00")
     if version >= (3, 3):
@@ -220,7 +217,7 @@ def _server_hello_version(record: bytes) -> tuple[int, int] | None:
 
 
 def read_certificate(der: bytes) -> ServedCertificate:
-    """Read what matters of a DER certificate."""
+    """Parse a DER certificate."""
     certificate = x509.load_der_x509_certificate(der)
     # Below the first use of x509, which names the extra where the library is absent.
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa  # noqa: PLC0415
@@ -234,8 +231,6 @@ def read_certificate(der: bytes) -> ServedCertificate:
         bits = int(getattr(key, "key_size", 0))
     hashed = certificate.signature_hash_algorithm
     return ServedCertificate(
-        serial=certificate.serial_number,
-        not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         names=_names(certificate),
         key=kind,
@@ -266,7 +261,7 @@ def _is_authority(certificate: object) -> bool:
 
 
 def hsts_max_age(header: str | None) -> int | None:
-    """Return the seconds of a Strict-Transport-Security header; None if it is absent or wrong (RFC 6797)."""
+    """Return the max-age in seconds of a Strict-Transport-Security header (RFC 6797); None if invalid."""
     for part in (header or "").split(";"):
         name, _, value = part.strip().partition("=")
         if name.strip().lower() == "max-age":
@@ -276,11 +271,11 @@ def hsts_max_age(header: str | None) -> int | None:
 
 
 def now() -> datetime:
-    """Give this moment, aware, in UTC."""
+    """Return the current time, aware, in UTC."""
     return datetime.now(UTC)
 
 
-def _plain(error: Exception) -> str:
+def _cause(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
     if isinstance(error, ssl.SSLError):

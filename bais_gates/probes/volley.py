@@ -1,7 +1,7 @@
-"""Let many calls go at the same moment, each in a thread of its own, and see all of them through.
+"""Run calls concurrently, each in its own thread, and collect the result or the exception of each.
 
-The threads meet at a starting line first, so that they begin together. Every call has its result or the
-exception it ended with; one that is not back at the deadline has :class:`NotBackError`.
+A barrier makes all calls begin at the same time. A call that has not ended at the deadline has
+:class:`CallTimeoutError`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class NotBackError(Exception):
-    """The call had not come back at the volley's deadline."""
+class CallTimeoutError(Exception):
+    """The call had not ended at the deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot(Generic[T]):
-    """One call: when it began and ended (seconds since all were let go), and what came of it."""
+    """One call: its begin and end (seconds since the common start), and its result or exception."""
 
     began: float
     ended: float
@@ -33,33 +33,33 @@ class Shot(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volley(Generic[T]):
-    """All calls, in the order they were given."""
+    """All calls, in the given order."""
 
     shots: tuple[Shot[T], ...]
 
     @property
     def results(self) -> list[T]:
-        """The results of the calls that came back without an error, in order."""
+        """The results of the calls without an error, in order."""
         return [shot.result for shot in self.shots if shot.result is not None]
 
     @property
     def errors(self) -> list[str]:
-        """What went wrong with the others, in order."""
+        """The errors of the other calls, in order."""
         return [f"{type(shot.error).__name__}: {shot.error}" for shot in self.shots if shot.error is not None]
 
     @property
-    def most_at_once(self) -> int:
-        """The greatest number of calls that were under way at one moment."""
+    def max_concurrency(self) -> int:
+        """The maximum number of concurrent calls."""
         steps = [(shot.began, 1) for shot in self.shots] + [(shot.ended, -1) for shot in self.shots]
-        under_way = most = 0
+        running = maximum = 0
         for _, step in sorted(steps):
-            under_way += step
-            most = max(most, under_way)
-        return most
+            running += step
+            maximum = max(maximum, running)
+        return maximum
 
 
 def fire(calls: Sequence[Callable[[], T]], *, deadline_s: float) -> Volley[T]:
-    """Make all ``calls`` at once; return when the last is back, at most after ``deadline_s``."""
+    """Run all ``calls`` concurrently; return when the last has ended, at most after ``deadline_s``."""
     start = _Start(len(calls))
     shots: list[Shot[T] | None] = [None] * len(calls)
 
@@ -69,7 +69,7 @@ def fire(calls: Sequence[Callable[[], T]], *, deadline_s: float) -> Volley[T]:
         result, error, began = None, None, time.monotonic()
         try:
             result = calls[index]()
-        except Exception as e:  # noqa: BLE001 - whatever a call ends with is its outcome
+        except Exception as e:  # noqa: BLE001 - any exception is the result of the call
             error = e
         ended = time.monotonic()
         shots[index] = Shot(began=began - start.at, ended=ended - start.at, result=result, error=error)
@@ -82,31 +82,31 @@ def fire(calls: Sequence[Callable[[], T]], *, deadline_s: float) -> Volley[T]:
     with start:
         for thread in threads:
             thread.start()
-        start.go_when_all_are_ready(deadline_s)
+        start.release(deadline_s)
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-    late = NotBackError(f"not back within {deadline_s:g} s")
+    late = CallTimeoutError(f"no result within {deadline_s:g} s")
     return Volley(shots=tuple(shot or Shot(began=0.0, ended=deadline_s, error=late) for shot in list(shots)))
 
 
 class _Start:
-    """A starting line: nobody passes before all have come to it, and nobody after the volley was left."""
+    """A barrier that all calls wait at; after an interruption it cancels the waiting calls."""
 
     def __init__(self, count: int) -> None:
         self.at = 0.0
         self._ready = threading.Semaphore(0)
         self._count = count
         self._go = threading.Event()
-        self._left = False
+        self._cancelled = False
 
     def wait(self) -> bool:
-        """Come to the line and wait; False when it was given up."""
+        """Wait for the start; return False if it was cancelled."""
         self._ready.release()
         self._go.wait()
-        return not self._left
+        return not self._cancelled
 
-    def go_when_all_are_ready(self, within_s: float) -> None:
-        """Let all go once the last one has come; after ``within_s`` without those that have not."""
+    def release(self, within_s: float) -> None:
+        """Start all calls when the last one waits, or after ``within_s`` those that do."""
         deadline = time.monotonic() + within_s
         for _ in range(self._count):
             self._ready.acquire(timeout=max(0.0, deadline - time.monotonic()))
@@ -117,6 +117,6 @@ class _Start:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Send home whoever still waits, when the volley was interrupted before it began."""
-        self._left = not self._go.is_set()
+        """Cancel the waiting calls if the start did not happen."""
+        self._cancelled = not self._go.is_set()
         self._go.set()

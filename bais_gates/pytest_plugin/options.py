@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from bais_gates.verdict.model import SCOPES, Subject
-from bais_gates.verdict.subject import parse_subject
+from bais_gates.verdict.model import SCOPES, Subject, parse_subject
 
 CATALOG_DEFAULT = Path("gates", "catalog.yaml")
 OUT_DEFAULT = "gate-report"

@@ -109,8 +109,10 @@ def _add_gate(decision: Decision, judged: JudgedGate, paper: Paper, *, every_che
         _add_check(check, paper)
     if len(checks) > _CHECKS_LIMIT:
         paper.item("   ", f"{len(checks) - _CHECKS_LIMIT} more checks in decision.json")
-    if held := len(result.checks) - len(checks):
-        paper.item("   ", f"{wording.count(held, 'check')} ok; bais-gates explain --gate {gate.id} lists all")
+    if passed := len(result.checks) - len(checks):
+        paper.item(
+            "   ", f"{wording.count(passed, 'check')} ok; bais-gates explain --gate {gate.id} lists all"
+        )
     if result.needs_not_passed:
         paper.item("  Needs, not passed:", ", ".join(result.needs_not_passed))
     if held_back := view.held_back(decision).get(gate.id):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bais_gates.verdict.model import Check, Decision
 
 NARROWEST = 40
-"""Columns below which nothing can be laid out any more; narrower terminals wrap by themselves."""
+"""The least width of the layout; narrower terminals wrap by themselves."""
 WIDEST = 160
 """Columns beyond which lines are hard to read."""
 _REMEDY_LIMIT = 600
@@ -163,7 +163,7 @@ def _detail(judged: JudgedGate, paper: Paper, room: int) -> str:
 def _check_detail(check: Check, paper: Paper, room: int) -> str:
     """Return a check in at most ``room`` columns: its name is shortened before its numbers are.
 
-    Of a check that holds nothing is returned where even its shortened name has no room.
+    Empty for a true check where even its shortened name has no room.
     """
     forms = (wording.comparison(check), wording.headline(check), wording.headline(check, short=True))
     texts = [paper.clean(form) for form in forms]
@@ -228,7 +228,7 @@ def _verdict_colour(decision: Decision) -> str:
 
 
 def outcome_colour(judged: JudgedGate) -> str:
-    """Return the colour of a gate's outcome; it stands beside the word, never instead of it."""
+    """Return the colour of a gate's outcome; it accompanies the word, never replaces it."""
     if judged.waiver is not None or judged.advisory:
         return "yellow"
     return {Outcome.PASS: "green", Outcome.NOT_APPLICABLE: "cyan"}.get(judged.result.outcome, "red")

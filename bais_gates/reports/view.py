@@ -39,7 +39,7 @@ class PhaseGroup:
 
 
 def standing(judged: JudgedGate) -> Standing:
-    """Return a gate's standing. A gate that is not proven is never PASSED, whatever its flags are."""
+    """Return a gate's standing. A gate that did not pass is never PASSED, whatever its flags are."""
     outcome = judged.result.outcome
     if judged.blocking:
         return Standing.NOT_RUN if outcome is Outcome.NOT_RUN else Standing.BLOCKING
@@ -55,7 +55,7 @@ def standing_in(decision: Decision, *wanted: Standing) -> tuple[JudgedGate, ...]
 
 
 def by_phase(gates: tuple[JudgedGate, ...]) -> tuple[PhaseGroup, ...]:
-    """Group gates by phase, in the order that a go-live has; phases without a gate are left out."""
+    """Group gates by phase, in the order of a go-live, without empty phases."""
     groups = (
         PhaseGroup(phase=phase, gates=tuple(judged for judged in gates if judged.gate.phase is phase))
         for phase in Phase
@@ -130,12 +130,12 @@ def reasons_beside_gates(decision: Decision) -> tuple[Reason, ...]:
 
 
 def held_back(decision: Decision) -> dict[str, tuple[str, ...]]:
-    """Return, for each gate that others waited for, the ids of those that did not run because of it."""
-    waiting: dict[str, tuple[str, ...]] = {}
+    """Return, for each gate that others need, the ids of those that did not run because of it."""
+    dependents: dict[str, tuple[str, ...]] = {}
     for judged in decision.gates:
         for need in judged.result.needs_not_passed:
-            waiting[need] = (*waiting.get(need, ()), judged.gate.id)
-    return waiting
+            dependents[need] = (*dependents.get(need, ()), judged.gate.id)
+    return dependents
 
 
 def why(decision: Decision) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from bais_gates.reports.text import cap, one_line
 from bais_gates.verdict.model import Check, JsonValue, Op, Outcome
@@ -17,8 +18,8 @@ UNIT_LIMIT = 40
 SOURCE_LIMIT = 160
 BRIEF_LIMIT = 600
 """Characters of a message in a table or a list."""
-ITEMS_LIMIT = 5
-"""Items of a list that one line shows."""
+ITEMS_LIMIT = 160
+"""Characters of a list's items that one line shows, besides the first."""
 LINES_LIMIT = 10
 """Lines of a message in a table or a list."""
 
@@ -271,5 +272,7 @@ def _nested(item: JsonValue) -> str:
 def _joined(parts: tuple[str, ...]) -> str:
     """Join the first few parts, by semicolons where a part has commas of its own."""
     separator = "; " if any("," in part for part in parts) else ", "
-    more = f" and {len(parts) - ITEMS_LIMIT:,} more" if len(parts) > ITEMS_LIMIT else ""
-    return cap(separator.join(parts[:ITEMS_LIMIT]), VALUE_LIMIT) + more
+    lengths = accumulate(len(part) + len(separator) for part in parts)
+    shown = max(1, sum(length <= ITEMS_LIMIT for length in lengths))
+    more = f" and {len(parts) - shown:,} more" if len(parts) > shown else ""
+    return cap(separator.join(parts[:shown]), VALUE_LIMIT) + more

@@ -1,4 +1,4 @@
-"""What is judged of what a probe read: pure functions, one module a subject, and here their public names."""
+"""Judge what probes read, with pure functions: one module per subject, and here their public names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from bais_gates.lazy import lazy_exports
 if TYPE_CHECKING:
     from bais_gates.rules import (
         audit_trail,
+        cache,
         capacity,
+        database,
         exposure,
         hygiene,
         internals,
@@ -21,39 +23,41 @@ if TYPE_CHECKING:
         wiring,
         workloads,
     )
-    from bais_gates.rules.audit_record import SCOPE, AuditRecord, read_audit_record
+    from bais_gates.rules.audit_record import SCOPE, AuditRecord, parse_audit_record
     from bais_gates.rules.capacity import Disk
     from bais_gates.rules.certificates import CertificateState, certificate_state
-    from bais_gates.rules.cronjobs import punctuality
+    from bais_gates.rules.cronjobs import schedule_status
     from bais_gates.rules.network_policies import (
-        BOTH,
+        DIRECTIONS,
         Network,
-        admits,
-        admitted_blocks,
-        admitted_by,
-        dangling,
+        allowed_cidrs,
+        allowed_sources,
+        allows_ingress,
+        connecting_sources,
+        dangling_findings,
         has_default_deny,
         isolation_findings,
-        reached_by,
-        strangers,
+        unknown_pods,
     )
     from bais_gates.rules.objects import Finding, Workload, containers_of, dig, labels_of, of_kind
     from bais_gates.rules.pod_security import violations
-    from bais_gates.rules.procedures import procedure_faults, read_procedure
+    from bais_gates.rules.procedures import procedure_faults
     from bais_gates.rules.quantities import pod_requests
-    from bais_gates.rules.replicas import Share, ids_in_log, own_address, requests_counted
+    from bais_gates.rules.replicas import Distribution, count_ids, count_requests, pod_address
     from bais_gates.rules.resilience import cron_job_findings
-    from bais_gates.rules.scan_exceptions import ScanException, read_exceptions, uncovered
-    from bais_gates.rules.scans import Report, read_report
+    from bais_gates.rules.scan_exceptions import ScanException, parse_exceptions, uncovered
+    from bais_gates.rules.scans import Report, parse_report
     from bais_gates.rules.storage import unencrypted_claims
 else:
     __getattr__ = lazy_exports(
         __name__,
         "audit_record",
         "audit_trail",
+        "cache",
         "capacity",
         "certificates",
         "cronjobs",
+        "database",
         "exposure",
         "hygiene",
         "internals",
@@ -75,53 +79,54 @@ else:
     )
 
 __all__ = [
-    "BOTH",
+    "DIRECTIONS",
     "SCOPE",
     "AuditRecord",
     "CertificateState",
     "Disk",
+    "Distribution",
     "Finding",
     "Network",
     "Report",
     "ScanException",
-    "Share",
     "Workload",
-    "admits",
-    "admitted_blocks",
-    "admitted_by",
+    "allowed_cidrs",
+    "allowed_sources",
+    "allows_ingress",
     "audit_trail",
+    "cache",
     "capacity",
     "certificate_state",
+    "connecting_sources",
     "containers_of",
+    "count_ids",
+    "count_requests",
     "cron_job_findings",
-    "dangling",
+    "dangling_findings",
+    "database",
     "dig",
     "exposure",
     "has_default_deny",
     "hygiene",
-    "ids_in_log",
     "internals",
     "isolation_findings",
     "labels_of",
     "objects",
     "of_kind",
-    "own_address",
+    "parse_audit_record",
+    "parse_exceptions",
+    "parse_report",
+    "pod_address",
     "pod_requests",
     "prerequisites",
     "procedure_faults",
-    "punctuality",
     "rbac",
-    "reached_by",
-    "read_audit_record",
-    "read_exceptions",
-    "read_procedure",
-    "read_report",
     "recovery",
-    "requests_counted",
     "resilience",
-    "strangers",
+    "schedule_status",
     "uncovered",
     "unencrypted_claims",
+    "unknown_pods",
     "violations",
     "wiring",
     "workloads",

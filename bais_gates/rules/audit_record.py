@@ -1,4 +1,4 @@
-"""The record of a security audit: who looked at which build, when, how far, and what was left open."""
+"""Parse the record of a security audit: auditor, approver, audited build, date, scope and open findings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Final
 
-from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.errors import GateInputError
 
 SCOPE: Final = frozenset(
     {
@@ -21,57 +21,53 @@ SCOPE: Final = frozenset(
         "logging",
     }
 )
-"""What an audit before a go-live has to look at (OWASP ASVS 5 chapters, in seven words)."""
-GRADES: Final = ("critical", "high", "medium", "low")
+"""Areas that an audit before a go-live must cover. Source: the chapters of OWASP ASVS 5, summarised."""
+SEVERITIES: Final = ("critical", "high", "medium", "low")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """One audit."""
+    """The record of one security audit."""
 
     path: Path
     taken_at: datetime
     auditor: str
     approved_by: str
     subject: str | None
-    """NAME@sha256:... of what was looked at."""
+    """The audited image as NAME@sha256:..."""
     version: str | None
     scope: frozenset[str]
     open_findings: Mapping[str, int]
-    """How many findings are open, by grade."""
+    """Number of open findings by severity."""
     scans: Mapping[str, str]
-    """SHA-256 (hex) of the scanners' reports that the audit rests on, by file name."""
+    """SHA-256 (hex) of the scanner reports that the audit covers, by file name."""
     rehearsal: bool
 
     def age_days(self, now: datetime) -> float:
-        """Days since it was taken; negative when it is dated in the future."""
+        """Return the days since the audit; negative when it is dated in the future."""
         return (now - self.taken_at).total_seconds() / 86400
 
     @property
     def digest(self) -> str | None:
-        """The digest of what was looked at."""
+        """The digest of the audited image."""
         return None if self.subject is None else self.subject.rpartition("@")[2]
 
 
-def read_audit_record(path: Path) -> AuditRecord:
-    """Read a record (YAML or JSON); GateInputError names the key that is absent or unusable."""
+def parse_audit_record(text: str, path: Path) -> AuditRecord:
+    """Parse a record (YAML or JSON) read from ``path``; raise GateInputError naming the unusable key."""
     import yaml  # noqa: PLC0415 - loaded by gates that read records
 
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AbsentFileError(
-            f"{path}: no such audit record; have the release audited, or correct security.audit_record."
-        ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        raise GateInputError(f"{path}: can not be read as YAML or JSON in UTF-8.") from None
+        document = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise GateInputError(f"{path}: the audit record is not valid YAML or JSON.") from None
     if not isinstance(document, Mapping):
         raise GateInputError(
             f"{path}: must be a mapping with taken_at, auditor, approved_by, scope, findings."
         )
     return AuditRecord(
         path=path,
-        taken_at=_moment(document.get("taken_at"), path),
+        taken_at=_time(document.get("taken_at"), path),
         auditor=_text(document, "auditor", path),
         approved_by=_text(document, "approved_by", path),
         subject=_text(document, "subject", path) if "subject" in document else None,
@@ -83,7 +79,7 @@ def read_audit_record(path: Path) -> AuditRecord:
     )
 
 
-def _moment(value: object, path: Path) -> datetime:
+def _time(value: object, path: Path) -> datetime:
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -99,7 +95,7 @@ def _moment(value: object, path: Path) -> datetime:
 def _text(document: Mapping[str, Any], key: str, path: Path) -> str:
     value = document.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise GateInputError(f"{path}: {key} must be a text that is not empty.")
+        raise GateInputError(f"{path}: {key} must be a non-empty string.")
     return value.strip()
 
 
@@ -111,11 +107,11 @@ def _list(document: Mapping[str, Any], key: str, path: Path) -> list[Any]:
 
 
 def _counts(value: object, path: Path) -> dict[str, int]:
-    if isinstance(value, Mapping) and set(GRADES) <= set(value):
-        counts = {str(grade): count for grade, count in value.items()}
+    if isinstance(value, Mapping) and set(SEVERITIES) <= set(value):
+        counts = {str(severity): count for severity, count in value.items()}
         if all(type(count) is int and count >= 0 for count in counts.values()):
             return counts
-    raise GateInputError(f"{path}: findings must say how many are open: {', '.join(GRADES)}, each a number.")
+    raise GateInputError(f"{path}: findings must have the number of open {', '.join(SEVERITIES)} findings.")
 
 
 def _scans(value: object, path: Path) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""Whether what was just done stands in the platform's logs and figures: found by the request's own id."""
+"""Find a request in the platform's logs by its id, and refused requests in its metrics.
+
+Source: PCI DSS 10.2 (audit logs) and 10.4.1.1 (automated log review); the Prometheus text exposition format.
+"""
 
 from __future__ import annotations
 
@@ -9,53 +12,53 @@ from typing import Any, Final
 
 from bais_gates.rules.objects import dig, labels_of, selects
 
-_REFUSED: Final = re.compile(r'^\w+(?:_total|_count)\{[^}]*="401"[^}]*\}\s+([0-9.eE+]+)', re.MULTILINE)
+_UNAUTHORIZED: Final = re.compile(r'^\w+(?:_total|_count)\{[^}]*="401"[^}]*\}\s+([0-9.eE+]+)', re.MULTILINE)
 
 
-def lines_of(log: str, request_id: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON lines of a log that carry a request's id; a prefix before the object is passed over."""
+def find_entries(log: str, request_id: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON log entries that carry a request id; text before the JSON object is ignored."""
     for line in log.splitlines():
         start = line.find("{")
         if start < 0 or request_id not in line:
             continue
         try:
-            found = json.loads(line[start:])
+            entry = json.loads(line[start:])
         except ValueError:
             continue
-        if isinstance(found, dict) and request_id in {found.get("request_id"), found.get("requestId")}:
-            yield found
+        if isinstance(entry, dict) and request_id in {entry.get("request_id"), entry.get("requestId")}:
+            yield entry
 
 
-def is_access(line: dict[str, Any]) -> bool:
-    """Whether a line tells of a request: method, what was asked for, and how it was answered."""
-    return bool(line.get("method")) and bool(line.get("route") or line.get("path")) and "status" in line
+def is_access_entry(entry: dict[str, Any]) -> bool:
+    """Return whether a log entry has the method, the route or path, and the status of a request."""
+    return bool(entry.get("method")) and bool(entry.get("route") or entry.get("path")) and "status" in entry
 
 
-def is_audit(line: dict[str, Any]) -> bool:
-    """Whether a line tells who did what, and whether that was allowed."""
-    return bool(line.get("action")) and type(line.get("allowed")) is bool
+def is_audit_entry(entry: dict[str, Any]) -> bool:
+    """Return whether a log entry has an action and whether it was allowed."""
+    return bool(entry.get("action")) and type(entry.get("allowed")) is bool
 
 
-def allowed_values(rows: Iterable[dict[str, Any]]) -> list[bool]:
-    """Return what audit entries say of being allowed."""
-    return sorted({row["allowed"] for row in rows if type(row.get("allowed")) is bool})
+def allowed_values(entries: Iterable[dict[str, Any]]) -> list[bool]:
+    """Return the different values of ``allowed`` in audit entries."""
+    return sorted({entry["allowed"] for entry in entries if type(entry.get("allowed")) is bool})
 
 
-def refusals_counted(exposition: str) -> float:
-    """Sum the requests that a Prometheus exposition counts as answered 401."""
-    return sum(float(value) for value in _REFUSED.findall(exposition))
+def count_unauthorized(exposition: str) -> float:
+    """Return how many responses with status 401 a Prometheus exposition counts."""
+    return sum(float(value) for value in _UNAUTHORIZED.findall(exposition))
 
 
 def monitor_faults(monitors: Iterable[dict[str, Any]], services: Iterable[dict[str, Any]]) -> list[str]:
-    """Say why no ServiceMonitor leads to the API's metrics; [] if one selects a Service and a port it has."""
+    """Return why no ServiceMonitor scrapes the API; [] if one selects a Service and one of its ports."""
     every = list(services)
     faults = []
     for monitor in monitors:
         name = dig(monitor, "metadata", "name")
-        chosen = [s for s in every if selects(dig(monitor, "spec", "selector"), labels_of(s))]
-        ports = {port.get("name") for service in chosen for port in dig(service, "spec", "ports") or ()}
-        ends = [end for end in dig(monitor, "spec", "endpoints") or () if end.get("port") in ports]
-        if ends:
+        selected = [s for s in every if selects(dig(monitor, "spec", "selector"), labels_of(s))]
+        ports = {port.get("name") for service in selected for port in dig(service, "spec", "ports") or ()}
+        if any(endpoint.get("port") in ports for endpoint in dig(monitor, "spec", "endpoints") or ()):
             return []
-        faults.append(f"ServiceMonitor {name} selects {'no port of its Service' if chosen else 'no Service'}")
+        missing = "no port of its Service" if selected else "no Service"
+        faults.append(f"ServiceMonitor {name} selects {missing}")
     return faults or ["there is no ServiceMonitor"]

@@ -1,4 +1,4 @@
-"""Whether cert-manager has a certificate in hand: issued for the right names, ready, and renewed in time.
+"""Judge a cert-manager Certificate: its DNS names, readiness and renewal time.
 
 Source: the Certificate resource of cert-manager.io/v1.
 """
@@ -13,10 +13,10 @@ from bais_gates.rules.objects import Object, dig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateState:
-    """What a Certificate says of itself; a time that it does not state is None."""
+    """The state of a Certificate; times that it does not state are None."""
 
     ready: bool
-    """Ready is True, and said of the newest specification."""
+    """Whether the condition Ready is True for the current generation."""
     reason: str
     names: tuple[str, ...]
     secret: str
@@ -24,18 +24,18 @@ class CertificateState:
     renewal: datetime | None
 
     def renews_ahead(self, now: datetime) -> bool:
-        """Whether the renewal is still to come, and comes before the end."""
+        """Return whether the renewal is in the future and before the expiry."""
         return self.renewal is not None and self.not_after is not None and now < self.renewal < self.not_after
 
 
 def certificate_state(certificate: Object) -> CertificateState:
-    """Read a cert-manager Certificate."""
+    """Return the state of a cert-manager Certificate."""
     conditions = {c.get("type"): c for c in dig(certificate, "status", "conditions") or ()}
     ready = conditions.get("Ready") or {}
     generation = dig(certificate, "metadata", "generation")
-    seen = ready.get("observedGeneration", generation)
-    current = seen == generation
-    stale = "" if current else f"said of generation {seen}, not {generation}"
+    observed = ready.get("observedGeneration", generation)
+    current = observed == generation
+    stale = "" if current else f"the condition Ready is for generation {observed}, not {generation}"
     return CertificateState(
         ready=ready.get("status") == "True" and current,
         reason=stale or str(ready.get("message") or ready.get("reason") or "no condition Ready"),
@@ -48,7 +48,7 @@ def certificate_state(certificate: Object) -> CertificateState:
 
 def _time(text: object) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(str(text))
+        time = datetime.fromisoformat(str(text))
     except ValueError:
         return None
-    return moment if moment.tzinfo is not None else None
+    return time if time.tzinfo is not None else None

@@ -1,4 +1,7 @@
-"""Whether a CronJob does what its schedule promises, from what its status says happened."""
+"""Compare the last success in a CronJob's status with its schedule.
+
+Source: the CronJob resource of batch/v1 (schedule, timeZone, startingDeadlineSeconds, lastSuccessfulTime).
+"""
 
 from __future__ import annotations
 
@@ -14,23 +17,23 @@ if TYPE_CHECKING:
 
 croniter = optional("croniter", extra="bais")
 
-RUN_AT_MOST: Final = timedelta(hours=1)
-"""How long a run may take where the Job does not say (activeDeadlineSeconds)."""
+DEFAULT_DEADLINE: Final = timedelta(hours=1)
+"""How long a run may take when its Job has no activeDeadlineSeconds."""
 
 
 class ScheduleError(ValueError):
-    """The schedule, its time zone or a moment in the status can not be read. The message quotes it."""
+    """The schedule, its time zone or a time in the status is not valid. The message quotes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Punctuality:
-    """What a CronJob was to do, and what it did."""
+class ScheduleStatus:
+    """The last run that must have ended, and the last success."""
 
     suspended: bool
     due: datetime
-    """The last scheduled moment whose run must have ended by now."""
+    """The last scheduled time whose run must have ended by now."""
     last_success: datetime | None
-    """When the last run that succeeded ended, None without one."""
+    """When the last successful run ended; None without one."""
     now: datetime
 
     @property
@@ -39,50 +42,48 @@ class Punctuality:
         return None if self.last_success is None else (self.now - self.last_success).total_seconds()
 
     @property
-    def allowed_age_s(self) -> float:
-        """The age in seconds of the last run that was due: the last success may not be older."""
+    def max_age_s(self) -> float:
+        """Seconds since the last run that must have ended: the last success must not be older."""
         return (self.now - self.due).total_seconds()
 
 
-def punctuality(cron_job: Mapping[str, Any], now: datetime) -> Punctuality:
-    """Hold a CronJob's last success to its schedule at ``now`` (aware). Raises :class:`ScheduleError`.
+def schedule_status(cron_job: Mapping[str, Any], now: datetime) -> ScheduleStatus:
+    """Compare a CronJob's last success with its schedule at ``now`` (aware); raise :class:`ScheduleError`.
 
-    A run is due once its moment, the deadline for starting it, and the time that it may take have passed.
+    A run must have ended when its start time, its starting deadline and its active deadline have passed.
     """
     spec, status = cron_job["spec"], cron_job.get("status") or {}
     job = (spec.get("jobTemplate") or {}).get("spec") or {}
-    takes = job.get("activeDeadlineSeconds")
-    grace = (timedelta(seconds=int(takes)) if takes else RUN_AT_MOST) + timedelta(
+    deadline = job.get("activeDeadlineSeconds")
+    grace = (timedelta(seconds=int(deadline)) if deadline else DEFAULT_DEADLINE) + timedelta(
         seconds=int(spec.get("startingDeadlineSeconds") or 0)
     )
     ended = status.get("lastSuccessfulTime")
-    return Punctuality(
+    return ScheduleStatus(
         suspended=bool(spec.get("suspend")),
-        due=last_before(str(spec["schedule"]), now - grace, zone=spec.get("timeZone")),
-        last_success=None if ended is None else moment(str(ended)),
+        due=previous_run(str(spec["schedule"]), now - grace, zone=spec.get("timeZone")),
+        last_success=None if ended is None else parse_time(str(ended)),
         now=now,
     )
 
 
-def last_before(schedule: str, when: datetime, *, zone: str | None = None) -> datetime:
-    """Give the last moment, in UTC, at or before ``when`` that ``schedule`` names in ``zone`` (or UTC)."""
+def previous_run(schedule: str, when: datetime, *, zone: str | None = None) -> datetime:
+    """Return the last scheduled time, in UTC, at or before ``when``; ``schedule`` is in ``zone`` (or UTC)."""
     try:
         local = when.astimezone(ZoneInfo(zone) if zone else UTC)
-        # A second later, as the moment itself counts.
-        found: datetime = croniter.croniter(schedule, local + timedelta(seconds=1)).get_prev(datetime)
+        # One second later, as get_prev leaves out the start itself.
+        previous: datetime = croniter.croniter(schedule, local + timedelta(seconds=1)).get_prev(datetime)
     except (ValueError, KeyError, AttributeError, ZoneInfoNotFoundError) as e:
-        raise ScheduleError(
-            f"the schedule {schedule!r} in the zone {zone or 'UTC'} can't be read: {e}"
-        ) from None
-    return found.astimezone(UTC)
+        raise ScheduleError(f"invalid schedule {schedule!r} or time zone {zone or 'UTC'}: {e}") from None
+    return previous.astimezone(UTC)
 
 
-def moment(text: str) -> datetime:
-    """Read a moment of the API server's ("2026-11-23T22:15:00Z"), aware, in UTC."""
+def parse_time(text: str) -> datetime:
+    """Parse a timestamp of the API server ("2026-11-23T22:15:00Z"); the result is aware, in UTC."""
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
-        raise ScheduleError(f"{text!r} is no moment") from None
-    if found.tzinfo is None:
-        raise ScheduleError(f"{text!r} is a moment without a zone")
-    return found.astimezone(UTC)
+        raise ScheduleError(f"{text!r} is not a timestamp") from None
+    if time.tzinfo is None:
+        raise ScheduleError(f"{text!r} is a timestamp without a time zone")
+    return time.astimezone(UTC)

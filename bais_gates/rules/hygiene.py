@@ -1,4 +1,4 @@
-"""What a pod of a payments platform must state about itself beyond the Pod Security Standards.
+"""Check pods beyond the Pod Security Standards: secrets, resources, images, file system, accounts, users.
 
 Source: CKV_K8S_10-13 and kube-score container-resources (requests and limits), 14/43 and Polaris (images
 pinned), 22 (root file system), 38/41 (accounts and their tokens); kube-linter env-var-secret; Polaris
@@ -17,10 +17,10 @@ from bais_gates.rules.objects import (
     Workload,
     containers_of,
     dig,
+    locate,
     name_of,
     namespace_of,
     of_kind,
-    where,
     workloads,
 )
 
@@ -43,10 +43,10 @@ _SECRET_VALUE = re.compile(
 
 
 def looks_secret(name: str, value: str) -> bool:
-    """Whether a named value is a secret to all appearance: by its name, if not plainly harmless, or its text.
+    """Return whether a value is likely a secret, by its name (unless the value is harmless) or by its format.
 
-    ``PASSWORD_FILE=/run/x`` names a file; ``RATE_LIMIT_PER_TOKEN=100`` is a figure; ``$(NAME)`` refers to
-    another variable.
+    ``PASSWORD_FILE=/run/x`` is a file name, ``RATE_LIMIT_PER_TOKEN=100`` a number, and ``$(NAME)`` a
+    reference to another variable: these are not secrets.
     """
     text = value.strip()
     if not text or re.fullmatch(r"\$[({][A-Za-z_][A-Za-z0-9_]*[)}]", text):
@@ -60,58 +60,57 @@ def looks_secret(name: str, value: str) -> bool:
 
 
 def literal_secrets(objects: Iterable[Object]) -> list[Finding]:
-    """Name environment variables and ConfigMap keys that hold a secret as text; the text is never told."""
+    """Return findings for secrets in environment variables and ConfigMaps, without their values."""
     every = list(objects)
-    found = [
+    findings = [
         Finding(
             rule="env-var-secret",
             where=pod.where,
-            detail=f"container {container.get('name')} has {entry.get('name')} as text, not by secretKeyRef",
+            detail=f"container {container.get('name')} has {entry.get('name')} as text, not secretKeyRef",
         )
         for pod in workloads(every)
         for container in containers_of(pod.spec)
         for entry in container.get("env") or ()
         if looks_secret(str(entry.get("name", "")), str(entry.get("value") or ""))
     ]
-    found += [
-        Finding(rule="configmap-secret", where=where(config), detail=f"key {key} holds a secret")
+    findings += [
+        Finding(rule="configmap-secret", where=locate(config), detail=f"key {key} holds a secret")
         for config in of_kind(every, "ConfigMap")
         for key, value in sorted((config.get("data") or {}).items())
         if looks_secret(key if "\n" not in str(value) else "", str(value))
     ]
-    return found
+    return findings
 
 
 def missing_resources(objects: Iterable[Object]) -> list[Finding]:
-    """Name containers (init containers too) without requests and limits of CPU and memory.
+    """Return findings for containers and init containers without CPU and memory requests and limits.
 
-    In a template a limit does not stand for its request, as every checker has it; in a pod the API server has
-    filled the request in.
+    A limit alone is not a request: in a running pod, the API server has set the request.
     """
-    found = []
+    findings = []
     for pod in workloads(objects):
         for container in containers_of(pod.spec, ephemeral=False):
-            lacking = [
+            missing = [
                 f"{part}.{resource}"
                 for part in ("requests", "limits")
                 for resource in ("cpu", "memory")
-                if not _stated(container, part, resource)
+                if not _is_set(container, part, resource)
             ]
-            if lacking:
-                detail = f"container {container.get('name')} states no {', '.join(lacking)}"
-                found.append(Finding(rule="missing-resources", where=pod.where, detail=detail))
-    return found
+            if missing:
+                detail = f"container {container.get('name')} does not set {', '.join(missing)}"
+                findings.append(Finding(rule="missing-resources", where=pod.where, detail=detail))
+    return findings
 
 
-def _stated(container: Mapping[str, Any], part: str, resource: str) -> bool:
+def _is_set(container: Mapping[str, Any], part: str, resource: str) -> bool:
     value = dig(container, "resources", part, resource)
     return value is not None and not re.fullmatch(r"0+(\.0*)?[A-Za-z]*", str(value))
 
 
 def unpinned_images(objects: Iterable[Object]) -> list[Finding]:
-    """Name containers whose image is not named by its digest: what runs may be another thing tomorrow.
+    """Return findings for containers whose image has no digest, as its tag may be moved to another image.
 
-    A digest that is too short is let through: no other image can be pulled for it, nor any at all.
+    A digest that is too short is accepted: no image can be pulled by it.
     """
     return [
         Finding(rule="unpinned-image", where=pod.where, detail=f"container {c.get('name')}: {c.get('image')}")
@@ -122,7 +121,7 @@ def unpinned_images(objects: Iterable[Object]) -> list[Finding]:
 
 
 def writable_root(objects: Iterable[Object]) -> list[Finding]:
-    """Name containers that can write to their image's file system."""
+    """Return findings for containers with a writable root file system."""
     return [
         Finding(rule="writable-root-filesystem", where=pod.where, detail=f"container {c.get('name')}")
         for pod in workloads(objects)
@@ -131,41 +130,44 @@ def writable_root(objects: Iterable[Object]) -> list[Finding]:
     ]
 
 
-def account_findings(objects: Iterable[Object], keeps_token: frozenset[str] = frozenset()) -> list[Finding]:
-    """Name pods that run as the default account, or into which a token of the API server is mounted.
+def account_findings(objects: Iterable[Object]) -> list[Finding]:
+    """Return findings for pods with the default service account, or with a service account token mounted.
 
-    ``keeps_token``: names of accounts that need theirs. The pod's own setting goes before the account's;
-    neither means that it is mounted.
+    The pod's automountServiceAccountToken overrides the account's; unset in both means mounted.
     """
     every = list(objects)
     accounts = {(namespace_of(a), name_of(a)): a for a in of_kind(every, "ServiceAccount")}
-    found = []
+    findings = []
     for pod in workloads(every):
         name = pod.spec.get("serviceAccountName") or pod.spec.get("serviceAccount") or "default"
         if name == "default":
-            found.append(Finding(rule="default-service-account", where=pod.where, detail="runs as default"))
-        if name not in keeps_token and _mounts_token(pod, accounts.get((pod.namespace, name))):
-            found.append(
+            findings.append(
+                Finding(
+                    rule="default-service-account", where=pod.where, detail="uses the default service account"
+                )
+            )
+        if _mounts_token(pod, accounts.get((pod.namespace, name))):
+            findings.append(
                 Finding(rule="service-account-token", where=pod.where, detail=f"mounts the token of {name}")
             )
-    return found
+    return findings
 
 
 def _mounts_token(pod: Workload, account: Object | None) -> bool:
-    stated = pod.spec.get("automountServiceAccountToken")
-    if stated is None and account is not None:
-        stated = account.get("automountServiceAccountToken")
+    automount = pod.spec.get("automountServiceAccountToken")
+    if automount is None and account is not None:
+        automount = account.get("automountServiceAccountToken")
     projected = any(
         source.get("serviceAccountToken") is not None
         for volume in pod.spec.get("volumes") or ()
         for source in dig(volume, "projected", "sources") or ()
     )
-    return stated is not False or projected
+    return automount is not False or projected
 
 
 def root_users(objects: Iterable[Object]) -> list[Finding]:
-    """Name containers that may run as root: neither told not to nor given another user's number."""
-    found = []
+    """Return findings for containers that may run as root: no runAsNonRoot and no runAsUser above 0."""
+    findings = []
     for pod in workloads(objects):
         context = pod.spec.get("securityContext") or {}
         for container in containers_of(pod.spec):
@@ -174,5 +176,5 @@ def root_users(objects: Iterable[Object]) -> list[Finding]:
             non_root = own.get("runAsNonRoot", context.get("runAsNonRoot"))
             if user == 0 or (non_root is not True and not user):
                 detail = f"container {container.get('name')} may run as root"
-                found.append(Finding(rule="run-as-non-root", where=pod.where, detail=detail))
-    return found
+                findings.append(Finding(rule="run-as-non-root", where=pod.where, detail=detail))
+    return findings

@@ -1,7 +1,7 @@
-"""What an answer must never tell: stack traces, SQL, file paths, host names, the names of libraries.
+"""Find internals in a response: stack traces, SQL, file paths, host names, library names.
 
-The patterns look for what a program writes by accident, not for words: an error message may say "file" or
-"select a currency". What the caller itself sent is taken out before looking, as an answer may quote it.
+The patterns match what programs leak by accident, not single words: an error message may contain "file" or
+"select a currency". Strings that the caller sent are removed first, as a response may quote them.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ),
     ("a stack frame", re.compile(r"File \\?\"[^\"]+\\?\", line \d+|\bline \d+, in \w|goroutine \d+ \[")),
     (
-        "an exception's name",
+        "an exception name",
         re.compile(r"\b(?!(?:Error|Exception)\b)(?:[a-z_]+\.)*[A-Z]\w*(?:Error|Exception)\b"),
     ),
     (
-        "a SQL text",
+        "an SQL statement",
         re.compile(r"\b(?:SELECT\b.+\bFROM|INSERT INTO|UPDATE\b.+\bSET|DELETE FROM)\s+[\w\"]", re.DOTALL),
     ),
     (
-        "a SQL text",  # in small letters only where it can not be English
+        "an SQL statement",  # lower case only where it cannot be English
         re.compile(
             r"\bselect\s[\w\s.,*()\"]+\sfrom\s+[\w.\"]+\s*(?:where|join|limit|order by|;|$)"
             r"|\binsert into\s+[\w.\"]+\s*\(|\bupdate\s+[\w.\"]+\s+set\s+[\w\"]+\s*="
@@ -41,7 +41,7 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
         ),
     ),
     (
-        "a SQL error",
+        "an SQL error",
         re.compile(
             r"\bSQLSTATE\b|violates [\w-]+ constraint|relation \\?\"\w+\\?\" does not|near \\?\"",
             re.IGNORECASE,
@@ -50,8 +50,8 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("a query parameter", re.compile(r"[=(,]\s*\$\d+\b|%\(\w+\)s")),
     ("a source file", re.compile(r"\b[\w/-]+\.(?:py|pyc|pyx|rb|js|ts|go|java|php|rs):?\b(?=[\s\"',:)\\]|$)")),
     ("a file path", re.compile(r"(?<![\w.:/])/(?:usr|home|root|opt|var|etc|tmp|srv|app|proc)/[\w.-]+")),
-    ("a system file's content", re.compile(r"\broot:[x*]:0:0:")),
-    ("an object's address", re.compile(r"\b0x[0-9a-f]{6,16}\b|<[\w.]+ object at ")),
+    ("the content of a system file", re.compile(r"\broot:[x*]:0:0:")),
+    ("an object address", re.compile(r"\b0x[0-9a-f]{6,16}\b|<[\w.]+ object at ")),
     (
         "a network address",
         re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}:\d{2,5}\b|\blocalhost\b|(?<![\w.])127\.0\.0\.1\b"),
@@ -61,7 +61,7 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
         re.compile(r"\b[\w-]+(?:\.[\w-]+)*\.(?:svc|cluster\.local|internal|local|lan|compute)\b"),
     ),
     ("a connection string", re.compile(r"\b(?:postgres(?:ql)?|redis|rediss|mysql|amqp|mongodb)://")),
-    ("a library's name", re.compile(rf"\b(?:{_LIBRARIES})\b", re.IGNORECASE)),
+    ("a library name", re.compile(rf"\b(?:{_LIBRARIES})\b", re.IGNORECASE)),
     (
         "an environment variable",
         re.compile(r"\b(?:DATABASE_URL|REDIS_URL|SECRET_KEY|PYTHONPATH|AWS_[A-Z_]+)\b"),
@@ -69,33 +69,33 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
 )
 
 
-def internals(text: str, *, sent: Iterable[str] = (), secret: Iterable[str] = ()) -> list[str]:
-    """Name what ``text`` tells of the program behind it; an empty list when nothing.
+def find_internals(text: str, *, sent: Iterable[str] = (), secret: Iterable[str] = ()) -> list[str]:
+    """List the internals that ``text`` leaks, each with its kind and an excerpt.
 
-    ``sent``: strings of the caller's own, left out of the search. ``secret``: strings that must not be in it
-    whatever they look like (the database's host, a role's name).
+    ``sent``: strings of the caller, excluded from the search. ``secret``: strings that must not occur at all,
+    such as the database's host or a role name.
     """
     for own in sorted(sent, key=len, reverse=True):
-        if len(own) >= 4:  # shorter ones would cut ordinary words to pieces
+        if len(own) >= 4:  # removing shorter strings would split ordinary words
             text = text.replace(own, " ")
-    found = [f"{what} ({_excerpt(match)})" for what, pattern in _PATTERNS if (match := pattern.search(text))]
-    return found + [f"a known name ({one})" for one in secret if len(one) >= 4 and one in text]
+    leaks = [f"{what} ({_excerpt(match)})" for what, pattern in _PATTERNS if (match := pattern.search(text))]
+    return leaks + [f"a known name ({name})" for name in secret if len(name) >= 4 and name in text]
 
 
-def texts_in(body: str) -> list[str]:
-    """Give all texts in a JSON body, as they are and as JSON and Python write them; none if it is no JSON."""
+def extract_strings(body: str) -> list[str]:
+    """Return all strings in a JSON body, plain and as JSON and Python escape them; [] if it is not JSON."""
     try:
-        waiting = [json.loads(body)]
+        pending = [json.loads(body)]
     except (ValueError, RecursionError):
         return []
-    found: list[str] = []
-    while waiting:
-        value = waiting.pop()
+    strings: list[str] = []
+    while pending:
+        value = pending.pop()
         if isinstance(value, str):
-            found += (value, json.dumps(value)[1:-1], repr(value)[1:-1])
+            strings += (value, json.dumps(value)[1:-1], repr(value)[1:-1])
         elif isinstance(value, list | dict):
-            waiting += value.values() if isinstance(value, dict) else value
-    return found
+            pending += value.values() if isinstance(value, dict) else value
+    return strings
 
 
 def _excerpt(match: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
-"""Small questions to Kubernetes objects as plain dicts: names, labels, selectors, the pods that they make.
+"""Read names, labels, selectors and pod templates from Kubernetes objects as plain dicts.
 
-Whatever judges objects takes them so: read from a cluster, rendered from manifests, or written in a test.
+The objects may be read from a cluster, rendered from manifests, or written in a test. Source: the Kubernetes
+API reference.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _TEMPLATES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Finding:
-    """One thing that is wrong with one object."""
+    """One violation of a rule by one object."""
 
     rule: str
     """Stable name of the rule, such as ``dangling-network-policy``."""
@@ -39,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A pod that runs, or the template by which pods are made."""
+    """A running pod, or a workload's pod template."""
 
     kind: str
     namespace: str
@@ -47,16 +48,16 @@ class Workload:
     labels: Mapping[str, str]
     spec: Mapping[str, Any]
     address: str | None = None
-    """The pod's IP address, when it runs and has one."""
+    """The pod's IP address; None for a template, or before one is assigned."""
 
     @property
     def where(self) -> str:
-        """Kind, namespace and name in one word."""
+        """The object as ``Kind/namespace/name``."""
         return f"{self.kind}/{self.namespace}/{self.name}"
 
 
 def dig(value: object, *keys: str) -> Any:  # a manifest's value may be anything
-    """Follow keys through nested mappings; None where one is absent or no mapping."""
+    """Return the value at nested keys; None where a key is absent or its parent is not a mapping."""
     for key in keys:
         if not isinstance(value, Mapping):
             return None
@@ -70,7 +71,7 @@ def name_of(obj: Object) -> str:
 
 
 def namespace_of(obj: Object) -> str:
-    """Return the object's namespace, ``default`` when it names none, as an API server would."""
+    """Return the object's namespace; ``default`` when it has none, as the API server assumes."""
     return str(dig(obj, "metadata", "namespace") or "default")
 
 
@@ -84,19 +85,19 @@ def annotations_of(obj: Object) -> dict[str, str]:
     return dict(dig(obj, "metadata", "annotations") or {})
 
 
-def where(obj: Object) -> str:
-    """Name an object of a namespace in one word."""
+def locate(obj: Object) -> str:
+    """Return a namespaced object as ``Kind/namespace/name``."""
     return f"{obj.get('kind', '?')}/{namespace_of(obj)}/{name_of(obj)}"
 
 
 def of_kind(objects: Iterable[Object], *kinds: str) -> list[Object]:
-    """Return the objects of some kinds, in their order."""
+    """Return the objects of the given kinds, in their order."""
     return [obj for obj in objects if obj.get("kind") in kinds]
 
 
 def workloads(objects: Iterable[Object]) -> list[Workload]:
-    """Return the running pods and the pod templates among objects; what has ended is left out."""
-    return [found for obj in objects if (found := _workload(obj)) is not None]
+    """Return the pods and pod templates among objects, without pods that have ended."""
+    return [workload for obj in objects if (workload := _workload(obj)) is not None]
 
 
 def _workload(obj: Object) -> Workload | None:
@@ -104,7 +105,7 @@ def _workload(obj: Object) -> Workload | None:
     holder = obj if kind == "Pod" else dig(obj, *_TEMPLATES[kind]) if kind in _TEMPLATES else None
     if not isinstance(holder, Mapping) or dig(obj, "status", "phase") in {"Succeeded", "Failed"}:
         return None
-    # A template that says no more than its labels can still be selected.
+    # A template without a spec can still be selected by its labels.
     spec = dig(holder, "spec")
     return Workload(
         kind=kind,
@@ -117,7 +118,7 @@ def _workload(obj: Object) -> Workload | None:
 
 
 def containers_of(spec: Mapping[str, Any], *, ephemeral: bool = True) -> Iterator[dict[str, Any]]:
-    """Yield a pod's init containers, containers and (if wanted) ephemeral containers."""
+    """Yield a pod's init containers, containers and, unless excluded, ephemeral containers."""
     yield from spec.get("initContainers") or ()
     yield from spec.get("containers") or ()
     if ephemeral:
@@ -125,16 +126,16 @@ def containers_of(spec: Mapping[str, Any], *, ephemeral: bool = True) -> Iterato
 
 
 def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector matches labels: an empty one matches all, None nothing.
+    """Return whether a label selector matches labels: an empty selector matches all, None matches nothing.
 
-    ValueError for an operator that does not exist: a selector that can't be read must not count as harmless.
+    Raises ValueError for an unknown operator, as an unreadable selector must not count as harmless.
     Source: the LabelSelector type of the Kubernetes API.
     """
     if selector is None:
         return False
-    wanted = selector.get("matchLabels") or {}
+    required = selector.get("matchLabels") or {}
     expressions = selector.get("matchExpressions") or ()
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+    return all(labels.get(key) == value for key, value in required.items()) and all(
         _holds(expression, labels) for expression in expressions
     )
 
@@ -150,9 +151,9 @@ def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
         return key in labels
     if operator == "DoesNotExist":
         return key not in labels
-    raise ValueError(f"a label selector has no operator {operator!r}: In, NotIn, Exists, DoesNotExist")
+    raise ValueError(f"unknown label selector operator {operator!r}: use In, NotIn, Exists or DoesNotExist")
 
 
 def is_empty(selector: Mapping[str, Any] | None) -> bool:
-    """Whether a selector is there and selects everything."""
+    """Return whether a selector is present and selects everything."""
     return selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions")

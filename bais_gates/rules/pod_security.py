@@ -1,8 +1,9 @@
-"""The Pod Security Standards as pure functions over a pod, or over any workload's pod template.
+"""Check a pod, or a workload's pod template, against the Pod Security Standards.
 
-`violations` answers what the API server's own admission would: the same controls at the same version of the
-policy, in the same order and words. Source: kubernetes.io/docs/concepts/security/pod-security-standards,
-as Kubernetes 1.36 applies it (and the sysctls that 1.37 adds).
+`violations` returns what the API server's admission reports: the same controls at the same version of the
+policy, in the same order and with the same messages. Source:
+kubernetes.io/docs/concepts/security/pod-security-standards, as implemented in Kubernetes 1.36 (and the
+sysctls that 1.37 adds).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any, Literal
 
 from bais_gates.rules import pod_security_baseline as baseline
 from bais_gates.rules import pod_security_restricted as restricted
-from bais_gates.rules.pod_view import Control, PodView, dig
+from bais_gates.rules.objects import dig
+from bais_gates.rules.pod_view import Control, PodView
 
 Level = Literal["privileged", "baseline", "restricted"]
 POD_KINDS = frozenset(
@@ -32,24 +34,20 @@ POD_KINDS = frozenset(
     }
 )
 LATEST = 37
-"""The newest minor version whose rules are known here; a newer one is judged by these."""
+"""The newest minor version whose rules are implemented; they apply to newer versions, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """One control that refuses the pod."""
+    """One control that the pod violates."""
 
     control: str
-    """The control's name in the admission's source, such as ``runAsNonRoot``."""
-    field: str
-    """The path of the first field that is to blame, such as ``spec.hostPID``."""
+    """The control's name in the admission plugin's source, such as ``runAsNonRoot``."""
     message: str
-    """Reason and, in brackets, detail, as the API server words them."""
-    fields: tuple[str, ...] = ()
-    """The paths of all fields that are to blame."""
+    """Reason and, in brackets, detail, in the API server's words."""
 
 
-# name, first minor version, function; a restricted control may stand in for one of baseline.
+# name, first minor version, function; a restricted control may replace one of baseline.
 BASELINE: tuple[tuple[str, int, Control], ...] = (
     ("appArmorProfile", 0, baseline.app_armor),
     ("capabilities_baseline", 0, baseline.capabilities_baseline),
@@ -81,14 +79,14 @@ def minor_version(version: str) -> int:
         return LATEST
     match = re.fullmatch(r"v?1\.(0|[1-9][0-9]{0,4})", version)
     if match is None:
-        raise ValueError(f"{version!r} is no version of the Pod Security Standards: latest or v1.N")
+        raise ValueError(f"{version!r} is not a version of the Pod Security Standards: use latest or v1.N")
     return min(int(match[1]), LATEST)
 
 
 def pod_of(obj: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Find the pod's metadata and spec in a pod spec, a pod, or a workload with a pod template.
+    """Return the pod's metadata and spec from a pod spec, a pod, or a workload with a pod template.
 
-    ValueError if there is none: an object that holds no pod must not be taken for one that violates nothing.
+    Raises ValueError without a pod: an object that holds none must not pass as one without violations.
     """
     spec = obj.get("spec")
     if not isinstance(spec, Mapping) and isinstance(obj.get("containers"), list):
@@ -97,18 +95,19 @@ def pod_of(obj: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]
     for path in (("spec", "jobTemplate", "spec", "template"), ("spec", "template"), ("template",), ()):
         holder = dig(obj, *path)
         inner = dig(holder, "spec")
-        # Of a kind that is known to hold a pod, a fragment without containers is judged too.
+        # An object of a kind that holds a pod is checked even without containers.
         whole = known and isinstance(inner, Mapping) and (bool(path) or obj.get("kind") == "Pod")
         if whole or isinstance(dig(inner, "containers"), list):
             return holder.get("metadata") or {}, inner
-    raise ValueError(f"no pod in this object (kind {obj.get('kind')!r}): it has no list of containers")
+    raise ValueError(f"no pod in this object (kind {obj.get('kind')!r}): it has no containers")
 
 
 def violations(obj: Mapping[str, Any], level: Level, *, version: str = "latest") -> list[Violation]:
-    """Return what the level refuses about a pod, as the API server's admission would; [] if it lets it in.
+    """Return the violations of a level that the API server's admission reports; [] if it admits the pod.
 
     ``obj`` is a pod spec, a Pod, or an object with a pod template (Deployment, StatefulSet, DaemonSet,
-    ReplicaSet, Job, CronJob, PodTemplate). ValueError: no such level or version, or no pod in the object.
+    ReplicaSet, Job, CronJob, PodTemplate). Raises ValueError for an unknown level or version, or without a
+    pod.
     """
     minor = minor_version(version)
     metadata, spec = pod_of(obj)
@@ -116,9 +115,7 @@ def violations(obj: Mapping[str, Any], level: Level, *, version: str = "latest")
     return [
         Violation(
             control=name,
-            field=refusal.fields[0],
             message=f"{refusal.reason} ({refusal.detail})" if refusal.detail else refusal.reason,
-            fields=refusal.fields,
         )
         for name, control in controls(level, minor)
         if (refusal := control(pod)) is not None
@@ -126,7 +123,7 @@ def violations(obj: Mapping[str, Any], level: Level, *, version: str = "latest")
 
 
 def controls(level: str, minor: int) -> list[tuple[str, Control]]:
-    """Return the controls of a level at a minor version, baseline's first, each part by name."""
+    """Return the controls of a level at a minor version: baseline's first, each group sorted by name."""
     if level == "privileged":
         return []
     base = [(name, control) for name, since, control in BASELINE if since <= minor]
@@ -134,7 +131,7 @@ def controls(level: str, minor: int) -> list[tuple[str, Control]]:
         return base
     if level != "restricted":
         raise ValueError(
-            f"{level!r} is no level of the Pod Security Standards: privileged, baseline, restricted"
+            f"{level!r} is not a level of the Pod Security Standards: use privileged, baseline or restricted"
         )
     more = [(name, control, over) for name, since, control, over in RESTRICTED if since <= minor]
     overridden = {over for _, _, over in more}
@@ -142,5 +139,5 @@ def controls(level: str, minor: int) -> list[tuple[str, Control]]:
 
 
 def summary(found: Iterable[Violation], level: str, version: str = "latest") -> str:
-    """Word violations as the API server's answer does: ``violates PodSecurity "restricted:latest": ...``."""
+    """Return the API server's message for violations: ``violates PodSecurity "restricted:latest": ...``."""
     return f'violates PodSecurity "{level}:{version}": {", ".join(violation.message for violation in found)}'

@@ -1,22 +1,21 @@
-"""The controls of the Pod Security Standards' level baseline, one function each."""
+"""Check the controls of the Pod Security Standards' level baseline, one function per control."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 
+from bais_gates.rules.objects import containers_of, dig
 from bais_gates.rules.pod_view import (
     PodView,
     Refusal,
     Setting,
     bad_values,
     container_names,
-    dig,
-    paths,
+    format_containers,
+    format_setters,
     plural,
     quoted,
-    say_containers,
-    say_setters,
 )
 
 APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
@@ -39,7 +38,7 @@ DEFAULT_CAPABILITIES = frozenset(
         "SYS_CHROOT",
     )
 )
-SYSCTLS = (  # the minor version that lets the names in
+SYSCTLS = (  # the first minor version that allows the names
     (0, ("kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start")),
     (0, ("net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range")),
     (27, ("net.ipv4.ip_local_reserved_ports",)),
@@ -59,9 +58,9 @@ def _allowed(table: tuple[tuple[int, tuple[str, ...]], ...], minor: int) -> set[
 
 
 def app_armor(pod: PodView) -> Refusal | None:
-    """Forbid AppArmor profiles other than the runtime's and local ones, by field or annotation."""
+    """Allow only the AppArmor profiles RuntimeDefault and Localhost, in fields and annotations."""
     bad = [
-        Setting(container=profile.container, path=f"{profile.path}.type", value=profile.value.get("type"))
+        Setting(container=profile.container, value=profile.value.get("type"))
         for profile in pod.settings("appArmorProfile")
         if isinstance(profile.value, Mapping)
         and profile.value.get("type") not in {"RuntimeDefault", "Localhost"}
@@ -77,57 +76,48 @@ def app_armor(pod: PodView) -> Refusal | None:
         return None
     values = bad_values(bad) if bad else []
     values += [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in annotations]
-    setters = [say_setters(bad)] if bad else []
+    setters = [format_setters(bad)] if bad else []
     setters += [plural(len(annotations), "annotation", "annotations")] if annotations else []
     return Refusal(
         reason=plural(len(values), "forbidden AppArmor profile", "forbidden AppArmor profiles"),
         detail=f"{' and '.join(setters)} must not set AppArmor profile type to {quoted(values)}",
-        fields=(*paths(bad), *(f"metadata.annotations[{key}]" for key, _ in annotations)),
     )
 
 
 def capabilities_baseline(pod: PodView) -> Refusal | None:
-    """Forbid capabilities beyond the container runtime's default set."""
+    """Forbid adding capabilities beyond the container runtime's defaults."""
     bad = [
         s for s in pod.container_settings("capabilities", "add") if set(s.value or ()) - DEFAULT_CAPABILITIES
     ]
     if not bad:
         return None
     added = sorted({str(name) for s in bad for name in s.value} - DEFAULT_CAPABILITIES)
-    return Refusal(
-        reason="non-default capabilities",
-        detail=f"{say_containers(bad)} must not include {quoted(added)} in securityContext.capabilities.add",
-        fields=paths(bad),
-    )
+    detail = f"must not include {quoted(added)} in securityContext.capabilities.add"
+    return Refusal(reason="non-default capabilities", detail=f"{format_containers(bad)} {detail}")
 
 
 def host_namespaces(pod: PodView) -> Refusal | None:
     """Forbid sharing the host's network, process and IPC namespaces."""
     bad = [key for key in ("hostIPC", "hostNetwork", "hostPID") if pod.spec.get(key)]
-    fields = tuple(f"spec.{key}" for key in bad)
-    return Refusal(reason="host namespaces", detail=", ".join(bad), fields=fields) if bad else None
+    return Refusal(reason="host namespaces", detail=", ".join(bad)) if bad else None
 
 
 def host_path_volumes(pod: PodView) -> Refusal | None:
-    """Forbid volumes that are folders of the host."""
+    """Forbid hostPath volumes."""
     volumes = pod.spec.get("volumes") or ()
-    bad = [(index, v) for index, v in enumerate(volumes) if v.get("hostPath") is not None]
-    if not bad:
+    names = [str(volume.get("name", "")) for volume in volumes if volume.get("hostPath") is not None]
+    if not names:
         return None
-    names = [str(volume.get("name", "")) for _, volume in bad]
-    return Refusal(
-        reason="hostPath volumes",
-        detail=f"{plural(len(names), 'volume', 'volumes')} {quoted(names)}",
-        fields=tuple(f"spec.volumes[{index}].hostPath" for index, _ in bad),
-    )
+    detail = f"{plural(len(names), 'volume', 'volumes')} {quoted(names)}"
+    return Refusal(reason="hostPath volumes", detail=detail)
 
 
 def host_ports(pod: PodView) -> Refusal | None:
-    """Forbid ports of the host."""
+    """Forbid host ports."""
     bad = [
-        Setting(container=str(container.get("name", "")), path=f"{path}.ports[{index}].hostPort", value=port)
-        for path, container in pod.containers()
-        for index, entry in enumerate(container.get("ports") or ())
+        Setting(container=str(container.get("name", "")), value=port)
+        for container in containers_of(pod.spec)
+        for entry in container.get("ports") or ()
         if (port := entry.get("hostPort"))
     ]
     if not bad:
@@ -139,7 +129,6 @@ def host_ports(pod: PodView) -> Refusal | None:
         detail=f"{plural(len(names), 'container', 'containers')} {quoted(names)} "
         f"{plural(len(names), 'uses', 'use')} "
         f"{plural(len(ports), 'hostPort', 'hostPorts')} {', '.join(ports)}",
-        fields=paths(bad),
     )
 
 
@@ -150,14 +139,12 @@ HOOKS = (
 
 
 def host_probes(pod: PodView) -> Refusal | None:
-    """Forbid probes and life-cycle hooks that ask another host than the pod (1.34 and later)."""
+    """Forbid the host field in probes and lifecycle hooks (1.34 and later)."""
     if pod.minor < 34:
         return None
     bad = [
-        Setting(
-            container=str(container.get("name", "")), path=".".join((path, *hook, how, "host")), value=host
-        )
-        for path, container in pod.containers()
+        Setting(container=str(container.get("name", "")), value=host)
+        for container in containers_of(pod.spec)
         for hook in HOOKS
         for how in ("httpGet", "tcpSocket")
         if (host := dig(container, *hook, how, "host"))
@@ -170,7 +157,6 @@ def host_probes(pod: PodView) -> Refusal | None:
         detail=f"{plural(len(names), 'container', 'containers')} {quoted(names)} "
         f"{plural(len(names), 'uses', 'use')} "
         f"{plural(len(hosts), 'probe or lifecycle host', 'probe or lifecycle hosts')} {quoted(hosts)}",
-        fields=paths(bad),
     )
 
 
@@ -179,68 +165,65 @@ def privileged(pod: PodView) -> Refusal | None:
     bad = [s for s in pod.container_settings("privileged") if s.value is True]
     if not bad:
         return None
-    detail = f"{say_containers(bad)} must not set securityContext.privileged=true"
-    return Refusal(reason="privileged", detail=detail, fields=paths(bad))
+    detail = f"{format_containers(bad)} must not set securityContext.privileged=true"
+    return Refusal(reason="privileged", detail=detail)
 
 
 def proc_mount(pod: PodView) -> Refusal | None:
-    """Require the default masks of /proc."""
+    """Require the default /proc mask."""
     bad = [s for s in pod.container_settings("procMount") if s.value is not None and s.value != "Default"]
     if not bad:
         return None
-    detail = f"{say_containers(bad)} must not set securityContext.procMount to {quoted(bad_values(bad))}"
-    return Refusal(reason="procMount", detail=detail, fields=paths(bad))
+    detail = f"{format_containers(bad)} must not set securityContext.procMount to {quoted(bad_values(bad))}"
+    return Refusal(reason="procMount", detail=detail)
 
 
 def proc_mount_baseline(pod: PodView) -> Refusal | None:
-    """Require the default masks of /proc; since 1.35 not of a pod in a user namespace."""
+    """Require the default /proc mask; since 1.35 not for a pod in a user namespace."""
     return None if pod.minor >= 35 and pod.has_user_namespace else proc_mount(pod)
 
 
 def selinux(pod: PodView) -> Refusal | None:
-    """Forbid SELinux types that are no container's, and any user or role."""
+    """Allow only the SELinux types of containers, and no SELinux user or role."""
     allowed = _allowed(SELINUX_TYPES, pod.minor)
-    found = [s for s in pod.settings("seLinuxOptions") if isinstance(s.value, Mapping)]
     bad = [
         s
-        for s in found
-        if (s.value.get("type") or "") not in allowed or s.value.get("user") or s.value.get("role")
+        for s in pod.settings("seLinuxOptions")
+        if isinstance(s.value, Mapping)
+        and ((s.value.get("type") or "") not in allowed or s.value.get("user") or s.value.get("role"))
     ]
     if not bad:
         return None
     types = sorted({str(s.value.get("type") or "") for s in bad} - allowed)
-    said = [f"{plural(len(types), 'type', 'types')} {quoted(types)}"] if types else []
-    said += [f"{key} may not be set" for key in ("user", "role") if any(s.value.get(key) for s in bad)]
+    faults = [f"{plural(len(types), 'type', 'types')} {quoted(types)}"] if types else []
+    faults += [f"{key} may not be set" for key in ("user", "role") if any(s.value.get(key) for s in bad)]
     return Refusal(
         reason="seLinuxOptions",
-        detail=f"{say_setters(bad)} set forbidden securityContext.seLinuxOptions: {'; '.join(said)}",
-        fields=paths(bad),
+        detail=f"{format_setters(bad)} set forbidden securityContext.seLinuxOptions: {'; '.join(faults)}",
     )
 
 
 def bad_seccomp(pod: PodView) -> Refusal | None:
-    """Refuse what sets another seccomp profile than the runtime's or a local one."""
+    """Allow only the seccomp profiles RuntimeDefault and Localhost, where one is set."""
     bad = [
-        Setting(container=s.container, path=f"{s.path}.type", value=s.value.get("type"))
+        Setting(container=s.container, value=s.value.get("type"))
         for s in pod.settings("seccompProfile")
         if isinstance(s.value, Mapping) and s.value.get("type") not in {"RuntimeDefault", "Localhost"}
     ]
     if not bad:
         return None
     detail = (
-        f"{say_setters(bad)} must not set securityContext.seccompProfile.type to {quoted(bad_values(bad))}"
+        f"{format_setters(bad)} must not set securityContext.seccompProfile.type to {quoted(bad_values(bad))}"
     )
-    return Refusal(reason="seccompProfile", detail=detail, fields=paths(bad))
+    return Refusal(reason="seccompProfile", detail=detail)
 
 
 def seccomp_baseline(pod: PodView) -> Refusal | None:
-    """Forbid unconfined system calls: by annotation before 1.19, by field since."""
+    """Forbid the seccomp profile Unconfined: in annotations before 1.19, in fields since."""
     if pod.minor >= 19:
         return bad_seccomp(pod)
     keys = [SECCOMP_POD_ANNOTATION]
-    keys += [
-        f"{SECCOMP_CONTAINER_ANNOTATION}{container.get('name', '')}" for _, container in pod.containers()
-    ]
+    keys += [f"{SECCOMP_CONTAINER_ANNOTATION}{c.get('name', '')}" for c in containers_of(pod.spec)]
     bad = sorted(
         (key, value)
         for key in dict.fromkeys(keys)
@@ -250,32 +233,25 @@ def seccomp_baseline(pod: PodView) -> Refusal | None:
     )
     if not bad:
         return None
-    said = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in bad)
+    values = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in bad)
     return Refusal(
         reason="seccompProfile",
-        detail=f"forbidden {plural(len(bad), 'annotation', 'annotations')} {said}",
-        fields=tuple(f"metadata.annotations[{key}]" for key, _ in bad),
+        detail=f"forbidden {plural(len(bad), 'annotation', 'annotations')} {values}",
     )
 
 
 def sysctls(pod: PodView) -> Refusal | None:
-    """Forbid kernel settings that are not known to be the pod's own."""
+    """Forbid sysctls outside the safe set."""
     allowed = _allowed(SYSCTLS, pod.minor)
-    bad = [
-        (index, str(entry.get("name", "")))
-        for index, entry in enumerate(dig(pod.spec, "securityContext", "sysctls") or ())
-        if entry.get("name", "") not in allowed
-    ]
-    if not bad:
-        return None
-    fields = tuple(f"spec.securityContext.sysctls[{index}].name" for index, _ in bad)
-    return Refusal(reason="forbidden sysctls", detail=", ".join(name for _, name in bad), fields=fields)
+    names = [str(entry.get("name", "")) for entry in dig(pod.spec, "securityContext", "sysctls") or ()]
+    bad = [name for name in names if name not in allowed]
+    return Refusal(reason="forbidden sysctls", detail=", ".join(bad)) if bad else None
 
 
 def windows_host_process(pod: PodView) -> Refusal | None:
-    """Forbid Windows pods that run as processes of the host."""
+    """Forbid Windows HostProcess pods."""
     bad = [s for s in pod.settings("windowsOptions", "hostProcess") if s.value is True]
     if not bad:
         return None
-    detail = f"{say_setters(bad)} must not set securityContext.windowsOptions.hostProcess=true"
-    return Refusal(reason="hostProcess", detail=detail, fields=paths(bad))
+    detail = f"{format_setters(bad)} must not set securityContext.windowsOptions.hostProcess=true"
+    return Refusal(reason="hostProcess", detail=detail)

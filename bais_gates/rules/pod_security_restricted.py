@@ -1,9 +1,9 @@
-"""The controls of the Pod Security Standards' level restricted, one function each."""
+"""Check the controls of the Pod Security Standards' level restricted, one function per control."""
 
 from __future__ import annotations
 
 from bais_gates.rules.pod_security_baseline import bad_seccomp
-from bais_gates.rules.pod_view import PodView, Refusal, paths, plural, quoted, say_containers, say_setters
+from bais_gates.rules.pod_view import PodView, Refusal, format_containers, format_setters, plural, quoted
 
 VOLUME_TYPES = frozenset(
     (
@@ -18,7 +18,7 @@ VOLUME_TYPES = frozenset(
         "secret",
     )
 )
-FOREIGN_VOLUME_TYPES = (
+OTHER_VOLUME_TYPES = (
     "hostPath",
     "gcePersistentDisk",
     "awsElasticBlockStore",
@@ -44,7 +44,7 @@ FOREIGN_VOLUME_TYPES = (
 
 
 def capabilities_restricted(pod: PodView) -> Refusal | None:
-    """Require drop ALL, and allow only NET_BIND_SERVICE to be added; Windows has no capabilities."""
+    """Require dropping ALL capabilities and allow adding only NET_BIND_SERVICE; Windows has none."""
     if pod.minor >= 25 and pod.is_windows:
         return None
     kept = [s for s in pod.container_settings("capabilities", "drop") if "ALL" not in (s.value or ())]
@@ -55,93 +55,85 @@ def capabilities_restricted(pod: PodView) -> Refusal | None:
         return None
     details = []
     if kept:
-        details.append(f'{say_containers(kept)} must set securityContext.capabilities.drop=["ALL"]')
+        details.append(f'{format_containers(kept)} must set securityContext.capabilities.drop=["ALL"]')
     if adding:
         added = sorted({str(name) for s in adding for name in s.value} - {"NET_BIND_SERVICE"})
-        details.append(
-            f"{say_containers(adding)} must not include {quoted(added)} in securityContext.capabilities.add"
-        )
-    return Refusal(
-        reason="unrestricted capabilities", detail="; ".join(details), fields=paths([*kept, *adding])
-    )
+        detail = f"must not include {quoted(added)} in securityContext.capabilities.add"
+        details.append(f"{format_containers(adding)} {detail}")
+    return Refusal(reason="unrestricted capabilities", detail="; ".join(details))
 
 
 def seccomp_restricted(pod: PodView) -> Refusal | None:
-    """Require a seccomp profile, by the pod or by every container; Windows has none."""
+    """Require a seccomp profile for the pod or every container; Windows has none."""
     if pod.minor >= 25 and pod.is_windows:
         return None
-    refused = bad_seccomp(pod)
-    if refused is not None:
-        return refused
+    refusal = bad_seccomp(pod)
+    if refusal is not None:
+        return refusal
     unset = [s for s in pod.container_settings("seccompProfile") if s.value is None]
     if not unset or pod.pod_setting("seccompProfile").value is not None:
         return None
     return Refusal(
         reason="seccompProfile",
-        detail=f"pod or {say_containers(unset)} must set "
+        detail=f"pod or {format_containers(unset)} must set "
         'securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"',
-        fields=tuple(f"{s.path}.type" for s in unset),
     )
 
 
 def privilege_escalation(pod: PodView) -> Refusal | None:
-    """Require allowPrivilegeEscalation=false of every container; Windows has none since 1.25."""
+    """Require allowPrivilegeEscalation=false for every container; since 1.25 not on Windows."""
     if pod.minor >= 25 and pod.is_windows:
         return None
     bad = [s for s in pod.container_settings("allowPrivilegeEscalation") if s.value is not False]
     if not bad:
         return None
-    detail = f"{say_containers(bad)} must set securityContext.allowPrivilegeEscalation=false"
-    return Refusal(reason="allowPrivilegeEscalation != false", detail=detail, fields=paths(bad))
+    detail = f"{format_containers(bad)} must set securityContext.allowPrivilegeEscalation=false"
+    return Refusal(reason="allowPrivilegeEscalation != false", detail=detail)
 
 
 def restricted_volumes(pod: PodView) -> Refusal | None:
-    """Allow only volumes that hold the pod's own data or come from a claim.
+    """Allow only the volume types in ``VOLUME_TYPES``.
 
-    A volume that names no source at all is an emptyDir, as the API server makes it one before admission.
+    A volume without a source is an emptyDir: the API server sets this default before admission.
     """
     bad = [
-        (index, volume)
-        for index, volume in enumerate(pod.spec.get("volumes") or ())
+        volume
+        for volume in pod.spec.get("volumes") or ()
         if any(value is not None for key, value in volume.items() if key != "name")
         and not any(volume.get(kind) is not None for kind in VOLUME_TYPES)
     ]
     if not bad:
         return None
-    kinds = [next((k for k in FOREIGN_VOLUME_TYPES if v.get(k) is not None), "unknown") for _, v in bad]
-    names = [str(volume.get("name", "")) for _, volume in bad]
-    found = sorted(set(kinds))
+    types = sorted({next((t for t in OTHER_VOLUME_TYPES if v.get(t) is not None), "unknown") for v in bad})
+    names = [str(volume.get("name", "")) for volume in bad]
     return Refusal(
         reason="restricted volume types",
         detail=f"{plural(len(names), 'volume', 'volumes')} {quoted(names)} "
         f"{plural(len(names), 'uses', 'use')} "
-        f"{plural(len(found), 'restricted volume type', 'restricted volume types')} {quoted(found)}",
-        fields=tuple(f"spec.volumes[{index}].{kind}" for (index, _), kind in zip(bad, kinds, strict=True)),
+        f"{plural(len(types), 'restricted volume type', 'restricted volume types')} {quoted(types)}",
     )
 
 
 def run_as_non_root(pod: PodView) -> Refusal | None:
-    """Require runAsNonRoot=true, by the pod or by every container; since 1.35 not in a user namespace."""
+    """Require runAsNonRoot=true for the pod or every container; since 1.35 not in a user namespace."""
     if pod.minor >= 35 and pod.has_user_namespace:
         return None
     bad = [s for s in pod.settings("runAsNonRoot") if s.value is False]
     if bad:
-        detail = f"{say_setters(bad)} must not set securityContext.runAsNonRoot=false"
-        return Refusal(reason="runAsNonRoot != true", detail=detail, fields=paths(bad))
+        detail = f"{format_setters(bad)} must not set securityContext.runAsNonRoot=false"
+        return Refusal(reason="runAsNonRoot != true", detail=detail)
     unset = [s for s in pod.container_settings("runAsNonRoot") if s.value is None]
     if not unset or pod.pod_setting("runAsNonRoot").value is True:
         return None
-    detail = f"pod or {say_containers(unset)} must set securityContext.runAsNonRoot=true"
-    return Refusal(reason="runAsNonRoot != true", detail=detail, fields=paths(unset))
+    detail = f"pod or {format_containers(unset)} must set securityContext.runAsNonRoot=true"
+    return Refusal(reason="runAsNonRoot != true", detail=detail)
 
 
 def run_as_user(pod: PodView) -> Refusal | None:
-    """Forbid the user 0 (1.23 and later); since 1.35 not in a user namespace."""
+    """Forbid runAsUser=0 (1.23 and later); since 1.35 not in a user namespace."""
     if pod.minor >= 35 and pod.has_user_namespace:
         return None
     bad = [s for s in pod.settings("runAsUser") if s.value == 0 and s.value is not False]
     if not bad:
         return None
-    return Refusal(
-        reason="runAsUser=0", detail=f"{say_setters(bad)} must not set runAsUser=0", fields=paths(bad)
-    )
+    return Refusal(reason="runAsUser=0", detail=f"{format_setters(bad)} must not set runAsUser=0")

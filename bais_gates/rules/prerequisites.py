@@ -1,7 +1,8 @@
-"""What the platform needs of its cluster, as pure functions over objects as the API server gives them.
+"""Check that the components that the platform requires are installed in the cluster and available.
 
-A component is there when its kinds are established and its workload is available, as their status says: an
-operator whose CRDs were left behind by an uninstall, or whose pod does not start, is none.
+A component is available when its CustomResourceDefinitions are established and its workload is available, by
+their status: CRDs that an uninstall left behind do not count. Source: Kubernetes documentation, "Extend the
+Kubernetes API with CustomResourceDefinitions" and "Recommended Labels"; the Secrets of Helm 3 releases.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from bais_gates.rules.workloads import condition
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bais_gates.rules.objects import Object
+    from bais_gates.rules.workloads import Object
 
 _NAME: Final = "app.kubernetes.io/name"
 _COMPONENT: Final = "app.kubernetes.io/component"
@@ -23,7 +26,7 @@ CRDS: Final[dict[str, tuple[str, ...]]] = {
     "cert_manager": ("certificates.cert-manager.io", "clusterissuers.cert-manager.io"),
     "ingress_controller": (),
 }
-"""The kinds that the platform's manifests use of each component."""
+"""The CRDs of each component that the platform's manifests use."""
 
 INGRESS_WORKLOADS: Final[dict[str, tuple[str, ...]]] = {
     "k8s.io/ingress-nginx": ("ingress-nginx",),
@@ -35,65 +38,64 @@ INGRESS_WORKLOADS: Final[dict[str, tuple[str, ...]]] = {
     "projectcontour.io/ingress-controller": ("contour",),
     "ingress.k8s.aws/alb": ("aws-load-balancer-controller",),
 }
-"""app.kubernetes.io/name of the workload behind each IngressClass controller that is common."""
-_HELM_OWNER: Final = "owner=helm"
+"""Values of app.kubernetes.io/name of the workloads of common IngressClass controllers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """The newest revision of a Helm 3 release, as its Secret's labels say."""
+    """The latest revision of a Helm 3 release, from the labels of its Secret."""
 
     name: str
     revision: int
     status: str
-    """``deployed`` when all is well; ``failed``, ``pending-upgrade`` ... when not."""
+    """``deployed``, or ``failed``, ``pending-upgrade`` ..."""
 
 
-def unmet_kinds(wanted: Iterable[str], crds: Iterable[Object]) -> dict[str, str]:
-    """Say of each wanted CustomResourceDefinition that can not be used why; nothing of those that can."""
-    known = {crd["metadata"]["name"]: crd for crd in crds}
-    found = {}
-    for name in wanted:
-        if name not in known:
-            found[name] = "not installed"
-        elif known[name]["metadata"].get("deletionTimestamp"):
-            found[name] = "being deleted"
-        elif _condition(known[name], "Established") != "True":
-            found[name] = "not established"
-    return found
+def unusable_crds(required: Iterable[str], crds: Iterable[Object]) -> dict[str, str]:
+    """Return the required CustomResourceDefinitions that cannot be used, each with the reason."""
+    installed = {crd["metadata"]["name"]: crd for crd in crds}
+    unusable = {}
+    for name in required:
+        if name not in installed:
+            unusable[name] = "not installed"
+        elif installed[name]["metadata"].get("deletionTimestamp"):
+            unusable[name] = "being deleted"
+        elif condition(installed[name], "Established") != "True":
+            unusable[name] = "not established"
+    return unusable
 
 
-def unhealthy(workload: Object) -> str | None:
-    """Say why a Deployment, StatefulSet or DaemonSet is not available; None when it is."""
+def explain_unavailable(workload: Object) -> str | None:
+    """Return why a Deployment, StatefulSet or DaemonSet is not available; None when it is."""
     metadata, status = workload["metadata"], workload.get("status") or {}
     if int(status.get("observedGeneration") or 0) < int(metadata.get("generation") or 0):
-        return "its controller has not seen the last change"
+        return "its controller has not observed the last change"
     if workload["kind"] == "DaemonSet":
-        wanted, ready = _number(status, "desiredNumberScheduled"), _number(status, "numberReady")
+        desired, ready = _number(status, "desiredNumberScheduled"), _number(status, "numberReady")
     else:
         replicas = (workload.get("spec") or {}).get("replicas")
-        wanted = 1 if replicas is None else int(replicas)
+        desired = 1 if replicas is None else int(replicas)
         ready = _number(status, "readyReplicas")
-    if wanted == 0:
-        return "it is scaled to nothing"
-    if ready < wanted:
-        return f"{ready} of {wanted} are ready"
-    if workload["kind"] == "Deployment" and _condition(workload, "Available") != "True":
-        return "it is not Available"
+    if desired == 0:
+        return "scaled to 0"
+    if ready < desired:
+        return f"{ready} of {desired} replicas are ready"
+    if workload["kind"] == "Deployment" and condition(workload, "Available") != "True":
+        return "the condition Available is not True"
     return None
 
 
-def workloads_of(
+def component_workloads(
     component: str, workloads: Iterable[Object], *, controllers: Iterable[str] = ()
 ) -> list[Object]:
-    """Find the workloads of a component by the labels that its charts and manifests give them.
+    """Return the workloads of a component, by the labels that its charts and manifests set.
 
-    ``controllers``: what the IngressClasses name as theirs. cert-manager's webhook and CA injector belong to
-    it, as no Certificate is issued without them.
+    ``controllers`` are the controllers of the IngressClasses. cert-manager includes its webhook and its CA
+    injector, as no Certificate is issued without them.
     """
     workloads = list(workloads)
     if component == "ingress_controller":
-        names = {name for one in controllers for name in INGRESS_WORKLOADS.get(_trunk(one), ())}
+        names = {name for one in controllers for name in INGRESS_WORKLOADS.get(_base_name(one), ())}
         return [one for one in workloads if _label(one, _NAME) in names]
     if component == "prometheus_operator":
         return [one for one in workloads if _is_prometheus_operator(one)]
@@ -107,22 +109,22 @@ def workloads_of(
     ]
 
 
-def newest_release(name: str, secrets: Iterable[Object]) -> Release | None:
-    """Give a Helm 3 release's newest revision out of its namespace's Secrets; None when there is none."""
-    found = []
+def latest_release(name: str, secrets: Iterable[Object]) -> Release | None:
+    """Return the latest revision of a Helm 3 release from its namespace's Secrets; None without one."""
+    releases = []
     for secret in secrets:
         labels = secret["metadata"].get("labels") or {}
         if secret.get("type") != "helm.sh/release.v1" or labels.get("name") != name:
             continue
         revision = str(labels.get("version", ""))
         if revision.isdigit():
-            found.append(Release(name=name, revision=int(revision), status=str(labels.get("status", ""))))
-    return max(found, key=lambda one: one.revision, default=None)
+            releases.append(Release(name=name, revision=int(revision), status=str(labels.get("status", ""))))
+    return max(releases, key=lambda release: release.revision, default=None)
 
 
 def helm_selector(name: str) -> str:
-    """Give the label selector of a Helm 3 release's Secrets."""
-    return f"{_HELM_OWNER},name={name}"
+    """Return the label selector of a Helm 3 release's Secrets."""
+    return f"owner=helm,name={name}"
 
 
 def _is_prometheus_operator(workload: Object) -> bool:
@@ -132,8 +134,8 @@ def _is_prometheus_operator(workload: Object) -> bool:
     )
 
 
-def _trunk(controller: str) -> str:
-    """Take the instance off a controller's name (haproxy.org/ingress-controller/internal)."""
+def _base_name(controller: str) -> str:
+    """Return a controller's name without the instance (haproxy.org/ingress-controller/internal)."""
     return "/".join(controller.split("/")[:2])
 
 
@@ -143,8 +145,3 @@ def _label(one: Object, key: str) -> str:
 
 def _number(status: dict[str, Any], key: str) -> int:
     return int(status.get(key) or 0)
-
-
-def _condition(one: Object, kind: str) -> str:
-    conditions = (one.get("status") or {}).get("conditions") or ()
-    return next((str(each.get("status")) for each in conditions if each.get("type") == kind), "")

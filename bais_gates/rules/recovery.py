@@ -1,6 +1,6 @@
-"""The record of a recovery drill, and what a drill measures: how long it took, and what was lost.
+"""Parse and make the record of a recovery drill, compare its marked rows, and make the Jobs that it runs.
 
-The record is a JSON file that says who held which drill, when, where, and what came out::
+The record is a JSON file::
 
     {"held_at": "2026-11-20T09:00:00Z", "environment": "staging", "rehearsal": false, "led_by": "...",
      "scenarios": ["database lost", "API lost", "cache lost"], "recovery_s": 140.0, "data_loss_s": 1800.0,
@@ -14,22 +14,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from bais_gates.errors import GateInputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 SCENARIOS: Final = ("database lost", "API lost", "cache lost")
-"""What a drill must have been about."""
-_TEXTS: Final = ("environment", "led_by")
-
-
-class RecordError(Exception):
-    """The record can not be read. The message names the file, and the plain cause."""
+"""The failures that a drill must cover."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One drill, as it was written down."""
+    """The record of one drill."""
 
     held_at: datetime
     environment: str
@@ -42,30 +39,26 @@ class Record:
     findings: tuple[str, ...]
 
     def age_d(self, now: datetime) -> float:
-        """Days since it was held."""
+        """Return the days since the drill."""
         return (now - self.held_at).total_seconds() / 86400
 
 
-def record(path: Path) -> Record:
-    """Read the record at ``path``. Raises :class:`RecordError` for one that is absent or says too little."""
+def parse_record(text: str, path: Path) -> Record:
+    """Parse a record read from ``path``; raise GateInputError if it is not JSON or lacks a key."""
     try:
-        told: Any = json.loads(path.read_bytes())
-    except OSError as e:
-        raise RecordError(f"the record of the recovery drill, {path}, can't be read: {e.strerror}") from None
-    except ValueError as e:
-        raise RecordError(f"the record of the recovery drill, {path}, is no JSON: {e}") from None
-    try:
-        return _record(told)
-    except (KeyError, TypeError, ValueError) as e:
-        raise RecordError(
-            f"the record of the recovery drill, {path}, says too little: {type(e).__name__} {e}"
-        ) from None
+        return _record(json.loads(text))
+    except json.JSONDecodeError as e:
+        raise GateInputError(f"{path}: the record of the recovery drill is not JSON: {e}") from None
+    except KeyError as e:
+        raise GateInputError(f"{path}: the record of the recovery drill has no key {e}.") from None
+    except (TypeError, ValueError) as e:
+        raise GateInputError(f"{path}: the record of the recovery drill is not valid: {e}") from None
 
 
-def written(
+def make_record(
     *, environment: str, rehearsal: bool, recovery_s: float, data_loss_s: float, passed: bool
 ) -> dict[str, Any]:
-    """Write a drill that was just held as a record that :func:`record` reads."""
+    """Return the record of a drill that has just ended, for :func:`parse_record`."""
     return {
         "held_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment,
@@ -79,59 +72,56 @@ def written(
     }
 
 
-def _record(told: Any) -> Record:
-    held_at = datetime.fromisoformat(told["held_at"])
+def _record(document: Any) -> Record:
+    held_at = datetime.fromisoformat(document["held_at"])
     if held_at.tzinfo is None:
         raise ValueError("held_at has no time zone")
-    for key in _TEXTS:
-        if not isinstance(told[key], str) or not told[key].strip():
+    for key in ("environment", "led_by"):
+        if not isinstance(document[key], str) or not document[key].strip():
             raise ValueError(f"{key} is empty")
     for key in ("passed", "rehearsal"):
-        if not isinstance(told.get(key, False), bool):
+        if not isinstance(document.get(key, False), bool):
             raise TypeError(f"{key} is neither true nor false")
     return Record(
         held_at=held_at.astimezone(UTC),
-        environment=told["environment"],
-        led_by=told["led_by"],
-        rehearsal=told.get("rehearsal", False),
-        scenarios=tuple(map(str, told["scenarios"])),
-        recovery_s=float(told["recovery_s"]),
-        data_loss_s=float(told["data_loss_s"]),
-        passed=told["passed"],
-        findings=tuple(map(str, told["findings"])),
+        environment=document["environment"],
+        led_by=document["led_by"],
+        rehearsal=document.get("rehearsal", False),
+        scenarios=tuple(map(str, document["scenarios"])),
+        recovery_s=float(document["recovery_s"]),
+        data_loss_s=float(document["data_loss_s"]),
+        passed=document["passed"],
+        findings=tuple(map(str, document["findings"])),
     )
 
 
-def scenarios_left_out(one: Record) -> list[str]:
-    """Name the scenarios that a drill must be about and this one was not."""
-    held = {text.strip().lower() for text in one.scenarios}
-    return [scenario for scenario in SCENARIOS if scenario.lower() not in held]
+def missing_scenarios(record: Record) -> list[str]:
+    """Return the required scenarios that a drill did not cover."""
+    covered = {text.strip().lower() for text in record.scenarios}
+    return [scenario for scenario in SCENARIOS if scenario.lower() not in covered]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """Which of the marked rows came back."""
+    """The marked rows that are missing or unexpectedly present after the restore."""
 
-    kept_before: int
     lost_before: tuple[str, ...]
-    """Rows written before the backup that are gone: the backup did not hold what it should."""
+    """Missing rows that were written before the backup: the backup is incomplete."""
     kept_after: tuple[str, ...]
-    """Rows written after the backup that are there: the database was not really lost."""
+    """Present rows that were written after the backup: the database was not really lost."""
 
 
-def loss(before: Iterable[str], after: Iterable[str], there: Iterable[str]) -> Loss:
-    """Compare the marked rows with those that are there now."""
-    found = set(there)
-    marked = list(before)
+def compare_rows(before: Iterable[str], after: Iterable[str], present: Iterable[str]) -> Loss:
+    """Compare the rows that were marked before and after the backup with those present now."""
+    now = set(present)
     return Loss(
-        kept_before=sum(1 for one in marked if one in found),
-        lost_before=tuple(one for one in marked if one not in found),
-        kept_after=tuple(one for one in after if one in found),
+        lost_before=tuple(row for row in before if row not in now),
+        kept_after=tuple(row for row in after if row in now),
     )
 
 
-def job_from(cron_job: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Make the Job that a CronJob would make now, as ``kubectl create job --from`` does."""
+def make_job(cron_job: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a Job from a CronJob's template, as ``kubectl create job --from`` makes it."""
     template = cron_job["spec"]["jobTemplate"]
     metadata = template.get("metadata") or {}
     return {
@@ -159,8 +149,8 @@ def job_from(cron_job: Mapping[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def job_again(job: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Make a Job like one that has run, under another name: without what the API server put into it."""
+def copy_job(job: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a copy of a Job under another name, without the selector and labels that the API server set."""
     spec = {key: value for key, value in job["spec"].items() if key not in {"selector", "manualSelector"}}
     template = dict(spec["template"])
     metadata = dict(template.get("metadata") or {})
@@ -179,7 +169,7 @@ def job_again(job: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def job_outcome(job: Mapping[str, Any]) -> str | None:
-    """Give ``Complete`` or ``Failed: <reason>``; None while a Job is still running."""
+    """Return ``Complete`` or ``Failed: <reason>``; None while the Job is running."""
     for one in (job.get("status") or {}).get("conditions") or []:
         if one.get("status") == "True" and one.get("type") == "Complete":
             return "Complete"

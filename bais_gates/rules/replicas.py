@@ -1,8 +1,8 @@
-"""Which replica answered: counted at each pod, from its own metrics or from its own log.
+"""Count the requests that each pod served, from its own metrics or from its log.
 
-A pod's own address is its IP and port, or where a cluster stands on one machine the annotation
-``sandbox.bais-gates/address``. Its metrics are asked for there, not through the Service, which would answer
-for any of them. Where a pod can not be reached so, its log is read for the ids that the requests carried.
+Metrics are read from the pod's own address, as the Service would route to any pod. That address is its IP and
+port, or the annotation ``sandbox.bais-gates/address`` where all pods are on one machine. For a pod that
+cannot be reached, its log is searched for request ids. Source: the Prometheus text exposition format.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _SAMPLE: Final = re.compile(
 )
 
 
-def own_address(pod: Mapping[str, Any], port_name: str = "https") -> str | None:
-    """Give ``host:port`` of the pod itself; None while it has none."""
+def pod_address(pod: Mapping[str, Any], port_name: str = "https") -> str | None:
+    """Return the pod's own ``host:port``; None without an IP or a port of that name."""
     annotated = (pod["metadata"].get("annotations") or {}).get(ADDRESS)
     if annotated:
         return str(annotated)
@@ -34,45 +34,45 @@ def own_address(pod: Mapping[str, Any], port_name: str = "https") -> str | None:
     return None
 
 
-def requests_counted(exposition: str, route: str) -> float | None:
-    """Give the requests to ``route`` that a Prometheus exposition counts; None if it counts no requests.
+def count_requests(exposition: str, route: str) -> float | None:
+    """Return the requests to ``route`` in a Prometheus exposition; None if it has no request counter.
 
-    Read are ``http_request_duration_seconds_count`` and, where there is none, ``http_requests_total``, with
-    the route in any label.
+    The counter is ``http_request_duration_seconds_count`` or else ``http_requests_total``, with the route in
+    any label.
     """
-    counted: dict[str, float] = {}
+    counts: dict[str, float] = {}
     for line in exposition.splitlines():
-        if found := _SAMPLE.match(line):
-            name, labels, value = found.groups()
-            counted.setdefault(name, 0.0)
+        if match := _SAMPLE.match(line):
+            name, labels, value = match.groups()
+            counts.setdefault(name, 0.0)
             if f'="{route}"' in labels:
-                counted[name] += float(value)
-    return next((counted[name] for name in sorted(counted)), None)
+                counts[name] += float(value)
+    return next((counts[name] for name in sorted(counts)), None)
 
 
-def ids_in_log(log: str, ids: Iterable[str]) -> int:
-    """Count how many of ``ids`` a log has."""
-    return sum(1 for one in ids if one in log)
+def count_ids(log: str, ids: Iterable[str]) -> int:
+    """Return how many of ``ids`` occur in a log."""
+    return sum(1 for request_id in ids if request_id in log)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """How the requests of a burst fell to the pods: (pod, requests), in the pods' order."""
+class Distribution:
+    """The requests that were sent, and how many each pod served: (pod, requests)."""
 
     sent: int
-    answered: tuple[tuple[str, int], ...]
+    served: tuple[tuple[str, int], ...]
 
     @property
-    def reached(self) -> int:
-        """Pods that answered at least a quarter of their even share, at least one request."""
-        return sum(1 for _, count in self.answered if count >= max(1.0, self.even / 4))
+    def _minimum(self) -> float:
+        """A quarter of an even share, at least one request."""
+        return max(1.0, self.sent / len(self.served) / 4)
 
     @property
-    def even(self) -> float:
-        """Requests that fall to each pod when all get the same; 0 without pods."""
-        return self.sent / len(self.answered) if self.answered else 0.0
+    def active(self) -> int:
+        """The number of pods that served at least a quarter of an even share."""
+        return sum(1 for _, count in self.served if count >= self._minimum)
 
     @property
     def idle(self) -> list[str]:
-        """The pods that answered less than a quarter of their even share."""
-        return [f"{name}: {count}" for name, count in self.answered if count < max(1.0, self.even / 4)]
+        """The pods that served less than a quarter of an even share."""
+        return [f"{name}: {count}" for name, count in self.served if count < self._minimum]

@@ -1,14 +1,13 @@
-"""What workloads declare so that one fault does not take them away: probes, spread, budgets, scaling, runs.
+"""Check that workloads declare probes, spread, disruption budgets, autoscaling and CronJob policies.
 
-Pure functions over plain objects, read from a cluster or rendered from manifests; what really happened stands
-in their status and is judged elsewhere. Source: kube-linter (no-liveness-probe, liveness-port,
+Only the spec is checked, as read from a cluster or rendered from manifests; ``rules.workloads`` checks the
+status. Source: kube-linter (no-liveness-probe, liveness-port,
 no-anti-affinity, pdb-min-available, dangling-hpa), kube-score (probes, host anti-affinity, HPA, CronJob),
 Polaris (topologySpreadConstraint, missingPodDisruptionBudget, hpaMinAvailability).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,35 +17,36 @@ from bais_gates.rules.objects import (
     Workload,
     dig,
     is_empty,
+    locate,
     name_of,
     namespace_of,
     of_kind,
     selects,
-    where,
     workloads,
 )
+from bais_gates.rules.workloads import resolve_count
 
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 HANDLERS = ("httpGet", "tcpSocket", "grpc", "exec")
 SCALED = ("Deployment", "StatefulSet")
-PLACES = frozenset({"kubernetes.io/hostname", "topology.kubernetes.io/zone"})
+TOPOLOGY_KEYS = frozenset({"kubernetes.io/hostname", "topology.kubernetes.io/zone"})
 
 
 def probe_findings(objects: Iterable[Object]) -> list[Finding]:
-    """Name containers of serving pods without probes, with one probe for both, or that ask a closed port.
+    """Return findings for containers with missing or identical probes, or with probes of an undeclared port.
 
-    A pod that runs to its end (its restartPolicy is not Always) serves nobody and needs none.
+    Pods that run to completion (restartPolicy is not Always) need no probes.
     """
-    found = []
+    findings = []
     for pod in workloads(objects):
         if pod.kind in {"Job", "CronJob"} or (pod.spec.get("restartPolicy") or "Always") != "Always":
             continue
         for container in pod.spec.get("containers") or ():
-            found += [
-                Finding(rule=rule, where=pod.where, detail=f"container {container.get('name')} {said}")
-                for rule, said in _probe_faults(container)
+            findings += [
+                Finding(rule=rule, where=pod.where, detail=f"container {container.get('name')} {fault}")
+                for rule, fault in _probe_faults(container)
             ]
-    return found
+    return findings
 
 
 def _probe_faults(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -54,51 +54,47 @@ def _probe_faults(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if not container.get(key):
             yield f"no-{key.removesuffix('Probe')}-probe", f"has no {key}"
     live, ready = container.get("livenessProbe") or {}, container.get("readinessProbe") or {}
-    asked = [{how: probe.get(how) for how in HANDLERS if probe.get(how)} for probe in (live, ready)]
-    if asked[0] and asked[0] == asked[1] and _patience(live) <= _patience(ready):
-        yield "identical-probes", "is restarted as soon as it is not ready: both probes ask the same"
+    handlers = [{how: probe.get(how) for how in HANDLERS if probe.get(how)} for probe in (live, ready)]
+    if handlers[0] and handlers[0] == handlers[1] and _failure_s(live) <= _failure_s(ready):
+        yield "identical-probes", "is restarted as soon as it is not ready: both probes are identical"
     ports = [port for port in container.get("ports") or () if (port.get("protocol") or "TCP") == "TCP"]
-    opened = {port.get("name") for port in ports} | {port.get("containerPort") for port in ports}
+    declared = {port.get("name") for port in ports} | {port.get("containerPort") for port in ports}
     for key in PROBES:
         for how in ("httpGet", "tcpSocket", "grpc"):
             port = dig(container, key, how, "port")
-            if port is not None and port not in opened:
-                yield "probe-port", f"does not open the port {port} that its {key} asks"
+            if port is not None and port not in declared:
+                yield "probe-port", f"does not declare the port {port} of its {key}"
 
 
-def _patience(probe: Mapping[str, Any]) -> int:
-    """Give the seconds until a probe gives up; the API's defaults are 10 s and 3 times."""
+def _failure_s(probe: Mapping[str, Any]) -> int:
+    """Return the seconds until a probe fails; the API's defaults are 10 s and 3 times."""
     return int(probe.get("periodSeconds") or 10) * int(probe.get("failureThreshold") or 3)
 
 
 def spread_findings(objects: Iterable[Object]) -> list[Finding]:
-    """Name workloads of several replicas that nothing keeps from lying all on one node or in one zone.
+    """Return findings for workloads whose replicas may all be placed on one node or in one zone.
 
-    Counted are an anti-affinity to the workload's own pods, preferred or required, and a topology spread
-    constraint, over nodes or zones. A constraint without a selector counts no pods, so it spreads none. A
-    workload that states no replicas may have several.
+    A workload is spread by an anti-affinity to its own pods, preferred or required, or by a topology spread
+    constraint, over nodes or zones. A constraint without a selector matches no pods. A workload without
+    ``replicas`` may have several.
     """
     every = list(objects)
-    found = []
+    findings = []
     for workload, pod in _scaled(every):
-        if dig(workload, "spec", "replicas") is not None and _least_replicas(workload, every) < 2:
+        if dig(workload, "spec", "replicas") is not None and _min_replicas(workload, every) < 2:
             continue
         constraints = [
-            one for one in pod.spec.get("topologySpreadConstraints") or () if one.get("topologyKey") in PLACES
+            one
+            for one in pod.spec.get("topologySpreadConstraints") or ()
+            if one.get("topologyKey") in TOPOLOGY_KEYS
         ]
-        if not constraints and not any(_keeps_apart(term, pod) for term in _anti_affinity(pod.spec)):
-            found.append(
-                Finding(rule="no-spread", where=pod.where, detail="nothing spreads its replicas over nodes")
-            )
+        if not constraints and not any(_separates(term, pod) for term in _anti_affinity(pod.spec)):
+            detail = "no anti-affinity or topology spread constraint spreads its replicas over nodes"
+            findings.append(Finding(rule="no-spread", where=pod.where, detail=detail))
         if constraints and not any(selects(one.get("labelSelector"), pod.labels) for one in constraints):
-            found.append(
-                Finding(
-                    rule="spread-selects-nothing",
-                    where=pod.where,
-                    detail="no topology spread constraint selects its own pods",
-                )
-            )
-    return found
+            detail = "no topology spread constraint selects its own pods"
+            findings.append(Finding(rule="spread-selects-nothing", where=pod.where, detail=detail))
+    return findings
 
 
 def _anti_affinity(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -108,61 +104,57 @@ def _anti_affinity(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield weighted.get("podAffinityTerm") or {}
 
 
-def _keeps_apart(term: Mapping[str, Any], pod: Workload) -> bool:
-    spaces, chosen = term.get("namespaces") or (), term.get("namespaceSelector")
-    # Neither means the pod's own namespace; an empty selector means all of them.
-    here = pod.namespace in spaces or is_empty(chosen) or (not spaces and chosen is None)
-    return here and term.get("topologyKey") in PLACES and selects(term.get("labelSelector"), pod.labels)
+def _separates(term: Mapping[str, Any], pod: Workload) -> bool:
+    spaces, selector = term.get("namespaces") or (), term.get("namespaceSelector")
+    # Without both, the pod's own namespace is meant; an empty selector selects all namespaces.
+    here = pod.namespace in spaces or is_empty(selector) or (not spaces and selector is None)
+    return (
+        here and term.get("topologyKey") in TOPOLOGY_KEYS and selects(term.get("labelSelector"), pod.labels)
+    )
 
 
 def budget_findings(objects: Iterable[Object]) -> list[Finding]:
-    """Name workloads of several replicas without a disruption budget, and budgets that forbid every drain.
+    """Return findings for replicated workloads without a disruption budget, and budgets that block drains.
 
-    Where a workload does not state its replicas, an autoscaler's minReplicas stands for them.
+    An autoscaler's minReplicas replaces the workload's replicas.
     """
     every = list(objects)
     budgets = of_kind(every, "PodDisruptionBudget")
-    found = []
+    findings = []
     for workload, pod in _scaled(every):
-        mine = [one for one in budgets if _budget_takes(one, pod)]
-        least = _least_replicas(workload, every)
-        if not mine and dig(workload, "spec", "replicas") not in {0, 1}:
-            found.append(Finding(rule="no-pdb", where=pod.where, detail="no PodDisruptionBudget takes it"))
-        for budget in mine:
-            wanted = _pods_kept(budget, least)
-            if wanted is not None and wanted >= least:
-                detail = f"wants {wanted} of {least} pods of {pod.where} at all times"
-                found.append(Finding(rule="pdb-blocks-drain", where=where(budget), detail=detail))
+        own = [one for one in budgets if _budget_selects(one, pod)]
+        replicas = _min_replicas(workload, every)
+        if not own and dig(workload, "spec", "replicas") not in {0, 1}:
+            findings.append(
+                Finding(rule="no-pdb", where=pod.where, detail="no PodDisruptionBudget selects it")
+            )
+        for budget in own:
+            value = dig(budget, "spec", "minAvailable")
+            kept = None if value is None else resolve_count(value, replicas, round_up=True)
+            if kept is not None and kept >= replicas:
+                detail = f"minAvailable keeps {kept} of {replicas} pods of {pod.where}"
+                findings.append(Finding(rule="pdb-blocks-drain", where=locate(budget), detail=detail))
     for budget in budgets:
-        most = dig(budget, "spec", "maxUnavailable")
-        if str(most) in {"0", "0%"}:
-            detail = "lets no pod be unavailable"
-            found.append(Finding(rule="pdb-blocks-drain", where=where(budget), detail=detail))
-        if most is None and dig(budget, "spec", "minAvailable") is None:
-            detail = "states neither minAvailable nor maxUnavailable"
-            found.append(Finding(rule="pdb-without-policy", where=where(budget), detail=detail))
-    return found
+        maximum = dig(budget, "spec", "maxUnavailable")
+        if str(maximum) in {"0", "0%"}:
+            detail = f"maxUnavailable is {maximum}"
+            findings.append(Finding(rule="pdb-blocks-drain", where=locate(budget), detail=detail))
+        if maximum is None and dig(budget, "spec", "minAvailable") is None:
+            detail = "has neither minAvailable nor maxUnavailable"
+            findings.append(Finding(rule="pdb-without-policy", where=locate(budget), detail=detail))
+    return findings
 
 
-def _budget_takes(budget: Object, pod: Workload) -> bool:
+def _budget_selects(budget: Object, pod: Workload) -> bool:
     return namespace_of(budget) == pod.namespace and selects(dig(budget, "spec", "selector"), pod.labels)
 
 
-def _pods_kept(budget: Object, replicas: int) -> int | None:
-    value = dig(budget, "spec", "minAvailable")
-    if value is None:
-        return None
-    if str(value).endswith("%"):
-        return math.ceil(int(str(value)[:-1]) * replicas / 100)
-    return int(value)
-
-
-def _least_replicas(workload: Object, objects: Sequence[Object]) -> int:
+def _min_replicas(workload: Object, objects: Sequence[Object]) -> int:
     scalers = [one for one in of_kind(objects, "HorizontalPodAutoscaler") if _scales(one, workload)]
     if scalers:
         return min(int(dig(one, "spec", "minReplicas") or 1) for one in scalers)
-    stated = dig(workload, "spec", "replicas")
-    return 1 if stated is None else int(stated)
+    replicas = dig(workload, "spec", "replicas")
+    return 1 if replicas is None else int(replicas)
 
 
 def _scales(scaler: Object, workload: Object) -> bool:
@@ -175,64 +167,64 @@ def _scales(scaler: Object, workload: Object) -> bool:
 
 
 def scaler_findings(objects: Iterable[Object]) -> list[Finding]:
-    """Name autoscalers without a target, with fewer than two replicas at least, or that can not scale."""
+    """Return findings for autoscalers without a target, with minReplicas below 2, or that cannot scale."""
     every = list(objects)
-    found = []
+    findings = []
     for scaler in of_kind(every, "HorizontalPodAutoscaler"):
         spec = scaler.get("spec") or {}
-        least, most = int(spec.get("minReplicas") or 1), int(spec.get("maxReplicas") or 0)
+        minimum, maximum = int(spec.get("minReplicas") or 1), int(spec.get("maxReplicas") or 0)
         target = spec.get("scaleTargetRef") or {}
         if not any(_scales(scaler, obj) for obj in every):
-            said = f"there is no {target.get('kind')} {target.get('name')} to scale"
-            found.append(Finding(rule="dangling-hpa", where=where(scaler), detail=said))
-        if least < 2:
-            said = f"keeps {least} replica: one fault takes all away"
-            found.append(Finding(rule="hpa-min-replicas", where=where(scaler), detail=said))
-        if most <= least:
-            said = f"can not scale: at least {least}, at most {most}"
-            found.append(Finding(rule="hpa-max-replicas", where=where(scaler), detail=said))
-    return found
+            detail = f"there is no {target.get('kind')} {target.get('name')} to scale"
+            findings.append(Finding(rule="dangling-hpa", where=locate(scaler), detail=detail))
+        if minimum < 2:
+            detail = f"minReplicas is {minimum}: use at least 2"
+            findings.append(Finding(rule="hpa-min-replicas", where=locate(scaler), detail=detail))
+        if maximum <= minimum:
+            detail = f"cannot scale: minReplicas is {minimum}, maxReplicas is {maximum}"
+            findings.append(Finding(rule="hpa-max-replicas", where=locate(scaler), detail=detail))
+    return findings
 
 
-def stated_replicas(manifests: Iterable[Object]) -> list[Finding]:
-    """Name manifests that state replicas beside an autoscaler: each time they are applied they undo it.
+def replicas_with_autoscaler(manifests: Iterable[Object]) -> list[Finding]:
+    """Return findings for manifests that set replicas of a scaled workload: applying them undoes the scaling.
 
-    For manifests only: in a cluster the autoscaler itself has stated the number.
+    For manifests only: in a cluster, the autoscaler sets ``replicas``.
     """
     every = list(manifests)
     scalers = of_kind(every, "HorizontalPodAutoscaler")
     return [
-        Finding(rule="replicas-with-hpa", where=pod.where, detail="states replicas and is scaled")
+        Finding(rule="replicas-with-hpa", where=pod.where, detail="sets replicas and has an autoscaler")
         for workload, pod in _scaled(every)
         if dig(workload, "spec", "replicas") is not None and any(_scales(one, workload) for one in scalers)
     ]
 
 
 def cron_job_findings(objects: Iterable[Object]) -> list[Finding]:
-    """Name CronJobs that are started however late, run beside themselves, or state no restartPolicy.
+    """Return findings for CronJobs without a starting deadline, with concurrent runs or a bad restartPolicy.
 
-    The API's own default of restartPolicy, Always, is none that a Job may have.
+    restartPolicy has no usable default: Always, the API's default for pods, is not allowed for a Job.
     """
-    found = []
+    findings = []
     for job in of_kind(objects, "CronJob"):
         spec = job.get("spec") or {}
         policy = dig(spec, "jobTemplate", "spec", "template", "spec", "restartPolicy")
         if spec.get("startingDeadlineSeconds") is None:
-            said = "no startingDeadlineSeconds"
-            found.append(Finding(rule="cronjob-deadline", where=where(job), detail=said))
+            detail = "has no startingDeadlineSeconds"
+            findings.append(Finding(rule="cronjob-deadline", where=locate(job), detail=detail))
         if (spec.get("concurrencyPolicy") or "Allow") == "Allow":
-            said = "two runs may go on at once"
-            found.append(Finding(rule="cronjob-concurrency", where=where(job), detail=said))
+            detail = "concurrencyPolicy is Allow, not Forbid or Replace"
+            findings.append(Finding(rule="cronjob-concurrency", where=locate(job), detail=detail))
         if policy not in {"Never", "OnFailure"}:
-            said = f"restartPolicy is {policy}, not Never or OnFailure"
-            found.append(Finding(rule="cronjob-restart-policy", where=where(job), detail=said))
-    return found
+            detail = f"restartPolicy is {policy}, not Never or OnFailure"
+            findings.append(Finding(rule="cronjob-restart-policy", where=locate(job), detail=detail))
+    return findings
 
 
 def _scaled(objects: Iterable[Object]) -> Iterator[tuple[Object, Workload]]:
     for obj in of_kind(objects, *SCALED):
-        # A fragment without a template makes pods of the labels that it selects by.
-        chosen = {"metadata": {"labels": dig(obj, "spec", "selector", "matchLabels")}}
-        spec = {"template": chosen} | (obj.get("spec") or {})
+        # Without a template, the pods are taken to have the labels of the selector.
+        template = {"metadata": {"labels": dig(obj, "spec", "selector", "matchLabels")}}
+        spec = {"template": template} | (obj.get("spec") or {})
         for pod in workloads([{**obj, "spec": spec}]):
             yield obj, pod

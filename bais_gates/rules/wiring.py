@@ -1,4 +1,4 @@
-"""Whether the names that objects call each other by lead anywhere, and whether the API still knows them.
+"""Find references to missing objects, removed API versions, and objects in the namespace ``default``.
 
 Source: kube-linter (dangling-servicemonitor, non-existent-service-account, use-namespace), kube-score
 (stable-version), CKV_K8S_21; the Kubernetes deprecation guide for the removed API versions.
@@ -14,15 +14,15 @@ from bais_gates.rules.objects import (
     Object,
     dig,
     labels_of,
+    locate,
     name_of,
     namespace_of,
     of_kind,
     selects,
-    where,
     workloads,
 )
 
-# API versions that no server of 1.32 or later serves; None stands for every kind of them.
+# API versions that Kubernetes 1.32 and later do not serve; None stands for every kind.
 REMOVED: dict[str, frozenset[str] | None] = {
     "extensions/v1beta1": None,
     "apps/v1beta1": None,
@@ -47,16 +47,16 @@ REMOVED: dict[str, frozenset[str] | None] = {
 
 
 def dangling_monitors(objects: Iterable[Object]) -> list[Finding]:
-    """Name ServiceMonitors that select no Service: nothing is measured, and nothing says so.
+    """Return findings for ServiceMonitors that select no Service.
 
-    Without a namespaceSelector the monitor's own namespace counts; one that is not yet in any namespace (a
-    manifest before it is applied) is compared with the Services of all.
+    Without a namespaceSelector, a monitor selects in its own namespace; a manifest without a namespace is
+    compared with the Services of all namespaces.
     """
     every = list(objects)
     services = of_kind(every, "Service")
     return [
         Finding(
-            rule="dangling-service-monitor", where=where(monitor), detail="its selector selects no Service"
+            rule="dangling-service-monitor", where=locate(monitor), detail="its selector selects no Service"
         )
         for monitor in of_kind(every, "ServiceMonitor")
         if not any(_monitors(monitor, service) for service in services)
@@ -64,43 +64,45 @@ def dangling_monitors(objects: Iterable[Object]) -> list[Finding]:
 
 
 def _monitors(monitor: Object, service: Object) -> bool:
-    chosen: dict[str, Any] = dig(monitor, "spec", "namespaceSelector") or {}
-    spaces = chosen.get("matchNames") or [home for home in [dig(monitor, "metadata", "namespace")] if home]
-    here = bool(chosen.get("any")) or not spaces or namespace_of(service) in spaces
+    selector: dict[str, Any] = dig(monitor, "spec", "namespaceSelector") or {}
+    spaces = selector.get("matchNames") or [home for home in [dig(monitor, "metadata", "namespace")] if home]
+    here = bool(selector.get("any")) or not spaces or namespace_of(service) in spaces
     return here and selects(dig(monitor, "spec", "selector") or {}, labels_of(service))
 
 
 def missing_accounts(objects: Iterable[Object]) -> list[Finding]:
-    """Name pods and templates whose ServiceAccount is not there: their pods can not be made."""
+    """Return findings for workloads whose ServiceAccount is missing: their pods cannot be created."""
     every = list(objects)
     known = {(namespace_of(account), name_of(account)) for account in of_kind(every, "ServiceAccount")}
-    found = []
+    findings = []
     for pod in workloads(every):
         name = pod.spec.get("serviceAccountName") or pod.spec.get("serviceAccount") or "default"
-        # Every namespace is given its account "default" by the cluster itself.
+        # Kubernetes creates the account "default" in every namespace.
         if name != "default" and (pod.namespace, name) not in known:
             detail = f"there is no ServiceAccount {name}"
-            found.append(Finding(rule="missing-service-account", where=pod.where, detail=detail))
-    return found
+            findings.append(Finding(rule="missing-service-account", where=pod.where, detail=detail))
+    return findings
 
 
 def removed_apis(objects: Iterable[Object]) -> list[Finding]:
-    """Name objects of an API version that is no longer served."""
-    found = []
+    """Return findings for objects of an API version that is no longer served."""
+    findings = []
     for obj in objects:
         version, kind = str(obj.get("apiVersion")), str(obj.get("kind"))
         kinds = REMOVED.get(version, frozenset())
         if kinds is None or kind in kinds:
-            found.append(Finding(rule="removed-api", where=where(obj), detail=f"{version} is not served"))
-    return found
+            findings.append(
+                Finding(rule="removed-api", where=locate(obj), detail=f"{version} is no longer served")
+            )
+    return findings
 
 
 def in_default_namespace(objects: Iterable[Object]) -> list[Finding]:
-    """Name pods, workloads and Services in the namespace ``default``, stated or for want of another."""
+    """Return findings for workloads and Services in the namespace ``default``, or without a namespace."""
     every = list(objects)
     places = [pod.where for pod in workloads(every) if pod.namespace == "default"]
-    places += [where(one) for one in of_kind(every, "Service") if namespace_of(one) == "default"]
-    # The API server's own Service is there in every cluster.
+    places += [locate(one) for one in of_kind(every, "Service") if namespace_of(one) == "default"]
+    # The Service of the API server is in every cluster.
     return [
         Finding(rule="default-namespace", where=place, detail="is in the namespace default")
         for place in places

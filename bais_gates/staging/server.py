@@ -33,8 +33,8 @@ class Server(Protocol):
     ) -> Objects:
         """Return the objects of a kind, of all namespaces without one; ``labels`` is a label selector."""
 
-    def events(self, namespace: str, about: str | None = None) -> Objects:
-        """Return the events about objects of that name or uid."""
+    def events(self, namespace: str) -> Objects:
+        """Return the events of a namespace, the oldest first."""
 
     def logs(
         self,

@@ -8,10 +8,11 @@ is an ERROR, never a silent pass.
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -161,23 +162,14 @@ def load_environment(
 
 
 def unset_variables(path: Path, variables: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Return the names of the variables in an environment file's values that are not set, sorted.
+    """Return the names of the variables in an environment file, comments excepted, that are not set; sorted.
 
     ``variables`` replaces the process's environment. Raises GateInputError for a file that breaks its schema.
     """
+    data = load_document(path, "environment").data
     known = os.environ if variables is None else variables
-    values = _strings(load_document(path, "environment").data)
-    names = {name for value in values for escaped, name in _VARIABLE.findall(value) if not escaped}
+    names = {name for escaped, name in _VARIABLE.findall(json.dumps(data)) if not escaped}
     return tuple(sorted(name for name in names if not known.get(name)))
-
-
-def _strings(value: JsonValue) -> Iterator[str]:
-    """Yield every string among the values below ``value``."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _strings(inner)
 
 
 def _find(name_or_path: str | Path, gates_dir: Path) -> Path:

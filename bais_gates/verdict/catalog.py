@@ -1,4 +1,4 @@
-"""The catalog: the list of all gates, the source of truth for what must be proven."""
+"""The catalog: the list of all gates, the source of truth for what must pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bais_gates.verdict.model import GOLIVE, Gate, Phase, Severity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """All gates, in the order in which reports show them. Raises ValueError when two have one id."""
+    """All gates, in the order in which reports show them. Raises ValueError for a duplicate id."""
 
     gates: tuple[Gate, ...]
     digest: str
@@ -25,37 +25,37 @@ class Catalog:
     def __post_init__(self) -> None:
         by_id = {gate.id: gate for gate in self.gates}
         if len(by_id) != len(self.gates):
-            raise ValueError("two gates of a catalog have one id")
+            raise ValueError("duplicate gate id in the catalog")
         object.__setattr__(self, "by_id", by_id)
 
     def for_scope(self, scope: str) -> tuple[Gate, ...]:
-        """Give the gates that a decision about ``scope`` needs; none for a scope that does not exist."""
+        """Return the gates of ``scope``; none for a scope that does not exist."""
         return tuple(gate for gate in self.gates if scope in gate.scopes or scope == gate.phase.value)
 
 
 def load_catalog(path: Path) -> Catalog:
     """Read a catalog file.
 
-    Ids are unique and begin with their phase; ``needs`` name other gates, in no circle, and a gate of the
-    scope golive needs only such gates, as the others would not run. Raises GateInputError with file, line
-    and key.
+    Ids are unique and begin with their phase; ``needs`` name other gates, without a cycle, and a gate of the
+    scope golive needs only gates of that scope, as others would not run. Raises GateInputError with file,
+    line and key.
     """
     document = load_document(path, "catalog")
     entries = cast("list[dict[str, Any]]", document.data["gates"])
-    seen: dict[str, int] = {}
+    index_of: dict[str, int] = {}
     for index, entry in enumerate(entries):
         gate_id = entry["id"]
-        if gate_id in seen:
-            first = document.line_of(("gates", seen[gate_id]))
+        if gate_id in index_of:
+            first = document.line_of(("gates", index_of[gate_id]))
             raise document.error(
-                ("gates", index, "id"), f"{gate_id} is already in line {first}. Keep one of them."
+                ("gates", index, "id"), f"duplicate id {gate_id}, first in line {first}. Keep one of them."
             )
-        seen[gate_id] = index
+        index_of[gate_id] = index
         if not gate_id.startswith(entry["phase"] + "."):
-            text = f"the gate is of the phase {entry['phase']}. Begin its id with that."
+            text = f"the gate's phase is {entry['phase']}. Begin its id with {entry['phase']}."
             raise document.error(("gates", index, "id"), text)
     gates = tuple(_gate(entry) for entry in entries)
-    _check_needs(document, gates, seen)
+    _check_needs(document, gates, index_of)
     return Catalog(gates=gates, digest=document.digest, path=document.path)
 
 
@@ -83,20 +83,20 @@ def _check_needs(document: Document, gates: tuple[Gate, ...], index_of: Mapping[
     for index, gate in enumerate(gates):
         if gate.rolls_up is gate.phase:
             raise document.error(
-                ("gates", index, "rolls_up"), "its own phase. Name the phase that it judges."
+                ("gates", index, "rolls_up"), "the gate's own phase. Name the phase whose results it judges."
             )
         for position, need in enumerate(gate.needs):
             at = ("gates", index, "needs", position)
             if need not in index_of:
-                raise document.error(at, f"no gate {need} in the catalog. Add it, or correct the id.")
+                raise document.error(at, f"{need} is not in the catalog. Add the gate, or correct the id.")
             if GOLIVE in gate.scopes and GOLIVE not in gates[index_of[need]].scopes:
-                text = f"{need} is not of the scope {GOLIVE}, so it would never run. Add the scope to it."
+                text = f"{need} is not in the scope {GOLIVE}, so it would not run. Add the scope to it."
                 raise document.error(at, text)
-    _check_circles(document, gates, index_of)
+    _check_cycles(document, gates, index_of)
 
 
-def _check_circles(document: Document, gates: tuple[Gate, ...], index_of: Mapping[str, int]) -> None:
-    """Take away gates whose needs are all taken away, again and again; what is left is in a circle."""
+def _check_cycles(document: Document, gates: tuple[Gate, ...], index_of: Mapping[str, int]) -> None:
+    """Remove gates without open needs until none is left to remove; the rest are in a cycle."""
     dependents: dict[str, list[int]] = {gate.id: [] for gate in gates}
     of_phase: dict[Phase, list[str]] = defaultdict(list)
     for gate in gates:
@@ -114,20 +114,21 @@ def _check_circles(document: Document, gates: tuple[Gate, ...], index_of: Mappin
                 ready.append(dependent)
     for index, count in enumerate(open_needs):
         if count:
-            circle = _circle(gates, awaited, index_of, index, open_needs)
+            cycle = _cycle(gates, awaited, index_of, index, open_needs)
             raise document.error(
-                ("gates", index_of[circle[0]], "needs"), f"a circle: {' needs '.join(circle)}. Take one out."
+                ("gates", index_of[cycle[0]], "needs"),
+                f"a cycle: {' needs '.join(cycle)}. Remove one of them.",
             )
 
 
-def _circle(
+def _cycle(
     gates: tuple[Gate, ...],
     awaited: Sequence[Sequence[str]],
     index_of: Mapping[str, int],
     start: int,
     open_needs: list[int],
 ) -> list[str]:
-    """Follow open needs from a gate until one comes up again."""
+    """Return the cycle that is reached by following open needs from a gate."""
     path: list[str] = []
     gate_id = gates[start].id
     while gate_id not in path:

@@ -39,7 +39,7 @@ def check_from_json(data: dict[str, Any]) -> Check:
 
 
 def result_to_json(result: GateResult) -> dict[str, Any]:
-    """Return a result as a JSON object, without its gate's id, which stands beside it."""
+    """Return a result as a JSON object, without the id of its gate."""
     return {
         "outcome": result.outcome.value,
         "message": result.message,
@@ -67,7 +67,7 @@ def result_to_json(result: GateResult) -> dict[str, Any]:
 
 
 def result_from_json(gate_id: str, data: dict[str, Any]) -> GateResult:
-    """Read a gate's result back; keys that are not of a result are ignored.
+    """Read a gate's result back; other keys are ignored.
 
     Raises KeyError, TypeError or ValueError for what is not a result.
     """

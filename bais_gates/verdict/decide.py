@@ -1,4 +1,4 @@
-"""The judgement: DEPLOY if all that must be proven was seen to hold, else BLOCK with every reason."""
+"""The judgement: DEPLOY if every gate of the scope passed, else BLOCK with every reason."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from bais_gates.verdict.policy import Policy
 from bais_gates.verdict.waivers import WaiverFile
 
 UNKNOWN_TARGET: Final = TargetIdentity(name="unknown", rehearsal=True, environment_digest="")
-"""The target of a decision that was made before the environment file could be read."""
+"""The target of a decision made before the environment file was read."""
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=5)
-"""How far moments of one run may contradict each other before the clock is not believed."""
+"""The largest contradiction between moments of one run that is not a CLOCK_JUMPED."""
 
 _GATE_FAILED = (Code.FAILED, Code.ERROR, Code.NO_DATA, Code.VACUOUS, Code.FLAKY, Code.XFAIL, Code.XPASS)
 _INCOMPLETE = (
@@ -53,7 +53,7 @@ STATUS_OF: Final[Mapping[Code, ExitStatus]] = {
     **dict.fromkeys(_INCOMPLETE, ExitStatus.INCOMPLETE),
     Code.INTERNAL_ERROR: ExitStatus.BROKEN,
 }
-"""The exit status that each code asks for."""
+"""The exit status of each code."""
 
 _GRAVEST_FIRST = (ExitStatus.BROKEN, ExitStatus.INTEGRITY, ExitStatus.GATE_FAILED, ExitStatus.INCOMPLETE)
 _CODES = list(Code)
@@ -68,23 +68,23 @@ _CODE_OF: Mapping[Outcome, Code] = {
     Outcome.SKIPPED: Code.SKIPPED,
     Outcome.NOT_RUN: Code.NOT_RUN,
 }
-_SAYINGS: Mapping[Outcome, str] = {
+_MESSAGES: Mapping[Outcome, str] = {
     Outcome.FAIL: "A check was false.",
     Outcome.ERROR: "It could not be checked.",
-    Outcome.NO_DATA: "There was too little data to tell.",
-    Outcome.VACUOUS: "It passed without a single check.",
-    Outcome.FLAKY: "It passed, but not in the first attempt.",
-    Outcome.XFAIL: "It is marked as expected to fail, and did.",
-    Outcome.XPASS: "It is marked as expected to fail, and passed.",
+    Outcome.NO_DATA: "There was too little data.",
+    Outcome.VACUOUS: "It passed without a check.",
+    Outcome.FLAKY: "It passed, but not on the first attempt.",
+    Outcome.XFAIL: "It is marked xfail, and failed.",
+    Outcome.XPASS: "It is marked xfail, and passed.",
     Outcome.SKIPPED: "It was skipped.",
     Outcome.NOT_RUN: "It did not run.",
 }
 _REMEDIES: Mapping[Outcome, str] = {
-    Outcome.VACUOUS: "Let its test record at least one check.",
-    Outcome.FLAKY: "Find out why the first attempt failed; a gate has one.",
+    Outcome.VACUOUS: "Record at least one check in its test.",
+    Outcome.FLAKY: "Find out why the first attempt failed; a gate has only one.",
     Outcome.XFAIL: "Remove the xfail mark; ask for a waiver instead.",
     Outcome.XPASS: "Remove the xfail mark.",
-    Outcome.SKIPPED: "Let it run, or declare it not applicable in the environment file.",
+    Outcome.SKIPPED: "Run it, or declare it not applicable in the environment file.",
     Outcome.NOT_RUN: "Run the whole scope, without -k or deselection.",
 }
 
@@ -106,11 +106,11 @@ def decide(
 ) -> Decision:
     """Judge a finished run.
 
-    DEPLOY needs, for every catalog gate of the scope, exactly one result that is PASS (as re-derived from its
+    DEPLOY needs, for every catalog gate of the scope, exactly one result that is PASS (derived again from its
     checks), declared NOT_APPLICABLE, waived, or of a severity that does not block; at least one PASS among
-    them; and not one reason from the run's integrity, given or found here. Results of gates outside the scope
-    are left out; results of gates that the catalog does not have block. The order of results, waivers and
-    reasons makes no difference. ``now`` and the moments of ``run`` are aware; a naive one is a ValueError.
+    them; and no reason about the run's integrity, passed in or found here. Results of gates outside the scope
+    are ignored; results of gates that are not in the catalog block. The order of results, waivers and reasons
+    makes no difference. ``now`` and the moments of ``run`` are aware. Raises ValueError for a naive ``now``.
     """
     if now.tzinfo is None:
         raise ValueError("now must be an aware datetime")
@@ -123,7 +123,7 @@ def decide(
         catalog=catalog, policy=policy, waivers=waivers.waivers, target=target, subject=subject, now=now
     )
     reasons = [*integrity, *_run_reasons(run, now), *exemptions.reasons()]
-    reasons += _stray_results(catalog, results, imported)
+    reasons += _unknown_results(catalog, results, imported)
     gates = []
     for gate in catalog.for_scope(scope):
         judged, why = _judge(gate, by_gate.get(gate.id, []), policy, exemptions)
@@ -167,9 +167,9 @@ def undecided(
     imported: Iterable[str] = (),
     now: datetime | None = None,
 ) -> Decision:
-    """Make the BLOCK of a run that has not come to a judgement: it needs no catalog, only a scope and a run.
+    """Return the BLOCK of a run without a judgement, which needs no catalog.
 
-    It names no gates, and is valid until the moment it was made (``now``, or else the run's start).
+    It lists no gates, and is valid until the moment it was made (``now``, or else the run's start).
     """
     moment = (now or run.started_at).astimezone(UTC)
     reasons = _in_order([reason, *more], {})
@@ -194,7 +194,7 @@ def undecided(
 def _judge(
     gate: Gate, results: list[GateResult], policy: Policy, exemptions: Exemptions
 ) -> tuple[JudgedGate, list[Reason]]:
-    """Judge one gate: its result, whether it stands in the way, and why."""
+    """Judge one gate: its result, whether it blocks, and why."""
     rederived = [rederive(gate, result) for result in results]
     result = worst(rederived) if rederived else GateResult(gate_id=gate.id, outcome=Outcome.NOT_RUN)
     reasons = _result_reasons(gate, results, exemptions)
@@ -203,7 +203,7 @@ def _judge(
     waiver = None
     if blocks and not proven:
         waiver = exemptions.waiver_for(gate, result)
-        missing = tuple(dict.fromkeys(case for told in results for case in compare_cases(gate, told).missing))
+        missing = tuple(dict.fromkeys(case for each in results for case in compare_cases(gate, each).missing))
         if waiver is None or missing:
             reasons.append(_outcome_reason(gate, result, missing))
     judged = JudgedGate(
@@ -217,21 +217,21 @@ def _judge(
 
 
 def _result_reasons(gate: Gate, results: list[GateResult], exemptions: Exemptions) -> list[Reason]:
-    """Reasons not to believe what was told about a gate; they block whatever its severity."""
+    """Return the reasons not to trust a gate's results; they block whatever its severity."""
     reasons = []
     if len(results) > 1:
-        text = f"{gate.id} has {len(results)} results; a gate has exactly one."
+        text = f"{gate.id} has {len(results)} results instead of one."
         remedy = "Bind the gate to one test, and run it once."
         reasons.append(Reason(code=Code.DUPLICATE_RESULT, gate_id=gate.id, message=text, remedy=remedy))
     unexpected = sorted({case for result in results for case in compare_cases(gate, result).unexpected})
     if unexpected:
-        text = f"{gate.id}: cases that the catalog does not list, or that ran twice: {name_some(unexpected)}."
-        remedy = "List the cases of the test in the catalog."
+        text = f"{gate.id} has cases that are not in the catalog or ran twice: {name_some(unexpected)}."
+        remedy = "List the test's cases in the catalog."
         reasons.append(Reason(code=Code.CASES_UNEXPECTED, gate_id=gate.id, message=text, remedy=remedy))
-    says_so = any(result.outcome is Outcome.NOT_APPLICABLE for result in results)
-    if says_so and not exemptions.declares_not_applicable(gate):
-        text = f"{gate.id} is said not to apply, but the environment file does not say so."
-        remedy = "Declare it with a reason under not_applicable in the environment file, or let it run."
+    not_applicable = any(result.outcome is Outcome.NOT_APPLICABLE for result in results)
+    if not_applicable and not exemptions.declares_not_applicable(gate):
+        text = f"{gate.id} reports NOT_APPLICABLE, but the environment file does not declare it."
+        remedy = "Declare it with a reason under not_applicable in the environment file, or run it."
         reasons.append(
             Reason(code=Code.NOT_APPLICABLE_UNDECLARED, gate_id=gate.id, message=text, remedy=remedy)
         )
@@ -240,53 +240,53 @@ def _result_reasons(gate: Gate, results: list[GateResult], exemptions: Exemption
 
 def _outcome_reason(gate: Gate, result: GateResult, missing: tuple[str, ...]) -> Reason:
     code = _CODE_OF[result.outcome]
-    message = result.message or _SAYINGS[result.outcome]
+    message = result.message or _MESSAGES[result.outcome]
     remedy = _REMEDIES.get(result.outcome, gate.remedy)
     if missing:
         code = Code.CASES_MISSING
-        message = f"Cases that did not report: {name_some(missing)}. {result.message}".rstrip()
+        message = f"Cases without a result: {name_some(missing)}. {result.message}".rstrip()
         remedy = "Run every case that the catalog lists."
     elif result.outcome is Outcome.NOT_RUN and result.needs_not_passed:
         code = Code.NEEDS_NOT_PASSED
-        message = result.message or f"Needed first and not passed: {name_some(result.needs_not_passed)}."
-        remedy = f"See to {name_some(result.needs_not_passed)} first."
+        message = result.message or f"Needs that did not pass: {name_some(result.needs_not_passed)}."
+        remedy = f"Fix {name_some(result.needs_not_passed)} first."
     return Reason(code=code, gate_id=gate.id, message=message, remedy=remedy)
 
 
 def _run_reasons(run: Run, now: datetime) -> list[Reason]:
     if run.finished_at is None:
-        text = "The run did not come to its end."
+        text = "The run did not finish."
         return [Reason(code=Code.RUN_INCOMPLETE, message=text, remedy="Run the whole scope again.")]
     latest = now + CLOCK_TOLERANCE
     if not run.started_at - CLOCK_TOLERANCE <= run.finished_at <= latest or run.started_at > latest:
-        text = "The run's start, its end and now are not in order: the clock was changed."
-        return [Reason(code=Code.CLOCK_JUMPED, message=text, remedy="Set the clock, and run again.")]
+        text = "The run's start, its end and now are out of order: the clock was changed."
+        return [Reason(code=Code.CLOCK_JUMPED, message=text, remedy="Correct the clock, and run again.")]
     return []
 
 
-def _stray_results(
+def _unknown_results(
     catalog: Catalog, results: tuple[GateResult, ...], imported: tuple[str, ...]
 ) -> list[Reason]:
     reasons = [
         Reason(
             code=Code.GATE_UNKNOWN,
             gate_id=gate_id,
-            message=f"A result for {gate_id}, which the catalog does not have.",
-            remedy="Add the gate to the catalog, or correct its test's gate mark.",
+            message=f"There is a result for {gate_id}, which is not in the catalog.",
+            remedy="Add the gate to the catalog, or correct the gate mark of its test.",
         )
         for gate_id in sorted({result.gate_id for result in results} - set(catalog.by_id))
     ]
-    strange = {
+    imports = {
         (result.gate_id, result.imported_from) for result in results if result.imported_from is not None
     }
     reasons += [
         Reason(
             code=Code.TAMPERED,
             gate_id=gate_id,
-            message=f"The result of {gate_id} is said to come from run {run_id}, which was not imported.",
-            remedy="Import that run's decision, or let the gate run.",
+            message=f"The result of {gate_id} names run {run_id}, which was not imported.",
+            remedy="Import that run's decision, or run the gate.",
         )
-        for gate_id, run_id in sorted(strange)
+        for gate_id, run_id in sorted(imports)
         if run_id not in imported
     ]
     return reasons
@@ -294,17 +294,17 @@ def _stray_results(
 
 def _nothing_proven(scope: str, gates: list[JudgedGate]) -> Reason:
     text = (
-        f"None of the {len(gates)} gates of {scope} passed." if gates else f"No gate is of the scope {scope}."
+        f"None of the {len(gates)} gates of {scope} passed." if gates else f"The scope {scope} has no gates."
     )
     return Reason(
         code=Code.NOTHING_PROVEN,
         message=text,
-        remedy="Check that the scope and the target are those you mean.",
+        remedy="Check the scope and the target.",
     )
 
 
 def _in_order(reasons: Iterable[Reason], order: Mapping[str, int]) -> tuple[Reason, ...]:
-    """Gravest first, then by code, then in the order of the catalog; each reason once."""
+    """Return each reason once, the gravest first, then by code, then in the order of the catalog."""
     return tuple(
         sorted(
             set(reasons),

@@ -1,4 +1,4 @@
-"""The decision as JSON: ``decision.json``, held to ``schemas/decision.schema.json``, lossless both ways."""
+"""The decision as JSON: ``decision.json``, by ``schemas/decision.schema.json``, lossless both ways."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ from bais_gates.verdict.model import (
 
 SCHEMA_VERSION: Final = "1"
 MAX_BYTES: Final = 256 * 1024 * 1024
-"""The largest decision that is read; one of 10,000 gates has some 30 MiB."""
+"""The size limit of a decision file; one of 10,000 gates has some 30 MiB."""
 
 _Json = dict[str, Any]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def to_document(decision: Decision) -> dict[str, JsonValue]:
-    """Write a decision as JSON values.
+    """Return a decision as JSON values.
 
-    What JSON cannot hold is replaced, so that no report fails on what a target said: a number that is not
-    finite by its name as text, half a surrogate pair by U+FFFD.
+    Values that JSON cannot hold are replaced, so that no report fails on a target's response: a number that
+    is not finite by its name as text, half a surrogate pair by U+FFFD.
     """
     document: _Json = {
         "schema_version": SCHEMA_VERSION,
@@ -75,7 +75,7 @@ def to_document(decision: Decision) -> dict[str, JsonValue]:
 
 
 def document_digest(document: dict[str, JsonValue]) -> str:
-    """Give the digest of a document without its key ``digest``; raise ValueError if it is not JSON."""
+    """Return the digest of a document without its key ``digest``; raise ValueError if it is not JSON."""
     rest = {key: value for key, value in document.items() if key != "digest"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return digest_of(text.encode("ascii"))
@@ -84,19 +84,19 @@ def document_digest(document: dict[str, JsonValue]) -> str:
 def from_document(document: object, *, name: str = "decision.json") -> Decision:
     """Read a decision back.
 
-    Raises GateInputError, with ``name`` and the key, when it does not hold to the schema or its ``digest`` is
-    not that of the rest.
+    Raises GateInputError, with ``name`` and the key, when it does not match the schema or its ``digest`` does
+    not match the content.
     """
     value = cast("JsonValue", document)
     validate(value, "decision", name=name)
     data = cast("_Json", value)
     try:
         if data["digest"] != document_digest(data):
-            remedy = "It was damaged or edited after it was written; decide again."
-            raise GateInputError(f"{name}: digest: not that of the document. {remedy}")
+            text = "does not match the content: the file was damaged or edited. Run the gates again."
+            raise GateInputError(f"{name}: digest: {text}")
         return _to_decision(data)
     except (ValueError, OverflowError, RecursionError):
-        raise GateInputError(f"{name}: holds a value that is out of range. Decide again.") from None
+        raise GateInputError(f"{name}: a value is out of range. Run the gates again.") from None
 
 
 def load_decision(path: Path) -> Decision:
@@ -105,30 +105,30 @@ def load_decision(path: Path) -> Decision:
 
 
 def load_json(path: Path) -> JsonValue:
-    """Read a JSON file in which each key is there once and every number is finite."""
+    """Read a JSON file without duplicate keys and with finite numbers only."""
     raw = read_bytes(path, limit=MAX_BYTES)
     try:
         value = json.loads(
             raw.decode("utf-8"), object_pairs_hook=_distinct_keys, parse_constant=_refuse_constant
         )
     except RecursionError:
-        raise GateInputError(f"{path}: nested too deep. Check that it is the right file.") from None
+        raise GateInputError(f"{path}: nested too deeply. Check that it is the right file.") from None
     except ValueError as error:
-        raise GateInputError(f"{path}: not readable as JSON ({_what(error)}). Decide again.") from None
+        raise GateInputError(f"{path}: invalid JSON ({_format_error(error)}). Run the gates again.") from None
     return cast("JsonValue", value)
 
 
-def _what(error: ValueError) -> str:
+def _format_error(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"line {error.lineno}, column {error.colno}: {error.msg}"
-    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _distinct_keys(pairs: list[tuple[str, Any]]) -> _Json:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is there twice")
-    return found
+    distinct = dict(pairs)
+    if len(distinct) != len(pairs):
+        raise ValueError("duplicate key")
+    return distinct
 
 
 def _refuse_constant(constant: str) -> NoReturn:
@@ -136,7 +136,7 @@ def _refuse_constant(constant: str) -> NoReturn:
 
 
 def _plain(value: Any) -> Any:
-    """Replace what JSON text cannot hold."""
+    """Return a value with everything replaced that JSON text cannot hold."""
     if isinstance(value, str):
         return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
@@ -195,13 +195,13 @@ def _from_waiver(waiver: Waiver) -> _Json:
 
 
 def _from_gate(judged: JudgedGate) -> _Json:
+    # Popped in the order of the file, which begins with what people look for.
     gate, result = judged.gate, result_to_json(judged.result)
     return {
         "id": gate.id,
         "title": gate.title,
         "phase": gate.phase.value,
         "severity": gate.severity.value,
-        # Popped in the order of the file, which begins with what people look for.
         "outcome": result.pop("outcome"),
         "blocking": judged.blocking,
         "advisory": judged.advisory,

@@ -1,4 +1,4 @@
-"""What may excuse a gate: waivers, and what the environment file declares not applicable."""
+"""Exemptions of gates: waivers, and declarations of not applicable in the environment file."""
 
 from __future__ import annotations
 
@@ -27,15 +27,14 @@ from bais_gates.verdict.policy import Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exemptions:
-    """The waivers of a decision, and what they do there.
+    """The waivers of a decision and their effect.
 
-    The rules: a waiver covers an outcome of a gate that ran and said what it saw (``WAIVABLE``), never
-    NOT_RUN or SKIPPED, as a waived gate still runs, and never a gate of P1. Every waiver of the file must be
-    right, also one for another environment: for a known gate that is not P1, not expired, not of the future,
-    approved by another person than asked for it, no longer than the policy allows from its approval, and the
-    only one for its gate, environment and image. One that counts here, for a gate of the decided scope that
-    did not need it, is unused; one for another environment, another image or a gate outside the scope is not.
-    Whatever breaks a rule blocks.
+    A waiver covers an outcome of a gate that ran and has evidence (``WAIVABLE``), never NOT_RUN or SKIPPED,
+    as a waived gate still runs, and never a P1 gate. Every waiver of the file must be valid, also one for
+    another environment: for a known gate that is not P1, not expired, not in the future, approved by someone
+    other than its requester, no longer than the policy allows from its approval, and the only one for its
+    gate, environment and image. A waiver in force for a gate of the scope that did not need it is unused; one
+    for another environment, another image or a gate outside the scope is not. Every violation blocks.
     """
 
     catalog: Catalog
@@ -46,27 +45,27 @@ class Exemptions:
     now: datetime
 
     def declares_not_applicable(self, gate: Gate) -> bool:
-        """Tell whether the environment file says, with a reason, that a gate does not apply here."""
+        """Return whether the environment file declares a gate not applicable, with a reason."""
         return any(gate_id == gate.id and reason.strip() for gate_id, reason in self.target.not_applicable)
 
     def waiver_for(self, gate: Gate, result: GateResult) -> Waiver | None:
-        """Find the waiver that covers a result that is not a PASS."""
+        """Return the waiver that covers a result that is not a PASS, None if there is none."""
         if gate.severity is Severity.P1 or result.outcome not in WAIVABLE:
             return None
-        covering = [waiver for waiver in self.waivers if waiver.gate == gate.id and self._counts(waiver)]
+        covering = [waiver for waiver in self.waivers if waiver.gate == gate.id and self._is_active(waiver)]
         return min(covering, key=waiver_order, default=None)
 
-    def _counts(self, waiver: Waiver) -> bool:
+    def _is_active(self, waiver: Waiver) -> bool:
         return waiver.is_active(self.now, environment=self.target.name, subject=self.subject)
 
     def reasons(self) -> list[Reason]:
-        """List everything that is wrong with the waivers and declarations themselves."""
-        found = [reason for waiver in self.waivers for reason in self._wrong(waiver)]
-        found += [
+        """Return the violations by the waivers and declarations themselves."""
+        reasons = [reason for waiver in self.waivers for reason in self._violations(waiver)]
+        reasons += [
             _reason(
                 Code.WAIVER_DUPLICATE,
                 one,
-                "is waived twice for the same environment.",
+                "has two waivers for the same environment.",
                 "Keep one of the two.",
             )
             for _, same in groupby(sorted(self.waivers, key=waiver_order), key=_place)
@@ -74,58 +73,62 @@ class Exemptions:
             if one.subject_digest == other.subject_digest
             or None in {one.subject_digest, other.subject_digest}
         ]
-        found += [
+        reasons += [
             Reason(
                 code=Code.ENVIRONMENT_INVALID,
                 gate_id=gate_id,
-                message=f"{gate_id} is declared not applicable, but the catalog has no such gate.",
+                message=f"{gate_id} is declared not applicable, but is not in the catalog.",
                 remedy="Correct the id under not_applicable, or remove it.",
             )
             for gate_id, _ in self.target.not_applicable
             if gate_id not in self.catalog.by_id
         ]
-        return found
+        return reasons
 
-    def _wrong(self, waiver: Waiver) -> Iterable[Reason]:
+    def _violations(self, waiver: Waiver) -> Iterable[Reason]:
         gate = self.catalog.by_id.get(waiver.gate)
         if gate is None:
             remedy = "Correct the waiver's gate id, or remove the waiver."
-            yield _reason(Code.WAIVER_UNKNOWN_GATE, waiver, "is waived, but not in the catalog.", remedy)
+            yield _reason(
+                Code.WAIVER_UNKNOWN_GATE, waiver, "has a waiver, but is not in the catalog.", remedy
+            )
         elif gate.severity is Severity.P1:
-            yield _reason(Code.WAIVER_P1, waiver, "is P1, and P1 can't be waived.", "Remove the waiver.")
+            yield _reason(
+                Code.WAIVER_P1, waiver, "has a waiver, but a P1 gate cannot be waived.", "Remove the waiver."
+            )
         else:
             yield from self._too_long(waiver, gate)
         if self.now >= waiver.expires:
             text = f"has a waiver that expired at {waiver.expires:%Y-%m-%d %H:%M} UTC."
-            yield _reason(Code.WAIVER_EXPIRED, waiver, text, "Remove it, or have a new one approved.")
+            yield _reason(Code.WAIVER_EXPIRED, waiver, text, "Remove the waiver, or have a new one approved.")
         if self.now < waiver.approved_at:
-            text = f"has a waiver that only begins at {waiver.approved_at:%Y-%m-%d %H:%M} UTC."
-            yield _reason(Code.WAIVER_NOT_YET_VALID, waiver, text, "Wait, or correct approved_at.")
+            text = f"has a waiver that is not valid before {waiver.approved_at:%Y-%m-%d %H:%M} UTC."
+            yield _reason(Code.WAIVER_NOT_YET_VALID, waiver, text, "Wait until then, or correct approved_at.")
         if _person(waiver.requested_by) == _person(waiver.approved_by):
-            text = "has a waiver approved by the one who asked for it."
-            yield _reason(Code.WAIVER_SELF_APPROVED, waiver, text, "Let another person approve it.")
+            text = "has a waiver approved by the person who requested it."
+            yield _reason(Code.WAIVER_SELF_APPROVED, waiver, text, "Have another person approve it.")
 
     def _too_long(self, waiver: Waiver, gate: Gate) -> Iterable[Reason]:
         days = self.policy.waiver_max_days.get(gate.severity, 0)
         if waiver.expires - waiver.approved_at > timedelta(days=days):
-            text = f"is waived for longer than the {days} days that the policy allows for {gate.severity}."
-            yield _reason(Code.WAIVER_TOO_LONG, waiver, text, "Let it expire earlier.")
+            text = f"has a waiver for more than the {days} days that the policy allows for {gate.severity}."
+            yield _reason(Code.WAIVER_TOO_LONG, waiver, text, "Set an earlier expires.")
 
     def unused(self, gates: Iterable[JudgedGate]) -> list[Reason]:
-        """List the waivers that count here, for gates of the decided scope that did not need them."""
+        """Return a reason for each waiver in force for a gate of the scope that did not need it."""
         by_id = {judged.gate.id: judged for judged in gates}
-        found = []
+        reasons = []
         for waiver in self.waivers:
             judged = by_id.get(waiver.gate)
-            if judged is None or not self._counts(waiver):
+            if judged is None or not self._is_active(waiver):
                 continue
             if judged.result.outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE}:
-                text = f"is waived, but was {judged.result.outcome} without it."
-                found.append(_reason(Code.WAIVER_UNUSED, waiver, text, "Remove the waiver."))
+                text = f"has a waiver, but its outcome is {judged.result.outcome} without it."
+                reasons.append(_reason(Code.WAIVER_UNUSED, waiver, text, "Remove the waiver."))
             elif judged.gate.severity not in self.policy.blocking:
-                text = f"is waived, but {judged.gate.severity} does not block anyway."
-                found.append(_reason(Code.WAIVER_UNUSED, waiver, text, "Remove the waiver."))
-        return found
+                text = f"has a waiver, but {judged.gate.severity} does not block anyway."
+                reasons.append(_reason(Code.WAIVER_UNUSED, waiver, text, "Remove the waiver."))
+        return reasons
 
 
 def _reason(code: Code, waiver: Waiver, text: str, remedy: str) -> Reason:
@@ -135,7 +138,7 @@ def _reason(code: Code, waiver: Waiver, text: str, remedy: str) -> Reason:
 
 
 def waiver_order(waiver: Waiver) -> tuple[str, str, str, datetime, datetime, str]:
-    """Order waivers by what redaction leaves alone, so that a written decision is ordered as it was made."""
+    """Return the sort key of a waiver: fields that redaction keeps, so that a read decision sorts alike."""
     digest = waiver.subject_digest or ""
     return waiver.gate, waiver.environment, digest, waiver.approved_at, waiver.expires, repr(waiver)
 
@@ -145,5 +148,5 @@ def _place(waiver: Waiver) -> tuple[str, str]:
 
 
 def _person(name: str) -> str:
-    """Write a name so that two spellings of one person are the same."""
+    """Return a name in a form that is equal for two spellings of one person."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -1,6 +1,6 @@
-"""The files that people write for the gates: read whole, bounded, strict, with a digest of their bytes.
+"""Reading of the files that people write: limited in size, strict, with a digest of their bytes.
 
-Every refusal is one GateInputError paragraph that names the file, the line and the key, and says what to do.
+Every error is a GateInputError of one paragraph with the file, the line, the key and the remedy.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Final
 
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.verdict.model import JsonValue
-from bais_gates.verdict.schema import Violation, violations
+from bais_gates.verdict.schema import Violation, find_violations
 from bais_gates.verdict.strict_yaml import KeyPath, parse, show_path
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-"""The largest file that is read; a catalog of 10,000 gates has about 4 MiB."""
+"""The size limit of a file; a catalog of 10,000 gates has about 4 MiB."""
 
-_MAX_TOLD = 5  # of the violations in one message
+_MAX_VIOLATIONS = 5  # in one message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A file that was read and holds to its schema."""
+    """A file that was read and matches its schema."""
 
     path: Path
     data: dict[str, JsonValue]
@@ -35,19 +35,19 @@ class Document:
     lines: dict[KeyPath, int]
 
     def line_of(self, key_path: Sequence[str | int]) -> int:
-        """Tell the line (from 1) of a key path, or of the nearest thing around it that the file has."""
+        """Return the line (from 1) of a key path, or of its nearest parent in the file."""
         return _line_of(self.lines, tuple(key_path))
 
     def error(self, key_path: Sequence[str | int], text: str) -> GateInputError:
-        """Make the error that says ``text`` about a place in this file; the caller raises it."""
+        """Return the error with ``text`` about a place in this file; the caller raises it."""
         where = show_path(tuple(key_path))
         return GateInputError(f"{self.path}:{self.line_of(key_path)}: {where + ': ' if where else ''}{text}")
 
 
 def load_document(path: str | os.PathLike[str], schema: str) -> Document:
-    """Read a YAML file and hold it to ``verdict/schemas/<schema>.schema.json``.
+    """Read a YAML file and validate it by ``verdict/schemas/<schema>.schema.json``.
 
-    Raises AbsentFileError when there is no such file, GateInputError for everything else that is wrong.
+    Raises AbsentFileError when there is no such file, GateInputError for every other error.
     """
     path = Path(path)
     raw = read_bytes(path)
@@ -58,27 +58,27 @@ def load_document(path: str | os.PathLike[str], schema: str) -> Document:
         raise GateInputError(f"{path}:{line}: not UTF-8 text. Save the file as UTF-8.") from None
     data, lines = parse(text, str(path))
     if not isinstance(data, dict):
-        remedy = "See the schema " + schema + ".schema.json for the keys it needs."
-        raise GateInputError(f"{path}:1: the file must hold keys and values. {remedy}")
+        remedy = f"See {schema}.schema.json for its keys."
+        raise GateInputError(f"{path}:1: the file must have keys and values. {remedy}")
     validate(data, schema, name=str(path), lines=lines)
     return Document(path=path, data=data, digest=digest_of(raw), lines=lines)
 
 
 def validate(data: JsonValue, schema: str, *, name: str, lines: dict[KeyPath, int] | None = None) -> None:
-    """Hold a value to a schema; raise one GateInputError with the first few places where it does not.
+    """Validate a value by a schema; raise one GateInputError with the first few violations.
 
-    Without ``lines`` (a JSON file) the places are named by key alone.
+    Without ``lines`` (a JSON file) they are named by key alone.
     """
-    found = violations(data, schema)
-    if not found:
+    violations = find_violations(data, schema)
+    if not violations:
         return
-    told = [_tell(violation, name, lines) for violation in found[:_MAX_TOLD]]
-    if len(found) > _MAX_TOLD:
-        told.append(f"and {len(found) - _MAX_TOLD} more.")
-    raise GateInputError(" ".join(told))
+    texts = [_format_violation(violation, name, lines) for violation in violations[:_MAX_VIOLATIONS]]
+    if len(violations) > _MAX_VIOLATIONS:
+        texts.append(f"and {len(violations) - _MAX_VIOLATIONS} more.")
+    raise GateInputError(" ".join(texts))
 
 
-def _tell(violation: Violation, name: str, lines: dict[KeyPath, int] | None) -> str:
+def _format_violation(violation: Violation, name: str, lines: dict[KeyPath, int] | None) -> str:
     at = f"{name}:{_line_of(lines, violation.path)}" if lines is not None else name
     where = show_path(violation.path)
     return f"{at}: {where + ': ' if where else ''}{violation.text}"
@@ -91,7 +91,7 @@ def _line_of(lines: dict[KeyPath, int], path: KeyPath) -> int:
 
 
 def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
-    """Read a regular file of at most ``limit`` bytes, never waiting for a pipe or a device.
+    """Read a regular file of at most ``limit`` bytes, without waiting for a pipe or a device.
 
     Raises AbsentFileError or GateInputError.
     """
@@ -101,7 +101,7 @@ def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
         raise _unreadable(path, error) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise GateInputError(f"{path}: not a regular file. Name a file.")
+        raise GateInputError(f"{path}: not a regular file. Give the path of a file.")
     with os.fdopen(descriptor, "rb") as stream:
         try:
             raw = stream.read(limit + 1)
@@ -115,14 +115,14 @@ def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
 def _unreadable(path: Path, error: OSError | ValueError) -> GateInputError:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         link = path.is_symlink()
-        what = "a link to a file that does not exist" if link else "no such file"
-        return AbsentFileError(f"{path}: {what}. Create it, or name another one.")
+        what = "a symbolic link to a file that does not exist" if link else "no such file"
+        return AbsentFileError(f"{path}: {what}. Create it, or give another path.")
     if isinstance(error, PermissionError):
-        return GateInputError(f"{path}: no permission to read it. Check its owner and mode.")
+        return GateInputError(f"{path}: permission denied. Check its owner and mode.")
     reason = error.strerror if isinstance(error, OSError) else "the name is not valid"
     return GateInputError(f"{str(path)!r}: cannot be read ({reason}). Check the path.")
 
 
 def digest_of(raw: bytes) -> str:
-    """Give the content digest of bytes: ``sha256:<64 hex digits>``."""
+    """Return the content digest of bytes: ``sha256:<64 hex digits>``."""
     return "sha256:" + hashlib.sha256(raw).hexdigest()

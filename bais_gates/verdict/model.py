@@ -1,23 +1,26 @@
-"""The words of a verdict as frozen values: outcomes, checks, gates, results, reasons, decisions.
+"""The values of a verdict, all frozen: outcomes, checks, gates, results, reasons, decisions.
 
-Nothing here knows pytest, the network or the clock. Every collection is a tuple, every moment an aware
+Nothing here depends on pytest, the network or the clock. Every collection is a tuple, every moment an aware
 UTC ``datetime``, every duration a ``float`` of seconds.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
+_SUBJECT = re.compile(r"(?P<name>[a-z0-9][A-Za-z0-9._/:-]{0,254})@(?P<digest>sha256:[0-9a-f]{64})")
+
 Scalar = str | int | float | bool | None
-"""What JSON can hold in one place."""
+"""A JSON value without parts."""
 JsonValue = Scalar | list["JsonValue"] | dict[str, "JsonValue"]
-"""What a check may observe or be limited by, after it was made JSON-able and redacted."""
+"""An observed value or a limit of a check, redacted."""
 
 
 class Severity(StrEnum):
-    """How much a red gate costs: P1 critical to P4 low. The policy says which of them block."""
+    """The severity of a failed gate: P1 critical to P4 low. The policy defines which of them block."""
 
     P1 = "P1"
     P2 = "P2"
@@ -40,11 +43,11 @@ class Phase(StrEnum):
 GOLIVE = "golive"
 """The scope of everything that must hold before production is touched."""
 SCOPES: tuple[str, ...] = (GOLIVE, *(phase.value for phase in Phase))
-"""What a decision can be about, and what ``pytest -m <scope>`` asks for."""
+"""The scopes of a decision, requested by ``pytest -m <scope>``."""
 
 
 class Outcome(StrEnum):
-    """What one gate's run amounts to. Only PASS, NOT_APPLICABLE and a valid waiver let a release through."""
+    """The outcome of one gate. Only PASS, NOT_APPLICABLE and a valid waiver allow a release."""
 
     PASS = "PASS"  # noqa: S105  # an outcome, not a password
     FAIL = "FAIL"
@@ -60,7 +63,7 @@ class Outcome(StrEnum):
 
 
 class Verdict(StrEnum):
-    """The two answers there are."""
+    """The verdict of a decision."""
 
     DEPLOY = "DEPLOY"
     BLOCK = "BLOCK"
@@ -77,9 +80,9 @@ class ExitStatus(IntEnum):
 
 
 class Code(StrEnum):
-    """Why a decision is BLOCK. These strings are stable: pipelines and dashboards hold on to them."""
+    """The reasons for a BLOCK. These strings are stable: pipelines and dashboards depend on them."""
 
-    # A gate ran and did not prove what it should: exit status 20.
+    # A gate ran and did not pass: exit status 20.
     FAILED = "FAILED"
     ERROR = "ERROR"
     NO_DATA = "NO_DATA"
@@ -87,7 +90,7 @@ class Code(StrEnum):
     FLAKY = "FLAKY"
     XFAIL = "XFAIL"
     XPASS = "XPASS"
-    # Something that must run did not, or not to its end: exit status 21.
+    # A gate or the run is missing or not complete: exit status 21.
     NOT_RUN = "NOT_RUN"
     NEEDS_NOT_PASSED = "NEEDS_NOT_PASSED"
     SKIPPED = "SKIPPED"
@@ -96,7 +99,7 @@ class Code(StrEnum):
     RUN_INCOMPLETE = "RUN_INCOMPLETE"
     RUN_ABORTED = "RUN_ABORTED"
     RUN_DEADLINE = "RUN_DEADLINE"
-    # The run cannot be believed: exit status 22.
+    # The run is not trustworthy: exit status 22.
     CATALOG_INVALID = "CATALOG_INVALID"
     POLICY_INVALID = "POLICY_INVALID"
     WAIVERS_INVALID = "WAIVERS_INVALID"
@@ -124,12 +127,12 @@ class Code(StrEnum):
     TARGET_LOST = "TARGET_LOST"
     TARGET_RUNS_ANOTHER = "TARGET_RUNS_ANOTHER"
     CLOCK_JUMPED = "CLOCK_JUMPED"
-    # The gate machinery itself broke: exit status 23.
+    # An internal error in bais-gates: exit status 23.
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
 class Op(StrEnum):
-    """The comparisons a check can make, always read as ``observed OP limit``."""
+    """The operators of a check, read as ``observed OP limit``."""
 
     LE = "<="
     LT = "<"
@@ -161,7 +164,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A piece of evidence beside the checks, as redacted text."""
+    """Evidence other than a check, as redacted text."""
 
     name: str
     content_type: str
@@ -186,14 +189,14 @@ class Gate:
     exclusive: bool = False
     mutates: bool = False
     deadline_s: float | None = field(default=None, compare=False)
-    """Seconds that it may take, where that is not the policy's; like rolls_up no part of a decision."""
+    """Its own deadline in seconds instead of the policy's; like rolls_up not written to a decision."""
     rolls_up: Phase | None = field(default=None, compare=False)
-    """The phase whose results it judges. It orders a run and proves nothing: a decision does not carry it."""
+    """The phase whose results it judges. It only orders a run, so it is not written to a decision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
-    """What was seen of one gate in this run (or imported). Two for one gate are a reason to block."""
+    """The result of one gate in this run, or imported. Two for one gate are a reason to block."""
 
     gate_id: str
     outcome: Outcome
@@ -218,7 +221,7 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """One reason to block, with what to do about it."""
+    """One reason to block, with its remedy."""
 
     code: Code
     message: str
@@ -238,16 +241,26 @@ class Subject:
         return f"{self.name}@{self.digest}"
 
 
+def parse_subject(text: str) -> Subject:
+    """Read ``NAME@sha256:<64 lower-case hex digits>``; raise ValueError for anything else."""
+    match = _SUBJECT.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            "the subject must be NAME@sha256: and 64 lower-case hex digits; a tag alone is not enough"
+        )
+    return Subject(name=match["name"], digest=match["digest"])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetIdentity:
-    """What was judged: the environment file and what the target said of itself."""
+    """The target that was judged: its environment file and the facts that it reports."""
 
     name: str
     rehearsal: bool
-    """True for the sandbox, and for any target on loopback: such a decision never deploys."""
+    """True for the sandbox and any target on loopback: its decision never deploys."""
     environment_digest: str
     facts: tuple[tuple[str, str], ...] = ()
-    """Identity as (key, value) pairs, e.g. ("api.url", "https://..."), redacted, in display order."""
+    """(key, value) pairs such as ("api.url", "https://..."), redacted, in display order."""
     not_applicable: tuple[tuple[str, str], ...] = ()
     """(gate id, reason) pairs that the environment file declares."""
 
@@ -280,7 +293,7 @@ class Waiver:
     subject_digest: str | None = None
 
     def is_active(self, now: datetime, *, environment: str, subject: Subject | None) -> bool:
-        """Tell whether it counts now, on this target, for this subject: the only place that decides so."""
+        """Return whether it is in force now, in this environment, for this subject."""
         in_time = self.approved_at <= now < self.expires
         in_scope = self.environment == environment
         if self.subject_digest is not None:
@@ -290,20 +303,20 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedGate:
-    """A gate as the decision sees it: the catalog entry, its result, and whether it stands in the way."""
+    """A gate in a decision: the catalog entry, its result, and whether it blocks."""
 
     gate: Gate
     result: GateResult
     waiver: Waiver | None = None
-    """The waiver that lets it through; its outcome stays visible."""
+    """The waiver that is applied to it; its outcome stays visible."""
     blocking: bool = False
     advisory: bool = False
-    """Not proven, but of a severity that the policy does not let block."""
+    """Not passed, but of a severity that does not block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Previous:
-    """What the decision before this one said, for "what changed"."""
+    """The decision before this one, for the list of changes."""
 
     run_id: str
     verdict: Verdict
@@ -314,7 +327,7 @@ class Previous:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digests:
-    """Content digests (``sha256:...``) of the files that were decided by; None for a file that is absent."""
+    """Digests (``sha256:...``) of the files that the decision used; None for an absent file."""
 
     catalog: str | None
     policy: str | None
@@ -323,14 +336,14 @@ class Digests:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """DEPLOY or BLOCK with everything it rests on. This value is what every report is made from."""
+    """DEPLOY or BLOCK with all of its evidence. Every report is made from this value."""
 
     verdict: Verdict
     exit_status: ExitStatus
     scope: str
     reasons: tuple[Reason, ...]
     gates: tuple[JudgedGate, ...]
-    """Every catalog gate of the scope, in catalog order; one that did not run is NOT_RUN."""
+    """Every catalog gate of the scope, in catalog order; one without a result is NOT_RUN."""
     run: Run
     target: TargetIdentity
     subject: Subject | None

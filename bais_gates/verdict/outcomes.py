@@ -1,4 +1,4 @@
-"""What a gate's result really amounts to: a PASS is re-derived from its checks, never believed."""
+"""Outcomes from evidence: a PASS is derived again from its checks, never trusted as reported."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Final
 from bais_gates.verdict.model import Check, Gate, GateResult, JsonValue, Op, Outcome
 
 WAIVABLE: Final = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.NO_DATA, Outcome.FLAKY})
-"""Outcomes that a waiver may cover: the gate ran, and said what it saw.
+"""Outcomes that a waiver may cover: the gate ran and has evidence.
 
-Not NOT_RUN and SKIPPED, as a waived gate still runs; not VACUOUS, XFAIL and XPASS, as nobody can tell what
-was seen and so what the exception is for.
+Not NOT_RUN and SKIPPED, as a waived gate still runs; not VACUOUS, XFAIL and XPASS, as without evidence nobody
+knows what the exception is for.
 """
 RAN: Final = frozenset(Outcome) - {Outcome.NOT_RUN, Outcome.SKIPPED, Outcome.NOT_APPLICABLE}
 """Outcomes of a gate that ran, so that its cases can be counted."""
@@ -44,7 +44,7 @@ _ORDERINGS: Mapping[Op, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cases:
-    """How the cases that reported differ from those that the catalog lists."""
+    """The differences between the cases that reported and those that the catalog lists."""
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -64,10 +64,10 @@ def compare_cases(gate: Gate, result: GateResult) -> Cases:
 
 
 def judge_check(check: Check) -> bool | None:
-    """Tell what a check amounts to: False, None (too little data) or True; its own claim is the best case.
+    """Return True, False or None (too little data) for a check, never better than its own ``ok``.
 
-    Numbers are compared again. No data is: nothing observed, an observation or a limit that is not
-    finite, an empty sample, a sample smaller than the check wants.
+    Numbers are compared again. Too little data is: nothing observed, an observation or a limit that is not
+    finite, an empty sample, a sample smaller than ``n_min``.
     """
     if check.ok is not True:
         return check.ok
@@ -90,49 +90,49 @@ def _finite(value: JsonValue) -> bool:
 
 
 def rederive(gate: Gate, result: GateResult) -> GateResult:
-    """Give the result with the outcome that its evidence supports.
+    """Return the result with the outcome that its evidence supports.
 
     Only a PASS can change: to FAIL for a false check, NOT_RUN for needs that did not pass or cases that did
     not report, FLAKY for any attempt but the first, NO_DATA for a check without data, VACUOUS without a check
-    (of every case, for a gate with cases). A changed result says so in its message.
+    (of every case, for a gate with cases). The message of a changed result begins with the cause.
     """
     if result.outcome is not Outcome.PASS:
         return result
-    found = _contradiction(gate, result)
-    if found is None:
+    contradiction = _contradiction(gate, result)
+    if contradiction is None:
         return result
-    outcome, text = found
+    outcome, text = contradiction
     message = f"{text} {result.message}".rstrip()
     return replace(result, outcome=outcome, message=message)
 
 
 def _contradiction(gate: Gate, result: GateResult) -> tuple[Outcome, str] | None:
-    """Say what the evidence of a PASS amounts to instead, the worst first; None if it is one."""
+    """Return the worst outcome that contradicts a PASS, with its cause; None if it is one."""
     judged = [(check.name, judge_check(check)) for check in result.checks]
     false = [name for name, ok in judged if ok is False]
     empty = [name for name, ok in judged if ok is None]
     needs = result.needs_not_passed
     missing = compare_cases(gate, result).missing
-    silent = [case for case in gate.cases if not any(check.case == case for check in result.checks)]
+    without_check = [case for case in gate.cases if not any(check.case == case for check in result.checks)]
     contradictions = (
-        (false, Outcome.FAIL, f"Said to have passed, but not true: {name_some(false)}."),
-        (needs, Outcome.NOT_RUN, f"Needed first and not passed: {name_some(needs)}."),
-        (missing, Outcome.NOT_RUN, f"Cases that did not report: {name_some(missing)}."),
-        (result.attempts != 1, Outcome.FLAKY, f"Passed in attempt {result.attempts}, not in the first."),
+        (false, Outcome.FAIL, f"Reported PASS, but these checks are false: {name_some(false)}."),
+        (needs, Outcome.NOT_RUN, f"Needs that did not pass: {name_some(needs)}."),
+        (missing, Outcome.NOT_RUN, f"Cases without a result: {name_some(missing)}."),
+        (result.attempts != 1, Outcome.FLAKY, f"Passed on attempt {result.attempts}, not on the first."),
         (empty, Outcome.NO_DATA, f"Too little data for: {name_some(empty)}."),
-        (not result.checks, Outcome.VACUOUS, "Passed without a single check."),
-        (silent, Outcome.VACUOUS, f"Cases that passed without a check: {name_some(silent)}."),
+        (not result.checks, Outcome.VACUOUS, "Passed without a check."),
+        (without_check, Outcome.VACUOUS, f"Cases that passed without a check: {name_some(without_check)}."),
     )
-    return next(((outcome, text) for found, outcome, text in contradictions if found), None)
+    return next(((outcome, text) for present, outcome, text in contradictions if present), None)
 
 
 def worst(results: list[GateResult]) -> GateResult:
-    """Pick the worst of several results for one gate, the same one in whatever order they come."""
+    """Return the worst of several results for one gate, whatever their order."""
     return min(results, key=lambda result: (_WORST_FIRST.index(result.outcome), repr(result)))
 
 
 def name_some(names: list[str] | tuple[str, ...], most: int = 5) -> str:
-    """Name the first few of a list: ``a, b and 3 more``."""
+    """Return the first few names: ``a, b and 3 more``."""
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"

@@ -1,4 +1,4 @@
-"""The policy: which severities block, deadlines, how long a decision counts, how long a waiver may be."""
+"""The policy: severities that block, deadlines, validity of a decision, maximum length of a waiver."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from bais_gates.verdict.files import load_document
 from bais_gates.verdict.model import Gate, Severity
 
 ALWAYS_BLOCKING: Final = frozenset({Severity.P1, Severity.P2, Severity.P3})
-"""Severities that no policy may let through (rule 4 of the verdict)."""
+"""Severities that block under every policy (rule 4 of the verdict)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the organisation settled. Raises ValueError when P1, P2 or P3 would not block."""
+    """The organisation's settings. Raises ValueError when P1, P2 or P3 would not block."""
 
     blocking: frozenset[Severity]
     gate_deadline_s: float
     run_deadline_s: float
     validity_s: float
-    """How long a decision may be used, from when it was made."""
+    """Seconds that a decision is valid for, from when it was made."""
     waiver_max_days: Mapping[Severity, int]
-    """How long a waiver may last from its approval; a severity that is not listed can't be waived."""
+    """Days that a waiver may last from its approval; a severity that is not listed can't be waived."""
     digest: str | None
     """``sha256:...`` of the file's bytes; None for the built-in policy."""
 
     def deadline_of(self, gate: Gate) -> float:
-        """Seconds that ``gate`` may take: what its catalog entry says, else ``gate_deadline_s``."""
+        """Return the seconds that ``gate`` may take: its own deadline, else ``gate_deadline_s``."""
         return self.gate_deadline_s if gate.deadline_s is None else gate.deadline_s
 
     def __post_init__(self) -> None:
@@ -45,11 +45,14 @@ BUILT_IN: Final = Policy(
     waiver_max_days={Severity.P2: 7, Severity.P3: 30, Severity.P4: 90},
     digest=None,
 )
-"""The policy where there is no file."""
+"""The policy without a file."""
 
 
 def load_policy(path: Path | None) -> Policy:
-    """Read a policy file; None gives the built-in policy. Raises GateInputError with file, line and key."""
+    """Read a policy file, or return the built-in policy for None.
+
+    Raises GateInputError with file, line and key.
+    """
     if path is None:
         return BUILT_IN
     document = load_document(path, "policy")

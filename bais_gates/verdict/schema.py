@@ -1,6 +1,6 @@
-"""JSON Schema (Draft 2020-12) with messages that a person can act on and that repeat no value.
+"""JSON Schema (Draft 2020-12) with messages that a person can act on.
 
-A value is never repeated, as it may be a secret; keys and the schema's own words are.
+A message never repeats a value, as it may be a secret; it repeats keys and the schema's own words.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _TYPE_NAMES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """One place where a value does not hold to its schema."""
+    """One place where a value does not match its schema."""
 
     path: KeyPath
     text: str
-    """What is wrong and what to write, without the value."""
+    """The error and what to write instead, without the value."""
 
 
 def schema_text(name: str) -> str:
-    """Give the text of ``schemas/<name>.schema.json``."""
+    """Return the text of ``schemas/<name>.schema.json``."""
     return (resources.files("bais_gates.verdict") / "schemas" / f"{name}.schema.json").read_text("utf-8")
 
 
@@ -58,7 +58,7 @@ def _validator(name: str) -> Draft202012Validator:
 
 
 def _inlined(part: Any, definitions: Mapping[str, Any]) -> Any:
-    """Put definitions where they are referred to, which saves a third of the time of validation.
+    """Return a schema with its references replaced by their definitions, which validates a third faster.
 
     Keywords beside a reference win, so a description there is the one that messages use. Our schemas refer to
     their own definitions only, and none refers to itself.
@@ -80,12 +80,12 @@ def _is_moment(value: object) -> bool:
     return True
 
 
-def violations(data: JsonValue, schema: str) -> list[Violation]:
-    """List where a value does not hold to a schema, in the order of the file."""
-    found = [
+def find_violations(data: JsonValue, schema: str) -> list[Violation]:
+    """Return where a value does not match a schema, in the order of the file."""
+    violations = [
         Violation(path=_path(error), text=_text(error)) for error in _validator(schema).iter_errors(data)
     ]
-    return sorted(found, key=lambda violation: [str(part).rjust(9) for part in violation.path])
+    return sorted(violations, key=lambda violation: [str(part).rjust(9) for part in violation.path])
 
 
 def _path(error: ValidationError) -> KeyPath:
@@ -100,16 +100,16 @@ def _text(error: ValidationError) -> str:
     writer = _TEXTS.get(str(error.validator))
     if writer is not None:
         return writer(error)
-    return f"{_hint(error) or 'not as the schema wants it (' + str(error.validator) + ').'}"
+    return f"{_hint(error) or f'does not match the schema ({error.validator}).'}"
 
 
-def _wanted(error: ValidationError) -> Any:
-    """Give what the schema's keyword says."""
+def _keyword(error: ValidationError) -> Any:
+    """Return the value of the schema's keyword."""
     return error.validator_value
 
 
-def _found(error: ValidationError) -> Any:
-    """Give the value that does not hold to it."""
+def _instance(error: ValidationError) -> Any:
+    """Return the value that does not match."""
     return error.instance
 
 
@@ -124,21 +124,21 @@ def _with_hint(error: ValidationError, text: str) -> str:
 
 def _unknown_keys(error: ValidationError) -> list[str]:
     schema: Any = error.schema
-    return [str(key) for key in _found(error) if key not in schema.get("properties", {})]
+    return [str(key) for key in _instance(error) if key not in schema.get("properties", {})]
 
 
 def _unknown(error: ValidationError) -> str:
     schema: Any = error.schema
     known = list(schema.get("properties", {}))
-    text = "no such key here."
+    text = "unknown key."
     near = difflib.get_close_matches(_unknown_keys(error)[0], known, n=1)
     if near:
         return f"{text} Did you mean {near[0]}?"
-    return f"{text} Remove it; allowed are {_words(known)}."
+    return f"{text} Remove it; allowed: {_words(known)}."
 
 
 def _required(error: ValidationError) -> str:
-    missing = [key for key in _wanted(error) if key not in _found(error)]
+    missing = [key for key in _keyword(error) if key not in _instance(error)]
     return (
         f"{missing[0]} is missing. Add it."
         if len(missing) == 1
@@ -147,7 +147,7 @@ def _required(error: ValidationError) -> str:
 
 
 def _type(error: ValidationError) -> str:
-    wanted = _wanted(error)
+    wanted = _keyword(error)
     names = [_TYPE_NAMES[name] for name in ([wanted] if isinstance(wanted, str) else wanted)]
     quote = " Quote it." if wanted == "string" and isinstance(error.instance, int | float | bool) else ""
     return _with_hint(error, f"must be {_words(names, 'or')}.{quote}")
@@ -164,27 +164,31 @@ def _words(words: Iterable[object], last: str = "and") -> str:
     )
 
 
+def _at_least(number: int, what: str) -> str:
+    return "must not be empty." if number == 1 else f"must have at least {number} {what}."
+
+
 _TEXTS: Mapping[str, Callable[[ValidationError], str]] = {
     "additionalProperties": _unknown,
     "required": _required,
     "type": _type,
-    "enum": lambda error: f"must be {_words(_wanted(error), 'or')}.",
-    "const": lambda error: f"must be {_wanted(error)}.",
-    "contains": lambda error: _with_hint(error, f"must hold {_wanted(error).get('const', 'more')}."),
+    "enum": lambda error: f"must be {_words(_keyword(error), 'or')}.",
+    "const": lambda error: f"must be {_keyword(error)}.",
+    "contains": lambda error: _with_hint(error, f"must include {_keyword(error).get('const', 'more')}."),
     "format": lambda error: _with_hint(
         error, "must be a date and time with a zone, such as 2026-03-31T12:00:00Z."
     ),
-    "minLength": lambda error: _with_hint(error, f"must have at least {_wanted(error)} characters."),
-    "maxLength": lambda error: _with_hint(error, f"must have at most {_wanted(error)} characters."),
-    "minItems": lambda error: _with_hint(error, f"must list at least {_wanted(error)}."),
-    "maxItems": lambda error: _with_hint(error, f"must list at most {_wanted(error)}."),
-    "uniqueItems": lambda error: _with_hint(error, "lists something twice."),
-    "minimum": lambda error: _with_hint(error, f"must be at least {_wanted(error)}."),
-    "maximum": lambda error: _with_hint(error, f"must be at most {_wanted(error)}."),
-    "exclusiveMinimum": lambda error: _with_hint(error, f"must be more than {_wanted(error)}."),
+    "minLength": lambda error: _with_hint(error, _at_least(_keyword(error), "characters")),
+    "maxLength": lambda error: _with_hint(error, f"must have at most {_keyword(error)} characters."),
+    "minItems": lambda error: _with_hint(error, _at_least(_keyword(error), "items")),
+    "maxItems": lambda error: _with_hint(error, f"must have at most {_keyword(error)} items."),
+    "uniqueItems": lambda error: _with_hint(error, "has a duplicate item."),
+    "minimum": lambda error: _with_hint(error, f"must be at least {_keyword(error)}."),
+    "maximum": lambda error: _with_hint(error, f"must be at most {_keyword(error)}."),
+    "exclusiveMinimum": lambda error: _with_hint(error, f"must be more than {_keyword(error)}."),
     "pattern": lambda error: (
         "must not be blank."
-        if _wanted(error) == "\\S"
-        else _with_hint(error, f"must match {_wanted(error)}.")
+        if _keyword(error) == "\\S"
+        else _with_hint(error, f"must match {_keyword(error)}.")
     ),
 }

@@ -1,9 +1,9 @@
-"""A strict subset of YAML, in which a text can only mean one thing.
+"""A strict subset of YAML without ambiguous text.
 
-Mappings with distinct string keys, lists, strings, numbers, ``true``, ``false`` and ``null``. Refused is what
-YAML 1.1 and 1.2 read differently (``no``, ``0755``, ``12:30``), what hides content (duplicate keys, merge
-keys, anchors and aliases, tags, a second document) and what is only there to exhaust a reader (deep nesting).
-Dates stay strings; the schemas say which strings are moments.
+Mappings with distinct string keys, lists, strings, numbers, ``true``, ``false`` and ``null``. Refused are
+scalars that YAML 1.1 and 1.2 read differently (``no``, ``0755``, ``12:30``), syntax that hides content
+(duplicate keys, merge keys, anchors and aliases, tags, a second document) and deep nesting, which could
+exhaust memory. Dates stay strings; the schemas define which strings are moments.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bais_gates.errors import GateInputError
 from bais_gates.verdict.model import JsonValue
 
 KeyPath = tuple[str | int, ...]
-"""Where a value is: mapping keys and list positions from the outside in."""
+"""The place of a value: mapping keys and list positions from the outside in."""
 
 MAX_DEPTH: Final = 32
 """Levels of nesting; no file of ours needs more than eight."""
@@ -27,7 +27,7 @@ MAX_DEPTH: Final = 32
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
 _NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})\.[0-9]{1,18}")
-_NUMBER_IN_DISGUISE = re.compile(
+_AMBIGUOUS_NUMBER = re.compile(
     r"[-+]?("
     r"[0-9][0-9_]*|0[oxb][0-9a-f_]+"  # 0755 1_000 0o17 0x1F
     r"|(?=.*[0-9])[0-9_]*\.[0-9_]*(e[-+]?[0-9]+)?|[0-9]+e[-+]?[0-9]+"  # 1. .5 1.5e3 1e3
@@ -36,11 +36,11 @@ _NUMBER_IN_DISGUISE = re.compile(
     re.IGNORECASE,
 )
 _WORDS: Mapping[str, JsonValue] = {"true": True, "false": False, "null": None, "~": None, "": None}
-_WORD_IN_DISGUISE = re.compile(r"yes|no|on|off|y|n|true|false|null", re.IGNORECASE)
+_AMBIGUOUS_WORD = re.compile(r"yes|no|on|off|y|n|true|false|null", re.IGNORECASE)
 
 
 def show_path(path: KeyPath) -> str:
-    """Write a key path as people do: ``gates[3].severity``."""
+    """Return a key path as text: ``gates[3].severity``."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -63,19 +63,19 @@ def parse(text: str, name: str) -> tuple[JsonValue, dict[KeyPath, int]]:
         raise GateInputError(_syntax_message(error, text, name)) from None
     except yaml.YAMLError:
         remedy = "Remove control characters; only printable text, line ends and spaces are allowed."
-        raise GateInputError(f"{name}: not readable as YAML. {remedy}") from None
+        raise GateInputError(f"{name}: invalid YAML. {remedy}") from None
 
 
 def _syntax_message(error: yaml.MarkedYAMLError, text: str, name: str) -> str:
     mark = error.problem_mark or error.context_mark
     if mark is None:
-        return f"{name}: not readable as YAML ({error.problem})."
+        return f"{name}: invalid YAML ({error.problem})."
     lines = text.splitlines()
     line = lines[mark.line] if mark.line < len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return f"{name}:{mark.line + 1}: indented with a tab. Indent with spaces."
     return (
-        f"{name}:{mark.line + 1}: not readable as YAML, column {mark.column + 1} ({error.problem}). "
+        f"{name}:{mark.line + 1}: invalid YAML, column {mark.column + 1} ({error.problem}). "
         "Check the indentation, and quote text that has a colon, a '#' or brackets in it."
     )
 
@@ -102,7 +102,7 @@ class _Reader:
         next(self._stream)  # the end of the document
         event = next(self._stream)
         if not isinstance(event, events.StreamEndEvent):
-            raise self._error(event, (), "a second document begins here. Keep one document a file.")
+            raise self._error(event, (), "a second document begins here. Keep one document per file.")
         return value, self._lines
 
     def _value(self, event: events.Event, path: KeyPath) -> JsonValue:
@@ -113,7 +113,7 @@ class _Reader:
         if getattr(event, "tag", None) is not None:
             raise self._error(event, path, "a tag (!name) is not allowed. Remove it; quote text instead.")
         if len(path) > MAX_DEPTH:
-            raise self._error(event, (), f"nested more than {MAX_DEPTH} levels deep. Flatten it.")
+            raise self._error(event, (), f"nested more than {MAX_DEPTH} levels deep. Reduce the nesting.")
         self._lines[path] = _line(event)
         if isinstance(event, events.MappingStartEvent):
             return self._mapping(path)
@@ -121,24 +121,24 @@ class _Reader:
             return self._list(path)
         if isinstance(event, events.ScalarEvent):
             return self._scalar(event, path)
-        raise self._error(event, path, "not readable as YAML.")
+        raise self._error(event, path, "invalid YAML.")
 
     def _mapping(self, path: KeyPath) -> JsonValue:
-        found: dict[str, JsonValue] = {}
+        mapping: dict[str, JsonValue] = {}
         while not isinstance(event := next(self._stream), events.MappingEndEvent):
             key = self._key(event, path)
-            if key in found:
+            if key in mapping:
                 first = self._lines[(*path, key)]
                 raise self._error(
-                    event, (*path, key), f"the key is already in line {first}. Keep one of them."
+                    event, (*path, key), f"duplicate key, first in line {first}. Keep one of them."
                 )
-            found[key] = self._value(next(self._stream), (*path, key))
+            mapping[key] = self._value(next(self._stream), (*path, key))
             self._lines[(*path, key)] = _line(event)
-        return found
+        return mapping
 
     def _key(self, event: events.Event, path: KeyPath) -> str:
         if not isinstance(event, events.ScalarEvent):
-            raise self._error(event, path, "a key must be plain text.")
+            raise self._error(event, path, "a key must be plain text, not a list or a mapping.")
         if event.anchor is not None or event.tag is not None:
             raise self._error(event, path, "an anchor or a tag on a key is not allowed. Remove it.")
         if event.value == "<<":
@@ -149,10 +149,10 @@ class _Reader:
         return key
 
     def _list(self, path: KeyPath) -> JsonValue:
-        found: list[JsonValue] = []
+        items: list[JsonValue] = []
         while not isinstance(event := next(self._stream), events.SequenceEndEvent):
-            found.append(self._value(event, (*path, len(found))))
-        return found
+            items.append(self._value(event, (*path, len(items))))
+        return items
 
     def _scalar(self, event: events.ScalarEvent, path: KeyPath) -> JsonValue:
         text: str = event.value
@@ -164,17 +164,17 @@ class _Reader:
             return int(text)
         if _NUMBER.fullmatch(text):
             return float(text)
-        if _WORD_IN_DISGUISE.fullmatch(text):
+        if _AMBIGUOUS_WORD.fullmatch(text):
             raise self._error(
                 event,
                 path,
-                f"{text} means different things to different readers. Write true, false or null, or quote.",
+                f"{text} is ambiguous in YAML. Write true, false or null, or quote it.",
             )
-        if _NUMBER_IN_DISGUISE.fullmatch(text):
+        if _AMBIGUOUS_NUMBER.fullmatch(text):
             raise self._error(
                 event,
                 path,
-                "a number that readers disagree about. Write a plain decimal number, or quote it.",
+                "a number that is ambiguous in YAML. Write a plain decimal number, or quote it.",
             )
         return text
 

@@ -14,7 +14,7 @@ from bais_gates.verdict.model import Waiver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaiverFile:
-    """All waivers of a file, whether they count or not; ``decide`` judges them."""
+    """All waivers of a file, in force or not; ``decide`` judges them."""
 
     waivers: tuple[Waiver, ...]
     digest: str | None
@@ -25,7 +25,7 @@ NO_WAIVERS: Final = WaiverFile(waivers=(), digest=None)
 
 
 def load_waivers(path: Path | None) -> WaiverFile:
-    """Read a waiver file; None, or a path where nothing is, gives no waivers.
+    """Read a waiver file; there are no waivers for None or an absent file.
 
     Raises GateInputError with file, line and key.
     """
@@ -41,7 +41,9 @@ def load_waivers(path: Path | None) -> WaiverFile:
     for index, entry in enumerate(cast("list[dict[str, Any]]", document.data["waivers"])):
         waiver = _waiver(entry)
         if waiver.expires <= waiver.approved_at:
-            raise document.error(("waivers", index, "expires"), "not after approved_at. Correct one of them.")
+            raise document.error(
+                ("waivers", index, "expires"), "must be after approved_at. Correct one of them."
+            )
         waivers.append(waiver)
     return WaiverFile(waivers=tuple(waivers), digest=document.digest)
 

@@ -113,7 +113,7 @@ def check_isolation(api: Api, third: Api, evidence: Evidence) -> None:
     answer = third.get(VALUE)
     value = answer.field("value") if answer.status == 200 else None
     observed = "none" if value is None else repr(value)
-    evidence.check("value read by a caller who wrote none", observed, "==", "none")
+    evidence.check("value read by a caller who wrote nothing", observed, "==", "none")
     evidence.check("status (read without a token)", api.get(VALUE).status, "==", 401)
     written = api.post(VALUE, json={"value": "stranger"})
     evidence.check("status (write without a token)", written.status, "==", 401)
@@ -131,7 +131,7 @@ def check_reported_state(api: Api, cache: Cache, limits: Limits, evidence: Evide
         violations += api.conforms(answer, "GET", STATUS)
         rate, latency = reported.get("hit_rate", "nothing"), reported.get("latency_ms", "nothing")
         if not is_between(rate, early, late):
-            counted = f"{100 * early.hit_rate:.2f} % before and {100 * late.hit_rate:.2f} % after"
+            counted = f"{100 * early.hit_ratio:.2f} % before and {100 * late.hit_ratio:.2f} % after"
             differing.append(f"reported {rate}, Redis counted {counted}")
         if not isinstance(latency, int | float) or not 0 < latency <= answer.elapsed_ms:
             implausible.append(f"reported {latency}, the whole response took {answer.elapsed_ms:.2f} ms")
@@ -150,7 +150,7 @@ def is_between(reported: object, early: CacheStatistics, late: CacheStatistics) 
     """Return whether a reported hit ratio (percent) lies between two readings of Redis, with slack."""
     if isinstance(reported, bool) or not isinstance(reported, int | float):
         return False
-    low, high = sorted((100 * early.hit_rate, 100 * late.hit_rate))
+    low, high = sorted((100 * early.hit_ratio, 100 * late.hit_ratio))
     return low - HIT_RATIO_SLACK <= reported <= high + HIT_RATIO_SLACK
 
 
@@ -234,7 +234,7 @@ def check_timing(timing: Timing, source: str, evidence: Evidence) -> None:
     """Check both times; one beyond its limit from a starved generator is no data."""
     for name, lane in (*timing.directly.lanes.items(), *timing.over_http.lanes.items()):
         n = lane.latency.n
-        evidence.check(f"failed operations ({name})", sorted(set(lane.wrong)), "==", [], n=n)
+        evidence.check(f"failed operations ({name})", sorted(set(lane.faults)), "==", [], n=n)
     p95, n_direct = percentile(timing.taken_ms, 95), len(timing.taken_ms)
     n_api = timing.over_http.lanes[API_READ].latency.n
     limits = f"{OPERATIONS_A_READ} operations of {timing.limit_ms:g} ms"

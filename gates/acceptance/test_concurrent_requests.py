@@ -173,7 +173,7 @@ def check_wave(
 ) -> None:
     """Check that every response was correct and the tasks were concurrent; record what they created."""
     wrong = [f"{result.kind}: {what}" for result in volley.results for what in result.wrong]
-    n, peak = len(volley.shots), volley.most_at_once
+    n, peak = len(volley.shots), volley.max_concurrency
     evidence.check(f"unanswered requests ({wave})", volley.errors, "==", [], n=n)
     evidence.check(f"incorrect responses ({wave})", wrong, "==", [], n=n)
     least = math.ceil(CONCURRENCY_SHARE * concurrency)

@@ -42,11 +42,11 @@ def test_database_connectivity(
         check_readiness(api, evidence)
         before = database.statements()
         payment_ids = check_rows(new_business(), database, part.payment_query, evidence)
-        latencies = check_reported_state(api, database, evidence)
+        latencies = check_reported_state(api, database, evidence, "no extra connections")
         with ExitStack() as extra:
             for _ in range(EXTRA):
                 extra.enter_context(Database(part.url)).value("SELECT 1")
-            latencies += check_reported_state(api, database, evidence, f" with {EXTRA} extra connections")
+            latencies += check_reported_state(api, database, evidence, f"{EXTRA} extra connections")
         check_reported_latencies(latencies, limits, evidence)
         check_platform_queries(database, before, limits, evidence)
         check_own_queries(database, part.payment_query, payment_ids, limits, evidence)
@@ -86,7 +86,7 @@ def as_decimal_text(value: object) -> str:
 
 
 def check_reported_state(
-    api: Api, database: Database, evidence: Evidence, when: str = ""
+    api: Api, database: Database, evidence: Evidence, load: str
 ) -> list[tuple[float, float]]:
     """Compare what the platform reports with PostgreSQL; return (reported, whole) latencies in ms."""
     maximum = database.max_connections()
@@ -105,12 +105,13 @@ def check_reported_state(
         if isinstance(reported.get("latency_ms"), int | float):
             latencies.append((float(reported["latency_ms"]), answer.elapsed_ms))
     n, source = READINGS, "pg_stat_activity"
-    evidence.check(f"reported database status{when}", sorted(states), "==", ["connected"], n=n)
-    evidence.check(f"reported max_connections{when}", sorted(reported_maxima), "==", [repr(maximum)], n=n)
-    name = f"reported connections differ from PostgreSQL{when}"
-    evidence.check(name, differing, "==", [], n=n, source=source)
-    evidence.check(f"open connections{when}", late, "<", maximum, unit="connections", n=n, source=source)
-    evidence.check(f"contract violations (GET system status){when}", violations, "==", [], n=n)
+    evidence.check(f"reported database status ({load})", sorted(states), "==", ["connected"], n=n)
+    evidence.check(f"reported max_connections ({load})", sorted(reported_maxima), "==", [repr(maximum)], n=n)
+    evidence.check(
+        f"reported connections differ from PostgreSQL ({load})", differing, "==", [], n=n, source=source
+    )
+    evidence.check(f"open connections ({load})", late, "<", maximum, unit="connections", n=n, source=source)
+    evidence.check(f"contract violations (GET system status, {load})", violations, "==", [], n=n)
     return latencies
 
 
@@ -128,9 +129,7 @@ def check_reported_latencies(
     reported = [one for one, _ in latencies]
     n, n_min = len(reported), 2 * READINGS
     implausible = [
-        f"reported {one} ms, the whole response took {whole:.2f} ms"
-        for one, whole in latencies
-        if not 0 < one <= whole
+        f"{one} ms, the whole response {whole:.2f} ms" for one, whole in latencies if not 0 < one <= whole
     ]
     evidence.check("implausible reported latencies", implausible, "==", [], n=n, n_min=n_min)
     # Rounded to whole or tenths of milliseconds, honest figures may all be the same.

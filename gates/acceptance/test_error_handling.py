@@ -112,7 +112,7 @@ class Violations:
             self.bodies += [f"{request.name}: {what}" for what in self._body_violations(request, answer)]
         headers = [value for name, value in answer.headers.items() if name not in PROTOCOL_HEADERS]
         searched = "\n".join([answer.text, *headers])
-        found = internals.internals(searched, sent=sent_by(request), secret=self._secret)
+        found = internals.find_internals(searched, sent=sent_by(request), secret=self._secret)
         self.leaks += [f"{request.name}: {what}" for what in found]
         if answer.headers.get("x-request-id") != request_id:
             self.request_ids.append(f"{request.name}: {answer.headers.get('x-request-id', 'missing')}")
@@ -133,7 +133,7 @@ def sent_by(request: InvalidRequest) -> list[str]:
     texts += [part for _, value in request.headers for part in (value, value.partition(" ")[2])]
     if request.content is not None and len(request.content) < 20_000:
         body = request.content.decode("utf-8", "replace")
-        texts += [body, *internals.texts_in(body)]
+        texts += [body, *internals.extract_strings(body)]
     return texts
 
 

@@ -17,7 +17,7 @@ SAMPLES = 25
 def test_health_endpoint(
     api: Api, environment: Environment, limits: Limits, unique: Unique, evidence: Evidence
 ) -> None:
-    """GET /health reports healthy with this version and environment in time; GET /ready, its components."""
+    """GET /health reports healthy, this version and environment, in time; GET /ready its components as ok."""
     first = api.get("/health")
     evidence.require("status (GET /health)", first.status, "==", 200, source=first.url)
     evidence.check("contract violations (GET /health)", api.conforms(first, "GET", "/health"), "==", [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -45,14 +45,11 @@ def test_payment_processing(
     new_business: Callable[[], Business], environment: Environment, evidence: Evidence
 ) -> None:
     """A payment is taken once, to the cent, in its own workflow; declined and failed ones take nothing."""
-    with ExitStack() as stack:
-        books = Books(database=None, environment=environment)
-        if environment.describes("database"):
-            opened = stack.enter_context(Database(environment.database.url))
-            books = Books(database=opened, environment=environment)
-        else:
-            evidence.attach("database", "Rows were not compared: the environment file has no `database`.")
-        check_payments(new_business, books, evidence)
+    described = environment.describes("database")
+    if not described:
+        evidence.attach("database", "Rows were not compared: the environment file has no `database`.")
+    with Database(environment.database.url) if described else nullcontext() as database:
+        check_payments(new_business, Books(database=database, environment=environment), evidence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

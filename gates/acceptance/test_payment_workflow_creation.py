@@ -66,18 +66,14 @@ def check_reading_back(business: Business, evidence: Evidence) -> str:
     evidence.check("status (GET workflow)", read.status, "==", 200)
     violations = business.api.conforms(read, "GET", path_of(workflow_id))
     evidence.check("contract violations (GET workflow)", violations, "==", [])
-    required = {
-        "workflow_id": workflow_id,
-        "status": "active",
-        **{key: sent[key] for key in ("name", "amount", "currency")},
-    }
-    altered = mismatches({key: read.field(key) for key in required}, required)
-    evidence.check("required fields that do not read back as sent", altered, "==", {}, n=len(required))
+    must: dict[str, object] = {"workflow_id": workflow_id, "status": "active"}
+    must |= {key: sent[key] for key in ("name", "amount", "currency")}
+    altered = mismatches({key: read.field(key) for key in must}, must)
+    evidence.check("required fields that do not read back as sent", altered, "==", {}, n=len(must))
     # A release may leave these out of its response, but must not alter them.
-    optional = {
-        key: sent[key] for key in ("description", "metadata", "webhook_url") if read.field(key) is not None
-    }
-    altered = mismatches({key: read.field(key) for key in optional}, optional)
+    names = ("description", "metadata", "webhook_url")
+    may = {key: sent[key] for key in names if read.field(key) is not None}
+    altered = mismatches({key: read.field(key) for key in may}, may)
     evidence.check("optional fields that do not read back as sent", altered, "==", {})
     again = business.api.get(path_of(workflow_id))
     evidence.check("response differences (two reads of a workflow)", differences(read, again), "==", [])
@@ -86,7 +82,7 @@ def check_reading_back(business: Business, evidence: Evidence) -> str:
 
 def check_exact_amounts(business: Business, evidence: Evidence) -> None:
     """Send amounts as written characters and compare decimals, so that nothing here rounds either."""
-    read_back: dict[str, str] = {}
+    read_back = {}
     for amount in AMOUNTS:
         made = create_with_exact_amount(business, amount)
         workflow_id = made.field("workflow_id")
@@ -116,8 +112,7 @@ def check_concurrent_creation(business: Business, evidence: Evidence) -> None:
         made = list(pool.map(lambda amount: business.workflow(amount=amount), amounts))
         ids = [str(one.field("workflow_id")) for one in made]
         read = list(pool.map(lambda one: business.api.get(path_of(one)).field("amount"), ids))
-    keys = {str(one.field("public_key")) for one in made}
-    group = f"({CONCURRENT} concurrent creations)"
+    keys, group = {str(one.field("public_key")) for one in made}, f"({CONCURRENT} concurrent creations)"
     evidence.check(f"distinct workflow ids {group}", len(set(ids)), "==", CONCURRENT)
     evidence.check(f"distinct public keys {group}", len(keys), "==", CONCURRENT)
     evidence.check(f"amounts {group}", read, "==", amounts)
@@ -146,8 +141,8 @@ def check_isolation(
     evidence.check("contract violations (another business's workflow)", violations, "==", [])
     distinguishing = differences(foreign, unknown)
     evidence.check("response differences (another's, unknown workflow)", distinguishing, "==", [])
-    own = business.api.get(path_of(workflow_id))
-    evidence.check("status (own workflow afterwards)", own.status, "==", 200)
+    status = business.api.get(path_of(workflow_id)).status
+    evidence.check("status (own workflow afterwards)", status, "==", 200)
 
 
 AMOUNTS = ("0.01", "0.1", "1.15", "4.35", "19.99", "100", "1234.5", "99999.99", "999999.99")

@@ -241,7 +241,7 @@ def check_endpoint(
         n_min=n_min,
         source="; ".join(filter(None, (reason if unprovable else None, note))) or None,
     )
-    wrong = sorted(set(lane.wrong))
+    wrong = sorted(set(lane.faults))
     evidence.check(f"incorrect responses ({endpoint.name})", wrong, "==", [], n=lane.latency.n)
 
 
@@ -263,7 +263,7 @@ def check_all_endpoints(
         n_min=len(names) * OFTEN_N,
         source="; ".join(filter(None, (reasons[0] if unprovable else None, note))) or None,
     )
-    achieved = min(lane.achieved_per_s / lane.asked_per_s for lane in measured.lanes.values())
+    achieved = min(lane.achieved_per_s / lane.target_per_s for lane in measured.lanes.values())
     evidence.check(
         "achieved / target request rate",
         math.nan if achieved < RATE_SHARE and reasons else achieved,
@@ -289,10 +289,10 @@ def latency_table(measured: Measured) -> dict[str, object]:
             "max": ms(lane.latency.max),
             "p95 uncorrected": ms(lane.service.p95),
             "p95 of the generator's delay": ms(lane.delayed_p95_ms),
-            "target per s": lane.asked_per_s,
+            "target per s": lane.target_per_s,
             "achieved per s": ms(lane.achieved_per_s),
         }
         for name, lane in measured.lanes.items()
     }
-    cpu = {"own CPU share": round(measured.own_cpu, 3), "CPU share of others": round(measured.foreign_cpu, 3)}
+    cpu = {"own CPU share": round(measured.own_cpu, 3), "CPU share of others": round(measured.other_cpu, 3)}
     return {"endpoints": rows, "seconds": ms(measured.seconds), **cpu}

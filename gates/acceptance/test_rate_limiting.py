@@ -136,9 +136,9 @@ def check_limit(
         offender = Offender(caller)
         offender.exceed(rate.per_token)
     sent = rate.per_token + BEYOND
-    name = f"requests accepted before the first 429 ({what})"
+    name = "requests accepted before the first 429"
     evidence.check(
-        name,
+        f"{name} ({what})",
         offender.accepted,
         ">=",
         rate.per_token,
@@ -147,7 +147,7 @@ def check_limit(
         source=source,
     )
     evidence.check(
-        f"{name}, at most",
+        f"{name} ({what}, upper bound)",
         offender.accepted,
         "<=",
         offender.most_accepted(rate),
@@ -206,7 +206,7 @@ def check_bystander(
         meanwhile = measure_again()
         starved = meanwhile.starved("other", limits.api_p95_ms)
     late = meanwhile.lanes["other"]
-    wrong = [*early.wrong, *late.wrong]
+    wrong = [*early.faults, *late.faults]
     evidence.check("responses other than 200 (caller within its limit)", wrong, "==", [])
     unprovable = too_slow(meanwhile) and starved is not None
     increase = late.latency.p50 - early.latency.p50

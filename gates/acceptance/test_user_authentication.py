@@ -147,16 +147,16 @@ def check_account_enumeration(
         if latency_ratio(unknown, wrong) <= MAX_RATIO:
             break  # otherwise it may be noise: decide on twice the samples, all of them counted
     revealing = {one for pair in zip(unknown, wrong, strict=True) for one in differences(*pair)}
-    n = len(wrong)
-    evidence.check("response differences (unknown e-mail, wrong password)", sorted(revealing), "==", [], n=n)
+    kinds, n = "(unknown e-mail, wrong password)", len(wrong)
+    evidence.check(f"response differences {kinds}", sorted(revealing), "==", [], n=n)
     statuses = sorted({one.status for one in unknown + wrong})
-    evidence.check("statuses (unknown e-mail, wrong password)", statuses, "==", [401])
+    evidence.check(f"statuses {kinds}", statuses, "==", [401])
     violations = {one for answer in unknown + wrong for one in api.conforms(answer, "POST", LOGIN)}
     evidence.check("contract violations (refused sign-in)", sorted(violations), "==", [])
-    latencies = {"unknown e-mail": latencies_ms(unknown), "wrong password": latencies_ms(wrong)}
-    evidence.attach("sign-in latencies in ms", latencies)
-    ratio, name = latency_ratio(unknown, wrong), "latency ratio (unknown e-mail, wrong password)"
-    evidence.check(name, ratio, "<=", MAX_RATIO, unit="times", n=n, n_min=PAIRS)
+    for name, answers in (("unknown e-mail", unknown), ("wrong password", wrong)):
+        evidence.attach(f"sign-in latencies in ms ({name})", [round(one.elapsed_ms, 1) for one in answers])
+    ratio = latency_ratio(unknown, wrong)
+    evidence.check(f"latency ratio {kinds}", ratio, "<=", MAX_RATIO, unit="times", n=n, n_min=PAIRS)
     status = api.login(known.email, known.password).status
     evidence.check("status (sign-in after nine wrong passwords)", status, "==", 200)
 
@@ -170,11 +170,6 @@ def fail_sign_ins(
         pair = [(unknown, unique.email("unknown")), (wrong, account.email)]
         for answers, email in pair if i % 2 else reversed(pair):
             answers.append(api.login(email, unique.password()))
-
-
-def latencies_ms(answers: list[Response]) -> list[float]:
-    """Return the rounded latencies of responses."""
-    return [round(answer.elapsed_ms, 1) for answer in answers]
 
 
 def latency_ratio(unknown: list[Response], wrong: list[Response]) -> float:

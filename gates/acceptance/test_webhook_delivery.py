@@ -69,9 +69,9 @@ def check_configuration(
 ) -> str:
     """Check that a webhook to ``inbox`` can be configured; return its signing secret."""
     made = business.configure_webhook(inbox.url, **{"events": BOTH, **fields})
-    evidence.require(f"status of configuring ({label})", made.status, "==", 201, source=made.url)
+    evidence.require(f"configuration status ({label})", made.status, "==", 201, source=made.url)
     violations = business.api.conforms(made, "POST", CONFIGURE)
-    evidence.check(f"contract violations of configuring ({label})", violations, "==", [])
+    evidence.check(f"configuration contract violations ({label})", violations, "==", [])
     return require_field(made, 201, "signature_secret")
 
 

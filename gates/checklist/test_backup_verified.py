@@ -1,4 +1,4 @@
-"""Whether there is a backup, made on time, unreadable for others, and good: it is restored and compared."""
+"""Check the backups: made on time, encrypted, and restored and compared with the live database."""
 
 from __future__ import annotations
 
@@ -11,146 +11,130 @@ import pytest
 from bais_gates import BackupPart, Environment, Evidence
 from bais_gates.probes import Backup, Cluster, Database, restore
 from bais_gates.probes import backup as backups
-from bais_gates.rules import cron_job_findings, punctuality
+from bais_gates.rules import cron_job_findings, schedule_status
 
-DIFFERENCES_SHOWN: Final = 20
+MAX_DIFFERENCES: Final = 20
 
 
 @pytest.mark.gate("checklist.backup_verified")
 def test_backup_verified(
     cluster: Cluster, database: Database, environment: Environment, evidence: Evidence
 ) -> None:
-    """Backups are made on time and encrypted; the newest, restored, has the live schema and all its rows."""
+    """Backups are made on time and encrypted; the newest restores with the live schema and all its rows."""
     part = environment.backup
-    schedule(cluster, environment, evidence)
-    newest = fresh(part, evidence)
-    sealed(newest, part, environment, evidence)
-    restored(newest, part, database, environment, evidence)
+    check_schedule(cluster, environment, evidence)
+    newest = check_age(part, evidence)
+    check_dump(newest, part, environment, evidence)
+    check_restore(newest, part, database, environment, evidence)
 
 
-def schedule(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
-    """Check that the CronJob runs, and that its last success is no older than its schedule allows."""
+def check_schedule(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
+    """Check that the CronJob is active, and that its last success is no older than its schedule allows."""
     part = environment.kubernetes
     name = part.names.backup
     cron_job = cluster.named("batch/v1", "CronJob", name, part.namespace)
     if cron_job is None:
-        evidence.require(f"CronJob {name}", "absent", "==", "there", source=f"namespace {part.namespace}")
+        evidence.require(f"CronJob {name}", "absent", "==", "present", source=f"namespace {part.namespace}")
         return
-    seen = punctuality(cron_job, datetime.now(UTC))
-    source = f"CronJob {name}, schedule {cron_job['spec']['schedule']!r}"
-    suspended = "suspended" if seen.suspended else "active"
-    evidence.check("backup schedule", suspended, "==", "active", source=source)
+    status = schedule_status(cron_job, datetime.now(UTC))
+    source = f"CronJob {name}, schedule {cron_job['spec']['schedule']}"
+    state = "suspended" if status.suspended else "active"
+    evidence.check("backup schedule", state, "==", "active", source=source)
     faults = [finding.detail for finding in cron_job_findings([cron_job])]
-    evidence.check("runs that may be late, doubled or endless", faults, "==", [], source="kube-score CronJob")
-    if seen.last_success is None:
-        evidence.check(
-            "last successful backup", "never", "!=", "never", source=f"{source}, lastSuccessfulTime"
-        )
+    evidence.check("CronJob faults", faults, "==", [], source="kube-score CronJob")
+    source = f"{source}, lastSuccessfulTime"
+    if status.last_success is None:
+        evidence.check("last successful backup", "never", "!=", "never", source=source)
         return
-    evidence.check(
-        "last successful backup, age",
-        seen.age_s,
-        "<=",
-        seen.allowed_age_s,
-        unit="s",
-        source=f"{source}, lastSuccessfulTime; the run of {seen.due:%Y-%m-%d %H:%M} UTC must have ended",
-    )
+    age_s, due = status.age_s, f"{status.due:%Y-%m-%d %H:%M} UTC"
+    source = f"{source}; the run of {due} must have ended"
+    name = "age of the last successful backup"
+    evidence.check(name, age_s, "<=", status.max_age_s, unit="s", source=source)
 
 
-def fresh(part: BackupPart, evidence: Evidence) -> Backup:
-    """Give the newest backup; stop when there is none."""
-    found = backups.backups(part.directory)
-    evidence.require("backups in the folder", len(found), ">=", 1, source=str(part.directory))
+def check_age(part: BackupPart, evidence: Evidence) -> Backup:
+    """Check the age of the newest backup and return it; end the gate if there is none."""
+    found = backups.list_backups(part.directory)
+    evidence.require("backups in the directory", len(found), ">=", 1, source=str(part.directory))
     newest = found[-1]
-    evidence.check(
-        "newest backup, age",
-        newest.age_s(datetime.now(UTC)) / 3600,
-        "<=",
-        part.max_age_h,
-        unit="h",
-        source=f"{newest.path.name}, taken_at",
-    )
+    age_h, source = newest.age_s(datetime.now(UTC)) / 3600, f"{newest.path.name}, taken_at"
+    evidence.check("age of the newest backup", age_h, "<=", part.max_age_h, unit="h", source=source)
     return newest
 
 
-def sealed(newest: Backup, part: BackupPart, environment: Environment, evidence: Evidence) -> None:
-    """Check that the dump is whole and that nobody but the holder of the key can read it."""
+def check_dump(newest: Backup, part: BackupPart, environment: Environment, evidence: Evidence) -> None:
+    """Check that the dump is complete, and that only the environment file's key decrypts it."""
     if part.identity is None:
         raise environment.missing("backup.identity")
     source = newest.path.name
-    there = "there" if newest.path.is_file() else "absent"
-    evidence.require("dump of the newest backup", there, "==", "there", source=source)
-    seen = backups.seal(newest)
-    evidence.check(
-        "size of the dump", seen.size, "==", newest.size, unit="bytes", source=f"{source}, as described"
-    )
-    evidence.check("checksum", seen.sha256, "==", newest.sha256, source=f"{source}, as described")
-    evidence.check("checksum beside it", seen.written, "==", seen.sha256, source=f"{source}.sha256")
-    encrypted = "encrypted" if seen.encrypted else "readable for anybody"
-    evidence.check("the dump is", encrypted, "==", "encrypted", source=f"{source}, its first bytes")
+    present = "present" if newest.path.is_file() else "absent"
+    evidence.require("dump of the newest backup", present, "==", "present", source=source)
+    dump = backups.inspect_dump(newest)
+    described = f"{source}, description of the backup"
+    evidence.check("dump size", dump.size, "==", newest.size, unit="bytes", source=described)
+    evidence.check("dump checksum", dump.sha256, "==", newest.sha256, source=described)
+    recorded, file = dump.recorded_sha256, f"{source}.sha256"
+    evidence.check("dump checksum (.sha256 file)", recorded, "==", dump.sha256, source=file)
+    encryption = "encrypted" if dump.encrypted else "not encrypted"
+    evidence.check("dump encryption", encryption, "==", "encrypted", source=f"{source}, first bytes")
     own, other = (
-        "opens it" if backups.opens_with(newest, key) else "does not open it"
-        for key in (part.identity, backups.stranger())
+        "succeeds" if backups.can_decrypt(newest, key) else "fails"
+        for key in (part.identity, backups.generate_identity())
     )
-    evidence.check("our key", own, "==", "opens it", source="backup.identity")
-    evidence.check("another key", other, "==", "does not open it", source="a key made for this check")
+    evidence.check("decryption with backup.identity", own, "==", "succeeds", source=source)
+    evidence.check("decryption with another key", other, "==", "fails", source="a generated key")
 
 
-def restored(
+def check_restore(
     newest: Backup, part: BackupPart, database: Database, environment: Environment, evidence: Evidence
 ) -> None:
-    """Restore into a scratch database, compare, and see that the scratch database is gone."""
+    """Restore into a scratch database, compare the content, and check that the scratch database is gone."""
     if part.identity is None or part.scratch_url is None:
         raise environment.missing("backup.identity" if part.identity is None else "backup.scratch_url")
     if environment.kubernetes.read_only:
-        restore.need_other_server(part.scratch_url, environment.database.url)
-    restore.find_pg_restore()  # without it nothing was found out about the backup
+        restore.require_other_server(part.scratch_url, environment.database.url)
+    restore.find_pg_restore()  # its absence is an ERROR, as it says nothing about the backup
     began = time.monotonic()
     with restore.scratch_database(part.scratch_url) as url:
         try:
             took = restore.restore(newest, part.identity, url, within_s=part.restore_within_s)
         except backups.BackupError as e:
-            evidence.require("restoring the newest backup", str(e), "==", "restored", source="pg_restore")
+            evidence.require("restore of the newest backup", str(e), "==", "restored", source="pg_restore")
             return
         source = f"{newest.path.name} in a scratch database"
-        evidence.check("restoring took", took, "<=", part.restore_within_s, unit="s", source=source)
+        evidence.check("restore time", took, "<=", part.restore_within_s, unit="s", source=source)
         with Database(url) as scratch:
-            compare(newest, scratch, database, evidence)
-    left = [name for name in restore.scratch_databases(part.scratch_url) if name in url]
-    evidence.check("scratch databases left", left, "==", [], source="pg_database")
+            check_content(newest, scratch, database, evidence)
+    left = [name for name in restore.list_scratch_databases(part.scratch_url) if name in url]
+    evidence.check("scratch databases left behind", left, "==", [], source="pg_database")
     times = {"restore_s": took, "with_comparison_s": time.monotonic() - began}
-    evidence.attach("times", times, "application/json")
+    evidence.attach("restore times", times, "application/json")
 
 
-def compare(newest: Backup, scratch: Database, live: Database, evidence: Evidence) -> None:
-    """Hold what came back to what was counted when the backup was made, and to the live schema."""
-    counts, described = restore.row_counts(scratch), dict(newest.tables)
+def check_content(newest: Backup, scratch: Database, live: Database, evidence: Evidence) -> None:
+    """Compare the restored rows with the counts of the backup, and the restored schema with the live one."""
+    counts, described = restore.count_rows(scratch), dict(newest.tables)
     differing = [
-        f"{name}: {counts.get(name)} restored, {described.get(name)} backed up"
+        f"{name}: {counts.get(name, 'no table')} restored, {described.get(name, 'no table')} in the backup"
         for name in sorted({*counts, *described})
         if counts.get(name) != described.get(name)
     ]
-    source = "count(*) in the scratch database; the counts in the backup's own description"
-    evidence.check("tables whose rows differ", differing, "==", [], n=len(described), source=source)
-    evidence.check("rows restored", sum(counts.values()), ">=", 1, source="count(*) in the scratch database")
-    revision = restore.schema_revision(scratch)
+    source = "count(*) in the scratch database, counts in the backup's description"
+    name = "tables with a different row count"
+    evidence.check(name, differing, "==", [], n=len(described), source=source)
+    evidence.check("restored rows", sum(counts.values()), ">=", 1, source="count(*) in the scratch database")
+    revision, live_revision = restore.schema_revision(scratch), restore.schema_revision(live)
+    source = "alembic_version"
+    evidence.check("schema revision (restored)", revision, "==", newest.schema_revision, source=source)
+    evidence.check("schema revision (live)", live_revision, "==", revision, source=source)
+    expected, restored = set(restore.describe_schema(live)), set(restore.describe_schema(scratch))
+    differences = [f"missing: {line}" for line in sorted(expected - restored)]
+    differences += [f"additional: {line}" for line in sorted(restored - expected)]
     evidence.check(
-        "schema revision restored", revision, "==", newest.schema_revision, source="alembic_version"
-    )
-    evidence.check(
-        "schema revision, live",
-        restore.schema_revision(live),
-        "==",
-        revision,
-        source="alembic_version of both",
-    )
-    there, here = set(restore.schema_of(live)), set(restore.schema_of(scratch))
-    missing = [f"- {line}" for line in sorted(there - here)] + [f"+ {line}" for line in sorted(here - there)]
-    evidence.check(
-        "differences of the schema, restored and live",
-        missing[:DIFFERENCES_SHOWN],
+        "schema differences (restored, live)",
+        differences[:MAX_DIFFERENCES],
         "==",
         [],
-        n=len(there),
+        n=len(expected),
         source="pg_catalog: columns, constraints, indexes, triggers, functions, views",
     )

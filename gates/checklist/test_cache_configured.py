@@ -1,4 +1,4 @@
-"""Whether the cache is set up as intended: bounded, hit, quick, and closed to whoever may not be there."""
+"""Check the cache: memory limit, hit ratio, latency, persistence and access as configured."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from bais_gates import CacheSettings, Environment, Evidence, Limits
 from bais_gates.bais import Api
 from bais_gates.probes import Cache, CacheForbiddenError, CacheHealth, CacheStatistics, percentile
 from bais_gates.probes import cache_health as health
+from bais_gates.rules import cache as rules
 
-MEMORY_USED: Final = 0.85
-CLIENTS_USED: Final = 0.8
-HIT_RATE: Final = 0.9
-EVICTED_PER_THOUSAND: Final = 1.0
+MAX_MEMORY_USAGE: Final = 0.85
+MAX_CLIENT_USAGE: Final = 0.8
+MIN_HIT_RATIO: Final = 0.9
+MAX_EVICTED_PER_THOUSAND: Final = 1.0
 REAL_TRAFFIC: Final = 10_000
-"""Look-ups since the server's start from which on they speak for the platform's own traffic."""
+"""Lookups since the server's start from which on its own counters are representative."""
 TIMED: Final = 100
 STATUS: Final = "/api/v1/system/status"
 
@@ -26,151 +27,126 @@ STATUS: Final = "/api/v1/system/status"
 def test_cache_configured(
     api: Api, cache: Cache, environment: Environment, limits: Limits, evidence: Evidence
 ) -> None:
-    """The cache keeps below its bound, answers most look-ups, at once, and lets in only those who may."""
-    wanted = environment.cache_settings
-    hits(api, cache, environment, evidence)
-    speed(cache, limits, evidence)
-    seen = health.read(cache)
-    memory(seen, wanted, environment, evidence)
-    server_side(seen, limits, evidence)
-    persistence(seen, wanted, environment, evidence)
-    closed(seen, wanted, evidence)
+    """The cache has a memory limit, a high hit ratio and low latency, and requires authentication."""
+    settings = environment.cache_settings
+    check_hit_ratio(api, cache, environment, evidence)
+    check_latency(cache, limits, evidence)
+    state = health.read(cache)
+    check_memory(state, settings, environment, evidence)
+    check_server(state, limits, evidence)
+    check_persistence(state, settings, environment, evidence)
+    check_access(state, settings, evidence)
 
 
-def hits(api: Api, cache: Cache, environment: Environment, evidence: Evidence) -> None:
-    """Check that look-ups hit, and that nothing was evicted meanwhile.
+def check_hit_ratio(api: Api, cache: Cache, environment: Environment, evidence: Evidence) -> None:
+    """Check the hit ratio, and that nothing is evicted meanwhile.
 
-    Real traffic, where there is enough of it, speaks for itself. Where there is not (a rehearsal, an idle
-    target), requests that only read are sent through the platform, and what its cache counts meanwhile is
-    judged.
+    The counters since the server's start are judged if they are of enough real traffic. Otherwise (in a
+    rehearsal, or on an idle target) read-only requests are sent, and the lookups meanwhile are judged.
     """
     n_min = environment.cache_settings.hit_rate_samples
     since_start = cache.statistics()
-    looked_up = since_start.hits + since_start.misses
+    lookups = since_start.hits + since_start.misses
     before = cache.info()["evicted_keys"]
-    own = own_reads(api, cache, since_start, n_min)
-    if looked_up >= REAL_TRAFFIC and not environment.rehearsal:
-        rate, n, source = since_start.hit_rate, looked_up, "INFO stats, since the server's start"
+    own = read_through_platform(api, cache, since_start, n_min)
+    if lookups >= REAL_TRAFFIC and not environment.rehearsal:
+        ratio, n, source = since_start.hit_ratio, lookups, "INFO stats since the server's start"
     else:
-        rate, n = own
-        source = f"INFO stats, while {STATUS} was asked for {n_min} times"
-    evidence.check("look-ups that hit", rate, ">", HIT_RATE, n=n, n_min=n_min, source=source)
-    evidence.check(
-        "keys evicted meanwhile",
-        int(cache.info()["evicted_keys"]) - int(before),
-        "==",
-        0,
-        source="INFO stats",
-    )
+        ratio, n = own
+        source = f"INFO stats during {n_min} requests GET {STATUS}"
+    evidence.check("cache hit ratio", ratio, ">", MIN_HIT_RATIO, n=n, n_min=n_min, source=source)
+    evicted = int(cache.info()["evicted_keys"]) - int(before)
+    evidence.check("evicted keys (during the measurement)", evicted, "==", 0, source="INFO stats")
 
 
-def own_reads(api: Api, cache: Cache, before: CacheStatistics, count: int) -> tuple[float, int]:
-    """Have the platform read from its cache ``count`` times; give the share that hit, and the look-ups."""
+def read_through_platform(api: Api, cache: Cache, before: CacheStatistics, count: int) -> tuple[float, int]:
+    """Have the platform read its cache ``count`` times; return the hit ratio meanwhile and the lookups."""
     for _ in range(count):
         api.get(STATUS)
-    return health.hit_rate_between(before, cache.statistics())
+    return rules.hit_ratio_between(before, cache.statistics())
 
 
-def speed(cache: Cache, limits: Limits, evidence: Evidence) -> None:
-    """Time operations from here, the way there and back included."""
+def check_latency(cache: Cache, limits: Limits, evidence: Evidence) -> None:
+    """Check the latency of operations from here, network included."""
     scratch = cache.scratch(secrets.token_hex(4))
-    operation, words = scratch.round_trip_ms, "the slowest of set, get and delete"
+    operation, source = scratch.round_trip_ms, "the slowest of SET, GET and DEL"
     try:
         operation()
     except CacheForbiddenError:
-        operation, words = scratch.read_ms, "get; the access allows no writing"
+        operation, source = scratch.read_ms, "GET, as the user may not write"
     taken = [operation() for _ in range(TIMED)]
-    evidence.check(
-        "operations, p95",
-        percentile(taken, 95),
-        "<=",
-        limits.cache_operation_ms,
-        unit="ms",
-        n=len(taken),
-        n_min=TIMED,
-        source=words,
-    )
+    p95, limit = percentile(taken, 95), limits.cache_operation_ms
+    name = "p95 latency (cache operation)"
+    evidence.check(name, p95, "<=", limit, unit="ms", n=len(taken), n_min=TIMED, source=source)
 
 
-def memory(seen: CacheHealth, wanted: CacheSettings, environment: Environment, evidence: Evidence) -> None:
-    """Check that memory has a bound, what happens at it, and that it is not reached."""
-    if wanted.maxmemory_policy is None:
+def check_memory(
+    state: CacheHealth, settings: CacheSettings, environment: Environment, evidence: Evidence
+) -> None:
+    """Check that memory has a limit, with the configured policy, and that it is not reached."""
+    if settings.maxmemory_policy is None:
         raise environment.missing("cache_settings.maxmemory_policy")
     source = "CONFIG GET"
-    evidence.check("maxmemory", seen.maxmemory, ">", 0, unit="bytes", source=source)
-    if wanted.maxmemory is not None:
-        evidence.check(
-            "maxmemory as intended",
-            seen.maxmemory,
-            "==",
-            health.memory_bytes(wanted.maxmemory),
-            unit="bytes",
-            source=source,
-        )
+    evidence.check("memory limit (maxmemory)", state.maxmemory, ">", 0, unit="bytes", source=source)
+    if settings.maxmemory is not None:
+        configured = rules.parse_memory(settings.maxmemory)
+        name = "maxmemory as in the environment file"
+        evidence.check(name, state.maxmemory, "==", configured, unit="bytes", source=source)
+    policy = state.settings["maxmemory-policy"]
+    evidence.check("eviction policy", policy, "==", settings.maxmemory_policy, source=source)
+    source = "INFO memory: used_memory / maxmemory"
+    evidence.check("memory usage", state.memory_used, "<", MAX_MEMORY_USAGE, source=source)
     evidence.check(
-        "what happens at maxmemory",
-        seen.settings["maxmemory-policy"],
-        "==",
-        wanted.maxmemory_policy,
-        source=source,
-    )
-    evidence.check(
-        "memory used", seen.memory_used, "<", MEMORY_USED, source="INFO memory, used_memory of maxmemory"
-    )
-    evidence.check(
-        "keys evicted for a thousand commands",
-        seen.evicted_per_thousand,
+        "evicted keys per 1000 commands",
+        state.evicted_per_thousand,
         "<=",
-        EVICTED_PER_THOUSAND,
-        n=int(seen.info["total_commands_processed"]),
-        source="INFO stats, since the server's start",
+        MAX_EVICTED_PER_THOUSAND,
+        n=int(state.info["total_commands_processed"]),
+        source="INFO stats since the server's start",
     )
 
 
-def server_side(seen: CacheHealth, limits: Limits, evidence: Evidence) -> None:
-    """Check how long the server itself takes, and that it takes in everybody."""
+def check_server(state: CacheHealth, limits: Limits, evidence: Evidence) -> None:
+    """Check the server's own command times, and that it rejects no clients."""
     evidence.check(
         "slow commands",
-        health.slow_commands(seen.info, most_ms=limits.cache_operation_ms),
+        rules.slow_commands(state.info, max_ms=limits.cache_operation_ms),
         "==",
         [],
-        n=health.commands_timed(seen.info),
+        n=rules.count_calls(state.info),
         n_min=TIMED,
-        source=f"INFO commandstats, mean above {limits.cache_operation_ms:g} ms",
+        source=f"INFO commandstats: mean above {limits.cache_operation_ms:g} ms",
     )
+    source = "INFO clients, maxclients"
     evidence.check(
-        "clients, of those it takes", seen.clients_used, "<=", CLIENTS_USED, source="INFO clients, maxclients"
+        "connected clients / maxclients", state.clients_used, "<=", MAX_CLIENT_USAGE, source=source
     )
-    evidence.check(
-        "clients turned away", int(seen.info["rejected_connections"]), "==", 0, source="INFO stats"
-    )
+    rejected = int(state.info["rejected_connections"])
+    evidence.check("rejected connections", rejected, "==", 0, source="INFO stats")
 
 
-def persistence(
-    seen: CacheHealth, wanted: CacheSettings, environment: Environment, evidence: Evidence
+def check_persistence(
+    state: CacheHealth, settings: CacheSettings, environment: Environment, evidence: Evidence
 ) -> None:
-    """Check that what is written to disk is what was meant to be, and that writing works."""
-    if wanted.persistence is None:
+    """Check that persistence is as configured, and that writes to disk succeed."""
+    if settings.persistence is None:
         raise environment.missing("cache_settings.persistence")
-    evidence.check(
-        "persistence", seen.persistence, "==", wanted.persistence, source="CONFIG GET save, appendonly"
-    )
-    evidence.check(
-        "writes to disk that failed", health.failing_writes(seen.info), "==", [], source="INFO persistence"
-    )
+    source = "CONFIG GET save, appendonly"
+    evidence.check("persistence", state.persistence, "==", settings.persistence, source=source)
+    failed = rules.failed_writes(state.info)
+    evidence.check("failed writes to disk", failed, "==", [], source="INFO persistence")
 
 
-def closed(seen: CacheHealth, wanted: CacheSettings, evidence: Evidence) -> None:
-    """Check that nobody gets in without a password, and that only those who administer may do harm."""
-    stranger = "is let in" if seen.open_to_anybody else "is refused"
+def check_access(state: CacheHealth, settings: CacheSettings, evidence: Evidence) -> None:
+    """Check that connections need a password, and that only admin users may run dangerous commands."""
+    anonymous = "accepted" if state.accepts_unauthenticated else "refused"
+    source = "PING on a new connection"
+    evidence.check("unauthenticated connection", anonymous, "==", "refused", source=source)
     evidence.check(
-        "one without a password", stranger, "==", "is refused", source="PING on a connection of its own"
-    )
-    evidence.check(
-        "users who may run dangerous commands",
-        health.dangerous_users(seen.may, wanted.admin_users),
+        "users allowed to run dangerous commands",
+        rules.dangerous_users(state.allowed_commands, settings.admin_users),
         "==",
         [],
-        n=len(seen.may),
-        source=f"ACL DRYRUN; who administers: {list(wanted.admin_users)}",
+        n=len(state.allowed_commands),
+        source=f"ACL DRYRUN; admin users: {', '.join(settings.admin_users) or 'none'}",
     )

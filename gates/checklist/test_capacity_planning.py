@@ -1,4 +1,4 @@
-"""Whether there is room: for a lost node, for the most replicas, for their connections and their data."""
+"""Check the capacity: nodes, replicas, database connections, volumes and memory for the promised load."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bais_gates import CapacityPart, Environment, Evidence
 from bais_gates.probes import Cache, Cluster, Database, cache_health
 from bais_gates.rules import Disk, capacity, pod_requests, workloads
 
-CONNECTIONS_USED: Final = 0.8
-"""The share of max_connections that all replicas may open together."""
-CACHE_OF_ITS_LIMIT: Final = 0.8
+MAX_CONNECTION_USAGE: Final = 0.8
+"""The share of max_connections that all replicas together may open."""
+MAX_CACHE_SHARE: Final = 0.8
 """The share of its container's memory that the cache may fill: buffers and a fork need the rest."""
-QUOTA_USED: Final = 0.9
+MAX_QUOTA_USAGE: Final = 0.9
 POOL_VARIABLE: Final = "DATABASE_POOL"
 _DATABASE_BYTES: Final = """
 SELECT (SELECT sum(pg_database_size(oid)) FROM pg_database)
@@ -24,8 +24,8 @@ SELECT (SELECT sum(pg_database_size(oid)) FROM pg_database)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What the cluster says, read together."""
+class Snapshot:
+    """The cluster's objects, read together."""
 
     namespace: str
     deployment: dict[str, Any]
@@ -42,43 +42,42 @@ class Seen:
         return [pod for pod in self.all_pods if pod["metadata"].get("namespace") == self.namespace]
 
     @property
-    def most_replicas(self) -> int:
-        """How many replicas of the API there may be."""
+    def max_replicas(self) -> int:
+        """The autoscaler's maxReplicas."""
         return int(self.scaler["spec"]["maxReplicas"])
 
     @property
     def replicas(self) -> int:
-        """How many there are."""
-        return workloads.rollout(self.deployment).wanted
+        """The API's desired replicas."""
+        return workloads.rollout(self.deployment).desired
 
 
 @pytest.mark.gate("checklist.capacity_planning")
 def test_capacity_planning(
     cluster: Cluster, database: Database, cache: Cache, environment: Environment, evidence: Evidence
 ) -> None:
-    """The cluster bears the promised load, also with a node lost, and database and disks bear it too."""
+    """Nodes, autoscaler, connections and volumes sustain the promised load, also after the loss of a node."""
     part = environment.capacity
-    seen = look(cluster, environment, evidence)
-    room(seen, part, evidence)
-    load(seen, part, environment, evidence)
-    connections(seen, part, database, environment, evidence)
-    disks(seen, part, database, environment, evidence)
-    memory(seen, cache, environment, evidence)
+    snapshot = read_snapshot(cluster, environment, evidence)
+    check_nodes(snapshot, part, evidence)
+    check_replicas(snapshot, part, environment, evidence)
+    check_connections(snapshot, part, database, environment, evidence)
+    check_volumes(snapshot, part, database, environment, evidence)
+    check_cache_memory(snapshot, cache, environment, evidence)
 
 
-def look(cluster: Cluster, environment: Environment, evidence: Evidence) -> Seen:
-    """Read what there is; without a Deployment and its autoscaler the gate ends."""
+def read_snapshot(cluster: Cluster, environment: Environment, evidence: Evidence) -> Snapshot:
+    """Read the objects; end the gate without a Deployment and its autoscaler."""
     part = environment.kubernetes
     deployment = cluster.named("apps/v1", "Deployment", part.names.api, part.namespace)
     scalers = cluster.list("autoscaling/v2", "HorizontalPodAutoscaler", part.namespace)
     found = workloads.autoscalers_of(deployment, scalers) if deployment is not None else []
     if deployment is None or not found:
-        there = "no Deployment" if deployment is None else "no autoscaler"
-        evidence.require(
-            f"Deployment {part.names.api} and its autoscaler", there, "==", "both", source=part.namespace
-        )
+        missing = "no Deployment" if deployment is None else "no autoscaler"
+        name = f"Deployment {part.names.api} and its autoscaler"
+        evidence.require(name, missing, "==", "present", source=f"namespace {part.namespace}")
     maps = cluster.list("v1", "ConfigMap", part.namespace)
-    return Seen(
+    return Snapshot(
         namespace=part.namespace,
         deployment=deployment or {},
         scaler=found[0],
@@ -90,176 +89,138 @@ def look(cluster: Cluster, environment: Environment, evidence: Evidence) -> Seen
     )
 
 
-def room(seen: Seen, part: CapacityPart, evidence: Evidence) -> None:
-    """Check that pods say what they need, and that the nodes have it, also with one of them lost."""
-    n = len(seen.pods)
-    evidence.check(
-        "containers without requests and limits",
-        workloads.unlimited_containers(seen.pods),
-        "==",
-        [],
-        n=n,
-        source="pods of the namespace: cpu and memory",
-    )
-    waiting = sorted(
+def check_nodes(snapshot: Snapshot, part: CapacityPart, evidence: Evidence) -> None:
+    """Check that pods state requests and limits, and that the nodes have the capacity, also with one lost."""
+    n, nodes = len(snapshot.pods), snapshot.nodes
+    unlimited = workloads.unlimited_containers(snapshot.pods)
+    source = "CPU and memory of the namespace's pods"
+    evidence.check("containers without requests or limits", unlimited, "==", [], n=n, source=source)
+    unschedulable = sorted(
         str(pod["metadata"]["name"])
-        for pod in seen.pods
+        for pod in snapshot.pods
         if workloads.condition(pod, "PodScheduled") == "False"
     )
-    evidence.check("pods that no node has room for", waiting, "==", [], n=n, source="condition PodScheduled")
-    evidence.check(
-        "nodes that are not well",
-        capacity.unhealthy_nodes(seen.nodes),
-        "==",
-        [],
-        n=len(seen.nodes),
-        source="conditions",
-    )
-    there = capacity.room(seen.nodes, seen.all_pods)
-    count = len(there.nodes)
-    source = f"requests of {len(seen.all_pods)} pods, allocatable of {count} usable nodes"
-    evidence.check(
-        "processors requested", there.cpu_used, "<=", 1 - part.cpu_headroom, n=count, source=source
-    )
-    evidence.check(
-        "memory requested", there.memory_used, "<=", 1 - part.memory_headroom, n=count, source=source
-    )
-    lost = "fits" if there.survives_loss() else "does not fit"
-    evidence.check("what runs, with any one node lost", lost, "==", "fits", n=count, source=source)
-    quotas = capacity.tight_quotas(seen.quotas, QUOTA_USED)
-    evidence.check(
-        "quotas that are nearly used up", quotas, "==", [], source="ResourceQuotas of the namespace"
-    )
+    evidence.check("unschedulable pods", unschedulable, "==", [], n=n, source="condition PodScheduled")
+    unhealthy = capacity.unhealthy_nodes(nodes)
+    evidence.check("unhealthy nodes", unhealthy, "==", [], n=len(nodes), source="node conditions")
+    cluster = capacity.cluster_capacity(nodes, snapshot.all_pods)
+    n = len(cluster.nodes)
+    source = f"requests of {len(snapshot.all_pods)} pods / allocatable of {n} schedulable nodes"
+    limit = 1 - part.cpu_headroom
+    evidence.check("CPU requested", cluster.cpu_requested, "<=", limit, n=n, source=source)
+    limit = 1 - part.memory_headroom
+    evidence.check("memory requested", cluster.memory_requested, "<=", limit, n=n, source=source)
+    remaining = "sufficient" if cluster.tolerates_node_loss() else "insufficient"
+    name = "capacity after the loss of a node"
+    evidence.check(name, remaining, "==", "sufficient", n=n, source=source)
+    quotas = capacity.nearly_used_quotas(snapshot.quotas, MAX_QUOTA_USAGE)
+    evidence.check("nearly exhausted quotas", quotas, "==", [], source="ResourceQuotas of the namespace")
 
 
-def load(seen: Seen, part: CapacityPart, environment: Environment, evidence: Evidence) -> None:
-    """Check that the autoscaler may go as far as the promised load needs, and that the nodes follow."""
+def check_replicas(
+    snapshot: Snapshot, part: CapacityPart, environment: Environment, evidence: Evidence
+) -> None:
+    """Check that the autoscaler may add the replicas that the promised load needs, and the nodes fit them."""
     each = part.requests_per_s_per_replica
     if each is None:
         raise environment.missing("capacity.requests_per_s_per_replica")
+    maximum = snapshot.max_replicas
     evidence.check(
-        f"most replicas, for {part.users} users and {part.requests_per_s:g} requests/s",
-        seen.most_replicas,
+        "maximum replicas (autoscaler)",
+        maximum,
         ">=",
-        capacity.replicas_needed(part.requests_per_s, each),
+        capacity.required_replicas(part.requests_per_s, each),
         unit="pods",
-        source=f"autoscaler's maxReplicas; one replica bears {each:g} requests/s, and one may be lost",
+        source=f"maxReplicas for {part.users} users and {part.requests_per_s:g} requests/s: "
+        f"{each:g} requests/s per replica, one may be lost",
     )
-    current = int((seen.scaler.get("status") or {}).get("currentReplicas") or seen.replicas)
+    current = int((snapshot.scaler.get("status") or {}).get("currentReplicas") or snapshot.replicas)
+    source = "autoscaler's status"
+    evidence.check("current replicas", current, "<", maximum, unit="pods", source=source)
+    cluster = capacity.cluster_capacity(snapshot.nodes, snapshot.all_pods)
+    request = pod_requests(snapshot.deployment["spec"]["template"]["spec"])
     evidence.check(
-        "replicas now, below the most",
-        current,
-        "<",
-        seen.most_replicas,
-        unit="pods",
-        source="autoscaler's status",
-    )
-    there = capacity.room(seen.nodes, seen.all_pods)
-    request = pod_requests(seen.deployment["spec"]["template"]["spec"])
-    evidence.check(
-        "replicas that can still be placed",
-        there.placeable(request),
+        "schedulable additional replicas",
+        cluster.count_placeable(request),
         ">=",
-        seen.most_replicas - current,
+        maximum - current,
         unit="pods",
-        source=f"{request.cpu} processors and {request.memory} bytes each, on what the nodes have free",
+        source=f"{request.cpu} CPUs and {request.memory} bytes each, of what the nodes have free",
     )
 
 
-def connections(
-    seen: Seen, part: CapacityPart, database: Database, environment: Environment, evidence: Evidence
+def check_connections(
+    snapshot: Snapshot, part: CapacityPart, database: Database, environment: Environment, evidence: Evidence
 ) -> None:
-    """Check that the most replicas leave connections over, also while they are rolled out."""
+    """Check that the maximum of replicas leaves connections unused, also during a rollout."""
     each = part.connections_per_replica
     if each is None:
         raise environment.missing("capacity.connections_per_replica")
-    configured = pool_of(seen)
+    configured = pool_size(snapshot)
     if configured is not None:
-        evidence.check(
-            "connections a replica may open, as configured",
-            configured,
-            "==",
-            str(each),
-            source=f"{POOL_VARIABLE} of the Deployment; capacity.connections_per_replica",
-        )
-    maximum = database.max_connections()
-    most = capacity.most_connections(seen.most_replicas, each, reserved=part.reserved_connections)
+        source = f"{POOL_VARIABLE} of the Deployment; capacity.connections_per_replica"
+        evidence.check("connection pool size (per replica)", configured, "==", str(each), source=source)
+    available = database.max_connections()
+    peak = capacity.total_connections(snapshot.max_replicas, each, reserved=part.reserved_connections)
+    during_rollout = peak + workloads.max_surge(snapshot.deployment, snapshot.max_replicas) * each
     source = (
-        f"{seen.most_replicas} replicas at most, {each} connections each, {part.reserved_connections} "
-        f"reserved; max_connections {maximum}"
+        f"{snapshot.max_replicas} replicas at most, {each} connections each, {part.reserved_connections} "
+        f"reserved; max_connections {available}"
     )
-    evidence.check("connections of all replicas", most, "<=", CONNECTIONS_USED * maximum, source=source)
-    evidence.check("connections of all replicas, at all", most, "<", part.max_connections_cap, source=source)
-    rolling = workloads.surge(seen.deployment, seen.most_replicas)
-    evidence.check(
-        "connections of all replicas, in a rollout",
-        most + rolling * each,
-        "<",
-        maximum,
-        source=f"{source}; maxSurge",
-    )
-    evidence.check(
-        "connections open now",
-        database.all_connections(),
-        "<=",
-        most + rolling * each,
-        source="pg_stat_activity; more than all replicas could open are somebody else's",
-    )
+    limit = MAX_CONNECTION_USAGE * available
+    evidence.check("peak connections (all replicas)", peak, "<=", limit, source=source)
+    evidence.check("peak connections (absolute cap)", peak, "<", part.max_connections_cap, source=source)
+    source = f"{source}; maxSurge"
+    evidence.check("peak connections (during a rollout)", during_rollout, "<", available, source=source)
+    source = "pg_stat_activity; more than all replicas may open are another client's"
+    evidence.check("open connections", database.all_connections(), "<=", during_rollout, source=source)
 
 
-def pool_of(seen: Seen) -> str | None:
-    """Give the pool size that the API's container is started with; None where it is not configured so."""
-    for container in seen.deployment["spec"]["template"]["spec"]["containers"]:
+def pool_size(snapshot: Snapshot) -> str | None:
+    """Return the pool size in the API's container environment; None if it is not configured there."""
+    for container in snapshot.deployment["spec"]["template"]["spec"]["containers"]:
         for one in container.get("env") or []:
             if one.get("name") == POOL_VARIABLE and "value" in one:
                 return str(one["value"])
         for one in container.get("envFrom") or []:
             name = (one.get("configMapRef") or {}).get("name")
-            if name and POOL_VARIABLE in seen.configuration.get(name, {}):
-                return seen.configuration[name][POOL_VARIABLE]
+            if name and POOL_VARIABLE in snapshot.configuration.get(name, {}):
+                return snapshot.configuration[name][POOL_VARIABLE]
     return None
 
 
-def disks(
-    seen: Seen, part: CapacityPart, database: Database, environment: Environment, evidence: Evidence
+def check_volumes(
+    snapshot: Snapshot, part: CapacityPart, database: Database, environment: Environment, evidence: Evidence
 ) -> None:
-    """Check that the volumes of the database and of its backups have room."""
-    names = environment.kubernetes.names
-    claim = f"data-{names.database}-0"
-    used = float(str(database.value(_DATABASE_BYTES)))
-    held = capacity.claim_capacity(seen.claims, claim)
-    disk(Disk(name=claim, used=used, capacity=held), part, evidence, "databases and WAL")
-    directory = environment.backup.directory
-    used = float(sum(path.stat().st_size for path in directory.glob("*") if path.is_file()))
-    held = capacity.claim_capacity(seen.claims, f"{names.backup}s")
-    disk(Disk(name=f"{names.backup}s", used=used, capacity=held), part, evidence, str(directory))
+    """Check the usage of the volumes of the database and of its backups."""
+    names, directory = environment.kubernetes.names, environment.backup.directory
+    database_bytes = float(str(database.value(_DATABASE_BYTES)))
+    backup_bytes = float(sum(path.stat().st_size for path in directory.glob("*") if path.is_file()))
+    for claim, used, content in (
+        (f"data-{names.database}-0", database_bytes, "databases and WAL"),
+        (f"{names.backup}s", backup_bytes, str(directory)),
+    ):
+        disk = Disk(name=claim, used=used, capacity=capacity.claim_capacity(snapshot.claims, claim))
+        source = f"{content} / capacity of the bound PersistentVolumeClaim"
+        evidence.check(f"volume usage ({claim})", disk.share, "<=", part.disk_used_max, source=source)
 
 
-def disk(volume: Disk, part: CapacityPart, evidence: Evidence, what: str) -> None:
-    """Check one volume; without a bound claim there is nothing to hold it to."""
-    evidence.check(
-        f"volume {volume.name}, used",
-        volume.share,
-        "<=",
-        part.disk_used_max,
-        source=f"{what}; capacity of the bound PersistentVolumeClaim",
-    )
-
-
-def memory(seen: Seen, cache: Cache, environment: Environment, evidence: Evidence) -> None:
-    """Check that the cache's own limit lies well below that of its container, which ends it."""
-    names = environment.kubernetes.names
-    own = [
+def check_cache_memory(
+    snapshot: Snapshot, cache: Cache, environment: Environment, evidence: Evidence
+) -> None:
+    """Check that the cache's own limit lies well below its container's, at which the container is killed."""
+    name = environment.kubernetes.names.cache
+    pods = [
         pod
-        for pod in seen.pods
-        if (pod["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == names.cache
+        for pod in snapshot.pods
+        if (pod["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == name
     ]
-    limit = capacity.memory_limit(own)
-    health = cache_health.read(cache)
+    limit = capacity.memory_limit(pods)
+    maxmemory = cache_health.read(cache).maxmemory
     evidence.check(
-        "cache's memory, of its container's",
-        health.maxmemory / limit if limit and health.maxmemory else None,
+        "maxmemory / container memory limit",
+        maxmemory / limit if limit and maxmemory else None,
         "<=",
-        CACHE_OF_ITS_LIMIT,
-        source=f"maxmemory {health.maxmemory}; memory limit of the containers of {names.cache}",
+        MAX_CACHE_SHARE,
+        source=f"maxmemory {maxmemory}; memory limit of the containers of {name}",
     )

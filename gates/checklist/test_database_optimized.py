@@ -1,4 +1,4 @@
-"""Whether PostgreSQL works as it should: fast, from memory, indexed and vacuumed, nobody in its way."""
+"""Check PostgreSQL: query time, hit ratio, indexes, vacuum, sessions, replication and settings."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from bais_gates import Environment, Evidence, Limits
 from bais_gates.bais import Api
 from bais_gates.probes import Database, DatabaseHealth
 from bais_gates.probes import database_health as health
+from bais_gates.rules import database as rules
 
-ASKED: Final = 20
-"""How often the platform is asked for its own state first, so that it has asked its database something."""
-STATEMENTS: Final = 20
-BLOCKS: Final = 1000
-HIT_RATIO: Final = 0.95
-CONNECTIONS_USED: Final = 0.8
+REQUESTS: Final = 20
+"""Requests sent first, so that the platform has queried its database."""
+MIN_STATEMENTS: Final = 20
+MIN_BLOCKS: Final = 1000
+MIN_HIT_RATIO: Final = 0.95
+MAX_CONNECTION_USAGE: Final = 0.8
 DEAD_SHARE: Final = 0.2
 DEAD_ROWS: Final = 10_000
-"""Fewer dead rows than this are below what autovacuum begins at, or soon gone."""
-OLDEST: Final = 500_000_000
+"""Fewer dead rows than this are below autovacuum's threshold, or soon removed."""
+MAX_XID_AGE: Final = 500_000_000
 """Transactions; PostgreSQL refuses to write at two thousand million."""
 TRANSACTION_S: Final = 300.0
 IDLE_S: Final = 60.0
@@ -33,46 +34,41 @@ LAG_BYTES: Final = 16 * 1024 * 1024
 def test_database_optimized(
     api: Api, database: Database, environment: Environment, limits: Limits, evidence: Evidence
 ) -> None:
-    """The database answers in time, from memory and by indexes, is vacuumed, and set up as intended."""
+    """The database is fast, indexed, vacuumed and configured as the environment file says."""
     settings = environment.database_settings
-    for _ in range(ASKED):
+    for _ in range(REQUESTS):
         api.get("/ready", deadline_s=5.0)
-    seen = health.read(database)
-    speed(seen, limits, evidence)
-    indexes(seen, evidence)
-    upkeep(seen, evidence)
-    sessions(seen, evidence)
-    replication(seen, evidence)
+    state = health.read(database)
+    check_query_time(state, limits, evidence)
+    check_indexes(state, evidence)
+    check_maintenance(state, evidence)
+    check_sessions(state, evidence)
+    check_replication(state, evidence)
     source = "pg_settings"
-    evidence.check(
-        "settings otherwise than in the environment file",
-        health.differing_settings(settings, seen.settings),
-        "==",
-        [],
-        n=len(settings),
-        source=source,
-    )
-    evidence.check(
-        "settings that wait for a restart", health.waiting_for_restart(seen.settings), "==", [], source=source
-    )
+    differing = rules.differing_settings(settings, state.settings)
+    name = "settings that differ from the environment file"
+    evidence.check(name, differing, "==", [], n=len(settings), source=source)
+    pending = rules.settings_pending_restart(state.settings)
+    evidence.check("settings pending a restart", pending, "==", [], source=source)
 
 
-def speed(seen: DatabaseHealth, limits: Limits, evidence: Evidence) -> None:
-    """Check the statements' mean time, all together and the slowest, and how much was found in memory."""
-    source = f"pg_stat_statements, counted for {seen.counted_days:.2f} days"
+def check_query_time(state: DatabaseHealth, limits: Limits, evidence: Evidence) -> None:
+    """Check the mean time of all statements and of the slowest one, and the buffer cache hit ratio."""
+    source = f"pg_stat_statements over {state.statistics_days:.2f} days"
     evidence.check(
-        "statements, mean",
-        seen.mean_ms,
+        "mean query time",
+        state.mean_ms,
         "<=",
         limits.query_mean_ms,
         unit="ms",
-        n=seen.calls,
-        n_min=STATEMENTS,
+        n=state.calls,
+        n_min=MIN_STATEMENTS,
         source=source,
     )
-    slowest = health.slowest(seen.statements, calls=min(STATEMENTS, max(1, seen.calls // 100)))
+    calls = min(MIN_STATEMENTS, max(1, state.calls // 100))
+    slowest = rules.slowest_statement(state.statements, calls=calls)
     evidence.check(
-        "slowest statement, mean",
+        "mean query time (slowest statement)",
         slowest.mean_ms if slowest else None,
         "<=",
         limits.query_mean_ms,
@@ -81,86 +77,72 @@ def speed(seen: DatabaseHealth, limits: Limits, evidence: Evidence) -> None:
         source=f"{source}: {slowest.query[:200] if slowest else 'none'}",
     )
     evidence.check(
-        "blocks found in memory",
-        seen.hit_ratio,
+        "buffer cache hit ratio",
+        state.hit_ratio,
         ">=",
-        HIT_RATIO,
-        n=seen.blocks_hit + seen.blocks_read,
-        n_min=BLOCKS,
-        source="pg_stat_database, blks_hit and blks_read",
+        MIN_HIT_RATIO,
+        n=state.blocks_hit + state.blocks_read,
+        n_min=MIN_BLOCKS,
+        source="pg_stat_database: blks_hit, blks_read",
     )
 
 
-def indexes(seen: DatabaseHealth, evidence: Evidence) -> None:
-    """Check that each index is used and usable, and that each foreign key has one."""
-    n = len(seen.indexes)
+def check_indexes(state: DatabaseHealth, evidence: Evidence) -> None:
+    """Check that each index is valid, used and needed, and that each foreign key has one."""
+    n = len(state.indexes)
     for name, found, source in (
-        ("invalid indexes", health.invalid_indexes(seen.indexes), "pg_index, indisvalid"),
-        ("indexes that repeat another", health.double_indexes(seen.indexes), "pg_index"),
+        ("invalid indexes", rules.invalid_indexes(state.indexes), "pg_index: indisvalid"),
+        ("duplicate indexes", rules.duplicate_indexes(state.indexes), "pg_index"),
         (
-            "indexes that nothing uses",
-            health.unused_indexes(seen.indexes, seen.counted_days),
-            f"pg_stat_user_indexes: of 1 MiB or more, no scan in {seen.counted_days:.2f} days",
+            "unused indexes",
+            rules.unused_indexes(state.indexes, state.statistics_days),
+            f"pg_stat_user_indexes: 1 MiB or more, no scan in {state.statistics_days:.2f} days",
         ),
-        ("foreign keys without an index", list(seen.unindexed_keys), "pg_constraint, pg_index"),
+        ("foreign keys without an index", list(state.unindexed_foreign_keys), "pg_constraint, pg_index"),
     ):
         evidence.check(name, found, "==", [], n=n, source=source)
 
 
-def upkeep(seen: DatabaseHealth, evidence: Evidence) -> None:
-    """Check that dead rows are cleared away, and that transaction numbers are far from their end."""
-    n = len(seen.tables)
-    off = health.differing_settings({"autovacuum": "on", "track_counts": "on"}, seen.settings)
-    evidence.check("what keeps autovacuum from working", off, "==", [], source="pg_settings")
-    evidence.check(
-        "tables without autovacuum", health.unvacuumed_tables(seen.tables), "==", [], n=n, source="reloptions"
-    )
-    evidence.check(
-        "bloated tables",
-        health.bloated_tables(seen.tables, share=DEAD_SHARE, rows=DEAD_ROWS),
-        "==",
-        [],
-        n=n,
-        source=f"pg_stat_user_tables: more than {DEAD_ROWS} dead rows and {DEAD_SHARE:.0%} of all",
-    )
-    evidence.check("oldest transaction number", seen.oldest_xid, "<=", OLDEST, source="age(datfrozenxid)")
-    evidence.check("oldest multixact", seen.oldest_multixact, "<=", OLDEST, source="mxid_age(datminmxid)")
-    evidence.check("pages with a wrong checksum", seen.checksum_failures, "==", 0, source="pg_stat_database")
+def check_maintenance(state: DatabaseHealth, evidence: Evidence) -> None:
+    """Check autovacuum, bloat, the age of transaction IDs, and checksums."""
+    n = len(state.tables)
+    disabling = rules.differing_settings({"autovacuum": "on", "track_counts": "on"}, state.settings)
+    evidence.check("settings that disable autovacuum", disabling, "==", [], source="pg_settings")
+    excluded = rules.tables_without_autovacuum(state.tables)
+    evidence.check("tables without autovacuum", excluded, "==", [], n=n, source="reloptions")
+    bloated = rules.bloated_tables(state.tables, share=DEAD_SHARE, rows=DEAD_ROWS)
+    source = f"pg_stat_user_tables: more than {DEAD_ROWS} dead rows and {DEAD_SHARE:.0%} of all"
+    evidence.check("bloated tables", bloated, "==", [], n=n, source=source)
+    evidence.check("transaction ID age", state.oldest_xid, "<=", MAX_XID_AGE, source="age(datfrozenxid)")
+    evidence.check("multixact age", state.oldest_multixact, "<=", MAX_XID_AGE, source="mxid_age(datminmxid)")
+    evidence.check("checksum failures", state.checksum_failures, "==", 0, source="pg_stat_database")
 
 
-def sessions(seen: DatabaseHealth, evidence: Evidence) -> None:
-    """Check that connections are left over, and that nobody holds up the others."""
-    source = "pg_stat_activity"
-    evidence.check(
-        "connections open, of max_connections", seen.connections_used, "<=", CONNECTIONS_USED, source=source
-    )
+def check_sessions(state: DatabaseHealth, evidence: Evidence) -> None:
+    """Check that connections are available, and that no session blocks others."""
+    source, used = "pg_stat_activity", state.connections_used
+    evidence.check("open connections / max_connections", used, "<=", MAX_CONNECTION_USAGE, source=source)
     for name, found in (
         (
             f"transactions longer than {TRANSACTION_S:g} s",
-            health.long_transactions(seen.sessions, most_s=TRANSACTION_S),
+            rules.long_transactions(state.sessions, max_s=TRANSACTION_S),
         ),
         (
-            f"sessions idle in a transaction for {IDLE_S:g} s",
-            health.idle_in_transaction(seen.sessions, most_s=IDLE_S),
+            f"sessions idle in transaction for over {IDLE_S:g} s",
+            rules.idle_in_transaction(state.sessions, max_s=IDLE_S),
         ),
-        (f"sessions that wait for a lock for {LOCK_S:g} s", health.blocked(seen.sessions, most_s=LOCK_S)),
+        (
+            f"sessions waiting for a lock for over {LOCK_S:g} s",
+            rules.waiting_for_locks(state.sessions, max_s=LOCK_S),
+        ),
     ):
         evidence.check(name, found, "==", [], source=source)
 
 
-def replication(seen: DatabaseHealth, evidence: Evidence) -> None:
-    """Check that replicas, where there are any, follow, and that no slot holds back the log for nobody."""
-    evidence.check(
-        "replicas that lag",
-        health.lagging_replicas(seen.replicas, lag_s=LAG_S, lag_bytes=LAG_BYTES),
-        "==",
-        [],
-        source=f"pg_stat_replication: {len(seen.replicas)} replicas; {LAG_S:g} s or {LAG_BYTES} bytes",
-    )
-    evidence.check(
-        "replication slots that nobody reads",
-        health.idle_slots(seen.slots),
-        "==",
-        [],
-        source="pg_replication_slots",
-    )
+def check_replication(state: DatabaseHealth, evidence: Evidence) -> None:
+    """Check that replicas, if any, keep up, and that every replication slot is in use."""
+    lagging = rules.lagging_replicas(state.replicas, lag_s=LAG_S, lag_bytes=LAG_BYTES)
+    source = f"pg_stat_replication: {len(state.replicas)} replicas, {LAG_S:g} s or {LAG_BYTES} bytes"
+    evidence.check("lagging replicas", lagging, "==", [], source=source)
+    inactive = rules.inactive_slots(state.slots)
+    evidence.check("inactive or lost replication slots", inactive, "==", [], source="pg_replication_slots")

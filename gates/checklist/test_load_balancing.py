@@ -1,4 +1,4 @@
-"""Whether requests reach several replicas on several nodes, and are answered while one is taken away."""
+"""Check the load balancing: replicas, endpoints, spread, autoscaler, disruption budget and real traffic."""
 
 from __future__ import annotations
 
@@ -14,25 +14,32 @@ import pytest
 from bais_gates import Environment, Evidence
 from bais_gates.bais import Api
 from bais_gates.probes import Cluster, HttpClient, Unreachable, fire
-from bais_gates.rules import Share, ids_in_log, own_address, requests_counted, resilience, workloads
+from bais_gates.rules import (
+    Distribution,
+    count_ids,
+    count_requests,
+    objects,
+    pod_address,
+    resilience,
+    workloads,
+)
 
-LOOKS: Final = 3
-"""How often the objects are read until they agree: a pod may be changing just now."""
-LEFT_WITHOUT_ONE_NODE: Final = 1 / 3
-"""The share of the replicas that must go on when the node with the most of them is lost."""
-A_REPLICA: Final = 20
-"""Requests of the burst for each ready replica."""
-AT_ONCE: Final = 20
+READINGS: Final = 3
+"""How often the objects are read until they are consistent, as a pod may be changing."""
+MIN_SHARE_AFTER_LOSS: Final = 1 / 3
+"""The share of the replicas that must remain when the node with the most of them is lost."""
+REQUESTS_PER_REPLICA: Final = 20
+CONCURRENCY: Final = 20
 HEALTH: Final = "/health"
 LOG_WITHIN_S: Final = 5.0
 
 
 class NotCountedError(Exception):
-    """Neither metrics nor logs of the pods say which of them answered."""
+    """Neither the metrics nor the logs of the pods show which of them served a request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Snapshot:
     """The API's objects, read together."""
 
     deployment: dict[str, Any]
@@ -45,15 +52,15 @@ class Seen:
 
     @property
     def ready(self) -> set[str]:
-        """The names of the pods that serve."""
+        """The names of the ready pods."""
         return {str(pod["metadata"]["name"]) for pod in self.pods if workloads.is_ready(pod)}
 
     @property
-    def agrees(self) -> bool:
-        """Whether what was read tells of one moment in which nothing was under way."""
+    def consistent(self) -> bool:
+        """Whether the objects are of one moment at which no change was in progress."""
         return (
             workloads.rollout(self.deployment).complete
-            and workloads.backends(self.service, self.slices) == self.ready
+            and workloads.ready_endpoints(self.service, self.slices) == self.ready
         )
 
 
@@ -61,25 +68,25 @@ class Seen:
 def test_load_balancing(cluster: Cluster, api: Api, environment: Environment, evidence: Evidence) -> None:
     """Requests reach several ready replicas on several nodes, and replacing one loses no request."""
     part = environment.kubernetes
-    seen = look(cluster, part.namespace, part.names.api, evidence)
-    replicas(seen, evidence)
-    way(seen, evidence)
-    spread(seen, evidence)
-    scaling(seen, evidence)
-    disruption(seen, evidence)
-    traffic(seen, cluster, api, environment, evidence)
+    snapshot = read_snapshot(cluster, part.namespace, part.names.api, evidence)
+    check_replicas(snapshot, evidence)
+    check_service(snapshot, evidence)
+    check_spread(snapshot, evidence)
+    check_autoscaler(snapshot, evidence)
+    check_disruption(snapshot, evidence)
+    check_traffic(snapshot, cluster, api, environment, evidence)
 
 
-def look(cluster: Cluster, namespace: str, name: str, evidence: Evidence) -> Seen:
-    """Read the objects until they agree, at most three times; what is not there at all ends the gate."""
-    for turn in range(LOOKS):
+def read_snapshot(cluster: Cluster, namespace: str, name: str, evidence: Evidence) -> Snapshot:
+    """Read the objects until they are consistent, at most three times; end the gate if one is absent."""
+    for turn in range(READINGS):
         deployment = cluster.named("apps/v1", "Deployment", name, namespace)
         service = cluster.named("v1", "Service", name, namespace)
-        there = sorted(kind for kind, one in (("Deployment", deployment), ("Service", service)) if one)
-        if len(there) < 2:
-            wanted = ["Deployment", "Service"]
-            evidence.require(f"objects {name}", there, "==", wanted, source=f"namespace {namespace}")
-        seen = Seen(
+        absent = [kind for kind, one in (("Deployment", deployment), ("Service", service)) if not one]
+        if absent:
+            source = f"namespace {namespace}"
+            evidence.require(f"absent objects ({name})", absent, "==", [], source=source)
+        snapshot = Snapshot(
             deployment=deployment or {},
             service=service or {},
             slices=cluster.list("discovery.k8s.io/v1", "EndpointSlice", namespace),
@@ -88,210 +95,164 @@ def look(cluster: Cluster, namespace: str, name: str, evidence: Evidence) -> See
             scalers=cluster.list("autoscaling/v2", "HorizontalPodAutoscaler", namespace),
             budgets=cluster.list("policy/v1", "PodDisruptionBudget", namespace),
         )
-        if seen.agrees or turn == LOOKS - 1:
+        if snapshot.consistent or turn == READINGS - 1:
             break
         time.sleep(1)
-    return seen
+    return snapshot
 
 
-def replicas(seen: Seen, evidence: Evidence) -> None:
-    """Check that every replica is there, of the present release, and serves."""
-    state = workloads.rollout(seen.deployment)
-    source = f"Deployment {seen.deployment['metadata']['name']}, status"
-    about = "the present one" if state.seen else "an older one"
-    evidence.check("Deployment that its status is about", about, "==", "the present one", source=source)
-    evidence.check("ready replicas", state.ready, "==", state.wanted, unit="pods", source=source)
-    evidence.check("replicas of the present release", state.updated, "==", state.wanted, source=source)
-    evidence.check("ready replicas, at least", state.ready, ">=", 2, unit="pods", source=source)
+def check_replicas(snapshot: Snapshot, evidence: Evidence) -> None:
+    """Check that every replica is up to date and ready, and that there are at least two."""
+    state = workloads.rollout(snapshot.deployment)
+    source = f"Deployment {snapshot.deployment['metadata']['name']}, status"
+    generation = "current" if state.current else "outdated"
+    evidence.check("observed generation (Deployment)", generation, "==", "current", source=source)
+    evidence.check("ready replicas", state.ready, "==", state.desired, unit="pods", source=source)
+    evidence.check("updated replicas", state.updated, "==", state.desired, source=source)
+    evidence.check("ready replicas (minimum)", state.ready, ">=", 2, unit="pods", source=source)
 
 
-def way(seen: Seen, evidence: Evidence) -> None:
-    """Check that the Service leads to exactly the pods that are ready."""
-    behind = workloads.backends(seen.service, seen.slices)
-    evidence.check(
-        "pods behind the Service",
-        sorted(behind),
-        "==",
-        sorted(seen.ready),
-        source="EndpointSlices, conditions.ready",
-    )
-    template = seen.deployment["spec"]["template"]
-    evidence.check(
-        "Service ports that no container opens",
-        workloads.unserved_ports(seen.service, template["spec"]),
-        "==",
-        [],
-        source="Service, targetPort",
-    )
-    selector = {"matchLabels": seen.service["spec"].get("selector") or {}}
-    taken = bool(selector["matchLabels"]) and workloads.matches(selector, template["metadata"].get("labels"))
-    whose = "the API's" if taken else "others"
-    evidence.check("pods that the Service selects", whose, "==", "the API's", source="Service, selector")
+def check_service(snapshot: Snapshot, evidence: Evidence) -> None:
+    """Check that the Service leads to exactly the ready pods."""
+    endpoints = sorted(workloads.ready_endpoints(snapshot.service, snapshot.slices))
+    source = "EndpointSlices, conditions.ready"
+    evidence.check("endpoints of the Service", endpoints, "==", sorted(snapshot.ready), source=source)
+    template = snapshot.deployment["spec"]["template"]
+    unserved = workloads.unserved_ports(snapshot.service, template["spec"])
+    evidence.check("Service ports without a container port", unserved, "==", [], source="targetPort")
+    labels = template["metadata"].get("labels") or {}
+    selector = {"matchLabels": snapshot.service["spec"].get("selector") or {}}
+    selects = bool(selector["matchLabels"]) and objects.selects(selector, labels)
+    selected = "the API's" if selects else "others or none"
+    evidence.check("pods selected by the Service", selected, "==", "the API's", source="Service, selector")
 
 
-def spread(seen: Seen, evidence: Evidence) -> None:
-    """Check that no single node, and no single zone where there are several, carries all replicas."""
-    ready = [pod for pod in seen.pods if workloads.is_ready(pod)]
-    nodes = workloads.spread(ready, seen.nodes)
-    source = f"pods' nodeName: {dict(nodes.per_place)}"
-    evidence.check("nodes that carry the API", nodes.used, ">=", 2, unit="nodes", n=len(ready), source=source)
-    evidence.check(
-        "replicas left without the fullest node",
-        1 - nodes.lost_with_one,
-        ">=",
-        LEFT_WITHOUT_ONE_NODE,
-        n=len(ready),
-        source=source,
-    )
-    together = [finding.detail for finding in resilience.spread_findings([seen.deployment])]
-    evidence.check(
-        "replicas that may all be put on one node", together, "==", [], source="Deployment: spread, affinity"
-    )
-    zones = workloads.spread(ready, seen.nodes, workloads.ZONE)
-    if zones.places > 1:
-        evidence.check(
-            "zones that carry the API", zones.used, ">=", 2, n=len(ready), source=str(dict(zones.per_place))
-        )
+def check_spread(snapshot: Snapshot, evidence: Evidence) -> None:
+    """Check that no single node, and no single zone where there are several, runs all replicas."""
+    ready = [pod for pod in snapshot.pods if workloads.is_ready(pod)]
+    n = len(ready)
+    nodes = workloads.spread(ready, snapshot.nodes)
+    source = "nodeName: " + ", ".join(f"{count} on {name}" for name, count in nodes.per_domain)
+    evidence.check("nodes with replicas", nodes.used, ">=", 2, unit="nodes", n=n, source=source)
+    remaining, limit = 1 - nodes.largest_share, MIN_SHARE_AFTER_LOSS
+    name = "share of replicas left without the fullest node"
+    evidence.check(name, remaining, ">=", limit, n=n, source=source)
+    faults = [finding.detail for finding in resilience.spread_findings([snapshot.deployment])]
+    source = "topologySpreadConstraints, affinity"
+    evidence.check("spread faults (Deployment)", faults, "==", [], source=source)
+    zones = workloads.spread(ready, snapshot.nodes, workloads.ZONE)
+    if zones.domains > 1:
+        source = "zone label: " + ", ".join(f"{count} in {name}" for name, count in zones.per_domain)
+        evidence.check("zones with replicas", zones.used, ">=", 2, n=n, source=source)
 
 
-def scaling(seen: Seen, evidence: Evidence) -> None:
-    """Check that one autoscaler holds at least two replicas and sees the figures that it scales by."""
-    found = workloads.autoscalers_of(seen.deployment, seen.scalers)
-    names = [one["metadata"]["name"] for one in found]
-    evidence.check("autoscalers of the API", len(found), "==", 1, source=f"HorizontalPodAutoscalers {names}")
+def check_autoscaler(snapshot: Snapshot, evidence: Evidence) -> None:
+    """Check that one autoscaler keeps at least two replicas and receives the metrics that it scales by."""
+    found = workloads.autoscalers_of(snapshot.deployment, snapshot.scalers)
+    names = ", ".join(one["metadata"]["name"] for one in found)
+    source = f"HorizontalPodAutoscalers: {names or 'none'}"
+    evidence.check("autoscalers of the API", len(found), "==", 1, source=source)
     for one in found:
         source = f"HorizontalPodAutoscaler {one['metadata']['name']}"
-        least = one["spec"].get("minReplicas", 1)
-        evidence.check("autoscaler's least replicas", least, ">=", 2, source=f"{source}, minReplicas")
-        evidence.check(
-            "autoscaler's most replicas",
-            one["spec"]["maxReplicas"],
-            ">",
-            least,
-            source=f"{source}, maxReplicas",
-        )
+        least, most = one["spec"].get("minReplicas", 1), one["spec"]["maxReplicas"]
+        evidence.check("minimum replicas (autoscaler)", least, ">=", 2, source=f"{source}, minReplicas")
+        evidence.check("maximum replicas (autoscaler)", most, ">", least, source=f"{source}, maxReplicas")
         for kind in ("ScalingActive", "AbleToScale"):
-            evidence.check(f"autoscaler, {kind}", workloads.condition(one, kind), "==", "True", source=source)
-        evidence.check(
-            "metrics that the autoscaler does not see",
-            workloads.blind_metrics(one),
-            "==",
-            [],
-            n=len(one["spec"].get("metrics") or []),
-            source=f"{source}, status.currentMetrics",
-        )
+            status = workloads.condition(one, kind)
+            evidence.check(f"condition {kind} (autoscaler)", status, "==", "True", source=source)
+        missing, n = workloads.missing_metrics(one), len(one["spec"].get("metrics") or [])
+        source = f"{source}, status.currentMetrics"
+        evidence.check("metrics missing from the autoscaler", missing, "==", [], n=n, source=source)
 
 
-def disruption(seen: Seen, evidence: Evidence) -> None:
+def check_disruption(snapshot: Snapshot, evidence: Evidence) -> None:
     """Check that a node can be drained and a release rolled out without losing requests."""
-    budgets = workloads.budgets_of(seen.deployment, seen.budgets)
-    names = [one["metadata"]["name"] for one in budgets]
+    budgets = workloads.budgets_of(snapshot.deployment, snapshot.budgets)
+    names = ", ".join(one["metadata"]["name"] for one in budgets)
+    source = f"PodDisruptionBudgets: {names or 'none'}"
     # More than one budget for a pod makes every eviction fail.
-    evidence.check(
-        "disruption budgets of the API", len(budgets), "==", 1, source=f"PodDisruptionBudgets {names}"
-    )
-    obstacles = [reason for one in budgets for reason in workloads.drain_obstacles(one)]
-    evidence.check(
-        "obstacles to draining a node",
-        obstacles,
-        "==",
-        [],
-        n=len(budgets),
-        source="PodDisruptionBudget, status",
-    )
-    evidence.check(
-        "probes that would miss a dead replica",
-        [finding.detail for finding in resilience.probe_findings([seen.deployment])],
-        "==",
-        [],
-        source="Deployment: readiness and liveness probes; kube-linter, kube-score",
-    )
-    evidence.check(
-        "requests lost by a rollout",
-        workloads.rollout_losses(seen.deployment),
-        "==",
-        [],
-        source="Deployment: strategy, readiness probe, preStop pause",
-    )
+    evidence.check("disruption budgets of the API", len(budgets), "==", 1, source=source)
+    faults = [fault for one in budgets for fault in workloads.budget_faults(one)]
+    source = "PodDisruptionBudget, status"
+    evidence.check("disruption budget faults", faults, "==", [], n=len(budgets), source=source)
+    faults = [finding.detail for finding in resilience.probe_findings([snapshot.deployment])]
+    source = "readiness and liveness probes; kube-linter, kube-score"
+    evidence.check("probe faults (Deployment)", faults, "==", [], source=source)
+    faults = workloads.rollout_faults(snapshot.deployment)
+    source = "strategy, readiness probe, preStop hook"
+    evidence.check("rollout faults (Deployment)", faults, "==", [], source=source)
 
 
-# -- the traffic itself --
-
-
-def traffic(seen: Seen, cluster: Cluster, api: Api, environment: Environment, evidence: Evidence) -> None:
-    """Send a burst over new connections and count at each pod how much of it arrived there."""
-    pods = sorted(
-        (pod for pod in seen.pods if workloads.is_ready(pod)), key=lambda pod: pod["metadata"]["name"]
-    )
-    sent = A_REPLICA * max(2, len(pods))
-    ids = [f"lb-{secrets.token_hex(8)}" for _ in range(sent)]
-    before = told(pods, environment)
-    wrong = burst(api, ids)
-    evidence.check(
-        "requests of the burst that were not answered with 200", wrong, "==", [], n=sent, source=HEALTH
-    )
-    after = told(pods, environment) if before is not None else None
+def check_traffic(
+    snapshot: Snapshot, cluster: Cluster, api: Api, environment: Environment, evidence: Evidence
+) -> None:
+    """Send a burst over new connections and count the requests that each pod served."""
+    ready = (pod for pod in snapshot.pods if workloads.is_ready(pod))
+    pods = sorted(ready, key=lambda pod: pod["metadata"]["name"])
+    n = REQUESTS_PER_REPLICA * max(2, len(pods))
+    ids = [f"lb-{secrets.token_hex(8)}" for _ in range(n)]
+    before = count_by_metrics(pods, environment)
+    wrong = send_burst(api, ids)
+    evidence.check("responses other than 200 (burst)", wrong, "==", [], n=n, source=f"GET {HEALTH}")
+    after = count_by_metrics(pods, environment) if before is not None else None
     if before is not None and after is not None:
         counts = [int(now - then if now >= then else now) for then, now in zip(before, after, strict=True)]
-        source = "http_request_duration_seconds_count at each pod's own /metrics, before and after"
+        source = "http_request_duration_seconds_count of each pod's /metrics, before and after"
     else:
-        counts = logged(pods, ids, cluster)
-        source = "the requests' ids in each pod's log"
-    share = Share(
-        sent=sent, answered=tuple(zip((pod["metadata"]["name"] for pod in pods), counts, strict=True))
-    )
-    evidence.check("replicas that answered", share.reached, ">=", 2, unit="pods", n=sent, source=source)
-    evidence.check(
-        "ready replicas that hardly any request reached", share.idle, "==", [], n=sent, source=source
-    )
-    evidence.attach("requests by replica", dict(share.answered), "application/json")
+        counts = count_by_logs(pods, ids, cluster)
+        source = "request ids in each pod's log"
+    names = (pod["metadata"]["name"] for pod in pods)
+    distribution = Distribution(sent=n, served=tuple(zip(names, counts, strict=True)))
+    active, idle = distribution.active, distribution.idle
+    evidence.check("replicas that served requests", active, ">=", 2, unit="pods", n=n, source=source)
+    evidence.check("ready replicas with hardly any requests", idle, "==", [], n=n, source=source)
+    evidence.attach("requests per replica", dict(distribution.served), "application/json")
 
 
-def burst(api: Api, ids: list[str]) -> list[str]:
-    """Send one request for each id, over a connection of its own; give what was not answered with 200."""
+def send_burst(api: Api, ids: list[str]) -> list[str]:
+    """Send one request per id, each over its own connection; return errors and statuses other than 200."""
 
-    def ask(request_id: str) -> str:
+    def send(request_id: str) -> str:
         answer = api.get(HEALTH, headers={"Connection": "close", "X-Request-Id": request_id})
         return "" if answer.status == 200 else f"status {answer.status}"
 
     wrong: list[str] = []
-    for start in range(0, len(ids), AT_ONCE):
-        some = ids[start : start + AT_ONCE]
-        volley = fire([functools.partial(ask, one) for one in some], deadline_s=30)
+    for start in range(0, len(ids), CONCURRENCY):
+        batch = ids[start : start + CONCURRENCY]
+        volley = fire([functools.partial(send, one) for one in batch], deadline_s=30)
         wrong += [result for result in volley.results if result] + volley.errors
     return wrong
 
 
-def told(pods: list[dict[str, Any]], environment: Environment) -> list[float] | None:
-    """Give what each pod's own metrics count of /health; None where one can not be asked from here."""
+def count_by_metrics(pods: list[dict[str, Any]], environment: Environment) -> list[float] | None:
+    """Return each pod's count of requests GET /health by its own metrics; None if one is not reachable."""
     part = environment.api
-    at = urlsplit(part.url)
+    url = urlsplit(part.url)
     counts = []
     for pod in pods:
-        address = own_address(pod)
+        address = pod_address(pod)
         if address is None:
             return None
-        ca_file = str(part.ca_file) if part.ca_file else None
         with HttpClient(
-            f"{at.scheme}://{address}", ca_file=ca_file, deadline_s=2.0, server_name=at.hostname
+            f"{url.scheme}://{address}", ca_file=part.ca_file, deadline_s=2.0, server_name=url.hostname
         ) as client:
             try:
                 answer = client.request("GET", "/metrics", headers={"Accept": "text/plain"})
             except Unreachable:
                 return None
-        count = requests_counted(answer.text, HEALTH) if answer.status == 200 else None
+        count = count_requests(answer.text, HEALTH) if answer.status == 200 else None
         if count is None:
             return None
         counts.append(count)
     return counts
 
 
-def logged(pods: list[dict[str, Any]], ids: list[str], cluster: Cluster) -> list[int]:
-    """Count the ids in each pod's log, once they are all there; NotCountedError when there are none."""
+def count_by_logs(pods: list[dict[str, Any]], ids: list[str], cluster: Cluster) -> list[int]:
+    """Return how many of the ids each pod's log has, once all are logged; raise NotCountedError for none."""
     deadline = time.monotonic() + LOG_WITHIN_S
     while True:
         counts = [
-            ids_in_log(
+            count_ids(
                 cluster.logs(
                     pod["metadata"]["namespace"],
                     pod["metadata"]["name"],
@@ -307,8 +268,8 @@ def logged(pods: list[dict[str, Any]], ids: list[str], cluster: Cluster) -> list
         time.sleep(0.5)
     if not any(counts):
         raise NotCountedError(
-            "Which replica answered can't be seen: no pod's own /metrics can be asked from here, and no "
-            "pod's log has the X-Request-Id of a request. Run the gates where the pods' addresses can be "
-            "reached, or let the access log have the request id."
+            "Which replica served a request is unknown: the pods' own /metrics are not reachable from here, "
+            "and no pod's log has the X-Request-Id of a request. Run the gates where the pods' addresses "
+            "are reachable, or write the request id to the access log."
         )
     return counts

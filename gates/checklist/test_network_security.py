@@ -1,4 +1,4 @@
-"""Whether the network lets through what the platform needs, and nothing else."""
+"""Check the network: isolation, access to the stores, dangling references and exposure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pytest
 from bais_gates import Environment, Evidence
 from bais_gates.probes import Cluster, read_namespace, read_network
 from bais_gates.rules import (
-    BOTH,
+    DIRECTIONS,
     Network,
     Workload,
-    admits,
-    admitted_blocks,
-    admitted_by,
-    dangling,
+    allowed_cidrs,
+    allowed_sources,
+    allows_ingress,
+    connecting_sources,
+    dangling_findings,
     exposure,
     has_default_deny,
     isolation_findings,
     of_kind,
-    reached_by,
-    strangers,
+    unknown_pods,
     wiring,
 )
 
@@ -35,106 +35,96 @@ PART_OF: Final = "app.kubernetes.io/part-of"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """A part that keeps data, its port, and the parts that need it."""
+    """A component that stores data, its port, and the components that need it."""
 
     component: str
     port: int
-    needing: frozenset[str]
+    clients: frozenset[str]
 
 
 STORES: Final = (
-    Store(component="database", port=5432, needing=frozenset({"api", "migration", "backup"})),
-    Store(component="cache", port=6379, needing=frozenset({"api"})),
+    Store(component="database", port=5432, clients=frozenset({"api", "migration", "backup"})),
+    Store(component="cache", port=6379, clients=frozenset({"api"})),
 )
 
 
 @pytest.mark.gate("checklist.network_security")
 def test_network_security(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
-    """Every pod is closed but for what is allowed, stores admit who needs them, the one way in has TLS."""
+    """Pods are isolated, stores allow only peers that need them, and only the Ingress is exposed, by TLS."""
     namespace = environment.kubernetes.namespace
     objects = read_namespace(cluster, namespace)
-    around = read_network(cluster, namespace)
     templates = [obj for obj in objects if obj["kind"] != "Pod"]
-    network = Network.of([*around, *templates], complete=True)
-    closed(network, namespace, evidence)
+    network = Network.of([*read_network(cluster, namespace), *templates], complete=True)
+    check_isolation(network, namespace, evidence)
     for store in STORES:
-        let_in(network, namespace, store, evidence)
+        check_store(network, namespace, store, evidence)
     monitors = cluster.list("monitoring.coreos.com/v1", "ServiceMonitor", namespace)
-    astray = [*wiring.missing_accounts(objects), *wiring.dangling_monitors([*objects, *monitors])]
-    evidence.check(
-        "accounts and monitors that lead nowhere",
-        [str(one) for one in astray],
-        "==",
-        [],
-        source="kube-linter",
-    )
+    findings = [*wiring.missing_accounts(objects), *wiring.dangling_monitors([*objects, *monitors])]
+    name = "missing ServiceAccounts and dangling ServiceMonitors"
+    evidence.check(name, list(map(str, findings)), "==", [], source="kube-linter")
     expected = environment.security.expected_exposed if environment.describes("security") else ()
-    seen_from_outside(objects, expected, evidence)
+    check_exposure(objects, expected, evidence)
 
 
-def closed(network: Network, namespace: str, evidence: Evidence) -> None:
-    """Check that pods are isolated both ways, tomorrow's too, and that no policy misses its mark."""
-    pods = [pod for pod in network.workloads if pod.namespace == namespace and pod.kind == "Pod"]
-    evidence.require("running pods", len(pods), ">=", 1, source=f"pods of {namespace}")
-    for way in BOTH:
-        evidence.check(
-            f"a policy of all pods denies {way} by default",
-            has_default_deny(namespace, network.policies, way),
-            "==",
-            limit=True,
-            source="CIS 5.3.2",
-        )
-    open_pods = [str(finding) for finding in isolation_findings(network, namespace)]
-    evidence.check("pods open in a direction", open_pods, "==", [], n=len(pods), source="CIS 5.3.2")
-    evidence.check(
-        "policies and peers that match nothing",
-        [str(finding) for finding in dangling(network, namespace)],
-        "==",
-        [],
-    )
+def check_isolation(network: Network, namespace: str, evidence: Evidence) -> None:
+    """Check that pods, also future ones, are isolated in both directions, and that no policy is dangling."""
+    n = sum(pod.namespace == namespace and pod.kind == "Pod" for pod in network.workloads)
+    evidence.require("running pods", n, ">=", 1, source=f"pods of {namespace}")
+    for direction in DIRECTIONS:
+        denied = "present" if has_default_deny(namespace, network.policies, direction) else "missing"
+        evidence.check(f"default deny policy ({direction})", denied, "==", "present", source="CIS 5.3.2")
+    unisolated = list(map(str, isolation_findings(network, namespace)))
+    evidence.check("pods that are not isolated", unisolated, "==", [], n=n, source="CIS 5.3.2")
+    dangling = list(map(str, dangling_findings(network, namespace)))
+    evidence.check("network policies and peers that match nothing", dangling, "==", [])
 
 
-def let_in(network: Network, namespace: str, store: Store, evidence: Evidence) -> None:
-    """Check that a store lets in exactly the parts that need it."""
-    pods = _parts(network, namespace, store.component)
+def check_store(network: Network, namespace: str, store: Store, evidence: Evidence) -> None:
+    """Check that exactly the components that need a store may reach it."""
+    pods = [
+        pod
+        for pod in network.workloads
+        if pod.namespace == namespace and pod.labels.get(COMPONENT) == store.component
+    ]
     evidence.require(f"pods of the {store.component}", len(pods), ">=", 1)
-    unknown = strangers(namespace)
-    admitted = {
-        _said(source, namespace)
+    unknown = unknown_pods(namespace)
+    allowed = {
+        component_of(peer, namespace)
         for pod in pods
-        for source in (
-            *admitted_by(pod, store.port, network),
-            *(stranger for stranger in unknown if admits(pod, stranger, store.port, network)),
+        for peer in (
+            *allowed_sources(pod, store.port, network),
+            *(one for one in unknown if allows_ingress(pod, one, store.port, network)),
         )
     }
-    reaching = {_said(s, namespace) for pod in pods for s in reached_by(pod, store.port, network)}
-    blocks = sorted({block for pod in pods for block in admitted_blocks(pod, network.policies)})
-    evidence.check(
-        f"whom the {store.component} admits without need", sorted(admitted - store.needing), "==", []
-    )
-    evidence.check(f"the API reaches the {store.component}", "api" in reaching, "==", limit=True)
-    evidence.check(f"address blocks that reach the {store.component}", blocks, "==", [])
+    connecting = {
+        component_of(peer, namespace) for pod in pods for peer in connecting_sources(pod, store.port, network)
+    }
+    cidrs = sorted({cidr for pod in pods for cidr in allowed_cidrs(pod, network.policies)})
+    unneeded, access = sorted(allowed - store.clients), "allowed" if "api" in connecting else "denied"
+    evidence.check(f"unneeded peers that may reach the {store.component}", unneeded, "==", [])
+    evidence.check(f"access of the API to the {store.component}", access, "==", "allowed")
+    evidence.check(f"IP blocks that may reach the {store.component}", cidrs, "==", [])
 
 
-def _parts(network: Network, namespace: str, component: str) -> list[Workload]:
-    return [p for p in network.workloads if p.namespace == namespace and p.labels.get(COMPONENT) == component]
+def component_of(peer: Workload, namespace: str) -> str:
+    """Return the platform's component that a peer is, or its namespace and name."""
+    if peer.namespace == namespace and peer.labels.get(PART_OF) == "bais":
+        return peer.labels.get(COMPONENT, peer.name)
+    return f"{peer.namespace}/{peer.name}"
 
 
-def _said(source: Workload, namespace: str) -> str:
-    if source.namespace == namespace and source.labels.get(PART_OF) == "bais":
-        return source.labels.get(COMPONENT, source.name)
-    return f"{source.namespace}/{source.name}"
-
-
-def seen_from_outside(objects: Sequence[dict[str, Any]], expected: Sequence[str], evidence: Evidence) -> None:
-    """Check that the Ingress is the one way in, by TLS for every host, with no text of its own."""
-    ingresses = of_kind(objects, "Ingress")
-    evidence.check("Ingresses", len(ingresses), ">=", 1)
-    for name, found, source in (
-        ("Services open to the world", exposure.exposed_services(objects, expected), "CIS 5.3; kube-linter"),
-        ("pods on the node's network", exposure.host_access(objects), "Pod Security Standards baseline"),
+def check_exposure(objects: Sequence[dict[str, Any]], expected: Sequence[str], evidence: Evidence) -> None:
+    """Check that only the Ingress is exposed, with TLS for every host and without snippets."""
+    evidence.check("Ingresses", len(of_kind(objects, "Ingress")), ">=", 1)
+    for name, findings, source in (
+        ("unexpected exposed Services", exposure.exposed_services(objects, expected), "CIS 5.3; kube-linter"),
+        (
+            "pods with host ports or the host network",
+            exposure.host_access(objects),
+            "Pod Security Standards baseline",
+        ),
         ("Ingress hosts without TLS", exposure.ingress_tls(objects), "Polaris tlsSettingsMissing"),
         ("snippet annotations", exposure.snippets(objects), "CVE-2021-25742"),
-        ("Services and backends that lead nowhere", exposure.dangling_services(objects), "kube-linter"),
+        ("dangling Services and Ingress backends", exposure.dangling_services(objects), "kube-linter"),
     ):
-        evidence.check(name, [str(finding) for finding in found], "==", [], source=source)
+        evidence.check(name, list(map(str, findings)), "==", [], source=source)

@@ -1,20 +1,20 @@
-"""Whether this build was audited, lately and wholly, and no scanner's bad finding is left open."""
+"""Check the security audit of this build, and that its scans leave no critical or high finding open."""
 
 from __future__ import annotations
 
 import pytest
 
 from bais_gates import Environment, Evidence
-from bais_gates.probes import Cluster, tls
+from bais_gates.probes import Cluster, read_bytes, read_text, tls
 from bais_gates.rules import (
     SCOPE,
     AuditRecord,
     Report,
     ScanException,
     containers_of,
-    read_audit_record,
-    read_exceptions,
-    read_report,
+    parse_audit_record,
+    parse_exceptions,
+    parse_report,
     uncovered,
 )
 from bais_gates.rules import objects as kubernetes_objects
@@ -22,7 +22,7 @@ from bais_gates.rules import objects as kubernetes_objects
 
 @pytest.mark.gate("checklist.security_audit")
 def test_security_audit(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
-    """The audit is fresh, complete and of this build; its scans leave nothing bad open without exception."""
+    """The audit is recent, complete and of this build; no critical or high finding lacks an exception."""
     part = environment.security
     if part.audit_record is None:
         raise environment.missing("security.audit_record")
@@ -30,25 +30,31 @@ def test_security_audit(cluster: Cluster, environment: Environment, evidence: Ev
         raise environment.missing("security.scans")
     image = environment.release.image if environment.describes("release") else None
     digest = None if image is None or "@" not in image else image.rpartition("@")[2]
-    running = digests_that_run(cluster, environment)
-    record = read_audit_record(part.audit_record)
-    reports = [read_report(path) for path in part.scans]
-    exceptions = () if part.exceptions is None else read_exceptions(part.exceptions)
-    audited(record, part.max_audit_age_d, digest, evidence)
-    evidence.check(
-        "digests of the API that run", running, "==", [record.digest or "none named"], n=len(running)
+    running = running_digests(cluster, environment)
+    record = parse_audit_record(
+        read_text(part.audit_record, "audit record", "security.audit_record"), part.audit_record
     )
+    reports = [
+        parse_report(read_bytes(path, "scanner report", "security.scans"), path) for path in part.scans
+    ]
+    exceptions = (
+        parse_exceptions(read_text(file, "exceptions file", "security.exceptions"), file)
+        if (file := part.exceptions)
+        else ()
+    )
+    check_record(record, part.max_audit_age_d, digest, evidence)
+    audited = record.digest or "not recorded"
+    evidence.check("running API digests", running, "==", [audited], n=len(running))
     if not environment.rehearsal:
-        evidence.check(
-            "the audit is a rehearsal", record.rehearsal, "==", limit=False, source=str(record.path)
-        )
+        kind = "rehearsal" if record.rehearsal else "audit"
+        evidence.check("kind of audit", kind, "==", "audit", source=str(record.path))
     for report in reports:
-        scanned(report, record, digest, exceptions, evidence)
-    no_stale_exceptions(exceptions, reports, evidence)
+        check_report(report, record, digest, exceptions, evidence)
+    check_exceptions(exceptions, reports, evidence)
 
 
-def digests_that_run(cluster: Cluster, environment: Environment) -> list[str]:
-    """Read which images the API's pods are made of; what is not named by a digest stands as it is."""
+def running_digests(cluster: Cluster, environment: Environment) -> list[str]:
+    """Return the image digests of the API's pods; an image without a digest is returned as it is."""
     part = environment.kubernetes
     pods = cluster.list("v1", "Pod", part.namespace, labels=f"app.kubernetes.io/name={part.names.api}")
     images = {
@@ -59,56 +65,54 @@ def digests_that_run(cluster: Cluster, environment: Environment) -> list[str]:
     return sorted({image.rpartition("@")[2] for image in images})
 
 
-def audited(record: AuditRecord, max_age_d: float, digest: str | None, evidence: Evidence) -> None:
-    """Check the record: its day, its people, its scope, its subject, what it leaves open."""
+def check_record(record: AuditRecord, max_age_d: float, digest: str | None, evidence: Evidence) -> None:
+    """Check the audit record: age, approval, scope, open findings and digest."""
     source, age = str(record.path), record.age_days(tls.now())
-    evidence.check("age of the audit", age, "<=", max_age_d, unit="d", source=source)
-    evidence.check("the audit is not dated ahead", age, ">=", 0, unit="d", source=source)
-    evidence.check("who approved it is not the auditor", record.approved_by, "!=", record.auditor)
-    evidence.check("parts that the audit left out", sorted(SCOPE - record.scope), "==", [], source=source)
-    for grade in ("critical", "high"):
-        evidence.check(f"{grade} findings that the audit leaves open", record.open_findings[grade], "==", 0)
+    evidence.check("audit age", age, "<=", max_age_d, unit="days", source=source)
+    evidence.check("audit age (not in the future)", age, ">=", 0, unit="days", source=source)
+    evidence.check("approver other than the auditor", record.approved_by, "!=", record.auditor, source=source)
+    missing = sorted(SCOPE - record.scope)
+    evidence.check("parts missing from the audit", missing, "==", [], source=source)
+    for severity in ("critical", "high"):
+        name = f"open {severity} findings (audit record)"
+        evidence.check(name, record.open_findings[severity], "==", 0, source=source)
     if digest is not None:
-        evidence.check("digest that was audited", record.digest or "none named", "==", digest, source=source)
+        audited = record.digest or "not recorded"
+        evidence.check("audited digest", audited, "==", digest, source=source)
 
 
-def scanned(
+def check_report(
     report: Report,
     record: AuditRecord,
     digest: str | None,
     exceptions: tuple[ScanException, ...],
     evidence: Evidence,
 ) -> None:
-    """Check one scanner's report: it is the one that was audited, of this build, with nothing bad open."""
+    """Check one scanner's report: audited as it is, of this build, with no critical or high finding open."""
     name, moment = report.path.name, tls.now()
-    listed = record.scans.get(name, "not in the audit record")
-    evidence.check(f"{name}: the report that was audited", report.sha256, "==", listed, source=report.scanner)
+    recorded = record.scans.get(name, "not in the audit record")
+    evidence.check(f"report checksum ({name})", report.sha256, "==", recorded, source=report.scanner)
     if report.digests and digest is not None:
-        evidence.check(f"{name}: image that was scanned", digest, "in", sorted(report.digests))
+        evidence.check(f"scanned image ({name})", digest, "in", sorted(report.digests))
     if report.made_at is not None:
         age = (moment - report.made_at).total_seconds() / 86400
-        evidence.check(f"{name}: not dated ahead", age, ">=", 0, unit="d")
-        evidence.check(
-            f"{name}: scanned before it was audited", report.made_at <= record.taken_at, "==", limit=True
-        )
-    left = uncovered(report.open_findings("critical", "high"), exceptions, moment.date())
-    evidence.check(
-        f"{name}: critical and high findings without an exception",
-        [str(f) for f in left],
-        "==",
-        [],
-        source=report.format,
-    )
+        evidence.check(f"scan age, not in the future ({name})", age, ">=", 0, unit="days")
+        order = "before the audit" if report.made_at <= record.taken_at else "after the audit"
+        evidence.check(f"scan time ({name})", order, "==", "before the audit")
+    findings = [
+        str(f) for f in uncovered(report.open_findings("critical", "high"), exceptions, moment.date())
+    ]
+    evidence.check(f"open critical and high findings ({name})", findings, "==", [], source=report.format)
 
 
-def no_stale_exceptions(
+def check_exceptions(
     exceptions: tuple[ScanException, ...], reports: list[Report], evidence: Evidence
 ) -> None:
-    """Check that every exception counts today; the unused ones are shown."""
+    """Check that every exception is valid today, and attach the unused ones."""
     today = tls.now().date()
     faults = [f"{e.id}: {fault}" for e in exceptions if (fault := e.fault(today))]
-    evidence.check("exceptions that do not count", faults, "==", [])
+    evidence.check("invalid exceptions", faults, "==", [])
     findings = [finding for report in reports for finding in report.findings]
     unused = [e.id for e in exceptions if not any(e.covers(finding) for finding in findings)]
     if unused:
-        evidence.attach("exceptions that no finding needs", ", ".join(unused))
+        evidence.attach("unused exceptions", ", ".join(unused))

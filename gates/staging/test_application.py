@@ -65,7 +65,7 @@ def check_endpoints(staging: StagedPlatform, pods: Objects, evidence: Evidence) 
     service = staging.named("v1", "Service", NAME)
     evidence.require(f"state (Service {NAME})", "present" if service else "absent", "==", "present")
     slices = staging.list("discovery.k8s.io/v1", "EndpointSlice")
-    endpoints = sorted(workloads.backends(service or {}, slices))
+    endpoints = sorted(workloads.ready_endpoints(service or {}, slices))
     names = sorted(str(one["metadata"]["name"]) for one in pods if workload.is_ready(one))
     evidence.check("Service endpoints", endpoints, "==", names, source="EndpointSlices")
     evidence.check(

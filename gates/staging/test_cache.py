@@ -6,6 +6,7 @@ import pytest
 
 from bais_gates import Evidence
 from bais_gates.probes import Cache, cache_health
+from bais_gates.rules import cache as rules
 from bais_gates.staging import StagedPlatform, Step, judge, workload
 
 NAME = "bais-redis"
@@ -36,17 +37,17 @@ def check_configuration(staging: StagedPlatform, cache: Cache, evidence: Evidenc
     health = cache_health.read(cache)
     declared = workload.redis_settings(staging.reach.configuration(NAME).get("redis.conf", ""))
     source = f"CONFIG GET; ConfigMap {NAME}"
-    maxmemory = cache_health.memory_bytes(declared.get("maxmemory", "0"))
+    maxmemory = rules.parse_memory(declared.get("maxmemory", "0"))
     evidence.check(
         "maxmemory (as in the ConfigMap)", health.maxmemory, "==", maxmemory, unit="bytes", source=source
     )
     evidence.check("maxmemory (0 is unlimited)", health.maxmemory, ">", 0, unit="bytes")
     policy = declared.get("maxmemory-policy", "noeviction")
     evidence.check("maxmemory-policy", health.settings["maxmemory-policy"], "==", policy, source=source)
-    anonymous = "accepted" if health.open_to_anybody else "refused"
+    anonymous = "accepted" if health.accepts_unauthenticated else "refused"
     evidence.check("unauthenticated connection", anonymous, "==", "refused")
-    dangerous = cache_health.dangerous_users(health.may, ())
-    evidence.check("users with dangerous commands", dangerous, "==", [], n=len(health.may))
+    dangerous = rules.dangerous_users(health.allowed_commands, ())
+    evidence.check("users with dangerous commands", dangerous, "==", [], n=len(health.allowed_commands))
     target = staging.environment
     if not target.describes("cache") or target.kubernetes.namespace == staging.namespace:
         evidence.attach("the target's cache", "The environment file describes no other cache.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bais_gates import Evidence
-from bais_gates.probes import Database, database_health
+from bais_gates.probes import Database
+from bais_gates.rules import database as rules
 from bais_gates.staging import StagedPlatform, Step, judge, workload
 
 NAME = "bais-postgres"
@@ -59,12 +60,12 @@ def check_settings(staging: StagedPlatform, database: Database, evidence: Eviden
         str(row["name"]).lower(): row  # TimeZone and timezone are one setting
         for row in database.rows("SELECT name, setting, unit, vartype, pending_restart FROM pg_settings")
     }
-    differing = database_health.differing_settings(declared, effective)
+    differing = rules.differing_settings(declared, effective)
     source = f"pg_settings; ConfigMap {NAME}"
     evidence.check(
         "settings that differ from the ConfigMap", differing, "==", [], n=len(declared), source=source
     )
-    pending = database_health.waiting_for_restart(effective)
+    pending = rules.settings_pending_restart(effective)
     evidence.check("settings pending a restart", pending, "==", [])
     most, used = database.max_connections(), database.all_connections()
     evidence.check("connections in use", used, "<", most)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -10,16 +10,13 @@ from bais_gates import Environment, Evidence, KubernetesPart
 from bais_gates.probes import Cluster, Objects, version_number
 from bais_gates.rules import prerequisites as needed
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
 READ = ("pods", "deployments.apps", "services", "networkpolicies.networking.k8s.io")
 """What the gates' credentials must be allowed to list in the platform's namespace."""
 
 
 @pytest.mark.gate("staging.prerequisites")
 def test_prerequisites(environment: Environment, cluster: Cluster, evidence: Evidence) -> None:
-    """The cluster is the one named, new enough, and has operators, an ingress controller and cert-manager."""
+    """The named cluster is new enough, with Prometheus operator, ingress controller and cert-manager."""
     part = environment.kubernetes
     check_cluster(part, cluster, evidence)
     workloads = [one for kind in ("Deployment", "DaemonSet") for one in cluster.list("apps/v1", kind)]
@@ -30,7 +27,7 @@ def test_prerequisites(environment: Environment, cluster: Cluster, evidence: Evi
         if kinds:
             evidence.check(
                 f"unavailable kinds ({_title(component)})",
-                needed.unmet_kinds(kinds, crds),
+                needed.unusable_crds(kinds, crds),
                 "==",
                 {},
                 n=len(kinds),
@@ -93,16 +90,17 @@ def check_workload(
     if described.absent is not None:
         evidence.attach(f"{title}: absent by the environment file", described.absent)
         return
-    found: Sequence[Mapping[str, Any]]
     if described.workload is not None:
         found = [one for one in workloads if _name(one) == described.workload]
         source = f"kubernetes.components.{component}.workload: {described.workload}"
     else:
-        found = needed.workloads_of(component, workloads, controllers=controllers)
+        found = needed.component_workloads(component, workloads, controllers=controllers)
         names = f" ({', '.join(controllers)})" if component == "ingress_controller" else ""
         source = f"its labels{names}"
     evidence.check(f"workloads ({title})", len(found), ">=", 1, source=source)
-    unavailable = {_name(one): reason for one in found if (reason := needed.unhealthy(one)) is not None}
+    unavailable = {
+        _name(one): reason for one in found if (reason := needed.explain_unavailable(one)) is not None
+    }
     evidence.check(f"unavailable workloads ({title})", unavailable, "==", {}, source=source)
 
 
@@ -111,7 +109,7 @@ def check_helm_releases(part: KubernetesPart, cluster: Cluster, evidence: Eviden
     for named in part.helm_releases:
         namespace, _, name = named.rpartition("/")
         secrets = cluster.list("v1", "Secret", namespace or part.namespace, labels=needed.helm_selector(name))
-        release = needed.newest_release(name, secrets)
+        release = needed.latest_release(name, secrets)
         evidence.check(
             f"Helm release status ({named})",
             release.status if release is not None else "absent",
@@ -121,7 +119,7 @@ def check_helm_releases(part: KubernetesPart, cluster: Cluster, evidence: Eviden
         )
 
 
-def _name(workload: Mapping[str, Any]) -> str:
+def _name(workload: dict[str, Any]) -> str:
     metadata = workload["metadata"]
     return f"{metadata['namespace']}/{metadata['name']}"
 

@@ -152,7 +152,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """Give a project whose decision is DEPLOY."""
+    """Return a project whose decision is DEPLOY."""
     project = Project(tmp_path)
     project.write()
     project.judge()
@@ -161,7 +161,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def leaves() -> Leaves:
-    """Give a function that lists the path of every single value in a document."""
+    """Return a function that lists the path of every single value in a document."""
 
     def list_leaves(value: Any, path: KeyPath = ()) -> list[KeyPath]:
         if isinstance(value, dict) and value:

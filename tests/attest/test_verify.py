@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tests.attest.conftest import Leaves, Project
 
 HOUR = timedelta(hours=1)
-# Fields that nothing else in the document or beside it speaks for. A careless edit of them is seen by the
-# digest; a forger who mends the digest is a matter for a signature.
+# Fields that nothing else in the document or beside it confirms. The digest detects a careless edit of them;
+# a forger who recomputes the digest is a matter for a signature.
 UNBOUND = {
     *("nodeid", "worker", "summary", "message", "log", "attachments", "title", "requirement", "remedy"),
     *("duration_s", "unit", "source", "name", "command", "workers", "versions", "facts", "ticket", "reason"),
@@ -97,10 +97,10 @@ def test_every_single_value_is_guarded_by_the_digest(project: Project, leaves: L
 
 
 def test_every_single_value_that_matters_is_guarded_by_another(project: Project, leaves: Leaves) -> None:
-    """With a mended digest, every single value that the verdict rests on is still refused.
+    """With a recomputed digest, every changed value that the verdict depends on is still refused.
 
     What stays open is prose, and evidence that still supports the outcome: a looser limit that still holds, a
-    larger sample, and the checks of a gate that was let through without having passed.
+    larger sample, and the checks of a gate that was waived or advisory.
     """
     document = project.judge()
     accepted = []
@@ -140,7 +140,7 @@ OTHERS = {"DEPLOY": "BLOCK", "PASS": "FAIL", "FAIL": "PASS", "NOT_APPLICABLE": "
 
 
 def other(value: JsonValue) -> JsonValue:
-    """Give another value of the same kind, one that the schema mostly allows."""
+    """Return another value of the same kind, one that the schema mostly allows."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
@@ -247,7 +247,7 @@ def test_times(project: Project) -> None:
 
 
 def test_longer_validity_is_refused(project: Project) -> None:
-    """A decision that says it is valid for longer than the policy allows contradicts itself."""
+    """A decision that is valid for longer than the policy allows contradicts itself."""
     document = project.judge()
     project.forge({**document, "valid_until": "2026-03-02T13:30:00Z"})
     assert project.codes() == ["INCONSISTENT"]

@@ -17,6 +17,7 @@ RUN = ("run", "--env=staging.yaml")
     "words",
     [
         (),
+        ("init",),
         ("run",),
         ("verify",),
         ("explain",),
@@ -54,7 +55,7 @@ def test_wrong_words(cli: Cli, words: tuple[str, ...]) -> None:
 
 @pytest.mark.usefixtures("project")
 def test_run_and_verify_a_green_project(cli: Cli) -> None:
-    """`run` ends with DEPLOY's status, `verify` accepts exactly that run, `explain` tells of it."""
+    """`run` ends with DEPLOY's status, `verify` accepts exactly that run, `explain` explains it."""
     ran = cli(*RUN, "--run-id=one")
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
@@ -68,7 +69,7 @@ def test_run_and_verify_a_green_project(cli: Cli) -> None:
 
 
 def test_run_a_red_gate(project: Project, cli: Cli) -> None:
-    """`run` ends with the decision's status, and `explain --gate` says which check was false."""
+    """`run` ends with the decision's status, and `explain --gate` shows the false check."""
     project.gate_b('evidence.check("answer time", 250, "<=", 200, unit="ms")')
 
     assert cli(*RUN).returncode == 20
@@ -83,13 +84,13 @@ def test_words_behind_the_dashes_go_to_pytest(cli: Cli) -> None:
     assert cli(*RUN, "--", "-k", "test_a").returncode == 21
 
 
-def test_run_believes_the_file_not_the_exit_status(project: Project, cli: Cli) -> None:
+def test_run_trusts_the_file_not_the_exit_status(project: Project, cli: Cli) -> None:
     """A gate that ends pytest with 0 does not make `run` end with 0."""
     project.gate_b("import os; os._exit(0)")
     done = cli(*RUN)
 
     assert done.returncode == 21
-    assert "says BLOCK" in done.stderr
+    assert "decision.json is BLOCK" in done.stderr
 
 
 @pytest.mark.usefixtures("project")
@@ -102,7 +103,7 @@ def test_run_is_not_fooled_by_an_earlier_decision(cli: Cli) -> None:
 
 
 def test_explain_without_a_decision(cli: Cli) -> None:
-    """`explain` of a file that is not there says so in one paragraph."""
+    """`explain` of a file that does not exist fails with one paragraph."""
     done = cli("explain", "nowhere.json")
 
     assert done.returncode == 2
@@ -112,7 +113,7 @@ def test_explain_without_a_decision(cli: Cli) -> None:
 
 @pytest.mark.usefixtures("project")
 def test_explain_a_gate_that_is_not_there(cli: Cli) -> None:
-    """`explain --gate` of an unknown gate says so."""
+    """`explain --gate` of an unknown gate fails with near ids."""
     cli(*RUN)
     done = cli("explain", "--gate", "acceptance.x")
 
@@ -131,16 +132,18 @@ def test_verify_without_a_catalog(project: Project, cli: Cli) -> None:
 
 
 def test_validate_a_right_folder(project: Project, cli: Cli) -> None:
-    """`validate` ends with 0 when files and bindings are right, and says what it could not check."""
-    project.write("gates/environments/far.yaml", 'name: far\napi: {url: "https://${FAR_HOST}"}\n')
+    """`validate` ends with 0 when files and bindings are valid, with a note on what it could not check."""
+    text = 'name: far\napi: {url: "https://${FAR_HOST}"}\n# database: {url: "${OUT_OF_USE}"}\n'
+    project.write("gates/environments/far.yaml", text)
     done = cli("validate")
 
     assert done.returncode == 0, done.stdout
     assert "FAR_HOST" in done.stdout
+    assert "OUT_OF_USE" not in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "message"),
     [
         ("gates/catalog.yaml", "gates:\n  - id: acceptance.a\n    id: acceptance.b\n", "catalog.yaml:3"),
         ("gates/policy.yaml", "blocking: [P1]\n", "policy.yaml"),
@@ -162,13 +165,13 @@ def test_validate_a_right_folder(project: Project, cli: Cli) -> None:
         "bound twice",
     ],
 )
-def test_validate_names_file_and_line(project: Project, cli: Cli, name: str, text: str, told: str) -> None:
+def test_validate_names_file_and_line(project: Project, cli: Cli, name: str, text: str, message: str) -> None:
     """`validate` ends with 1 and names the file, the line and what is wrong."""
     project.write(name, text)
     done = cli("validate")
 
     assert done.returncode == 1, done.stdout
-    assert told in done.stdout
+    assert message in done.stdout
     assert "Traceback" not in done.stderr
 
 

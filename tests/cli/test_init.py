@@ -204,6 +204,17 @@ def test_reports_are_kept_out_of_git(cli: Cli, tmp_path: Path, before: str | Non
     assert (tmp_path / ".gitignore").read_text(encoding="utf-8") == after
 
 
+def test_a_gitignore_that_can_not_be_read(cli: Cli, tmp_path: Path) -> None:
+    """What stands in .gitignore's place and is no file ends with 2 before anything is written."""
+    (tmp_path / ".gitignore").mkdir()
+
+    done = cli("init")
+
+    assert done.returncode == 2
+    assert ".gitignore" in done.stderr
+    assert content(tmp_path) == {}
+
+
 def test_the_suite_of_bais_is_this_projects(cli: Cli, tmp_path: Path) -> None:
     """`--suite bais` writes gates/ as it is here, and asks for the sandbox's extra."""
     made = cli("init", "--suite=bais", "suite")
@@ -241,8 +252,8 @@ def test_the_pipeline_of_jenkins(cli: Cli, tmp_path: Path) -> None:
     text = (tmp_path / "Jenkinsfile").read_text(encoding="utf-8")
     gates, deploy = text.split("stage('Deploy')")
 
-    assert 'bais-gates run golive --env production --run-id "$BUILD_TAG"' in gates
-    assert deploy.index('bais-gates verify --env production --run-id "$BUILD_TAG"') < deploy.index(
+    assert 'bais-gates run golive --env production --run-id "$BUILD_NUMBER"' in gates
+    assert deploy.index('bais-gates verify --env production --run-id "$BUILD_NUMBER"') < deploy.index(
         "deploy here"
     )
     assert text.count("{") == text.count("}")

@@ -1,4 +1,4 @@
-"""A cluster that answers from a list of objects: the platform's manifests, come true."""
+"""A cluster that answers from a list of objects: the platform's manifests and what they create."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bais_gates.rules.objects import dig, labels_of, namespace_of
 
 OVERLAY = Path(__file__).parents[2] / "gates" / "staging" / "manifests" / "overlays" / "sandbox"
 NAMESPACE = "bais"
-_MAKERS = ("Deployment", "StatefulSet", "CronJob", "Job")
+_CONTROLLERS = ("Deployment", "StatefulSet", "CronJob", "Job")
 
 
 @dataclass(slots=True)
 class FakeCluster:
-    """Answers list, named and logs as a cluster would, from what a test has put there."""
+    """Answers list, named and logs as a cluster would, from a list that tests change."""
 
     objects: list[dict[str, Any]]
     log: str = ""
@@ -27,7 +27,7 @@ class FakeCluster:
     def list(
         self, api_version: str, kind: str, namespace: str | None = None, *, labels: str | None = None
     ) -> list[dict[str, Any]]:
-        """Give the objects of a kind, of one namespace or of all."""
+        """Return the objects of a kind, of one namespace or of all."""
         self.asked.append(f"list {kind}")
         if self.error is not None:
             raise self.error
@@ -43,25 +43,25 @@ class FakeCluster:
     def named(
         self, api_version: str, kind: str, name: str, namespace: str | None = None
     ) -> dict[str, Any] | None:
-        """Give one object, or None."""
+        """Return one object, or None."""
         return next(
             (o for o in self.list(api_version, kind, namespace) if o["metadata"]["name"] == name), None
         )
 
     def logs(self, namespace: str, pod: str, container: str | None = None, *, tail: int = 20) -> str:
-        """Give the log of any pod."""
+        """Return the log, the same for each pod."""
         self.asked.append(f"logs {namespace}/{pod}/{container}/{tail}")
         return self.log
 
     def one(self, kind: str, name: str) -> dict[str, Any]:
-        """Find an object to be changed by a test."""
+        """Return an object, for a test to change."""
         return next(o for o in self.objects if (o["kind"], o["metadata"]["name"]) == (kind, name))
 
 
 def platform() -> FakeCluster:
-    """Render the sandbox's manifests and add what a cluster would: pods, volumes, namespaces."""
+    """Render the sandbox's manifests and add what a cluster adds: pods, volumes, namespaces."""
     objects = copy.deepcopy(render(OVERLAY))
-    for obj in [o for o in objects if o["kind"] in _MAKERS]:
+    for obj in [o for o in objects if o["kind"] in _CONTROLLERS]:
         objects.append(_pod_of(obj))
     for name in ("kube-system", "ingress-nginx", "monitoring"):
         labels = {"kubernetes.io/metadata.name": name}
@@ -78,10 +78,10 @@ def platform() -> FakeCluster:
     return FakeCluster(objects)
 
 
-def _pod_of(maker: dict[str, Any]) -> dict[str, Any]:
-    path = ("spec", "jobTemplate", "spec", "template") if maker["kind"] == "CronJob" else ("spec", "template")
-    template = copy.deepcopy(dig(maker, *path))
-    metadata = {"name": f"{maker['metadata']['name']}-0", "namespace": NAMESPACE}
+def _pod_of(owner: dict[str, Any]) -> dict[str, Any]:
+    path = ("spec", "jobTemplate", "spec", "template") if owner["kind"] == "CronJob" else ("spec", "template")
+    template = copy.deepcopy(dig(owner, *path))
+    metadata = {"name": f"{owner['metadata']['name']}-0", "namespace": NAMESPACE}
     return {
         "apiVersion": "v1",
         "kind": "Pod",

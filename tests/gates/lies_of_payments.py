@@ -142,9 +142,7 @@ def cents_cut_off() -> Lie:
 
     def answer(e: Exchange) -> Answer:
         response = e.forward()
-        if response.status != 200:
-            return response
-        return response.changed(amount=int(response.json["amount"]))
+        return response.changed(amount=int(response.json["amount"])) if response.status == 200 else response
 
     return on("GET", "/api/v1/payments/", answer)
 

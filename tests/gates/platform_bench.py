@@ -1,7 +1,8 @@
-"""Run a checklist gate against plain objects, without any cluster: what it asks for is handed to it."""
+"""Run a checklist gate against plain objects, without a cluster: fixtures are passed as arguments."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import sys
@@ -16,6 +17,7 @@ from bais_gates.targets.parts import BackupPart, CapacityPart, KubernetesPart
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
     from bais_gates.verdict.model import Check
@@ -24,7 +26,7 @@ GATES = Path(__file__).parents[2] / "gates" / "checklist"
 
 
 class FakeCluster:
-    """Objects that were given to it, found as the probe of a cluster finds them."""
+    """Answers the cluster probe's methods from the objects that it is given."""
 
     def __init__(self, objects: dict[str, dict[str, Any]], logs: dict[str, str] | None = None) -> None:
         self.objects = objects
@@ -33,12 +35,12 @@ class FakeCluster:
     def named(
         self, api_version: str, kind: str, name: str, namespace: str | None = None
     ) -> dict[str, Any] | None:
-        """Give one object, or None."""
+        """Return one object, or None."""
         found = [one for one in self.list(api_version, kind, namespace) if one["metadata"]["name"] == name]
         return found[0] if found else None
 
     def list(self, api_version: str, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
-        """Give all objects of a kind."""
+        """Return all objects of a kind."""
         return [
             one
             for one in self.objects.values()
@@ -47,13 +49,13 @@ class FakeCluster:
         ]
 
     def logs(self, _namespace: str, pod: str, _container: str | None = None, *, tail: int = 20) -> str:
-        """Give the last lines of a pod's log."""
+        """Return the last lines of a pod's log."""
         return "\n".join(self.pod_logs.get(pod, "").splitlines()[-tail:])
 
 
 LIMITS = SimpleNamespace(query_mean_ms=100.0, cache_operation_ms=10.0)
 SILENT = SimpleNamespace(get=lambda *_path, **_more: SimpleNamespace(status=200))
-"""An API whose answers nobody looks at."""
+"""An API whose responses are not checked."""
 
 
 CLUSTER = KubernetesPart(kubeconfig=Path("kubeconfig"), context="c")
@@ -68,7 +70,7 @@ def environment(*, rehearsal: bool = True, **parts: Any) -> Environment:
 
 
 def platform_parts(folder: Path = Path("backups")) -> dict[str, Any]:
-    """Give the parts that an environment file describes a platform's cluster by."""
+    """Return the parts of an environment file that describe a platform's cluster."""
     return {
         "kubernetes": CLUSTER,
         "capacity": CapacityPart(requests_per_s_per_replica=250, connections_per_replica=12),
@@ -87,13 +89,13 @@ def load(gate: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise FileNotFoundError(path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up by name while it is being made
+    sys.modules[name] = module  # dataclasses look up their module by name while it is executed
     spec.loader.exec_module(module)
     return module
 
 
 class Result:
-    """What a gate came to."""
+    """The checks and the error of one gate."""
 
     def __init__(self, checks: tuple[Check, ...], error: Exception | None) -> None:
         self.checks = checks
@@ -101,7 +103,7 @@ class Result:
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome as the plugin would say it."""
+        """The outcome that the plugin would record."""
         if self.error is not None:
             return Outcome.ERROR
         if any(check.ok is False for check in self.checks):
@@ -116,20 +118,30 @@ class Result:
         return [check.name for check in self.checks if check.ok is not True]
 
     def __str__(self) -> str:
-        """Say it in the report's lines."""
+        """Return the outcome and what did not hold, as the reports print it."""
         lines = [check_text(check) for check in self.checks if check.ok is not True]
         return "\n".join([self.outcome.value, *lines, repr(self.error)])
 
 
 def judge(gate: str, **given: Any) -> Result:
-    """Run ``checklist.<gate>`` with what it asks for; whatever it raises is kept."""
+    """Run ``checklist.<gate>`` with the fixtures that it needs; an exception becomes the result's error."""
     function = getattr(load(gate), f"test_{gate}")
     evidence, error = Evidence(), None
     wanted = inspect.signature(function).parameters
     try:
         function(**{name: evidence if name == "evidence" else given[name] for name in wanted})
     except GateFailure:
-        pass  # a required check was false; it stands in the evidence
-    except Exception as e:  # noqa: BLE001 - whatever it is, the gate could not check
+        pass  # a required check was false; it is in the evidence
+    except Exception as e:  # noqa: BLE001 - any exception makes the gate an ERROR
         error = e
     return Result(evidence.recorded().checks, error)
+
+
+def false_checks(check: Callable[[Evidence], object]) -> list[str]:
+    """Run a gate or one of its helpers; return the names of the checks that did not hold."""
+    evidence = Evidence()
+    with contextlib.suppress(GateFailure):
+        check(evidence)
+    recorded = evidence.recorded()
+    assert recorded.checks
+    return [one.name for one in (*recorded.false, *recorded.without_data)]

@@ -69,7 +69,7 @@ def test_a_limit_that_is_not_enforced_fails_the_gate(bench: Bench, fault: str) -
 
     assert judged.outcome is Outcome.FAIL, judged.message
     assert failed_checks(judged) == {
-        "requests accepted before the first 429 (API key), at most",
+        "requests accepted before the first 429 (API key, upper bound)",
         "requests refused with 429 (API key)",
     }, judged.false
 

@@ -1,4 +1,4 @@
-"""Balance and room: gates seen green on a healthy platform, and red for each thing that is spoilt in it."""
+"""Test that each fault of replicas, routing, scaling and traffic fails the gate of load balancing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Objects = dict[str, dict[str, Any]]
-Spoil = "Callable[[Objects], Any]"
 PATH = Path("environment.yaml")
 
 
 class Balancer:
-    """An API behind a balancer: each request goes to the next pod, whose log has its id."""
+    """An API behind a load balancer: each request goes to the next pod, whose log has its id."""
 
     def __init__(
         self, cluster: FakeCluster, pods: tuple[str, ...], status: int = 200, *, silent: bool = False
@@ -40,15 +39,15 @@ class Balancer:
         return SimpleNamespace(status=self.status)
 
 
-def balanced(
-    spoil: Callable[[Objects], Any] = lambda _all: None,
+def run_gate(
+    inject: Callable[[Objects], Any] = lambda _all: None,
     *,
     reached: tuple[str, ...] = objects.PODS,
     **how: Any,
 ) -> Result:
-    """Judge the balance of a platform, spoilt or not."""
+    """Run the gate on a platform, with or without a fault."""
     everything = objects.platform()
-    spoil(everything)
+    inject(everything)
     cluster = FakeCluster(everything)
     return judge(
         "load_balancing",
@@ -60,16 +59,16 @@ def balanced(
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be waited for, and no pod be reached at its address."""
+    """Remove the waits, and make the pods unreachable at their addresses."""
     module = load("load_balancing")
     monkeypatch.setattr(module, "LOG_WITHIN_S", 0.0)
-    monkeypatch.setattr(module, "told", lambda _pods, _environment: None)
+    monkeypatch.setattr(module, "count_by_metrics", lambda _pods, _environment: None)
     monkeypatch.setattr(module.time, "sleep", lambda _s: None)
 
 
 def test_a_healthy_platform_is_balanced() -> None:
-    """Every check holds, and none is left out."""
-    result = balanced()
+    """Every check holds."""
+    result = run_gate()
 
     assert result.outcome is Outcome.PASS, str(result)
     assert len(result.checks) >= 20
@@ -81,35 +80,35 @@ def _unready(everything: Objects) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "name"),
+    ("inject", "name"),
     [
-        pytest.param(lambda o: o.pop("deployment"), "objects bais-api", id="no deployment"),
-        pytest.param(lambda o: o.pop("service"), "objects bais-api", id="no service"),
+        pytest.param(lambda o: o.pop("deployment"), "absent objects (bais-api)", id="no deployment"),
+        pytest.param(lambda o: o.pop("service"), "absent objects (bais-api)", id="no service"),
         pytest.param(_unready, "ready replicas", id="not ready"),
         pytest.param(
             lambda o: o["deployment"]["status"].update(updatedReplicas=1),
-            "replicas of the present release",
+            "updated replicas",
             id="rollout stuck",
         ),
         pytest.param(
             lambda o: o["deployment"]["metadata"].update(generation=2),
-            "Deployment that its status is about",
-            id="not seen by its controller",
+            "observed generation (Deployment)",
+            id="outdated status",
         ),
-        pytest.param(lambda o: o["slice"]["endpoints"].pop(), "pods behind the Service", id="pod left out"),
+        pytest.param(lambda o: o["slice"]["endpoints"].pop(), "endpoints of the Service", id="pod left out"),
         pytest.param(
             lambda o: o["service"]["spec"]["ports"][0].update(targetPort="http"),
-            "Service ports that no container opens",
+            "Service ports without a container port",
             id="wrong port",
         ),
         pytest.param(
             lambda o: o["service"]["spec"].update(selector={"app": "other"}),
-            "pods that the Service selects",
+            "pods selected by the Service",
             id="selector",
         ),
         pytest.param(
             lambda o: [o[f"pod{i}"]["spec"].update(nodeName="n1") for i in (1, 2, 3)],
-            "nodes that carry the API",
+            "nodes with replicas",
             id="one node",
         ),
         pytest.param(
@@ -120,29 +119,29 @@ def _unready(everything: Objects) -> None:
                 ]
                 and o["pod3"]["spec"].update(nodeName="n2")
             ),
-            "zones that carry the API",
+            "zones with replicas",
             id="one zone",
         ),
         pytest.param(lambda o: o.pop("autoscaler"), "autoscalers of the API", id="no autoscaler"),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(minReplicas=1),
-            "autoscaler's least replicas",
-            id="one replica will do",
+            "minimum replicas (autoscaler)",
+            id="minimum of one",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(maxReplicas=3),
-            "autoscaler's most replicas",
-            id="no head-room",
+            "maximum replicas (autoscaler)",
+            id="no headroom",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["status"].update(conditions=[objects.condition("AbleToScale")]),
-            "autoscaler, ScalingActive",
+            "condition ScalingActive (autoscaler)",
             id="not scaling",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["status"].update(currentMetrics=None),
-            "metrics that the autoscaler does not see",
-            id="blind",
+            "metrics missing from the autoscaler",
+            id="no metrics",
         ),
         pytest.param(lambda o: o.pop("budget"), "disruption budgets of the API", id="no budget"),
         pytest.param(
@@ -150,29 +149,29 @@ def _unready(everything: Objects) -> None:
         ),
         pytest.param(
             lambda o: o["budget"]["status"].update(disruptionsAllowed=0),
-            "obstacles to draining a node",
+            "disruption budget faults",
             id="no drain",
         ),
         pytest.param(
             lambda o: o["deployment"]["spec"].update(strategy={"type": "Recreate"}),
-            "requests lost by a rollout",
+            "rollout faults (Deployment)",
             id="recreate",
         ),
         pytest.param(
             lambda o: o["deployment"]["spec"]["template"]["spec"].pop("topologySpreadConstraints"),
-            "replicas that may all be put on one node",
+            "spread faults (Deployment)",
             id="not spread",
         ),
         pytest.param(
             lambda o: o["deployment"]["spec"]["template"]["spec"]["containers"][0].pop("livenessProbe"),
-            "probes that would miss a dead replica",
+            "probe faults (Deployment)",
             id="not probed",
         ),
     ],
 )
-def test_balance_fails_for_each_thing_that_is_wrong(spoil: Callable[[Objects], Any], name: str) -> None:
-    """FAIL, by the check that is about it."""
-    result = balanced(spoil)
+def test_each_fault_fails_its_check(inject: Callable[[Objects], Any], name: str) -> None:
+    """FAIL, by the fault's own check."""
+    result = run_gate(inject)
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert name in result.false
@@ -181,26 +180,26 @@ def test_balance_fails_for_each_thing_that_is_wrong(spoil: Callable[[Objects], A
 @pytest.mark.parametrize(
     ("how", "name"),
     [
-        ({"reached": ("bais-api-1",)}, "replicas that answered"),
-        ({"reached": ("bais-api-1", "bais-api-2")}, "ready replicas that hardly any request reached"),
-        ({"status": 503}, "requests of the burst that were not answered with 200"),
+        ({"reached": ("bais-api-1",)}, "replicas that served requests"),
+        ({"reached": ("bais-api-1", "bais-api-2")}, "ready replicas with hardly any requests"),
+        ({"status": 503}, "responses other than 200 (burst)"),
     ],
-    ids=["one takes all", "one takes none", "not answered"],
+    ids=["one serves all", "one serves none", "status 503"],
 )
-def test_traffic_that_does_not_arrive_is_a_failure(how: dict[str, Any], name: str) -> None:
-    """Objects may be as they should: what counts is which replica answered."""
-    result = balanced(**how)
+def test_unbalanced_or_failed_traffic_fails(how: dict[str, Any], name: str) -> None:
+    """Correct objects are not enough: which replica served a request is measured."""
+    result = run_gate(**how)
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert name in result.false
 
 
-def test_traffic_that_can_not_be_counted_is_an_error() -> None:
-    """Neither metrics nor logs: that nothing was seen proves nothing."""
-    result = balanced(silent=True)
+def test_traffic_that_cannot_be_counted_is_an_error() -> None:
+    """Without metrics and logs the distribution is unknown."""
+    result = run_gate(silent=True)
 
     assert result.outcome is Outcome.ERROR
-    assert "can't be seen" in str(result.error)
+    assert "is unknown" in str(result.error)
 
 
 REFUSED = ClusterRefused("403", status=403, reason="Forbidden", message="no", verb="list", resource="nodes")
@@ -210,10 +209,10 @@ REFUSED = ClusterRefused("403", status=403, reason="Forbidden", message="no", ve
 @pytest.mark.parametrize(
     "error", [REFUSED, ClusterUnreachable("no answer")], ids=["forbidden", "unreachable"]
 )
-def test_a_cluster_that_can_not_be_looked_at_is_an_error(
+def test_a_cluster_that_cannot_be_read_is_an_error(
     gate: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ERROR, not FAIL: nothing was found out about the platform."""
+    """ERROR, not FAIL, as nothing is known about the platform."""
     cluster = FakeCluster(objects.platform())
 
     def refuse(*_given: object, **_more: object) -> None:

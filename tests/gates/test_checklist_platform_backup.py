@@ -1,4 +1,4 @@
-"""The backup: its gate with a real dump and a real PostgreSQL, and red for each way it is no good."""
+"""Test that each fault of a real dump, restored on a real PostgreSQL, fails the gate of the backup."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def good(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(good: Path, tmp_path: Path) -> Path:
-    """Give a copy of the good backup, to be spoilt."""
+    """Return a copy of the good backup, to be damaged."""
     return shutil.copytree(good, tmp_path / "backups")
 
 
-def judged(
+def run_gate(
     bench: Bench,
     folder: Path,
     *,
@@ -79,7 +79,7 @@ def judged(
     kubernetes: KubernetesPart | None = None,
     **part: Any,
 ) -> Result:
-    """Judge the backups of a folder."""
+    """Run the gate on the backups of a folder."""
     everything = objects.platform()
     everything["cron_job"]["status"]["lastSuccessfulTime"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     cron(everything["cron_job"])
@@ -101,7 +101,7 @@ def judged(
 
 
 def _about(folder: Path, **over: Any) -> None:
-    """Change what is described of the backup."""
+    """Change the description of the backup."""
     (path,) = folder.glob("*.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | over))
 
@@ -111,13 +111,13 @@ def _dump(folder: Path) -> Path:
     return path
 
 
-def _seal(folder: Path, content: bytes) -> None:
-    """Put other bytes in the dump's place, with a description that agrees with them."""
+def _replace_dump(folder: Path, content: bytes) -> None:
+    """Replace the dump's bytes and its description accordingly."""
     path = _dump(folder)
     path.write_bytes(content)
-    seen = backups.seal(backups.backups(folder)[0])
-    path.with_name(f"{path.name}.sha256").write_text(f"{seen.sha256}  {path.name}\n")
-    _about(folder, sha256=seen.sha256, size=seen.size)
+    dump = backups.inspect_dump(backups.list_backups(folder)[0])
+    path.with_name(f"{path.name}.sha256").write_text(f"{dump.sha256}  {path.name}\n")
+    _about(folder, sha256=dump.sha256, size=dump.size)
 
 
 def _plain(folder: Path) -> bytes:
@@ -127,11 +127,11 @@ def _plain(folder: Path) -> bytes:
 
 def test_a_good_backup_is_restored_and_compared(bench: Bench, folder: Path) -> None:
     """Every check holds, and the scratch database is gone."""
-    result = judged(bench, folder)
+    result = run_gate(bench, folder)
 
     assert result.outcome is Outcome.PASS, str(result)
     assert len(result.checks) >= 15
-    assert restore.scratch_databases(bench.scratch) == []
+    assert restore.list_scratch_databases(bench.scratch) == []
 
 
 def _set(**over: Any) -> Callable[[dict[str, Any]], Any]:
@@ -145,104 +145,113 @@ OLD = f"{datetime.now(UTC) - timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}"
     ("cron", "name"),
     [
         pytest.param(_set(suspend=True), "backup schedule", id="suspended"),
+        pytest.param(_set(concurrencyPolicy="Allow"), "CronJob faults", id="doubled"),
         pytest.param(
-            _set(concurrencyPolicy="Allow"), "runs that may be late, doubled or endless", id="doubled"
-        ),
-        pytest.param(
-            lambda job: job["status"].update(lastSuccessfulTime=OLD), "last successful backup, age", id="late"
+            lambda job: job["status"].update(lastSuccessfulTime=OLD),
+            "age of the last successful backup",
+            id="late",
         ),
         pytest.param(lambda job: job.update(status={}), "last successful backup", id="never"),
         pytest.param(lambda job: job["metadata"].update(name="gone"), "CronJob bais-backup", id="absent"),
     ],
 )
-def test_a_schedule_that_is_not_kept_is_a_failure(
+def test_a_faulty_schedule_fails(
     bench: Bench, folder: Path, cron: Callable[[dict[str, Any]], Any], name: str
 ) -> None:
-    """FAIL, whatever lies in the folder."""
-    result = judged(bench, folder, cron=cron)
+    """FAIL, whatever the folder contains."""
+    result = run_gate(bench, folder, cron=cron)
 
     assert (result.outcome, result.false) == (Outcome.FAIL, [name]), str(result)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "names"),
+    ("inject", "names"),
     [
         pytest.param(
             lambda f: _about(f, taken_at=(datetime.now(UTC) - timedelta(hours=30)).isoformat()),
-            ["newest backup, age"],
+            ["age of the newest backup"],
             id="old",
         ),
-        pytest.param(lambda f: [path.unlink() for path in f.iterdir()], ["backups in the folder"], id="none"),
+        pytest.param(
+            lambda f: [path.unlink() for path in f.iterdir()], ["backups in the directory"], id="none"
+        ),
         pytest.param(lambda f: _dump(f).unlink(), ["dump of the newest backup"], id="dump gone"),
-        pytest.param(lambda f: _about(f, sha256="0" * 64), ["checksum"], id="checksum"),
+        pytest.param(lambda f: _about(f, sha256="0" * 64), ["dump checksum"], id="checksum"),
         pytest.param(
             lambda f: _dump(f).with_name(f"{_dump(f).name}.sha256").write_text("0" * 64),
-            ["checksum beside it"],
+            ["dump checksum (.sha256 file)"],
             id="checksum beside it",
         ),
         pytest.param(
             lambda f: _about(f, tables={"public.alembic_version": 1, "public.payments": 7}),
-            ["tables whose rows differ"],
+            ["tables with a different row count"],
             id="rows",
         ),
         pytest.param(
-            lambda f: _about(f, schema_revision="0000"), ["schema revision restored"], id="revision"
+            lambda f: _about(f, schema_revision="0000"), ["schema revision (restored)"], id="revision"
         ),
         pytest.param(
-            lambda f: _seal(f, _plain(f)),
-            ["the dump is", "our key", "restoring the newest backup"],
+            lambda f: _replace_dump(f, _plain(f)),
+            ["dump encryption", "decryption with backup.identity", "restore of the newest backup"],
             id="not encrypted",
         ),
         pytest.param(
-            lambda f: _seal(f, pyrage.encrypt(_plain(f), [pyrage.x25519.Identity.generate().to_public()])),
-            ["our key", "restoring the newest backup"],
+            lambda f: _replace_dump(
+                f, pyrage.encrypt(_plain(f), [pyrage.x25519.Identity.generate().to_public()])
+            ),
+            ["decryption with backup.identity", "restore of the newest backup"],
             id="for another key",
         ),
         pytest.param(
-            lambda f: _seal(f, pyrage.encrypt(_plain(f)[:-2000], [KEY.to_public()])),
-            ["restoring the newest backup"],
+            lambda f: _replace_dump(f, pyrage.encrypt(_plain(f)[:-2000], [KEY.to_public()])),
+            ["restore of the newest backup"],
             id="cut short",
         ),
         pytest.param(
-            lambda f: _seal(f, pyrage.encrypt(b"no dump at all", [KEY.to_public()])),
-            ["restoring the newest backup"],
+            lambda f: _replace_dump(f, pyrage.encrypt(b"no dump at all", [KEY.to_public()])),
+            ["restore of the newest backup"],
             id="no dump",
         ),
     ],
 )
-def test_a_backup_that_is_no_good_is_a_failure(
-    bench: Bench, folder: Path, spoil: Callable[[Path], Any], names: list[str]
+def test_each_fault_of_a_backup_fails_its_checks(
+    bench: Bench, folder: Path, inject: Callable[[Path], Any], names: list[str]
 ) -> None:
-    """FAIL, by the checks that are about it; nothing is left behind."""
-    spoil(folder)
-    result = judged(bench, folder)
+    """FAIL, by the fault's own checks; no scratch database is left behind."""
+    inject(folder)
+    result = run_gate(bench, folder)
 
     assert (result.outcome, result.false) == (Outcome.FAIL, names), str(result)
-    assert restore.scratch_databases(bench.scratch) == []
+    assert restore.list_scratch_databases(bench.scratch) == []
 
 
-def test_a_dump_damaged_on_the_way_restores_nothing(bench: Bench, folder: Path) -> None:
-    """A wrong byte is found by the checksum and by the cipher; no half of it is taken for a backup."""
+def test_a_damaged_dump_is_not_restored(bench: Bench, folder: Path) -> None:
+    """A wrong byte is detected by the checksum and by the cipher; a part is never restored."""
     path = _dump(folder)
     damaged = bytearray(path.read_bytes())
     damaged[-20] ^= 1
     path.write_bytes(damaged)
-    result = judged(bench, folder)
+    result = run_gate(bench, folder)
 
     assert result.outcome is Outcome.FAIL, str(result)
-    assert result.false == ["checksum", "checksum beside it", "our key", "restoring the newest backup"]
+    assert result.false == [
+        "dump checksum",
+        "dump checksum (.sha256 file)",
+        "decryption with backup.identity",
+        "restore of the newest backup",
+    ]
 
 
-def test_a_schema_that_went_on_since_is_a_failure(bench: Bench, folder: Path) -> None:
-    """The live database has what no backup holds."""
+def test_a_schema_changed_since_the_backup_fails(bench: Bench, folder: Path) -> None:
+    """The live database has a table that the backup lacks."""
     with psycopg.connect(bench.owner, autocommit=True) as connection:
         connection.execute("CREATE TABLE added_since (n int PRIMARY KEY)")
         try:
-            result = judged(bench, folder)
+            result = run_gate(bench, folder)
         finally:
             connection.execute("DROP TABLE added_since")
 
-    assert (result.outcome, result.false) == (Outcome.FAIL, ["differences of the schema, restored and live"])
+    assert (result.outcome, result.false) == (Outcome.FAIL, ["schema differences (restored, live)"])
 
 
 @pytest.mark.parametrize(
@@ -251,42 +260,45 @@ def test_a_schema_that_went_on_since_is_a_failure(bench: Bench, folder: Path) ->
         ({"identity": None}, "backup.identity"),
         ({"scratch_url": None}, "backup.scratch_url"),
         ({"identity": "AGE-SECRET-KEY-1NONE"}, "age-keygen"),
-        ({"scratch_url": "postgresql://nobody:secret-pw-8@127.0.0.1:1/postgres"}, "can't be made"),
+        (
+            {"scratch_url": "postgresql://nobody:secret-pw-8@127.0.0.1:1/postgres"},
+            "cannot create the scratch database",
+        ),
     ],
     ids=["no key", "no server", "no such key", "server away"],
 )
-def test_what_can_not_be_looked_at_is_an_error(
+def test_a_backup_that_cannot_be_checked_is_an_error(
     bench: Bench, folder: Path, part: dict[str, Any], words: str
 ) -> None:
-    """ERROR that says what is missing; never a password."""
-    result = judged(bench, folder, **part)
+    """ERROR that names what is missing, without a password."""
+    result = run_gate(bench, folder, **part)
 
     assert result.outcome is Outcome.ERROR, str(result)
     assert words in str(result.error)
     assert "secret-pw-8" not in str(result.error)
 
 
-def test_a_folder_that_can_not_be_read_is_an_error(bench: Bench, folder: Path) -> None:
-    """Absent, or with a description that says nothing."""
-    assert judged(bench, folder / "none").outcome is Outcome.ERROR
+def test_a_folder_that_cannot_be_read_is_an_error(bench: Bench, folder: Path) -> None:
+    """Absent, or with an empty description."""
+    assert run_gate(bench, folder / "none").outcome is Outcome.ERROR
     (path,) = folder.glob("*.json")
     path.write_text("{}")
-    assert "does not describe a backup" in str(judged(bench, folder).error)
+    assert "is not the description of a backup" in str(run_gate(bench, folder).error)
 
 
 def test_nothing_is_restored_on_a_production_server(bench: Bench, folder: Path) -> None:
-    """A read-only target's own server is not written to: another one must be named."""
+    """For a read-only target, scratch_url must be another server."""
     part = replace(KubernetesPart(kubeconfig=folder, context="c"), read_only=True)
-    result = judged(bench, folder, kubernetes=part)
+    result = run_gate(bench, folder, kubernetes=part)
 
     assert result.outcome is Outcome.ERROR
-    assert "a server of its own" in str(result.error)
+    assert "to another server" in str(result.error)
 
 
-def test_the_newest_of_several_is_looked_at(bench: Bench, folder: Path) -> None:
-    """By the moment of its snapshot, not by its name or place."""
+def test_backups_are_sorted_by_age(bench: Bench, folder: Path) -> None:
+    """By the time of the snapshot, not by name."""
     bench.take(folder)
-    found = backups.backups(folder)
+    found = backups.list_backups(folder)
 
     assert len(found) == 2
     assert found[0].taken_at < found[1].taken_at

@@ -1,4 +1,4 @@
-"""The cache: its gate seen green, and red for each figure that is wrong."""
+"""Test that each fault of the cache fails its gate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bais_gates.targets.parts import CacheSettings
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import LIMITS, SILENT, Result, environment, judge, load
 
-QUIET = CacheHealth(
+HEALTHY = CacheHealth(
     info={
         "used_memory": 10 * 2**20,
         "connected_clients": 4,
@@ -31,14 +31,14 @@ QUIET = CacheHealth(
         "appendonly": "no",
         "maxclients": "10000",
     },
-    may={"bais_app": (), "gates_ro": ()},
-    open_to_anybody=False,
+    allowed_commands={"bais_app": (), "gates_ro": ()},
+    accepts_unauthenticated=False,
 )
-INTENDED = CacheSettings(maxmemory_policy="allkeys-lru", persistence="none", maxmemory="64mb")
+CONFIGURED = CacheSettings(maxmemory_policy="allkeys-lru", persistence="none", maxmemory="64mb")
 
 
 class Cache:
-    """A cache that counts so many hits and misses, and takes so long for an operation."""
+    """A cache with given hits, misses and operation time."""
 
     def __init__(
         self, *, hits: int = 100, misses: int = 0, since: tuple[int, int] = (0, 0), ms: float = 0.2
@@ -49,32 +49,32 @@ class Cache:
         self.ms = ms
 
     def statistics(self) -> CacheStatistics:
-        """Give the first reading, then the second."""
+        """Return the first reading, then the second."""
         return self.counted.pop(0)
 
     def info(self) -> dict[str, Any]:
-        """Give the keys evicted at the first reading, then at the second."""
+        """Return the evicted keys at the first reading, then at the second."""
         return {"evicted_keys": self.evicted.pop(0)}
 
     def scratch(self, _run: str) -> SimpleNamespace:
-        """Give operations that take as long as they were told to."""
+        """Return operations that take the given time."""
         return SimpleNamespace(round_trip_ms=lambda: self.ms, read_ms=lambda: self.ms)
 
 
-def cached(
+def run_gate(
     monkeypatch: pytest.MonkeyPatch,
-    seen: CacheHealth | Exception = QUIET,
+    state: CacheHealth | Exception = HEALTHY,
     *,
     cache: Cache | None = None,
-    wanted: CacheSettings = INTENDED,
+    wanted: CacheSettings = CONFIGURED,
     rehearsal: bool = True,
 ) -> Result:
-    """Judge a cache that is as ``seen``, or that can not be looked at."""
+    """Run the gate on a cache with this state, or one that cannot be read."""
 
     def read(_cache: object) -> CacheHealth:
-        if isinstance(seen, Exception):
-            raise seen
-        return seen
+        if isinstance(state, Exception):
+            raise state
+        return state
 
     monkeypatch.setattr(load("cache_configured").health, "read", read)
     return judge(
@@ -86,53 +86,54 @@ def cached(
     )
 
 
-def test_a_cache_as_intended_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_as_configured_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every check holds."""
-    result = cached(monkeypatch)
+    result = run_gate(monkeypatch)
 
     assert result.outcome is Outcome.PASS, str(result)
     assert len(result.checks) >= 15
 
 
 def _info(**over: Any) -> CacheHealth:
-    return replace(QUIET, info={**QUIET.info, **over})
+    return replace(HEALTHY, info={**HEALTHY.info, **over})
 
 
 def _set(**over: str) -> CacheHealth:
     return replace(
-        QUIET, settings={**QUIET.settings, **{key.replace("_", "-"): value for key, value in over.items()}}
+        HEALTHY,
+        settings={**HEALTHY.settings, **{key.replace("_", "-"): value for key, value in over.items()}},
     )
 
 
 @pytest.mark.parametrize(
-    ("seen", "name"),
+    ("state", "name"),
     [
-        pytest.param(_set(maxmemory="0"), "maxmemory", id="no bound"),
-        pytest.param(_set(maxmemory="1000000000"), "maxmemory as intended", id="another bound"),
-        pytest.param(_set(maxmemory_policy="noeviction"), "what happens at maxmemory", id="policy"),
-        pytest.param(_info(used_memory=60 * 2**20), "memory used", id="full"),
-        pytest.param(_info(evicted_keys=500), "keys evicted for a thousand commands", id="evictions"),
+        pytest.param(_set(maxmemory="0"), "memory limit (maxmemory)", id="no limit"),
+        pytest.param(
+            _set(maxmemory="1000000000"), "maxmemory as in the environment file", id="another limit"
+        ),
+        pytest.param(_set(maxmemory_policy="noeviction"), "eviction policy", id="policy"),
+        pytest.param(_info(used_memory=60 * 2**20), "memory usage", id="full"),
+        pytest.param(_info(evicted_keys=500), "evicted keys per 1000 commands", id="evictions"),
         pytest.param(
             _info(cmdstat_keys={"calls": 20, "usec_per_call": 25_000.0}), "slow commands", id="slow command"
         ),
-        pytest.param(_info(connected_clients=9_000), "clients, of those it takes", id="clients"),
-        pytest.param(_info(rejected_connections=3), "clients turned away", id="turned away"),
+        pytest.param(_info(connected_clients=9_000), "connected clients / maxclients", id="clients"),
+        pytest.param(_info(rejected_connections=3), "rejected connections", id="rejected"),
         pytest.param(_set(appendonly="yes"), "persistence", id="aof"),
         pytest.param(_set(save="3600 1"), "persistence", id="rdb"),
-        pytest.param(_info(rdb_last_bgsave_status="err"), "writes to disk that failed", id="failed save"),
-        pytest.param(replace(QUIET, open_to_anybody=True), "one without a password", id="open"),
+        pytest.param(_info(rdb_last_bgsave_status="err"), "failed writes to disk", id="failed save"),
+        pytest.param(replace(HEALTHY, accepts_unauthenticated=True), "unauthenticated connection", id="open"),
         pytest.param(
-            replace(QUIET, may={"bais_app": ("FLUSHALL",)}),
-            "users who may run dangerous commands",
+            replace(HEALTHY, allowed_commands={"bais_app": ("FLUSHALL",)}),
+            "users allowed to run dangerous commands",
             id="dangerous",
         ),
     ],
 )
-def test_a_cache_fails_for_each_thing_that_is_wrong(
-    seen: CacheHealth, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """FAIL, by the check that is about it."""
-    result = cached(monkeypatch, seen)
+def test_each_fault_fails_its_check(state: CacheHealth, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAIL, by the fault's own check."""
+    result = run_gate(monkeypatch, state)
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert name in result.false
@@ -141,27 +142,27 @@ def test_a_cache_fails_for_each_thing_that_is_wrong(
 @pytest.mark.parametrize(
     ("cache", "outcome", "name"),
     [
-        pytest.param(Cache(hits=90, misses=20), Outcome.FAIL, "look-ups that hit", id="misses"),
-        pytest.param(Cache(hits=50), Outcome.NO_DATA, "look-ups that hit", id="few"),
-        pytest.param(Cache(hits=0), Outcome.NO_DATA, "look-ups that hit", id="another cache"),
-        pytest.param(Cache(ms=12.0), Outcome.FAIL, "operations, p95", id="slow"),
+        pytest.param(Cache(hits=90, misses=20), Outcome.FAIL, "cache hit ratio", id="misses"),
+        pytest.param(Cache(hits=50), Outcome.NO_DATA, "cache hit ratio", id="few"),
+        pytest.param(Cache(hits=0), Outcome.NO_DATA, "cache hit ratio", id="another cache"),
+        pytest.param(Cache(ms=12.0), Outcome.FAIL, "p95 latency (cache operation)", id="slow"),
     ],
 )
-def test_look_ups_and_time_are_measured(
+def test_hit_ratio_and_latency_are_measured(
     cache: Cache, outcome: Outcome, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Too few look-ups - or none, as the platform reads from another cache - are no data."""
-    result = cached(monkeypatch, cache=cache)
+    """Too few lookups, or none as the platform uses another cache, are NO_DATA."""
+    result = run_gate(monkeypatch, cache=cache)
 
     assert (result.outcome, result.false) == (outcome, [name]), str(result)
 
 
-def test_evictions_while_it_is_looked_at_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys go now: the bound is too tight for what is there."""
+def test_evictions_during_the_measurement_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are evicted now: the memory limit is too low."""
     cache = Cache()
     cache.evicted = [5, 9]
 
-    assert cached(monkeypatch, cache=cache).false == ["keys evicted meanwhile"]
+    assert run_gate(monkeypatch, cache=cache).false == ["evicted keys (during the measurement)"]
 
 
 @pytest.mark.parametrize(
@@ -174,11 +175,11 @@ def test_evictions_while_it_is_looked_at_are_noticed(monkeypatch: pytest.MonkeyP
     ],
     ids=["real misses", "real hits", "rehearsal", "idle"],
 )
-def test_real_traffic_speaks_for_itself(
+def test_real_traffic_is_judged_if_there_is_enough(
     since: tuple[int, int], rehearsal: bool, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where there is enough of it, and it is no rehearsal, the gate's own reads do not make it better."""
-    result = cached(monkeypatch, cache=Cache(since=since), rehearsal=rehearsal)
+    """The gate's own reads do not improve it, except in a rehearsal or on an idle target."""
+    result = run_gate(monkeypatch, cache=Cache(since=since), rehearsal=rehearsal)
 
     assert result.outcome is outcome, str(result)
 
@@ -186,21 +187,21 @@ def test_real_traffic_speaks_for_itself(
 @pytest.mark.parametrize(
     ("key", "wanted"),
     [
-        ("maxmemory_policy", replace(INTENDED, maxmemory_policy=None)),
-        ("persistence", replace(INTENDED, persistence=None)),
+        ("maxmemory_policy", replace(CONFIGURED, maxmemory_policy=None)),
+        ("persistence", replace(CONFIGURED, persistence=None)),
     ],
     ids=["policy", "persistence"],
 )
-def test_an_intention_that_nobody_stated_is_an_error(
+def test_a_missing_setting_is_an_error(
     key: str, wanted: CacheSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message names the missing key."""
-    result = cached(monkeypatch, wanted=wanted)
+    result = run_gate(monkeypatch, wanted=wanted)
 
     assert result.outcome is Outcome.ERROR
     assert key in str(result.error)
 
 
-def test_a_cache_that_can_not_be_looked_at_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ERROR, with the probe's own words."""
-    assert cached(monkeypatch, CacheError("forbids it: acl|dryrun")).outcome is Outcome.ERROR
+def test_a_cache_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ERROR, with the probe's message."""
+    assert run_gate(monkeypatch, CacheError("forbids it: acl|dryrun")).outcome is Outcome.ERROR

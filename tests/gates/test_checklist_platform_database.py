@@ -1,4 +1,4 @@
-"""The database: its gate seen green, and red for each figure that is wrong."""
+"""Test that each fault of the database fails its gate."""
 
 from __future__ import annotations
 
@@ -19,18 +19,26 @@ def setting(value: str, vartype: str = "bool", unit: str | None = None) -> dict[
 
 
 def index(name: str, **over: Any) -> dict[str, Any]:
-    """Make a row about an index."""
-    return {"name": name, "valid": True, "wanted": False, "scans": 5, "bytes": 2**21, "shape": name, **over}
+    """Make a row of an index."""
+    return {
+        "name": name,
+        "valid": True,
+        "required": False,
+        "scans": 5,
+        "bytes": 2**21,
+        "definition": name,
+        **over,
+    }
 
 
 def session(**over: Any) -> dict[str, Any]:
-    """Make a row about a session that is in a transaction."""
-    told = {"pid": 1, "role": "app", "program": "api", "state": "active", "blocked": False}
-    return {**told, "transaction_s": 0.1, "state_s": 0.1, **over}
+    """Make a row of a session that is in a transaction."""
+    row = {"pid": 1, "role": "app", "program": "api", "state": "active", "blocked": False}
+    return {**row, "transaction_s": 0.1, "state_s": 0.1, **over}
 
 
 def statement(mean_ms: float, calls: int = 1000) -> StatementStatistics:
-    """Make what was counted of a statement."""
+    """Make the statistics of a statement."""
     return StatementStatistics(
         query_id=calls, user_id=1, query="SELECT 1", calls=calls, total_ms=mean_ms * calls
     )
@@ -40,15 +48,14 @@ HEALTHY = DatabaseHealth(
     statements=(statement(2.0),),
     blocks_hit=9_990,
     blocks_read=10,
-    counted_days=30.0,
+    statistics_days=30.0,
     connections=20,
     max_connections=100,
-    indexes=(index("payments_pkey", wanted=True, scans=0), index("payments_by_business")),
-    unindexed_keys=(),
+    indexes=(index("payments_pkey", required=True, scans=0), index("payments_by_business")),
+    unindexed_foreign_keys=(),
     tables=({"name": "payments", "live": 50_000, "dead": 100, "autovacuum": "true"},),
     oldest_xid=1_000_000,
     oldest_multixact=0,
-    in_recovery=False,
     replicas=({"name": "r1", "state": "streaming", "lag_s": 0.1, "lag_bytes": 512.0},),
     slots=({"name": "s1", "active": True, "wal_status": "reserved"},),
     sessions=(session(),),
@@ -63,13 +70,13 @@ HEALTHY = DatabaseHealth(
 WANTED = {"max_connections": "100", "shared_buffers": "32MB"}
 
 
-def looked(monkeypatch: pytest.MonkeyPatch, seen: DatabaseHealth | Exception, **wanted: str) -> Result:
-    """Judge a database that is as ``seen``, or that can not be looked at."""
+def run_gate(monkeypatch: pytest.MonkeyPatch, state: DatabaseHealth | Exception, **wanted: str) -> Result:
+    """Run the gate on a database with this state, or one that cannot be read."""
 
     def read(_database: object) -> DatabaseHealth:
-        if isinstance(seen, Exception):
-            raise seen
-        return seen
+        if isinstance(state, Exception):
+            raise state
+        return state
 
     monkeypatch.setattr(load("database_optimized").health, "read", read)
     return judge(
@@ -83,7 +90,7 @@ def looked(monkeypatch: pytest.MonkeyPatch, seen: DatabaseHealth | Exception, **
 
 def test_a_healthy_database_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every check holds."""
-    result = looked(monkeypatch, HEALTHY)
+    result = run_gate(monkeypatch, HEALTHY)
 
     assert result.outcome is Outcome.PASS, str(result)
     assert len(result.checks) >= 20
@@ -94,37 +101,35 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
 
 
 @pytest.mark.parametrize(
-    ("seen", "names"),
+    ("state", "names"),
     [
         pytest.param(
             replace(HEALTHY, statements=(statement(150.0),)),
-            ["statements, mean", "slowest statement, mean"],
+            ["mean query time", "mean query time (slowest statement)"],
             id="slow",
         ),
         pytest.param(
             replace(HEALTHY, statements=(statement(1.0, 9999), statement(400.0, 120))),
-            ["slowest statement, mean"],
+            ["mean query time (slowest statement)"],
             id="one slow",
         ),
-        pytest.param(replace(HEALTHY, blocks_read=2_000), ["blocks found in memory"], id="from disk"),
+        pytest.param(replace(HEALTHY, blocks_read=2_000), ["buffer cache hit ratio"], id="from disk"),
         pytest.param(
             replace(HEALTHY, indexes=(index("i", valid=False),)), ["invalid indexes"], id="invalid index"
         ),
         pytest.param(
-            replace(HEALTHY, indexes=(index("i", shape="x"), index("j", shape="x"))),
-            ["indexes that repeat another"],
-            id="double",
+            replace(HEALTHY, indexes=(index("i", definition="x"), index("j", definition="x"))),
+            ["duplicate indexes"],
+            id="duplicate index",
         ),
+        pytest.param(replace(HEALTHY, indexes=(index("i", scans=0),)), ["unused indexes"], id="unused index"),
         pytest.param(
-            replace(HEALTHY, indexes=(index("i", scans=0),)), ["indexes that nothing uses"], id="unused index"
-        ),
-        pytest.param(
-            replace(HEALTHY, unindexed_keys=("users: FOREIGN KEY (b) REFERENCES b(id)",)),
+            replace(HEALTHY, unindexed_foreign_keys=("users: FOREIGN KEY (b) REFERENCES b(id)",)),
             ["foreign keys without an index"],
             id="foreign key",
         ),
         pytest.param(
-            _settings(autovacuum=setting("off")), ["what keeps autovacuum from working"], id="autovacuum"
+            _settings(autovacuum=setting("off")), ["settings that disable autovacuum"], id="autovacuum"
         ),
         pytest.param(
             replace(HEALTHY, tables=({**HEALTHY.tables[0], "autovacuum": "false"},)),
@@ -134,11 +139,11 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
         pytest.param(
             replace(HEALTHY, tables=({**HEALTHY.tables[0], "dead": 20_000},)), ["bloated tables"], id="bloat"
         ),
-        pytest.param(replace(HEALTHY, oldest_xid=10**9), ["oldest transaction number"], id="wraparound"),
-        pytest.param(replace(HEALTHY, oldest_multixact=10**9), ["oldest multixact"], id="multixact"),
-        pytest.param(replace(HEALTHY, checksum_failures=1), ["pages with a wrong checksum"], id="checksum"),
+        pytest.param(replace(HEALTHY, oldest_xid=10**9), ["transaction ID age"], id="wraparound"),
+        pytest.param(replace(HEALTHY, oldest_multixact=10**9), ["multixact age"], id="multixact"),
+        pytest.param(replace(HEALTHY, checksum_failures=1), ["checksum failures"], id="checksum"),
         pytest.param(
-            replace(HEALTHY, connections=81), ["connections open, of max_connections"], id="connections"
+            replace(HEALTHY, connections=81), ["open connections / max_connections"], id="connections"
         ),
         pytest.param(
             replace(HEALTHY, sessions=(session(transaction_s=301.0),)),
@@ -147,61 +152,59 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
         ),
         pytest.param(
             replace(HEALTHY, sessions=(session(state="idle in transaction", state_s=61.0),)),
-            ["sessions idle in a transaction for 60 s"],
+            ["sessions idle in transaction for over 60 s"],
             id="idle in transaction",
         ),
         pytest.param(
             replace(HEALTHY, sessions=(session(blocked=True, state_s=6.0),)),
-            ["sessions that wait for a lock for 5 s"],
+            ["sessions waiting for a lock for over 5 s"],
             id="blocked",
         ),
         pytest.param(
             replace(HEALTHY, replicas=({**HEALTHY.replicas[0], "lag_s": 60.0, "lag_bytes": 10.0**9},)),
-            ["replicas that lag"],
+            ["lagging replicas"],
             id="lag",
         ),
         pytest.param(
             replace(HEALTHY, slots=({"name": "s", "active": False, "wal_status": "extended"},)),
-            ["replication slots that nobody reads"],
+            ["inactive or lost replication slots"],
             id="slot",
         ),
         pytest.param(
             _settings(shared_buffers=setting("16384", "integer", "8kB")),
-            ["settings otherwise than in the environment file"],
+            ["settings that differ from the environment file"],
             id="setting",
         ),
         pytest.param(
             _settings(shared_buffers=setting("4096", "integer", "8kB") | {"pending_restart": True}),
-            ["settings that wait for a restart"],
+            ["settings pending a restart"],
             id="restart",
         ),
     ],
 )
-def test_a_database_fails_for_each_thing_that_is_wrong(
-    seen: DatabaseHealth, names: list[str], monkeypatch: pytest.MonkeyPatch
+def test_each_fault_fails_its_check(
+    state: DatabaseHealth, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FAIL, by the check that is about it, and no other."""
-    result = looked(monkeypatch, seen)
+    """FAIL, by the fault's own check and no other."""
+    result = run_gate(monkeypatch, state)
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert result.false == names
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "state",
     [replace(HEALTHY, statements=(statement(1.0, 5),)), replace(HEALTHY, blocks_hit=10, blocks_read=0)],
     ids=["statements", "blocks"],
 )
-def test_too_little_that_was_counted_is_no_data(
-    seen: DatabaseHealth, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Few samples prove nothing, however good they are."""
-    assert looked(monkeypatch, seen).outcome is Outcome.NO_DATA
+def test_too_few_samples_are_no_data(state: DatabaseHealth, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_DATA, however good they are."""
+    assert run_gate(monkeypatch, state).outcome is Outcome.NO_DATA
 
 
-def test_a_database_that_can_not_be_looked_at_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ERROR, with the probe's own words."""
-    result = looked(monkeypatch, DatabaseError("the role may not see what the server counts"))
+def test_a_database_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ERROR, with the probe's message."""
+    result = run_gate(monkeypatch, DatabaseError("the role may not see what the server counts"))
 
     assert result.outcome is Outcome.ERROR
     assert "may not see" in str(result.error)

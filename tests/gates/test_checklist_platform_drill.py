@@ -1,4 +1,4 @@
-"""The recovery drill on a sandbox with its cluster: one that fails leaves a healthy target behind."""
+"""Test on a sandbox with its cluster that a failed recovery drill leaves a healthy target behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from bais_gates import sandbox
 from bais_gates.bais.api import open_api, register_business
-from bais_gates.probes.backup import stranger
+from bais_gates.probes.backup import generate_identity
 from bais_gates.probes.kubernetes.writer import ClusterWriter
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.restore import schema_revision
@@ -31,7 +31,7 @@ GATES = Path(__file__).parents[2] / "gates"
 
 
 class Bench:
-    """A sandbox whose cluster is up, and who may write to it."""
+    """A sandbox with its cluster, and clients that write to it."""
 
     def __init__(self, directory: Path) -> None:
         self.environment = load_environment(directory / "environment.yaml", gates_dir=GATES)
@@ -69,13 +69,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         sandbox.stop(directory)
 
 
-def test_a_backup_that_does_not_open_fails_the_drill_and_leaves_a_platform(bench: Bench) -> None:
-    """FAIL by the step that failed; the database has its schema again, and payments work."""
+def test_a_backup_that_cannot_be_decrypted_fails_the_drill_and_the_platform_recovers(bench: Bench) -> None:
+    """FAIL by the step that failed; the database has its schema again, and payments are accepted."""
     known = bench.environment
-    result = bench.drill_with("backup", replace(known.backup, identity=stranger()))
+    result = bench.drill_with("backup", replace(known.backup, identity=generate_identity()))
 
     assert result.outcome is Outcome.FAIL, str(result)
-    assert result.false == ["backup is"]
+    assert result.false == ["restore of the newest backup"]
     assert bench.api.get("/ready").status == 200
     with Database(known.database.url) as database:
         assert schema_revision(database) is not None
@@ -83,8 +83,8 @@ def test_a_backup_that_does_not_open_fails_the_drill_and_leaves_a_platform(bench
     assert business.pay(business.workflow_id()).status == 201
 
 
-def test_without_a_backup_nothing_is_lost(bench: Bench) -> None:
-    """Where no backup can be made beforehand, the database is left alone."""
+def test_without_a_backup_nothing_is_deleted(bench: Bench) -> None:
+    """If no backup can be made first, the database is not deleted."""
     part = bench.environment.kubernetes
     names = replace(part.names, backup="no-such-backup")
     business = register_business(bench.api, bench.unique)

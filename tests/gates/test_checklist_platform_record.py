@@ -1,4 +1,4 @@
-"""The record of the recovery drill: its gate seen green, and red for each thing that it lacks."""
+"""Test that each fault of the record of the recovery drill fails its gate."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def told(**over: Any) -> dict[str, Any]:
-    """Make the record of a drill that was held yesterday and went well."""
+def drill_record(**over: Any) -> dict[str, Any]:
+    """Make the record of a drill that was held yesterday and passed."""
     return {
         "held_at": (datetime.now(UTC) - timedelta(days=1)).isoformat(),
         "environment": "staging",
@@ -32,8 +32,8 @@ def told(**over: Any) -> dict[str, Any]:
     }
 
 
-def drilled(path: Path, content: str | dict[str, Any], *, rehearsal: bool = False, **part: Any) -> Result:
-    """Judge the record alone: no drill is allowed here."""
+def run_gate(path: Path, content: str | dict[str, Any], *, rehearsal: bool = False, **part: Any) -> Result:
+    """Run the gate on a record, where no drill is allowed."""
     record = path / "drill.json"
     record.write_text(content if isinstance(content, str) else json.dumps(content))
     where = environment(
@@ -44,9 +44,9 @@ def drilled(path: Path, content: str | dict[str, Any], *, rehearsal: bool = Fals
     return judge("disaster_recovery", environment=where, request=None)
 
 
-def test_a_fresh_record_passes_where_no_drill_may_be_held(tmp_path: Path) -> None:
-    """Production is not drilled: the record of a drill elsewhere is judged."""
-    result = drilled(tmp_path, told())
+def test_a_recent_record_passes_where_no_drill_is_allowed(tmp_path: Path) -> None:
+    """For production the record of a drill elsewhere is judged."""
+    result = run_gate(tmp_path, drill_record())
 
     assert result.outcome is Outcome.PASS, str(result)
 
@@ -54,26 +54,26 @@ def test_a_fresh_record_passes_where_no_drill_may_be_held(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("over", "name"),
     [
-        ({"held_at": "2026-01-01T00:00:00Z"}, "last recorded drill, age"),
-        ({"held_at": "2126-01-01T00:00:00Z"}, "last recorded drill, ahead of now"),
-        ({"scenarios": ["database lost"]}, "scenarios it left out"),
-        ({"passed": False}, "last recorded drill"),
-        ({"recovery_s": 301.0}, "recovery, as recorded"),
-        ({"data_loss_s": 10.0**6}, "data loss, as recorded"),
-        ({"rehearsal": True}, "what was recorded"),
+        ({"held_at": "2026-01-01T00:00:00Z"}, "age of the recorded drill"),
+        ({"held_at": "2126-01-01T00:00:00Z"}, "age of the recorded drill (not in the future)"),
+        ({"scenarios": ["database lost"]}, "scenarios missing from the recorded drill"),
+        ({"passed": False}, "result of the recorded drill"),
+        ({"recovery_s": 301.0}, "recovery time (recorded drill)"),
+        ({"data_loss_s": 10.0**6}, "data loss (recorded drill)"),
+        ({"rehearsal": True}, "kind of the recorded drill"),
     ],
 )
-def test_a_record_fails_for_each_thing_that_is_wrong(over: dict[str, Any], name: str, tmp_path: Path) -> None:
-    """FAIL, by the check that is about it."""
-    result = drilled(tmp_path, told(**over))
+def test_each_fault_fails_its_check(over: dict[str, Any], name: str, tmp_path: Path) -> None:
+    """FAIL, by the fault's own check."""
+    result = run_gate(tmp_path, drill_record(**over))
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert name in result.false
 
 
 def test_a_rehearsal_may_be_recorded_as_one(tmp_path: Path) -> None:
-    """The sandbox's own drill is a rehearsal, and says so."""
-    assert drilled(tmp_path, told(rehearsal=True), rehearsal=True).outcome is Outcome.PASS
+    """The sandbox's own drill is a rehearsal."""
+    assert run_gate(tmp_path, drill_record(rehearsal=True), rehearsal=True).outcome is Outcome.PASS
 
 
 @pytest.mark.parametrize(
@@ -82,19 +82,19 @@ def test_a_rehearsal_may_be_recorded_as_one(tmp_path: Path) -> None:
         "",
         "[]",
         "{}",
-        told(led_by=" "),
-        told(held_at="2026-11-20T09:00:00"),
-        told(passed="yes"),
-        told(recovery_s=None),
+        drill_record(led_by=" "),
+        drill_record(held_at="2026-11-20T09:00:00"),
+        drill_record(passed="yes"),
+        drill_record(recovery_s=None),
     ],
     ids=["empty", "list", "nothing", "nobody", "no zone", "a word", "no time"],
 )
-def test_a_record_that_says_too_little_is_an_error(content: str | dict[str, Any], tmp_path: Path) -> None:
-    """What can not be read proves nothing, and refutes nothing."""
-    assert drilled(tmp_path, content).outcome is Outcome.ERROR
+def test_an_incomplete_record_is_an_error(content: str | dict[str, Any], tmp_path: Path) -> None:
+    """ERROR, as it neither passes nor fails."""
+    assert run_gate(tmp_path, content).outcome is Outcome.ERROR
 
 
 def test_no_record_is_an_error(tmp_path: Path) -> None:
-    """The file that is named is not there, or none is named."""
-    assert drilled(tmp_path, told(), record=tmp_path / "other.json").outcome is Outcome.ERROR
-    assert "recovery.record" in str(drilled(tmp_path, told(), record=None).error)
+    """The file is absent, or none is named."""
+    assert run_gate(tmp_path, drill_record(), record=tmp_path / "other.json").outcome is Outcome.ERROR
+    assert "recovery.record" in str(run_gate(tmp_path, drill_record(), record=None).error)

@@ -1,4 +1,4 @@
-"""Room: its gate seen green on a healthy platform, and red for each thing that is short."""
+"""Test that each shortage fails the gate of capacity planning."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ Objects = dict[str, dict[str, Any]]
 
 
 class Database:
-    """A database that says of itself what a test wants."""
+    """A database with given figures."""
 
     def __init__(self, **over: int) -> None:
-        self.told = {"most": 100, "open": 30, "size": 100 * 2**20, **over}
+        self.figures = {"most": 100, "open": 30, "size": 100 * 2**20, **over}
 
     def value(self, _sql: str) -> int:
-        """Give the bytes of all databases."""
-        return self.told["size"]
+        """Return the bytes of all databases."""
+        return self.figures["size"]
 
     def max_connections(self) -> int:
-        """Give the most connections."""
-        return self.told["most"]
+        """Return max_connections."""
+        return self.figures["most"]
 
     def all_connections(self) -> int:
-        """Give those that are open."""
-        return self.told["open"]
+        """Return the open connections."""
+        return self.figures["open"]
 
 
-def roomy(
+def run_gate(
     monkeypatch: pytest.MonkeyPatch,
     tmp: Path,
-    spoil: Callable[[Objects], Any] = lambda _all: None,
+    inject: Callable[[Objects], Any] = lambda _all: None,
     *,
     maxmemory: int = 512 * 2**20,
     database: Database | None = None,
     **parts: Any,
 ) -> Result:
-    """Judge the room of a platform, spoilt or not."""
+    """Run the gate on a platform, with or without a fault."""
     everything = objects.platform()
-    spoil(everything)
+    inject(everything)
     module = load("capacity_planning")
     monkeypatch.setattr(module.cache_health, "read", lambda _cache: SimpleNamespace(maxmemory=maxmemory))
     return judge(
@@ -61,9 +61,9 @@ def roomy(
     )
 
 
-def test_a_healthy_platform_has_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_healthy_platform_has_capacity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every check holds."""
-    result = roomy(monkeypatch, tmp_path)
+    result = run_gate(monkeypatch, tmp_path)
 
     assert result.outcome is Outcome.PASS, str(result)
     assert len(result.checks) >= 15
@@ -75,65 +75,65 @@ def _requests(everything: Objects, cpu: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "name"),
+    ("inject", "name"),
     [
         pytest.param(
             lambda o: o.pop("autoscaler"), "Deployment bais-api and its autoscaler", id="no autoscaler"
         ),
         pytest.param(
             lambda o: o["pod1"]["spec"]["containers"][0].pop("resources"),
-            "containers without requests and limits",
+            "containers without requests or limits",
             id="no limits",
         ),
         pytest.param(
             lambda o: o["pod1"]["status"].update(conditions=[objects.condition("PodScheduled", "False")]),
-            "pods that no node has room for",
+            "unschedulable pods",
             id="pending",
         ),
         pytest.param(
             lambda o: o["n2"]["status"]["conditions"][2].update(status="True"),
-            "nodes that are not well",
+            "unhealthy nodes",
             id="disk pressure",
         ),
-        pytest.param(lambda o: _requests(o, "3500m"), "processors requested", id="processors full"),
+        pytest.param(lambda o: _requests(o, "3500m"), "CPU requested", id="CPU full"),
         pytest.param(
-            lambda o: _requests(o, "2500m"), "what runs, with any one node lost", id="no node to spare"
+            lambda o: _requests(o, "2500m"), "capacity after the loss of a node", id="no node to spare"
         ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(maxReplicas=2),
-            "most replicas, for 1000 users and 500 requests/s",
+            "maximum replicas (autoscaler)",
             id="autoscaler too low",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["status"].update(currentReplicas=5),
-            "replicas now, below the most",
+            "current replicas",
             id="at its most",
         ),
         pytest.param(
             lambda o: o["deployment"]["spec"]["template"]["spec"]["containers"][0].update(
                 resources=objects.resources("3900m", "1Gi")
             ),
-            "replicas that can still be placed",
+            "schedulable additional replicas",
             id="no place",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(maxReplicas=9),
-            "connections of all replicas",
+            "peak connections (all replicas)",
             id="connections",
         ),
         pytest.param(
             lambda o: o["configuration"]["data"].update(DATABASE_POOL="20"),
-            "connections a replica may open, as configured",
+            "connection pool size (per replica)",
             id="pool",
         ),
         pytest.param(
             lambda o: o["data"]["status"]["capacity"].update(storage="110Mi"),
-            "volume data-bais-postgres-0, used",
+            "volume usage (data-bais-postgres-0)",
             id="disk full",
         ),
         pytest.param(
             lambda o: o["cache"]["spec"]["containers"][0].update(resources=objects.resources("1", "600Mi")),
-            "cache's memory, of its container's",
+            "maxmemory / container memory limit",
             id="cache above its container",
         ),
         pytest.param(
@@ -142,16 +142,16 @@ def _requests(everything: Objects, cpu: str) -> None:
                     "ResourceQuota", "q", "v1", status={"hard": {"pods": "4"}, "used": {"pods": "4"}}
                 )
             ),
-            "quotas that are nearly used up",
+            "nearly exhausted quotas",
             id="quota",
         ),
     ],
 )
-def test_room_fails_for_each_thing_that_is_short(
-    spoil: Callable[[Objects], Any], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_each_shortage_fails_its_check(
+    inject: Callable[[Objects], Any], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """FAIL, by the check that is about it."""
-    result = roomy(monkeypatch, tmp_path, spoil)
+    """FAIL, by the shortage's own check."""
+    result = run_gate(monkeypatch, tmp_path, inject)
 
     assert result.outcome is Outcome.FAIL, str(result)
     assert name in result.false
@@ -160,8 +160,8 @@ def test_room_fails_for_each_thing_that_is_short(
 def test_connections_are_capped_however_large_the_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """800 at most, also where max_connections would allow more."""
-    result = roomy(
+    """800 at most, even if max_connections allows more."""
+    result = run_gate(
         monkeypatch,
         tmp_path,
         lambda o: o["configuration"]["data"].update(DATABASE_POOL="160"),
@@ -169,29 +169,27 @@ def test_connections_are_capped_however_large_the_server(
         capacity=CapacityPart(requests_per_s_per_replica=250, connections_per_replica=160),
     )
 
-    assert result.false == ["connections of all replicas, at all"]
+    assert result.false == ["peak connections (absolute cap)"]
 
 
-def test_connections_of_somebody_else_are_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """More than all replicas could open."""
-    assert roomy(monkeypatch, tmp_path, database=Database(open=95)).false == ["connections open now"]
+def test_connections_of_other_clients_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """More connections are open than all replicas may open."""
+    assert run_gate(monkeypatch, tmp_path, database=Database(open=95)).false == ["open connections"]
 
 
-def test_a_volume_that_is_not_bound_gives_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What can not be seen is not taken for room."""
-    result = roomy(monkeypatch, tmp_path, lambda o: o["backups"]["status"].update(phase="Pending"))
+def test_an_unbound_volume_is_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An unknown capacity is not taken for enough."""
+    result = run_gate(monkeypatch, tmp_path, lambda o: o["backups"]["status"].update(phase="Pending"))
 
     assert result.outcome is Outcome.NO_DATA
-    assert result.false == ["volume bais-backups, used"]
+    assert result.false == ["volume usage (bais-backups)"]
 
 
 @pytest.mark.parametrize("key", ["requests_per_s_per_replica", "connections_per_replica"])
-def test_a_figure_that_nobody_stated_is_an_error(
-    key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_figure_is_an_error(key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The message names the missing key."""
     stated: dict[str, Any] = {"requests_per_s_per_replica": 250, "connections_per_replica": 12, key: None}
-    result = roomy(monkeypatch, tmp_path, capacity=CapacityPart(**stated))
+    result = run_gate(monkeypatch, tmp_path, capacity=CapacityPart(**stated))
 
     assert result.outcome is Outcome.ERROR
     assert key in str(result.error)

@@ -1,8 +1,7 @@
-"""The gates of network and compliance over objects: green as written down, red for each thing broken."""
+"""Test on the manifests' objects that each fault fails the gates of network security and compliance."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 from collections.abc import Callable
 from typing import Any, cast
@@ -10,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from bais_gates.probes.kubernetes.cluster import ClusterUnreachable
-from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
+from bais_gates.pytest_plugin.evidence import Evidence
 from tests.gates.fake_platform import NAMESPACE, FakeCluster, platform
-from tests.gates.platform_bench import CLUSTER, environment
+from tests.gates.platform_bench import CLUSTER, environment, false_checks
 
 network_gate = importlib.import_module("gates.checklist.test_network_security")
 compliance = importlib.import_module("gates.checklist.test_compliance_verified")
@@ -20,18 +19,8 @@ Break = Callable[[FakeCluster], None]
 ENVIRONMENT = environment(kubernetes=CLUSTER)
 
 
-def false_checks(judge: Callable[[Evidence], None]) -> list[str]:
-    """Let a gate judge, and name the checks that did not hold."""
-    evidence = Evidence()
-    with contextlib.suppress(GateFailure):
-        judge(evidence)
-    recorded = evidence.recorded()
-    assert recorded.checks
-    return [check.name for check in (*recorded.false, *recorded.without_data)]
-
-
 def network_checks(cluster: FakeCluster) -> list[str]:
-    """Run the gate of the network."""
+    """Run the gate of network security."""
     return false_checks(lambda e: network_gate.test_network_security(cluster, ENVIRONMENT, e))
 
 
@@ -41,25 +30,25 @@ def edit(kind: str, name: str, change: Callable[[dict[str, Any]], object]) -> Br
 
 
 def drop(kind: str, name: str) -> Break:
-    """Make a fault: one object gone."""
+    """Make a fault: one object removed."""
     return lambda cluster: cluster.objects.remove(cluster.one(kind, name))
 
 
 def add(api_version: str, kind: str, **fields: Any) -> Break:
-    """Make a fault: one object too many."""
+    """Make a fault: one object added."""
     metadata = {"name": "extra", "namespace": NAMESPACE, **fields.pop("metadata", {})}
     return lambda cluster: cluster.objects.append(
         {"apiVersion": api_version, "kind": kind, "metadata": metadata, **fields}
     )
 
 
-def test_the_platform_as_written_down_passes() -> None:
-    """What the manifests make is closed, wired and protected."""
+def test_the_manifests_pass_the_network_gate() -> None:
+    """Every check holds."""
     assert network_checks(platform()) == []
 
 
 CONTAINER = {"containers": [{"name": "c"}]}
-PROBES = "policies and peers that match nothing"
+DANGLING = "network policies and peers that match nothing"
 
 
 @pytest.mark.parametrize(
@@ -67,24 +56,24 @@ PROBES = "policies and peers that match nothing"
     [
         pytest.param(
             drop("NetworkPolicy", "default-deny"),
-            {"a policy of all pods denies Ingress by default", "pods open in a direction"},
+            {"default deny policy (Ingress)", "pods that are not isolated"},
             id="default deny gone",
         ),
         pytest.param(
             drop("ServiceAccount", "bais-redis"),
-            {"accounts and monitors that lead nowhere"},
+            {"missing ServiceAccounts and dangling ServiceMonitors"},
             id="account gone",
         ),
         pytest.param(
             edit(
                 "ServiceMonitor", "bais-api", lambda o: o["spec"].update(selector={"matchLabels": {"a": "b"}})
             ),
-            {"accounts and monitors that lead nowhere"},
+            {"missing ServiceAccounts and dangling ServiceMonitors"},
             id="monitor of nothing",
         ),
         pytest.param(
             edit("NetworkPolicy", "bais-postgres", lambda o: o["spec"].update(ingress=[{}])),
-            {"pods open in a direction"},
+            {"pods that are not isolated"},
             id="database open to everyone",
         ),
         pytest.param(
@@ -93,7 +82,7 @@ PROBES = "policies and peers that match nothing"
                 "bais-redis",
                 lambda o: o["spec"]["ingress"][0].update(**{"from": [{"podSelector": {}}]}),
             ),
-            {"whom the cache admits without need"},
+            {"unneeded peers that may reach the cache"},
             id="cache open to the namespace",
         ),
         pytest.param(
@@ -102,7 +91,7 @@ PROBES = "policies and peers that match nothing"
                 "bais-postgres",
                 lambda o: o["spec"]["ingress"][0]["from"].append({"ipBlock": {"cidr": "10.0.0.0/8"}}),
             ),
-            {"address blocks that reach the database"},
+            {"IP blocks that may reach the database"},
             id="database open to addresses",
         ),
         pytest.param(
@@ -113,18 +102,18 @@ PROBES = "policies and peers that match nothing"
                     values=["bais-api2"]
                 ),
             ),
-            {"the API reaches the database", PROBES},
+            {"access of the API to the database", DANGLING},
             id="a label mistyped",
         ),
-        pytest.param(drop("Namespace", "monitoring"), {PROBES}, id="a peer's namespace gone"),
+        pytest.param(drop("Namespace", "monitoring"), {DANGLING}, id="a peer's namespace gone"),
         pytest.param(
             edit("Service", "bais-api", lambda o: o["spec"].update(type="LoadBalancer")),
-            {"Services open to the world"},
+            {"unexpected exposed Services"},
             id="load balancer",
         ),
         pytest.param(
             edit("Pod", "bais-api-0", lambda o: o["spec"].update(hostNetwork=True)),
-            {"pods on the node's network"},
+            {"pods with host ports or the host network"},
             id="host network",
         ),
         pytest.param(
@@ -144,13 +133,13 @@ PROBES = "policies and peers that match nothing"
             id="snippet",
         ),
         pytest.param(
-            drop("Service", "bais-api"), {"Services and backends that lead nowhere"}, id="no Service"
+            drop("Service", "bais-api"), {"dangling Services and Ingress backends"}, id="no Service"
         ),
         pytest.param(drop("Pod", "bais-postgres-0"), set(), id="templates stand for pods"),
     ],
 )
-def test_the_network_gate_goes_red(fault: Break, found: set[str]) -> None:
-    """Each fault makes the check false that is about it."""
+def test_each_fault_fails_the_network_gate(fault: Break, found: set[str]) -> None:
+    """FAIL, by the fault's own check."""
     cluster = platform()
     fault(cluster)
 
@@ -158,8 +147,8 @@ def test_the_network_gate_goes_red(fault: Break, found: set[str]) -> None:
     assert bool(network_checks(cluster)) is bool(found)
 
 
-def test_a_cluster_that_cannot_be_asked_is_an_error() -> None:
-    """Not being able to look is neither pass nor fail."""
+def test_an_unreachable_cluster_is_an_error() -> None:
+    """ERROR, as it neither passes nor fails."""
     cluster = platform()
     cluster.error = ClusterUnreachable("no answer")
 
@@ -169,8 +158,8 @@ def test_a_cluster_that_cannot_be_asked_is_an_error() -> None:
         compliance.test_compliance_verified(cluster, None, ENVIRONMENT, Evidence())
 
 
-def test_an_empty_namespace_proves_nothing() -> None:
-    """Without a pod there is nothing that could be closed."""
+def test_an_empty_namespace_fails() -> None:
+    """Without a pod there is nothing to isolate."""
     cluster = platform()
     cluster.objects = [o for o in cluster.objects if o["kind"] == "Namespace"]
 
@@ -178,26 +167,26 @@ def test_an_empty_namespace_proves_nothing() -> None:
 
 
 def compliance_checks(cluster: FakeCluster) -> list[str]:
-    """Run the part of the gate of compliance that looks at objects."""
+    """Run the parts of the compliance gate that check objects."""
     objects = [o for o in cluster.objects if o["kind"] != "NetworkPolicy"]
     network = [o for o in cluster.objects if o["kind"] in {"Namespace", "Pod", "NetworkPolicy"}]
 
     def judge(evidence: Evidence) -> None:
-        compliance.pods_hold(objects, network, NAMESPACE, evidence)
-        compliance.secrets_and_permissions(objects, NAMESPACE, evidence)
+        compliance.check_pods(objects, network, NAMESPACE, evidence)
+        compliance.check_permissions(objects, NAMESPACE, evidence)
         unsafe = compliance.unencrypted_claims(objects)
-        compliance.none_of(evidence, "encryption at rest", unsafe, "PCI DSS 3.5")
+        compliance.check_none(evidence, "encryption at rest", unsafe, "PCI DSS 3.5")
 
     return false_checks(judge)
 
 
-def test_the_platform_as_written_down_complies() -> None:
-    """What the manifests make holds to every control that objects show."""
+def test_the_manifests_pass_the_compliance_gate() -> None:
+    """Every check of objects holds."""
     assert compliance_checks(platform()) == []
 
 
 def container(obj: dict[str, Any]) -> dict[str, Any]:
-    """Give the first container of a pod."""
+    """Return the first container of a pod."""
     found: dict[str, Any] = obj["spec"]["containers"][0]
     return found
 
@@ -263,12 +252,12 @@ ACCOUNT = {"kind": "ServiceAccount", "name": "bais-api", "namespace": NAMESPACE}
         "token mounted",
         "cluster-admin",
         "reads Secrets",
-        "class in the clear",
+        "unencrypted class",
         "claim unbound",
     ],
 )
-def test_the_compliance_gate_goes_red(fault: Break, control: str) -> None:
-    """Each fault makes a check of its own control false, and of no other."""
+def test_each_fault_fails_the_compliance_gate(fault: Break, control: str) -> None:
+    """FAIL, by checks of the fault's own control only."""
     cluster = platform()
     fault(cluster)
     found = {name.partition(":")[0] for name in compliance_checks(cluster)}

@@ -1,8 +1,7 @@
-"""The gates of the audit and of certificates: green, red for each gap, and unable to look."""
+"""Test that each fault of the audit's records and of the certificate fails its gate."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
 import json
@@ -18,12 +17,12 @@ import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.probes import tls
-from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
+from bais_gates.pytest_plugin.evidence import Evidence
 from bais_gates.rules.audit_record import SCOPE
 from bais_gates.targets.environment import Environment
 from bais_gates.targets.parts import ReleasePart, SecurityPart
 from tests.gates.fake_platform import platform
-from tests.gates.platform_bench import CLUSTER, environment
+from tests.gates.platform_bench import CLUSTER, environment, false_checks
 
 audit_gate = importlib.import_module("gates.checklist.test_security_audit")
 tls_gate = importlib.import_module("gates.checklist.test_ssl_certificates")
@@ -32,18 +31,8 @@ DIGEST = "sha256:" + "a" * 64
 NOW = datetime.now(UTC)
 
 
-def false_checks(judge: Callable[[Evidence], object]) -> list[str]:
-    """Let a gate judge, and name the checks that did not hold."""
-    evidence = Evidence()
-    with contextlib.suppress(GateFailure):
-        judge(evidence)
-    recorded = evidence.recorded()
-    assert recorded.checks
-    return [check.name for check in (*recorded.false, *recorded.without_data)]
-
-
 class Audited:
-    """A folder with an audit record, one scanner's report and exceptions, sound until a test changes them."""
+    """A folder with an audit record, one scanner's report and exceptions, valid until a test changes them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -62,11 +51,11 @@ class Audited:
         }
 
     def runs(self, digest: str) -> None:
-        """Let the API run another image."""
+        """Make the API run another image."""
         self.cluster.one("Pod", "bais-api-0")["spec"]["containers"][0]["image"] = f"registry/api@{digest}"
 
     def environment(self) -> Environment:
-        """Write the files and describe where they are."""
+        """Write the files and return the environment that names them."""
         scan, record, exceptions = (
             self.folder / name for name in ("scan.sarif", "audit.json", "exceptions.yaml")
         )
@@ -89,7 +78,7 @@ class Audited:
 
 @pytest.fixture
 def audited(tmp_path: Path) -> Audited:
-    """Make a sound audit."""
+    """Make a valid audit."""
     return Audited(tmp_path)
 
 
@@ -97,13 +86,13 @@ BAD = {"ruleId": "S1", "level": "error"}
 
 
 def excepted(days: int, name: str = "S1") -> dict[str, Any]:
-    """Write an exception that lasts some days."""
+    """Make an exception that expires in some days."""
     expires = (NOW + timedelta(days=days)).date().isoformat()
     return {"id": name, "reason": "r", "approved_by": "B", "expires": expires}
 
 
-def test_a_sound_audit_passes(audited: Audited) -> None:
-    """A fresh record, a clean scan, and a finding under a dated exception pass."""
+def test_a_valid_audit_passes(audited: Audited) -> None:
+    """A recent record with a clean scan, or with a finding under a dated exception, passes."""
     assert audited.checks() == []
     audited.results, audited.exceptions = [BAD], [excepted(5)]
     assert audited.checks() == []
@@ -112,62 +101,64 @@ def test_a_sound_audit_passes(audited: Audited) -> None:
 @pytest.mark.parametrize(
     ("record", "found"),
     [
-        ({"taken_at": (NOW - timedelta(days=91)).isoformat()}, "age of the audit"),
-        ({"taken_at": (NOW + timedelta(days=1)).isoformat()}, "the audit is not dated ahead"),
-        ({"approved_by": "A"}, "who approved it is not the auditor"),
-        ({"scope": ["authentication"]}, "parts that the audit left out"),
+        ({"taken_at": (NOW - timedelta(days=91)).isoformat()}, "audit age"),
+        ({"taken_at": (NOW + timedelta(days=1)).isoformat()}, "audit age (not in the future)"),
+        ({"approved_by": "A"}, "approver other than the auditor"),
+        ({"scope": ["authentication"]}, "parts missing from the audit"),
         (
             {"findings": {"critical": 0, "high": 1, "medium": 0, "low": 0}},
-            "high findings that the audit leaves open",
+            "open high findings (audit record)",
         ),
-        ({"rehearsal": True}, "the audit is a rehearsal"),
-        ({"scans": []}, "scan.sarif: the report that was audited"),
+        ({"rehearsal": True}, "kind of audit"),
+        ({"scans": []}, "report checksum (scan.sarif)"),
     ],
 )
-def test_an_audit_with_a_gap_goes_red(audited: Audited, record: dict[str, Any], found: str) -> None:
-    """Each gap of the record makes its own check false."""
+def test_each_fault_of_the_record_fails_its_check(
+    audited: Audited, record: dict[str, Any], found: str
+) -> None:
+    """FAIL, by the fault's own check."""
     audited.record |= record
 
     assert audited.checks() == [found]
 
 
-OPEN = "scan.sarif: critical and high findings without an exception"
+OPEN = "open critical and high findings (scan.sarif)"
 
 
-def test_an_audit_of_another_build_goes_red(audited: Audited) -> None:
-    """A record of another digest is no record of this release, nor of what runs."""
+def test_an_audit_of_another_build_fails(audited: Audited) -> None:
+    """The record's digest must be the release's and the running one."""
     audited.record["subject"] = "api@sha256:" + "b" * 64
 
-    assert audited.checks() == ["digest that was audited", "digests of the API that run"]
+    assert audited.checks() == ["audited digest", "running API digests"]
 
 
-def test_open_findings_go_red(audited: Audited) -> None:
-    """A finding that nothing closes is red; an expired or over-long exception is red itself."""
+def test_open_findings_fail(audited: Audited) -> None:
+    """A finding without an exception fails; so does an expired or over-long exception."""
     audited.results = [BAD]
 
     assert audited.checks() == [OPEN]
     audited.exceptions = [excepted(-1)]
-    assert audited.checks() == [OPEN, "exceptions that do not count"]
+    assert audited.checks() == [OPEN, "invalid exceptions"]
     audited.exceptions = [excepted(400)]
-    assert audited.checks() == [OPEN, "exceptions that do not count"]
+    assert audited.checks() == [OPEN, "invalid exceptions"]
 
 
-def test_a_scan_of_another_image_goes_red(audited: Audited) -> None:
-    """A report that names another digest says nothing of this build."""
+def test_a_scan_of_another_image_fails(audited: Audited) -> None:
+    """The report's digest must be the release's."""
     audited.run = {"properties": {"repoDigests": ["api@sha256:" + "b" * 64]}}
 
-    assert audited.checks() == ["scan.sarif: image that was scanned"]
+    assert audited.checks() == ["scanned image (scan.sarif)"]
 
 
-def test_another_build_that_runs_goes_red(audited: Audited) -> None:
-    """An audit of one digest says nothing of the one that runs."""
+def test_another_running_build_fails(audited: Audited) -> None:
+    """The running digest must be the audited one."""
     audited.runs("sha256:" + "b" * 64)
 
-    assert audited.checks() == ["digests of the API that run"]
+    assert audited.checks() == ["running API digests"]
 
 
-def test_what_cannot_be_read_is_an_error(audited: Audited) -> None:
-    """A broken report and an absent record are errors with the file's name, never a pass."""
+def test_an_unreadable_file_is_an_error(audited: Audited) -> None:
+    """A damaged report and an absent record are errors that name the file."""
     environment = audited.environment()
     (audited.folder / "scan.sarif").write_text("{")
     with pytest.raises(GateInputError, match=r"scan\.sarif"):
@@ -177,23 +168,21 @@ def test_what_cannot_be_read_is_an_error(audited: Audited) -> None:
         audit_gate.test_security_audit(audited.cluster, environment, Evidence())
 
 
-def test_scanning_counts_for_compliance(audited: Audited) -> None:
-    """Compliance sees the same open finding, and no report at all, as red."""
+def test_scans_are_part_of_compliance(audited: Audited) -> None:
+    """The compliance gate fails for the same open finding, and without a report."""
     audited.results = [BAD]
     described = audited.environment()
 
-    assert false_checks(lambda e: compliance.scanning(described, e)) == [
+    assert false_checks(lambda e: compliance.check_scans(described, e)) == [
         "scanning: open critical and high findings"
     ]
     none = environment(security=SecurityPart())
-    assert false_checks(lambda e: compliance.scanning(none, e)) == ["scanning: reports"]
+    assert false_checks(lambda e: compliance.check_scans(none, e)) == ["scanning: scanner reports"]
 
 
 def served(days: float = 40) -> tls.ServedCertificate:
-    """Describe a served certificate that ends in some days."""
+    """Make a served certificate that expires in some days."""
     return tls.ServedCertificate(
-        serial=1,
-        not_before=NOW,
         not_after=NOW + timedelta(days=days),
         names=("localhost",),
         key="EC",
@@ -203,47 +192,45 @@ def served(days: float = 40) -> tls.ServedCertificate:
     )
 
 
-SOUND = served()
+VALID = served()
 
 
 @pytest.mark.parametrize(
     ("certificate", "protocol", "found"),
     [
-        (SOUND, "TLSv1.3", []),
-        (served(29), "TLSv1.3", ["days left"]),
-        (SOUND, "TLSv1.1", ["protocol"]),
-        (replace(SOUND, key="RSA", key_bits=1024), "TLSv1.3", ["key (RSA, 1024 bits) is strong"]),
-        (replace(SOUND, signature_hash="sha1"), "TLSv1.3", ["signature (sha1) is strong"]),
-        (replace(SOUND, names=("other",)), "TLSv1.3", ["certificate names the host"]),
-        (replace(SOUND, is_authority=True), "TLSv1.3", ["certificate is an authority's"]),
+        (VALID, "TLSv1.3", []),
+        (served(29), "TLSv1.3", ["remaining validity"]),
+        (VALID, "TLSv1.1", ["TLS protocol"]),
+        (replace(VALID, key="RSA", key_bits=1024), "TLSv1.3", ["certificate key"]),
+        (replace(VALID, signature_hash="sha1"), "TLSv1.3", ["certificate signature"]),
+        (replace(VALID, names=("other",)), "TLSv1.3", ["host name in the certificate"]),
+        (replace(VALID, is_authority=True), "TLSv1.3", ["certificate type"]),
     ],
-    ids=["sound", "ends soon", "old protocol", "short key", "weak signature", "another name", "authority"],
+    ids=["valid", "expires soon", "old protocol", "short key", "weak signature", "another name", "authority"],
 )
-def test_a_weak_handshake_goes_red(
+def test_each_weakness_of_the_handshake_fails_its_check(
     monkeypatch: pytest.MonkeyPatch, certificate: tls.ServedCertificate, protocol: str, found: list[str]
 ) -> None:
-    """Each weakness of what is served makes its own check false."""
+    """FAIL, by the weakness's own check."""
     session = tls.Session(protocol=protocol, cipher="c", cipher_bits=256, certificate=certificate)
     monkeypatch.setattr(tls, "handshake", lambda _server: session)
     server = tls.Server(host="localhost", port=1)
 
-    assert false_checks(lambda evidence: tls_gate.proves_itself(server, 30, evidence)) == found
+    assert false_checks(lambda evidence: tls_gate.check_handshake(server, 30, evidence)) == found
 
 
-def test_an_untrusted_chain_is_red_and_an_absent_server_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not trusted fails; what could not be asked is an error."""
+def test_an_untrusted_chain_fails_and_an_absent_server_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unreachable server neither passes nor fails."""
     server = tls.Server(host="localhost", port=1)
 
     def refuse(_server: tls.Server) -> tls.Session:
         raise tls.TlsNotTrusted("self-signed certificate")
 
     monkeypatch.setattr(tls, "handshake", refuse)
-    assert false_checks(lambda e: tls_gate.proves_itself(server, 30, e)) == [
-        "what is wrong with chain or name"
-    ]
+    assert false_checks(lambda e: tls_gate.check_handshake(server, 30, e)) == ["certificate verification"]
     monkeypatch.undo()
     with pytest.raises(tls.TlsUnreachable):
-        tls_gate.proves_itself(server, 30, Evidence())
+        tls_gate.check_handshake(server, 30, Evidence())
 
 
 @pytest.mark.parametrize(
@@ -251,59 +238,64 @@ def test_an_untrusted_chain_is_red_and_an_absent_server_an_error(monkeypatch: py
     [
         (308, "https://localhost:8443/health", []),
         (301, "https://localhost/health", []),
-        (302, "https://localhost/health", ["status over http"]),
-        (308, "https://other/health", ["host that http redirects to"]),
-        (308, "https://localhost/", ["path that http redirects to"]),
-        (308, "http://localhost/health", ["scheme that http redirects to"]),
+        (302, "https://localhost/health", ["redirect status (plain HTTP)"]),
+        (308, "https://other/health", ["redirect host (plain HTTP)"]),
+        (308, "https://localhost/", ["redirect path (plain HTTP)"]),
+        (308, "http://localhost/health", ["redirect scheme (plain HTTP)"]),
     ],
 )
-def test_a_wrong_redirect_goes_red(
+def test_a_wrong_redirect_fails(
     monkeypatch: pytest.MonkeyPatch, status: int, location: str, found: list[str]
 ) -> None:
-    """Plain http must lead to https, on the same host and path, for good."""
+    """Plain HTTP must redirect permanently to https, on the same host and path."""
     transport = httpx.MockTransport(lambda _request: httpx.Response(status, headers={"location": location}))
     client = tls_gate.HttpClient
     monkeypatch.setattr(tls_gate, "HttpClient", lambda url: client(url, transport=transport))
 
     assert (
-        false_checks(lambda e: tls_gate.redirects("http://localhost", "https://localhost:8443", e)) == found
+        false_checks(lambda e: tls_gate.check_redirect("http://localhost", "https://localhost:8443", e))
+        == found
     )
 
 
-@pytest.mark.parametrize(("header", "red"), [("max-age=31536000", False), ("max-age=60", True), (None, True)])
-def test_a_short_hsts_goes_red(header: str | None, red: bool) -> None:
-    """HSTS lasts a year or is red."""
+@pytest.mark.parametrize(
+    ("header", "fails"), [("max-age=31536000", False), ("max-age=60", True), (None, True)]
+)
+def test_a_short_hsts_fails(header: str | None, fails: bool) -> None:
+    """HSTS must last a year."""
     answer = SimpleNamespace(headers={"strict-transport-security": header}, url="u")
     api = SimpleNamespace(get=lambda _path: answer)
 
-    assert bool(false_checks(lambda e: tls_gate.hsts(api, e))) is red
+    assert bool(false_checks(lambda e: tls_gate.check_hsts(api, e))) is fails
 
 
-def in_hand(change: Callable[[dict[str, Any]], object]) -> list[str]:
-    """Run the gate's part about cert-manager with a changed Certificate."""
+def renewal_checks(change: Callable[[dict[str, Any]], object]) -> list[str]:
+    """Run the gate's part about cert-manager on a changed Certificate."""
     cluster = platform()
     one = cluster.one("Certificate", "bais-api")
     ready = {"type": "Ready", "status": "True", "observedGeneration": 1}
     one["metadata"]["generation"] = 1
     one["status"] = {
         "conditions": [ready],
-        "notAfter": SOUND.not_after.isoformat(),
+        "notAfter": VALID.not_after.isoformat(),
         "renewalTime": (NOW + timedelta(days=10)).isoformat(),
     }
     change(one)
-    return false_checks(lambda e: tls_gate.in_hand(cluster, environment(kubernetes=CLUSTER), SOUND, e))
+    return false_checks(lambda e: tls_gate.check_renewal(cluster, environment(kubernetes=CLUSTER), VALID, e))
 
 
-def test_a_certificate_that_is_not_in_hand_goes_red() -> None:
-    """Not ready, renewed too late, of another Secret or host, or not the one that is served: each is red."""
-    assert in_hand(dict.copy) == []
-    assert in_hand(lambda one: one["status"].update(conditions=[])) == ["Certificate is ready"]
-    assert in_hand(lambda one: one["status"].update(renewalTime=NOW.isoformat())) == [
-        "renewal is ahead of the end"
+def test_each_fault_of_the_renewal_fails_its_check() -> None:
+    """Not ready, renewed too late, of another Secret or host, or not the one that is served."""
+    assert renewal_checks(dict.copy) == []
+    assert renewal_checks(lambda one: one["status"].update(conditions=[])) == ["state of the Certificate"]
+    assert renewal_checks(lambda one: one["status"].update(renewalTime=NOW.isoformat())) == [
+        "renewal of the Certificate"
     ]
-    assert in_hand(lambda one: one["spec"].update(secretName="x")) == ["Secret of the Certificate"]
-    assert in_hand(lambda one: one["spec"].update(dnsNames=[])) == ["hosts without the Certificate"]
+    assert renewal_checks(lambda one: one["spec"].update(secretName="x")) == ["Secret of the Certificate"]
+    assert renewal_checks(lambda one: one["spec"].update(dnsNames=[])) == [
+        "Ingress hosts missing from the Certificate"
+    ]
     later = (NOW + timedelta(days=80)).isoformat()
-    assert in_hand(lambda one: one["status"].update(notAfter=later)) == [
-        "served certificate ends with the Certificate"
+    assert renewal_checks(lambda one: one["status"].update(notAfter=later)) == [
+        "expiry difference (served certificate, Certificate)"
     ]

@@ -1,4 +1,4 @@
-"""Rendering kustomize's layout: what kubectl gives, and clear errors for what is not read."""
+"""Rendering kustomizations: the output of kubectl, and errors for what is not supported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 from bais_gates.errors import GateInputError
 from bais_gates.manifests import image_references, is_cluster_scoped, render
 from bais_gates.rules import exposure, hygiene, rbac, resilience, wiring
-from bais_gates.rules.network_policies import Network, dangling, isolation_findings
+from bais_gates.rules.network_policies import Network, dangling_findings, isolation_findings
 from bais_gates.rules.pod_security import POD_KINDS, violations
 
 OVERLAYS = Path(__file__).parents[2] / "gates" / "staging" / "manifests" / "overlays"
@@ -28,22 +28,22 @@ PATCH = "resources: [p.yaml]\npatches: [{patch: '- {op: remove, path: %s}', targ
 
 
 def by_identity(objects: list[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Sort objects by what names them."""
+    """Return objects by their identity."""
     return {(one["apiVersion"], one["kind"], one["metadata"]["name"]): one for one in objects}
 
 
 def written(folder: Path, **files: str) -> Path:
-    """Write a kustomization folder: a file for each keyword, ``_`` standing for the dot before yaml."""
+    """Write a kustomization folder with a YAML file for each keyword."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
     return folder
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="holds our rendering against kubectl's own")
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="compares with the output of kubectl")
 @pytest.mark.parametrize("overlay", NAMES)
 def test_rendering_equals_that_of_kubectl(overlay: str) -> None:
-    """Every overlay renders to the very objects that kubectl kustomize gives."""
+    """Every overlay renders to the objects of kubectl kustomize."""
     done = subprocess.run(
         ["kubectl", "kustomize", str(OVERLAYS / overlay)], capture_output=True, check=True, text=True
     )
@@ -54,8 +54,8 @@ def test_rendering_equals_that_of_kubectl(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", NAMES)
-def test_every_image_is_named_by_digest(overlay: str) -> None:
-    """No pod of any overlay runs an image that a registry could exchange."""
+def test_every_image_has_a_digest(overlay: str) -> None:
+    """No pod of any overlay runs an image by a tag that can be moved."""
     images = image_references(render(OVERLAYS / overlay))
 
     assert images
@@ -79,7 +79,7 @@ RULES = (
     resilience.spread_findings,
     resilience.budget_findings,
     resilience.scaler_findings,
-    resilience.stated_replicas,
+    resilience.replicas_with_autoscaler,
     resilience.cron_job_findings,
     wiring.dangling_monitors,
     wiring.missing_accounts,
@@ -89,20 +89,20 @@ RULES = (
 
 
 @pytest.mark.parametrize("overlay", NAMES)
-def test_nothing_is_found_in_our_own_manifests(overlay: str) -> None:
-    """Every overlay holds to each rule that the gates know, and to the level restricted."""
+def test_our_manifests_have_no_findings(overlay: str) -> None:
+    """Every overlay satisfies all rules, and the Pod Security level restricted."""
     objects = render(OVERLAYS / overlay)
     network = Network.of(objects)
 
-    found = [finding for rule in RULES for finding in rule(objects)]
-    found += isolation_findings(network) + dangling(network)
+    findings = [finding for rule in RULES for finding in rule(objects)]
+    findings += isolation_findings(network) + dangling_findings(network)
     refused = [one for obj in objects if obj["kind"] in POD_KINDS for one in violations(obj, "restricted")]
 
-    assert (found, refused) == ([], [])
+    assert (findings, refused) == ([], [])
 
 
-def test_a_namespace_takes_the_overlays_place() -> None:
-    """A given namespace holds everything that belongs to one, and is the Namespace object's name."""
+def test_the_namespace_is_replaced() -> None:
+    """All namespaced objects are in the given namespace, and the Namespace object has its name."""
     objects = render(OVERLAYS / "staging", namespace="elsewhere")
 
     assert {one["metadata"]["name"] for one in objects if one["kind"] == "Namespace"} == {"elsewhere"}
@@ -112,8 +112,8 @@ def test_a_namespace_takes_the_overlays_place() -> None:
     assert {one["metadata"].get("namespace") for one in objects if is_cluster_scoped(one)} == {None}
 
 
-def test_a_given_image_stands_in_all_its_pods() -> None:
-    """A reference given by name replaces that image wherever it runs, and no other."""
+def test_an_image_is_replaced_in_all_pods() -> None:
+    """A given reference replaces the image of that name, and no other."""
     name, wanted = "registry.bais.example/bais-api", "registry.bais.example/bais-api@sha256:" + "a" * 64
 
     images = image_references(render(OVERLAYS / "staging", images={name: wanted}))
@@ -122,15 +122,15 @@ def test_a_given_image_stands_in_all_its_pods() -> None:
     assert len(images) == 3
 
 
-def test_a_registry_with_a_port_is_not_taken_for_a_tag(tmp_path: Path) -> None:
-    """host:5000/a/b:1 is called host:5000/a/b."""
+def test_the_port_of_a_registry_is_not_a_tag(tmp_path: Path) -> None:
+    """The name of host:5000/a/b:1 is host:5000/a/b."""
     folder = written(tmp_path, kustomization="resources: [p.yaml]\n", p=POD)
 
     assert image_references(render(folder, images={"host:5000/a/b": "x@sha256:1"})) == {"x@sha256:1"}
 
 
 def test_replicas_and_labels_are_set(tmp_path: Path) -> None:
-    """The kustomization's replicas and labels stand in the objects."""
+    """The objects have the replicas and labels of the kustomization."""
     deployment = (
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n"
         "spec: {template: {spec: {containers: [{name: c, image: a}]}}}\n"
@@ -144,19 +144,19 @@ def test_replicas_and_labels_are_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("resources: [p.yaml]\nhelmCharts: []\n", "helmCharts"),
         ("resources: [absent.yaml]\n", "absent.yaml"),
-        ("resources: [p.yaml, p.yaml]\n", "twice"),
+        ("resources: [p.yaml, p.yaml]\n", "duplicate"),
         ("resources: [.]\n", "includes itself"),
         ("resources: [p.yaml]\nimages: [{name: a, digest: sha256:12}]\n", "64 hex digits"),
         ("resources: [p.yaml]\nimages: [{name: a, tag: b}]\n", "newTag"),
         ("resources: [p.yaml]\nreplicas: [{name: q, count: 2}]\n", "replicas"),
-        (PATCH % ("/spec/absent", "Pod"), "does not fit"),
-        (PATCH % ("/spec", "Job"), "not among"),
+        (PATCH % ("/spec/absent", "Pod"), "cannot be applied"),
+        (PATCH % ("/spec", "Job"), "not in resources"),
         ("resources: [p.yaml]\npatches: [{path: q.yaml}]\n", "no Pod other"),
-        ("resources: [p.yaml]\npatches: [{path: list.yaml}]\n", "patch a list"),
+        ("resources: [p.yaml]\npatches: [{path: list.yaml}]\n", "to patch a list"),
         ("resources: [text.yaml]\n", "apiVersion"),
         ("resources: [double.yaml]\n", "already in line"),
         ("resources: [p.yaml]\nresources: [p.yaml]\n", "already in line"),
@@ -164,8 +164,8 @@ def test_replicas_and_labels_are_set(tmp_path: Path) -> None:
         ("", "one kustomization"),
     ],
 )  # fmt: skip
-def test_what_can_not_be_rendered_is_told(tmp_path: Path, text: str, told: str) -> None:
-    """A kustomization that is not wholly understood is an error naming file and key, not half a platform."""
+def test_an_unsupported_kustomization_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+    """The message names file and key; nothing is silently ignored."""
     folder = written(
         tmp_path,
         kustomization=text,
@@ -176,20 +176,20 @@ def test_what_can_not_be_rendered_is_told(tmp_path: Path, text: str, told: str) 
         double="kind: Pod\nkind: Job\n",
     )
 
-    with pytest.raises(GateInputError, match=told) as error:
+    with pytest.raises(GateInputError, match=message) as error:
         render(folder)
 
     assert str(tmp_path) in str(error.value)
 
 
-def test_a_folder_without_kustomization_is_told(tmp_path: Path) -> None:
-    """A folder that is no overlay is named in the error."""
+def test_a_folder_without_kustomization_is_an_error(tmp_path: Path) -> None:
+    """The message names the missing file."""
     with pytest.raises(GateInputError, match=r"no kustomization\.yaml"):
         render(tmp_path)
 
 
-def test_lines_are_counted_over_documents(tmp_path: Path) -> None:
-    """An error in a file's second document names the line of the file, not of the document."""
+def test_line_numbers_count_over_documents(tmp_path: Path) -> None:
+    """An error in the second document of a file has the line of the file."""
     folder = written(tmp_path, kustomization="resources: [p.yaml]\n", p=f"{POD}---\na: yes\n")
 
     with pytest.raises(GateInputError, match=r"p\.yaml:6"):

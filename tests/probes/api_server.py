@@ -1,4 +1,4 @@
-"""An API server of a few answers, to see what is asked of it and what is made of what it says."""
+"""An API server with given answers, which records its requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TOKEN = "token-of-the-gates-0123456789"
 
 
 class ApiServer(ThreadingHTTPServer):
-    """An API server of a few answers by path; what it was asked stands in ``asked``."""
+    """An API server with given answers by path; ``asked`` has its requests."""
 
     daemon_threads = True
 
@@ -21,7 +21,7 @@ class ApiServer(ThreadingHTTPServer):
         self.asked: list[tuple[str, str, object]] = []
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that hang up."""
+        """Log nothing when a client closes the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -31,10 +31,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.asked.append((self.command, self.path, json.loads(body) if body else None))
-        status, told = self.server.answers.get(self.path, self.server.answers.get("*", (404, status_of(404))))
+        status, answer = self.server.answers.get(
+            self.path, self.server.answers.get("*", (404, status_of(404)))
+        )
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            status, told = 401, status_of(401, "Unauthorized")
-        text = told if isinstance(told, bytes) else json.dumps(told).encode()
+            status, answer = 401, status_of(401, "Unauthorized")
+        text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -43,9 +45,9 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815 - the names that the server calls
 
     def log_message(self, *_args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def status_of(code: int, reason: str = "NotFound", message: str = "", **details: object) -> dict[str, object]:
-    """Make a Status object as an API server answers with."""
+    """Return a Status object of an API server."""
     return {"kind": "Status", "code": code, "reason": reason, "message": message, "details": details}

@@ -1,4 +1,4 @@
-"""The HTTP probe against servers that are well, and against those that mean harm."""
+"""The HTTP probe with healthy and with hostile servers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Behaviour = Callable[[socket.socket], None]
 
 @contextlib.contextmanager
 def serving(behaviour: Behaviour, context: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Run ``behaviour`` with each connection to a free loopback port; give the address."""
+    """Run ``behaviour`` with each connection to a free loopback port; yield the URL."""
     listening = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
 
@@ -113,59 +113,59 @@ def _redirects(peer: socket.socket) -> None:
     peer.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
 
 
-class TestServersThatMeanHarm:
-    """Whatever a server does, the answer or the plain cause comes in bounded time."""
+class TestHostileServers:
+    """There is a response or an error within the deadline."""
 
     @pytest.mark.parametrize(
-        ("behaviour", "words"),
+        ("behaviour", "cause"),
         [
-            pytest.param(_answers_nothing, "no complete answer within 0.4 s", id="hangs"),
+            pytest.param(_answers_nothing, "no complete response within 0.4 s", id="hangs"),
             pytest.param(
-                _drip(b"HTTP/1.1 200 OK\r\nX-Long: "), "no complete answer within", id="drips-header"
+                _drip(b"HTTP/1.1 200 OK\r\nX-Long: "), "no complete response within", id="drips-header"
             ),
             pytest.param(
                 _drip(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"),
-                "no complete answer",
+                "no complete response",
                 id="drips-body",
             ),
-            pytest.param(_informs_for_ever, "no complete answer within", id="100-continue-for-ever"),
-            pytest.param(_garbage, "not a complete HTTP answer", id="garbage"),
-            pytest.param(_resets, "reset|not a complete HTTP answer", id="resets"),
-            pytest.param(_cut_short, "not a complete HTTP answer", id="cut-short"),
+            pytest.param(_informs_for_ever, "no complete response within", id="100-continue-for-ever"),
+            pytest.param(_garbage, "incomplete or invalid HTTP response", id="garbage"),
+            pytest.param(_resets, "reset|incomplete or invalid HTTP response", id="resets"),
+            pytest.param(_cut_short, "incomplete or invalid HTTP response", id="cut-short"),
         ],
     )
-    def test_no_answer_is_unreachable_with_its_cause(self, behaviour: Behaviour, words: str) -> None:
-        """What is no complete answer is told in words, within the deadline."""
+    def test_an_incomplete_response_is_unreachable(self, behaviour: Behaviour, cause: str) -> None:
+        """The message has the cause and the request."""
         began = time.monotonic()
         with (
             serving(behaviour) as url,
             HttpClient(url, deadline_s=0.4) as client,
-            pytest.raises(Unreachable, match=words) as told,
+            pytest.raises(Unreachable, match=cause) as error,
         ):
             client.request("GET", "/health")
         assert time.monotonic() - began < 3
-        assert f"GET {url}/health" in str(told.value)
+        assert f"GET {url}/health" in str(error.value)
 
-    def test_ten_gigabytes_are_cut_at_the_cap(self) -> None:
-        """An endless body is read up to the cap, marked as cut and never taken for JSON."""
+    def test_a_large_body_is_truncated(self) -> None:
+        """An endless body is read up to the limit, marked as truncated, and not parsed as JSON."""
         with serving(_endless) as url, HttpClient(url, body_cap=100_000) as client:
             answer = client.request("GET", "/")
         assert (len(answer.body), answer.truncated, answer.json) == (100_000, True, None)
 
-    def test_a_redirect_is_an_answer(self) -> None:
-        """Redirects are not followed: where an answer comes from is part of what is judged."""
+    def test_redirects_are_not_followed(self) -> None:
+        """A redirect is a response."""
         with serving(_redirects) as url, HttpClient(url) as client:
             assert client.request("GET", "/").status == 302
 
-    def test_nothing_listening(self) -> None:
-        """A refused connection is told as such."""
+    def test_a_refused_connection(self) -> None:
+        """The message has the cause."""
         with serving(_well) as url:
             pass
         with HttpClient(url) as client, pytest.raises(Unreachable, match="connection refused"):
             client.request("GET", "/")
 
     def test_a_server_that_does_not_read_a_large_body(self) -> None:
-        """Sending is bounded, too."""
+        """The deadline applies to sending, too."""
         with (
             serving(lambda _peer: time.sleep(2)) as url,
             HttpClient(url, deadline_s=0.4) as client,
@@ -176,12 +176,12 @@ class TestServersThatMeanHarm:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Make a CA."""
+    """Return a certificate authority."""
     return trustme.CA()
 
 
 class TestTrust:
-    """TLS is verified, against the CA that the environment file names and no other."""
+    """TLS is verified, with the CA of the environment file only."""
 
     def _serve(self, authority: trustme.CA, name: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -199,7 +199,7 @@ class TestTrust:
             assert client.request("GET", "/").json == {"a": 1.5}
 
     def test_another_ca_is_not(self, authority: trustme.CA, tmp_path: Path) -> None:
-        """A certificate of another CA is told as not trusted."""
+        """A certificate of another CA is not trusted."""
         ca_file = tmp_path / "ca.pem"
         trustme.CA().cert_pem.write_to_path(ca_file)
         with (
@@ -210,7 +210,7 @@ class TestTrust:
             client.request("GET", "/")
 
     def test_another_host_is_not(self, authority: trustme.CA, tmp_path: Path) -> None:
-        """A certificate for another name is not trusted."""
+        """A certificate for another host is not trusted."""
         ca_file = tmp_path / "ca.pem"
         authority.cert_pem.write_to_path(ca_file)
         with (
@@ -226,7 +226,7 @@ def _response(body: bytes) -> Response:
 
 
 class TestResponse:
-    """What an answer says."""
+    """The body of a response."""
 
     @pytest.mark.parametrize(
         "body",
@@ -240,12 +240,12 @@ class TestResponse:
             b"\xff",
         ],
     )
-    def test_what_is_not_strict_json_is_none(self, body: bytes) -> None:
-        """NaN, a key twice, absurd depth and bad UTF-8 are no JSON."""
+    def test_invalid_json_is_none(self, body: bytes) -> None:
+        """NaN, duplicate keys, excessive depth and invalid UTF-8 are not JSON."""
         assert _response(body).json is None
 
     def test_money_is_exact(self) -> None:
-        """Amounts are compared as written, not as binary floating point rounds them."""
+        """Amounts are not rounded to binary floating point."""
         answer = _response(b'{"amount": 19.990000000000000001, "whole": 100, "small": 1E-2, "text": "5"}')
         assert answer.exact["amount"] == Decimal("19.990000000000000001")
         assert [answer.money(key) for key in ("whole", "small", "text", "none")] == [
@@ -255,8 +255,8 @@ class TestResponse:
             None,
         ]
 
-    def test_fields_on_a_missing_way_are_none(self) -> None:
-        """Looking for what is not there is no error."""
+    def test_missing_fields_are_none(self) -> None:
+        """A missing field is not an error."""
         answer = _response(b'{"a": [{"b": 1}]}')
         assert answer.field("a", 0, "b") == 1
         assert answer.field("a", 5, "b") is None
@@ -264,7 +264,7 @@ class TestResponse:
 
 
 def test_many_threads_share_a_client_each_with_its_own_deadline() -> None:
-    """A hanging exchange of one thread does not shorten or lengthen another's."""
+    """A slow exchange of one thread does not change another's deadline."""
 
     def behave(peer: socket.socket) -> None:
         data = peer.recv(65536)

@@ -1,4 +1,4 @@
-"""What may leave for a cluster that is only read: a rule of method, path and query alone."""
+"""The requests that may be sent to a read-only cluster, by method, path and query."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("method", "path"), PASSES)
-def test_reading_passes(method: str, path: str) -> None:
-    """Get, list, watch, logs, dry runs of objects and the reviews of one's own rights may leave."""
+def test_reading_is_allowed(method: str, path: str) -> None:
+    """Get, list, watch, logs, dry runs of objects and reviews of one's own permissions are allowed."""
     assert why_refused(method, HOST + path) is None
 
 
 @pytest.mark.parametrize(("method", "path"), REFUSED)
-def test_all_else_is_kept_back(method: str, path: str) -> None:
-    """Whatever writes, acts, or is not plainly one of the above does not leave; the reason names the path."""
+def test_everything_else_is_refused(method: str, path: str) -> None:
+    """Requests that write, have effects, or have a path that is not canonical are refused."""
     assert why_refused(method, HOST + path) is not None

@@ -1,4 +1,4 @@
-"""The webhook listener and the check of signatures."""
+"""The webhook listener and the verification of signatures."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def _signed(
 
 
 class TestSignature:
-    """Standard Webhooks' signature, over the exact bytes."""
+    """The Standard Webhooks signature over the exact bytes."""
 
-    def test_a_true_one_holds(self) -> None:
-        """Also among others, and with a secret given as text."""
+    def test_a_valid_signature(self) -> None:
+        """Also among others, and with a plain text secret."""
         assert signature_problem(_signed(), SECRET) is None
         several = "v1,AAAA v1a,zzz " + _signed().headers["webhook-signature"]
         assert signature_problem(_signed(webhook_signature=several), SECRET) is None
         assert signature_problem(_signed(key=b"plain text"), "plain text") is None
 
-    def test_the_specifications_own_example_holds(self) -> None:
-        """The example that the specification publishes is accepted."""
+    def test_the_example_of_the_specification(self) -> None:
+        """Its signature is valid."""
         headers = {
             "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
             "webhook-timestamp": "1614265330",
@@ -61,7 +61,7 @@ class TestSignature:
         assert signature_problem(delivery, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw") is None
 
     @pytest.mark.parametrize(
-        ("delivery", "secret", "words"),
+        ("delivery", "secret", "problem"),
         [
             (_signed(webhook_signature=""), SECRET, "missing: webhook-signature"),
             (_signed(webhook_id=""), SECRET, "missing: webhook-id"),
@@ -72,29 +72,29 @@ class TestSignature:
             (_signed(), "whsec_not base64!", "not base64"),
         ],
     )
-    def test_every_other_is_told(self, delivery: Delivery, secret: str, words: str) -> None:
-        """What does not hold is one line that says why."""
-        assert words in (signature_problem(delivery, secret) or "")
+    def test_an_invalid_signature(self, delivery: Delivery, secret: str, problem: str) -> None:
+        """The problem is one line."""
+        assert problem in (signature_problem(delivery, secret) or "")
 
-    def test_one_byte_more_breaks_it(self) -> None:
-        """The signature is over the bytes, not over what they mean."""
+    def test_another_body(self) -> None:
+        """One more byte invalidates the signature."""
         delivery = _signed()
         other = Delivery(
             method="POST", headers=delivery.headers, body=delivery.body + b" ", at=delivery.at, answered=200
         )
         assert signature_problem(other, SECRET) is not None
 
-    def test_age_is_known_for_a_usable_timestamp_alone(self) -> None:
-        """A timestamp that is no number of seconds gives no age."""
+    def test_the_age_needs_a_valid_timestamp(self) -> None:
+        """A timestamp that is not a number of seconds has no age."""
         assert _signed().age_s() == 1.5
         assert [_signed(webhook_timestamp=bad).age_s() for bad in ("", "soon", "-5", "9" * 20)] == [None] * 4
 
 
 class TestListener:
-    """Inboxes and scripted answers."""
+    """Inboxes and their responses."""
 
-    def test_each_inbox_answers_its_script_and_keeps_what_came(self) -> None:
-        """Answers come in order, the last one for good; inboxes know nothing of each other."""
+    def test_each_inbox_has_its_own_statuses_and_deliveries(self) -> None:
+        """Statuses are used in order, the last one for all later responses."""
         with Listener() as listener, httpx.Client(trust_env=False) as client:
             first, second = listener.inbox(500, 410), listener.inbox()
             statuses = [client.post(first.url, content=b'{"type": "a"}').status_code for _ in range(3)]
@@ -105,8 +105,8 @@ class TestListener:
             assert [one.type for one in first.received] == ["a"] * 3
             assert len(second.received) == 1
 
-    def test_waiting_ends_with_the_delivery_or_the_time(self) -> None:
-        """A gate waits no longer than it takes."""
+    def test_waiting_ends_with_the_delivery_or_the_timeout(self) -> None:
+        """It returns whether the condition holds."""
         with Listener() as listener:
             inbox = listener.inbox()
             assert inbox.wait_for(bool, 0.05) is False
@@ -115,8 +115,8 @@ class TestListener:
             assert inbox.wait_for(bool, 5) is True
             assert time.monotonic() - began < 3
 
-    def test_hostile_deliveries_do_no_harm(self) -> None:
-        """Too long, of unknown length or not HTTP: refused, and the next one is received."""
+    def test_hostile_deliveries_are_refused(self) -> None:
+        """Too long, of unknown length or not HTTP; the next one is received."""
         with Listener() as listener:
             inbox = listener.inbox()
             host, port = listener.base_url.removeprefix("http://").split(":")
@@ -129,14 +129,14 @@ class TestListener:
             assert httpx.post(inbox.url, content=b"b", headers=odd, trust_env=False).status_code == 200
             assert signature_problem(inbox.received[0], SECRET) == "missing: webhook-timestamp"
 
-    def test_a_taken_port_is_told_with_the_key_to_change(self) -> None:
-        """The person who wrote the environment file learns what to change."""
+    def test_a_port_in_use_is_an_error(self) -> None:
+        """The message names the key of the environment file."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             with pytest.raises(GateInputError, match=r"webhooks\.listen_port"):
                 Listener("127.0.0.1", port)
 
-    def test_an_advertised_address_is_what_is_configured(self) -> None:
-        """Behind a tunnel the platform is given the tunnel's address."""
+    def test_the_advertised_url(self) -> None:
+        """Behind a tunnel, an inbox has the tunnel's URL."""
         with Listener(advertise_url="https://tunnel.example.com/in/") as listener:
             assert listener.inbox().url.startswith("https://tunnel.example.com/in/hooks/")

@@ -1,4 +1,4 @@
-"""The database probe: it reads and cannot write, ends in time, and tells nobody its password."""
+"""The database probe: it is read-only, has deadlines, and does not disclose its password."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the address of a real PostgreSQL, with a role that may do as it likes with its own table."""
+    """Yield the URL of a PostgreSQL, with a role that owns a table."""
     directory = tmp_path_factory.mktemp("sandbox")
     sandbox.start(directory, owner_pid=os.getpid())
     try:
@@ -34,7 +34,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _owners_url(directory: Path) -> str:
-    """Give the platform's own address: the role that may write, so that refusing is the probe's doing."""
+    """Return the URL of a role that may write, so that only the probe can refuse writes."""
     address = json.loads((directory / "api.json").read_text())["database_url"]
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute("CREATE TABLE probed (n int)")
@@ -42,8 +42,8 @@ def _owners_url(directory: Path) -> str:
     return str(address)
 
 
-def test_rows_come_as_dicts_and_values_alone(url: str) -> None:
-    """A statement gives its rows by column name, a value is the first of the first."""
+def test_rows_and_values(url: str) -> None:
+    """Rows are dicts by column name; a value is the first column of the first row."""
     with Database(url) as database:
         assert database.rows("SELECT n FROM probed WHERE n >= %(n)s ORDER BY n", {"n": 1}) == [
             {"n": 1},
@@ -67,7 +67,7 @@ def test_rows_come_as_dicts_and_values_alone(url: str) -> None:
     ],
 )
 def test_nothing_writes(url: str, sql: str) -> None:
-    """A role that may write can not through the probe, however the statement is put."""
+    """A role that may write cannot write through the probe."""
     with Database(url) as database, pytest.raises(DatabaseError):
         database.rows(sql)
     with psycopg.connect(url) as connection:
@@ -78,7 +78,7 @@ def test_nothing_writes(url: str, sql: str) -> None:
     "first", ["SET TRANSACTION READ WRITE", "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", "COMMIT"]
 )
 def test_a_setting_does_not_last_to_the_next_statement(url: str, first: str) -> None:
-    """Each statement has a read-only transaction of its own, whatever the one before it tried."""
+    """Each statement has its own read-only transaction."""
     with Database(url) as database:
         with contextlib.suppress(DatabaseError):
             database.rows(first)
@@ -87,7 +87,7 @@ def test_a_setting_does_not_last_to_the_next_statement(url: str, first: str) -> 
 
 
 def test_a_slow_statement_ends_in_time(url: str) -> None:
-    """A statement that takes too long is given up, and the connection is good for the next."""
+    """A slow statement is cancelled, and the connection is usable afterwards."""
     with Database(url, statement_timeout_s=0.2) as database:
         began = time.monotonic()
         with pytest.raises(DatabaseError, match=r"no answer within 0\.2 s"):
@@ -97,8 +97,8 @@ def test_a_slow_statement_ends_in_time(url: str) -> None:
         assert database.value("SELECT 1") == 1
 
 
-def test_a_lost_connection_is_made_again(url: str) -> None:
-    """After the server ended the connection, the next statement is an error at most once."""
+def test_a_lost_connection_is_reopened(url: str) -> None:
+    """After the server closed the connection, only one statement fails."""
     with Database(url) as database, Database(url) as other:
         pid = database.value("SELECT pg_backend_pid()")
         other.rows("SELECT pg_terminate_backend(%(pid)s)", {"pid": pid})
@@ -108,7 +108,7 @@ def test_a_lost_connection_is_made_again(url: str) -> None:
 
 
 def test_a_server_that_never_answers_is_an_error_in_time() -> None:
-    """Something that takes the connection and says nothing does not hold the probe."""
+    """A server that accepts the connection and does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         began = time.monotonic()
@@ -132,8 +132,8 @@ def test_a_server_that_never_answers_is_an_error_in_time() -> None:
         "host=127.0.0.1 port=1 password=secret-pw-2 =",
     ],
 )
-def test_no_error_tells_the_password(address: str) -> None:
-    """Whatever is wrong with the address, the message does not repeat it."""
+def test_no_error_has_the_password(address: str) -> None:
+    """An error about the URL does not quote it."""
     with pytest.raises(DatabaseError) as caught, Database(address, connect_timeout_s=1) as database:
         database.value("SELECT 1")
 
@@ -142,15 +142,15 @@ def test_no_error_tells_the_password(address: str) -> None:
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_the_password_is_made_known_to_redaction() -> None:
-    """From the moment the probe has the address, its password is redacted everywhere."""
+def test_the_password_is_registered_with_redaction() -> None:
+    """From the creation of the probe on."""
     Database("postgresql://u:sesame-open-3@127.0.0.1:1/x")
 
     assert "sesame-open-3" not in redaction.redact("it is sesame-open-3")
 
 
-def test_it_counts_connections_as_the_server_does(url: str) -> None:
-    """Connections that are opened are counted, and the maximum is the server's."""
+def test_connections_are_counted(url: str) -> None:
+    """Open connections are counted, and the maximum is the server's."""
     with Database(url) as database:
         early = database.connections()
         with Database(url) as second, Database(url) as third:
@@ -162,7 +162,7 @@ def test_it_counts_connections_as_the_server_does(url: str) -> None:
 
 
 def test_threads_may_share_it(url: str) -> None:
-    """Statements of several threads do not mix."""
+    """Statements of several threads do not interfere."""
     found: list[object] = []
     with Database(url) as database:
         threads = [
@@ -180,7 +180,7 @@ def test_threads_may_share_it(url: str) -> None:
 
 
 def test_statement_statistics_are_the_others(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What others ran is counted between two readings; the probe's own statements are left out."""
+    """Statements of other users between two readings count; the probe's own are left out."""
     directory = tmp_path_factory.mktemp("statistics")
     sandbox.start(directory, owner_pid=os.getpid())
     try:

@@ -1,4 +1,4 @@
-"""The cache probe: it ends in time, leaves nothing behind, and tells nobody its password."""
+"""The cache probe: it has deadlines, deletes its keys, and does not disclose its password."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Start a sandbox for its Redis."""
+    """Start a sandbox and yield its folder."""
     folder = tmp_path_factory.mktemp("sandbox")
     sandbox.start(folder, owner_pid=os.getpid())
     try:
@@ -36,18 +36,18 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def writing(directory: Path) -> str:
-    """Give the platform's own address, which may write."""
+    """Return the platform's URL, which may write."""
     return str(json.loads((directory / "api.json").read_text())["redis_url"])
 
 
 @pytest.fixture(scope="module")
 def reading(directory: Path) -> str:
-    """Give the gates' address, which may only read."""
+    """Return the gates' URL, which may only read."""
     return load_environment(directory / "environment.yaml", gates_dir=directory).cache.url
 
 
 def test_it_pings_and_counts(reading: str) -> None:
-    """A PING takes some time, and look-ups are counted as the server does."""
+    """PING takes some time, and the server counts lookups."""
     with Cache(reading) as cache:
         before = cache.statistics()
         cache.scratch("run").read_ms()
@@ -56,11 +56,11 @@ def test_it_pings_and_counts(reading: str) -> None:
         assert 0 < cache.ping_ms() < 2000
         assert after.misses >= before.misses + 1
         assert after.commands > before.commands
-        assert 0 <= after.hit_rate <= 1
+        assert 0 <= after.hit_ratio <= 1
 
 
-def test_timing_leaves_nothing_behind(writing: str) -> None:
-    """The keys of a round trip have a prefix of their own, live seconds at most, and are gone after it."""
+def test_timing_deletes_its_keys(writing: str) -> None:
+    """The keys of a round trip have a unique prefix and a short time to live, and are deleted."""
     with Cache(writing) as cache, client.Redis.from_url(writing) as look:
         scratch = cache.scratch("run-1")
         look.set(f"{KEY_PREFIX}watched", "1", ex=1)
@@ -73,8 +73,8 @@ def test_timing_leaves_nothing_behind(writing: str) -> None:
     assert KEY_TTL_S <= 60
 
 
-def test_an_access_that_may_only_read_is_told_apart(tmp_path: Path) -> None:
-    """Where writing is forbidden the error is one of its own, and reading goes on."""
+def test_a_read_only_user(tmp_path: Path) -> None:
+    """Writing is an error of its own, and reading works."""
     port = free_port()
     users = "user default off\nuser only_reader on >only-read-7 ~* -@all +get +info\n"
     (tmp_path / "redis.conf").write_text(f'port {port}\nbind 127.0.0.1\nsave ""\n{users}')
@@ -95,7 +95,7 @@ def test_an_access_that_may_only_read_is_told_apart(tmp_path: Path) -> None:
 
 
 def wait_until_it_answers(cache: Cache) -> None:
-    """Wait for a server that was just started."""
+    """Wait until a server that was just started answers."""
     deadline = time.monotonic() + 10
     while True:
         try:
@@ -109,7 +109,7 @@ def wait_until_it_answers(cache: Cache) -> None:
 
 
 def test_a_server_that_never_answers_is_an_error_in_time() -> None:
-    """Something that takes the connection and says nothing does not hold the probe."""
+    """A server that accepts the connection and does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         began = time.monotonic()
@@ -131,8 +131,8 @@ def test_a_server_that_never_answers_is_an_error_in_time() -> None:
         "secret-pw-5",
     ],
 )
-def test_no_error_tells_the_password(address: str) -> None:
-    """Whatever is wrong with the address, the message does not repeat it."""
+def test_no_error_has_the_password(address: str) -> None:
+    """An error about the URL does not quote it."""
     with pytest.raises(CacheError) as caught, Cache(address, timeout_s=0.5) as cache:
         cache.ping_ms()
 
@@ -140,7 +140,7 @@ def test_no_error_tells_the_password(address: str) -> None:
 
 
 def test_a_wrong_password_is_an_error_without_it(reading: str) -> None:
-    """A refused sign-in is told with the server's words, not with the password."""
+    """A failed authentication is an error with the server's message."""
     wrong = reading.replace("://gates_ro:", "://gates_ro:wrong-")
     with Cache(wrong) as cache, pytest.raises(CacheError) as caught:
         cache.ping_ms()
@@ -149,8 +149,8 @@ def test_a_wrong_password_is_an_error_without_it(reading: str) -> None:
     assert password not in str(caught.value)
 
 
-def test_the_password_is_made_known_to_redaction() -> None:
-    """From the moment the probe has the address, its password is redacted everywhere."""
+def test_the_password_is_registered_with_redaction() -> None:
+    """From the creation of the probe on."""
     Cache("redis://:sesame-open-6@127.0.0.1:1/0")
 
     assert "sesame-open-6" not in redaction.redact("it is sesame-open-6")

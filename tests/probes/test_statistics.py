@@ -1,4 +1,4 @@
-"""Percentiles: one definition, and nothing unknown gets a rank."""
+"""Percentiles by nearest rank; unknown samples give NaN."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ percents = st.floats(min_value=0.01, max_value=100)
 
 
 @given(samples, percents)
-def test_at_least_p_per_cent_are_not_above_the_percentile(values: list[float], p: float) -> None:
-    """By nearest rank at least p per cent of the samples are at or below it, and fewer are below."""
+def test_nearest_rank(values: list[float], p: float) -> None:
+    """At least p percent of the samples are at or below the percentile, and fewer are below."""
     found = percentile(values, p)
 
     assert found in values
@@ -26,7 +26,7 @@ def test_at_least_p_per_cent_are_not_above_the_percentile(values: list[float], p
 
 @given(samples, st.randoms(use_true_random=False))
 def test_order_never_matters(values: list[float], random: object) -> None:
-    """The samples' order changes nothing."""
+    """The order of the samples does not change the summary."""
     shuffled = list(values)
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # a random.Random, which hypothesis hands out untyped
 
@@ -34,8 +34,10 @@ def test_order_never_matters(values: list[float], random: object) -> None:
 
 
 @given(samples, st.integers(0, 299), st.floats(min_value=0, max_value=1e9), percents)
-def test_a_slower_sample_never_makes_it_faster(values: list[float], at: int, added: float, p: float) -> None:
-    """Making one sample slower never lowers a percentile."""
+def test_a_slower_sample_never_lowers_a_percentile(
+    values: list[float], at: int, added: float, p: float
+) -> None:
+    """Percentiles are monotonic in each sample."""
     slower = list(values)
     slower[at % len(values)] += added
 
@@ -47,12 +49,12 @@ def test_a_slower_sample_never_makes_it_faster(values: list[float], at: int, add
     [(1, 1), (7, 7), (50, 50), (95, 95), (95.1, 96), (99, 99), (99.9, 100), (100, 100)],
 )
 def test_ranks_are_exact(p: float, expected: int) -> None:
-    """Of 1..100 the p-th percentile is p itself: no rank is lost to binary fractions."""
+    """The p-th percentile of 1..100 is p: floating point does not shift the rank."""
     assert percentile(range(1, 101), p) == expected
 
 
 def test_no_sample_has_no_percentile() -> None:
-    """Without a sample everything is NaN, and n says so."""
+    """Without a sample, n is 0 and all percentiles are NaN."""
     summary = Summary.of([])
 
     assert summary.n == 0
@@ -60,22 +62,22 @@ def test_no_sample_has_no_percentile() -> None:
 
 
 @given(samples, st.integers(0, 300))
-def test_an_unknown_sample_makes_it_unknown(values: list[float], at: int) -> None:
-    """One NaN makes every percentile NaN, wherever it stands."""
+def test_an_unknown_sample_makes_the_percentile_unknown(values: list[float], at: int) -> None:
+    """One NaN makes every percentile NaN, at any position."""
     values.insert(at % (len(values) + 1), math.nan)
 
     assert math.isnan(percentile(values, 50))
     assert math.isnan(Summary.of(values).max)
 
 
-def test_an_answer_that_never_came_is_the_slowest() -> None:
-    """Infinity is ordered above all others."""
+def test_infinity_is_the_slowest_sample() -> None:
+    """It is ordered above all others."""
     assert percentile([1.0, math.inf, 2.0], 100) == math.inf
     assert percentile([1.0, math.inf, 2.0], 50) == 2.0
 
 
 @pytest.mark.parametrize("p", [0, -1, 100.5, math.nan])
-def test_a_percentage_outside_is_refused(p: float) -> None:
-    """A percentile that does not exist is a programming error."""
-    with pytest.raises(ValueError, match="percentile lies in"):
+def test_a_percentage_out_of_range_is_an_error(p: float) -> None:
+    """It is a programming error."""
+    with pytest.raises(ValueError, match="percentile must be in"):
         percentile([1.0], p)

@@ -1,4 +1,4 @@
-"""What a TLS server proves and refuses: against real servers on loopback, and by bytes."""
+"""Certificates and protocols of TLS servers on loopback."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ ALL = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Make a certificate authority."""
+    """Return a certificate authority."""
     return trustme.CA()
 
 
 @contextmanager
 def serving(leaf: trustme.LeafCert, lowest: str, highest: str = "TLSv1_3") -> Iterator[int]:
-    """Serve handshakes on loopback with the protocols between two versions."""
+    """Serve handshakes on loopback with the protocols between two versions; yield the port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     leaf.configure_cert(context)
     with warnings.catch_warnings():
@@ -66,7 +66,7 @@ def _answer(listening: socket.socket, context: ssl.SSLContext) -> None:
 
 @pytest.fixture
 def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
-    """Write the authority's certificate."""
+    """Write the authority's certificate and return its path."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     return tmp_path / "ca.pem"
 
@@ -80,19 +80,19 @@ def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
         ("TLSv1", "TLSv1_2", ["TLSv1", "TLSv1.1", "TLSv1.2"]),
     ],
 )
-def test_each_protocol_is_told(
+def test_supported_protocols(
     authority: trustme.CA, ca_file: Path, lowest: str, highest: str, spoken: list[str]
 ) -> None:
-    """What a server speaks is found, also the old protocols that no client here speaks any more."""
+    """Also the old protocols that the local OpenSSL does not support."""
     with serving(authority.issue_cert("localhost"), lowest, highest) as port:
         server = tls.Server(host="localhost", port=port, ca_file=ca_file)
 
-        assert [version for version in ALL if tls.speaks(server, version)] == spoken
+        assert [version for version in ALL if tls.supports(server, version)] == spoken
         assert tls.handshake(server).protocol == spoken[-1]
 
 
 def test_a_good_handshake_shows_the_certificate(authority: trustme.CA, ca_file: Path) -> None:
-    """Names, key, signature and time are read from the certificate that was served."""
+    """Names, key and signature are read from the served certificate."""
     with serving(authority.issue_cert("localhost", "127.0.0.1"), "TLSv1_2") as port:
         served = tls.handshake(tls.Server(host="localhost", port=port, ca_file=ca_file)).certificate
 
@@ -102,8 +102,8 @@ def test_a_good_handshake_shows_the_certificate(authority: trustme.CA, ca_file: 
     assert not served.is_authority
 
 
-def test_what_is_not_trusted_says_why(authority: trustme.CA, ca_file: Path) -> None:
-    """Another authority, another name and an ended certificate are told apart."""
+def test_untrusted_certificates_have_a_reason(authority: trustme.CA, ca_file: Path) -> None:
+    """Another authority, another name and an expired certificate have different messages."""
     ended = authority.issue_cert("localhost", not_after=datetime.now(UTC) - timedelta(days=1))
     with serving(authority.issue_cert("localhost"), "TLSv1_2") as port:
         with pytest.raises(tls.TlsNotTrusted, match="issuer"):
@@ -115,33 +115,33 @@ def test_what_is_not_trusted_says_why(authority: trustme.CA, ca_file: Path) -> N
 
 
 @pytest.mark.parametrize("version", ALL)
-def test_nobody_there_is_no_refusal(version: str, ca_file: Path) -> None:
-    """A port where nobody listens says nothing about protocols: that is an error, not a pass."""
+def test_a_refused_connection_is_not_a_refused_protocol(version: str, ca_file: Path) -> None:
+    """It is an error, as nothing is known about the protocols."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
 
     with pytest.raises(tls.TlsUnreachable):
-        tls.speaks(tls.Server(host="127.0.0.1", port=port, ca_file=ca_file), version)
+        tls.supports(tls.Server(host="127.0.0.1", port=port, ca_file=ca_file), version)
 
 
 def test_a_silent_server_ends_in_time(ca_file: Path) -> None:
-    """A server that accepts and says nothing is an error after the deadline."""
+    """A server that accepts the connection and does not answer is an error after the deadline."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server = tls.Server(host="127.0.0.1", port=silent.getsockname()[1], ca_file=ca_file)
         for version in ("TLSv1", "TLSv1.3"):
             with pytest.raises(tls.TlsUnreachable, match="timed out"):
-                tls.speaks(server, version, deadline_s=0.2)
+                tls.supports(server, version, deadline_s=0.2)
 
 
 def test_only_https_has_a_server() -> None:
-    """An http address can't be asked for a certificate."""
-    with pytest.raises(ValueError, match="not served by TLS"):
+    """An http URL is an error."""
+    with pytest.raises(ValueError, match="not an https URL"):
         tls.Server.of("http://localhost")
 
 
 def certificate(**fields: object) -> tls.ServedCertificate:
-    """Describe a certificate."""
-    given = {"serial": 1, "not_before": NOW, "not_after": NOW + timedelta(days=40), "names": ("api.example",)}
+    """Return a certificate with some fields replaced."""
+    given = {"not_after": NOW + timedelta(days=40), "names": ("api.example",)}
     given |= {"key": "EC", "key_bits": 256, "signature_hash": "sha256", "is_authority": False}
     return tls.ServedCertificate(**given | fields)  # type: ignore[arg-type]  # fields of many types
 
@@ -150,16 +150,16 @@ def certificate(**fields: object) -> tls.ServedCertificate:
     ("key", "bits", "strong"),
     [("RSA", 2048, True), ("RSA", 1024, False), ("EC", 256, True), ("EC", 192, False), ("DSA", 4096, False)],
 )
-def test_key_sizes_are_judged_by_kind(key: str, bits: int, strong: bool) -> None:
-    """An RSA key needs 2048 bits, an elliptic curve 256; an unknown kind is weak."""
+def test_key_sizes_by_type(key: str, bits: int, strong: bool) -> None:
+    """RSA needs 2048 bits, an elliptic curve 256; an unknown type is weak."""
     assert certificate(key=key, key_bits=bits).has_strong_key is strong
 
 
 @pytest.mark.parametrize(
     ("name", "strong"), [("sha256", True), ("sha384", True), ("sha1", False), ("md5", False)]
 )
-def test_signatures_are_judged_by_hash(name: str, strong: bool) -> None:
-    """SHA-1 and MD5 can be forged."""
+def test_signatures_by_hash(name: str, strong: bool) -> None:
+    """SHA-1 and MD5 are not collision-resistant."""
     assert certificate(signature_hash=name).has_strong_signature is strong
 
 
@@ -175,13 +175,13 @@ def test_signatures_are_judged_by_hash(name: str, strong: bool) -> None:
         (("127.0.0.1",), "127.0.0.1", True),
     ],
 )
-def test_a_star_is_one_label(names: tuple[str, ...], host: str, named: bool) -> None:
-    """A certificate names a host wholly, or by a star for its first label."""
-    assert certificate(names=names).is_for(host) is named
+def test_host_names(names: tuple[str, ...], host: str, named: bool) -> None:
+    """A name matches a host completely, or by ``*`` for its first label."""
+    assert certificate(names=names).matches(host) is named
 
 
 def test_days_left_go_below_zero() -> None:
-    """Time left is counted in days, and is negative after the end."""
+    """They are negative after the expiry."""
     assert certificate().days_left(NOW) == 40
     assert certificate().days_left(NOW + timedelta(days=41)) == -1
 
@@ -199,14 +199,14 @@ def test_days_left_go_below_zero() -> None:
     ],
 )
 def test_hsts_is_read(header: str | None, seconds: int | None) -> None:
-    """The header's seconds are read, in any order and case; nonsense is none."""
+    """The max-age is read in any order and case; an invalid value is None."""
     assert tls.hsts_max_age(header) == seconds
 
 
 def cert_manager(
     status: str = "True", seen: int = 2, renewal: str = "2026-03-10T00:00:00Z"
 ) -> dict[str, object]:
-    """Write a cert-manager Certificate of generation 2 that ends on 2026-04-10."""
+    """Return a cert-manager Certificate of generation 2 that expires on 2026-04-10."""
     ready = {"type": "Ready", "status": status, "observedGeneration": seen, "message": "m"}
     return {
         "metadata": {"generation": 2},
@@ -215,8 +215,8 @@ def cert_manager(
     }
 
 
-def test_a_certificate_is_ready_of_its_newest_generation() -> None:
-    """Ready counts if it was said of what the Certificate now asks for."""
+def test_readiness_is_for_the_current_generation() -> None:
+    """A condition Ready of an older generation does not count."""
     assert certificate_state(cert_manager()).ready
     assert not certificate_state(cert_manager(status="False")).ready
     assert not certificate_state(cert_manager(seen=1)).ready
@@ -232,6 +232,6 @@ def test_a_certificate_is_ready_of_its_newest_generation() -> None:
         ("", False),
     ],
 )
-def test_renewal_is_ahead(renewal: str, ahead: bool) -> None:
-    """Renewal must be still to come, and before the end."""
+def test_renewal_time(renewal: str, ahead: bool) -> None:
+    """The renewal must be in the future and before the expiry."""
     assert certificate_state(cert_manager(renewal=renewal)).renews_ahead(NOW) is ahead

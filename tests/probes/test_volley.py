@@ -1,4 +1,4 @@
-"""Calls that are made at once: all of them are seen through, however they end."""
+"""Concurrent calls: each has a result or an error."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bais_gates.probes import volley
 from bais_gates.probes.volley import Shot, Volley, fire
 
 
-def test_all_begin_together_and_come_back_in_order() -> None:
-    """No call is over before the last one has begun, and results stand in the order of the calls."""
+def test_all_calls_begin_together_and_keep_their_order() -> None:
+    """No call ends before the last one has begun, and results are in the order of the calls."""
 
     def call(number: int) -> int:
         time.sleep(0.05)
@@ -23,11 +23,11 @@ def test_all_begin_together_and_come_back_in_order() -> None:
 
     assert fired.results == list(range(50))
     assert fired.errors == []
-    assert fired.most_at_once == 50
+    assert fired.max_concurrency == 50
 
 
-def test_an_error_is_the_outcome_of_its_call_alone() -> None:
-    """A call that raises does not keep the others from their results."""
+def test_an_error_does_not_affect_other_calls() -> None:
+    """The other calls have their results."""
 
     def fail() -> int:
         raise ConnectionError("gone")
@@ -38,8 +38,8 @@ def test_an_error_is_the_outcome_of_its_call_alone() -> None:
     assert fired.errors == ["ConnectionError: gone"]
 
 
-def test_a_call_that_hangs_does_not_hold_the_volley() -> None:
-    """A call that is not back at the deadline is told as such, in bounded time."""
+def test_a_call_that_hangs_ends_with_the_deadline() -> None:
+    """It has an error of its own."""
     release = threading.Event()
     began = time.monotonic()
     fired = fire([lambda: release.wait(30), lambda: True], deadline_s=0.3)
@@ -47,25 +47,25 @@ def test_a_call_that_hangs_does_not_hold_the_volley() -> None:
 
     assert time.monotonic() - began < 5
     assert fired.results == [True]
-    assert fired.errors == ["NotBackError: not back within 0.3 s"]
+    assert fired.errors == ["CallTimeoutError: no result within 0.3 s"]
 
 
-def test_most_at_once_counts_what_overlaps() -> None:
-    """Three calls of which two overlap at most are two at once; one that ends as another begins is not."""
+def test_max_concurrency_counts_what_overlaps() -> None:
+    """A call that ends when another begins does not overlap it."""
     shots = [Shot(began=0.0, ended=2.0, result=1), Shot(began=1.0, ended=3.0, result=1)]
     fired = Volley(shots=(*shots, Shot(began=3.0, ended=4.0, result=1)))
 
-    assert fired.most_at_once == 2
+    assert fired.max_concurrency == 2
 
 
-def test_an_interrupted_volley_makes_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupted before all are at the line, nobody is let go: no call is made behind the gate's back."""
+def test_an_interruption_before_the_start_cancels_all_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call is made afterwards."""
     made: list[int] = []
 
     def interrupted(_self: object, _within_s: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(volley._Start, "go_when_all_are_ready", interrupted)
+    monkeypatch.setattr(volley._Start, "release", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fire([lambda: made.append(1)] * 5, deadline_s=10)
     time.sleep(0.1)

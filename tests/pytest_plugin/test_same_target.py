@@ -15,8 +15,7 @@ import pytest
 import trustme
 
 from bais_gates.pytest_plugin.finish import another_release
-from bais_gates.verdict.model import TargetIdentity
-from bais_gates.verdict.subject import parse_subject
+from bais_gates.verdict.model import TargetIdentity, parse_subject
 from tests.pytest_plugin.conftest import SERIAL_AND_PARALLEL, Project
 
 ROOT = Path(__file__).parents[2]
@@ -174,7 +173,7 @@ def test_two(cluster_writer, evidence):
     ran = project.run("-m", "golive")
     assert time.monotonic() - began < 15
     assert ran.outcomes == {"one": "ERROR", "two": "ERROR"}, ran.output
-    assert "there is no such kubeconfig. Fetch it" in ran.gate("one")["message"]
+    assert "no such kubeconfig. Provide it" in ran.gate("one")["message"]
     assert "read_only" in ran.gate("two")["message"]
     assert ran.decision is not None
     assert ran.decision["verdict"] == "BLOCK"

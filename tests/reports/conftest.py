@@ -295,7 +295,7 @@ def deploy() -> Decision:
 
 @pytest.fixture(scope="session")
 def many() -> Callable[[int], Decision]:
-    """Return a maker of decisions with that many gates, one of 25 red."""
+    """Return a builder of decisions with that many gates, one of 25 failed."""
     return _many
 
 

@@ -54,15 +54,15 @@ def test_any_decision_is_valid_ctrf(
 def test_a_gate_carries_its_outcome_phase_and_checks(block: Decision) -> None:
     """A test has labels, the raw outcome, a step a check, and the numbers under the project's namespace."""
     tests = {test["name"]: test for test in _read(block)["results"]["tests"]}
-    red = tests["acceptance.rate_limiting"]
-    assert red["rawStatus"] == "FAIL"
-    assert red["labels"] == {
+    failed = tests["acceptance.rate_limiting"]
+    assert failed["rawStatus"] == "FAIL"
+    assert failed["labels"] == {
         "phase": "acceptance",
         "severity": "P2",
         "outcome": "FAIL",
         "standing": "blocking",
     }
-    step = red["steps"][0]
+    step = failed["steps"][0]
     assert step["name"] == "requests let in at once: 164 requests (limit 100 requests, 200 samples)"
     assert step["status"] == "failed"
     assert step["extra"]["io.bais.gate"]["limit"] == 100
@@ -88,7 +88,7 @@ def test_what_blocks_is_failed(block: Decision, gate: str, status: str) -> None:
 
 
 def test_the_verdict_is_in_the_environment(block: Decision, deploy: Decision) -> None:
-    """``healthy`` says DEPLOY or BLOCK to tools that know nothing of gates."""
+    """``healthy`` is DEPLOY or BLOCK for tools that do not know gates."""
     assert _read(block)["results"]["environment"]["healthy"] is False
     assert _read(deploy)["results"]["environment"]["healthy"] is True
     assert _read(block)["results"]["environment"]["extra"]["io.bais.gate"]["exit_status"] == 20

@@ -91,7 +91,7 @@ def test_the_verdict_stands_above_the_results(page: str) -> None:
 
 
 def test_rows_have_phase_severity_and_outcome(page: str) -> None:
-    """A gate's row says its phase, severity and outcome, in columns that can be sorted."""
+    """A gate's row has its phase, severity and outcome, in columns that can be sorted."""
     assert '<th class="sortable" data-column-type="severity">Severity</th>' in page
     row = _row(page, "test_limits")
     assert (row["phase"], row["severity"], row["outcome"]) == ("acceptance", "P2", "FAIL")

@@ -23,7 +23,7 @@ def _cases(decision: Decision) -> dict[str, ET.Element]:
 def test_any_decision_is_well_formed_and_consistent(
     data: st.DataObject, decisions: st.SearchStrategy[Decision]
 ) -> None:
-    """Every decision gives XML that parses, with right counts, and blocking gates red."""
+    """Every decision gives XML that parses, with right counts, and blocking gates as failures or errors."""
     decision = data.draw(decisions)
     root = ET.fromstring(junit.render(decision).encode("utf-8"))
     suites = list(root.iter("testsuite"))
@@ -34,14 +34,14 @@ def test_any_decision_is_well_formed_and_consistent(
             assert suite.get(count) == str(sum(case.find(tag) is not None for case in cases))
     for count in ("tests", "failures", "errors", "skipped"):
         assert int(root.get(count, "-1")) == sum(int(suite.get(count, "0")) for suite in suites)
-    red = {
+    failed = {
         case.get("name")
         for case in root.iter("testcase")
         if case.find("failure") is not None or case.find("error") is not None
     }
-    assert {judged.gate.id for judged in decision.gates if judged.blocking} <= red
+    assert {judged.gate.id for judged in decision.gates if judged.blocking} <= failed
     if decision.reasons:
-        assert red
+        assert failed
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_any_decision_is_well_formed_and_consistent(
     ],
 )
 def test_outcomes_are_mapped(block: Decision, gate: str, tag: str | None) -> None:
-    """What blocks is a failure or an error, what is let through is skipped, a pass has nothing."""
+    """A blocking gate is a failure or an error, a waived one is skipped, a pass has no element."""
     case = _cases(block)[gate]
     assert [child.tag for child in case if child.tag != "properties"] == ([tag] if tag else [])
 

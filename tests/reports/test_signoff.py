@@ -22,7 +22,7 @@ _ATTRIBUTES = frozenset(name.lower() for name in re.findall(r'\s([A-Za-z-]+)="',
 
 
 class _Page(HTMLParser):
-    """What a page consists of; complains about elements and attributes that the template does not have."""
+    """The parts of a page; fails for elements and attributes that the template does not have."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -140,7 +140,7 @@ def test_the_policy_allows_the_own_style_and_nothing_else(block: Decision) -> No
 
 
 def test_a_rehearsal_cannot_be_taken_for_a_release(deploy: Decision) -> None:
-    """A rehearsal says so beside the verdict, in the title, in a banner, and at the signatures."""
+    """A rehearsal is named beside the verdict, in the title, in a banner, and at the signatures."""
     target = dataclasses.replace(deploy.target, name="sandbox", rehearsal=True)
     text = signoff.render(dataclasses.replace(deploy, target=target))
     assert '<span class="stamp">rehearsal</span>' in text
@@ -159,14 +159,14 @@ def test_a_waiver_shows_who_answers_for_it(block: Decision) -> None:
 
 
 def test_no_data_is_shown_as_such(block: Decision) -> None:
-    """A check with too few samples is marked, says how many there were and are needed, and has no bar."""
+    """A check with too few samples is marked, shows how many there were and are needed, and has no bar."""
     line = next(line for line in signoff.render(block).splitlines() if "delay of the delivery, p95" in line)
     assert "no data</span>" in line
     assert "0 of 20 samples (limit 5 s)" in line
     assert 'class="bar"' not in line
 
 
-def test_megabytes_are_cut_and_it_is_told(block: Decision) -> None:
+def test_megabytes_are_cut_with_a_note(block: Decision) -> None:
     """Messages, logs and attachments of a megabyte each make no page of megabytes."""
     huge = "x" * 1_000_000
     gates = tuple(

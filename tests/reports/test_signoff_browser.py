@@ -57,11 +57,11 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         made = browser.new_context(java_script_enabled=context.pop("scripts", False), **context)
         contexts.append(made)
         page = made.new_page()
-        page.complaints = []
-        page.on("console", lambda message: page.complaints.append(message.text))
-        page.on("request", lambda request: page.complaints.append(request.url))
+        page.violations = []
+        page.on("console", lambda message: page.violations.append(message.text))
+        page.on("request", lambda request: page.violations.append(request.url))
         page.goto(path.as_uri())
-        page.complaints.remove(path.as_uri())
+        page.violations.remove(path.as_uri())
         return page
 
     yield open_page
@@ -88,7 +88,7 @@ def test_the_policy_is_kept_and_nothing_is_loaded(
 ) -> None:
     """Also with hostile text the browser reports no violation, requests nothing and runs nothing."""
     page = opened(_hostile(block, hostile_texts), scripts=True)
-    assert page.complaints == []
+    assert page.violations == []
     assert page.title().startswith("BLOCK: golive on ")
     assert page.evaluate("document.scripts.length") == 0
     assert page.evaluate("document.images.length") == 0
@@ -105,7 +105,7 @@ def test_scripts_would_be_refused(block: Decision, opened: Callable[..., Any], t
     (tmp_path / "evil.html").write_text(text)
     page.goto((tmp_path / "evil.html").as_uri())
     assert page.title() == "BLOCK: golive on staging"
-    assert any("Content Security Policy" in complaint for complaint in page.complaints)
+    assert any("Content Security Policy" in violation for violation in page.violations)
 
 
 def test_it_reads_without_javascript(block: Decision, opened: Callable[..., Any]) -> None:
@@ -152,7 +152,7 @@ _BASICS = """() => {
     for (const th of table.querySelectorAll('th')) if (!th.scope) problems.push('th without scope');
   }
   for (const svg of document.querySelectorAll('svg'))
-    if (svg.getAttribute('aria-hidden') !== 'true') problems.push('svg that speaks');
+    if (svg.getAttribute('aria-hidden') !== 'true') problems.push('svg without aria-hidden');
   for (const each of document.querySelectorAll('details'))
     if (each.firstElementChild.tagName !== 'SUMMARY') problems.push('details without summary');
   for (const section of document.querySelectorAll('section'))

@@ -14,7 +14,7 @@ from bais_gates.verdict.model import Decision
 
 
 def test_the_order_is_verdict_reasons_gates(block: Decision) -> None:
-    """Verdict, reasons, changes, red gates, gates that did not run, waived ones, passes: in this order."""
+    """Verdict, reasons, changes, blocking gates, gates without a run, waived ones, passes, in this order."""
     text = summary.render(block)
     headings = re.findall(r"^#+ (.*)$|<summary>(.*)</summary>", text, re.MULTILINE)
     assert [one or other for one, other in headings] == [
@@ -49,7 +49,7 @@ def test_plain_text_starts_no_markup(text: str) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
-def test_hostile_text_cannot_speak(data: st.DataObject, decisions: st.SearchStrategy[Decision]) -> None:
+def test_hostile_text_stays_text(data: st.DataObject, decisions: st.SearchStrategy[Decision]) -> None:
     """No canary of a hostile decision reaches the summary as markup, and tables keep their columns."""
     text = summary.render(data.draw(decisions))
     for canary in ("<script", "<img", "](", "javascript:", "</style", "\x1b", "\u202e", "@team"):
@@ -60,7 +60,7 @@ def test_hostile_text_cannot_speak(data: st.DataObject, decisions: st.SearchStra
 
 
 def test_it_is_cut_at_its_limit(many: Callable[[int], Decision]) -> None:
-    """A summary never has more bytes than it may, keeps the verdict, and says that it was cut."""
+    """A summary never has more bytes than it may, keeps the verdict, and has a note that it was cut."""
     decision = many(1000)
     for limit in (3_000, 20_000, summary.DEFAULT_LIMIT):
         text = summary.render(decision, limit=limit)
@@ -70,7 +70,7 @@ def test_it_is_cut_at_its_limit(many: Callable[[int], Decision]) -> None:
 
 
 def test_long_lists_say_how_much_is_missing(many: Callable[[int], Decision]) -> None:
-    """Of thousands of red gates the first two hundred are listed, and the rest is counted."""
+    """Of thousands of failed gates the first two hundred are listed, and the rest is counted."""
     text = summary.render(many(7500))
     assert "and 100 more" in text
     assert len(text.encode()) < summary.DEFAULT_LIMIT

@@ -30,7 +30,7 @@ def test_the_last_line_is_the_verdict(block: Decision, deploy: Decision) -> None
 
 
 def test_a_rehearsal_says_so(deploy: Decision) -> None:
-    """A decision about the sandbox says rehearsal in the heading and in the last line."""
+    """A decision about the sandbox is named a rehearsal in the heading and in the last line."""
     rehearsal = dataclasses.replace(deploy, target=dataclasses.replace(deploy.target, rehearsal=True))
     text = render(rehearsal, colour=False, width=100)
     assert "Rehearsal: " in text
@@ -155,7 +155,7 @@ def test_explain_of_an_unknown_gate_offers_near_ones(block: Decision) -> None:
 
 
 def test_a_deploy_is_explained_by_the_next_step(deploy: Decision) -> None:
-    """A DEPLOY says what the pipeline does next; a rehearsal says to run on the real environment."""
+    """After a DEPLOY the pipeline verifies; after a rehearsal the real environment follows."""
     assert "bais-gates verify" in explain(deploy, None, width=100, colour=False)
     rehearsal = dataclasses.replace(deploy, target=dataclasses.replace(deploy.target, rehearsal=True))
     assert "--env NAME" in explain(rehearsal, None, width=100, colour=False)

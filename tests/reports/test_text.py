@@ -51,7 +51,7 @@ def test_accents_are_dropped_rather_than_escaped() -> None:
 
 
 def test_a_cut_is_told() -> None:
-    """What is too long is cut, and the note says by how much."""
+    """Text that is too long is cut, with the number of characters that are missing."""
     assert cap("x" * 1_000_000, 100) == "x" * 100 + " [... 999,900 more characters, not shown here]"
     assert "999,700 characters" in cap_middle("x" * 1_000_000, 300)
     assert cap_middle("begin" + "x" * 1000 + "end", 90).endswith("end")

@@ -17,7 +17,7 @@ from bais_gates.verdict.model import Check, Decision, JudgedGate, Op, Outcome, P
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_every_gate_has_one_place(data: st.DataObject, decisions: st.SearchStrategy[Decision]) -> None:
-    """Each gate stands in exactly one group, and only a PASS that blocks nothing stands among the passed."""
+    """Each gate has exactly one standing, and only a PASS that does not block has passed."""
     decision = data.draw(decisions)
     placed = [judged for each in view.Standing for judged in view.standing_in(decision, each)]
     assert sorted(judged.gate.id for judged in placed) == sorted(judged.gate.id for judged in decision.gates)
@@ -47,7 +47,7 @@ def test_changes_by_kind(block: Decision) -> None:
 
 
 def test_a_previous_decision_of_another_scope_is_not_compared(block: Decision) -> None:
-    """What another scope said is no change."""
+    """The outcomes of another scope are no changes."""
     previous = Previous(
         run_id="r",
         verdict=Verdict.BLOCK,
@@ -60,14 +60,14 @@ def test_a_previous_decision_of_another_scope_is_not_compared(block: Decision) -
 
 
 def test_the_decisive_check_is_the_false_one(block: Decision) -> None:
-    """A red gate is shown by its first false check, a green one by the check nearest to its limit."""
+    """A failed gate shows its first false check, a passed one the check nearest to its limit."""
     by_id = {judged.gate.id: judged for judged in block.gates}
-    red = view.decisive_check(by_id["acceptance.rate_limiting"])
-    green = view.decisive_check(by_id["monitoring.alerts_fire"])
-    assert red is not None
-    assert red.name == "requests let in at once"
-    assert green is not None
-    assert green.name == "slowest to fire"
+    failed = view.decisive_check(by_id["acceptance.rate_limiting"])
+    passed = view.decisive_check(by_id["monitoring.alerts_fire"])
+    assert failed is not None
+    assert failed.name == "requests let in at once"
+    assert passed is not None
+    assert passed.name == "slowest to fire"
 
 
 def test_reasons_outside_the_gates_are_not_lost(block: Decision) -> None:

@@ -65,7 +65,7 @@ def test_any_number_is_short(number: float) -> None:
         ({"observed": 0, "limit": 0, "n": 26, "ok": True}, "none of 26"),
         ({"observed": 3, "op": Op.EQ, "limit": 0, "n": 26}, "3 of 26 (expected none)"),
         ({"observed": ["a", "b"], "op": Op.EQ, "limit": [], "n": 9}, "2 of 9 (expected none): a, b"),
-        ({"observed": [*"abcdef"], "op": Op.EQ, "limit": []}, "6 (expected none): a, b, c, d, e and 1 more"),
+        ({"observed": ["a" * 99] * 3, "op": Op.EQ, "limit": []}, f"3 (expected none): {99 * 'a'} and 2 more"),
         ({"observed": ["a, b", "c"], "op": Op.EQ, "limit": []}, "2 (expected none): a, b; c"),
         ({"observed": {"x": 1, "y": 2}, "op": Op.EQ, "limit": {"x": 1}}, "1 differs: y: 2"),
         ({"observed": {"x": 1}, "op": Op.EQ, "limit": {"x": 2}}, "1 differs: x: 1 (expected 2)"),

@@ -48,7 +48,7 @@ def test_the_decision_survives_the_file(block: Decision, deploy: Decision, tmp_p
 def test_hostile_decisions_are_written(
     data: st.DataObject, decisions: st.SearchStrategy[Decision], tmp_path: Path
 ) -> None:
-    """Whatever a target said, every report is written and is UTF-8."""
+    """Whatever a target responds, every report is written and is UTF-8."""
     decision = data.draw(decisions)
     assert write_all(decision, tmp_path) == ()
     for path in tmp_path.iterdir():
@@ -96,7 +96,7 @@ def test_a_failed_write_leaves_the_old_file(
     "content", [None, b"", b"{", b"\xff\xfe", b"[]", b"[" * 100_000, b'{"verdict": "DEPLOY"}']
 )
 def test_a_damaged_file_is_one_sentence(content: bytes | None, tmp_path: Path) -> None:
-    """An absent, cut, binary or foreign file is told by name, never by a traceback."""
+    """An absent, cut, binary or foreign file is named in the error, without a traceback."""
     path = tmp_path / "decision.json"
     if content is not None:
         path.write_bytes(content)
@@ -119,7 +119,7 @@ def test_the_summary_is_appended_for_ci(
 def test_a_job_summary_stays_below_what_ci_accepts(
     many: Callable[[int], Decision], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When earlier steps have nearly filled the summary, ours is cut; when it is full, that is told."""
+    """When earlier steps have nearly filled the summary, ours is cut; when it is full, that is reported."""
     path = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
     decision = many(300)

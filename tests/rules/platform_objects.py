@@ -1,4 +1,4 @@
-"""A healthy platform as plain objects, to be spoilt one thing at a time."""
+"""A healthy platform as plain objects, to which tests add faults."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ PODS = ("bais-api-1", "bais-api-2", "bais-api-3")
 
 
 def condition(kind: str, status: str = "True") -> dict[str, str]:
-    """Make one condition."""
+    """Return one condition."""
     return {"type": kind, "status": status}
 
 
 def named(kind: str, name: str, api_version: str, **parts: Any) -> dict[str, Any]:
-    """Make an object of the platform's namespace."""
+    """Return an object of the platform's namespace."""
     metadata = {"name": name, "namespace": NAMESPACE, "generation": 1, "uid": f"uid-{kind}-{name}"}
     metadata |= parts.pop("metadata", {})
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **parts}
 
 
 def resources(cpu: str = "500m", memory: str = "512Mi") -> dict[str, Any]:
-    """Make requests that are the limits, too."""
+    """Return requests with equal limits."""
     return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}}
 
 
 def pod_spec(**over: Any) -> dict[str, Any]:
-    """Make the API's pod."""
+    """Return the API's pod."""
     container = {
         "name": "api",
         "ports": [{"name": "https", "containerPort": 8443}],
@@ -47,7 +47,7 @@ def pod_spec(**over: Any) -> dict[str, Any]:
 
 
 def deployment() -> dict[str, Any]:
-    """Make the API's Deployment with three replicas that are ready."""
+    """Return the API's Deployment with three replicas that are ready."""
     return named(
         "Deployment",
         "bais-api",
@@ -69,7 +69,7 @@ def deployment() -> dict[str, Any]:
 
 
 def pod(name: str, node: str, **over: Any) -> dict[str, Any]:
-    """Make one ready pod of the API, or of another part (``labels``)."""
+    """Return a ready pod of the API, or of another component (``labels``)."""
     return named(
         "Pod",
         name,
@@ -85,7 +85,7 @@ def pod(name: str, node: str, **over: Any) -> dict[str, Any]:
 
 
 def node(name: str, zone: str = "z1") -> dict[str, Any]:
-    """Make a node with four processors and 16 GiB."""
+    """Return a node with four CPUs and 16 GiB."""
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -107,13 +107,13 @@ def node(name: str, zone: str = "z1") -> dict[str, Any]:
 
 
 def service() -> dict[str, Any]:
-    """Make the API's Service."""
+    """Return the API's Service."""
     ports = [{"name": "https", "port": 443, "targetPort": "https"}]
     return named("Service", "bais-api", "v1", spec={"selector": dict(LABELS), "ports": ports})
 
 
 def endpoint_slice() -> dict[str, Any]:
-    """Make the EndpointSlice of the API's Service."""
+    """Return the EndpointSlice of the API's Service."""
     return named(
         "EndpointSlice",
         "bais-api-x",
@@ -131,7 +131,7 @@ def endpoint_slice() -> dict[str, Any]:
 
 
 def autoscaler() -> dict[str, Any]:
-    """Make the API's autoscaler: three to five replicas."""
+    """Return the API's autoscaler: three to five replicas."""
     cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}
     return named(
         "HorizontalPodAutoscaler",
@@ -155,7 +155,7 @@ def autoscaler() -> dict[str, Any]:
 
 
 def budget() -> dict[str, Any]:
-    """Make the API's disruption budget."""
+    """Return the API's disruption budget."""
     return named(
         "PodDisruptionBudget",
         "bais-api",
@@ -172,7 +172,7 @@ def budget() -> dict[str, Any]:
 
 
 def claim(name: str, storage: str = "1Gi") -> dict[str, Any]:
-    """Make a bound claim."""
+    """Return a bound claim."""
     return named(
         "PersistentVolumeClaim",
         name,
@@ -183,7 +183,7 @@ def claim(name: str, storage: str = "1Gi") -> dict[str, Any]:
 
 
 def cron_job() -> dict[str, Any]:
-    """Make the backup's CronJob; its last success is to be put into its status."""
+    """Return the CronJob of the backup."""
     ends = {"containers": [{"name": "backup"}], "restartPolicy": "Never"}
     template = {"template": {"spec": ends}, "activeDeadlineSeconds": 600}
     how = {"startingDeadlineSeconds": 60, "concurrencyPolicy": "Forbid"}
@@ -197,7 +197,7 @@ def cron_job() -> dict[str, Any]:
 
 
 def platform() -> dict[str, dict[str, Any]]:
-    """Make everything, each object under a short name."""
+    """Return all objects by a short name."""
     cache = pod("bais-redis-0", "n3", labels={"app.kubernetes.io/name": "bais-redis"})
     cache["spec"]["containers"] = [{"name": "redis", "resources": resources("250m", "1Gi")}]
     return {

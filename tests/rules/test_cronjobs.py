@@ -1,4 +1,4 @@
-"""Whether a CronJob's last success is as young as its schedule allows."""
+"""A CronJob's last success is compared with its schedule."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules.cronjobs import ScheduleError, last_before, moment, punctuality
+from bais_gates.rules.cronjobs import ScheduleError, parse_time, previous_run, schedule_status
 
 
 def at(text: str) -> datetime:
-    """Read a moment of that day, in UTC."""
+    """Return a time of that day, in UTC."""
     return datetime.fromisoformat(f"2026-11-23T{text}+00:00")
 
 
 def cron_job(
     schedule: str = "15 * * * *", last: str | None = "2026-11-23T21:16:00Z", **spec: Any
 ) -> dict[str, Any]:
-    """Make a CronJob whose runs may take 10 minutes."""
+    """Return a CronJob whose runs may take 10 minutes."""
     spec = {"schedule": schedule, "jobTemplate": {"spec": {"activeDeadlineSeconds": 600}}, **spec}
     return {"spec": spec, "status": {"lastSuccessfulTime": last} if last else {}}
 
@@ -27,8 +27,8 @@ def cron_job(
     ("job", "now", "on_time"),
     [
         (cron_job(), "22:14", True),
-        (cron_job(), "22:20", True),  # the run of 22:15 may still go on
-        (cron_job(), "22:26", False),  # it may not any more
+        (cron_job(), "22:20", True),  # the run of 22:15 may still be running
+        (cron_job(), "22:26", False),  # it must have ended
         (cron_job(last="2026-11-23T22:16:10Z"), "22:26", True),
         (cron_job(startingDeadlineSeconds=600), "22:30", True),
         (cron_job(startingDeadlineSeconds=600), "22:36", False),
@@ -39,41 +39,41 @@ def cron_job(
         (cron_job("@daily", "2026-11-22T23:00:00Z"), "22:00", False),
     ],
 )
-def test_the_last_success_may_not_be_older_than_the_run_that_was_due(
+def test_the_last_success_must_not_be_older_than_the_last_due_run(
     job: dict[str, Any], now: str, on_time: bool
 ) -> None:
-    """A run is due once it had the time to start and to end; then an older success is too old."""
-    seen = punctuality(job, at(now))
+    """A run is due when its deadlines to start and to end have passed."""
+    seen = schedule_status(job, at(now))
 
     assert seen.age_s is not None
-    assert (seen.age_s <= seen.allowed_age_s) is on_time
+    assert (seen.age_s <= seen.max_age_s) is on_time
 
 
-def test_a_run_takes_an_hour_where_nobody_says() -> None:
-    """Without a deadline of the Job an hour is left for it."""
+def test_a_run_may_take_an_hour_by_default() -> None:
+    """Without an activeDeadlineSeconds of the Job."""
     job = {"spec": {"schedule": "0 * * * *"}, "status": {}}
 
-    assert punctuality(job, at("12:30")).due == at("11:00")
+    assert schedule_status(job, at("12:30")).due == at("11:00")
 
 
-def test_suspended_and_never_run_are_told() -> None:
-    """A suspended schedule and one without any success are what they are."""
-    seen = punctuality(cron_job(last=None, suspend=True), at("12:00"))
+def test_suspended_and_never_successful() -> None:
+    """A CronJob may be suspended, and may have no success."""
+    seen = schedule_status(cron_job(last=None, suspend=True), at("12:00"))
 
     assert (seen.suspended, seen.last_success, seen.age_s) == (True, None, None)
 
 
 @pytest.mark.parametrize("schedule", ["", "every day", "61 * * * *", "* * * *"])
-def test_a_schedule_that_is_none_is_an_error(schedule: str) -> None:
+def test_an_invalid_schedule_is_an_error(schedule: str) -> None:
     """The message quotes it."""
-    with pytest.raises(ScheduleError, match="can't be read"):
-        last_before(schedule, at("12:00"))
+    with pytest.raises(ScheduleError, match="invalid schedule"):
+        previous_run(schedule, at("12:00"))
 
 
-def test_an_unknown_zone_and_a_moment_without_one_are_errors() -> None:
-    """Neither is taken for UTC."""
+def test_an_unknown_time_zone_and_a_missing_one_are_errors() -> None:
+    """UTC is not assumed."""
     with pytest.raises(ScheduleError, match="Mars/Phobos"):
-        last_before("0 2 * * *", at("12:00"), zone="Mars/Phobos")
-    with pytest.raises(ScheduleError, match="without a zone"):
-        moment("2026-11-23T21:16:00")
-    assert moment("2026-11-23T22:16:00+01:00") == datetime(2026, 11, 23, 21, 16, tzinfo=UTC)
+        previous_run("0 2 * * *", at("12:00"), zone="Mars/Phobos")
+    with pytest.raises(ScheduleError, match="without a time zone"):
+        parse_time("2026-11-23T21:16:00")
+    assert parse_time("2026-11-23T22:16:00+01:00") == datetime(2026, 11, 23, 21, 16, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What can be reached from outside, and who may do what: each rule broken and held."""
+"""Exposure to the outside of the cluster, and RBAC permissions: each rule violated and satisfied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bais_gates.rules import exposure, rbac
 
 
 def obj(kind: str, name: str = "x", **fields: Any) -> dict[str, Any]:
-    """Write an object of namespace n."""
+    """Return an object of namespace n."""
     return {
         "kind": kind,
         "metadata": {"name": name, "namespace": "n", **fields.pop("metadata", {})},
@@ -19,7 +19,7 @@ def obj(kind: str, name: str = "x", **fields: Any) -> dict[str, Any]:
 
 
 def rules(findings: list[Any]) -> list[str]:
-    """Name the rules of findings."""
+    """Return the rules of findings."""
     return [finding.rule for finding in findings]
 
 
@@ -34,14 +34,14 @@ def rules(findings: list[Any]) -> list[str]:
         ({"type": "ExternalName", "externalName": "x.example"}, ["external-name"]),
     ],
 )
-def test_exposed_services_are_named(spec: dict[str, Any], found: list[str]) -> None:
-    """Only what stays inside of the cluster is no finding; what is expected is none either."""
+def test_exposed_services(spec: dict[str, Any], found: list[str]) -> None:
+    """A Service inside the cluster is no finding, nor is an expected one."""
     assert rules(exposure.exposed_services([obj("Service", spec=spec)])) == found
     assert exposure.exposed_services([obj("Service", spec=spec)], ["x"]) == []
 
 
-def test_host_network_and_ports_are_named() -> None:
-    """A pod on the node's network, or with a port of the node, is named, whatever makes it."""
+def test_host_network_and_host_ports() -> None:
+    """A pod on the host network or with a host port is a finding, whatever its controller."""
     spec = {
         "hostNetwork": True,
         "initContainers": [{"name": "i", "ports": [{"hostPort": 80}]}],
@@ -56,7 +56,7 @@ def test_host_network_and_ports_are_named() -> None:
 
 
 def ingress(hosts: list[str], tls: list[dict[str, Any]] | None, **annotations: str) -> dict[str, Any]:
-    """Write an Ingress of hosts; one without a host is the empty text."""
+    """Return an Ingress of hosts; an empty host is a rule without a host."""
     given = [{"host": host} if host else {} for host in hosts]
     return obj("Ingress", metadata={"annotations": annotations}, spec={"rules": given, "tls": tls})
 
@@ -75,8 +75,8 @@ def ingress(hosts: list[str], tls: list[dict[str, Any]] | None, **annotations: s
         (ingress(["a.example"], [{"hosts": ["a.example"]}]), ["ingress-tls-secret"]),
     ],
 )
-def test_every_host_of_an_ingress_has_tls(one: dict[str, Any], found: list[str]) -> None:
-    """A host that no TLS entry names, a rule for any host, and an entry without a Secret are named."""
+def test_every_host_of_an_ingress_needs_tls(one: dict[str, Any], found: list[str]) -> None:
+    """A host without a TLS entry, a rule for any host, and an entry without a Secret are findings."""
     assert rules(exposure.ingress_tls([one])) == found
 
 
@@ -90,13 +90,13 @@ def test_every_host_of_an_ingress_has_tls(one: dict[str, Any], found: list[str])
         ("nginx.ingress.kubernetes.io/proxy-body-size", 0),
     ],
 )
-def test_snippets_are_named(key: str, count: int) -> None:
-    """Any annotation that writes into the controller's configuration is named."""
+def test_snippets(key: str, count: int) -> None:
+    """Any annotation that adds a snippet to the controller's configuration is a finding."""
     assert len(exposure.snippets([ingress(["a"], [], **{key: "x"})])) == count
 
 
-def test_services_and_backends_that_lead_nowhere_are_named() -> None:
-    """A Service without pods, and a backend without its Service or port, are named."""
+def test_dangling_services_and_backends() -> None:
+    """A Service without pods, and a backend without its Service or port, are findings."""
     pod = obj("Pod", metadata={"labels": {"app": "a"}}, spec={"containers": []})
     good = obj("Service", "good", spec={"selector": {"app": "a"}, "ports": [{"name": "https", "port": 443}]})
     lost = obj("Service", "lost", spec={"selector": {"app": "b"}, "ports": []})
@@ -115,7 +115,7 @@ def test_services_and_backends_that_lead_nowhere_are_named() -> None:
 
 
 def rule(verbs: str, resources: str, group: str = "") -> dict[str, Any]:
-    """Write a rule of a role."""
+    """Return a rule of a role."""
     return {"verbs": verbs.split(), "resources": resources.split(), "apiGroups": [group]}
 
 
@@ -141,8 +141,8 @@ def rule(verbs: str, resources: str, group: str = "") -> dict[str, Any]:
         ({"nonResourceURLs": ["*"], "verbs": ["get"]}, []),
     ],
 )
-def test_a_rule_that_gives_too_much_is_named(given: dict[str, Any], found: list[str]) -> None:
-    """Wildcards, Secrets, making pods, exec, tokens and escalation are named; reading is not."""
+def test_excessive_permissions(given: dict[str, Any], found: list[str]) -> None:
+    """Wildcards, Secrets, creating pods, exec, tokens and escalation are faults; reading is not."""
     assert [name for name, _ in rbac.rule_faults(given)] == found
 
 
@@ -152,7 +152,7 @@ ROLE = obj("Role", "r", rules=[rule("get", "secrets")])
 def binding(
     subject: dict[str, Any], kind: str = "RoleBinding", role: str = "Role/r", space: str = "n"
 ) -> dict[str, Any]:
-    """Write a binding of a role."""
+    """Return a binding of a role."""
     of, name = role.split("/")
     metadata = {"name": "b"} | ({"namespace": space} if kind == "RoleBinding" else {})
     return {"kind": kind, "metadata": metadata, "subjects": [subject], "roleRef": {"kind": of, "name": name}}
@@ -188,13 +188,13 @@ CLUSTER_ADMIN = "ClusterRole/cluster-admin"
     ],
     ids=str,
 )
-def test_a_binding_counts_when_it_concerns_the_namespace(given: dict[str, Any], found: list[str]) -> None:
-    """What reaches the namespace's accounts, or everyone, is judged; what others have elsewhere is not."""
+def test_a_binding_counts_if_it_applies_to_the_namespace(given: dict[str, Any], found: list[str]) -> None:
+    """Bindings of the namespace's accounts and of public groups count; those of others do not."""
     assert rules(rbac.binding_findings([ROLE, given], "n")) == found
 
 
-def test_without_a_namespace_every_binding_is_judged() -> None:
-    """Held against manifests alone, a binding to cluster-admin is named whoever has it."""
+def test_without_a_namespace_every_binding_counts() -> None:
+    """In manifests, a binding to cluster-admin is a finding whatever its subjects."""
     given = binding({"kind": "User", "name": "jane"}, "ClusterRoleBinding", CLUSTER_ADMIN)
 
     assert rules(rbac.binding_findings([given])) == ["cluster-admin"]

@@ -1,4 +1,4 @@
-"""What pods must state about themselves, secrets that lie in the open, and encryption at rest."""
+"""Secrets, resources, images, accounts and users of pods, and encryption at rest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DIGEST = "@sha256:" + "0" * 64
 
 
 def deployment(container: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    """Write a Deployment of one container."""
+    """Return a Deployment of one container."""
     pod = {"containers": [{"name": "c"} | container]} | spec
     return {
         "kind": "Deployment",
@@ -23,7 +23,7 @@ def deployment(container: dict[str, Any], **spec: Any) -> dict[str, Any]:
 
 
 def rules(findings: list[Any]) -> list[str]:
-    """Name the rules of findings."""
+    """Return the rules of findings."""
     return [finding.rule for finding in findings]
 
 
@@ -56,13 +56,13 @@ def rules(findings: list[Any]) -> list[str]:
         ("MONKEY", "banana", False),
     ],
 )
-def test_a_secret_is_told_by_name_or_text(name: str, value: str, secret: bool) -> None:
-    """A value with a secret's name or shape is one; a file's name, a figure or a reference is none."""
+def test_a_secret_is_recognised_by_name_or_value(name: str, value: str, secret: bool) -> None:
+    """A file name, a number or a reference to a variable is not a secret."""
     assert hygiene.looks_secret(name, value) is secret
 
 
-def test_secrets_as_text_are_named_without_being_told() -> None:
-    """A finding names container and variable, or the ConfigMap's key, and never the value."""
+def test_findings_do_not_contain_the_secret() -> None:
+    """A finding has the container and variable, or the ConfigMap's key, and not the value."""
     config = {
         "kind": "ConfigMap",
         "metadata": {"name": "m"},
@@ -89,15 +89,15 @@ FULL = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memor
         (None, ["requests.cpu", "requests.memory", "limits.cpu", "limits.memory"]),
     ],
 )
-def test_requests_and_limits_are_asked_for(resources: Any, missing: list[str]) -> None:
-    """Each container states both of both; a limit alone is no request."""
+def test_missing_requests_and_limits(resources: Any, missing: list[str]) -> None:
+    """Each container needs requests and limits of CPU and memory; a limit is not a request."""
     found = hygiene.missing_resources([deployment({"resources": resources})])
 
-    assert [str(f).partition("states no ")[2].split(", ") for f in found] == ([missing] if missing else [])
+    assert [str(f).partition("does not set ")[2].split(", ") for f in found] == ([missing] if missing else [])
 
 
-def test_init_containers_are_held_to_it_too() -> None:
-    """An init container without limits is named."""
+def test_init_containers_need_requests_and_limits() -> None:
+    """An init container without limits is a finding."""
     pod = deployment({"resources": FULL}, initContainers=[{"name": "i"}])
 
     assert ["container i" in str(f) for f in hygiene.missing_resources([pod])] == [True]
@@ -106,8 +106,8 @@ def test_init_containers_are_held_to_it_too() -> None:
 @pytest.mark.parametrize(
     ("image", "count"), [("a/b" + DIGEST, 0), ("a/b:1" + DIGEST, 0), ("a/b:1", 1), ("a/b", 1)]
 )
-def test_images_are_named_by_digest(image: str, count: int) -> None:
-    """A tag may be another thing tomorrow."""
+def test_images_need_a_digest(image: str, count: int) -> None:
+    """A tag may be moved to another image."""
     assert len(hygiene.unpinned_images([deployment({"image": image})])) == count
 
 
@@ -130,8 +130,8 @@ def test_images_are_named_by_digest(image: str, count: int) -> None:
         ),
     ],
 )
-def test_tokens_are_not_mounted(pod: dict[str, Any], account: bool | None, found: list[str]) -> None:
-    """The pod's word goes before its account's, none means mounted, and a projected token counts."""
+def test_mounted_tokens(pod: dict[str, Any], account: bool | None, found: list[str]) -> None:
+    """The pod overrides its account, unset means mounted, and a projected token counts."""
     given: dict[str, Any] = {"kind": "ServiceAccount", "metadata": {"name": "a", "namespace": "n"}}
     given |= {} if account is None else {"automountServiceAccountToken": account}
 
@@ -150,13 +150,13 @@ def test_tokens_are_not_mounted(pod: dict[str, Any], account: bool | None, found
         ({}, {"runAsNonRoot": True}, False),
     ],
 )
-def test_root_is_found_by_what_counts_for_the_container(pod: Any, own: Any, may: bool) -> None:
-    """The container's setting goes before the pod's."""
+def test_root_users(pod: Any, own: Any, may: bool) -> None:
+    """The container's setting overrides the pod's."""
     assert bool(hygiene.root_users([deployment({"securityContext": own}, securityContext=pod)])) is may
 
 
-def test_a_writable_root_is_named() -> None:
-    """Only readOnlyRootFilesystem true is."""
+def test_writable_root_file_systems() -> None:
+    """Only readOnlyRootFilesystem: true is no finding."""
     assert len(hygiene.writable_root([deployment({})])) == 1
     assert hygiene.writable_root([deployment({"securityContext": {"readOnlyRootFilesystem": True}})]) == []
 
@@ -175,15 +175,15 @@ def test_a_writable_root_is_named() -> None:
         ({"encrypted": ""}, "", False),
     ],
 )
-def test_encryption_at_rest_is_what_the_class_says(parameters: Any, driver: str, encrypted: bool) -> None:
-    """Silence is no encryption, but for drivers that always encrypt."""
+def test_encryption_by_the_parameters_of_a_class(parameters: Any, driver: str, encrypted: bool) -> None:
+    """Unset means unencrypted, except for drivers that always encrypt."""
     assert is_encrypted(parameters, driver) is encrypted
 
 
 def claim_on(
     volume: dict[str, Any] | None, parameters: dict[str, str] | None, phase: str = "Bound"
 ) -> list[str]:
-    """Name what is wrong with a claim on a volume of a class."""
+    """Return the rules that a claim on a volume of a class violates."""
     objects: list[dict[str, Any]] = [
         {
             "kind": "PersistentVolumeClaim",
@@ -205,8 +205,8 @@ def claim_on(
     return rules(unencrypted_claims(objects))
 
 
-def test_a_bound_volume_is_judged_by_itself_then_by_its_class() -> None:
-    """An unbound claim, an unknown class, a silent class and a volume that says no are all named."""
+def test_a_volume_overrides_its_class() -> None:
+    """An unbound claim, a missing class, a class or volume without encryption are findings."""
     yes = {"encrypted": "true"}
     no = {"csi": {"driver": "x", "volumeAttributes": {"encrypted": "false"}}}
 

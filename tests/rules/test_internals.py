@@ -1,4 +1,4 @@
-"""What an answer tells of the program behind it is found; ordinary words and the caller's own are not."""
+"""Internals in a response are found; ordinary words and the caller's own strings are not."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from bais_gates.rules.internals import internals, texts_in
+from bais_gates.rules.internals import extract_strings, find_internals
 
-TELLING = [
+LEAKING = [
     'Traceback (most recent call last):\n  File "/srv/app/main.py", line 3, in pay\n',
     '  File \\"app.py\\", line 12, in handle',
     "at Object.pay (/app/server.js:12:3)",
@@ -53,37 +53,37 @@ HARMLESS = [
 ]
 
 
-@pytest.mark.parametrize("text", TELLING)
+@pytest.mark.parametrize("text", LEAKING)
 def test_internals_are_found(text: str) -> None:
-    """A trace, a query, a path, a host or a library is found, also inside JSON."""
-    assert internals(text)
-    assert internals(json.dumps({"error": {"type": "x", "message": text}}))
+    """Stack traces, queries, paths, hosts and libraries are found, also inside JSON."""
+    assert find_internals(text)
+    assert find_internals(json.dumps({"error": {"type": "x", "message": text}}))
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_ordinary_answers_are_not(text: str) -> None:
-    """What a sound platform says in plain words is no finding."""
-    assert internals(text) == []
+def test_ordinary_messages_have_no_internals(text: str) -> None:
+    """Plain messages of a healthy platform are not findings."""
+    assert find_internals(text) == []
 
 
-def test_what_the_caller_sent_may_be_quoted() -> None:
-    """A message that repeats the caller's own text tells nothing; with more beside it, it does."""
+def test_strings_of_the_caller_may_be_quoted() -> None:
+    """A message that repeats the caller's own text leaks nothing, unless it contains more."""
     sent = "x'; SELECT a FROM b; --"
 
-    assert internals(f"unknown period {sent!r}", sent=[sent]) == []
-    assert internals(f"SELECT 1 FROM payments WHERE id = '{sent}'", sent=[sent])
+    assert find_internals(f"unknown period {sent!r}", sent=[sent]) == []
+    assert find_internals(f"SELECT 1 FROM payments WHERE id = '{sent}'", sent=[sent])
 
 
-def test_known_names_are_found_whatever_they_look_like() -> None:
-    """A name that must not be told is found by itself."""
-    assert internals("role gates_ro may not", secret=["gates_ro"]) == ["a known name (gates_ro)"]
-    assert internals("role x may not", secret=["gates_ro", ""]) == []
+def test_secret_names_are_found_in_any_form() -> None:
+    """A given name is found without a pattern."""
+    assert find_internals("role gates_ro may not", secret=["gates_ro"]) == ["a known name (gates_ro)"]
+    assert find_internals("role x may not", secret=["gates_ro", ""]) == []
 
 
-def test_texts_of_a_body_are_all_found() -> None:
-    """Every text in a JSON body is given, escaped forms too; what is no JSON has none."""
-    found = texts_in('{"a": ["one", {"b": "t\\nwo"}], "c": 3}')
+def test_all_strings_of_a_body_are_extracted() -> None:
+    """Every string in a JSON body is returned, escaped too; a body that is not JSON has none."""
+    found = extract_strings('{"a": ["one", {"b": "t\\nwo"}], "c": 3}')
 
     assert {"one", "t\nwo", "t\\nwo"} <= set(found)
-    assert texts_in("[" * 100_000) == []
-    assert texts_in("no json") == []
+    assert extract_strings("[" * 100_000) == []
+    assert extract_strings("no json") == []

@@ -1,4 +1,4 @@
-"""What network policies let through, and what is wrong with them."""
+"""Connections that network policies allow, pods that they isolate, selectors that match nothing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from bais_gates.rules.network_policies import (
     Network,
-    admitted_blocks,
-    dangling,
+    allowed_cidrs,
+    connecting_sources,
+    dangling_findings,
     directions,
     has_default_deny,
-    isolation,
+    isolated_directions,
     isolation_findings,
-    reached_by,
     reaches,
-    strangers,
+    unknown_pods,
 )
 from bais_gates.rules.objects import Workload, selects
 
@@ -27,7 +27,7 @@ LABELS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz"), max_siz
 
 
 def pod(name: str, namespace: str = "n", address: str | None = None, **labels: str) -> dict[str, Any]:
-    """Write a running pod; its container opens port 5432 as postgres."""
+    """Return a running pod; its container declares port 5432 as postgres."""
     ports = [{"name": "postgres", "containerPort": 5432}]
     return {
         "kind": "Pod",
@@ -38,7 +38,7 @@ def pod(name: str, namespace: str = "n", address: str | None = None, **labels: s
 
 
 def policy(name: str = "p", selector: Any = None, namespace: str = "n", **spec: Any) -> dict[str, Any]:
-    """Write a network policy."""
+    """Return a network policy."""
     return {
         "kind": "NetworkPolicy",
         "metadata": {"name": name, "namespace": namespace},
@@ -47,7 +47,7 @@ def policy(name: str = "p", selector: Any = None, namespace: str = "n", **spec: 
 
 
 def app(name: str) -> dict[str, Any]:
-    """Write a selector of the pods of one app."""
+    """Return a selector of the pods of one app."""
     return {"matchLabels": {"app": name}}
 
 
@@ -56,19 +56,19 @@ API_OUT = policy("out", app("api"), policyTypes=["Egress"], egress=[{"to": [{"po
 
 
 def db_in(*peers: dict[str, Any], **rule: Any) -> dict[str, Any]:
-    """Write the policy that lets peers into the database."""
+    """Return the policy that allows ingress from peers to the database."""
     return policy("in", app("db"), policyTypes=["Ingress"], ingress=[{"from": list(peers)} | rule])
 
 
 def net(*objects: dict[str, Any], complete: bool = False) -> Network:
-    """Sort objects, with a pod of the api and one of the database, into a network."""
+    """Return the network of a pod of the api, one of the database, and further objects."""
     return Network.of(
         [pod("api", address="10.0.0.1"), pod("db", address="10.0.0.2"), *objects], complete=complete
     )
 
 
 def between(network: Network, port: int = 5432, protocol: str = "TCP") -> bool:
-    """Ask whether the api reaches the database."""
+    """Return whether the api reaches the database."""
     by_name = {w.name: w for w in network.workloads}
     return reaches(by_name["api"], by_name["db"], port, network, protocol=protocol)
 
@@ -81,12 +81,12 @@ API_PEER = {"podSelector": app("api")}
     [
         pytest.param([], True, id="no policy at all"),
         pytest.param([DENY], False, id="all denied"),
-        pytest.param([DENY, db_in(API_PEER)], False, id="let in, not out"),
-        pytest.param([DENY, API_OUT], False, id="let out, not in"),
-        pytest.param([DENY, API_OUT, db_in(API_PEER)], True, id="let out and in"),
-        pytest.param([DENY, API_OUT, db_in({"podSelector": app("web")})], False, id="another app let in"),
-        pytest.param([DENY, API_OUT, db_in({"podSelector": {}})], True, id="the whole namespace let in"),
-        pytest.param([DENY, API_OUT, db_in()], True, id="a rule without peers lets everyone in"),
+        pytest.param([DENY, db_in(API_PEER)], False, id="ingress allowed, not egress"),
+        pytest.param([DENY, API_OUT], False, id="egress allowed, not ingress"),
+        pytest.param([DENY, API_OUT, db_in(API_PEER)], True, id="egress and ingress allowed"),
+        pytest.param([DENY, API_OUT, db_in({"podSelector": app("web")})], False, id="another app allowed"),
+        pytest.param([DENY, API_OUT, db_in({"podSelector": {}})], True, id="the whole namespace allowed"),
+        pytest.param([DENY, API_OUT, db_in()], True, id="a rule without peers allows every peer"),
         pytest.param([DENY, API_OUT, db_in(API_PEER, ports=[{"port": 5432}])], True, id="by number"),
         pytest.param([DENY, API_OUT, db_in(API_PEER, ports=[{"port": "postgres"}])], True, id="by name"),
         pytest.param([DENY, API_OUT, db_in(API_PEER, ports=[{"port": "http"}])], False, id="by another name"),
@@ -127,8 +127,8 @@ API_PEER = {"podSelector": app("api")}
         ),
     ],
 )
-def test_a_connection_needs_the_leave_of_both_ends(objects: list[dict[str, Any]], through: bool) -> None:
-    """What gets through is what some policy of each isolated end allows, peer and port together."""
+def test_both_ends_must_allow_a_connection(objects: list[dict[str, Any]], through: bool) -> None:
+    """A policy of each isolated end must allow the peer and the port."""
     assert between(net(*objects)) is through
 
 
@@ -145,21 +145,21 @@ def test_a_connection_needs_the_leave_of_both_ends(objects: list[dict[str, Any]]
         ({"key": "a", "operator": "DoesNotExist"}, {}, True),
     ],
 )
-def test_selectors_know_expressions(expression: dict[str, Any], labels: Labels, matches: bool) -> None:
-    """Each operator selects as the API defines it, an absent key too."""
+def test_selector_expressions(expression: dict[str, Any], labels: Labels, matches: bool) -> None:
+    """Each operator selects as the API defines it, also with an absent key."""
     assert selects({"matchExpressions": [expression]}, labels) is matches
 
 
-def test_an_unknown_operator_is_no_match_and_no_miss() -> None:
-    """A selector that can't be read is an error."""
+def test_an_unknown_operator_is_an_error() -> None:
+    """It is neither a match nor a mismatch."""
     with pytest.raises(ValueError, match="operator"):
         selects({"matchExpressions": [{"key": "a", "operator": "Like"}]}, {})
 
 
 @settings(max_examples=100, deadline=None)
 @given(LABELS, LABELS)
-def test_matching_labels_is_being_part_of_them(wanted: Labels, labels: Labels) -> None:
-    """Labels match a selector exactly when they hold all of its pairs."""
+def test_match_labels(wanted: Labels, labels: Labels) -> None:
+    """Labels match a selector exactly if they contain all of its pairs."""
     assert selects({"matchLabels": wanted}, labels) is (wanted.items() <= labels.items())
 
 
@@ -167,29 +167,31 @@ def test_matching_labels_is_being_part_of_them(wanted: Labels, labels: Labels) -
 @given(
     LABELS, st.lists(LABELS, max_size=3), st.sampled_from([["Ingress"], ["Egress"], ["Ingress", "Egress"]])
 )
-def test_an_empty_policy_only_closes(labels: Labels, selectors: list[Labels], types: list[str]) -> None:
-    """Policies without rules isolate whom they select, and let nothing through."""
+def test_policies_without_rules_only_isolate(
+    labels: Labels, selectors: list[Labels], types: list[str]
+) -> None:
+    """Policies without rules isolate the pods that they select, and allow nothing."""
     policies = [policy(f"p{i}", {"matchLabels": s}, policyTypes=types) for i, s in enumerate(selectors)]
     one = Workload(kind="Pod", namespace="n", name="one", labels=labels, spec={})
     two = Workload(kind="Pod", namespace="m", name="two", labels={}, spec={})
     network = Network(policies=policies, workloads=[one, two], namespaces={})
-    closed = isolation(one, policies)
+    isolated = isolated_directions(one, policies)
 
-    assert reaches(two, one, 1, network) is ("Ingress" not in closed)
-    assert reaches(one, two, 1, network) is ("Egress" not in closed)
+    assert reaches(two, one, 1, network) is ("Ingress" not in isolated)
+    assert reaches(one, two, 1, network) is ("Egress" not in isolated)
 
 
 @pytest.mark.parametrize(
-    ("spec", "about"),
+    ("spec", "types"),
     [({}, {"Ingress"}), ({"egress": [{}]}, {"Ingress", "Egress"}), ({"policyTypes": ["Egress"]}, {"Egress"})],
 )
-def test_a_policy_without_types_has_the_apis_default(spec: dict[str, Any], about: set[str]) -> None:
-    """Without policyTypes a policy is about what comes in, and about what goes out if it has such rules."""
-    assert directions(policy(**spec)) == about
+def test_a_policy_without_types_has_the_default_types(spec: dict[str, Any], types: set[str]) -> None:
+    """The default is Ingress, and Egress if the policy has egress rules."""
+    assert directions(policy(**spec)) == types
 
 
 def rules(findings: list[Any]) -> list[str]:
-    """Name the rules of findings."""
+    """Return the rules of findings."""
     return [finding.rule for finding in findings]
 
 
@@ -206,8 +208,8 @@ def rules(findings: list[Any]) -> list[str]:
         ([DENY, db_in(API_PEER), API_OUT], []),
     ],
 )
-def test_open_pods_are_named(objects: list[dict[str, Any]], found: list[str]) -> None:
-    """A pod that no policy closes, or that a rule opens to everyone, is named."""
+def test_pods_that_are_not_isolated(objects: list[dict[str, Any]], found: list[str]) -> None:
+    """A pod that no policy isolates, or for which a rule allows every peer, is a finding."""
     assert rules(isolation_findings(net(*objects), "n")) == found
 
 
@@ -223,32 +225,32 @@ def test_open_pods_are_named(objects: list[dict[str, Any]], found: list[str]) ->
         ([db_in({"namespaceSelector": {}, "podSelector": app("api")})], []),
     ],
 )
-def test_what_matches_nothing_is_named(objects: list[dict[str, Any]], found: list[str]) -> None:
-    """A policy or a peer that selects nobody is a mistake; with every namespace known, a namespace too."""
-    assert rules(dangling(net(*objects, complete=True))) == found
+def test_selectors_that_match_nothing(objects: list[dict[str, Any]], found: list[str]) -> None:
+    """A policy, a peer and, if all namespaces are listed, a namespace that matches nothing is a finding."""
+    assert rules(dangling_findings(net(*objects, complete=True))) == found
 
 
-def test_a_foreign_namespace_is_not_judged_unseen() -> None:
-    """Without all namespaces at hand, a peer in another one may well exist."""
+def test_a_namespace_that_is_not_listed_is_no_finding() -> None:
+    """Unless all namespaces are listed, a peer in another one may exist."""
     peer = {"namespaceSelector": {"matchLabels": {"x": "y"}}}
 
-    assert dangling(net(db_in(peer))) == []
+    assert dangling_findings(net(db_in(peer))) == []
 
 
-def test_who_reaches_a_store_is_found_across_namespaces() -> None:
-    """Everyone whose connection gets through is named, the store's own kin and ended pods are not."""
+def test_connecting_sources_are_found_across_namespaces() -> None:
+    """Without the store's own pods and ended pods."""
     ended = pod("ended") | {"status": {"phase": "Succeeded"}}
     network = net(pod("spy", "m"), ended, db_in(API_PEER))
     store = next(w for w in network.workloads if w.name == "db")
 
-    assert [w.name for w in reached_by(store, 5432, network)] == ["api"]
-    assert [w.name for w in reached_by(store, 5432, net(pod("spy", "m"), ended))] == ["api", "spy"]
-    assert not any(reaches(stranger, store, 5432, network) for stranger in strangers("n"))
-    assert admitted_blocks(store, [db_in({"ipBlock": {"cidr": "10.0.0.0/8"}})]) == ["10.0.0.0/8"]
+    assert [w.name for w in connecting_sources(store, 5432, network)] == ["api"]
+    assert [w.name for w in connecting_sources(store, 5432, net(pod("spy", "m"), ended))] == ["api", "spy"]
+    assert not any(reaches(unknown, store, 5432, network) for unknown in unknown_pods("n"))
+    assert allowed_cidrs(store, [db_in({"ipBlock": {"cidr": "10.0.0.0/8"}})]) == ["10.0.0.0/8"]
 
 
-def test_default_deny_is_of_every_pod() -> None:
-    """Only a policy that selects all pods closes tomorrow's too."""
+def test_default_deny_selects_every_pod() -> None:
+    """Only a policy that selects all pods isolates future pods, too."""
     assert has_default_deny("n", [DENY], "Egress")
     assert not has_default_deny("n", [policy(policyTypes=["Ingress"])], "Egress")
     assert not has_default_deny("n", [policy(selector=app("db"), policyTypes=["Egress"])], "Egress")

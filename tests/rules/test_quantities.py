@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules.quantities import QuantityError, Resources, pod_requests, quantity, total
+from bais_gates.rules.quantities import QuantityError, Resources, parse_quantity, pod_requests, total
 
 
 @pytest.mark.parametrize(
@@ -35,16 +35,16 @@ from bais_gates.rules.quantities import QuantityError, Resources, pod_requests, 
 )
 def test_a_quantity_is_the_number_that_the_api_server_reads(text: object, number: str) -> None:
     """Suffixes to the base of ten and of two, exponents, signs."""
-    assert quantity(text) == Decimal(number)
+    assert parse_quantity(text) == Decimal(number)
 
 
 @pytest.mark.parametrize(
     "text", ["", "m", "1 Gi", "1GiB", "NaN", "Infinity", "1_000", "1mi", "1,5", None, True, 1.5]
 )
 def test_what_the_api_server_refuses_is_no_quantity(text: object) -> None:
-    """Spaces, other units, words and other types are told apart, with the text in the message."""
-    with pytest.raises(QuantityError, match="no Kubernetes quantity"):
-        quantity(text)
+    """Spaces, other units, words and other types are errors that quote the text."""
+    with pytest.raises(QuantityError, match="not a Kubernetes quantity"):
+        parse_quantity(text)
 
 
 def _container(cpu: str, memory: str, **more: Any) -> dict[str, Any]:
@@ -79,11 +79,10 @@ def test_a_pod_requests_what_the_scheduler_counts(spec: dict[str, Any], cpu: str
 
 
 def test_amounts_add_up_and_fit_part_by_part() -> None:
-    """An amount fits where none of its parts is above the room's."""
+    """An amount fits if none of its resources is above the free amount."""
     small, large = Resources(cpu=Decimal(1), memory=Decimal(5)), Resources(cpu=Decimal(2), memory=Decimal(4))
 
     assert total([small, large]) == Resources(cpu=Decimal(3), memory=Decimal(9))
     assert not small.fits_into(large)
-    assert small.fits_into(large.at_least(small))
+    assert small.fits_into(large.maximum(small))
     assert (large - small).fits_into(Resources(cpu=Decimal(1)))
-    assert small.times(3).cpu == 3

@@ -1,4 +1,4 @@
-"""Which replica answered, by its own metrics or its own log."""
+"""The requests that each replica served, by its metrics or its log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules.replicas import Share, ids_in_log, own_address, requests_counted
+from bais_gates.rules.replicas import Distribution, count_ids, count_requests, pod_address
 
 HISTOGRAM = """# TYPE http_request_duration_seconds histogram
 http_request_duration_seconds_bucket{method="GET",route="/health",status="200",le="0.1"} 7
@@ -30,8 +30,8 @@ http_request_duration_seconds_count{method="GET",route="/ready",status="200"} 90
     ],
 )
 def test_requests_are_counted_by_route(text: str, counted: float | None) -> None:
-    """All statuses of the route together; nothing counted at all is not zero."""
-    assert requests_counted(text, "/health") == counted
+    """All statuses of the route are added up; without a counter the result is None, not zero."""
+    assert count_requests(text, "/health") == counted
 
 
 def _pod(**over: Any) -> dict[str, Any]:
@@ -43,21 +43,21 @@ def _pod(**over: Any) -> dict[str, Any]:
     }
 
 
-def test_a_pod_is_asked_at_its_own_address() -> None:
-    """The annotation of a cluster on one machine comes before the pod's IP and port."""
-    assert own_address(_pod()) == "10.244.0.7:8443"
-    assert own_address(_pod(ip="fd00::7")) == "[fd00::7]:8443"
-    assert own_address(_pod(annotations={"sandbox.bais-gates/address": "127.0.0.1:4711"})) == "127.0.0.1:4711"
-    assert own_address(_pod(ip=None)) is None
+def test_the_address_of_a_pod() -> None:
+    """The annotation overrides the pod's IP and port."""
+    assert pod_address(_pod()) == "10.244.0.7:8443"
+    assert pod_address(_pod(ip="fd00::7")) == "[fd00::7]:8443"
+    assert pod_address(_pod(annotations={"sandbox.bais-gates/address": "127.0.0.1:4711"})) == "127.0.0.1:4711"
+    assert pod_address(_pod(ip=None)) is None
 
 
 def test_ids_are_found_in_a_log_once_each() -> None:
-    """An id that stands there twice is one request."""
-    assert ids_in_log('{"id":"a1"}\n{"id":"a1"}\n{"id":"b2"}\n', ["a1", "b2", "c3"]) == 2
+    """An id that occurs twice is one request."""
+    assert count_ids('{"id":"a1"}\n{"id":"a1"}\n{"id":"b2"}\n', ["a1", "b2", "c3"]) == 2
 
 
 @pytest.mark.parametrize(
-    ("counts", "reached", "idle"),
+    ("counts", "active", "idle"),
     [
         ((20, 20, 20), 3, []),
         ((40, 16, 4), 2, ["p2: 4"]),
@@ -66,10 +66,10 @@ def test_ids_are_found_in_a_log_once_each() -> None:
         ((), 0, []),
     ],
 )
-def test_a_replica_is_reached_by_a_quarter_of_its_even_share(
-    counts: tuple[int, ...], reached: int, idle: list[str]
+def test_a_replica_is_active_with_a_quarter_of_an_even_share(
+    counts: tuple[int, ...], active: int, idle: list[str]
 ) -> None:
-    """A stray probe's request does not make a replica one that takes its part."""
-    share = Share(sent=60, answered=tuple((f"p{i}", count) for i, count in enumerate(counts)))
+    """The request of a probe alone does not make a replica active."""
+    share = Distribution(sent=60, served=tuple((f"p{i}", count) for i, count in enumerate(counts)))
 
-    assert (share.reached, share.idle) == (reached, idle)
+    assert (share.active, share.idle) == (active, idle)

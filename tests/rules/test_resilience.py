@@ -1,4 +1,4 @@
-"""What workloads declare against one fault: probes, spread, budgets, scaling, scheduled runs."""
+"""Probes, spread, disruption budgets, autoscaling and CronJob policies that workloads declare."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOST = "kubernetes.io/hostname"
 
 
 def workload(replicas: int | None = 3, kind: str = "Deployment", space: str = "n", **spec: Any) -> Manifest:
-    """Write a workload of one container; None states no replicas."""
+    """Return a workload of one container; None leaves replicas unset."""
     stated = {} if replicas is None else {"replicas": replicas}
     template = {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "c"}]} | spec}
     return {
@@ -25,17 +25,17 @@ def workload(replicas: int | None = 3, kind: str = "Deployment", space: str = "n
 
 
 def probed(**container: Any) -> list[str]:
-    """Name the faults of the probes of a container."""
+    """Return the rules that the probes of a container violate."""
     return rules(resilience.probe_findings([workload(containers=[{"name": "c"} | container])]))
 
 
 def rules(findings: list[Any]) -> list[str]:
-    """Name the rules of findings."""
+    """Return the rules of findings."""
     return [finding.rule for finding in findings]
 
 
 def budget(labels: dict[str, str] = LABELS, space: str = "n", **spec: Any) -> Manifest:
-    """Write a PodDisruptionBudget."""
+    """Return a PodDisruptionBudget."""
     selector = {"selector": {"matchLabels": labels}}
     return {
         "kind": "PodDisruptionBudget",
@@ -45,7 +45,7 @@ def budget(labels: dict[str, str] = LABELS, space: str = "n", **spec: Any) -> Ma
 
 
 def scaler(least: int | None, most: int = 9, name: str = "d", kind: str = "Deployment") -> Manifest:
-    """Write a HorizontalPodAutoscaler."""
+    """Return a HorizontalPodAutoscaler."""
     spec: Manifest = {"maxReplicas": most, "scaleTargetRef": {"kind": kind, "name": name}}
     spec |= {} if least is None else {"minReplicas": least}
     return {
@@ -98,7 +98,7 @@ PORTS = [{"name": "http", "containerPort": 8080}]
     ],
 )
 def test_probes(container: dict[str, Any], found: list[str]) -> None:
-    """A container states two different probes, of ports that it opens."""
+    """A container needs two different probes of ports that it declares."""
     assert probed(**container) == found
 
 
@@ -107,20 +107,20 @@ def test_probes(container: dict[str, Any], found: list[str]) -> None:
     [workload(kind="Job"), workload(kind="CronJob"), workload(restartPolicy="OnFailure")],
     ids=["job", "cron job", "pod of a job"],
 )
-def test_what_runs_to_its_end_needs_no_probe(one: Manifest) -> None:
-    """A pod that serves nobody is asked for no probe."""
+def test_pods_that_run_to_completion_need_no_probe(one: Manifest) -> None:
+    """A pod without traffic needs none."""
     assert resilience.probe_findings([one]) == []
 
 
 def apart(labels: dict[str, str], key: str = HOST, **term: Any) -> dict[str, Any]:
-    """Write a preferred anti-affinity."""
+    """Return a preferred anti-affinity."""
     rule = {"labelSelector": {"matchLabels": labels}, "topologyKey": key} | term
     how = "preferredDuringSchedulingIgnoredDuringExecution"
     return {"affinity": {"podAntiAffinity": {how: [{"weight": 1, "podAffinityTerm": rule}]}}}
 
 
 def required(term: dict[str, Any]) -> dict[str, Any]:
-    """Write a required anti-affinity."""
+    """Return a required anti-affinity."""
     return {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
 
 
@@ -144,23 +144,23 @@ EXPRESSION = {"matchExpressions": [{"key": "app", "operator": "In", "values": ["
         ({"topologySpreadConstraints": [{"topologyKey": HOST}]}, ["spread-selects-nothing"]),
     ],
 )
-def test_replicas_are_kept_apart(spec: dict[str, Any], found: list[str]) -> None:
-    """Something spreads the replicas, over nodes or zones, that means these very pods."""
+def test_spread_of_replicas(spec: dict[str, Any], found: list[str]) -> None:
+    """An anti-affinity or constraint over nodes or zones must select the workload's own pods."""
     assert rules(resilience.spread_findings([workload(**spec)])) == found
 
 
-def test_one_replica_can_not_be_spread() -> None:
-    """A workload of one replica lies on one node; none stated, or an autoscaler, may make it several."""
+def test_one_replica_needs_no_spread() -> None:
+    """Unless replicas are unset, or an autoscaler may add some."""
     assert resilience.spread_findings([workload(1)]) == []
     assert rules(resilience.spread_findings([workload(None)])) == ["no-spread"]
     assert rules(resilience.spread_findings([workload(1), scaler(2)])) == ["no-spread"]
 
 
-def test_replicas_are_stated_once() -> None:
-    """A manifest that is scaled leaves the number of replicas to its autoscaler."""
-    assert rules(resilience.stated_replicas([workload(123), scaler(2)])) == ["replicas-with-hpa"]
-    assert resilience.stated_replicas([workload(None), scaler(2)]) == []
-    assert resilience.stated_replicas([workload(3), scaler(2, name="other")]) == []
+def test_replicas_with_an_autoscaler() -> None:
+    """The manifest of a scaled workload must not set replicas."""
+    assert rules(resilience.replicas_with_autoscaler([workload(123), scaler(2)])) == ["replicas-with-hpa"]
+    assert resilience.replicas_with_autoscaler([workload(None), scaler(2)]) == []
+    assert resilience.replicas_with_autoscaler([workload(3), scaler(2, name="other")]) == []
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_replicas_are_stated_once() -> None:
     ],
 )
 def test_budgets(objects: list[Manifest], found: list[str]) -> None:
-    """A budget takes the pods, and leaves at least one that may be evicted."""
+    """A budget must select the pods, and allow at least one eviction."""
     assert rules(resilience.budget_findings(objects)) == found
 
 
@@ -205,7 +205,7 @@ def test_budgets(objects: list[Manifest], found: list[str]) -> None:
     ],
 )
 def test_autoscalers(objects: list[Manifest], found: list[str]) -> None:
-    """An autoscaler scales something that is there, keeps two replicas, and can go up."""
+    """An autoscaler needs an existing target, at least two replicas, and room to scale."""
     assert rules(resilience.scaler_findings(objects)) == found
 
 
@@ -222,15 +222,15 @@ def test_autoscalers(objects: list[Manifest], found: list[str]) -> None:
     ],
 )
 def test_scheduled_runs(changed: dict[str, Any], policy: str | None, found: list[str]) -> None:
-    """A CronJob starts in time or not at all, alone, and its pods run to an end."""
+    """A CronJob needs a starting deadline, no concurrent runs, and pods that run to completion."""
     spec = {"startingDeadlineSeconds": 60, "concurrencyPolicy": "Forbid"} | changed
     spec["jobTemplate"] = {"spec": {"template": {"spec": {"restartPolicy": policy}}}}
 
     assert rules(resilience.cron_job_findings([{"kind": "CronJob", "spec": spec}])) == found
 
 
-def test_a_budget_takes_a_fragment_by_its_selector() -> None:
-    """A workload that states no template has pods of the labels that it selects by."""
+def test_a_budget_selects_a_workload_without_template_by_its_selector() -> None:
+    """The pods of a workload without a template have the labels of its selector."""
     fragment = workload(1)
     fragment["spec"] = {"replicas": 1, "selector": {"matchLabels": LABELS}}
 

@@ -1,4 +1,4 @@
-"""Scanners' reports: what is found in each format, what is refused, and what an exception closes."""
+"""Scanner reports in each format, refused reports, and exceptions for findings."""
 
 from __future__ import annotations
 
@@ -12,44 +12,45 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bais_gates.errors import AbsentFileError, GateInputError
-from bais_gates.rules.scan_exceptions import MAX_DAYS, ScanException, read_exceptions, uncovered
+from bais_gates.errors import GateInputError
+from bais_gates.rules.scan_exceptions import MAX_DAYS, ScanException, parse_exceptions, uncovered
 from bais_gates.rules.scans import (
     SEVERITIES,
     ScanFinding,
     ScanRefused,
     parse,
-    read_report,
+    parse_report,
     severity_of_score,
 )
 
 DIGEST = "sha256:" + "a" * 64
 TODAY = date(2026, 3, 1)
+PATH = Path("report.json")
 
 
 def sarif(*results: dict[str, Any], rules: list[dict[str, Any]] | None = None, **run: Any) -> dict[str, Any]:
-    """Write a SARIF report of one run."""
+    """Return a SARIF report of one run."""
     driver = {"name": "tool", "rules": rules or []}
     return {"version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": list(results)} | run]}
 
 
 def bom(*vulnerabilities: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """Write a CycloneDX report."""
+    """Return a CycloneDX report."""
     return {"bomFormat": "CycloneDX", "specVersion": "1.6", "vulnerabilities": list(vulnerabilities)} | fields
 
 
 def trivy(**result: Any) -> dict[str, Any]:
-    """Write a Trivy report of one target."""
+    """Return a Trivy report of one target."""
     return {"SchemaVersion": 2, "ArtifactName": "x", "Results": [{"Target": "t"} | result]}
 
 
 def grype(*matches: dict[str, Any]) -> dict[str, Any]:
-    """Write a Grype report."""
+    """Return a Grype report."""
     return {"matches": list(matches), "source": {"type": "image", "target": {"repoDigests": [f"x@{DIGEST}"]}}}
 
 
 def scored(score: str) -> list[dict[str, Any]]:
-    """Write a SARIF rule with a security-severity."""
+    """Return a SARIF rule with a security-severity."""
     return [{"id": "R", "properties": {"security-severity": score}}]
 
 
@@ -101,8 +102,8 @@ def scored(score: str) -> list[dict[str, Any]]:
         ({"dependencies": [{"name": "p", "skip_reason": "not found"}]}, ["high"]),
     ],
 )
-def test_severities_are_read_and_silence_is_high(document: Any, found: list[str]) -> None:
-    """Each format's findings have its severity; one that is not stated, or not known, counts as high."""
+def test_severities(document: Any, found: list[str]) -> None:
+    """A finding has the severity of the report; a missing or unknown severity counts as high."""
     assert [finding.severity for finding in parse(document)[2]] == found
 
 
@@ -129,24 +130,16 @@ def test_severities_are_read_and_silence_is_high(document: Any, found: list[str]
         {"results": [], "errors": []},
     ],
 )
-def test_a_report_that_proves_nothing_is_refused(tmp_path: Path, document: Any) -> None:
-    """What is broken, failed, looked at nothing or is of no known format is never a pass."""
-    path = tmp_path / "report.json"
-    path.write_text(json.dumps(document))
-
-    with pytest.raises(ScanRefused, match="report"):
-        read_report(path)
+def test_an_unusable_report_is_refused(document: Any) -> None:
+    """A damaged report, one of a failed or empty scan, and an unknown format are refused."""
+    with pytest.raises(ScanRefused, match=r"report\.json"):
+        parse_report(json.dumps(document).encode(), PATH)
 
 
-def test_a_cut_or_absent_report_is_refused(tmp_path: Path) -> None:
-    """Half a file and no file are told apart, both with the path."""
-    cut = tmp_path / "cut.json"
-    cut.write_text(json.dumps(sarif())[:20])
-
-    with pytest.raises(ScanRefused, match=r"cut\.json: not JSON"):
-        read_report(cut)
-    with pytest.raises(AbsentFileError, match=r"gone\.json"):
-        read_report(tmp_path / "gone.json")
+def test_a_truncated_report_is_refused() -> None:
+    """The message names the file."""
+    with pytest.raises(ScanRefused, match=r"report\.json: not valid JSON"):
+        parse_report(json.dumps(sarif()).encode()[:20], PATH)
 
 
 @pytest.mark.parametrize(
@@ -159,15 +152,15 @@ def test_a_cut_or_absent_report_is_refused(tmp_path: Path) -> None:
         grype(),
     ],
 )
-def test_the_image_that_was_scanned_is_read(document: Any) -> None:
-    """A report that names an image's digest is held to it."""
+def test_the_digest_of_the_scanned_image(document: Any) -> None:
+    """Each format has its own fields for it."""
     assert parse(document)[3] == {DIGEST}
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.one_of(st.none(), st.text(), st.floats(), st.lists(st.integers())))
-def test_a_score_is_a_severity_or_none(score: Any) -> None:
-    """Whatever stands for a score gives a known severity, or says that it is none."""
+def test_a_score_has_a_known_severity_or_none(score: Any) -> None:
+    """Any value is accepted."""
     assert severity_of_score(score) in {None, *SEVERITIES}
 
 
@@ -201,23 +194,21 @@ def test_a_score_is_a_severity_or_none(score: Any) -> None:
         max_leaves=12,
     )
 )
-def test_no_report_ends_in_another_error(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
-    """Any JSON is either read or refused as input that is not usable."""
-    path = tmp_path_factory.getbasetemp() / "any.json"
-    path.write_text(json.dumps(document))
-    with contextlib.suppress(GateInputError):
-        assert read_report(path).findings is not None
+def test_no_report_raises_another_error(document: Any) -> None:
+    """Any JSON is either parsed or refused."""
+    with contextlib.suppress(ScanRefused):
+        assert parse_report(json.dumps(document).encode(), PATH).findings is not None
 
 
 def exception(days: int = 10, **fields: Any) -> ScanException:
-    """Write an exception that lasts some days from today."""
-    given: dict[str, Any] = {
+    """Return an exception that expires some days from today."""
+    values: dict[str, Any] = {
         "id": "C",
         "reason": "r",
         "approved_by": "a",
         "expires": TODAY + timedelta(days=days),
     }
-    return ScanException(**given | fields)
+    return ScanException(**values | fields)
 
 
 FINDING = ScanFinding(severity="high", id="C", where="pkg@1")
@@ -236,16 +227,16 @@ FINDING = ScanFinding(severity="high", id="C", where="pkg@1")
         (exception(where="other"), True),
     ],
 )
-def test_an_exception_closes_its_finding_while_it_lasts(one: ScanException, open_: bool) -> None:
-    """Expired, over-long, of another finding or place: it closes nothing."""
+def test_a_valid_exception_covers_its_finding(one: ScanException, open_: bool) -> None:
+    """An exception that has expired, lasts too long, or is for another finding or location does not."""
     assert bool(uncovered([FINDING], [one], TODAY)) is open_
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("", "list named exceptions"),
-        ("exceptions: {}", "list named exceptions"),
+        ("", "list exceptions"),
+        ("exceptions: {}", "list exceptions"),
         ("exceptions: [1]", "must have the keys"),
         ("exceptions: [{id: C, reason: r, approved_by: a}]", "expires"),
         ("exceptions: [{id: C, reason: r, approved_by: a, expires: soon}]", "expires"),
@@ -262,18 +253,14 @@ def test_an_exception_closes_its_finding_while_it_lasts(one: ScanException, open
         ("a: [", "YAML"),
     ],
 )
-def test_an_unusable_exception_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
-    """An exception without reason, day or person is no exception: the file and entry are named."""
-    path = tmp_path / "exceptions.yaml"
-    path.write_text(text)
-
-    with pytest.raises(GateInputError, match=said):
-        read_exceptions(path)
+def test_an_invalid_exception_is_an_error(text: str, message: str) -> None:
+    """The message names the file and the entry."""
+    with pytest.raises(GateInputError, match=message):
+        parse_exceptions(text, PATH)
 
 
-def test_exceptions_are_read(tmp_path: Path) -> None:
-    """A sound file gives its exceptions."""
-    path = tmp_path / "exceptions.yaml"
-    path.write_text("exceptions: [{id: C, reason: r, approved_by: a, expires: 2026-03-11}]")
+def test_exceptions_are_parsed() -> None:
+    """A valid file has its exceptions."""
+    text = "exceptions: [{id: C, reason: r, approved_by: a, expires: 2026-03-11}]"
 
-    assert read_exceptions(path) == (exception(),)
+    assert parse_exceptions(text, PATH) == (exception(),)

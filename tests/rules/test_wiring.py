@@ -1,4 +1,4 @@
-"""Whether the names that objects call each other by lead anywhere."""
+"""References to missing objects, removed API versions, and the namespace default."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Manifest = dict[str, Any]
 
 
 def thing(kind: str, name: str = "x", space: str | None = "n", **parts: Any) -> Manifest:
-    """Write an object; None puts it in no namespace."""
+    """Return an object; None leaves its namespace unset."""
     home = {} if space is None else {"namespace": space}
     metadata = {"name": name} | home | parts.pop("metadata", {})
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata} | parts
@@ -39,15 +39,15 @@ MINE = {"matchLabels": {"app": "a"}}
         (None, {"namespaceSelector": {"matchNames": ["other"]}}, 1),
     ],
 )
-def test_a_monitor_selects_a_service(space: str | None, spec: dict[str, Any], found: int) -> None:
-    """A ServiceMonitor that selects no Service of the namespaces that it means is named."""
+def test_a_monitor_must_select_a_service(space: str | None, spec: dict[str, Any], found: int) -> None:
+    """A ServiceMonitor that selects no Service in its namespaces is a finding."""
     monitor = thing("ServiceMonitor", space=space, spec=spec)
 
     assert len(wiring.dangling_monitors([SERVICE, monitor])) == found
 
 
 def pod(**spec: Any) -> Manifest:
-    """Write a Deployment's template."""
+    """Return a Deployment."""
     return thing("Deployment", spec={"template": {"spec": spec}})
 
 
@@ -62,8 +62,8 @@ def pod(**spec: Any) -> Manifest:
         ({"serviceAccount": "missing"}, 1),
     ],
 )
-def test_an_account_is_there(spec: dict[str, Any], found: int) -> None:
-    """A pod whose account is not there is named; every namespace has the account default."""
+def test_an_account_must_exist(spec: dict[str, Any], found: int) -> None:
+    """A pod with a missing account is a finding; every namespace has the account default."""
     objects = [thing("ServiceAccount", "there"), pod(**spec)]
 
     assert len(wiring.missing_accounts(objects)) == found
@@ -84,13 +84,13 @@ def test_an_account_is_there(spec: dict[str, Any], found: int) -> None:
         ("apps/v1", "Deployment", 0),
     ],
 )
-def test_an_api_that_is_gone(version: str, kind: str, found: int) -> None:
-    """An object of an API version that no server serves is named."""
+def test_removed_apis(version: str, kind: str, found: int) -> None:
+    """An object of an API version that is no longer served is a finding."""
     assert len(wiring.removed_apis([{"apiVersion": version, "kind": kind}])) == found
 
 
 def test_nothing_in_the_namespace_default() -> None:
-    """Workloads and Services in default are named; the API server's own Service is not."""
+    """Workloads and Services in default are findings; the API server's own Service is not."""
     objects = [thing("Pod", space=None), thing("Service", space="default"), thing("Pod"), SERVICE]
     objects.append(thing("Service", "kubernetes", "default"))
 
@@ -100,7 +100,7 @@ def test_nothing_in_the_namespace_default() -> None:
 
 
 def test_a_template_of_labels_alone_is_selected() -> None:
-    """A template that says no more than its labels counts as pods that a Service may select."""
+    """A template without a spec counts as pods that a Service may select."""
     template = {"metadata": {"labels": {"app": "a"}}}
     objects = [
         thing("Deployment", spec={"template": template}),

@@ -1,7 +1,8 @@
-"""What a workload's objects say: a healthy one, and one spoilt thing at a time."""
+"""The state of a workload: a healthy one, and one with one fault at a time."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,28 +17,6 @@ Object = dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("selector", "taken"),
-    [
-        (None, False),
-        ({}, True),
-        ({"matchLabels": {"a": "1"}}, True),
-        ({"matchLabels": {"a": "2"}}, False),
-        ({"matchLabels": {"a": "1", "c": "1"}}, False),
-        ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]}, True),
-        ({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}, False),
-        ({"matchExpressions": [{"key": "c", "operator": "NotIn", "values": ["1"]}]}, True),
-        ({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, True),
-        ({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, False),
-        ({"matchExpressions": [{"key": "a", "operator": "Near"}]}, False),
-        ({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "DoesNotExist"}]}, False),
-    ],
-)
-def test_selectors_take_what_the_api_server_lets_them_take(selector: Object | None, taken: bool) -> None:
-    """Labels and expressions must all hold; no selector takes nothing, an empty one everything."""
-    assert workloads.matches(selector, {"a": "1", "b": "2"}) is taken
-
-
-@pytest.mark.parametrize(
     ("status", "complete"),
     [
         ({}, True),
@@ -48,15 +27,15 @@ def test_selectors_take_what_the_api_server_lets_them_take(selector: Object | No
     ],
 )
 def test_a_rollout_is_complete_when_every_replica_is(status: Object, complete: bool) -> None:
-    """A status about an older object proves nothing."""
+    """A status of an older generation does not count."""
     deployment = objects.deployment()
     deployment["status"] |= status
 
     assert workloads.rollout(deployment).complete is complete
 
 
-def test_only_pods_that_run_are_a_workloads_own() -> None:
-    """What has ended, or has other labels, is left out."""
+def test_owned_pods() -> None:
+    """Pods that have ended or have other labels are left out."""
     pods = [objects.pod(name, "n1") for name in ("a", "b")]
     ended, other = objects.pod("c", "n1"), objects.pod("d", "n1", labels={"x": "y"})
     ended["status"]["phase"] = "Succeeded"
@@ -64,21 +43,21 @@ def test_only_pods_that_run_are_a_workloads_own() -> None:
     assert workloads.owned_pods(objects.deployment(), [*pods, ended, other]) == pods
 
 
-def test_endpoints_are_those_that_are_ready() -> None:
-    """An endpoint without a word on readiness counts; one that says no, and another Service's, do not."""
+def test_ready_endpoints() -> None:
+    """An endpoint without conditions is ready; one with ready false, or of another Service, is not."""
     piece = objects.endpoint_slice()
     piece["endpoints"][0]["conditions"] = {"ready": False}
     del piece["endpoints"][1]["conditions"]
     strange = objects.endpoint_slice()
     strange["metadata"]["labels"] = {"kubernetes.io/service-name": "other"}
 
-    assert workloads.backends(objects.service(), [piece, strange]) == {"bais-api-2", "bais-api-3"}
+    assert workloads.ready_endpoints(objects.service(), [piece, strange]) == {"bais-api-2", "bais-api-3"}
 
 
 @pytest.mark.parametrize(
     ("target", "unserved"), [("https", []), (8443, []), ("http", ["https -> http"]), (80, ["https -> 80"])]
 )
-def test_a_service_port_leads_to_a_port_of_the_pods(target: object, unserved: list[str]) -> None:
+def test_a_service_port_needs_a_container_port(target: object, unserved: list[str]) -> None:
     """By name or by number."""
     service = objects.service()
     service["spec"]["ports"][0]["targetPort"] = target
@@ -87,40 +66,38 @@ def test_a_service_port_leads_to_a_port_of_the_pods(target: object, unserved: li
 
 
 @pytest.mark.parametrize(
-    ("places", "used", "lost", "skew"),
+    ("nodes", "used", "largest"),
     [
-        (("n1", "n2", "n3"), 3, 1 / 3, 0),
-        (("n1", "n1", "n2"), 2, 2 / 3, 2),
-        (("n1", "n1", "n1"), 1, 1.0, 3),
-        (("n1", "n2", "n3", "n1", "n2"), 3, 2 / 5, 1),
-        (("n1", "gone"), 2, 1 / 2, 1),
+        (("n1", "n2", "n3"), 3, 1 / 3),
+        (("n1", "n1", "n2"), 2, 2 / 3),
+        (("n1", "n1", "n1"), 1, 1.0),
+        (("n1", "n2", "n3", "n1", "n2"), 3, 2 / 5),
+        (("n1", "gone"), 2, 1 / 2),
     ],
 )
-def test_spread_counts_what_one_node_takes_along(
-    places: tuple[str, ...], used: int, lost: float, skew: int
-) -> None:
-    """The fullest node's share is what is lost with it; a node that is not listed is a place, too."""
-    pods = [objects.pod(f"p{i}", name) for i, name in enumerate(places)]
-    seen = workloads.spread(pods, [objects.node(name) for name in ("n1", "n2", "n3")])
+def test_spread_over_nodes(nodes: tuple[str, ...], used: int, largest: float) -> None:
+    """The fullest node has the largest share; a node that is not listed is a domain, too."""
+    pods = [objects.pod(f"p{i}", name) for i, name in enumerate(nodes)]
+    spread = workloads.spread(pods, [objects.node(name) for name in ("n1", "n2", "n3")])
 
-    assert (seen.used, seen.skew) == (used, skew)
-    assert seen.lost_with_one == pytest.approx(lost)
+    assert spread.used == used
+    assert spread.largest_share == pytest.approx(largest)
 
 
 def test_zones_are_counted_by_their_label() -> None:
-    """Three nodes in two zones are two places."""
+    """Three nodes in two zones are two domains."""
     nodes = [objects.node("n1", "a"), objects.node("n2", "a"), objects.node("n3", "b")]
     seen = workloads.spread([objects.pod("p", "n1"), objects.pod("q", "n2")], nodes, workloads.ZONE)
 
-    assert (seen.places, seen.per_place) == (2, (("a", 2),))
+    assert (seen.domains, seen.per_domain) == (2, (("a", 2),))
 
 
-def test_nothing_placed_is_no_spread() -> None:
-    """Without pods the share that is lost is unknown, not zero."""
+def test_the_spread_of_no_pods() -> None:
+    """Without pods the largest share is NaN, not zero."""
     seen = workloads.spread([], [objects.node("n1")])
 
     assert seen.used == 0
-    assert seen.lost_with_one != seen.lost_with_one
+    assert math.isnan(seen.largest_share)
 
 
 @pytest.mark.parametrize(
@@ -131,20 +108,20 @@ def test_nothing_placed_is_no_spread() -> None:
         lambda node: node["status"]["conditions"].__setitem__(0, objects.condition("Ready", "Unknown")),
         lambda node: node["status"].update(conditions=[]),
     ],
-    ids=["cordoned", "tainted", "not ready", "silent"],
+    ids=["cordoned", "tainted", "not ready", "no conditions"],
 )
-def test_a_node_that_takes_no_pods_is_not_usable(spoil: Callable[[Object], None]) -> None:
-    """Cordoned, tainted or not ready; a taint that only prefers is none."""
+def test_schedulable_nodes(spoil: Callable[[Object], None]) -> None:
+    """A node that is cordoned, tainted or not ready is not; a PreferNoSchedule taint does not matter."""
     node = objects.node("n1")
     node["spec"]["taints"] = [{"key": "x", "effect": "PreferNoSchedule"}]
-    assert workloads.node_is_usable(node)
+    assert workloads.is_schedulable(node)
     spoil(node)
 
-    assert not workloads.node_is_usable(node)
+    assert not workloads.is_schedulable(node)
 
 
 @pytest.mark.parametrize(
-    ("current", "blind"),
+    ("current", "missing"),
     [
         ([{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 0}}}], []),
         ([{"type": "Resource", "resource": {"name": "cpu", "current": {"averageValue": "5m"}}}], []),
@@ -154,24 +131,24 @@ def test_a_node_that_takes_no_pods_is_not_usable(spoil: Callable[[Object], None]
         (None, ["Resource/cpu"]),
     ],
 )
-def test_an_autoscaler_without_a_value_is_blind(current: Any, blind: list[str]) -> None:
-    """A metric of the spec needs a present value in the status."""
+def test_metrics_of_an_autoscaler_without_a_value(current: Any, missing: list[str]) -> None:
+    """A metric of the spec needs a current value in the status."""
     scaler = objects.autoscaler()
     scaler["status"]["currentMetrics"] = current
 
-    assert workloads.blind_metrics(scaler) == blind
+    assert workloads.missing_metrics(scaler) == missing
 
 
-def test_a_metric_from_outside_is_known_by_its_name() -> None:
-    """External, Pods and Object metrics carry their name one level deeper."""
+def test_the_name_of_an_external_metric() -> None:
+    """External, Pods and Object metrics have their name one level deeper."""
     scaler = objects.autoscaler()
     scaler["spec"]["metrics"] = [{"type": "External", "external": {"metric": {"name": "queue"}}}]
 
-    assert workloads.blind_metrics(scaler) == ["External/queue"]
+    assert workloads.missing_metrics(scaler) == ["External/queue"]
 
 
 def test_an_autoscaler_belongs_to_its_target() -> None:
-    """Kind and name must both be the workload's."""
+    """Kind and name must match the workload's."""
     mine, kind, name = objects.autoscaler(), objects.autoscaler(), objects.autoscaler()
     kind["spec"]["scaleTargetRef"]["kind"] = "StatefulSet"
     name["spec"]["scaleTargetRef"]["name"] = "other"
@@ -180,29 +157,29 @@ def test_an_autoscaler_belongs_to_its_target() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "fault"),
     [
-        ({"disruptionsAllowed": 0, "currentHealthy": 2}, "no pod may be evicted now (2 healthy, 2 wanted)"),
-        ({"expectedPods": 0}, "it counts no pods"),
-        ({"desiredHealthy": 0}, "it lets all pods be evicted at once"),
-        ({"observedGeneration": 0}, "its status is about an older version of it"),
+        ({"disruptionsAllowed": 0, "currentHealthy": 2}, "no pod may be evicted now (2 healthy, 2 desired)"),
+        ({"expectedPods": 0}, "it selects no pods"),
+        ({"desiredHealthy": 0}, "all pods may be evicted at once"),
+        ({"observedGeneration": 0}, "its status is for an older generation"),
     ],
 )
-def test_a_budget_that_holds_up_a_drain_or_protects_nothing(status: Object, said: str) -> None:
-    """Each reason is said in its own words; a sound one has none."""
+def test_a_budget_that_blocks_a_drain_or_protects_no_pod(status: Object, fault: str) -> None:
+    """Each fault has its own message; a healthy budget has none."""
     budget = objects.budget()
-    assert workloads.drain_obstacles(budget) == []
+    assert workloads.budget_faults(budget) == []
     budget["status"] |= status
 
-    assert workloads.drain_obstacles(budget) == [said]
+    assert workloads.budget_faults(budget) == [fault]
 
 
-def test_a_budget_without_a_status_is_an_obstacle() -> None:
-    """No controller has looked at it."""
+def test_a_budget_without_a_status_has_every_fault() -> None:
+    """No controller has observed it."""
     budget = objects.budget()
     budget["status"] = {}
 
-    assert len(workloads.drain_obstacles(budget)) == 4
+    assert len(workloads.budget_faults(budget)) == 4
 
 
 def _strategy(deployment: Object, **rolling: object) -> None:
@@ -210,47 +187,47 @@ def _strategy(deployment: Object, **rolling: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "fault"),
     [
         (lambda d: d["spec"].update(strategy={"type": "Recreate"}), "Recreate"),
-        (lambda d: _strategy(d, maxUnavailable=1), "takes 1 of 3"),
-        (lambda d: _strategy(d, maxUnavailable="67%"), "takes 2 of 3"),
+        (lambda d: _strategy(d, maxUnavailable=1), "removes 1 of 3"),
+        (lambda d: _strategy(d, maxUnavailable="67%"), "removes 2 of 3"),
         (lambda d: d["spec"]["template"]["spec"]["containers"][0].pop("readinessProbe"), "readiness probe"),
         (lambda d: d["spec"]["template"]["spec"]["containers"][0].pop("lifecycle"), "preStop"),
         (lambda d: d["spec"]["template"]["spec"].update(terminationGracePeriodSeconds=5), "killed after 5 s"),
     ],
 )
-def test_a_rollout_that_loses_requests_is_told(spoil: Callable[[Object], Any], words: str) -> None:
-    """Each way a rollout takes a replica away before its successor serves."""
+def test_a_rollout_that_loses_requests(spoil: Callable[[Object], Any], fault: str) -> None:
+    """Each way in which a rollout stops a replica before its successor is ready."""
     deployment = objects.deployment()
-    assert workloads.rollout_losses(deployment) == []
+    assert workloads.rollout_faults(deployment) == []
     spoil(deployment)
 
-    (said,) = workloads.rollout_losses(deployment)
-    assert words in said
+    (reported,) = workloads.rollout_faults(deployment)
+    assert fault in reported
 
 
-def test_a_quarter_of_three_replicas_is_none() -> None:
-    """The default for maxUnavailable is rounded down."""
+def test_max_unavailable_is_rounded_down() -> None:
+    """A quarter of three replicas, the default, is none."""
     deployment = objects.deployment()
     deployment["spec"]["strategy"] = {}
-    assert workloads.rollout_losses(deployment) == []
+    assert workloads.rollout_faults(deployment) == []
     deployment["spec"]["replicas"] = 4
 
-    assert len(workloads.rollout_losses(deployment)) == 1
+    assert len(workloads.rollout_faults(deployment)) == 1
 
 
 @pytest.mark.parametrize(
-    ("value", "of", "up", "count"),
+    ("value", "total", "round_up", "count"),
     [("25%", 5, False, 1), ("25%", 5, True, 2), (2, 5, True, 2), ("0%", 5, True, 0)],
 )
-def test_counts_may_be_shares(value: object, of: int, up: bool, count: int) -> None:
-    """A share is rounded as its field says."""
-    assert workloads.resolved(value, of, up=up) == count
+def test_counts_may_be_percentages(value: object, total: int, round_up: bool, count: int) -> None:
+    """A percentage is rounded up or down."""
+    assert workloads.resolve_count(value, total, round_up=round_up) == count
 
 
-def test_containers_without_limits_are_named_with_what_they_lack() -> None:
-    """Init containers count; limits at the level of the pod do for all."""
+def test_containers_without_requests_or_limits_are_listed() -> None:
+    """Init containers count; pod-level resources apply to all containers."""
     pod = objects.pod("p", "n1")
     pod["spec"]["initContainers"] = [{"name": "first", "resources": {"requests": {"cpu": "1"}}}]
     del pod["spec"]["containers"][0]["resources"]["limits"]["memory"]

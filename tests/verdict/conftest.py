@@ -45,7 +45,7 @@ class World:
     now: datetime = NOW
 
     def gate(self, name: str = "a", severity: str = "P2", **fields: Any) -> Gate:
-        """Make a gate ``acceptance.<name>``."""
+        """Return a gate ``acceptance.<name>``."""
         usual = Gate(
             id=f"acceptance.{name}",
             title=name,
@@ -58,20 +58,20 @@ class World:
         return replace(usual, **fields)
 
     def catalog(self, *gates: Gate) -> Catalog:
-        """Make a catalog."""
+        """Return a catalog."""
         return Catalog(gates=gates or (self.gate(),), digest="sha256:" + "c" * 64, path=Path("catalog.yaml"))
 
     def check(self, *, ok: bool | None = True, **fields: Any) -> Check:
-        """Make a check."""
+        """Return a check."""
         return replace(Check(name="p95", observed=10, op=Op.LE, limit=20, ok=ok), **fields)
 
     def result(self, name: str = "a", outcome: str = "PASS", **fields: Any) -> GateResult:
-        """Make a result with one true check."""
+        """Return a result with one true check."""
         usual = GateResult(gate_id=f"acceptance.{name}", outcome=Outcome(outcome), checks=(self.check(),))
         return replace(usual, **fields)
 
     def waiver(self, name: str = "a", **fields: Any) -> Waiver:
-        """Make a waiver that holds for five days around now."""
+        """Return a waiver that is valid for five days around now."""
         usual = Waiver(
             gate=f"acceptance.{name}",
             reason="The index is being rebuilt.",
@@ -85,7 +85,7 @@ class World:
         return replace(usual, **fields)
 
     def run(self, **fields: Any) -> Run:
-        """Make a run that ended now."""
+        """Return a run that ended now."""
         usual = Run(
             run_id="run-1",
             started_at=NOW - timedelta(minutes=1),
@@ -96,12 +96,12 @@ class World:
         return replace(usual, **fields)
 
     def target(self, **fields: Any) -> TargetIdentity:
-        """Make the identity of the environment ``staging``."""
+        """Return the identity of the environment ``staging``."""
         usual = TargetIdentity(name="staging", rehearsal=False, environment_digest="sha256:" + "e" * 64)
         return replace(usual, **fields)
 
     def subject(self, letter: str = "a") -> Subject:
-        """Make a subject."""
+        """Return a subject."""
         return Subject(name="registry.example.com/bais-api", digest="sha256:" + letter * 64)
 
     def decide(self, *results: GateResult, gates: tuple[Gate, ...] = (), **fields: Any) -> Decision:
@@ -121,13 +121,13 @@ class World:
 
 @pytest.fixture(scope="session")
 def world() -> World:
-    """Give the makers."""
+    """Return the builders of test values."""
     return World()
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Give a function that writes a file and returns its path."""
+    """Return a function that writes a file and returns its path."""
 
     def write_file(content: str | bytes, name: str = "file.yaml") -> Path:
         path = tmp_path / name

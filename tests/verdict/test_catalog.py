@@ -36,7 +36,7 @@ def load(write: Write, *entries: str) -> Catalog:
 
 
 def refusal(write: Write, *entries: str) -> str:
-    """Give the words that a catalog is refused with."""
+    """Return the message that a catalog is refused with."""
     with pytest.raises(GateInputError) as caught:
         load(write, *entries)
     return str(caught.value)
@@ -68,21 +68,21 @@ def test_scopes(write: Write) -> None:
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
-        ([entry(), entry()], ":8: gates[1].id: acceptance.a is already in line 2"),
-        ([entry("load.a")], ":2: gates[0].id: the gate is of the phase acceptance"),
+        ([entry(), entry()], ":8: gates[1].id: duplicate id acceptance.a, first in line 2"),
+        ([entry("load.a")], ":2: gates[0].id: the gate's phase is acceptance"),
         ([entry("acceptance.CamelCase")], "A gate id is <phase>.<snake_case>"),
         ([entry("acceptance.a-b")], "A gate id is <phase>.<snake_case>"),
         ([entry("nophase.a", "nophase")], "must be staging, acceptance, load"),
         ([entry(more="scopes: [everything]")], "gates[0].scopes[0]: must be golive, staging"),
-        ([entry(more="severety: P1")], "gates[0].severety: no such key here. Did you mean severity?"),
-        ([entry(more="needs: [acceptance.b]")], ":8: gates[0].needs[0]: no gate acceptance.b"),
-        ([entry(more="needs: [acceptance.a]")], "a circle: acceptance.a needs acceptance.a"),
-        ([entry(more="cases: []")], "gates[0].cases: must list at least 1"),
-        ([entry(more="cases: [x, x]")], "lists something twice"),
+        ([entry(more="severety: P1")], "gates[0].severety: unknown key. Did you mean severity?"),
+        ([entry(more="needs: [acceptance.b]")], ":8: gates[0].needs[0]: acceptance.b is not in the catalog"),
+        ([entry(more="needs: [acceptance.a]")], "a cycle: acceptance.a needs acceptance.a"),
+        ([entry(more="cases: []")], "gates[0].cases: must not be empty"),
+        ([entry(more="cases: [x, x]")], "has a duplicate item"),
         ([entry(more="exclusive: 'yes'")], "exclusive: must be true or false."),
         ([entry().replace("A title", '"  "')], "gates[0].title"),
         ([entry().replace("    remedy: Mend it.\n", "")], ":2: gates[0]: remedy is missing"),
-        ([" []\n"], "must list at least 1"),
+        ([" []\n"], "must not be empty"),
     ],
 )
 def test_wrong_catalogs_are_refused(write: Write, entries: list[str], words: str) -> None:
@@ -92,25 +92,25 @@ def test_wrong_catalogs_are_refused(write: Write, entries: list[str], words: str
 
 def test_circle_is_told_whole(write: Write) -> None:
     """Gates that need each other in a circle are named in its order."""
-    told = refusal(
+    message = refusal(
         write,
         entry("acceptance.d", more="needs: [acceptance.a]"),
         entry("acceptance.a", more="needs: [acceptance.b]"),
         entry("acceptance.b", more="needs: [acceptance.c]"),
         entry("acceptance.c", more="needs: [acceptance.a]"),
     )
-    assert "acceptance.a needs acceptance.b needs acceptance.c needs acceptance.a" in told
+    assert "acceptance.a needs acceptance.b needs acceptance.c needs acceptance.a" in message
 
 
 def test_golive_gate_needs_only_golive_gates(write: Write) -> None:
     """A need that the scope golive does not have would never run, so it is refused."""
-    told = refusal(write, entry(more="scopes: [golive]\n    needs: [acceptance.b]"), entry("acceptance.b"))
-    assert "acceptance.b is not of the scope golive" in told
+    message = refusal(write, entry(more="scopes: [golive]\n    needs: [acceptance.b]"), entry("acceptance.b"))
+    assert "acceptance.b is not in the scope golive" in message
 
 
 def test_two_gates_of_one_id_are_no_catalog(world: World) -> None:
     """Nobody can make a catalog in which one id stands for two gates."""
-    with pytest.raises(ValueError, match="one id"):
+    with pytest.raises(ValueError, match="duplicate gate id"):
         Catalog(gates=(world.gate(), world.gate()), digest="sha256:0", path=Path("c"))
 
 

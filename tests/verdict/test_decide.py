@@ -24,7 +24,7 @@ def codes(decision: Decision) -> list[Code]:
 
 
 def test_all_proven_is_deploy(world: World) -> None:
-    """A run in which every gate passed is DEPLOY, exit status 0, for as long as the policy says."""
+    """A run in which every gate passed is DEPLOY, exit status 0, for as long as the policy sets."""
     decision = world.decide(world.result())
 
     assert (decision.verdict, decision.exit_status, decision.reasons) == (
@@ -74,7 +74,7 @@ def test_missing_result_is_not_run(world: World) -> None:
 
 
 def test_needs_not_passed_has_its_own_code(world: World) -> None:
-    """A gate that did not run because another did not pass says which."""
+    """A gate that did not run because another did not pass names it."""
     result = world.result("a", "NOT_RUN", needs_not_passed=("acceptance.b",))
     decision = world.decide(result, world.result("b"), gates=(world.gate("a"), world.gate("b")))
 
@@ -132,14 +132,14 @@ def test_declared_not_applicable_lets_through(world: World) -> None:
 
 
 def test_declared_gate_without_result_is_not_run(world: World) -> None:
-    """A declaration does not stand in for a result: a gate that did not report is NOT_RUN."""
+    """A declaration does not replace a result: a gate without one is NOT_RUN."""
     declared = world.target(not_applicable=(("acceptance.a", "No such part here."),))
     decision = world.decide(world.result("b"), gates=(world.gate("a"), world.gate("b")), target=declared)
     assert codes(decision) == [Code.NOT_RUN]
 
 
 def test_advisory_gate_is_shown_and_never_blocks(world: World) -> None:
-    """A red P4 gate is advisory; a policy that lists P4 lets it block."""
+    """A failed P4 gate is advisory; it blocks under a policy that lists P4."""
     gates = (world.gate("a", "P4"), world.gate("b"))
     results = (world.result("a", "FAIL"), world.result("b"))
     strict = Policy(
@@ -167,8 +167,8 @@ def test_advisory_gate_is_shown_and_never_blocks(world: World) -> None:
         ({"needs_not_passed": ("acceptance.b",)}, "NOT_RUN"),
     ],
 )
-def test_pass_is_never_believed(world: World, fields: dict[str, Any], outcome: str) -> None:
-    """A PASS that its own evidence contradicts becomes what the evidence supports, and says so."""
+def test_pass_is_derived_from_its_evidence(world: World, fields: dict[str, Any], outcome: str) -> None:
+    """A PASS that its own evidence contradicts becomes what the evidence supports, with a message."""
     decision = world.decide(world.result(**fields))
 
     assert decision.verdict is Verdict.BLOCK

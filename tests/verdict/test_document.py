@@ -1,4 +1,4 @@
-"""The decision as JSON: lossless, held to its schema, robust."""
+"""The decision as JSON: lossless, validated by its schema, robust."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from bais_gates.verdict.model import (
     TargetIdentity,
     Verdict,
     Waiver,
+    parse_subject,
 )
 from bais_gates.verdict.schema import schema_text
 
@@ -53,6 +54,7 @@ pairs = st.lists(st.tuples(text, text), max_size=2).map(tuple)
 digests = st.text(alphabet="0123456789abcdef", min_size=64, max_size=64).map("sha256:".__add__)
 zones = st.integers(-720, 720).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 moments = st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2200, 1, 1), timezones=zones)  # noqa: DTZ001  # hypothesis wants naive bounds
+DIGEST = "sha256:" + "0a" * 32
 finite = st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | finite | text,
@@ -232,7 +234,7 @@ def test_schema_knows_every_code(code: Code) -> None:
 
 @pytest.mark.parametrize("name", ["catalog", "policy", "waivers", "decision"])
 def test_schemas_are_schemas_with_words(name: str) -> None:
-    """Every published schema is right by its own meta-schema, closed, and says what it is."""
+    """Every published schema is valid by its meta-schema, closed, and has a description."""
     from jsonschema import Draft202012Validator  # noqa: PLC0415  # only this test needs it
 
     schema = json.loads(schema_text(name))
@@ -248,12 +250,12 @@ def test_schemas_are_schemas_with_words(name: str) -> None:
     ("change", "words"),
     [
         (lambda document: document.update(verdict="MAYBE"), "verdict: must be DEPLOY or BLOCK"),
-        (lambda document: document.update(extra=1), "extra: no such key here"),
+        (lambda document: document.update(extra=1), "extra: unknown key"),
         (lambda document: document.pop("digest"), "digest is missing"),
         (lambda document: document.update(schema_version="2"), "schema_version: must be 1"),
         (lambda document: document.update(decided_at="2026-03-02"), "decided_at: must be a date and time"),
-        (lambda document: document.update(verdict="DEPLOY"), "digest: not that of the document"),
-        (lambda document: document["gates"].clear(), "digest: not that of"),
+        (lambda document: document.update(verdict="DEPLOY"), "digest: does not match the content"),
+        (lambda document: document["gates"].clear(), "digest: does not match"),
         (lambda document: document["gates"][0].update(duration_s=float("inf")), "out of range"),
     ],
 )
@@ -271,12 +273,12 @@ def test_wrong_documents_are_refused(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "not readable as JSON (line 1"),
-        ('{"a": 1', "not readable as JSON"),
-        ('{"a": 1, "a": 2}', "a key is there twice"),
+        ("", "invalid JSON (line 1"),
+        ('{"a": 1', "invalid JSON"),
+        ('{"a": 1, "a": 2}', "duplicate key"),
         ('{"a": NaN}', "NaN is not a JSON number"),
         ("[" * 100_000, "nested too deep"),
-        ('{"a": ' + "9" * 5000 + "}", "not readable as JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "invalid JSON"),
         (b"\xff\xfe", "not UTF-8"),
         ("[]", "must be keys and values"),
         ("{}", "are missing"),
@@ -290,7 +292,7 @@ def test_unreadable_files_are_refused(write: Write, content: str | bytes, words:
 
 
 def test_decision_file_is_read(world: World, write: Write, tmp_path: Path) -> None:
-    """A decision that was written is read back; an absent file is told apart."""
+    """A decision that was written is read back; an absent file raises an error of its own."""
     decision = world.decide(world.result())
     path = write(json.dumps(to_document(decision)))
 
@@ -303,3 +305,29 @@ def test_decision_file_is_read(world: World, write: Write, tmp_path: Path) -> No
 def test_digest_is_of_canonical_json() -> None:
     """The digest does not depend on the order of keys, the spacing or itself."""
     assert document_digest({"a": 1, "b": "é", "digest": "x"}) == document_digest({"b": "é", "a": 1})
+
+
+@pytest.mark.parametrize("name", ["bais-api", "registry.example.com:5000/team/bais-api", "bais/api:1.2"])
+def test_subject_is_read(name: str) -> None:
+    """A name and a digest are read, and written back the same."""
+    subject = parse_subject(f"{name}@{DIGEST}")
+    assert (subject.name, subject.digest, str(subject)) == (name, DIGEST, f"{name}@{DIGEST}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "bais-api",
+        "bais-api:1.0",
+        f"@{DIGEST}",
+        f"a@{DIGEST}0",
+        f"a@{DIGEST.upper()}",
+        f"a b@{DIGEST}",
+        f"a@{DIGEST}\n",
+    ],
+)
+def test_anything_less_is_refused(text: str) -> None:
+    """A tag, a short digest or stray characters are refused with what to write."""
+    with pytest.raises(ValueError, match="64 lower-case hex digits"):
+        parse_subject(text)

@@ -76,7 +76,7 @@ class Case:
 
 
 def mostly(usual: T, *others: st.SearchStrategy[T]) -> st.SearchStrategy[T]:
-    """Give the usual value about three times out of four, so that worlds that deploy are common."""
+    """Draw the usual value about three times out of four, so that worlds that deploy are common."""
     return st.one_of(*[st.just(usual)] * 3, st.one_of(*others).map(lambda value: value))
 
 
@@ -158,8 +158,8 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def holds(check: Check) -> bool:
-    """Say by the rules alone whether a check is true of enough data."""
-    enough = (check.n is None or check.n > 0) and (check.n_min is None or (check.n or 0) >= check.n_min)
+    """Return by the rules alone whether a check is true of enough data."""
+    enough = check.n_min is None if check.n is None else check.n >= max(1, check.n_min or 0)
     if isinstance(check.observed, float) or check.observed is None:  # only NaN is generated
         return False
     assert isinstance(check.observed, int | str)  # nothing else is generated
@@ -167,19 +167,19 @@ def holds(check: Check) -> bool:
 
 
 def proven(result: GateResult) -> bool:
-    """Say by the rules alone whether a result is a pass."""
+    """Return by the rules alone whether a result is a pass."""
     clean = result.attempts == 1 and not result.needs_not_passed and result.checks
     return result.outcome is Outcome.PASS and bool(clean) and all(map(holds, result.checks))
 
 
 def counts(case: Case, waiver: Waiver) -> bool:
-    """Say by the rules alone whether a waiver counts here."""
+    """Return by the rules alone whether a waiver counts here."""
     image = waiver.subject_digest in {None, case.subject.digest if case.subject else None}
     return waiver.environment == "staging" and image and waiver.approved_at <= NOW < waiver.expires
 
 
 def coverable(result: GateResult) -> bool:
-    """Say by the rules alone whether a waiver may cover a result that is not a pass."""
+    """Return by the rules alone whether a waiver may cover a result that is not a pass."""
     if result.outcome is not Outcome.PASS:
         return result.outcome in WAIVABLE
     if any(
@@ -193,7 +193,7 @@ def coverable(result: GateResult) -> bool:
 
 
 def waivers_right(case: Case) -> bool:
-    """Say by the rules alone whether every waiver is right in itself."""
+    """Return by the rules alone whether every waiver is right in itself."""
     longest = {gate.id: BUILT_IN.waiver_max_days.get(gate.severity, -1000) for gate in case.gates}
     images: dict[tuple[str, str], list[str | None]] = {}
     for waiver in case.waivers:
@@ -205,8 +205,8 @@ def waivers_right(case: Case) -> bool:
     return all(len(set(one)) == len(one) and (None not in one or len(one) == 1) for one in images.values())
 
 
-def lets_through(case: Case, gate: Gate) -> bool:
-    """Say by the rules alone whether a gate does not stand in the way."""
+def does_not_block(case: Case, gate: Gate) -> bool:
+    """Return by the rules alone whether a gate does not block."""
     mine = [result for result in case.results if result.gate_id == gate.id]
     waived = any(waiver.gate == gate.id and counts(case, waiver) for waiver in case.waivers)
     declared = any(gate_id == gate.id and reason for gate_id, reason in case.not_applicable)
@@ -221,14 +221,14 @@ def lets_through(case: Case, gate: Gate) -> bool:
 
 
 def may_deploy(case: Case) -> bool:
-    """Say by the rules alone, written down a second time, whether a world may deploy."""
+    """Return, by the rules written down a second time, whether a world may deploy."""
     gates = [gate for gate in case.gates if "golive" in gate.scopes]
     known = {result.gate_id for result in case.results} <= {gate.id for gate in case.gates}
     passed = [
         result for result in case.results if proven(result) and result.gate_id in {gate.id for gate in gates}
     ]
-    through = all(lets_through(case, gate) for gate in gates)
-    return known and through and bool(passed) and waivers_right(case) and not case.integrity
+    unblocked = all(does_not_block(case, gate) for gate in gates)
+    return known and unblocked and bool(passed) and waivers_right(case) and not case.integrity
 
 
 def in_scope(case: Case, *, blocking: bool = True) -> list[str]:
@@ -287,7 +287,7 @@ def test_left_out_result_blocks(case: Case, data: st.DataObject) -> None:
 @laws
 @given(case=cases(), data=st.data())
 def test_result_added_twice_blocks(case: Case, data: st.DataObject) -> None:
-    """A gate of the scope with one more result than one blocks, whatever the result says."""
+    """A gate of the scope with one more result than one blocks, whatever the result is."""
     gate_id = pick(data, in_scope(case, blocking=False))
     one, other = data.draw(results_for(gate_id)), data.draw(results_for(gate_id))
 
@@ -333,7 +333,7 @@ def test_worse_result_never_cures_another_gate(case: Case, data: st.DataObject) 
 @laws
 @given(case=cases(), data=st.data())
 def test_waiver_removed_or_expired_never_deploys(case: Case, data: st.DataObject) -> None:
-    """Without the waiver that a gate was let through by, or with any one expired, the decision is BLOCK."""
+    """Without the waiver that was applied to a gate, or with any one expired, the decision is BLOCK."""
     assume(case.waivers)
     waiver = data.draw(st.sampled_from(case.waivers))
     rest = tuple(other for other in case.waivers if other is not waiver)

@@ -31,9 +31,9 @@ def test_policy_is_read(write: Write) -> None:
 
 @pytest.mark.parametrize("severity", ["P1", "P2", "P3"])
 def test_p1_to_p3_always_block(write: Write, severity: str) -> None:
-    """No policy lets P1, P2 or P3 through; one may let P4 block."""
+    """P1, P2 and P3 block under every policy; P4 may."""
     rest = ", ".join(name for name in ("P1", "P2", "P3", "P4") if name != severity)
-    with pytest.raises(GateInputError, match=rf":1: blocking: must hold {severity}\."):
+    with pytest.raises(GateInputError, match=rf":1: blocking: must include {severity}\."):
         load_policy(write(TEXT.replace("P1, P2, P3", rest)))
     with pytest.raises(ValueError, match="always block"):
         replace(BUILT_IN, blocking=frozenset(Severity) - {Severity(severity)})
@@ -57,7 +57,7 @@ def test_built_in_policy_is_that_of_the_project(tmp_path: Path) -> None:
 
 
 def test_a_gate_may_have_a_deadline_of_its_own() -> None:
-    """A gate's deadline is its catalog entry's, and the policy's where that says nothing."""
+    """A gate's deadline is its catalog entry's, and the policy's where that has none."""
     (short, long) = (
         Gate(
             id=f"staging.{name}",

@@ -32,7 +32,7 @@ def codes(decision: Decision) -> list[Code]:
 
 @pytest.fixture
 def judge(world: World) -> Judge:
-    """Judge gate a, failed unless told otherwise, beside a gate b that passed, with waivers."""
+    """Judge gate a, failed by default, beside a gate b that passed, with waivers."""
 
     def judge(*waivers: Waiver, outcome: str = "FAIL", severity: str = "P2", **fields: Any) -> Decision:
         gates = (world.gate("a", severity), world.gate("b"))
@@ -45,7 +45,7 @@ def judge(world: World) -> Judge:
 
 @pytest.mark.parametrize("outcome", ["FAIL", "ERROR", "NO_DATA", "FLAKY"])
 def test_waiver_covers_a_gate_that_ran(judge: Judge, world: World, outcome: str) -> None:
-    """A waiver lets a gate through that ran and did not pass; its outcome stays visible."""
+    """A waiver covers a gate that ran and did not pass; its outcome stays visible."""
     waiver = world.waiver()
     decision = judge(waiver, outcome=outcome)
 

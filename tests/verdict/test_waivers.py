@@ -72,14 +72,14 @@ def test_moment_without_a_zone_is_refused(write: Write, moment: str) -> None:
         (
             "2026-03-02T09:00:00+02:00",
             "2026-03-07T09:00:00Z",
-            ":8: waivers[0].expires: not after approved_at",
+            ":8: waivers[0].expires: must be after approved_at",
         ),
         ("environment:", "subject_digest: sha256:abc\n    environment:", "64 hex digits"),
-        ("environment:", "severity: P2\n    environment:", "severity: no such key here"),
+        ("environment:", "severity: P2\n    environment:", "severity: unknown key"),
     ],
 )
 def test_wrong_waivers_are_refused(write: Write, old: str, new: str, words: str) -> None:
-    """A waiver that leaves something out, or says something odd, is refused."""
+    """A waiver with a missing or malformed field is refused."""
     with pytest.raises(GateInputError) as caught:
         load_waivers(write(TEXT.replace(old, new)))
     assert words in str(caught.value)

@@ -1,1 +1,1 @@
-"""Ask a Kubernetes cluster, with one named context of a kubeconfig; reading only, but for the writer."""
+"""Read a Kubernetes cluster, with one named context of a kubeconfig; only ``writer`` may change it."""

@@ -1,16 +1,16 @@
-"""Whom to ask in a Kubernetes cluster, with which credentials: a kubeconfig and one named context of it.
+"""Load a kubeconfig and one named context of it, and check its credentials.
 
-Nothing is defaulted: the file and the context are given, ``current-context``, ``$KUBECONFIG`` and
-``~/.kube/config`` are never looked at. The official client reads the file; what it would find out by failing
-later (an expired client certificate or token, a CA that is none) is found out here, before anything is sent.
+The file and the context must be given: ``current-context``, ``$KUBECONFIG`` and ``~/.kube/config`` are not
+used. The official client reads the file. An expired client certificate or token and an invalid CA are errors
+here, before a request is sent.
 
 ::
 
     Exception
-    ├── GateInputError          the kubeconfig cannot be used as it is; the message says what to do
-    └── ClusterError            the cluster was asked
-        ├── ClusterUnreachable  no answer in time, TLS failed, or what came back is not Kubernetes
-        └── ClusterRefused      the API server said no: 401, 403, 404 (kind not served), 409, 422, 5xx ...
+    ├── GateInputError          the kubeconfig is not usable; the message says what to do
+    └── ClusterError            a request to the cluster failed
+        ├── ClusterUnreachable  no answer in time, TLS failed, or the answer is not an API server's
+        └── ClusterRefused      the API server refused: 401, 403, 404 (kind not served), 409, 422, 5xx ...
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from urllib.parse import urlsplit
 import yaml
 
 from bais_gates import redaction
-from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.errors import GateInputError
 from bais_gates.extras import optional
 from bais_gates.probes import jwt
 from bais_gates.probes.deadline import TookTooLong, within
+from bais_gates.probes.files import read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,24 +43,23 @@ else:
 
 REQUEST_TIMEOUT_S: Final = 5.0
 _LOAD_S: Final = 5.0
-"""Seconds that reading a kubeconfig may take: it may start a program for the credentials."""
-_FILE_CAP: Final = 4 * 1024 * 1024
+"""Seconds that loading a kubeconfig may take: it may run a credential program."""
 
 
 class ClusterError(Exception):
-    """The cluster was asked, and gave no answer that can be judged."""
+    """A request to the cluster failed."""
 
 
-class ClusterUnreachable(ClusterError):  # noqa: N818 - it names what was found out about the cluster
-    """No answer in time, no trusted TLS, or an answer that no API server gives. The message says which."""
+class ClusterUnreachable(ClusterError):  # noqa: N818 - it names the state of the cluster
+    """No answer in time, no trusted TLS, or an answer that is not an API server's. The message says which."""
 
 
 class ClusterRefused(ClusterError):  # noqa: N818 - it names what the cluster did
-    """The API server said no. Everything it said is in the attributes; the message is one paragraph.
+    """The API server refused a request. The message is one paragraph for people.
 
-    ``status`` is the HTTP status, ``reason`` the Status object's reason (``Forbidden``, ``Invalid`` ...;
-    empty when there was none), ``message`` what it said, ``verb`` and ``resource`` what was asked for,
-    ``causes`` the details of an ``Invalid``. ``kind_missing``: the server does not serve such a kind at all.
+    ``status`` is the HTTP status; ``reason`` and ``message`` are those of the Status object (``Forbidden``,
+    ``Invalid`` ...; empty without one); ``verb`` and ``resource`` describe the request; ``causes`` are the
+    details of an ``Invalid``; ``kind_missing`` is True if the server does not serve the kind.
     """
 
     def __init__(
@@ -86,41 +86,41 @@ class ClusterRefused(ClusterError):  # noqa: N818 - it names what the cluster di
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterAccess:
-    """A kubeconfig, the context of it that is meant, and whether anything may be written there."""
+    """A kubeconfig, one of its contexts, and whether writing is allowed."""
 
     kubeconfig: Path
     context: str
     read_only: bool = True
     verified: bool = True
-    """Whether a kubeconfig that does not have the server's certificate verified is refused."""
+    """Whether a kubeconfig without verification of the server's certificate is refused."""
     request_timeout_s: float = REQUEST_TIMEOUT_S
     """Seconds that one request may take, connecting included."""
 
 
 def configuration_for(access: ClusterAccess) -> tuple[Configuration, ssl.SSLContext | None]:
-    """Read the kubeconfig: the official client's configuration, and the TLS context (None for plain http).
+    """Return the official client's configuration and the TLS context (None for plain http) of an access.
 
-    Raises GateInputError, one paragraph with the remedy, for a file that is absent, unreadable or no
-    kubeconfig, a context that is not in it, credentials that have expired or do not fit together.
+    Raises GateInputError for an absent or invalid file, a missing context, and for credentials that have
+    expired or do not match each other.
     """
     document = _document(access)
     user = _check_shape(access, document)
     configuration = kubernetes.client.Configuration()
-    configuration.retries = False  # a second try would take a second time-out
+    configuration.retries = False  # each retry would take another timeout
     try:
         tls = within(_LOAD_S, lambda: _load(access, document, configuration))
     except TookTooLong:
         raise _error(
-            access, f"reading the credentials took more than {_LOAD_S:g} s. Run its exec command by hand."
+            access, f"loading the credentials took more than {_LOAD_S:g} s. Run its exec command by hand."
         ) from None
     host = urlsplit(str(configuration.host))
     if host.hostname in {"localhost", "127.0.0.1", "::1"}:
-        configuration.proxy = None  # as kubectl does: a proxy does not know this machine's loopback
+        configuration.proxy = None  # as kubectl does: a proxy cannot reach this machine's loopback
     if access.verified and (tls is None or tls.verify_mode is ssl.CERT_NONE):
         raise _error(
             access,
-            "the server's certificate would not be verified, so anybody could answer in its place. Give an "
-            "https server and its certificate-authority in the kubeconfig.",
+            "the server's certificate would not be verified, so another server could answer. Set an https "
+            "server and its certificate-authority in the kubeconfig.",
         )
     _check_token(access, configuration, user)
     return configuration, tls
@@ -132,40 +132,29 @@ def _error(access: ClusterAccess, what: str) -> GateInputError:
 
 def _document(access: ClusterAccess) -> dict[str, Any]:
     path = access.kubeconfig
+    content = read_bytes(path, "kubeconfig", "kubernetes.kubeconfig")
     try:
-        with path.open("rb") as file:
-            text = file.read(_FILE_CAP + 1)
-    except FileNotFoundError:
-        raise AbsentFileError(
-            f"{path}: there is no such kubeconfig. Fetch it where the gates run (for example with your "
-            "provider's get-credentials), or correct kubernetes.kubeconfig in the environment file."
-        ) from None
-    except OSError as e:
-        raise GateInputError(f"{path}: the kubeconfig cannot be read ({e.strerror}).") from None
-    try:
-        document = yaml.safe_load(text) if len(text) <= _FILE_CAP else None
+        document = yaml.safe_load(content)
     except (yaml.YAMLError, ValueError, RecursionError) as e:
         mark = getattr(e, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark is not None else ""
-        raise GateInputError(
-            f"{path}: the kubeconfig is not YAML{line}. Fetch it anew; do not edit it by hand."
-        ) from None
+        raise GateInputError(f"{path}: the kubeconfig is not YAML{line}. Fetch it again.") from None
     if not isinstance(document, dict):
-        raise GateInputError(f"{path}: this is not a kubeconfig (clusters, users, contexts). Fetch it anew.")
+        raise GateInputError(f"{path}: not a kubeconfig (clusters, users, contexts). Fetch it again.")
     return document
 
 
 def _check_shape(access: ClusterAccess, document: dict[str, Any]) -> dict[str, Any]:
-    """See that the context is there with its cluster and user; give the user's entry."""
+    """Check that the context, its cluster and its user exist; return the user's entry."""
     context = _entry(access, document, "contexts", access.context).get("context")
     if not isinstance(context, dict):
-        raise _error(access, "the context is empty. Fetch the kubeconfig anew.")
+        raise _error(access, "the context is empty. Fetch the kubeconfig again.")
     cluster = _entry(access, document, "clusters", context.get("cluster")).get("cluster")
     if not isinstance(cluster, dict) or not isinstance(cluster.get("server"), str):
-        raise _error(access, "its cluster names no server. Fetch the kubeconfig anew.")
+        raise _error(access, "its cluster has no server. Fetch the kubeconfig again.")
     server = urlsplit(cluster["server"])
     if server.scheme not in {"https", "http"} or not server.hostname:
-        raise _error(access, "its cluster's server is not an address like https://host:6443.")
+        raise _error(access, "its cluster's server is not a URL like https://host:6443.")
     user = _entry(access, document, "users", context.get("user")).get("user")
     return user if isinstance(user, dict) else {}
 
@@ -173,19 +162,19 @@ def _check_shape(access: ClusterAccess, document: dict[str, Any]) -> dict[str, A
 def _entry(access: ClusterAccess, document: dict[str, Any], kind: str, name: object) -> dict[str, Any]:
     entries = document.get(kind)
     known = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
-    found = [one for one in known if one.get("name") == name]
-    if len(found) == 1:
-        return found[0]
+    named = [one for one in known if one.get("name") == name]
+    if len(named) == 1:
+        return named[0]
     names = ", ".join(sorted(str(one.get("name")) for one in known)) or "none"
-    how = "is there more than once" if found else f"is not in it (there are: {names})"
-    remedy = "Name one of them as kubernetes.context." if kind == "contexts" else "Fetch the kubeconfig anew."
-    raise _error(access, f"{name!r} {how} among its {kind}. {remedy}")
+    fault = f"{name!r} is a duplicate in its" if named else f"there is no {name!r} in its"
+    remedy = "Set kubernetes.context to one of them." if kind == "contexts" else "Fetch the kubeconfig again."
+    raise _error(access, f"{fault} {kind} ({names}). {remedy}")
 
 
 def _load(
     access: ClusterAccess, document: dict[str, Any], configuration: Configuration
 ) -> ssl.SSLContext | None:
-    """Have the official client fill ``configuration``; the certificates it unpacks stay on disk no longer."""
+    """Let the official client fill ``configuration``; the certificate files that it writes are removed."""
     with tempfile.TemporaryDirectory(prefix="bais-gates-") as folder:
         path = str(access.kubeconfig.absolute())
         node = kubernetes.config.kube_config.ConfigNode(path, document, path)  # type: ignore[no-untyped-call] # the client has no types here
@@ -198,10 +187,10 @@ def _load(
             )
             loader.load_and_set(configuration)  # type: ignore[no-untyped-call] # as above
         except kubernetes.config.ConfigException as e:
-            raise _error(access, f"{redaction.redact(str(e))[:300]}. Fetch the kubeconfig anew.") from None
+            raise _error(access, f"{redaction.redact(str(e))[:300]}. Fetch the kubeconfig again.") from None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as e:
             raise _error(
-                access, f"its credentials cannot be read ({type(e).__name__}). Fetch the kubeconfig anew."
+                access, f"its credentials cannot be read ({type(e).__name__}). Fetch the kubeconfig again."
             ) from None
         if urlsplit(str(configuration.host)).scheme != "https":
             return None
@@ -209,12 +198,12 @@ def _load(
 
 
 def _tls(access: ClusterAccess, configuration: Configuration) -> ssl.SSLContext:
-    """Make the TLS context from the files in ``configuration``, and forget the files."""
+    """Return the TLS context of the files in ``configuration``, and remove the files from it."""
     try:
         context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
     except (OSError, ssl.SSLError):
         raise _error(
-            access, "its certificate-authority is not a PEM certificate. Fetch the kubeconfig anew."
+            access, "its certificate-authority is not a PEM certificate. Fetch the kubeconfig again."
         ) from None
     if not configuration.verify_ssl:
         context.check_hostname = False
@@ -225,42 +214,38 @@ def _tls(access: ClusterAccess, configuration: Configuration) -> ssl.SSLContext:
             context.load_cert_chain(configuration.cert_file, configuration.key_file)
         except (OSError, ssl.SSLError, TypeError):
             raise _error(
-                access, "its client certificate and key do not fit together. Fetch the kubeconfig anew."
+                access, "its client certificate and key do not match. Fetch the kubeconfig again."
             ) from None
     configuration.ssl_ca_cert = configuration.cert_file = configuration.key_file = None
     return context
 
 
 def _check_certificate(access: ClusterAccess, file: str) -> None:
-    """Refuse a client certificate that has expired: the API server would only say 401."""
+    """Raise GateInputError for an expired client certificate, as the API server would only answer 401."""
     from cryptography import x509  # noqa: PLC0415 - only where a certificate is used
 
     try:
-        with open(file, "rb") as opened:  # noqa: PTH123 - the client names files as text
+        with open(file, "rb") as opened:  # noqa: PTH123 - the client has file names as text
             certificate = x509.load_pem_x509_certificate(opened.read())
     except (OSError, ValueError):
-        raise _error(access, "its client certificate is not PEM. Fetch the kubeconfig anew.") from None
+        raise _error(access, "its client certificate is not PEM. Fetch the kubeconfig again.") from None
     ends = certificate.not_valid_after_utc
     if ends <= datetime.now(UTC):
-        raise _error(
-            access, f"its client certificate expired on {ends:%Y-%m-%d %H:%M} UTC. Have a new one issued."
-        )
+        raise _error(access, f"its client certificate expired on {ends:%Y-%m-%d %H:%M} UTC. Issue a new one.")
 
 
 def _check_token(access: ClusterAccess, configuration: Configuration, user: dict[str, Any]) -> None:
-    """Register the token with redaction, and refuse one whose own expiry has passed."""
+    """Register the token with redaction; raise GateInputError if it has expired."""
     text = str(configuration.api_key.get("BearerToken") or "")
     token = text.partition(" ")[2] or text
     if not token:
         if "exec" in user or "auth-provider" in user:
-            raise _error(
-                access, "the program that it names for credentials gave none. Run that program by hand."
-            )
+            raise _error(access, "its credential program returned no credentials. Run that program by hand.")
         return
     redaction.register(token)
     left = jwt.seconds_left(jwt.claims(token) or {})
     if left <= 0:
         ended = datetime.fromtimestamp(datetime.now(UTC).timestamp() + left, UTC)
         raise _error(
-            access, f"its token expired on {ended:%Y-%m-%d %H:%M} UTC. Sign in again, or issue a new one."
+            access, f"its token expired on {ended:%Y-%m-%d %H:%M} UTC. Sign in again, or issue a new token."
         )

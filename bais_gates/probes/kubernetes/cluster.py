@@ -1,8 +1,8 @@
-"""Ask a Kubernetes cluster, reading only, in bounded time. Objects are the API's own, as plain dicts.
+"""Read objects of a Kubernetes cluster, with a deadline per request; objects are plain dicts.
 
-:class:`Cluster` has no method that writes, and what it sends goes through a guard that lets nothing else out
-(:func:`bais_gates.probes.kubernetes.transport.why_refused`). The kubeconfig, its TLS and its credentials are
-the official client's; retries are off, as each takes a whole time-out more.
+:class:`Cluster` has no method that writes, and a guard refuses every other request
+(:func:`bais_gates.probes.kubernetes.transport.why_refused`). The official client handles the kubeconfig, TLS
+and credentials. There are no retries, as each takes another timeout.
 """
 
 from __future__ import annotations
@@ -40,16 +40,15 @@ __all__ = [
 ]
 
 Object = dict[str, Any]
-"""A Kubernetes object (or another JSON object that the API server gives)."""
+"""A Kubernetes object (or another JSON object of the API server)."""
 Objects = list[Object]
 
 FIELD_MANAGER: Final = "bais-gates"
-APPLY: Final = "application/apply-patch+yaml"
 _ITEMS: Final = (list, type(None))
-"""The items of a list: an empty one may be null."""
+"""The types of a list's items: an empty list may be null."""
 _PAGE: Final = 500
 _LISTS_EXPIRED: Final = 3
-"""How often a list is begun anew because its continue token expired on the way."""
+"""Maximum number of attempts to read a list whose continue token expires."""
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)")
 _RESOURCE: Final = re.compile(r"([a-z0-9-]+)(?:\.([a-z0-9.-]+))?(?:/([a-z]+))?")
 _VERBS: Final = {"GET": "get", "POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
@@ -58,11 +57,11 @@ _NO_LOG: Final = frozenset({"NotFound", "BadRequest"})
 
 
 class Cluster:
-    """One cluster as its kubeconfig's context shows it. Connects when first asked; safe between threads.
+    """One cluster of a kubeconfig. Connects on first use; safe to share between threads.
 
-    Making one raises GateInputError for a kubeconfig that is not usable. Every method that asks raises
-    :class:`ClusterUnreachable` when no answer comes (within ``access.request_timeout_s``), and
-    :class:`ClusterRefused` when the API server says no.
+    Its creation raises GateInputError for a kubeconfig that is not usable. Every request raises
+    :class:`ClusterUnreachable` without an answer within ``access.request_timeout_s``, and
+    :class:`ClusterRefused` when the API server refuses it.
     """
 
     read_only = True
@@ -80,7 +79,7 @@ class Cluster:
     # -- objects --
 
     def named(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Object | None:
-        """Give one object; None when there is none of that name."""
+        """Return one object by name; None if it does not exist."""
         try:
             return self._object("GET", self._path(api_version, kind, namespace, name), "get", kind)
         except ClusterRefused as e:
@@ -97,10 +96,10 @@ class Cluster:
         labels: str | None = None,
         fields: str | None = None,
     ) -> Objects:
-        """Give all objects of a kind, of one namespace or (None) of all; each with apiVersion and kind.
+        """Return all objects of a kind in one namespace or (None) in all, each with apiVersion and kind.
 
-        ``labels`` and ``fields`` are selectors as kubectl takes them. Read in pages; a list whose
-        continuation expired is begun anew.
+        ``labels`` and ``fields`` are selectors in kubectl's syntax. The list is read in pages, and from the
+        beginning again if its continue token expires.
         """
         path = self._path(api_version, kind, namespace, None)
         query = {"limit": str(_PAGE)}
@@ -108,42 +107,31 @@ class Cluster:
         query |= {"fieldSelector": fields} if fields else {}
         for turn in range(_LISTS_EXPIRED):
             try:
-                found = self._pages(path, query, kind)
+                objects = self._pages(path, query, kind)
             except ClusterRefused as e:
                 if e.status != _GONE or turn == _LISTS_EXPIRED - 1:
                     raise
             else:
-                return [{"apiVersion": api_version, "kind": kind, **one} for one in found]
-        raise self._strange(f"list {kind}")
+                return [{"apiVersion": api_version, "kind": kind, **one} for one in objects]
+        raise self._unexpected(f"list {kind}")
 
     def _pages(self, path: str, query: Mapping[str, str], kind: str) -> Objects:
-        found: Objects = []
+        objects: Objects = []
         token = ""
         while True:
-            asked = {**query, "continue": token} if token else query
-            page = self._object("GET", path, "list", kind, query=asked)
+            page_query = {**query, "continue": token} if token else query
+            page = self._object("GET", path, "list", kind, query=page_query)
             items, metadata = page.get("items"), page.get("metadata")
             if not isinstance(metadata, dict) or not isinstance(items, _ITEMS):
-                raise self._strange(f"list {kind}")
-            found += items or []
+                raise self._unexpected(f"list {kind}")
+            objects += items or []
             token = str(metadata.get("continue") or "")
             if not token:
-                return found
+                return objects
 
-    def serves(self, api_version: str, kind: str) -> bool:
-        """Tell whether the API server has such a kind: built in, or by a CRD that is established."""
-        return self._resource(api_version, kind) is not None
-
-    def events(self, namespace: str, about: str | None = None) -> Objects:
-        """Give the events of a namespace, oldest first; ``about``: the name or uid of what they are about."""
-        found = self.list("v1", "Event", namespace)
-        if about is not None:
-            found = [
-                one
-                for one in found
-                if about in {(one.get("involvedObject") or {}).get(key) for key in ("name", "uid")}
-            ]
-        return sorted(found, key=_moment)
+    def events(self, namespace: str) -> Objects:
+        """Return the events of a namespace, the oldest first."""
+        return sorted(self.list("v1", "Event", namespace), key=_event_time)
 
     def logs(
         self,
@@ -154,48 +142,45 @@ class Cluster:
         tail: int = 20,
         previous: bool = False,
     ) -> str:
-        """Give the last lines of a container's log; empty when it has none, or never started."""
+        """Return the last lines of a container's log; empty without a log or before the container started."""
         query = {"tailLines": str(tail)}
         query |= {"container": container} if container else {}
         query |= {"previous": "true"} if previous else {}
         path = f"{self._path('v1', 'Pod', namespace, pod)}/log"
         try:
-            answer = self._sent("GET", path, "get", "pods/log", query=query)
+            answer = self._send("GET", path, "get", "pods/log", query=query)
         except ClusterRefused as e:
             if e.reason in _NO_LOG:
                 return ""
             raise
         return redact(answer.text)
 
-    def dry_run_apply(self, obj: Object) -> Object:
-        """Have the API server say what a server-side apply would give; nothing is stored."""
-        return self._apply(obj, {"dryRun": "All"}, force=True)
-
     # -- the cluster itself --
 
     def version(self) -> str:
-        """Give the API server's version, as ``v1.36.2``."""
+        """Return the API server's version, such as ``v1.36.2``."""
         version = self.get("/version").get("gitVersion")
         if not isinstance(version, str) or version_number(version) is None:
-            raise self._strange("the version")
+            raise self._unexpected("the version")
         return version
 
     def uid(self) -> str:
-        """Give what no other cluster has: the uid of its namespace kube-system."""
-        found = self.named("v1", "Namespace", "kube-system")
-        uid = ((found or {}).get("metadata") or {}).get("uid")
+        """Return the cluster's identity: the uid of its namespace kube-system."""
+        namespace = self.named("v1", "Namespace", "kube-system")
+        uid = ((namespace or {}).get("metadata") or {}).get("uid")
         if not isinstance(uid, str) or not uid:
-            raise self._strange("the namespace kube-system")
+            raise self._unexpected("the namespace kube-system")
         return uid
 
     def may(self, verb: str, resource: str, namespace: str | None = None, *, name: str = "") -> bool:
-        """Ask whether one may ``verb`` a resource: ``pods``, ``deployments.apps``, ``pods/log``.
+        """Return whether the credentials allow ``verb`` on a resource, by a SelfSubjectAccessReview.
 
-        ``namespace`` None asks for all namespaces (or a kind without). By SelfSubjectAccessReview.
+        ``resource`` is ``pods``, ``deployments.apps``, ``pods/log``; ``namespace`` None means all namespaces
+        (or a cluster-scoped kind).
         """
         match = _RESOURCE.fullmatch(resource)
         if match is None:
-            raise ValueError(f"{resource!r} is no resource[.group][/subresource]")
+            raise ValueError(f"{resource!r} is not resource[.group][/subresource]")
         plural, group, subresource = match.groups()
         attributes = {
             "verb": verb,
@@ -208,40 +193,25 @@ class Cluster:
         spec = {"resourceAttributes": {key: value for key, value in attributes.items() if value}}
         return bool(self._review("SelfSubjectAccessReview", spec).get("allowed"))
 
-    def rules(self, namespace: str) -> Object:
-        """Give the status of a SelfSubjectRulesReview: ``resourceRules``, ``incomplete`` and others."""
-        return self._review("SelfSubjectRulesReview", {"namespace": namespace})
-
     def _review(self, kind: str, spec: Object) -> Object:
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
         path = f"/apis/authorization.k8s.io/v1/{kind.lower()}s"
         answer = self._object("POST", path, "create", kind, body=body, content_type="application/json")
         status = answer.get("status")
         if not isinstance(status, dict):
-            raise self._strange(kind)
+            raise self._unexpected(kind)
         return status
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
-        """GET a path of the API server that answers with a JSON object (``/version``, ``/apis`` ...)."""
+        """Return the JSON object at a path of the API server (``/version``, ``/apis`` ...)."""
         return self._object("GET", path, "get", path, query=query)
 
-    def answers(self, path: str) -> tuple[int, str]:
-        """GET a path of the API server that answers in words (``/readyz?verbose``): status and text."""
-        answer = self._transport.send("GET", path)
-        return answer.status, redact(answer.text)
-
-    # -- asking --
-
-    def _apply(self, obj: Object, query: Mapping[str, str], *, force: bool) -> Object:
-        metadata = obj["metadata"]
-        path = self._path(obj["apiVersion"], obj["kind"], metadata.get("namespace"), metadata["name"])
-        asked = {**query, "fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
-        return self._object("PATCH", path, "patch", obj["kind"], query=asked, body=obj, content_type=APPLY)
+    # -- requests --
 
     def _path(self, api_version: str, kind: str, namespace: str | None, name: str | None) -> str:
         resource = self._resource(api_version, kind)
         if resource is None:
-            text = f"it serves no kind {kind} in {api_version}; is its CustomResourceDefinition installed?"
+            text = f"it does not serve the kind {kind} of {api_version}: install its CustomResourceDefinition"
             raise ClusterRefused(
                 f"The cluster of context {self.access.context!r} at {self.address}: {text}",
                 status=404,
@@ -252,7 +222,7 @@ class Cluster:
                 kind_missing=True,
             )
         if name is not None and resource.get("namespaced") and namespace is None:
-            raise ValueError(f"a {kind} is in a namespace; say in which")
+            raise ValueError(f"{kind} is a namespaced kind: pass the namespace")
         inside = (
             f"/namespaces/{quote(namespace, safe='')}" if namespace and resource.get("namespaced") else ""
         )
@@ -260,7 +230,7 @@ class Cluster:
         return f"{_root(api_version)}{inside}/{resource['name']}{end}"
 
     def _resource(self, api_version: str, kind: str) -> Object | None:
-        """Find the resource of a kind by discovery; only what was found is kept."""
+        """Return the resource of a kind by discovery, which is cached; None if the kind is not served."""
         with self._lock:
             known = self._served.get(api_version, {})
         if kind in known:
@@ -273,20 +243,20 @@ class Cluster:
             raise
         resources = answer.get("resources")
         if not isinstance(resources, list):
-            raise self._strange(f"the kinds of {api_version}")
+            raise self._unexpected(f"the kinds of {api_version}")
         served = {one["kind"]: one for one in resources if "/" not in one["name"]}
         with self._lock:
             self._served[api_version] = served
         return served.get(kind)
 
     def _object(self, method: str, path: str, verb: str, resource: str, **sent: Any) -> Object:
-        found = self._sent(method, path, verb, resource, **sent).json
-        if not isinstance(found, dict):
-            raise self._strange(f"{verb} {resource}")
-        return found
+        document = self._send(method, path, verb, resource, **sent).json
+        if not isinstance(document, dict):
+            raise self._unexpected(f"{verb} {resource}")
+        return document
 
-    def _sent(self, method: str, path: str, verb: str, resource: str, **sent: Any) -> Answer:
-        """Send and give the answer when it is a success; :class:`ClusterRefused` with all it said if not."""
+    def _send(self, method: str, path: str, verb: str, resource: str, **sent: Any) -> Answer:
+        """Send a request and return the answer; raise :class:`ClusterRefused` if it is not a success."""
         answer = self._transport.send(method, path, **sent)
         if 200 <= answer.status < 300:
             return answer
@@ -295,7 +265,7 @@ class Cluster:
             if answer.status in {401, 403, 404, 429} or answer.status >= 500:
                 status = {"message": " ".join(answer.text.split())[:200]}
             else:
-                raise self._strange(f"{verb} {resource}")
+                raise self._unexpected(f"{verb} {resource}")
         raise self._refused(answer.status, status, verb, resource)
 
     def _refused(self, code: int, status: Object, verb: str, resource: str) -> ClusterRefused:
@@ -305,8 +275,8 @@ class Cluster:
         reason = str(status.get("reason") or "")
         text = f"{code} {reason}".strip()
         return ClusterRefused(
-            f"The cluster of context {self.access.context!r} at {self.address} answered {text} when asked to "
-            f"{verb} {resource}: {message[:600].rstrip('.') or 'nothing more'}.{_REMEDIES.get(code, '')}",
+            f"The cluster of context {self.access.context!r} at {self.address} answered {text} to "
+            f"{verb} {resource}: {message[:600].rstrip('.') or 'no message'}.{_REMEDIES.get(code, '')}",
             status=code,
             reason=reason,
             message=message,
@@ -317,14 +287,14 @@ class Cluster:
                 for cause in causes or ()
                 if isinstance(cause, dict)
             ),
-            # A kind that went away since discovery: the message is then the server's own, with no details.
+            # A kind that was removed since discovery has no details.
             kind_missing=code == 404 and not (isinstance(details, dict) and details.get("name")),
         )
 
-    def _strange(self, what: str) -> ClusterUnreachable:
+    def _unexpected(self, what: str) -> ClusterUnreachable:
         return ClusterUnreachable(
-            f"What answers at {self.address} (context {self.access.context!r}) is no Kubernetes API server: "
-            f"asked for {what}, it gave something else. Does the server in {self.access.kubeconfig} name one?"
+            f"The server at {self.address} (context {self.access.context!r}) is not a Kubernetes API server: "
+            f"unexpected answer to {what}. Check the server in {self.access.kubeconfig}."
         )
 
     def close(self) -> None:
@@ -341,15 +311,15 @@ class Cluster:
 
 
 _REMEDIES: Final = {
-    401: " The kubeconfig's token or client certificate is wrong, revoked or expired: have a new one issued.",
-    403: " Give these credentials that right (gates/staging/manifests has the Role bais-gates-reader), or "
-    "use a context that has it.",
-    429: " It has too much to do; look at its load, and run again.",
+    401: " The kubeconfig's token or client certificate is wrong, revoked or expired: issue a new one.",
+    403: " Grant these credentials this permission (gates/staging/manifests has the Role bais-gates-reader), "
+    "or use a context that has it.",
+    429: " The API server is overloaded: check its load, then run again.",
 }
 
 
 def version_number(version: str) -> tuple[int, int] | None:
-    """Give major and minor of ``v1.36.2`` or ``1.20`` (also with a suffix); None when it is no version."""
+    """Return major and minor of ``v1.36.2`` or ``1.20`` (also with a suffix); None if it is not a version."""
     match = _VERSION.match(version)
     return (int(match[1]), int(match[2])) if match else None
 
@@ -358,7 +328,7 @@ def _root(api_version: str) -> str:
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
-def _moment(event: Object) -> str:
+def _event_time(event: Object) -> str:
     metadata = event.get("metadata") or {}
-    moments = (event.get("lastTimestamp"), event.get("eventTime"), metadata.get("creationTimestamp"))
-    return next((str(one) for one in moments if one), "")
+    times = (event.get("lastTimestamp"), event.get("eventTime"), metadata.get("creationTimestamp"))
+    return next((str(one) for one in times if one), "")

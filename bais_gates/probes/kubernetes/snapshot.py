@@ -1,8 +1,4 @@
-"""Everything of a namespace, and what of the cluster it stands on, read once as plain objects.
-
-What a checker judges should be of one moment: objects are read one kind after the other, within a second or
-two.
-"""
+"""Read the objects of a namespace and the related cluster-scoped objects, one kind after another."""
 
 from __future__ import annotations
 
@@ -23,6 +19,8 @@ IN_NAMESPACE: Final = (
     ("networking.k8s.io/v1", "Ingress"),
     ("rbac.authorization.k8s.io/v1", "Role"),
     ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    ("v1", "Pod"),
+    ("batch/v1", "Job"),
 )
 IN_CLUSTER: Final = (
     ("v1", "PersistentVolume"),
@@ -33,15 +31,14 @@ IN_CLUSTER: Final = (
 
 
 def read_namespace(cluster: Cluster, namespace: str) -> list[Object]:
-    """Read a namespace's objects and its running pods; ClusterError when a kind may not be read."""
-    found = [obj for version, kind in IN_NAMESPACE for obj in cluster.list(version, kind, namespace)]
-    return found + cluster.list("v1", "Pod", namespace) + cluster.list("batch/v1", "Job", namespace)
+    """Read a namespace's objects and pods; raise ClusterError when a kind may not be read."""
+    return [obj for version, kind in IN_NAMESPACE for obj in cluster.list(version, kind, namespace)]
 
 
 def read_network(cluster: Cluster, namespace: str) -> list[Object]:
-    """Read all that decides who can talk to whom: every namespace and pod, and the namespace's policies.
+    """Read all namespaces and pods, and the NetworkPolicies of one namespace.
 
-    Policies of other namespaces are left out: what they let out of there is not ours to rely on.
+    The egress policies of other namespaces are left out, as others may change them.
     """
     return [
         *cluster.list("v1", "Namespace"),
@@ -51,5 +48,5 @@ def read_network(cluster: Cluster, namespace: str) -> list[Object]:
 
 
 def read_cluster(cluster: Cluster) -> list[Object]:
-    """Read the volumes, their classes, and the permissions that are given cluster-wide."""
+    """Read the persistent volumes, storage classes, cluster roles and their bindings."""
     return [obj for version, kind in IN_CLUSTER for obj in cluster.list(version, kind)]

@@ -1,7 +1,7 @@
-"""What goes over the wire to an API server: one request, one deadline, a guard that lets only reading out.
+"""Send requests to an API server, each with a deadline, through a guard that allows only reading.
 
-The guard stands at the connection pool, below the official client: whoever gets hold of the client, or of an
-API object made from it, is held to it as well.
+The guard is at the connection pool, below the official client, so that it also applies to requests that use
+the client or an API object of it directly.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ else:
     urllib3 = optional("urllib3", extra="cluster")
 
 BODY_CAP: Final = 64 * 1024 * 1024
-"""Bytes of an answer that are read; a page of a list is far smaller."""
+"""Maximum size of an answer in bytes; a page of a list is much smaller."""
 _REVIEWS: Final = frozenset(
     {
         "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
         "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
     }
 )
-_ACTING: Final = frozenset({"attach", "exec", "portforward", "proxy"})
-"""Subresources that act even when they are asked for with GET."""
-_DRY: Final = frozenset({"", "scale", "status"})
-"""Subresources whose dry run stores nothing and starts nothing."""
+_CONNECTING: Final = frozenset({"attach", "exec", "portforward", "proxy"})
+"""Subresources that have effects even with GET."""
+_DRY_RUN: Final = frozenset({"", "scale", "status"})
+"""Subresources whose dry run has no effects."""
 _SLACK_S: Final = 1.0
 
 
 class WriteRefused(Exception):  # noqa: N818 - it names what was done to the request
-    """A request that is more than reading was about to leave for a cluster that may only be read."""
+    """The guard refused a request that does not only read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One answer of an API server; ``json`` is None when the body is none."""
+    """One answer of an API server."""
 
     status: int
     content_type: str
@@ -55,12 +55,12 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body as UTF-8, undecodable bytes replaced."""
+        """The body decoded as UTF-8, with invalid bytes replaced."""
         return self.body.decode("utf-8", "replace")
 
     @property
     def json(self) -> Any:
-        """The body as JSON, None when it is none."""
+        """The body as JSON; None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -68,44 +68,44 @@ class Answer:
 
 
 def why_refused(method: str, url: str) -> str | None:
-    """Say why a request may not leave for a cluster that may only be read; None when it may.
+    """Return why a request may not be sent to a read-only cluster; None if it may.
 
-    It may: GET and HEAD, except of subresources that act (exec, attach, portforward, proxy); POST, PUT and
-    PATCH with ``dryRun=All`` of an object, its status or scale; and the two reviews of one's own rights. A
-    dry DELETE may not: a body makes the API server overlook the ``dryRun`` of its address.
+    Allowed are GET and HEAD, except of subresources with effects (exec, attach, portforward, proxy); POST,
+    PUT and PATCH with ``dryRun=All`` of an object, its status or scale; and the two reviews of one's own
+    permissions. DELETE with ``dryRun=All`` is refused: a body makes the API server ignore that parameter.
     """
     parts = urlsplit(url)
     segments = [unquote(one) for one in parts.path.rstrip("/").split("/")[1:]]
     what = f"{method} {parts.path}"
     if any(one in {"", ".", ".."} or "/" in one for one in segments):
-        return f"{what}: a path that is not plain"
+        return f"{what}: the path is not canonical"
     subresource = _subresource(segments)
     if method in {"GET", "HEAD"}:
-        return f"{what}: {subresource} acts" if subresource in _ACTING else None
+        return f"{what}: {subresource} has effects" if subresource in _CONNECTING else None
     if method == "POST" and "/" + "/".join(segments) in _REVIEWS:
         return None
     dry = parse_qs(parts.query, keep_blank_values=True).get("dryRun") == ["All"]
-    if method in {"POST", "PUT", "PATCH"} and dry and subresource in _DRY:
+    if method in {"POST", "PUT", "PATCH"} and dry and subresource in _DRY_RUN:
         return None
     return f"{what}: it writes"
 
 
 def _subresource(segments: list[str]) -> str:
-    """Give the subresource that a path names, empty for an object, a list or anything else."""
+    """Return the subresource in a path; empty for an object, a list or anything else."""
     below = segments[2:] if segments[:1] == ["api"] else segments[3:]
     if below[:1] == ["watch"]:
         below = below[1:]
     namespaced = below[:1] == ["namespaces"] and len(below) > 3
     of_object = below[2:] if namespaced else below
-    if len(below) == 3 and below[0] == "namespaces":  # a list in it, or a subresource of it
+    if len(below) == 3 and below[0] == "namespaces":  # a list in the namespace, or its own subresource
         return below[2] if below[2] in {"status", "finalize"} else ""
     return "/".join(of_object[2:]).partition("/")[0]
 
 
 class Transport:
-    """The official client, made from a :class:`ClusterAccess`; safe to share between threads.
+    """The official client for a :class:`ClusterAccess`; safe to share between threads.
 
-    ``writes`` leaves the guard out: only :mod:`bais_gates.probes.kubernetes.writer` does that.
+    ``writes`` disables the guard: only :mod:`bais_gates.probes.kubernetes.writer` sets it.
     """
 
     def __init__(self, access: ClusterAccess, *, writes: bool = False) -> None:
@@ -130,10 +130,10 @@ class Transport:
         content_type: str | None = None,
         timeout_s: float | None = None,
     ) -> Answer:
-        """Send one request and read the answer, whatever its status.
+        """Send one request and return the answer, whatever its status.
 
-        Raises :class:`ClusterUnreachable` when there is none in time, :class:`WriteRefused` for a request
-        that the guard keeps back.
+        Raises :class:`ClusterUnreachable` without an answer in time, :class:`WriteRefused` for a request that
+        the guard refuses.
         """
         seconds = self.access.request_timeout_s if timeout_s is None else timeout_s
         headers = {"Accept": "application/json, */*"}
@@ -147,7 +147,7 @@ class Transport:
         except TookTooLong:
             raise self._unreachable(f"no answer within {seconds:g} s") from None
 
-    def _exchange(  # noqa: PLR0917 - the parts of one request, as the client takes them
+    def _exchange(  # noqa: PLR0917 - the arguments of the client
         self,
         method: str,
         path: str,
@@ -173,7 +173,7 @@ class Transport:
         except (urllib3.exceptions.HTTPError, OSError, kubernetes.client.ApiException) as e:
             raise self._unreachable(_cause(e, seconds)) from None
         except (kubernetes.client.OpenApiException, ValueError, TypeError) as e:
-            raise self._unreachable(f"the request cannot be made ({type(e).__name__})") from None
+            raise self._unreachable(f"the request is not valid ({type(e).__name__})") from None
         if len(read) > BODY_CAP:
             raise self._unreachable(f"an answer of more than {BODY_CAP} bytes")
         return Answer(
@@ -182,8 +182,9 @@ class Transport:
 
     def _unreachable(self, cause: str) -> ClusterUnreachable:
         return ClusterUnreachable(
-            f"The cluster of context {self.access.context!r} at {self.address} can not be asked: {cause}. "
-            f"Is it up, does {self.access.kubeconfig} name this cluster, and may this machine reach it?"
+            f"The cluster of context {self.access.context!r} at {self.address} is unreachable: {cause}. "
+            f"Check that it is running, that {self.access.kubeconfig} is its kubeconfig, and that this "
+            "machine can reach it."
         )
 
     def close(self) -> None:
@@ -192,27 +193,27 @@ class Transport:
 
 
 def _guard(pool: Any) -> None:
-    """Have ``pool`` refuse whatever is more than reading, before a connection is opened for it."""
-    passed_on = pool.urlopen
+    """Make ``pool`` refuse requests that do not only read, before a connection is opened."""
+    original = pool.urlopen
 
     def urlopen(method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         why = why_refused(method.upper(), url)
         if why is not None:
-            raise WriteRefused(f"{why}. This cluster may only be read here; nothing was sent.")
-        return passed_on(method, url, *args, **kwargs)
+            raise WriteRefused(f"{why}. This cluster is read-only for gates; nothing was sent.")
+        return original(method, url, *args, **kwargs)
 
     pool.urlopen = urlopen
 
 
 _CAUSES: Final[tuple[tuple[type[BaseException], str], ...]] = (
-    (ConnectionRefusedError, "connection refused: nothing listens there"),
+    (ConnectionRefusedError, "connection refused: nothing is listening"),
     (ConnectionResetError, "the connection was reset"),
     (BrokenPipeError, "the connection was closed while sending"),
 )
 
 
 def _cause(error: BaseException, seconds: float) -> str:
-    """One plain sentence for what went wrong, from the innermost known cause outwards."""
+    """Return the first known cause in the exception chain as a sentence."""
     chain = [error]
     while (inner := _inner(chain[-1])) is not None and inner not in chain:
         chain.append(inner)
@@ -220,19 +221,19 @@ def _cause(error: BaseException, seconds: float) -> str:
     for link in chain:
         if isinstance(link, ssl.SSLCertVerificationError):
             return (
-                f"its certificate does not chain to the CA in the kubeconfig ({link.verify_message}): that "
-                "is another cluster, or one whose CA was renewed"
+                f"its certificate is not issued by the CA in the kubeconfig ({link.verify_message}): it is "
+                "another cluster, or its CA was renewed"
             )
     for kind, words in _CAUSES:
         if any(isinstance(link, kind) for link in chain):
             return words
     if any(isinstance(link, urllib3.exceptions.NameResolutionError) for link in chain):
-        return "the host name does not resolve"
+        return "the host name cannot be resolved"
     if any(isinstance(link, urllib3.exceptions.TimeoutError | TimeoutError) for link in chain):
         return f"no answer within {seconds:g} s"
     if any(isinstance(link, ssl.SSLError | urllib3.exceptions.SSLError) for link in chain):
         return f"TLS failed ({text})"
-    return f"what came back is not a complete HTTP answer ({text or type(error).__name__})"
+    return f"incomplete or invalid HTTP response ({text or type(error).__name__})"
 
 
 def _inner(error: BaseException) -> BaseException | None:

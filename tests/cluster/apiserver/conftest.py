@@ -11,7 +11,7 @@ from tests.cluster.conformance.server import Server, running
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Return a running stand-in."""
+    """Yield a running stand-in."""
     with running("stand-in", tmp_path_factory.mktemp("stand-in")) as found:
         yield found
 

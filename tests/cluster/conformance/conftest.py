@@ -14,7 +14,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session", params=named())
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Return the server that the case is about."""
+    """Yield the server that the case is about."""
     with running(request.param, tmp_path_factory.mktemp("server")) as found:
         yield found
 

@@ -18,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bais_gates.pytest_plugin.evidence import Evidence
+    from bais_gates import Evidence
 
 # What a private key in PEM form begins with; as a pattern it does not match itself.
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
