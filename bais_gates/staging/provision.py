@@ -64,7 +64,7 @@ def provision(
                 objects = [one for one in manifests if one["kind"] != "Namespace"]
             elif step is Step.CONFIGURATION:
                 objects = [*_secrets(server, plan), *manifests]
-            progress(f"{step}: applying {len(objects)} objects")
+            progress(f"{step}: applying {len(objects)} object{'s' if len(objects) != 1 else ''}")
             applied = applier.apply_all(objects, step=step)
             awaited = [one for one in applied if _is_awaited(str(one.get("kind")))]
             wait_until_ready(server, awaited, step=step, clock=clock, progress=progress, replicas=replicas)

@@ -158,9 +158,8 @@ def job(obj: Object) -> Verdict:
         return ready(f"complete, {int(status.get('succeeded') or 0)} succeeded")
     if (obj.get("spec") or {}).get("suspend"):
         return failed(StageCode.SUSPENDED, "it is suspended")
-    failed_pods = int(status.get("failed") or 0)
-    running = f"{int(status.get('active') or 0)} pods running"
-    return waiting(f"{running}, {failed_pods} failed so far" if failed_pods else running)
+    counts = (f"{key} pods: {int(status.get(key) or 0)}" for key in ("active", "failed"))
+    return waiting(", ".join(counts))
 
 
 def volume_claim(obj: Object) -> Verdict:
@@ -176,15 +175,14 @@ def volume_claim(obj: Object) -> Verdict:
 def certificate(obj: Object) -> Verdict:
     """Judge a cert-manager Certificate: issued for its current generation."""
     issued = condition(obj, "Ready")
-    seen = issued.get("observedGeneration")
+    observed = issued.get("observedGeneration")
     current = (obj.get("metadata") or {}).get("generation")
-    if seen is not None and current is not None and int(seen) < int(current):
+    if observed is not None and current is not None and int(observed) < int(current):
         return waiting(f"cert-manager has not observed generation {current} yet")
     if issued.get("status") == "True":
         return ready("issued")
-    return waiting(
-        f"not issued yet ({issued.get('reason') or 'no condition'}: {issued.get('message') or ''})"
-    )
+    details = ": ".join(str(issued[key]) for key in ("reason", "message") if issued.get(key))
+    return waiting(f"not issued yet ({details or 'no condition Ready'})")
 
 
 def ingress(obj: Object) -> Verdict:

@@ -147,7 +147,7 @@ def _wait_for_volumes(
             message = f"PersistentVolumes still exist: {', '.join(sorted(names))}"
             raise StageError(StageCode.NOT_TORN_DOWN, message, step=TEAR_DOWN)
         if not reported:
-            progress(f"{TEAR_DOWN}: waiting until {len(names)} volumes are deleted")
+            progress(f"{TEAR_DOWN}: waiting until the volumes are deleted: {', '.join(sorted(names))}")
             reported = True
         clock.sleep(POLL_S)
 

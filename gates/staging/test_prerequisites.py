@@ -91,15 +91,15 @@ def check_workload(
         evidence.attach(f"{title}: absent by the environment file", described.absent)
         return
     if described.workload is not None:
-        found = [one for one in workloads if _name(one) == described.workload]
+        matching = [one for one in workloads if _name(one) == described.workload]
         source = f"kubernetes.components.{component}.workload: {described.workload}"
     else:
-        found = needed.component_workloads(component, workloads, controllers=controllers)
+        matching = needed.component_workloads(component, workloads, controllers=controllers)
         names = f" ({', '.join(controllers)})" if component == "ingress_controller" else ""
         source = f"its labels{names}"
-    evidence.check(f"workloads ({title})", len(found), ">=", 1, source=source)
+    evidence.check(f"workloads ({title})", len(matching), ">=", 1, source=source)
     unavailable = {
-        _name(one): reason for one in found if (reason := needed.explain_unavailable(one)) is not None
+        _name(one): reason for one in matching if (reason := needed.explain_unavailable(one)) is not None
     }
     evidence.check(f"unavailable workloads ({title})", unavailable, "==", {}, source=source)
 

@@ -208,7 +208,7 @@ def _selected(obj: Object, labels: str | None) -> bool:
     return True
 
 
-def _seen(obj: Object) -> Object:
+def _observe(obj: Object) -> Object:
     status: Object = obj["status"]
     status["observedGeneration"] = obj["metadata"]["generation"]
     return status
@@ -216,12 +216,12 @@ def _seen(obj: Object) -> Object:
 
 def _deployment(obj: Object) -> None:
     wanted = obj["spec"].get("replicas", 3)
-    _seen(obj).update(replicas=wanted, updatedReplicas=wanted, availableReplicas=wanted)
+    _observe(obj).update(replicas=wanted, updatedReplicas=wanted, availableReplicas=wanted)
 
 
 def _stateful_set(obj: Object) -> None:
     wanted = obj["spec"].get("replicas", 1)
-    _seen(obj).update(replicas=wanted, readyReplicas=wanted, updatedReplicas=wanted)
+    _observe(obj).update(replicas=wanted, readyReplicas=wanted, updatedReplicas=wanted)
 
 
 def _job(obj: Object) -> None:

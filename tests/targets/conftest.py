@@ -42,7 +42,7 @@ def write(gates_dir: Path) -> Callable[[str, str], Path]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., FakeRun]:
-    """Make a run with a run directory of its own."""
+    """Return a function that makes a run with its own run directory."""
 
     def make(environment: str, faults: tuple[str, ...] = ()) -> FakeRun:
         directory = tmp_path / "run"
