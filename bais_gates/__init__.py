@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from bais_gates.pytest_plugin.fixtures import PhaseResult
     from bais_gates.pytest_plugin.run_directory import GateRun
     from bais_gates.targets.environment import Environment, load_environment
-    from bais_gates.targets.parts import Limits, RateLimit
-    from bais_gates.targets.parts_platform import (
+    from bais_gates.targets.parts import (
         BackupPart,
         CacheSettings,
         CapacityPart,
         KubernetesPart,
+        Limits,
+        RateLimit,
         RecoveryPart,
     )
     from bais_gates.targets.target import Target, Unique
@@ -30,7 +31,6 @@ else:
         "pytest_plugin.run_directory",
         "targets.environment",
         "targets.parts",
-        "targets.parts_platform",
         "targets.target",
     )
 

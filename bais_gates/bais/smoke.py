@@ -1,4 +1,4 @@
-"""Whether the staged platform is alive, and does its work once from end to end, through its own API."""
+"""Health check and smoke test of the staged platform, through its own API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bais_gates.bais.api import ACCEPTED, DECLINED, Business
-from bais_gates.staging.findings import Finding
+from bais_gates.staging.staged import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,48 +17,54 @@ if TYPE_CHECKING:
     from bais_gates.targets.target import Unique
 
 HEALTH_MS: Final = 1000.0
-"""A sign of life, no measurement: how fast it must be is what the acceptance gates hold it to."""
+"""Shows only that it responds; the acceptance gates measure its latency."""
 AMOUNT: Final = 49.99
 SETTLED: Final = frozenset({"completed", "failed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedIdentity:
-    """What the staged API must say of itself."""
+    """The identity that the staged API must report; None is not checked."""
 
     environment: str | None = None
     version: str | None = None
 
 
 def check_health(api: Api, expected: ExpectedIdentity) -> Iterator[Finding]:
-    """Ask /health, /ready, /metrics and the status once, by the way that callers take."""
+    """Request /health, /ready, /metrics and the system status once; yield a finding for each property."""
     answer = api.get("/health", deadline_s=5.0)
-    yield Finding(name="GET /health status", observed=answer.status, limit=200, source=answer.url)
-    yield Finding(name="health", observed=answer.field("status"), limit="healthy")
-    yield Finding(name="GET /health took", observed=answer.elapsed_ms, op="<=", limit=HEALTH_MS, unit="ms")
+    yield Finding(name="status (GET /health)", observed=answer.status, limit=200, source=answer.url)
+    yield Finding(name="reported health (GET /health)", observed=answer.field("status"), limit="healthy")
+    yield Finding(
+        name="latency (GET /health)", observed=answer.elapsed_ms, op="<=", limit=HEALTH_MS, unit="ms"
+    )
     for name, wanted in (("environment", expected.environment), ("version", expected.version)):
         if wanted is not None:
-            yield Finding(name=f"{name} that it says it is", observed=answer.field(name), limit=wanted)
+            yield Finding(name=f"reported {name} (GET /health)", observed=answer.field(name), limit=wanted)
     yield Finding(
-        name="GET /health contract violations", observed=api.conforms(answer, "GET", "/health"), limit=[]
+        name="contract violations (GET /health)", observed=api.conforms(answer, "GET", "/health"), limit=[]
     )
     ready = api.get("/ready", deadline_s=5.0)
-    yield Finding(name="GET /ready status", observed=ready.status, limit=200, source=ready.url)
+    yield Finding(name="status (GET /ready)", observed=ready.status, limit=200, source=ready.url)
     for part in ("database", "cache"):
-        yield Finding(name=f"/ready on the {part}", observed=ready.field("checks", part), limit="ok")
+        yield Finding(
+            name=f"reported {part} check (GET /ready)", observed=ready.field("checks", part), limit="ok"
+        )
     metrics = api.get("/metrics", deadline_s=5.0)
-    yield Finding(name="GET /metrics status", observed=metrics.status, limit=200, source=metrics.url)
+    yield Finding(name="status (GET /metrics)", observed=metrics.status, limit=200, source=metrics.url)
     yield from _status(api.get("/api/v1/system/status", deadline_s=5.0), api)
 
 
 def _status(answer: Response, api: Api) -> Iterator[Finding]:
-    yield Finding(name="system status", observed=answer.status, limit=200, source=answer.url)
+    yield Finding(name="status (GET system status)", observed=answer.status, limit=200, source=answer.url)
     for part in ("database", "cache"):
         yield Finding(
-            name=f"what it says of its {part}", observed=answer.field(part, "status"), limit="connected"
+            name=f"reported {part} status (GET system status)",
+            observed=answer.field(part, "status"),
+            limit="connected",
         )
     yield Finding(
-        name="system status contract violations",
+        name="contract violations (GET system status)",
         observed=api.conforms(answer, "GET", "/api/v1/system/status"),
         limit=[],
     )
@@ -66,7 +72,7 @@ def _status(answer: Response, api: Api) -> Iterator[Finding]:
 
 @dataclass(slots=True)
 class SmokeObjects:
-    """What the smoke test made, for whoever wants to look it up elsewhere."""
+    """The objects that the smoke test created, for a gate that looks them up elsewhere."""
 
     email: str = ""
     workflow_id: str = ""
@@ -81,9 +87,9 @@ def run_smoke_test(
     made: SmokeObjects | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Finding]:
-    """Register, sign in, set up a workflow, take a payment and see it settled; a stranger sees nothing.
+    """Register, sign in, create a workflow, take a payment and read it back; yield a finding for each step.
 
-    Ends at the first step without which there is nothing to go on from; that one is false then.
+    Ends after the first step that failed and that the following ones need. ``made`` receives the ids.
     """
     made = made if made is not None else SmokeObjects()
     made.email, password = unique.email("smoke"), unique.password()
@@ -106,12 +112,12 @@ def run_smoke_test(
         api=api.with_token(token),
         unique=unique,
     )
-    yield from _takes_a_payment(business, made, settled_within_s, sleep)
+    yield from _take_payment(business, made, settled_within_s, sleep)
     if made.payment_id:
-        yield from _keeps_strangers_out(api, made)
+        yield from _read_without_token(api, made)
 
 
-def _takes_a_payment(
+def _take_payment(
     business: Business, made: SmokeObjects, settled_within_s: float, sleep: Callable[[float], None]
 ) -> Iterator[Finding]:
     workflow = business.workflow(amount=AMOUNT)
@@ -120,7 +126,9 @@ def _takes_a_payment(
     if workflow.status != 201 or not made.workflow_id:
         return
     declined = business.pay(made.workflow_id, amount=AMOUNT, card=DECLINED)
-    yield Finding(name="status of a declined card", observed=declined.status, limit=402, source=declined.url)
+    yield Finding(
+        name="status (payment, declined card)", observed=declined.status, limit=402, source=declined.url
+    )
     key = business.unique.key()
     paid = business.pay(made.workflow_id, amount=AMOUNT, card=ACCEPTED, key=key)
     yield from _step("payment", paid, 201, business.api, "/api/v1/payments/process")
@@ -129,7 +137,7 @@ def _takes_a_payment(
         return
     again = business.pay(made.workflow_id, amount=AMOUNT, card=ACCEPTED, key=key)
     yield Finding(
-        name="payment that the same Idempotency-Key gives",
+        name="payment id (repeat with the same Idempotency-Key)",
         observed=again.field("payment_id"),
         limit=made.payment_id,
     )
@@ -138,22 +146,22 @@ def _takes_a_payment(
         if time.monotonic() - began > settled_within_s:
             break
         sleep(0.1)
-    yield Finding(name="payment read back, status", observed=read.field("status"), limit="completed")
-    yield Finding(name="payment read back, amount", observed=read.money("amount"), limit=str(AMOUNT))
+    yield Finding(name="payment status (read back)", observed=read.field("status"), limit="completed")
+    yield Finding(name="payment amount (read back)", observed=read.money("amount"), limit=str(AMOUNT))
     dashboard = business.api.get("/api/v1/analytics/dashboard")
     yield Finding(
-        name="payments on the dashboard", observed=dashboard.field("total_payments"), op=">=", limit=1
+        name="total payments (GET dashboard)", observed=dashboard.field("total_payments"), op=">=", limit=1
     )
 
 
-def _keeps_strangers_out(api: Api, made: SmokeObjects) -> Iterator[Finding]:
+def _read_without_token(api: Api, made: SmokeObjects) -> Iterator[Finding]:
     path = f"/api/v1/payments/{made.payment_id}"
-    yield Finding(name="status of reading it without a token", observed=api.get(path).status, limit=401)
+    yield Finding(name="status (GET payment without a token)", observed=api.get(path).status, limit=401)
 
 
 def _step(name: str, answer: Response, status: int, api: Api, path: str) -> Iterator[Finding]:
-    yield Finding(name=f"{name} status", observed=answer.status, limit=status, source=answer.url)
+    yield Finding(name=f"status ({name})", observed=answer.status, limit=status, source=answer.url)
     if answer.status == status:
         yield Finding(
-            name=f"{name} contract violations", observed=api.conforms(answer, "POST", path), limit=[]
+            name=f"contract violations ({name})", observed=api.conforms(answer, "POST", path), limit=[]
         )

@@ -1,4 +1,4 @@
-"""``bais-gates stage``: provision the staging environment, look at it, and take it away again."""
+"""``bais-gates stage``: provision the staging environment, check it, and tear it down."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 
 DESCRIPTION = """\
 Provision the platform in a staging namespace of its own (namespace, configuration and generated secrets,
-database, cache, migrations, application; each waited for until it is really ready), run the suite's own
-check of it (gates/staging/smoke.py: is it healthy, does it take one payment), and take everything away again
-unless --keep is given.
+database, cache, migrations, application; each step waits until its objects are ready), run the suite's check
+of it (gates/staging/smoke.py: health, and one payment), and delete everything unless --keep is given.
 
-Touches: the cluster of kubernetes.admin_context (or kubernetes.context) of the environment file, and there
-the namespace with the label bais-gates/owner of that environment, and what the manifests name outside
-namespaces where it is absent. A namespace that it did not make is never touched, a read_only environment is
-refused.
+Touches: the cluster of kubernetes.admin_context (or kubernetes.context) of the environment file; in it the
+namespace with the label bais-gates/owner of that environment, and objects of the manifests outside
+namespaces, which are created only if absent. A namespace of another owner is never changed; a read_only
+environment is refused.
 
-Exit status: 0 it came up and does its work (or is gone, with --down); 1 the release does not come up, or does
-not do its work; 2 the input is wrong, or the namespace is somebody else's; 3 the cluster did not let it be
-tried, or something is left of it; 130 interrupted: what was made was taken away, too."""
+Exit status: 0 the release was provisioned and its check passed (or the namespace is deleted, with --down);
+1 the release could not be provisioned, or its check failed; 2 the input is wrong, or the namespace belongs to
+another owner; 3 the cluster prevented the attempt, or something could not be deleted; 130 interrupted, after
+deleting what was created."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "stage",
-        help="provision staging, try it, take it away",
+        help="provision staging, check it, tear it down",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,7 +41,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--overlay", metavar="NAME", help="overlay of gates/staging/manifests (default: staging.overlay)"
     )
     what.add_argument(
-        "--manifests", type=Path, metavar="DIR", help="a folder with a kustomization.yaml instead"
+        "--manifests", type=Path, metavar="DIR", help="use this folder with a kustomization.yaml instead"
     )
     parser.add_argument(
         "--namespace", metavar="NAME", help="default: staging.namespace of the environment file"
@@ -57,13 +57,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
-        help="how long provisioning may take (default: staging.timeout_s)",
+        help="deadline of provisioning (default: staging.timeout_s)",
     )
     how = parser.add_mutually_exclusive_group()
-    how.add_argument(
-        "--keep", action="store_true", help="leave it up until --down, also if it does not come up"
-    )
-    how.add_argument("--down", action="store_true", help="only take the namespace away, whole or half-made")
+    how.add_argument("--keep", action="store_true", help="do not tear it down, not even after a failure")
+    how.add_argument("--down", action="store_true", help="only tear the namespace down, complete or partial")
     how.add_argument("--list", action="store_true", help="only list the staged namespaces of the cluster")
     parser.set_defaults(command=run)
 
@@ -74,12 +72,12 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds between 0 and 86400")
     return seconds
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked and return the exit status."""
-    from bais_gates.cli.stage_run import stage  # noqa: PLC0415 - what it needs is not loaded for other commands
+    """Run the command and return its exit status."""
+    from bais_gates.cli.stage_run import stage  # noqa: PLC0415 - other commands do not need these modules
 
     return stage(arguments)

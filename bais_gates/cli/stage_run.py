@@ -1,4 +1,4 @@
-"""What ``bais-gates stage`` does, in words for a person; loaded only when it is asked for."""
+"""The work of ``bais-gates stage``, loaded only when the command runs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from bais_gates.probes.http import Unreachable
 from bais_gates.probes.kubernetes.access import ClusterError
 from bais_gates.staging import run as staging
 from bais_gates.staging.errors import StageCode, StageError
-from bais_gates.staging.ownership import KEPT, RUN, annotation, owner_of
-from bais_gates.staging.provision import clock_for, kept
+from bais_gates.staging.namespace import KEPT, RUN, annotation, is_kept, owner_of, staged_namespaces
 from bais_gates.staging.reach import NotReachable, Reach
-from bais_gates.staging.teardown import staged, tear_down
+from bais_gates.staging.server import Clock
+from bais_gates.staging.teardown import tear_down
 from bais_gates.targets.environment import load_environment
 from bais_gates.targets.target import Target, Unique
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from bais_gates.probes.kubernetes.writer import ClusterWriter
-    from bais_gates.staging.findings import Finding
-    from bais_gates.staging.provision import Plan
+    from bais_gates.staging.plan import Plan
+    from bais_gates.staging.staged import Finding
     from bais_gates.targets.environment import Environment
 
-NOT_AS_IT_SHOULD_BE, REFUSED, SURROUNDINGS, INTERRUPTED = 1, 2, 3, 130
+RELEASE_FAILED, REFUSED, CLUSTER_FAILED, INTERRUPTED = 1, 2, 3, 130
 GATES = Path("gates")
 SMOKE = GATES / "staging" / "smoke.py"
-"""The suite's own check of what was provisioned: ``check(reach, target, unique)`` yields its findings."""
+"""The suite's own check of the staged platform: its ``check(reach, target, unique)`` yields findings."""
 TEAR_DOWN_S = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stage:
-    """One call of the command: the open cluster, and what was asked for."""
+    """One call of the command: its arguments, plan and open cluster."""
 
     arguments: argparse.Namespace
     environment: Environment
@@ -51,11 +51,16 @@ class _Stage:
     plan: Plan
     unique: Unique
     kept_before: bool
-    """A person asked earlier for it to stay: an interrupt must not take it away."""
+    """Whether the namespace was provisioned with --keep before: an interrupt must not delete it."""
+
+    @property
+    def down_command(self) -> str:
+        """The command that deletes the namespace."""
+        return f"bais-gates stage --down --env {self.arguments.env} --namespace {self.plan.namespace}"
 
 
 def stage(arguments: argparse.Namespace) -> int:
-    """Do what was asked and return the exit status."""
+    """Run the command and return its exit status."""
     try:
         environment = _environment(arguments.env)
         with staging.open_writer(environment) as server:
@@ -65,14 +70,14 @@ def stage(arguments: argparse.Namespace) -> int:
                 return _down(arguments, environment, server)
             return _stage(arguments, environment, server)
     except StageError as error:
-        return _told(error)
+        return _report_error(error)
     except ClusterError as error:
         _complain(str(error))
-        return SURROUNDINGS
+        return CLUSTER_FAILED
 
 
 def _environment(name: str) -> Environment:
-    """Read the environment file; for one that a run would start itself, that of the sandbox that is up."""
+    """Return the environment; one with ``provision: sandbox`` is completed by the sandbox that is up."""
     environment = load_environment(name, gates_dir=GATES)
     if environment.provision != "sandbox":
         return environment
@@ -88,8 +93,7 @@ def _environment(name: str) -> Environment:
         raise GateInputError(str(error)) from None
     if info is None or info.state != "ready":
         raise GateInputError(
-            "there is no sandbox up to stage in. Start one with `bais-gates sandbox up`, or name another "
-            "environment with --env."
+            "no sandbox is up. Start one with `bais-gates sandbox up`, or name another environment by --env."
         )
     return environment.completed_by(load_environment(info.environment_file, gates_dir=GATES))
 
@@ -113,116 +117,121 @@ def _stage(arguments: argparse.Namespace, environment: Environment, server: Clus
         server=server,
         plan=plan,
         unique=Unique(run_id),
-        kept_before=before is not None and kept(before, plan.owner),
+        kept_before=before is not None and is_kept(before, plan.owner),
     )
     with _sigterm_as_interrupt():
         try:
-            status = _up(stage)
+            status = _provision(stage)
         except KeyboardInterrupt:
-            _complain("interrupted; taking away what was made (once more Ctrl-C leaves it)")
+            _complain("interrupted: deleting what was created (press Ctrl-C again to leave it)")
             status = INTERRUPTED
-        return _afterwards(stage, status)
+        return _clean_up(stage, status)
 
 
-def _up(stage: _Stage) -> int:
-    """Provision, then health and smoke test; say how each went."""
+def _provision(stage: _Stage) -> int:
+    """Provision, then run the suite's check; print the progress of each and return the exit status."""
     began = time.monotonic()
     seconds = stage.arguments.timeout or stage.environment.staging.timeout_s
-    outcome = staging.carry_out(stage.server, stage.environment, stage.plan, seconds=seconds, progress=_say)
-    if (error := outcome.error) is not None:
-        return _told(error)
-    _say(f"{stage.plan.namespace} is up after {time.monotonic() - began:.0f} s")
+    result = staging.carry_out(stage.server, stage.environment, stage.plan, seconds=seconds, progress=_report)
+    if (error := result.error) is not None:
+        return _report_error(error)
+    _report(f"the namespace {stage.plan.namespace} is ready after {time.monotonic() - began:.0f} s")
     if not SMOKE.is_file():
-        _say(f"nothing more is checked: there is no {SMOKE}")
+        _report(f"no health check and smoke test: {SMOKE} does not exist")
         return 0
     with tempfile.TemporaryDirectory(prefix="bais-gates-") as folder:
-        return _try(stage, Path(folder))
+        return _check(stage, Path(folder))
 
 
-def _try(stage: _Stage, folder: Path) -> int:
+def _check(stage: _Stage, folder: Path) -> int:
+    """Run the suite's check of the staged platform, print each finding and return the exit status."""
     reach = Reach(
         server=stage.server, namespace=stage.plan.namespace, environment=stage.environment, folder=folder
     )
     try:
-        _say(f"the API answers at {reach.url()}")
+        _report(f"checking the API at {reach.url()}")
         target = Target(environment=stage.environment, gates_dir=GATES)
         false = 0
         for part, finding in _smoke_check()(reach, target, stage.unique):
             false += not finding.holds
-            print(f"  {'ok   ' if finding.holds else 'FALSE'} {part}: {finding.sentence}", flush=True)
+            _report(f"{'ok    ' if finding.holds else 'FAILED'} {part}: {finding.sentence}")
     except (Unreachable, NotReachable) as error:
         _complain(str(error))
-        return NOT_AS_IT_SHOULD_BE
+        return RELEASE_FAILED
     if false:
-        _complain(f"{false} of these are not as they should be")
-    return NOT_AS_IT_SHOULD_BE if false else 0
+        _complain(
+            f"{false} {'check' if false == 1 else 'checks'} of the staged platform failed (the lines with "
+            "FAILED). Run `bais-gates stage --keep`, then look at the namespace with kubectl."
+        )
+    return RELEASE_FAILED if false else 0
 
 
 def _smoke_check() -> Callable[[Reach, Target, Unique], Iterable[tuple[str, Finding]]]:
-    """Load the suite's ``check``; GateInputError where its file defines none."""
+    """Return the suite's ``check``; raise GateInputError if its file defines none."""
     check = runpy.run_path(str(SMOKE)).get("check")
     if not callable(check):
         raise GateInputError(f"{SMOKE}: it defines no check(reach, target, unique). Define it there.")
     return cast("Callable[[Reach, Target, Unique], Iterable[tuple[str, Finding]]]", check)
 
 
-def _afterwards(stage: _Stage, status: int) -> int:
-    """Take away what was made, unless it is to be kept or was never ours."""
+def _clean_up(stage: _Stage, status: int) -> int:
+    """Tear down the namespace unless it is to be kept or is another owner's; return the exit status."""
     namespace = stage.plan.namespace
     live = stage.server.named("v1", "Namespace", namespace)
     if live is None or owner_of(live) != stage.plan.owner:
         return status
-    if stage.kept_before or (status != INTERRUPTED and kept(live, stage.plan.owner)):
-        _say(f"{namespace} is kept; take it away with `bais-gates stage --down`")
+    if stage.kept_before or (status != INTERRUPTED and is_kept(live, stage.plan.owner)):
+        _report(f"the namespace {namespace} is kept; delete it with `{stage.down_command}`")
         return status
     try:
-        _take_away(stage.server, namespace, stage.plan.owner)
+        _tear_down(stage.server, namespace, stage.plan.owner)
     except StageError as error:
-        told = _told(error)
-        return status or told
+        error_status = _report_error(error)
+        return status or error_status
     except KeyboardInterrupt:
-        _complain(f"{namespace} is left; take it away with `bais-gates stage --down`")
+        _complain(f"interrupted: the namespace {namespace} is left. Delete it with `{stage.down_command}`.")
         return INTERRUPTED
     return status
 
 
-def _take_away(server: ClusterWriter, namespace: str, owner: str) -> None:
-    there = tear_down(server, namespace, owner, clock=clock_for(TEAR_DOWN_S), progress=_say)
-    _say(f"{namespace} is gone, nothing of it is left" if there else f"there is no {namespace}")
+def _tear_down(server: ClusterWriter, namespace: str, owner: str) -> None:
+    existed = tear_down(server, namespace, owner, clock=Clock.lasting(TEAR_DOWN_S), progress=_report)
+    _report(f"the namespace {namespace} {'is deleted' if existed else 'does not exist: nothing to delete'}")
 
 
 def _down(arguments: argparse.Namespace, environment: Environment, server: ClusterWriter) -> int:
     namespace = arguments.namespace or environment.staging.namespace
     with _sigterm_as_interrupt():
-        _take_away(server, namespace, staging.owner_of(environment))
+        _tear_down(server, namespace, staging.owner_name(environment))
     return 0
 
 
 def _list(server: ClusterWriter) -> int:
-    found = staged(server)
-    for one in found:
+    namespaces = staged_namespaces(server)
+    for one in namespaces:
         metadata: dict[str, Any] = one["metadata"]
         phase = (one.get("status") or {}).get("phase", "?")
-        stays = ", kept" if annotation(one, KEPT) == "true" else ""
-        by = annotation(one, RUN) or "?"
-        since = metadata.get("creationTimestamp")
-        print(f"{metadata['name']}  {phase}{stays}, owner {owner_of(one)}, run {by}, since {since}")
-    if not found:
-        print("nothing is staged there")
+        kept = ", kept" if annotation(one, KEPT) == "true" else ""
+        run = annotation(one, RUN) or "?"
+        created = metadata.get("creationTimestamp")
+        print(f"{metadata['name']}  {phase}{kept}, owner {owner_of(one)}, run {run}, created {created}")
+    if not namespaces:
+        print("no staged namespaces")
     return 0
 
 
-def _told(error: StageError) -> int:
-    where = f" at the step {error.step}" if error.step else ""
-    _complain(f"staging stopped{where}: {error}")
+def _report_error(error: StageError) -> int:
+    """Print an error of staging and return the exit status for its code."""
+    where = f" in the step {error.step}" if error.step else ""
+    _complain(f"staging failed{where}: {error}")
     if error.code in {StageCode.MANIFESTS, StageCode.NAMESPACE_FOREIGN}:
         return REFUSED
-    return NOT_AS_IT_SHOULD_BE if error.code.blames_release else SURROUNDINGS
+    return RELEASE_FAILED if error.code.blames_release else CLUSTER_FAILED
 
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """Have SIGTERM (a cancelled job) clean up as Ctrl-C does."""
+    """Treat SIGTERM (a cancelled job) as Ctrl-C, so that it cleans up."""
 
     def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
@@ -234,7 +243,7 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     print(f"  {text}", flush=True)
 
 

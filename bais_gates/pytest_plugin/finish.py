@@ -275,25 +275,25 @@ def compare_target(state: RunState) -> list[Reason]:
     known = None if state.directory is None else identity.read(state.directory.path)
     if known is None:
         return []  # no gate of this run reached a target
-    from bais_gates.targets.constancy import look_again  # noqa: PLC0415 - runs without a target load no client
+    from bais_gates.targets.constancy import compare_facts  # noqa: PLC0415 - runs without a target load no client
 
-    seen = look_again(state.gate_run(), gates_dir=state.gates_dir)
+    comparison = compare_facts(state.gate_run(), gates_dir=state.gates_dir)
     changed = [
         Reason(
             code=Code.TARGET_CHANGED,
-            message=f"While the gates ran, {change.what} of the target changed from {redact(change.before)} "
+            message=f"While the gates ran, {change.key} of the target changed from {redact(change.before)} "
             f"to {redact(change.after)}: the gates saw two different targets.",
             remedy="Wait until the rollout, or whatever changed it, is over; then run the whole scope again.",
         )
-        for change in seen.changes
+        for change in comparison.changes
     ]
     lost = [
         Reason(
             code=Code.TARGET_LOST,
-            message=f"The target could not be asked whether it is still the one judged. {redact(why)}",
+            message=f"The target could not be asked whether it is still the one judged. {redact(error)}",
             remedy="Find out why it does not answer; then run the whole scope again.",
         )
-        for why in seen.not_asked
+        for error in comparison.errors
     ]
     return changed + lost + another_release(state.settings.subject, known)
 

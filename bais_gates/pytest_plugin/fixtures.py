@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bais_gates.probes.listener import Listener
     from bais_gates.probes.postgres import Database
     from bais_gates.probes.redis import Cache
-    from bais_gates.staging.view import StagedPlatform
+    from bais_gates.staging.staged import StagedPlatform
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.parts import Limits
     from bais_gates.targets.target import Target, Unique
@@ -56,7 +56,7 @@ class PhaseResult:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Take away what the fixture ``staging`` provisioned, before the sandbox that it stands in is stopped."""
+    """Tear down what the fixture ``staging`` provisioned, before the sandbox that it runs in is stopped."""
     state = config.stash.get(state_key, None)
     if state is None or state.worker is not None or state.directory is None:
         return
@@ -169,7 +169,7 @@ def cache(environment: Environment) -> Iterator[Cache]:
 @pytest.fixture(scope="session")
 def cluster(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """Open the target's cluster, for reading; the sandbox's is started for the first that asks."""
-    from bais_gates.targets.clusters import open_cluster  # noqa: PLC0415 - see the module
+    from bais_gates.targets.target import open_cluster  # noqa: PLC0415 - see the module
 
     progress = _progress(pytestconfig)
     opened = open_cluster(gate_run, target.environment, gates_dir=target.gates_dir, progress=progress)
@@ -180,7 +180,7 @@ def cluster(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> I
 @pytest.fixture(scope="session")
 def cluster_writer(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> Iterator[ClusterWriter]:
     """Open the target's cluster for writing: for staging and the recovery drill; never a read-only one."""
-    from bais_gates.targets.clusters import open_cluster_writer  # noqa: PLC0415 - see the module
+    from bais_gates.targets.target import open_cluster_writer  # noqa: PLC0415 - see the module
 
     progress = _progress(pytestconfig)
     opened = open_cluster_writer(gate_run, target.environment, gates_dir=target.gates_dir, progress=progress)
@@ -202,12 +202,12 @@ def webhook_listener(environment: Environment) -> Iterator[Listener]:
 def staging(
     gate_run: GateRun, target: Target, cluster_writer: ClusterWriter, pytestconfig: pytest.Config
 ) -> StagedPlatform:
-    """Provision staging for the whole run, by whoever asks first; the end of the run takes it away."""
-    from bais_gates.staging.view import look_at_staging  # noqa: PLC0415 - see the module
+    """Provision staging once for the whole run; it is torn down at the run's end."""
+    from bais_gates.staging.run import open_staging  # noqa: PLC0415 - see the module
 
     policy = gate_run.policy
     staged = [gate for gate in gate_run.catalog.gates if gate.phase is Phase.STAGING]
-    return look_at_staging(
+    return open_staging(
         gate_run,
         cluster_writer,
         target.environment,

@@ -1,8 +1,9 @@
-"""Staging: the platform provisioned for real in a namespace of its own, looked at, and taken away again.
+"""Staging: provision the platform in a namespace of its own, check it, and tear it down.
 
-``plan`` sorts the manifests into steps, ``provision`` brings them about through ``applying`` and ``waiting``;
-``readiness`` and ``pods`` judge objects, ``diagnosis`` says why one failed, ``teardown`` takes all away.
-``ownership`` holds the rule above all others: a namespace that staging did not make is never touched.
+``plan`` sorts the manifests into steps; ``provision`` applies them (``applying``) and waits until they are
+ready (``readiness``); ``diagnosis`` builds the error of a workload (``workload``) that is not; ``teardown``
+deletes everything. ``run`` does this once a run, ``staged`` is what gates read. ``namespace`` keeps the first
+rule: a namespace that staging did not create is never changed.
 """
 
 from __future__ import annotations
@@ -13,46 +14,39 @@ from bais_gates.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from bais_gates.staging import isolation, workload
-    from bais_gates.staging.findings import Finding
-    from bais_gates.staging.ownership import OWNER, owner_of
+    from bais_gates.staging.namespace import OWNER, owner_of
     from bais_gates.staging.plan import Step
-    from bais_gates.staging.pods import is_ready, trouble
-    from bais_gates.staging.reach import NotReachable, Reach
+    from bais_gates.staging.reach import Reach
     from bais_gates.staging.readiness import condition, judge
-    from bais_gates.staging.run import REVISION
-    from bais_gates.staging.server import asked
-    from bais_gates.staging.view import StagedPlatform, record
+    from bais_gates.staging.run import REVISION_QUERY
+    from bais_gates.staging.server import request
+    from bais_gates.staging.staged import Finding, StagedPlatform, record
 else:
     __getattr__ = lazy_exports(
         __name__,
-        "findings",
         "isolation",
-        "ownership",
+        "namespace",
         "plan",
-        "pods",
         "reach",
         "readiness",
         "run",
         "server",
-        "view",
+        "staged",
         "workload",
     )
 
 __all__ = [
     "OWNER",
-    "REVISION",
+    "REVISION_QUERY",
     "Finding",
-    "NotReachable",
     "Reach",
     "StagedPlatform",
     "Step",
-    "asked",
     "condition",
-    "is_ready",
     "isolation",
     "judge",
     "owner_of",
     "record",
-    "trouble",
+    "request",
     "workload",
 ]

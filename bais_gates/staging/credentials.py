@@ -1,8 +1,8 @@
-"""The staged platform's own secrets: made once, kept over re-provisioning, shared with nobody.
+"""The staged platform's own secrets: generated once, kept when it is provisioned again, shared with nobody.
 
-What was generated is kept in one Secret of the namespace (``bais-gates-generated``); the Secrets that the
-manifests name are made from it and from the variables of the environment file, which take precedence. Every
-value is registered with redaction the moment it is known.
+The generated values are kept in one Secret of the namespace (``bais-gates-generated``). The Secrets that the
+manifests refer to are built from them and from the variables of the environment file, which take precedence.
+Every value is registered with redaction as soon as it is known.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from bais_gates import redaction
 from bais_gates.extras import optional
 from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.plan import Step, secrets_needed
+from bais_gates.staging.workload import has_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 pyrage = optional("pyrage", extra="bais")
 
 GENERATED: Final = "bais-gates-generated"
-"""The Secret that keeps what was generated."""
+"""The Secret that keeps the generated values."""
 GATES_USER: Final = "gates_ro"
-"""The role of database and cache that can only read (10-roles.sh makes the database's)."""
+"""The read-only user of database and cache (10-roles.sh creates the database's role)."""
 CACHE_USER: Final = "bais_app"
 DATABASE: Final = "bais"
-_CACHE_MAY: Final = "~* &* +@all -@admin -@dangerous +info"
-"""Whatever a cache needs, scripts too; neither FLUSHALL, KEYS, CONFIG, SHUTDOWN nor DEBUG."""
-_GATES_MAY: Final = (
+_APP_RIGHTS: Final = "~* &* +@all -@admin -@dangerous +info"
+"""All that a cache's client needs, scripts included; without FLUSHALL, KEYS, CONFIG, SHUTDOWN and DEBUG."""
+_GATES_RIGHTS: Final = (
     "~* resetchannels -@all +@read +@connection -@dangerous +info +dbsize +config|get +slowlog|get "
     "+slowlog|len +latency|latest +latency|history +memory|usage +memory|stats +client|list "
     "+acl|users +acl|dryrun +acl|whoami "
@@ -44,11 +45,11 @@ _UNSAFE_IN_ACL: Final = re.compile(r"\s")
 
 
 def _age_recipient() -> str:
-    """Make a public key for backups that nobody will restore: its private half is thrown away."""
+    """Return a public key for backups that nobody restores: its private key is discarded."""
     return str(pyrage.x25519.Identity.generate().to_public())
 
 
-_MAKERS: Final[dict[str, Callable[[], str]]] = {
+_GENERATORS: Final[dict[str, Callable[[], str]]] = {
     "POSTGRES_PASSWORD": lambda: secrets.token_urlsafe(24),
     "DB_PASSWORD": lambda: secrets.token_urlsafe(24),
     "GATES_PASSWORD": lambda: secrets.token_urlsafe(24),
@@ -62,36 +63,36 @@ _PUBLIC: Final = frozenset({"DB_USER", "AGE_RECIPIENT"})
 _OPTIONAL: Final = ("PAGERDUTY_API_KEY", "SLACK_WEBHOOK_URL")
 
 
-def settle(variables: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
-    """Return every value that the Secrets are made from: a variable's, else the kept one, else a new one."""
-    values = {**_FIXED, **{name: kept[name] for name in _MAKERS if kept.get(name)}}
+def resolve(variables: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
+    """Return every value for the Secrets: the variable's, else the kept one, else a new one."""
+    values = {**_FIXED, **{name: kept[name] for name in _GENERATORS if kept.get(name)}}
     values.update((name, value) for name, value in variables.items() if value)
-    for name, make in _MAKERS.items():
+    for name, generate in _GENERATORS.items():
         if name not in values:
-            values[name] = make()
+            values[name] = generate()
     for name, value in values.items():
         if name not in _PUBLIC:
             redaction.register(value)
     if _UNSAFE_IN_ACL.search(values["REDIS_PASSWORD"] + values["REDIS_GATES_PASSWORD"]):
         raise StageError(
             StageCode.MANIFESTS,
-            "A password of the cache has white space in it, which its ACL file can't hold",
+            "REDIS_PASSWORD or REDIS_GATES_PASSWORD has white space, which the cache's ACL file can't hold",
         )
     return values
 
 
-def names() -> tuple[str, ...]:
-    """Return the names of all values that the Secrets are made from."""
-    return (*_MAKERS, *_FIXED)
+def value_names() -> tuple[str, ...]:
+    """Return the names of all values for the Secrets."""
+    return (*_GENERATORS, *_FIXED)
 
 
-def generated(values: Mapping[str, str], namespace: str) -> Object:
-    """Make the Secret that keeps what was generated."""
-    return _secret(GENERATED, namespace, {name: values[name] for name in _MAKERS})
+def generated_secret(values: Mapping[str, str], namespace: str) -> Object:
+    """Return the Secret that keeps the generated values."""
+    return _secret(GENERATED, namespace, {name: values[name] for name in _GENERATORS})
 
 
 def platform_secrets(values: Mapping[str, str], objects: list[Object], namespace: str) -> list[Object]:
-    """Make the Secrets that the manifests name; ``StageError`` for one that nobody makes."""
+    """Return the Secrets that the manifests refer to; raise ``StageError`` for an unknown one."""
     database, cache = _addresses(values, objects)
     optional = {name: values[name] for name in _OPTIONAL if values.get(name)}
     known: dict[str, dict[str, str]] = {
@@ -112,50 +113,39 @@ def platform_secrets(values: Mapping[str, str], objects: list[Object], namespace
     if unknown:
         raise StageError(
             StageCode.SECRET_MISSING,
-            f"{needed[unknown[0]]} names the Secret {unknown[0]}, and nobody makes it",
+            f"{needed[unknown[0]]} refers to the Secret {unknown[0]}, which staging does not create",
             step=Step.CONFIGURATION,
         )
     return [_secret(name, namespace, data) for name, data in known.items() if name in needed]
 
 
 def _addresses(values: Mapping[str, str], objects: list[Object]) -> tuple[str, str]:
-    """Return the addresses of database and cache, with TLS where their configuration says so."""
+    """Return the URLs of database and cache, with TLS if their configuration enables it."""
     user, password = (quote(values[name], safe="") for name in ("DB_USER", "DB_PASSWORD"))
     database = f"postgresql://{user}:{password}@bais-postgres:5432/{DATABASE}"
-    if setting(configuration(objects, "bais-postgres", "postgresql.conf"), "ssl") in {
-        "on",
-        "true",
-        "yes",
-        "1",
-    }:
+    if has_tls(_configuration(objects, "bais-postgres", "postgresql.conf")):
         database += "?sslmode=verify-full&sslrootcert=/ca/ca.crt"
     scheme, options = "redis", ""
-    if "tls-port" in configuration(objects, "bais-redis", "redis.conf"):
+    if has_tls(_configuration(objects, "bais-redis", "redis.conf")):
         scheme, options = "rediss", "?ssl_ca_certs=/ca/ca.crt"
     password = quote(values["REDIS_PASSWORD"], safe="")
     return database, f"{scheme}://{CACHE_USER}:{password}@bais-redis:6379/0{options}"
 
 
-def configuration(objects: list[Object], name: str, key: str) -> str:
-    """Return one file of a ConfigMap among the objects, empty when it is not there."""
+def _configuration(objects: list[Object], name: str, key: str) -> str:
+    """Return one file of a ConfigMap among the objects, empty if it is absent."""
     for obj in objects:
         if obj.get("kind") == "ConfigMap" and (obj.get("metadata") or {}).get("name") == name:
             return str((obj.get("data") or {}).get(key) or "")
     return ""
 
 
-def setting(text: str, name: str) -> str | None:
-    """Return the last value of ``name = value`` in a postgresql.conf, unquoted; None if it is not set."""
-    found = re.findall(rf"(?mi)^[ \t]*{re.escape(name)}[ \t]*[= \t][ \t]*('(?:[^'\n]|'')*'|[^\s#]+)", text)
-    return str(found[-1]).strip("'").replace("''", "'") if found else None
-
-
 def _acl(values: Mapping[str, str]) -> str:
     users = (
-        (CACHE_USER, values["REDIS_PASSWORD"], _CACHE_MAY),
-        (GATES_USER, values["REDIS_GATES_PASSWORD"], _GATES_MAY),
+        (CACHE_USER, values["REDIS_PASSWORD"], _APP_RIGHTS),
+        (GATES_USER, values["REDIS_GATES_PASSWORD"], _GATES_RIGHTS),
     )
-    lines = ["user default off", *(f"user {name} on >{word} {may}" for name, word, may in users)]
+    lines = ["user default off", *(f"user {name} on >{word} {rights}" for name, word, rights in users)]
     return "\n".join(lines) + "\n"
 
 
@@ -176,8 +166,8 @@ def _secret(name: str, namespace: str, data: Mapping[str, str]) -> Object:
     }
 
 
-def read(secret: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return a Secret's values, decoded and registered with redaction; what is no text is left out."""
+def decode(secret: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return a Secret's values, decoded and registered with redaction; binary ones are left out."""
     values: dict[str, str] = {}
     for key, encoded in ((secret or {}).get("data") or {}).items():
         try:
@@ -192,7 +182,7 @@ def read(secret: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def certificate_authority(secret: Mapping[str, Any] | None) -> str:
-    """Return ``ca.crt`` of a TLS Secret, empty when it has none; the private key is not looked at."""
+    """Return ``ca.crt`` of a TLS Secret, empty when it has none; the private key is not read."""
     encoded = ((secret or {}).get("data") or {}).get("ca.crt") or ""
     try:
         return base64.b64decode(encoded, validate=True).decode()

@@ -1,4 +1,4 @@
-"""Why staging did not come up, told apart: one code a cause, one paragraph a person can act on."""
+"""The errors of staging: one code a cause, and one paragraph that ends with the remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bais_gates import redaction
 
 
 class StageCode(StrEnum):
-    """What kept the staging environment from coming up, or from going."""
+    """Why staging could not be provisioned, or not be torn down."""
 
     NAMESPACE_FOREIGN = "NAMESPACE_FOREIGN"
     NAMESPACE_TERMINATING = "NAMESPACE_TERMINATING"
@@ -24,7 +24,7 @@ class StageCode(StrEnum):
     POD_SECURITY = "POD_SECURITY"
     ADMISSION = "ADMISSION"
     SERVER = "SERVER"
-    SECRET_MISSING = "SECRET_MISSING"  # noqa: S105 - the name of a cause
+    SECRET_MISSING = "SECRET_MISSING"  # noqa: S105 - the name of a code
     MANIFESTS = "MANIFESTS"
     IMAGE_PULL = "IMAGE_PULL"
     CONTAINER_CONFIG = "CONTAINER_CONFIG"
@@ -40,15 +40,15 @@ class StageCode(StrEnum):
 
     @property
     def blames_release(self) -> bool:
-        """Whether the release and its manifests are at fault: what was looked at is wrong.
+        """Whether the release or its manifests are at fault.
 
-        The other codes are about the surroundings (access, the cluster, a foreign namespace): nothing of the
-        release could be looked at.
+        The other codes are about the cluster (access, availability, a foreign namespace): they prove nothing
+        about the release.
         """
-        return self in _OF_THE_RELEASE
+        return self in _RELEASE_CODES
 
 
-_OF_THE_RELEASE: Final = frozenset(
+_RELEASE_CODES: Final = frozenset(
     {
         StageCode.INVALID,
         StageCode.IMMUTABLE,
@@ -71,90 +71,95 @@ _OF_THE_RELEASE: Final = frozenset(
 
 REMEDIES: Final[dict[StageCode, str]] = {
     StageCode.NAMESPACE_FOREIGN: (
-        "Choose another namespace (staging.namespace in the environment file, or --namespace); only one "
-        "with the label bais-gates/owner of this environment is ever touched."
+        "Choose another namespace (staging.namespace in the environment file, or --namespace): only one with "
+        "the label bais-gates/owner of this environment is ever changed."
     ),
     StageCode.NAMESPACE_TERMINATING: (
-        "Wait until it is gone; if it stays, `kubectl get namespace NAME -o yaml` names what holds it in "
-        "status.conditions."
+        "Wait until it is gone. If it stays, read status.conditions for what blocks it: `kubectl get "
+        "namespace NAME -o yaml`."
     ),
     StageCode.UNREACHABLE: (
-        "Is the cluster up, and does the kubeconfig's context point at it from this machine?"
+        "Check that the cluster is up and that the kubeconfig's context points at it: `kubectl --context "
+        "CONTEXT cluster-info`."
     ),
-    StageCode.UNAUTHENTICATED: ("Renew the credentials of this context in the kubeconfig."),
+    StageCode.UNAUTHENTICATED: "Renew the credentials of this context in the kubeconfig.",
     StageCode.FORBIDDEN: (
-        "Grant the user of kubernetes.admin_context this verb (`kubectl auth can-i VERB RESOURCE` shows "
-        "it), or name another context."
+        "Grant the user of kubernetes.admin_context this verb (check it with `kubectl auth can-i VERB "
+        "RESOURCE`), or name another context."
     ),
     StageCode.KIND_MISSING: (
-        "Install what serves this kind in the cluster: cert-manager for cert-manager.io, the Prometheus "
+        "Install the operator that serves this kind: cert-manager for cert-manager.io, the Prometheus "
         "operator for monitoring.coreos.com."
     ),
-    StageCode.INVALID: ("Correct the manifest: the server names the field."),
+    StageCode.INVALID: "Correct the manifest: the server names the field.",
     StageCode.IMMUTABLE: (
-        "The change can't be made to what is there: tear the namespace down with `bais-gates stage "
-        "--down` and provision it anew."
+        "Recreate the namespace, as this change can't be made to an existing object: `bais-gates stage "
+        "--down`, then provision again."
     ),
-    StageCode.CONFLICT: ("Run it again; if it stays, another controller writes the same field."),
+    StageCode.CONFLICT: (
+        "Run the command again. If it fails again, find the controller that writes the same field: `kubectl "
+        "get KIND NAME -o yaml --show-managed-fields`."
+    ),
     StageCode.QUOTA: (
         "Raise the namespace's ResourceQuota, or lower the overlay's requests, limits or replicas."
     ),
     StageCode.POD_SECURITY: (
-        "Make the pod meet the Pod Security Standard that the namespace enforces: the server names each "
-        "field."
+        "Make the pod meet the namespace's Pod Security Standard: the server names each field."
     ),
-    StageCode.ADMISSION: ("The event says who refused the pod and why; correct the manifest."),
-    StageCode.SERVER: ("Look at the API server and its admission webhooks, then run it again."),
+    StageCode.ADMISSION: "Correct the manifest: the event names the admission webhook and its reason.",
+    StageCode.SERVER: "Check the API server and its admission webhooks, then run the command again.",
     StageCode.SECRET_MISSING: (
-        "Name its values under staging.variables in the environment file, or take the reference out of "
-        "the manifest."
+        "Name its values under staging.variables in the environment file, or remove the reference from the "
+        "manifest."
     ),
     StageCode.MANIFESTS: (
-        "Look at staging.overlay in the environment file, or at --overlay and --manifests."
+        "Check staging.overlay in the environment file, or the options --overlay and --manifests."
     ),
     StageCode.IMAGE_PULL: (
-        "Does this digest exist in the registry, can the nodes reach it, and does the service account "
-        "name the pull secret?"
+        "Check that the registry has this digest, that the nodes reach the registry, and that the service "
+        "account names the pull secret."
     ),
     StageCode.CONTAINER_CONFIG: (
-        "Something that the container's environment or volumes name is not there: compare its names and "
-        "keys with the Secrets and ConfigMaps of the namespace."
+        "Compare the names and keys in the container's environment and volumes with the namespace's Secrets "
+        "and ConfigMaps: one is absent."
     ),
-    StageCode.CRASH_LOOP: ("The container ends by itself: its last lines say why."),
+    StageCode.CRASH_LOOP: "Read the container's last lines for why it exits: `kubectl logs POD --previous`.",
     StageCode.UNSCHEDULABLE: (
-        "No node takes the pod: lower its requests, relax its spread or tolerate the taint, or add a node."
+        "Lower the pod's requests, relax its topology spread, tolerate the taint, or add a node: no node "
+        "accepts it."
     ),
-    StageCode.VOLUME: ("Is there a StorageClass of that name with a provisioner that works?"),
+    StageCode.VOLUME: (
+        "Check that the claim's StorageClass exists and that its provisioner works: `kubectl describe pvc`."
+    ),
     StageCode.PROGRESS_DEADLINE: (
-        "The new pods run but never became ready within progressDeadlineSeconds: look at the readiness "
-        "probe and at what it asks."
+        "Check the readiness probe and what it depends on: the new pods run, but were not ready within "
+        "progressDeadlineSeconds."
     ),
     StageCode.JOB_FAILED: (
-        "The last lines of its pod say why; correct the migration and provision again: the Job is replaced."
+        "Correct the migration (its pod's last lines state the reason) and run the command again."
     ),
     StageCode.JOB_DEADLINE: (
-        "It took longer than activeDeadlineSeconds: a lock it waits for, or a migration that needs more time."
+        "Find the lock that the migration waits for, or raise activeDeadlineSeconds if it needs more time."
     ),
-    StageCode.SUSPENDED: ("Take the suspension or pause out of the manifest."),
-    StageCode.NOT_READY: ("Look at what it waits for; give it more time with --timeout if it only is slow."),
+    StageCode.SUSPENDED: "Remove the suspension or pause from the manifest.",
+    StageCode.NOT_READY: "Check what it waits for; raise --timeout if it is only slow.",
     StageCode.NOT_TORN_DOWN: (
-        "Run `bais-gates stage --down` again; `kubectl get namespace NAME -o yaml` names what is left in "
-        "status.conditions."
+        "Run `bais-gates stage --down` again. If it fails again, read status.conditions for what is left: "
+        "`kubectl get namespace NAME -o yaml`."
     ),
 }
 
 
 class StageError(Exception):
-    """Staging did not come up, or did not go: a code, the step it happened in, and one redacted paragraph."""
+    """Staging was not provisioned or torn down: a code, the step, and one redacted paragraph."""
 
     def __init__(self, code: StageCode, message: str, *, step: str = "") -> None:
         self.code = code
         self.step = step
-        said = redaction.redact(message.strip().rstrip("."))
-        self.paragraph = f"{said}. {REMEDIES[code]}"
+        self.paragraph = f"{redaction.redact(message.strip().rstrip('.'))}. {REMEDIES[code]}"
         super().__init__(f"{code.value}: {self.paragraph}")
 
     def at(self, step: str) -> StageError:
-        """Return the same error with the step it happened in, unless it names one."""
+        """Return this error with the step, unless it names one already."""
         self.step = self.step or step
         return self

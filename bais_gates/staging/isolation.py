@@ -1,4 +1,4 @@
-"""Whether a staged namespace stands alone: pure judgements over its objects and those of production.
+"""Whether a staged namespace is isolated: pure functions over its objects and those of production.
 
 Sources: Pod Security Standards (namespace labels), CIS Kubernetes Benchmark 5.2.1 and 5.3.2, and the rule
 that staging shares no secret with production.
@@ -20,37 +20,37 @@ MODES: Final = ("enforce", "audit", "warn")
 NOT_SECRET: Final = frozenset(
     {"DB_USER", "AGE_RECIPIENT", "PAGERDUTY_API_KEY", "SLACK_WEBHOOK_URL", "CERT_MANAGER_EMAIL"}
 )
-"""Keys that may have one value in both: names, public keys, and accounts elsewhere that serve both."""
+"""Keys whose values may be equal in both: names, public keys, and external accounts that serve both."""
 
 
 def pod_security(namespace: Object) -> dict[str, str]:
-    """Return the Pod Security level of each mode that the namespace's labels set."""
+    """Return the Pod Security level of each mode in the namespace's labels."""
     labels = (namespace.get("metadata") or {}).get("labels") or {}
     levels = {mode: labels.get(f"pod-security.kubernetes.io/{mode}") for mode in MODES}
     return {mode: str(level) for mode, level in levels.items() if level is not None}
 
 
-def denied_by_default(policies: Iterable[Object]) -> list[str]:
-    """Return the directions in which nothing passes unless another policy lets it: of every pod, sorted."""
+def default_deny_directions(policies: Iterable[Object]) -> list[str]:
+    """Return the directions that a policy denies by default for every pod, sorted."""
     denied: set[str] = set()
     for policy in policies:
         spec = policy.get("spec") or {}
         selector = spec.get("podSelector") or {}
         if selector.get("matchLabels") or selector.get("matchExpressions"):
             continue
-        # Not stated, the types are Ingress, and Egress where there is an egress section.
+        # Without policyTypes they are Ingress, and Egress if there is an egress section.
         types = spec.get("policyTypes") or ["Ingress", *(["Egress"] if "egress" in spec else [])]
         denied.update(one for one in types if not spec.get(one.lower()))
     return sorted(denied)
 
 
-def let_in_from_anywhere(policies: Iterable[Object]) -> list[str]:
-    """Return the names of the policies with a rule that lets every namespace, or any address, in."""
+def open_policies(policies: Iterable[Object]) -> list[str]:
+    """Return the names of the policies with a rule that admits every namespace or any address."""
     return sorted(str(one["metadata"]["name"]) for one in policies if open_rules(one, "Ingress"))
 
 
 def foreign_subjects(bindings: Iterable[Object], namespace: str) -> list[str]:
-    """Return the ServiceAccounts of other namespaces that RoleBindings grant rights in this one."""
+    """Return the ServiceAccounts of other namespaces to which RoleBindings grant rights in this one."""
     return sorted(
         f"{binding['metadata']['name']}: {subject.get('namespace')}/{subject.get('name')}"
         for binding in bindings
@@ -60,9 +60,9 @@ def foreign_subjects(bindings: Iterable[Object], namespace: str) -> list[str]:
 
 
 def shared_values(own: Objects, others: Objects) -> list[str]:
-    """Return the keys of Secrets whose value is also in the other namespace's Secrets; never the value.
+    """Return the keys of own Secrets whose value another namespace's Secrets have, too; never the value.
 
-    What is no secret is left out, and so are TLS certificates, account tokens and image pull credentials.
+    Keys in :data:`NOT_SECRET`, TLS certificates, account tokens and image pull credentials are left out.
     """
     known = {
         value
@@ -79,11 +79,11 @@ def shared_values(own: Objects, others: Objects) -> list[str]:
 
 
 def _values(secret: Object) -> dict[str, str]:
-    return credentials.read(secret) if secret.get("type", "Opaque") == "Opaque" else {}
+    return credentials.decode(secret) if secret.get("type", "Opaque") == "Opaque" else {}
 
 
-def exposed(services: Iterable[Object]) -> list[str]:
-    """Return the names of the Services that are reachable from outside without the Ingress."""
+def exposed_services(services: Iterable[Object]) -> list[str]:
+    """Return the names of the Services that can be reached from outside without the Ingress."""
     return sorted(
         f"{one['metadata']['name']} ({(one.get('spec') or {}).get('type')})"
         for one in services
@@ -93,7 +93,7 @@ def exposed(services: Iterable[Object]) -> list[str]:
 
 
 def unowned(objects: Iterable[Object], owner_label: str, owner: str) -> list[str]:
-    """Return the names of the objects that do not carry the owner's label."""
+    """Return the names of the objects without the owner's label."""
     return sorted(
         f"{one.get('kind')} {one['metadata']['name']}"
         for one in objects

@@ -1,21 +1,22 @@
-"""In which order the manifests are applied, and what is wrong with them: pure functions over objects."""
+"""The plan of provisioning: its steps, the order of the manifests, and which manifests are refused."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.staging.errors import StageCode, StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bais_gates.staging.readiness import Object
 
 
 class Step(StrEnum):
-    """The steps of provisioning, in their order."""
+    """The steps of provisioning, in order."""
 
     NAMESPACE = "namespace"
     CONFIGURATION = "configuration"
@@ -25,12 +26,36 @@ class Step(StrEnum):
     APPLICATION = "application"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletedStep:
+    """A step whose objects were applied and became ready."""
+
+    step: str
+    seconds: float
+    objects: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The objects to provision, their namespace, and its owner."""
+
+    namespace: str
+    owner: str
+    """The environment's name: the value of the label ``bais-gates/owner``."""
+    objects: list[Object] = field(repr=False)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    run: str = ""
+    """The id of the run that provisions, for the namespace's annotation."""
+    keep: bool = False
+    """Whether the namespace is annotated as one to keep."""
+
+
 _COMPONENTS: Final = {
     "database": Step.DATABASE,
     "cache": Step.CACHE,
     "migration": Step.MIGRATIONS,
 }
-# Within a step in this order, as a thing comes after what it names (Helm's InstallOrder, shortened).
+# The order within a step: an object follows those that it refers to (after Helm's InstallOrder).
 _KINDS: Final[dict[str, Step | None]] = {
     "Namespace": Step.NAMESPACE,
     "ResourceQuota": Step.NAMESPACE,
@@ -71,13 +96,13 @@ CLUSTER_SCOPED: Final = frozenset(
         "IngressClass",
     }
 )
-"""Kinds that belong to no namespace: shared with others, so made only where they are absent."""
-_NO_DIGEST: Final = re.compile(r"@sha256:0{64}$")
+"""Kinds outside namespaces: shared with others, so created only if absent."""
+_PLACEHOLDER: Final = re.compile(r"@sha256:0{64}$")
 _DIGEST: Final = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
 def step_of(obj: Object) -> Step:
-    """Return the step an object is applied in: by its kind, else by its component label."""
+    """Return the step in which an object is applied: by its kind, else by its component label."""
     by_kind = _KINDS.get(str(obj.get("kind")))
     if by_kind is not None:
         return by_kind
@@ -86,7 +111,7 @@ def step_of(obj: Object) -> Step:
 
 
 def in_order(objects: Iterable[Object]) -> dict[Step, list[Object]]:
-    """Sort objects into all steps, within one by kind and then as they came; ``kind: List`` is unpacked."""
+    """Return the objects by step, ordered by kind and then as given; ``kind: List`` is unpacked."""
     steps: dict[Step, list[Object]] = {step: [] for step in Step}
     for obj in sorted(_unpacked(objects), key=lambda one: _RANK.get(str(one.get("kind")), len(_RANK))):
         steps[step_of(obj)].append(obj)
@@ -102,18 +127,18 @@ def _unpacked(objects: Iterable[Object]) -> Iterator[Object]:
 
 
 def describe(obj: Object) -> str:
-    """Return how an object is named for people: ``Deployment bais-api``."""
+    """Return an object's kind and name: ``Deployment bais-api``."""
     return f"{obj.get('kind')} {(obj.get('metadata') or {}).get('name')}"
 
 
 def check(objects: list[Object], namespace: str) -> None:
-    """Raise ``StageError`` for manifests that must not be applied: what they say, never a value of theirs.
+    """Raise ``StageError`` for manifests that must not be applied; the message holds no Secret's value.
 
-    Nothing outside ``namespace`` is touched, every image is pinned by a real digest, and no Secret is written
-    out among the manifests.
+    Every object is in ``namespace``, every image is pinned by a real digest, and no Secret is among the
+    manifests.
     """
     problems = [
-        *(f"{describe(one)} is in the namespace {where}" for one, where in _elsewhere(objects, namespace)),
+        *(f"{describe(one)} is in the namespace {other}" for one, other in _outside(objects, namespace)),
         *sorted(
             {
                 f"the image {image} {_image_problem(image)}"
@@ -122,7 +147,7 @@ def check(objects: list[Object], namespace: str) -> None:
             }
         ),
         *(
-            f"{describe(one)} holds its values in the manifest"
+            f"{describe(one)} is written out in the manifests"
             for one in objects
             if one.get("kind") == "Secret"
         ),
@@ -132,8 +157,8 @@ def check(objects: list[Object], namespace: str) -> None:
     remedy = ""
     if any("digest" in problem for problem in problems):
         remedy = (
-            ". Put the release's digest there (--image NAME@sha256:..., staging.images in the environment "
-            "file, or `kustomize edit set image`)"
+            ". Set the release's digest (--image NAME@sha256:..., staging.images in the environment file, or "
+            "`kustomize edit set image`)"
         )
     raise StageError(
         StageCode.MANIFESTS,
@@ -142,27 +167,27 @@ def check(objects: list[Object], namespace: str) -> None:
     )
 
 
-def _elsewhere(objects: list[Object], namespace: str) -> Iterator[tuple[Object, str]]:
+def _outside(objects: list[Object], namespace: str) -> Iterator[tuple[Object, str]]:
     for obj in objects:
         metadata = obj.get("metadata") or {}
         if obj.get("kind") == "Namespace":
-            where = metadata.get("name")
+            actual = metadata.get("name")
         elif obj.get("kind") in CLUSTER_SCOPED:
             continue
         else:
-            where = metadata.get("namespace") or "default"
-        if where != namespace:
-            yield obj, str(where)
+            actual = metadata.get("namespace") or "default"
+        if actual != namespace:
+            yield obj, str(actual)
 
 
 def _image_problem(image: str) -> str:
-    if _NO_DIGEST.search(image):
+    if _PLACEHOLDER.search(image):
         return "has the placeholder digest of zeros"
     return "" if _DIGEST.search(image) else "is not pinned by digest"
 
 
 def pod_templates(objects: Iterable[Object]) -> Iterator[tuple[Object, dict[str, Any]]]:
-    """Return each workload with its pod spec."""
+    """Yield each workload with its pod spec."""
     for obj in objects:
         spec = obj.get("spec") or {}
         if obj.get("kind") == "CronJob":
@@ -173,25 +198,27 @@ def pod_templates(objects: Iterable[Object]) -> Iterator[tuple[Object, dict[str,
 
 
 def containers(pod_spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return all containers of a pod spec, the initial ones first."""
+    """Return all containers of a pod spec, init containers first."""
     return [*(pod_spec.get("initContainers") or []), *(pod_spec.get("containers") or [])]
 
 
 def images(objects: Iterable[Object]) -> set[str]:
-    """Return every image that the workloads name."""
+    """Return every image in the workloads' containers."""
     return {str(one.get("image")) for _, spec in pod_templates(objects) for one in containers(spec)}
 
 
 def secrets_needed(objects: list[Object]) -> dict[str, str]:
-    """Return the Secrets that must be there, each with the workload that names it first.
+    """Return the Secrets that must exist, each with the first workload that refers to it.
 
-    Optional ones are left out, and so is what a cert-manager Certificate makes.
+    Optional ones are left out, and so are those that cert-manager issues for a Certificate.
     """
-    made = {(one.get("spec") or {}).get("secretName") for one in objects if one.get("kind") == "Certificate"}
+    issued = {
+        (one.get("spec") or {}).get("secretName") for one in objects if one.get("kind") == "Certificate"
+    }
     needed: dict[str, str] = {}
     for workload, spec in pod_templates(objects):
         for name in _secret_names(spec):
-            if name and name not in made:
+            if name and name not in issued:
                 needed.setdefault(name, describe(workload))
     return needed
 
@@ -216,8 +243,8 @@ def _secret_names(spec: dict[str, Any]) -> Iterator[str]:
         yield from (str(one.get("name", "")) for one in references if not one.get("optional"))
 
 
-def least_replicas(objects: Iterable[Object]) -> dict[str, int]:
-    """Return for each Deployment that an autoscaler scales the least replicas that it keeps."""
+def min_replicas(objects: Iterable[Object]) -> dict[str, int]:
+    """Return minReplicas of its autoscaler for each Deployment that has one."""
     return {
         str(target.get("name")): int(spec.get("minReplicas") or 1)
         for obj in objects

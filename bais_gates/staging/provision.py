@@ -1,221 +1,198 @@
-"""What the manifests say comes true in a namespace of its own, step by step, or an error says why.
+"""Provision a plan step by step: apply the objects of a step, then wait until they are ready.
 
-Idempotent: what is there already and is as it should be stays (a finished Job, generated secrets, running
-pods); what has changed is rolled out; a Job that failed or changed is replaced.
+Idempotent: a finished Job, generated secrets and running pods stay if they are as the plan has them; a change
+is rolled out; a Job that failed or changed is replaced.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from bais_gates.probes.kubernetes.access import ClusterRefused
-from bais_gates.staging import credentials
+from bais_gates.staging import credentials, diagnosis
 from bais_gates.staging.applying import Applier
 from bais_gates.staging.errors import StageCode, StageError
-from bais_gates.staging.ownership import (
-    KEPT,
-    OWNER,
-    RUN,
-    is_terminating,
-    owned,
-    require_own,
-    why_terminating,
+from bais_gates.staging.namespace import ensure_namespace
+from bais_gates.staging.plan import CompletedStep, Step, check, describe, in_order, min_replicas
+from bais_gates.staging.readiness import (
+    State,
+    Verdict,
+    creation_refused,
+    failed,
+    has_readiness,
+    judge,
+    waiting,
 )
-from bais_gates.staging.plan import Step, check, in_order, least_replicas
-from bais_gates.staging.readiness import waits
-from bais_gates.staging.server import asked
-from bais_gates.staging.teardown import await_gone
-from bais_gates.staging.waiting import Clock, until_ready
+from bais_gates.staging.server import key_of, qualified_name, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bais_gates.staging.plan import Plan
     from bais_gates.staging.readiness import Object
-    from bais_gates.staging.server import Server
+    from bais_gates.staging.server import Clock, Server
 
+POLL_S: Final = (0.15, 1.0)
+"""Seconds between two reads of a pending object, at first and at most."""
+REPORT_EVERY_S: Final = 5.0
 _NOT_WAITED_FOR: Final = frozenset({"PersistentVolumeClaim"})
-"""A claim of a class that binds with the first pod stays unbound until a pod needs it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to come true, where, and for whom."""
-
-    namespace: str
-    owner: str
-    """The environment's name: what the label ``bais-gates/owner`` says."""
-    objects: list[Object] = field(repr=False)
-    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    run: str = ""
-    """The run that provisions, noted on the namespace."""
-    keep: bool = False
-    """Note on the namespace that a person wants it to stay."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """One step that came true."""
-
-    step: str
-    seconds: float
-    objects: int
+"""A claim whose class binds with the first pod stays unbound until a pod uses it."""
 
 
 def provision(
-    server: Server, plan: Plan, *, clock: Clock, progress: Callable[[str], None], done: list[Done]
+    server: Server,
+    plan: Plan,
+    *,
+    clock: Clock,
+    progress: Callable[[str], None],
+    completed: list[CompletedStep],
 ) -> None:
-    """Bring the plan about in its steps' order; each that came true is added to ``done``.
+    """Carry out the plan in the order of its steps; append each completed one to ``completed``.
 
-    Raises ``StageError`` with the step it happened in; what was made until then stays, for ``tear_down``.
+    Raises ``StageError`` with the step that failed. What was created until then stays, for ``tear_down``.
     """
     check(plan.objects, plan.namespace)
-    secrets_missing_early(plan)
-    steps = in_order(plan.objects)
+    _check_secrets(plan)
     applier = Applier(server, plan.namespace, plan.owner, clock=clock, progress=progress)
-    least = least_replicas(plan.objects)
-    for step, objects in steps.items():
-        began = clock.now()
+    replicas = min_replicas(plan.objects)
+    for step, manifests in in_order(plan.objects).items():
+        began, objects = clock.now(), manifests
         try:
-            count = _bring_about(server, plan, step, objects, applier, least, clock, progress)
+            if step is Step.NAMESPACE:
+                ensure_namespace(server, plan, clock, progress)
+                objects = [one for one in manifests if one["kind"] != "Namespace"]
+            elif step is Step.CONFIGURATION:
+                objects = [*_secrets(server, plan), *manifests]
+            progress(f"{step}: applying {len(objects)} object{'s' if len(objects) != 1 else ''}")
+            applied = applier.apply_all(objects, step=step)
+            awaited = [one for one in applied if _is_awaited(str(one.get("kind")))]
+            wait_until_ready(server, awaited, step=step, clock=clock, progress=progress, replicas=replicas)
         except StageError as error:
             raise error.at(step) from None
-        done.append(Done(step=step, seconds=round(clock.now() - began, 2), objects=count))
-        progress(f"{step}: ready after {clock.now() - began:.1f} s")
+        seconds = clock.now() - began
+        completed.append(CompletedStep(step=step, seconds=round(seconds, 2), objects=len(applied)))
+        progress(f"{step}: ready after {seconds:.1f} s")
 
 
-def secrets_missing_early(plan: Plan) -> None:
-    """Find a Secret that nobody makes before anything is written."""
-    placeholders = dict.fromkeys((*credentials.names(), *plan.variables), "placeholder")
+def _is_awaited(kind: str) -> bool:
+    return has_readiness(kind) and kind not in _NOT_WAITED_FOR
+
+
+def _check_secrets(plan: Plan) -> None:
+    """Raise ``StageError`` for a Secret that staging does not create, before anything is written."""
+    placeholders = dict.fromkeys((*credentials.value_names(), *plan.variables), "placeholder")
     credentials.platform_secrets(placeholders, plan.objects, plan.namespace)
 
 
-def _bring_about(  # noqa: PLR0917 - private, one call
-    server: Server,
-    plan: Plan,
-    step: Step,
-    objects: list[Object],
-    applier: Applier,
-    least: Mapping[str, int],
-    clock: Clock,
-    progress: Callable[[str], None],
-) -> int:
-    if step is Step.NAMESPACE:
-        objects = [one for one in objects if one["kind"] != "Namespace"]
-        _namespace(server, plan, clock, progress)
-    if step is Step.CONFIGURATION:
-        objects = [*_secrets(server, plan), *objects]
-    progress(f"{step}: applying {len(objects)} objects")
-    applied = applier.all(objects, step=step)
-    awaited = [one for one in applied if waits(str(one.get("kind"))) and one["kind"] not in _NOT_WAITED_FOR]
-    until_ready(server, awaited, step=step, clock=clock, progress=progress, least=least)
-    return len(applied)
-
-
 def _secrets(server: Server, plan: Plan) -> list[Object]:
-    """Make the Secrets, from what was generated when the namespace was made."""
-    kept: Object | None = asked(
+    """Return the Secrets to apply, with the values that were generated for this namespace before."""
+    kept = request(
         f"Reading the Secret {credentials.GENERATED}",
         lambda: server.named("v1", "Secret", credentials.GENERATED, plan.namespace),
         step=Step.CONFIGURATION,
     )
-    values = credentials.settle(plan.variables, credentials.read(kept))
+    values = credentials.resolve(plan.variables, credentials.decode(kept))
     return [
-        credentials.generated(values, plan.namespace),
+        credentials.generated_secret(values, plan.namespace),
         *credentials.platform_secrets(values, plan.objects, plan.namespace),
     ]
 
 
-def _namespace(server: Server, plan: Plan, clock: Clock, progress: Callable[[str], None]) -> None:
-    """Make the namespace, or take the one that is ours already; raise for any other, untouched."""
-    wanted = namespace_object(plan)
-    live = _read(server, plan.namespace)
-    if live is not None and is_terminating(live):
-        require_own(live, plan.owner)
-        progress(f"namespace: waiting until the last {plan.namespace} is gone")
-        _await_last(server, live, clock, progress)
-        live = None
+# -- waiting --
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An object that is not ready yet."""
+
+    manifest: Object
+    live: Object
+    verdict: Verdict
+    problem_since: dict[str, float] = field(default_factory=dict)
+    """When each code of a pod's problem was first observed."""
+
+
+def wait_until_ready(
+    server: Server,
+    objects: list[Object],
+    *,
+    step: str,
+    clock: Clock,
+    progress: Callable[[str], None],
+    replicas: Mapping[str, int],
+) -> None:
+    """Wait until every object is ready; raise ``StageError`` for one that fails or is not ready in time.
+
+    ``replicas`` holds the autoscaler's minReplicas of a Deployment, as the Deployment itself has no number.
+    """
+    pending = [_Pending(one, one, waiting("just applied")) for one in objects]
+    began = reported_at = clock.now()
+    pause, reported = POLL_S[0], ""
+    while True:
+        for one in pending:
+            _update(server, one, replicas, step)
+        pending = [one for one in pending if one.verdict.state is not State.READY]
+        if not pending:
+            return
+        _raise_for_pod_problems(server, pending, clock, step)
+        if clock.remaining_s <= 0:
+            raise _timeout_error(server, pending[0], clock.now() - began, step)
+        text = "; ".join(f"{describe(one.manifest)}: {one.verdict.reason}" for one in pending[:3])
+        if text != reported or clock.now() - reported_at >= REPORT_EVERY_S:
+            progress(f"{step}: {text} ({clock.now() - began:.0f} s)")
+            reported, reported_at = text, clock.now()
+        clock.sleep(min(pause, max(clock.remaining_s, 0.0)))
+        pause = min(pause * 1.3, POLL_S[1])
+
+
+def _update(server: Server, one: _Pending, replicas: Mapping[str, int], step: str) -> None:
+    """Read an object and judge it; raise ``StageError`` if it failed."""
+    name = qualified_name(one.manifest)
+    live = request(f"Reading {name}", lambda: server.named(*key_of(one.manifest)), step=step)
     if live is None:
-        live = _create(server, wanted)
-    require_own(live, plan.owner)
-    if kept(live, plan.owner):
-        wanted["metadata"]["annotations"][KEPT] = "true"
-    asked(
-        f"Applying the namespace {plan.namespace}",
-        lambda: server.apply(wanted, force=True),
-        step=Step.NAMESPACE,
-    )
+        one.verdict = waiting("it no longer exists")
+        return
+    one.live = {**live, "kind": one.manifest["kind"], "apiVersion": one.manifest["apiVersion"]}
+    one.verdict = _with_autoscaler(judge(one.live), one.live, replicas)
+    if one.verdict.state is State.FAILED:
+        raise diagnosis.read_error(server, one.live, one.verdict, step=step)
 
 
-def namespace_object(plan: Plan) -> Object:
-    """Return the manifests' Namespace with the owner's label and the run's annotation on it."""
-    found = next((one for one in plan.objects if one.get("kind") == "Namespace"), None)
-    if found is None:
-        raise StageError(
-            StageCode.MANIFESTS,
-            f"There is no Namespace {plan.namespace} among the manifests",
-            step=Step.NAMESPACE,
+def _with_autoscaler(verdict: Verdict, live: Object, replicas: Mapping[str, int]) -> Verdict:
+    """Return the verdict, or that a ready Deployment has fewer replicas than its autoscaler's minimum."""
+    minimum = replicas.get(str(live["metadata"]["name"]), 0) if live.get("kind") == "Deployment" else 0
+    available = int((live.get("status") or {}).get("availableReplicas") or 0)
+    if verdict.state is State.READY and available < minimum:
+        return waiting(f"{available} of {minimum} replicas (the autoscaler's minReplicas) are available")
+    return verdict
+
+
+def _raise_for_pod_problems(server: Server, pending: list[_Pending], clock: Clock, step: str) -> None:
+    """Raise ``StageError`` for pods that can't be created, or whose problem outlasts its grace period."""
+    for one in pending:
+        if one.live.get("kind") not in diagnosis.WORKLOADS or "uid" not in one.live["metadata"]:
+            continue
+        context = request(
+            f"Reading the pods of {qualified_name(one.live)}",
+            partial(diagnosis.read_context, server, one.live),
+            step=step,
         )
-    made = owned(found, plan.owner)
-    annotations: dict[str, Any] = {**(made["metadata"].get("annotations") or {}), RUN: plan.run}
-    if plan.keep:
-        annotations[KEPT] = "true"
-    made["metadata"]["annotations"] = annotations
-    return made
+        refused = creation_refused(context.events) if not context.pods else None
+        if refused is not None:
+            raise diagnosis.build_error(server, one.live, refused, context, step=step)
+        problem = context.problem
+        if problem is None:
+            one.problem_since.clear()
+            continue
+        since = one.problem_since.setdefault(problem.code, clock.now())
+        if clock.now() - since >= problem.grace_s:
+            verdict = failed(problem.code, one.verdict.reason)
+            raise diagnosis.build_error(server, one.live, verdict, context, step=step)
+        one.verdict = waiting(f"{one.verdict.reason} ({problem.reason})")
 
 
-def _create(server: Server, wanted: Object) -> Object:
-    """Create the namespace: two who do so at once do not end up with one namespace between them."""
-    name = wanted["metadata"]["name"]
-
-    def create() -> Object:
-        try:
-            return server.create(wanted)
-        except ClusterRefused as refusal:
-            if refusal.reason == "AlreadyExists" and (there := server.named("v1", "Namespace", name)):
-                return there
-            raise
-
-    created: Object = asked(f"Creating the namespace {name}", create, step=Step.NAMESPACE)
-    return created
-
-
-def _read(server: Server, name: str) -> Object | None:
-    found: Object | None = asked(
-        f"Reading the namespace {name}", lambda: server.named("v1", "Namespace", name), step=Step.NAMESPACE
-    )
-    return found
-
-
-def _await_last(server: Server, live: Object, clock: Clock, progress: Callable[[str], None]) -> None:
-    metadata = live["metadata"]
-    try:
-        await_gone(
-            server,
-            str(metadata["name"]),
-            uid=str(metadata["uid"]),
-            clock=clock,
-            progress=progress,
-            step=Step.NAMESPACE,
-        )
-    except StageError as error:
-        if error.code is not StageCode.NOT_TORN_DOWN:
-            raise
-        raise StageError(
-            StageCode.NAMESPACE_TERMINATING,
-            f"The namespace {metadata['name']} is on its way out and does not go: {why_terminating(live)}",
-            step=Step.NAMESPACE,
-        ) from None
-
-
-def kept(namespace: Object, owner: str) -> bool:
-    """Return whether a person asked for this owner's namespace to stay."""
-    metadata = namespace.get("metadata") or {}
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    return labels.get(OWNER) == owner and annotations.get(KEPT) == "true"
-
-
-def clock_for(seconds: float) -> Clock:
-    """Make a clock that ends so many seconds from now."""
-    return Clock(ends_at=time.monotonic() + seconds)
+def _timeout_error(server: Server, one: _Pending, after_s: float, step: str) -> StageError:
+    code = StageCode.VOLUME if one.live.get("kind") == "PersistentVolumeClaim" else StageCode.NOT_READY
+    verdict = failed(code, f"not ready after {after_s:.0f} s: {one.verdict.reason}")
+    return diagnosis.read_error(server, one.live, verdict, step=step)

@@ -1,8 +1,7 @@
-"""How the staged platform is reached from here: its API by the Ingress, its database and cache by their pods.
+"""The addresses of the staged platform: of its API by the Ingress, of its database and cache by their pods.
 
-A pod of the sandbox says in an annotation where its process listens. Elsewhere pods have no address that can
-be reached from outside the cluster; there the environment file's own addresses are used when it describes the
-staged namespace itself.
+An annotation of a sandbox's pod names the address of its process. Elsewhere a pod has no address outside the
+cluster; there the URLs of the environment file are used, if it describes the staged namespace itself.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from bais_gates.errors import GateInputError
 from bais_gates.probes.http import HttpClient
 from bais_gates.staging import credentials
 from bais_gates.staging.errors import StageCode, StageError
-from bais_gates.staging.pods import is_ready
 from bais_gates.staging.readiness import ingress_points
-from bais_gates.staging.server import asked
+from bais_gates.staging.server import request
+from bais_gates.staging.workload import has_tls, is_ready
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,21 +27,21 @@ if TYPE_CHECKING:
     from bais_gates.targets.environment import Environment
 
 ADDRESS: Final = "sandbox.bais-gates/address"
-"""Annotation of the sandbox's pods: ``127.0.0.1:PORT``, where the process that a pod stands for listens."""
+"""Annotation of the sandbox's pods: ``127.0.0.1:PORT``, the address of the pod's process."""
 COMPONENT: Final = "app.kubernetes.io/component"
 _DATABASE: Final = "bais-postgres"
 _CACHE: Final = "bais-redis"
 _INTERNAL_TLS: Final = "bais-internal-tls"
 
 
-class NotReachable(Exception):  # noqa: N818 - it names what was found out about the staged platform
-    """There is no way from here to that part of the staged platform; the message says what would make one."""
+class NotReachable(Exception):  # noqa: N818 - a finding about the staged platform, not a program fault
+    """A part of the staged platform has no address that can be reached from this machine."""
 
 
 def api_url(ingress: Object) -> str:
-    """Return the address that an Ingress with an address answers at.
+    """Return the URL of an Ingress; raise ``NotReachable`` if no controller assigned an address to it.
 
-    A load balancer that names its port (the sandbox's) is asked there; any other by the first rule's host.
+    It is the load balancer's address if that has a port (the sandbox's), else the host of the first rule.
     """
     points = ingress_points(ingress)
     rules = (ingress.get("spec") or {}).get("rules") or []
@@ -57,137 +56,126 @@ def api_url(ingress: Object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """The ways to one staged namespace."""
+    """The addresses and clients of one staged namespace."""
 
     server: Server
     namespace: str
     environment: Environment
     folder: Path
-    """Where CA files are written: the clients want files."""
+    """Where CA files are written for the clients."""
 
     def ingress(self) -> Object:
-        """Return the Ingress of the staged API; ``NotReachable`` without one."""
-        found: Objects = self._list("networking.k8s.io/v1", "Ingress", f"{COMPONENT}=api")
-        if not found:
-            raise NotReachable(f"there is no Ingress for the API in {self.namespace}")
-        return found[0]
+        """Return the Ingress of the staged API; raise ``NotReachable`` without one."""
+        ingresses = self._list("networking.k8s.io/v1", "Ingress", "api")
+        if not ingresses:
+            raise NotReachable(f"the namespace {self.namespace} has no Ingress for the API")
+        return ingresses[0]
 
     def url(self) -> str:
-        """Return the staged API's address."""
+        """Return the staged API's URL."""
         return api_url(self.ingress())
 
-    def http(self) -> HttpClient:
-        """Open a client of the staged API's address; its CA is the one in the Ingress's TLS Secret."""
+    def http_client(self) -> HttpClient:
+        """Return a client for the staged API; its CA is the one in the Ingress's TLS Secret."""
         ingress = self.ingress()
         tls = (ingress.get("spec") or {}).get("tls") or [{}]
-        authority = self._authority(str(tls[0].get("secretName") or ""), "api")
-        return HttpClient(api_url(ingress), ca_file=authority)
+        ca_file = self._ca_file(str(tls[0].get("secretName") or ""), "api")
+        return HttpClient(api_url(ingress), ca_file=ca_file)
 
     def database_url(self) -> str:
-        """Return the address of the staged database for the role that only reads.
-
-        Raises ``NotReachable`` where there is no way to it from here.
-        """
-        pod = self.pod("database")
-        place = _address(pod)
-        if place is None:
-            return self._described("database")
+        """Return the URL of the staged database for the read-only role; raise ``NotReachable`` if none."""
+        address = _address(self.ready_pod("database"))
+        if address is None:
+            return self._url_from_environment("database")
         password = quote(self._generated()["GATES_PASSWORD"], safe="")
-        url = f"postgresql://{credentials.GATES_USER}:{password}@{place}/{credentials.DATABASE}"
-        if not self._has_tls(_DATABASE, "postgresql.conf"):
+        url = f"postgresql://{credentials.GATES_USER}:{password}@{address}/{credentials.DATABASE}"
+        if not has_tls(self.configuration(_DATABASE).get("postgresql.conf", "")):
             return url
-        authority = self._authority(_INTERNAL_TLS, "database")
-        # The certificate names the Service, and this is another way to it: what counts is who signed it.
-        return f"{url}?sslmode=verify-ca&sslrootcert={authority}" if authority else f"{url}?sslmode=require"
+        ca_file = self._ca_file(_INTERNAL_TLS, "database")
+        # The certificate is for the Service's name, which is not used here: only its issuer can be verified.
+        return f"{url}?sslmode=verify-ca&sslrootcert={ca_file}" if ca_file else f"{url}?sslmode=require"
 
-    def cache_url(self, *, anonymous: bool = False) -> str:
-        """Return the address of the staged cache for the user that only reads (or for nobody)."""
-        place = _address(self.pod("cache"))
-        if place is None:
-            return self._described("cache")
+    def cache_url(self) -> str:
+        """Return the URL of the staged cache for the read-only user; raise ``NotReachable`` if none."""
+        address = _address(self.ready_pod("cache"))
+        if address is None:
+            return self._url_from_environment("cache")
         password = quote(self._generated()["REDIS_GATES_PASSWORD"], safe="")
-        user = "" if anonymous else f"{credentials.GATES_USER}:{password}@"
-        if not self._has_tls(_CACHE, "redis.conf"):
-            return f"redis://{user}{place}/0"
-        authority = self._authority(_INTERNAL_TLS, "cache")
-        options = f"?ssl_ca_certs={authority}&ssl_check_hostname=false" if authority else ""
-        return f"rediss://{user}{place}/0{options}"
+        place = f"{credentials.GATES_USER}:{password}@{address}/0"
+        if not has_tls(self.configuration(_CACHE).get("redis.conf", "")):
+            return f"redis://{place}"
+        ca_file = self._ca_file(_INTERNAL_TLS, "cache")
+        options = f"?ssl_ca_certs={ca_file}&ssl_check_hostname=false" if ca_file else ""
+        return f"rediss://{place}{options}"
 
-    def pod(self, component: str) -> Object:
-        """Return the ready pod of a component; ``NotReachable`` without one."""
-        pods = self._list("v1", "Pod", f"{COMPONENT}={component}")
-        found = next((one for one in pods if is_ready(one)), None)
-        if found is None:
-            raise NotReachable(f"no pod of component {component} in {self.namespace} is ready")
-        return found
+    def ready_pod(self, component: str) -> Object:
+        """Return a ready pod of a component; raise ``NotReachable`` without one."""
+        pod = next((one for one in self._list("v1", "Pod", component) if is_ready(one)), None)
+        if pod is None:
+            raise NotReachable(f"no pod of the component {component} in {self.namespace} is ready")
+        return pod
 
     def configuration(self, name: str) -> Mapping[str, str]:
-        """Return the data of a ConfigMap, as it is in the namespace."""
-        found: Object | None = asked(
+        """Return the data of a ConfigMap of the namespace; empty if it does not exist."""
+        config_map = request(
             f"Reading the ConfigMap {name}",
             lambda: self.server.named("v1", "ConfigMap", name, self.namespace),
         )
-        data: Mapping[str, str] = (found or {}).get("data") or {}
+        data: Mapping[str, str] = (config_map or {}).get("data") or {}
         return data
 
-    def _has_tls(self, name: str, key: str) -> bool:
-        text = self.configuration(name).get(key, "")
-        if key == "redis.conf":
-            return "tls-port" in text
-        return credentials.setting(text, "ssl") in {"on", "true", "yes", "1"}
-
-    def _described(self, part: str) -> str:
-        """Return the environment file's address of a part, if the file describes the staged namespace."""
+    def _url_from_environment(self, part: str) -> str:
+        """Return the URL of a part in the environment file, if that describes the staged namespace."""
         environment = self.environment
         if environment.kubernetes.namespace == self.namespace and environment.describes(part):
             return str(environment.parts[part].url)
         raise NotReachable(
-            f"the staged {part} can not be reached from here: its pod has no address outside the cluster, "
-            f"and {environment.path} gives none ({part}.url, with kubernetes.namespace {self.namespace})"
+            f"the staged {part} has no address outside the cluster. Set {part}.url in {environment.path}, "
+            f"with kubernetes.namespace {self.namespace}"
         )
 
     def _generated(self) -> dict[str, str]:
-        secret: Object | None = asked(
-            f"Reading the Secret {credentials.GENERATED}",
-            lambda: self.server.named("v1", "Secret", credentials.GENERATED, self.namespace),
-        )
-        values = credentials.read(secret)
+        secret = self._secret(credentials.GENERATED)
+        values = credentials.decode(secret)
         if "GATES_PASSWORD" not in values or "REDIS_GATES_PASSWORD" not in values:
             raise StageError(
                 StageCode.SECRET_MISSING,
-                f"The Secret {self.namespace}/{credentials.GENERATED} does not hold what was generated",
+                f"The Secret {self.namespace}/{credentials.GENERATED} has no GATES_PASSWORD or "
+                "REDIS_GATES_PASSWORD",
             )
         return values
 
-    def _authority(self, secret_name: str, purpose: str) -> Path | None:
-        """Write the ``ca.crt`` of a TLS Secret to a file; None without one: this machine's own CAs count."""
-        secret: Object | None = asked(
-            f"Reading the Secret {secret_name}",
-            lambda: self.server.named("v1", "Secret", secret_name, self.namespace) if secret_name else None,
-        )
-        text = credentials.certificate_authority(secret)
+    def _ca_file(self, secret_name: str, purpose: str) -> Path | None:
+        """Write the ``ca.crt`` of a TLS Secret to a file; return None without one, for this machine's CAs."""
+        text = credentials.certificate_authority(self._secret(secret_name) if secret_name else None)
         if not text:
             return None
         path = self.folder / f"staged-{purpose}-ca.pem"
         path.write_text(text, encoding="utf-8")
         return path
 
-    def _list(self, api_version: str, kind: str, labels: str) -> Objects:
-        found: Objects = asked(
-            f"Listing every {kind} of {self.namespace}",
-            lambda: self.server.list(api_version, kind, self.namespace, labels=labels),
+    def _secret(self, name: str) -> Object | None:
+        return request(
+            f"Reading the Secret {name}", lambda: self.server.named("v1", "Secret", name, self.namespace)
         )
-        return found
+
+    def _list(self, api_version: str, kind: str, component: str) -> Objects:
+        return request(
+            f"Listing every {kind} of {self.namespace}",
+            lambda: self.server.list(api_version, kind, self.namespace, labels=f"{COMPONENT}={component}"),
+        )
 
 
 def _address(pod: Object) -> str | None:
+    """Return the address in the annotation of a sandbox's pod, None without one."""
     annotations = (pod.get("metadata") or {}).get("annotations") or {}
-    place = annotations.get(ADDRESS)
-    if place is None:
+    address = annotations.get(ADDRESS)
+    if address is None:
         return None
-    host, _, port = str(place).rpartition(":")
+    host, _, port = str(address).rpartition(":")
     if not host or not port.isdigit():
         raise GateInputError(
-            f"pod {pod['metadata']['name']}: the annotation {ADDRESS} is no host:port. Is it a sandbox's pod?"
+            f"pod {pod['metadata']['name']}: the annotation {ADDRESS} is not host:port. Remove it: only the "
+            "sandbox sets it."
         )
-    return str(place)
+    return str(address)

@@ -1,4 +1,4 @@
-"""Staging for a run or the command line: the environment file's words become a plan, which is carried out."""
+"""Staging for a run or the command line: build a plan from the environment file, and carry it out once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from bais_gates.manifests import image_references, render
 from bais_gates.probes.kubernetes.access import ClusterError
 from bais_gates.probes.postgres import Database, DatabaseError
 from bais_gates.staging.errors import StageCode, StageError
-from bais_gates.staging.provision import Done, Plan, clock_for, kept, provision
+from bais_gates.staging.namespace import is_kept
+from bais_gates.staging.plan import CompletedStep, Plan
+from bais_gates.staging.provision import provision
 from bais_gates.staging.reach import NotReachable, Reach
-from bais_gates.staging.staged import Staged
+from bais_gates.staging.server import Clock
+from bais_gates.staging.staged import StagedPlatform, StagingResult
 from bais_gates.staging.teardown import tear_down
 from bais_gates.targets.provision import RunContext, environment_for, once
 
@@ -27,16 +30,16 @@ if TYPE_CHECKING:
     from bais_gates.targets.environment import Environment
 
 CLAIM: Final = "staging.claim"
-"""File in the run directory: this run was about to stage something, which its end takes away."""
+"""File in the run directory: the namespace that this run began to provision, and tears down at its end."""
 DEADLINE_SHARE: Final = 0.85
-"""The part of a gate's deadline that provisioning may take: a reason is told before the gate is ended."""
+"""The part of a gate's deadline that provisioning may take, so that its error comes before the deadline."""
 TEAR_DOWN_S: Final = 90.0
-REVISION: Final = "SELECT version_num FROM alembic_version"
+REVISION_QUERY: Final = "SELECT version_num FROM alembic_version"
 
 
 def open_writer(environment: Environment) -> ClusterWriter:
-    """Open the cluster of an environment for writing; GateInputError where that is not allowed."""
-    from bais_gates.probes.kubernetes.writer import ClusterWriter  # noqa: PLC0415 - half a second
+    """Return the environment's cluster for writing; raise GateInputError if it is read_only."""
+    from bais_gates.probes.kubernetes.writer import ClusterWriter  # noqa: PLC0415 - takes half a second
 
     return ClusterWriter(environment.kubernetes.write_access())
 
@@ -52,27 +55,27 @@ def plan_for(
     run: str = "",
     keep: bool = False,
 ) -> Plan:
-    """Render what is to be staged: the environment's overlay, or the one that is named, in its namespace.
+    """Render the environment's overlay, or the given one, as a plan.
 
-    ``images`` (``NAME@sha256:...``) go before ``staging.images`` and ``release.image`` of the file.
-    Raises GateInputError naming what is to be corrected.
+    ``images`` (``NAME@sha256:...``) take precedence over ``staging.images`` and ``release.image`` of the
+    file. Raises GateInputError that names what to correct.
     """
     part = environment.staging
-    where = namespace or part.namespace
+    target_namespace = namespace or part.namespace
     folder = manifests or gates_dir / "staging" / "manifests" / "overlays" / (overlay or part.overlay)
     if not folder.is_dir():
         raise GateInputError(
-            f"{folder}: there is no such overlay. Name one of gates/staging/manifests/overlays, or a folder "
-            "with a kustomization.yaml by --manifests."
+            f"{folder}: no such overlay. Name one of gates/staging/manifests/overlays, or a folder with a "
+            "kustomization.yaml by --manifests."
         )
     release = environment.release.image if environment.describes("release") else None
     named = [*([release] if release else []), *part.images, *images]
     references = dict(_reference(one) for one in named)
-    objects = render(folder, namespace=where, images=references)
+    objects = render(folder, namespace=target_namespace, images=references)
     _require_used({_reference(one)[0] for one in images}, objects)
     return Plan(
-        namespace=where,
-        owner=owner_of(environment),
+        namespace=target_namespace,
+        owner=owner_name(environment),
         objects=objects,
         variables={**environment.variables, **part.variables},
         run=run,
@@ -80,8 +83,8 @@ def plan_for(
     )
 
 
-def owner_of(environment: Environment) -> str:
-    """Return what the label ``bais-gates/owner`` says for an environment."""
+def owner_name(environment: Environment) -> str:
+    """Return the value of the label ``bais-gates/owner`` for an environment."""
     return environment.name.strip("-")
 
 
@@ -89,7 +92,7 @@ def _reference(image: str) -> tuple[str, str]:
     """Return an image's name without tag and digest, and the whole reference."""
     name, at, _ = image.partition("@sha256:")
     if not at:
-        raise GateInputError(f"{image!r} is no NAME@sha256:..., so it does not say which image is meant.")
+        raise GateInputError(f"{image!r} has no digest. Name the image as NAME@sha256:<64 hex digits>.")
     head, slash, last = name.rpartition("/")
     return f"{head}{slash}{last.partition(':')[0]}", image
 
@@ -99,37 +102,41 @@ def _require_used(names: set[str], objects: list[Object]) -> None:
     unknown = sorted(names - used)
     if unknown:
         raise GateInputError(
-            f"--image {unknown[0]}: no workload of these manifests runs it; they run "
+            f"--image {unknown[0]}: no workload of these manifests runs it. Name one of "
             f"{', '.join(sorted(used))}."
         )
 
 
 def carry_out(
     server: Server, environment: Environment, plan: Plan, *, seconds: float, progress: Callable[[str], None]
-) -> Staged:
-    """Provision and give the outcome, whatever it is."""
-    done: list[Done] = []
+) -> StagingResult:
+    """Provision the plan and return the result, also of a failure."""
+    completed: list[CompletedStep] = []
     try:
-        provision(server, plan, clock=clock_for(seconds), progress=progress, done=done)
+        provision(server, plan, clock=Clock.lasting(seconds), progress=progress, completed=completed)
     except StageError as error:
-        return Staged.stopped(error, namespace=plan.namespace, owner=plan.owner, done=tuple(done))
+        return StagingResult.from_error(
+            error, namespace=plan.namespace, owner=plan.owner, completed=tuple(completed)
+        )
     with tempfile.TemporaryDirectory(prefix="bais-gates-") as folder:
         reach = Reach(server=server, namespace=plan.namespace, environment=environment, folder=Path(folder))
-        revision = _revision(reach)
-    return Staged(namespace=plan.namespace, owner=plan.owner, done=tuple(done), revision=revision)
+        revision = _read_revision(reach)
+    return StagingResult(
+        namespace=plan.namespace, owner=plan.owner, completed=tuple(completed), revision=revision
+    )
 
 
-def _revision(reach: Reach) -> str | None:
-    """Read the schema's revision; None where the database can't be asked from here."""
+def _read_revision(reach: Reach) -> str | None:
+    """Return the schema's revision; None if the database can't be reached from here."""
     try:
         with Database(reach.database_url()) as database:
-            found = database.value(REVISION)
+            revision = database.value(REVISION_QUERY)
     except (NotReachable, StageError, DatabaseError, GateInputError):
         return None
-    return str(found) if found is not None else None
+    return str(revision) if revision is not None else None
 
 
-def stage_once(
+def open_staging(
     run: RunContext,
     server: Server,
     environment: Environment,
@@ -137,56 +144,55 @@ def stage_once(
     gates_dir: Path,
     gate_deadline_s: float,
     progress: Callable[[str], None],
-) -> Staged:
-    """Provision in the first process of the run that asks; every process is told how it went."""
+) -> StagedPlatform:
+    """Provision in the first process of the run that gets here; return the staged platform in every one."""
 
-    def make() -> dict[str, str | None]:
+    def stage() -> dict[str, str | None]:
         plan = plan_for(environment, gates_dir=gates_dir, run=run.run_id)
         claim = {"namespace": plan.namespace, "owner": plan.owner}
         (run.directory / CLAIM).write_text(json.dumps(claim), encoding="utf-8")
         seconds = min(environment.staging.timeout_s, DEADLINE_SHARE * gate_deadline_s)
-        say = _prefixed(progress)
-        return carry_out(server, environment, plan, seconds=seconds, progress=say).as_record()
+        report = _prefixed(progress)
+        return carry_out(server, environment, plan, seconds=seconds, progress=report).as_record()
 
-    return Staged.from_record(once(run.directory, "staging", make))
+    result = StagingResult.from_record(once(run.directory, "staging", stage))
+    folder = run.directory / "staged"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    reach = Reach(server=server, namespace=result.namespace, environment=environment, folder=folder)
+    return StagedPlatform(result=result, server=server, environment=environment, reach=reach)
 
 
 def release(run: RunContext, *, gates_dir: Path, progress: Callable[[str], None]) -> None:
-    """Take away what the run staged, if it staged anything; a namespace that a person keeps stays.
+    """Tear down the namespace that the run provisioned, if any, unless it is annotated as one to keep.
 
-    Never raises: the decision stands already. What is left is said, with the command that takes it away.
+    Never raises, as the decision is made by then: what is left is reported with the command that removes it.
     """
     claim = _claim(run.directory)
     if claim is None:
         return
     namespace, owner = claim["namespace"], claim["owner"]
-    say = _prefixed(progress)
+    report = _prefixed(progress)
     try:
         environment = environment_for(run, gates_dir=gates_dir)
         with open_writer(environment) as server:
             live = server.named("v1", "Namespace", namespace)
-            if live is not None and kept(live, owner):
-                say(f"the namespace {namespace} is kept, as `stage --keep` asked for")
+            if live is not None and is_kept(live, owner):
+                report(f"the namespace {namespace} is kept (--keep)")
                 return
-            clock = clock_for(TEAR_DOWN_S)
-            if tear_down(server, namespace, owner, clock=clock, progress=say, only_run=run.run_id):
-                say(f"the namespace {namespace} is gone")
+            clock = Clock.lasting(TEAR_DOWN_S)
+            if tear_down(server, namespace, owner, clock=clock, progress=report, only_run=run.run_id):
+                report(f"the namespace {namespace} is deleted")
     except KeyboardInterrupt:
-        say(_left(namespace, run, "it was interrupted"))
+        report(_leftover(namespace, run, "interrupted"))
     except (StageError, ClusterError, GateInputError, OSError) as error:
-        if not _gone(error):
-            say(_left(namespace, run, str(error)))
+        if not (isinstance(error, StageError) and error.code is StageCode.NAMESPACE_FOREIGN):
+            report(_leftover(namespace, run, str(error)))
 
 
-def _gone(error: Exception) -> bool:
-    """Return whether nothing can be left because the namespace was refused as somebody else's."""
-    return isinstance(error, StageError) and error.code is StageCode.NAMESPACE_FOREIGN
-
-
-def _left(namespace: str, run: RunContext, why: str) -> str:
+def _leftover(namespace: str, run: RunContext, reason: str) -> str:
     return (
-        f"the namespace {namespace} could not be taken away ({why}). Take it away with `bais-gates stage "
-        f"--down --env {run.environment}`."
+        f"the namespace {namespace} could not be deleted ({reason}). Run `bais-gates stage --down --env "
+        f"{run.environment}`."
     )
 
 

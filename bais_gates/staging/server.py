@@ -1,8 +1,10 @@
-"""What staging asks of a Kubernetes API server, and its refusals as reasons that a person can act on."""
+"""The Kubernetes API as staging uses it: a protocol, a clock, and refusals as errors with a remedy."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from bais_gates.probes.kubernetes.access import ClusterError, ClusterRefused
 from bais_gates.staging.errors import StageCode, StageError
@@ -14,20 +16,22 @@ if TYPE_CHECKING:
 
     from bais_gates.staging.readiness import Object, Objects
 
+_T = TypeVar("_T")
+
 
 class Server(Protocol):
-    """A cluster that may be written to; :class:`bais_gates.probes.kubernetes.writer.ClusterWriter` is one.
+    """A cluster with write access, such as :class:`bais_gates.probes.kubernetes.writer.ClusterWriter`.
 
     Each call raises ``ClusterRefused`` or ``ClusterUnreachable``; objects are plain dicts.
     """
 
     def named(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Object | None:
-        """Read one object; None when it is not there."""
+        """Return one object; None when it does not exist."""
 
     def list(
         self, api_version: str, kind: str, namespace: str | None = None, *, labels: str | None = None
     ) -> Objects:
-        """Read the objects of a kind, of all namespaces without one; ``labels`` is a label selector."""
+        """Return the objects of a kind, of all namespaces without one; ``labels`` is a label selector."""
 
     def events(self, namespace: str) -> Objects:
         """Return the events of a namespace, the oldest first."""
@@ -41,10 +45,10 @@ class Server(Protocol):
         tail: int = 20,
         previous: bool = False,
     ) -> str:
-        """Read the last lines of a container; empty when there are none."""
+        """Return the last lines of a container's log; empty when there are none."""
 
     def create(self, obj: Object) -> Object:
-        """Create an object that must not be there yet."""
+        """Create an object that must not exist yet."""
 
     def apply(self, obj: Object, *, force: bool = False) -> Object:
         """Apply an object, server-side, as the field manager ``bais-gates``."""
@@ -63,7 +67,26 @@ class Server(Protocol):
         *,
         uid: str | None = None,
     ) -> bool:
-        """Delete an object, its dependents in the background; False when it was not there."""
+        """Delete an object, its dependents in the background; False when it did not exist."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Clock:
+    """The deadline of a command, and how it sleeps; tests replace ``now`` and ``sleep``."""
+
+    ends_at: float
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    @classmethod
+    def lasting(cls, seconds: float) -> Clock:
+        """Return a clock that ends in ``seconds`` from now."""
+        return cls(ends_at=time.monotonic() + seconds)
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the deadline; negative after it."""
+        return self.ends_at - self.now()
 
 
 _BY_STATUS: Final = {401: StageCode.UNAUTHENTICATED, 409: StageCode.CONFLICT}
@@ -77,11 +100,11 @@ _BY_REASON: Final = {
 
 
 def code_of(refusal: ClusterRefused) -> StageCode:
-    """Return the code of what the API server refused."""
+    """Return the code for a refusal of the API server."""
     if refusal.kind_missing:
         return StageCode.KIND_MISSING
     if refusal.status == 403:
-        return refusal_code(refusal.message) or _forbidden(refusal.message)
+        return refusal_code(refusal.message) or _forbidden_code(refusal.message)
     if refusal.reason in _BY_REASON:
         code = _BY_REASON[refusal.reason]
         immutable = "immutable" in refusal.message or "updates to statefulset spec" in refusal.message
@@ -93,36 +116,36 @@ def code_of(refusal: ClusterRefused) -> StageCode:
     return _BY_STATUS.get(refusal.status, StageCode.SERVER)
 
 
-def _forbidden(message: str) -> StageCode:
+def _forbidden_code(message: str) -> StageCode:
     return StageCode.ADMISSION if "admission" in message and "denied" in message else StageCode.FORBIDDEN
 
 
-def asked(what: str, call: Callable[[], Any], *, step: str = "") -> Any:
-    """Make one call; a refusal or silence becomes a ``StageError`` that says what was wanted."""
+def request(action: str, call: Callable[[], _T], *, step: str = "") -> _T:
+    """Return the result of one call to the server; raise ``StageError`` naming ``action`` if it fails."""
     try:
         return call()
     except ClusterRefused as error:
-        said = error.message or str(error)
-        untold = [one for one in error.causes[:5] if one.partition(": ")[2] not in said]
-        causes = f" ({'; '.join(untold)})" if untold else ""
+        message = error.message or str(error)
+        unmentioned = [cause for cause in error.causes[:5] if cause.partition(": ")[2] not in message]
+        causes = f" ({'; '.join(unmentioned)})" if unmentioned else ""
         code = code_of(error)
         if code is StageCode.KIND_MISSING:
-            said = f"the cluster does not serve this kind ({error.resource})"
+            message = f"the cluster does not serve this kind ({error.resource})"
         elif code is StageCode.FORBIDDEN:
-            said = f"the verb {error.verb} on {error.resource} is forbidden to this user: {said}"
-        raise StageError(code, f"{what} was refused: {said}{causes}", step=step) from None
+            message = f"the verb {error.verb} on {error.resource} is forbidden to this user: {message}"
+        raise StageError(code, f"{action} was refused: {message}{causes}", step=step) from None
     except ClusterError as error:
-        raise StageError(StageCode.UNREACHABLE, f"{what} was not possible: {error}", step=step) from None
+        raise StageError(StageCode.UNREACHABLE, f"{action} failed: {error}", step=step) from None
 
 
-def address(obj: Object) -> tuple[str, str, str, str | None]:
-    """Return what names an object to the server: apiVersion, kind, name and namespace."""
+def key_of(obj: Object) -> tuple[str, str, str, str | None]:
+    """Return what identifies an object to the server: apiVersion, kind, name and namespace."""
     metadata = obj["metadata"]
     return str(obj["apiVersion"]), str(obj["kind"]), str(metadata["name"]), metadata.get("namespace")
 
 
-def place(obj: Object) -> str:
-    """Return an object's name with its namespace: ``Deployment bais-staging/bais-api``."""
+def qualified_name(obj: Object) -> str:
+    """Return an object's kind and name with its namespace: ``Deployment bais-staging/bais-api``."""
     namespace = (obj.get("metadata") or {}).get("namespace")
     if not namespace:
         return describe(obj)

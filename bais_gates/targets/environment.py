@@ -1,8 +1,8 @@
 """Environment files: what is judged, as a frozen value.
 
-A file needs only ``name``. A gate that asks for a part that the file does not describe gets a
-:class:`~bais_gates.errors.GateInputError` that names the file and the missing key, so that a part which was
-forgotten is an ERROR, never a silent pass.
+A file needs only ``name``. Reading a part that the file does not describe raises a
+:class:`~bais_gates.errors.GateInputError` that names the file and the missing key, so that a forgotten part
+is an ERROR, never a silent pass.
 """
 
 from __future__ import annotations
@@ -21,26 +21,24 @@ from urllib.parse import urlsplit
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.targets.parts import (
     ApiPart,
+    BackupPart,
     CachePart,
+    CacheSettings,
+    CapacityPart,
     DatabasePart,
+    KubernetesPart,
     Limits,
     MetricsPart,
     PaymentsPart,
     RateLimit,
-    TestTenant,
-    WebhooksPart,
-    missing,
-)
-from bais_gates.targets.parts_platform import (
-    BackupPart,
-    CacheSettings,
-    CapacityPart,
-    KubernetesPart,
     RecoveryPart,
     ReleasePart,
     SecurityPart,
     StagingPart,
+    TestTenant,
     TlsPart,
+    WebhooksPart,
+    missing,
 )
 from bais_gates.targets.reading import Reader
 from bais_gates.verdict.files import Document, load_document
@@ -55,7 +53,7 @@ _VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Part(Generic[_T]):
-    """A part as an attribute of :class:`Environment`: GateInputError where the file does not describe it."""
+    """A part as an attribute of :class:`Environment`; GateInputError if the file does not describe it."""
 
     def __set_name__(self, _owner: type, name: str) -> None:
         self._key = name
@@ -74,7 +72,7 @@ class Environment:
     """One environment file, read, checked and with its variables filled in.
 
     ``environment.database`` is the part ``database``, or a GateInputError that names the file and the key;
-    ask :meth:`describes` first where a gate can do without.
+    call :meth:`describes` first where the part is optional.
     """
 
     name: str
@@ -110,19 +108,19 @@ class Environment:
     staging = Part[StagingPart]()
 
     def describes(self, key: str) -> bool:
-        """Return whether the file has this part; ValueError for a key that no file can have."""
+        """Return whether the file has this part; raise ValueError for an unknown key."""
         if key not in PARTS:
             raise ValueError(f"{key!r} is not a part of an environment file")
         return key in self.parts
 
     @property
     def rehearsal(self) -> bool:
-        """True for the sandbox and any API on loopback: a decision about it never deploys."""
+        """Whether the target is the sandbox or its API is on loopback: a decision about it never deploys."""
         host = urlsplit(self.api.url).hostname if self.describes("api") else None
         return self.provision == "sandbox" or (host is not None and is_loopback(host))
 
     def missing(self, key: str) -> GateInputError:
-        """Return the error for a part that a gate needs and this file has not; the caller raises it."""
+        """Return the error for a part that a gate needs and this file does not describe."""
         return missing(self.path, key)
 
     def settled_within_s(self) -> float:
@@ -130,7 +128,7 @@ class Environment:
         return (self.payments if self.describes("payments") else PaymentsPart()).settled_within_s
 
     def completed_by(self, provisioned: Environment) -> Environment:
-        """Take every part that this file does not describe from ``provisioned``; what it is called stays."""
+        """Return this environment with each part that it lacks taken from ``provisioned``; its name stays."""
         return replace(
             self,
             parts={**provisioned.parts, **self.parts},
@@ -139,7 +137,7 @@ class Environment:
 
 
 PARTS: Final = frozenset(key for key, value in vars(Environment).items() if isinstance(value, Part))
-"""The keys of all parts that an environment file can describe."""
+"""The keys of all parts that an environment file can have."""
 
 
 def load_environment(
@@ -147,30 +145,31 @@ def load_environment(
 ) -> Environment:
     """Read the environment file called ``name`` in ``gates_dir/environments``, or the one at a path.
 
-    ``variables`` stands for the process's environment. Every error is a GateInputError that names file, line
-    and key: an unknown or double key, a variable that is not set, a bad address, a CA file that is not there.
+    ``variables`` replaces the process's environment. Every error is a GateInputError that names file, line
+    and key: an unknown or duplicate key, a variable that is not set, a bad URL, a CA file that is absent.
     """
     path = _find(name_or_path, gates_dir)
     document = load_document(path, "environment")
     data = _filled(document, document.data, (), os.environ if variables is None else variables)
     if not isinstance(data, dict):
-        raise document.error((), "the file must hold keys and values.")
+        raise document.error((), "the file must hold a mapping of keys to values.")
     by_name = _NAME.fullmatch(str(name_or_path)) is not None
     if by_name and data["name"] != str(name_or_path):
-        raise document.error(
-            ("name",), f"the file was asked for as {name_or_path!r}. Give file and name the same name."
-        )
+        raise document.error(("name",), f"the file is {name_or_path}.yaml. Give file and key the same name.")
     return Environment(
         name=str(data["name"]), path=document.path, digest=document.digest, **Reader(document, data).fields()
     )
 
 
 def unset_variables(path: Path, variables: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Return the names of the variables that an environment file asks for and that are not set here."""
+    """Return the names of the variables in an environment file, comments excepted, that are not set; sorted.
+
+    ``variables`` replaces the process's environment. Raises GateInputError for a file that breaks its schema.
+    """
     data = load_document(path, "environment").data
     known = os.environ if variables is None else variables
-    named = {name for escaped, name in _VARIABLE.findall(json.dumps(data)) if not escaped}
-    return tuple(sorted(name for name in named if not known.get(name)))
+    names = {name for escaped, name in _VARIABLE.findall(json.dumps(data)) if not escaped}
+    return tuple(sorted(name for name in names if not known.get(name)))
 
 
 def _find(name_or_path: str | Path, gates_dir: Path) -> Path:
@@ -182,15 +181,15 @@ def _find(name_or_path: str | Path, gates_dir: Path) -> Path:
         return path
     known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
     raise AbsentFileError(
-        f"{path}: there is no environment called {name_or_path!r} (there are: {known}). Name one of them, or "
-        "give the path of a file (with a / or a dot in it)."
+        f"{path}: there is no environment {name_or_path!r} (known: {known}). Name one of them, or give the "
+        "path of a file (with a / or a dot in it)."
     )
 
 
 def _filled(
     document: Document, value: JsonValue, at: tuple[str | int, ...], variables: Mapping[str, str]
 ) -> JsonValue:
-    """Put the variables' values into every string below ``at``."""
+    """Return ``value`` with the variables' values in every string of it; ``at`` is its place in the file."""
     if isinstance(value, dict):
         return {key: _filled(document, inner, (*at, key), variables) for key, inner in value.items()}
     if isinstance(value, list):
@@ -203,11 +202,9 @@ def _filled(
         if escaped:
             return match.group()[1:]
         if not _VARIABLE_NAME.fullmatch(name):
-            raise document.error(
-                at, f"${{{name}}} is not the name of a variable. Write $${{ for a literal ${{."
-            )
+            raise document.error(at, f"${{{name}}} is not a variable name. Write $${{ for a literal ${{.")
         if not variables.get(name):
-            raise document.error(at, f"the variable {name} is not set, or empty. Set it where the gates run.")
+            raise document.error(at, f"the variable {name} is not set, or empty. Set it: export {name}=...")
         return variables[name]
 
     return _VARIABLE.sub(fill, value)

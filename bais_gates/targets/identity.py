@@ -1,7 +1,7 @@
-"""What was judged: the environment file, and what the target says of itself.
+"""The identity of the target: its environment file, and the facts that it reports about itself.
 
-The process that first reaches a part of the target (its API, its cluster) writes what that says into the run
-directory; the decision is made from it, and at the end of the run the target is asked again
+The process that first reaches a part of the target (its API, its cluster) writes its facts into the run
+directory. The decision is made from them, and at the end of the run they are read again and compared
 (:mod:`bais_gates.targets.constancy`).
 """
 
@@ -22,45 +22,45 @@ if TYPE_CHECKING:
     from bais_gates.probes.http import HttpClient
     from bais_gates.probes.kubernetes.cluster import Cluster, Object
     from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts_platform import KubernetesPart
+    from bais_gates.targets.parts import KubernetesPart
 
 FILE: Final = "target_identity.json"
 API: Final = "api"
 CLUSTER: Final = "cluster"
 PARTS: Final = (API, CLUSTER)
-"""The parts of a target that say who they are, in the order in which reports show it."""
+"""The parts of a target that report facts, in the order of the reports."""
 REACH_S: Final = 5.0
-"""Seconds in which a target must give its first answer, whatever it is."""
-_FACT_CAP: Final = 400
+"""Seconds within which a target must send its first response, whatever it is."""
+_MAX_FACT_LENGTH: Final = 400
 
 Facts = list[tuple[str, str]]
-"""What a target says of itself: ``("api.version", "1.0.0")``."""
+"""Pairs of key and value that a target reports: ``("api.version", "1.0.0")``."""
 
 
 def identity_of(environment: Environment, facts: Iterable[tuple[str, str]] = ()) -> TargetIdentity:
-    """Make the identity that an environment file alone gives, plus ``facts`` the target told."""
-    told = [("api.url", environment.api.url)] if environment.describes("api") else []
+    """Return the identity in an environment file, plus ``facts`` that the target reported."""
+    described = [("api.url", environment.api.url)] if environment.describes("api") else []
     return TargetIdentity(
         name=environment.name,
         rehearsal=environment.rehearsal,
         environment_digest=environment.digest,
-        facts=tuple((key, redact(value)[:_FACT_CAP]) for key, value in [*told, *facts]),
+        facts=tuple((key, redact(value)[:_MAX_FACT_LENGTH]) for key, value in [*described, *facts]),
         not_applicable=environment.not_applicable,
     )
 
 
-def ask(http: HttpClient) -> Facts:
-    """Ask the target what it is: version, environment, TLS certificate. Raises Unreachable for no answer."""
+def read_api_facts(http: HttpClient) -> Facts:
+    """Read version, environment and TLS certificate of the API; raise Unreachable without a response."""
     health = http.request("GET", "/health", deadline_s=REACH_S, with_certificate=True)
-    told = [(f"api.{key}", health.field(key)) for key in ("version", "environment")]
-    facts = [(key, value) for key, value in told if isinstance(value, str)]
-    wanted = (("tls.serial", "serialNumber"), ("tls.not_after", "notAfter"))
-    known = health.certificate
-    return facts + [(fact, str(known[key])) for fact, key in wanted if key in known]
+    reported = [(f"api.{key}", health.field(key)) for key in ("version", "environment")]
+    facts = [(key, value) for key, value in reported if isinstance(value, str)]
+    names = (("tls.serial", "serialNumber"), ("tls.not_after", "notAfter"))
+    certificate = health.certificate
+    return facts + [(fact, str(certificate[key])) for fact, key in names if key in certificate]
 
 
-def ask_cluster(cluster: Cluster, part: KubernetesPart) -> Facts:
-    """Ask the cluster what it is, and which image the API's pods really run. Raises ClusterError."""
+def read_cluster_facts(cluster: Cluster, part: KubernetesPart) -> Facts:
+    """Read uid and version of the cluster, and the image that the API's pods run. Raises ClusterError."""
     facts = [("cluster.uid", cluster.uid()), ("cluster.version", cluster.version())]
     label = f"app.kubernetes.io/name={part.names.api}"
     images = running_images(cluster.list("v1", "Pod", part.namespace, labels=label))
@@ -68,18 +68,18 @@ def ask_cluster(cluster: Cluster, part: KubernetesPart) -> Facts:
 
 
 def running_images(pods: Iterable[Object]) -> list[str]:
-    """Return the digests that the containers of ``pods`` run, as their status says; sorted, each once.
+    """Return the digests that the containers of ``pods`` run, by their status; sorted, each once.
 
-    What a pod's spec asks for may be a tag, or not have been pulled yet; ``imageID`` is what was started.
+    The image in a pod's spec may be a tag, or not have been pulled yet; ``imageID`` is the one that started.
     """
-    found = set()
+    digests = set()
     for pod in pods:
         if pod["metadata"].get("deletionTimestamp"):
             continue
         for container in (pod.get("status") or {}).get("containerStatuses") or ():
             image = str(container.get("imageID") or "")
-            found.add(image.rpartition("@")[2] if "@" in image else image)
-    return sorted(found - {""})
+            digests.add(image.rpartition("@")[2] if "@" in image else image)
+    return sorted(digests - {""})
 
 
 def write(identity: TargetIdentity, directory: Path) -> None:
@@ -87,13 +87,13 @@ def write(identity: TargetIdentity, directory: Path) -> None:
     _write(directory / FILE, asdict(identity))
 
 
-def note(part: str, facts: Facts, directory: Path) -> None:
-    """Write what one of the :data:`PARTS` of the target says of itself into the run directory."""
-    _write(_facts_file(part, directory), [(key, redact(value)[:_FACT_CAP]) for key, value in facts])
+def write_facts(part: str, facts: Facts, directory: Path) -> None:
+    """Write the facts of one of the :data:`PARTS` of the target into the run directory."""
+    _write(_facts_file(part, directory), [(key, redact(value)[:_MAX_FACT_LENGTH]) for key, value in facts])
 
 
-def noted(part: str, directory: Path) -> Facts | None:
-    """Read what a part of the target said when it was first reached; None when it never was."""
+def read_facts(part: str, directory: Path) -> Facts | None:
+    """Read the facts of a part from when it was first reached; None when it never was."""
     try:
         data = json.loads(_facts_file(part, directory).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -102,7 +102,7 @@ def noted(part: str, directory: Path) -> Facts | None:
 
 
 def read(directory: Path) -> TargetIdentity | None:
-    """Read the identity that this run wrote; None when no process has reached the target."""
+    """Return the identity that this run wrote; None when no process has reached the target."""
     try:
         data = json.loads((directory / FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -114,8 +114,8 @@ def read(directory: Path) -> TargetIdentity | None:
         facts=tuple((key, value) for key, value in data["facts"]),
         not_applicable=tuple((key, value) for key, value in data["not_applicable"]),
     )
-    told = [fact for part in PARTS for fact in noted(part, directory) or ()]
-    return replace(known, facts=(*known.facts, *told))
+    reported = [fact for part in PARTS for fact in read_facts(part, directory) or ()]
+    return replace(known, facts=(*known.facts, *reported))
 
 
 def _facts_file(part: str, directory: Path) -> Path:

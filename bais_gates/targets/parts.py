@@ -1,27 +1,32 @@
-"""The parts that an environment file can describe, as frozen values."""
+"""The parts that an environment file can describe, as frozen values.
+
+Paths are absolute. A file that is named need not exist yet: the gate that reads it reports an absent one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 from bais_gates.errors import GateInputError
+from bais_gates.probes.kubernetes.access import REQUEST_TIMEOUT_S, ClusterAccess
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
 def missing(path: Path, key: str) -> GateInputError:
-    """Make the error for a part that a gate needs and the file does not describe; the caller raises it."""
+    """Return the error for a part that a gate needs and the file does not describe."""
     return GateInputError(
-        f"{path}: {key} is missing, and a gate asks for it. Describe it in this file (its keys are in "
+        f"{path}: {key} is missing, and a gate needs it. Describe it in this file (its keys are in "
         "environment.schema.json), or declare the gate under not_applicable with the reason."
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiPart:
-    """Where the API is, whom to trust there, and what it must say of itself."""
+    """The API's address, the CA of its certificate, and the identity that it must report."""
 
     url: str
     ca_file: Path | None = None
@@ -31,7 +36,7 @@ class ApiPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """Requests let in per window of ``window_s`` seconds, per token and per client address."""
+    """Requests accepted in ``window_s`` seconds, per token and per client address."""
 
     per_token: int
     per_address: int
@@ -56,7 +61,7 @@ class CachePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhooksPart:
-    """Where a gate listens for deliveries, and under which address the platform reaches it."""
+    """Where a gate listens for webhook deliveries, and the address that the platform sends them to."""
 
     listen_host: str
     listen_port: int = 0
@@ -67,7 +72,7 @@ class WebhooksPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentsPart:
-    """How this platform settles payments."""
+    """How fast this platform completes payments."""
 
     settled_within_s: float = 10.0
     """Seconds within which a payment must be completed or failed."""
@@ -83,9 +88,9 @@ class MetricsPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestTenant:
-    """The account that a gate may write with in production."""
+    """The account that gates may use to write in production."""
 
-    __test__ = False  # no test class, whatever pytest makes of the name
+    __test__ = False  # not a test class, although its name begins with Test
 
     email: str
     password: str
@@ -93,12 +98,12 @@ class TestTenant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The figures that this target is held to; asking for one that the file does not state is an error."""
+    """The limits of this target; reading one that the file does not state raises GateInputError."""
 
     path: Path
     values: tuple[tuple[str, float], ...] = ()
 
-    def _need(self, key: str) -> float:
+    def _value(self, key: str) -> float:
         for name, value in self.values:
             if name == key:
                 return value
@@ -106,25 +111,191 @@ class Limits:
 
     @property
     def health_p95_ms(self) -> float:
-        """Milliseconds that 95 of 100 answers of /health may take at most."""
-        return self._need("health_p95_ms")
+        """Limit of the p95 latency of /health, in milliseconds."""
+        return self._value("health_p95_ms")
 
     @property
     def api_p95_ms(self) -> float:
-        """Milliseconds that 95 of 100 answers of an API endpoint may take at most."""
-        return self._need("api_p95_ms")
+        """Limit of the p95 latency of an API endpoint, in milliseconds."""
+        return self._value("api_p95_ms")
 
     @property
     def query_mean_ms(self) -> float:
-        """Milliseconds that a database query may take on average."""
-        return self._need("query_mean_ms")
+        """Limit of the mean duration of a database query, in milliseconds."""
+        return self._value("query_mean_ms")
 
     @property
     def cache_operation_ms(self) -> float:
-        """Milliseconds that one cache operation may take."""
-        return self._need("cache_operation_ms")
+        """Limit of the latency of one cache operation, in milliseconds."""
+        return self._value("cache_operation_ms")
 
     @property
     def concurrency(self) -> int:
-        """How many requests at once the target must bear."""
-        return int(self._need("concurrency"))
+        """Concurrent requests that the target must handle."""
+        return int(self._value("concurrency"))
+
+
+# -- the cluster and what runs in it --
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Names of the platform's Kubernetes objects."""
+
+    api: str = "bais-api"
+    database: str = "bais-postgres"
+    cache: str = "bais-redis"
+    backup: str = "bais-backup"
+    ingress: str = "bais-api"
+    certificate: str = "bais-api"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """A system workload, or why there is none; found by its labels if neither is stated."""
+
+    workload: str | None = None
+    """namespace/name of its Deployment or DaemonSet."""
+    absent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesPart:
+    """The cluster that the platform runs in, and the credentials to use there."""
+
+    COMPONENTS: ClassVar = ("prometheus_operator", "ingress_controller", "cert_manager")
+    """The system workloads that the platform needs in its cluster."""
+
+    kubeconfig: Path
+    context: str
+    namespace: str = "bais"
+    read_only: bool = False
+    admin_context: str | None = None
+    request_timeout_s: float = REQUEST_TIMEOUT_S
+    cluster_uid: str | None = None
+    minimum_version: str = "1.20"
+    helm_releases: tuple[str, ...] = ()
+    components: tuple[tuple[str, Component], ...] = ()
+    names: Names = field(default_factory=Names)
+
+    def component(self, name: str) -> Component:
+        """Return the description of one of :attr:`COMPONENTS`, an empty one if the file has none."""
+        return dict(self.components).get(name, Component())
+
+    def access(self) -> ClusterAccess:
+        """Return the access for reading, the only one that most gates have."""
+        return ClusterAccess(
+            kubeconfig=self.kubeconfig,
+            context=self.context,
+            verified=self.read_only,
+            request_timeout_s=self.request_timeout_s,
+        )
+
+    def write_access(self) -> ClusterAccess:
+        """Return the access for writing, by ``admin_context`` if named; raise GateInputError if read_only."""
+        if self.read_only:
+            raise GateInputError(
+                f"The environment file marks the cluster of context {self.context!r} read_only, and a gate "
+                "needs to write there. Declare that gate under not_applicable with the reason, or choose "
+                "another environment."
+            )
+        return ClusterAccess(
+            kubeconfig=self.kubeconfig,
+            context=self.admin_context or self.context,
+            read_only=False,
+            verified=False,
+            request_timeout_s=self.request_timeout_s,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasePart:
+    """The release that must run: the API's image by digest, and the version that it reports."""
+
+    image: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsPart:
+    """The requirements on the platform's TLS."""
+
+    http_url: str | None = None
+    min_days: int = 30
+    refused_versions: tuple[str, ...] = ("TLSv1", "TLSv1.1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupPart:
+    """The folder of the backups, the key that decrypts them, and the server to restore one to."""
+
+    directory: Path
+    identity: str | None = None
+    scratch_url: str | None = None
+    max_age_h: float = 26.0
+    restore_within_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityPart:
+    """The records of security work: audit, scanner reports, exceptions, incident procedures."""
+
+    audit_record: Path | None = None
+    scans: tuple[Path, ...] = ()
+    exceptions: Path | None = None
+    incident_procedures: tuple[Path, ...] = ()
+    max_audit_age_d: float = 90.0
+    audit_query: str | None = None
+    """SQL that selects the audit entries of request %(request_id)s; without it, the pods' logs are read."""
+    expected_exposed: tuple[str, ...] = ()
+    """Services that may be of type LoadBalancer or NodePort."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryPart:
+    """The record of the last recovery drill, and whether a gate may run one here."""
+
+    record: Path | None = None
+    drill: bool = False
+    within_s: float = 300.0
+    max_record_age_d: float = 90.0
+    database_url: str | None = None
+    backup_within_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityPart:
+    """The load that the platform must sustain, and the headroom that must remain."""
+
+    users: int = 1000
+    requests_per_s: float = 500.0
+    requests_per_s_per_replica: float | None = None
+    max_connections_cap: int = 800
+    connections_per_replica: int | None = None
+    reserved_connections: int = 10
+    cpu_headroom: float = 0.2
+    memory_headroom: float = 0.2
+    disk_used_max: float = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSettings:
+    """The required settings of the cache."""
+
+    maxmemory_policy: str | None = None
+    persistence: str | None = None
+    maxmemory: str | int | None = None
+    admin_users: tuple[str, ...] = ()
+    hit_rate_samples: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagingPart:
+    """What is provisioned as staging, in which namespace, and with which variables."""
+
+    overlay: str
+    namespace: str = "bais-staging"
+    images: tuple[str, ...] = ()
+    timeout_s: float = 100.0
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The values are registered with redaction, except those whose names mark them as public."""

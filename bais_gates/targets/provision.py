@@ -1,7 +1,7 @@
-"""Start the embedded platform for a run whose environment file says ``provision: sandbox``: once a run.
+"""Start the embedded platform for a run whose environment file has ``provision: sandbox``, once a run.
 
-The first process that needs the target starts it while the others wait at a file lock in the run directory;
-how that went is written beside the lock, so that a failure is told to every gate at once and not tried anew.
+The first process that needs the target starts it while the others wait at a file lock in the run directory.
+The result is written beside the lock, so that a failure is reported for every gate and not tried again.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _FOLDER: Final = "sandbox"
 
 
 class ProvisionError(Exception):
-    """The target could not be started. The message is one paragraph with what it last said."""
+    """The target could not be started. The message is one paragraph that ends with its last output."""
 
 
 class RunContext(Protocol):
-    """What a run says of itself (the plugin's ``gate_run``)."""
+    """The facts about a run that targets need (the plugin's ``gate_run``)."""
 
     @property
     def run_id(self) -> str:
@@ -33,11 +33,11 @@ class RunContext(Protocol):
 
     @property
     def directory(self) -> Path:
-        """The run directory, shared by all processes of the run, gone after it."""
+        """The run directory, shared by all processes of the run and removed at its end."""
 
     @property
     def owner_pid(self) -> int:
-        """The process whose end is the run's end."""
+        """The id of the process whose end is the run's end."""
 
     @property
     def environment(self) -> str:
@@ -49,9 +49,9 @@ class RunContext(Protocol):
 
 
 def once(directory: Path, name: str, make: Callable[[], dict[str, str | None]]) -> dict[str, str | None]:
-    """Return what ``make`` returned in the first process of the run that asked, whatever process asks now.
+    """Call ``make`` in the first process of the run that gets here; return its result in every process.
 
-    The others wait for it at a file lock; the record stays in the run directory.
+    The others wait at a file lock. The record stays in the run directory.
     """
     with (directory / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -65,7 +65,7 @@ def once(directory: Path, name: str, make: Callable[[], dict[str, str | None]]) 
 
 
 def recorded(directory: Path, name: str) -> dict[str, str | None] | None:
-    """Return what :func:`once` recorded in the run directory, without waiting; None when nobody asked."""
+    """Return the record of :func:`once` in the run directory, without waiting; None if there is none yet."""
     try:
         made: dict[str, str | None] = json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -76,19 +76,19 @@ def recorded(directory: Path, name: str) -> dict[str, str | None] | None:
 def environment_for(
     run: RunContext, *, gates_dir: Path, progress: Callable[[str], None] = lambda _text: None
 ) -> Environment:
-    """Read the run's environment file and, if it says so, start what it describes.
+    """Return the run's environment, and start the sandbox first if the file has ``provision: sandbox``.
 
-    Raises GateInputError for a file that is not usable, ProvisionError when the sandbox did not start.
+    Raises GateInputError for an unusable file, ProvisionError when the sandbox did not start.
     """
     environment = load_environment(run.environment, gates_dir=gates_dir)
     if environment.provision == "none":
         if run.faults:
             raise GateInputError(
-                f"{environment.path}: --sandbox-fault is only for a target with `provision: sandbox`; this "
-                "one is not started by the run. Leave the option out, or choose --gate-env sandbox."
+                f"{environment.path}: --sandbox-fault needs a target with `provision: sandbox`, which "
+                "this one is not. Remove the option, or choose --gate-env sandbox."
             )
         return environment
-    file = _started(run, progress)
+    file = _sandbox_file(run, progress)
     return environment.completed_by(load_environment(file, gates_dir=gates_dir))
 
 
@@ -99,15 +99,15 @@ def start_cluster(
     gates_dir: Path,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> None:
-    """Start the cluster of the run's sandbox, if the environment's is that one; ProvisionError if it fails.
+    """Start the cluster of the run's sandbox if the environment uses it; raise ProvisionError if that fails.
 
-    A run whose gates ask no cluster never comes here, and pays for none.
+    A run whose gates use no cluster never calls this, and starts none.
     """
     part = environment.kubernetes
     folder = run.directory / _FOLDER
     if environment.provision != "sandbox" or not part.kubeconfig.is_relative_to(folder):
         return
-    from bais_gates import sandbox  # noqa: PLC0415 - an optional part, needed by runs against a sandbox alone
+    from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
 
     try:
         manifests = gates_dir / "staging" / "manifests" / "overlays" / "sandbox"
@@ -120,31 +120,31 @@ def release(directory: Path) -> None:
     """Stop the sandbox of the run that ``directory`` belongs to, if it started one."""
     folder = directory / _FOLDER
     if folder.is_dir():
-        from bais_gates import sandbox  # noqa: PLC0415 - an optional part, needed by runs against a sandbox alone
+        from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
 
         sandbox.stop(folder)
 
 
-def _started(run: RunContext, progress: Callable[[str], None]) -> Path:
-    """Return the environment file of this run's sandbox, starting it if nobody has."""
-    outcome = once(run.directory, "sandbox", lambda: _start(run, progress))
-    if outcome["error"] is not None:
-        raise ProvisionError(outcome["error"])
-    return Path(str(outcome["environment_file"]))
+def _sandbox_file(run: RunContext, progress: Callable[[str], None]) -> Path:
+    """Return the environment file of this run's sandbox, starting it first if no process has."""
+    record = once(run.directory, "sandbox", lambda: _start(run, progress))
+    if record["error"] is not None:
+        raise ProvisionError(record["error"])
+    return Path(str(record["environment_file"]))
 
 
 def _start(run: RunContext, progress: Callable[[str], None]) -> dict[str, str | None]:
     folder = run.directory / _FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     try:
-        from bais_gates import sandbox  # noqa: PLC0415 - an optional part, needed by runs against a sandbox alone
+        from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
 
         info = sandbox.start(
             folder,
             owner_pid=run.owner_pid,
             faults=tuple(run.faults),
             progress=progress,
-            discard=run.directory,  # a run that is killed can't remove it
+            discard=run.directory,  # a killed run can't remove it itself
         )
     except ImportError as e:
         error = (

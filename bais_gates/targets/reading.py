@@ -1,4 +1,4 @@
-"""Make the parts of an environment file from a document that holds to its schema, variables filled in."""
+"""Build the parts of an environment file from its validated document, variables filled in."""
 
 from __future__ import annotations
 
@@ -8,16 +8,26 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from bais_gates import redaction
-from bais_gates.targets import parts_platform as platform
 from bais_gates.targets.parts import (
     ApiPart,
+    BackupPart,
     CachePart,
+    CacheSettings,
+    CapacityPart,
+    Component,
     DatabasePart,
+    KubernetesPart,
     Limits,
     MetricsPart,
+    Names,
     PaymentsPart,
     RateLimit,
+    RecoveryPart,
+    ReleasePart,
+    SecurityPart,
+    StagingPart,
     TestTenant,
+    TlsPart,
     WebhooksPart,
 )
 
@@ -29,13 +39,13 @@ if TYPE_CHECKING:
 
 PRODUCTION: Final = "production"
 _DIGEST: Final = re.compile(r"\S+@sha256:[0-9a-f]{64}")
-_NO_SECRET: Final = ("_EMAIL", "_HOST", "_NAME", "_PORT", "_USER")
-"""Ends of the names of variables whose values may be printed."""
+_PUBLIC_SUFFIXES: Final = ("_EMAIL", "_HOST", "_NAME", "_PORT", "_USER")
+"""Suffixes of the names of variables whose values may be printed."""
 _POSTGRES: Final = ("postgresql", "postgres")
 
 
 class Reader:
-    """Makes the parts of one file; every error is a GateInputError that names file, line and key."""
+    """Builds the parts of one file; every error is a GateInputError that names file, line and key."""
 
     def __init__(self, document: Document, data: dict[str, JsonValue]) -> None:
         self._document = document
@@ -60,12 +70,12 @@ class Reader:
             **self._platform(variables),
         }
         described = {key: part for key, part in parts.items() if part is not None}
-        self._hold_production(described)
+        self._check_production(described)
         return {
             "provision": str(self._data.get("provision", "none")),
             "parts": described,
             "variables": variables,
-            "not_applicable": tuple((key, str(why)) for key, why in not_applicable.items())
+            "not_applicable": tuple((key, str(reason)) for key, reason in not_applicable.items())
             if isinstance(not_applicable, dict)
             else (),
         }
@@ -74,7 +84,7 @@ class Reader:
         part = self._data.get(key)
         return dict(part) if isinstance(part, dict) else {}
 
-    # -- the API and what stands behind it --
+    # -- the API and its stores --
 
     def _api(self) -> ApiPart | None:
         if not (part := self._part("api")):
@@ -125,52 +135,52 @@ class Reader:
             "backup": self._backup(),
             "security": self._security(),
             "recovery": self._recovery(),
-            "capacity": platform.CapacityPart(**part) if (part := self._part("capacity")) else None,
+            "capacity": CapacityPart(**part) if (part := self._part("capacity")) else None,
             "database_settings": {name: _setting(value) for name, value in settings.items()} or None,
-            "cache_settings": platform.CacheSettings(**_tuples(part))
+            "cache_settings": CacheSettings(**_tuples(part))
             if (part := self._part("cache_settings"))
             else None,
             "staging": self._staging(variables),
         }
 
-    def _kubernetes(self) -> platform.KubernetesPart | None:
+    def _kubernetes(self) -> KubernetesPart | None:
         if not (part := self._part("kubernetes")):
             return None
         for key in ("context", "admin_context"):
             if key in part and not str(part[key]).strip():
                 raise self._document.error(
-                    ("kubernetes", key), "name the context; no cluster is asked by a default one."
+                    ("kubernetes", key), "the context is empty. Name one: there is no default context."
                 )
         part["kubeconfig"] = self._path(part["kubeconfig"])
-        part["names"] = platform.Names(**part.get("names", {}))
+        part["names"] = Names(**part.get("names", {}))
         part["components"] = tuple(
-            (name, platform.Component(**said)) for name, said in part.get("components", {}).items()
+            (name, Component(**component)) for name, component in part.get("components", {}).items()
         )
-        return platform.KubernetesPart(**_tuples(part))
+        return KubernetesPart(**_tuples(part))
 
-    def _release(self) -> platform.ReleasePart | None:
+    def _release(self) -> ReleasePart | None:
         if not (part := self._part("release")):
             return None
         self._digest(("release", "image"), part.get("image"))
-        return platform.ReleasePart(**part)
+        return ReleasePart(**part)
 
-    def _tls(self) -> platform.TlsPart | None:
+    def _tls(self) -> TlsPart | None:
         if not (part := self._part("tls")):
             return None
         if "http_url" in part:
             part["http_url"] = self._url(("tls", "http_url"), part["http_url"], ("http",), bare=True)
-        return platform.TlsPart(**_tuples(part))
+        return TlsPart(**_tuples(part))
 
-    def _backup(self) -> platform.BackupPart | None:
+    def _backup(self) -> BackupPart | None:
         if not (part := self._part("backup")):
             return None
         part["directory"] = self._path(part["directory"])
         redaction.register(part.get("identity", ""))
         if "scratch_url" in part:
             self._url(("backup", "scratch_url"), part["scratch_url"], _POSTGRES)
-        return platform.BackupPart(**part)
+        return BackupPart(**part)
 
-    def _security(self) -> platform.SecurityPart | None:
+    def _security(self) -> SecurityPart | None:
         if not (part := self._part("security")):
             return None
         for key in ("audit_record", "exceptions"):
@@ -179,71 +189,71 @@ class Reader:
         for key in ("scans", "incident_procedures"):
             if key in part:
                 part[key] = tuple(self._path(one) for one in part[key])
-        return platform.SecurityPart(**_tuples(part))
+        return SecurityPart(**_tuples(part))
 
-    def _recovery(self) -> platform.RecoveryPart | None:
+    def _recovery(self) -> RecoveryPart | None:
         if not (part := self._part("recovery")):
             return None
         if "record" in part:
             part["record"] = self._path(part["record"])
         if "database_url" in part:
             self._url(("recovery", "database_url"), part["database_url"], _POSTGRES)
-        return platform.RecoveryPart(**part)
+        return RecoveryPart(**part)
 
-    def _staging(self, variables: Mapping[str, str]) -> platform.StagingPart | None:
+    def _staging(self, variables: Mapping[str, str]) -> StagingPart | None:
         if not (part := self._part("staging")):
             return None
         for index, image in enumerate(part.get("images", ())):
             self._digest(("staging", "images", index), image)
         own = self._variables(part.get("variables", {}))
-        return platform.StagingPart(**_tuples({**part, "variables": {**variables, **own}}))
+        return StagingPart(**_tuples({**part, "variables": {**variables, **own}}))
 
     def _variables(self, variables: Mapping[str, str]) -> dict[str, str]:
         for name, value in variables.items():
-            if not name.endswith(_NO_SECRET):
+            if not name.endswith(_PUBLIC_SUFFIXES):
                 redaction.register(value)
             parts = _split(value) if "://" in value else None
             if parts is not None and parts.password:
                 redaction.register(parts.password)
         return dict(variables)
 
-    def _hold_production(self, described: Mapping[str, Any]) -> None:
-        """Refuse a file that could have something written to a production cluster."""
+    def _check_production(self, described: Mapping[str, Any]) -> None:
+        """Refuse a file that would let a gate write to a production cluster."""
         cluster, api = described.get("kubernetes"), described.get("api")
         if cluster is None:
             return
-        said = {self._data["name"], api.environment if api is not None else None}
-        if PRODUCTION in said and not cluster.read_only:
+        names = {self._data["name"], api.environment if api is not None else None}
+        if PRODUCTION in names and not cluster.read_only:
             raise self._document.error(
-                ("kubernetes", "read_only"), "production is only read. Write read_only: true."
+                ("kubernetes", "read_only"), "gates only read production. Write read_only: true."
             )
         if cluster.read_only and cluster.admin_context is not None:
             raise self._document.error(
                 ("kubernetes", "admin_context"),
-                "a cluster that is read_only has no context to write with. Take it out.",
+                "a read_only cluster has no context to write with. Remove the key.",
             )
         if cluster.read_only and "staging" in described:
             raise self._document.error(
-                ("staging",), "nothing is staged in a cluster that is read_only. Take it out."
+                ("staging",), "nothing is staged in a read_only cluster. Remove the key."
             )
         if cluster.read_only and "recovery" in described and described["recovery"].drill:
             raise self._document.error(
-                ("recovery", "drill"), "nothing is broken in a cluster that is read_only. Write drill: false."
+                ("recovery", "drill"), "no drill runs in a read_only cluster. Write drill: false."
             )
 
     # -- values --
 
     def _path(self, name: str) -> Path:
-        """Make a path that is named relative to the environment file absolute; ``~`` is the home folder."""
+        """Return a path relative to the environment file as an absolute one; ``~`` is the home folder."""
         return (self._document.path.parent / Path(name).expanduser()).absolute()
 
     def _ca_file(self, at: Sequence[str], name: str | None) -> Path | None:
-        """Find a file named relative to the environment file."""
+        """Return the absolute path of a CA file that is named relative to the environment file."""
         if name is None:
             return None
         path = self._document.path.parent / name
         if not path.is_file():
-            raise self._document.error(at, f"there is no file {path}. Name the PEM file of the CA.")
+            raise self._document.error(at, f"no file {path}. Name the PEM file of the CA.")
         return path.absolute()
 
     def _digest(self, at: Sequence[str | int], image: str | None) -> None:
@@ -251,30 +261,28 @@ class Reader:
             raise self._document.error(at, "name the image by its digest: NAME@sha256:<64 hex digits>.")
 
     def _url(self, at: Sequence[str], url: str, schemes: Sequence[str], *, bare: bool = False) -> str:
-        """Check an address; its value is never in the message, as it may hold a password.
+        """Check an address and return it. Its value is never in a message, as it may hold a password.
 
-        ``bare``: an origin (and path) alone, without credentials, query or fragment.
+        ``bare``: scheme, host and path alone, without credentials, query or fragment.
         """
         parts = _split(url)
         if parts is not None and parts.password:
             redaction.register(parts.password)
         wanted = " or ".join(f"{scheme}://host[:port]" for scheme in schemes)
         if parts is None or parts.scheme not in schemes or not parts.hostname or re.search(r"\s", url):
-            raise self._document.error(at, f"not an address of the kind {wanted}. Write it out in full.")
+            raise self._document.error(at, f"not a URL of the form {wanted}. Write the whole URL.")
         if bare and (parts.username or parts.password or parts.query or parts.fragment):
-            raise self._document.error(
-                at, "an address without credentials, query and fragment is wanted here. Leave them out."
-            )
+            raise self._document.error(at, "the URL has credentials, a query or a fragment. Remove them.")
         return url
 
 
 def _tuples(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the lists of a part tuples, as a frozen value holds them."""
+    """Return a part with its lists as tuples, for a frozen value."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in part.items()}
 
 
 def _setting(value: object) -> str:
-    """Write a setting as PostgreSQL shows it: on and off, figures as they stand."""
+    """Return a setting as PostgreSQL shows it: ``on`` and ``off`` for booleans."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)
@@ -283,7 +291,7 @@ def _setting(value: object) -> str:
 def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it is what finds a bad port
+        parts.port  # noqa: B018 - reading it raises ValueError for a bad port
     except ValueError:
         return None
     return parts

@@ -1,4 +1,4 @@
-"""A target: its environment, reached once a run, and test data that says which run made it."""
+"""A target: its environment and cluster, each reached once a run, and test data that names its run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from bais_gates.errors import GateInputError
 from bais_gates.probes.http import HttpClient, Unreachable
-from bais_gates.targets import clusters, identity
-from bais_gates.targets.provision import RunContext, environment_for, once
+from bais_gates.probes.kubernetes.cluster import Cluster, ClusterError
+from bais_gates.targets import identity
+from bais_gates.targets.provision import ProvisionError, RunContext, environment_for, once, start_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.targets.environment import Environment
 
+CLUSTER_RECORD: Final = "cluster"
+"""Name of the record in the run directory that holds why the cluster could not be reached, if so."""
 _MARK_LENGTH: Final = 8
 _NOT_A_MARK: Final = re.compile(r"[^a-z0-9]+")
 
@@ -30,50 +35,125 @@ class Target:
     gates_dir: Path
 
 
-class TargetUnreachable(Exception):  # noqa: N818 - it names what was found out about the target
-    """Nothing at the target's address gives an HTTP answer; told to every gate of the run at once."""
+class TargetUnreachable(Exception):  # noqa: N818 - a finding about the target, not a fault of this program
+    """No HTTP response comes from the target's address; reported for every gate of the run."""
+
+
+class ClusterUnusable(Exception):  # noqa: N818 - as above
+    """The target's cluster cannot be judged: unreachable, bad credentials, or another cluster than named."""
 
 
 def open_target(
     run: RunContext, *, gates_dir: Path, progress: Callable[[str], None] = lambda _text: None
 ) -> Target:
-    """Read the run's environment file, start what it provisions, and see once a run who answers there.
+    """Read the run's environment file, start what it provisions, and reach the target once a run.
 
     Raises GateInputError for a bad file, ProvisionError when the sandbox did not start, TargetUnreachable
-    when nothing answers: at once, in every process, without trying again.
+    when nothing responds: at once, in every process, without trying again.
     """
     environment = environment_for(run, gates_dir=gates_dir, progress=progress)
     reached = once(run.directory, "target", lambda: _reach(run.directory, environment))
     if reached["error"] is not None:
         raise TargetUnreachable(reached["error"])
     if environment.describes("kubernetes") and not environment.rehearsal:
-        # A decision that can deploy must know its cluster, whether its gates ask that or not. Gates that do
-        # are told why it could not be asked; the others go on, and the decision says it at its end.
-        with contextlib.suppress(clusters.ClusterUnusable):
-            clusters.reach(run, environment, gates_dir=gates_dir)
+        # A decision that can deploy must identify its cluster, whether its gates use it or not. If that
+        # fails, gates that use the cluster report why, the others go on, and the decision reports it.
+        with contextlib.suppress(ClusterUnusable):
+            reach_cluster(run, environment, gates_dir=gates_dir)
     return Target(environment=environment, gates_dir=gates_dir)
 
 
 def _reach(directory: Path, environment: Environment) -> dict[str, str | None]:
-    """Note in the run directory what the target says of itself; any HTTP answer counts as reached."""
+    """Record the facts that the target reports in the run directory; any HTTP response counts as reached."""
     identity.write(identity.identity_of(environment), directory)
     if not environment.describes("api"):
         return {"error": None}
     part = environment.api
     try:
         with HttpClient(part.url, ca_file=part.ca_file) as http:
-            facts = identity.ask(http)
+            facts = identity.read_api_facts(http)
     except Unreachable as e:
         return {
-            "error": f"The target can not be reached. {e}. Is the service up, does api.url in "
-            f"{environment.path} point at it from this machine, and is api.ca_file its certificate's CA?"
+            "error": f"The target is unreachable. {e}. Check that the service runs, that "
+            f"api.url in {environment.path} points at it from this machine, and that api.ca_file is its "
+            "certificate's CA."
         }
-    identity.note(identity.API, facts, directory)
+    identity.write_facts(identity.API, facts, directory)
     return {"error": None}
 
 
+# -- the cluster --
+
+
+def open_cluster(
+    run: RunContext,
+    environment: Environment,
+    *,
+    gates_dir: Path,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> Cluster:
+    """Return the cluster that ``environment`` describes, for reading.
+
+    Raises GateInputError when the file describes none, ClusterUnusable for every other reason: at once, in
+    every process of the run, without trying again.
+    """
+    part = environment.kubernetes
+    reach_cluster(run, environment, gates_dir=gates_dir, progress=progress)
+    return Cluster(part.access())
+
+
+def open_cluster_writer(
+    run: RunContext,
+    environment: Environment,
+    *,
+    gates_dir: Path,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> ClusterWriter:
+    """Return the cluster for writing; raise GateInputError if the environment file marks it read_only."""
+    from bais_gates.probes.kubernetes.writer import ClusterWriter  # noqa: PLC0415 - shows who may write
+
+    access = environment.kubernetes.write_access()
+    reach_cluster(run, environment, gates_dir=gates_dir, progress=progress)
+    return ClusterWriter(access)
+
+
+def reach_cluster(
+    run: RunContext,
+    environment: Environment,
+    *,
+    gates_dir: Path,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> None:
+    """Check once a run that the cluster is up and is the one that is named; raise ClusterUnusable if not."""
+
+    def reach() -> dict[str, str | None]:
+        try:
+            start_cluster(run, environment, gates_dir=gates_dir, progress=progress)
+            identity.write_facts(identity.CLUSTER, _cluster_facts(environment), run.directory)
+        except (ClusterError, GateInputError, ProvisionError) as e:
+            return {"error": str(e)}
+        return {"error": None}
+
+    reached = once(run.directory, CLUSTER_RECORD, reach)
+    if reached["error"] is not None:
+        raise ClusterUnusable(reached["error"])
+
+
+def _cluster_facts(environment: Environment) -> identity.Facts:
+    """Read the cluster's facts; raise GateInputError when it is another one than the file names."""
+    part = environment.kubernetes
+    with Cluster(part.access()) as cluster:
+        if part.cluster_uid is not None and (uid := cluster.uid()) != part.cluster_uid:
+            raise GateInputError(
+                f"{environment.path}: kubernetes.cluster_uid is {part.cluster_uid}, but the cluster of "
+                f"context {part.context!r} ({cluster.address}) has uid {uid}: another cluster. Correct the "
+                "context or the kubeconfig; change cluster_uid only if the cluster itself was recreated."
+            )
+        return identity.read_cluster_facts(cluster, part)
+
+
 class Unique:
-    """Makes test data that no other run, worker or gate makes: it holds the run's mark and a random part."""
+    """Generates test data unique to a run, worker and gate: it holds the run's mark and a random part."""
 
     def __init__(self, run_id: str) -> None:
         self.mark = _NOT_A_MARK.sub("", run_id.lower())[-_MARK_LENGTH:] or "run"
@@ -83,7 +163,7 @@ class Unique:
         return f"{prefix}-{self.mark}-{secrets.token_hex(6)}"
 
     def email(self, prefix: str = "gate") -> str:
-        """Return an address in a domain that is reserved for examples: nobody gets mail."""
+        """Return an address in a domain reserved for examples: nobody receives mail."""
         return f"{self.word(prefix)}@example.com"
 
     def password(self) -> str:

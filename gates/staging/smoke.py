@@ -1,4 +1,4 @@
-"""What ``bais-gates stage`` checks on the platform that it has provisioned: its health, then one payment."""
+"""The check of ``bais-gates stage`` on the platform that it has provisioned: health, then one payment."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def check(reach: Reach, target: Target, unique: Unique) -> Iterator[tuple[str, Finding]]:
-    """Yield each comparison as it is made, with the part that it belongs to: ``health`` or ``smoke``."""
-    reported = reach.configuration("bais-api")
-    expected = ExpectedIdentity(environment=reported.get("ENVIRONMENT"), version=reported.get("VERSION"))
-    api = open_api(target, reach.http())
+    """Yield each finding as it is made, with its part: ``health`` or ``smoke``."""
+    configured = reach.configuration("bais-api")
+    expected = ExpectedIdentity(environment=configured.get("ENVIRONMENT"), version=configured.get("VERSION"))
+    api = open_api(target, reach.http_client())
     with api.http:
         for finding in check_health(api, expected):
             yield "health", finding

@@ -1,14 +1,17 @@
-"""The staged API: this release, wholly rolled out, behind its Service and Ingress."""
+"""Check that this release's API is completely rolled out in staging, behind its Service and Ingress."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bais_gates import Evidence
 from bais_gates.rules import workloads
-from bais_gates.staging import StagedPlatform, Step, is_ready, judge, workload
+from bais_gates.staging import StagedPlatform, Step, judge, workload
+
+if TYPE_CHECKING:
+    from bais_gates.probes import Objects
 
 NAME = "bais-api"
 
@@ -18,50 +21,56 @@ def test_application(staging: StagedPlatform, evidence: Evidence) -> None:
     """Every replica of the staged API runs this release's image, is ready, and is reached by its Service."""
     staging.require(Step.APPLICATION, evidence)
     deployment = staging.named("apps/v1", "Deployment", NAME)
-    evidence.require("Deployment", judge(deployment).state if deployment else "absent", "==", "ready")
+    state = judge(deployment).state if deployment else "absent"
+    evidence.require(f"state (Deployment {NAME})", state, "==", "ready")
     pods = [one for one in staging.list("v1", "Pod", "api") if not one["metadata"].get("deletionTimestamp")]
-    _runs_this_release(staging, deployment or {}, pods, evidence)
-    _has_its_replicas(staging, deployment or {}, pods, evidence)
-    _is_reached(staging, pods, evidence)
+    check_image(staging, deployment or {}, pods, evidence)
+    check_replicas(staging, deployment or {}, pods, evidence)
+    check_endpoints(staging, pods, evidence)
 
 
-def _runs_this_release(
-    staging: StagedPlatform, deployment: dict[str, Any], pods: list[dict[str, Any]], evidence: Evidence
+def check_image(
+    staging: StagedPlatform, deployment: dict[str, Any], pods: Objects, evidence: Evidence
 ) -> None:
-    running = workload.digests_running(pods)
-    meant = workload.digests_meant(deployment)
-    evidence.check("image running", running, "==", meant, n=len(pods), source="containerStatuses[].imageID")
+    """Check that the pods run the Deployment's image, and that it is the release's."""
+    running, source = workload.running_digests(pods), "imageID in the pods' status"
+    declared = workload.declared_digests(deployment)
+    evidence.check("running image digests", running, "==", declared, n=len(pods), source=source)
     described = staging.environment.describes("release")
     image = staging.environment.release.image if described else None
     if image is not None:
         digest = image.rpartition("@")[2]
-        evidence.check("image of the release", running, "==", [digest], source="release.image")
+        evidence.check("running image digests (release)", running, "==", [digest], source="release.image")
 
 
-def _has_its_replicas(
-    staging: StagedPlatform, deployment: dict[str, Any], pods: list[dict[str, Any]], evidence: Evidence
+def check_replicas(
+    staging: StagedPlatform, deployment: dict[str, Any], pods: Objects, evidence: Evidence
 ) -> None:
+    """Check that as many replicas as the autoscaler keeps are ready and never restarted."""
     scalers = staging.list("autoscaling/v2", "HorizontalPodAutoscaler")
-    least = [
+    minimums = [
         int(one["spec"].get("minReplicas") or 1) for one in workloads.autoscalers_of(deployment, scalers)
     ]
-    evidence.check("autoscalers of the API", len(least), "==", 1)
-    ready = sum(map(is_ready, pods))
-    evidence.check("replicas that are ready", ready, ">=", max([2, *least]), source="minReplicas, and two")
-    evidence.check("pods that are not ready", len(pods) - ready, "==", 0, n=len(pods))
-    evidence.check("restarts", workload.restarts(pods), "==", 0, n=len(pods))
+    evidence.check("autoscalers (API)", len(minimums), "==", 1)
+    ready = sum(map(workload.is_ready, pods))
+    evidence.check("ready replicas", ready, ">=", max([2, *minimums]), source="minReplicas, at least two")
+    evidence.check("unready pods", len(pods) - ready, "==", 0, n=len(pods))
+    evidence.check("container restarts", workload.restarts(pods), "==", 0, n=len(pods))
     budgets = workloads.budgets_of(deployment, staging.list("policy/v1", "PodDisruptionBudget"))
-    evidence.check("disruption budgets of the API", len(budgets), "==", 1)
+    evidence.check("disruption budgets (API)", len(budgets), "==", 1)
 
 
-def _is_reached(staging: StagedPlatform, pods: list[dict[str, Any]], evidence: Evidence) -> None:
+def check_endpoints(staging: StagedPlatform, pods: Objects, evidence: Evidence) -> None:
+    """Check that the Service has exactly the ready pods, and that Ingress and certificates are ready."""
     service = staging.named("v1", "Service", NAME)
-    evidence.require("Service", "there" if service else "absent", "==", "there")
+    evidence.require(f"state (Service {NAME})", "present" if service else "absent", "==", "present")
     slices = staging.list("discovery.k8s.io/v1", "EndpointSlice")
-    behind = sorted(workloads.ready_endpoints(service or {}, slices))
-    names = sorted(str(one["metadata"]["name"]) for one in pods if is_ready(one))
-    evidence.check("pods behind the Service", behind, "==", names, source="EndpointSlices")
-    evidence.check("Ingress", judge(staging.reach.ingress()).state, "==", "ready", source="its address")
+    endpoints = sorted(workloads.ready_endpoints(service or {}, slices))
+    names = sorted(str(one["metadata"]["name"]) for one in pods if workload.is_ready(one))
+    evidence.check("Service endpoints", endpoints, "==", names, source="EndpointSlices")
+    evidence.check(
+        "state (Ingress)", judge(staging.reach.ingress()).state, "==", "ready", source="its address"
+    )
     for certificate in staging.list("cert-manager.io/v1", "Certificate"):
         name = certificate["metadata"]["name"]
-        evidence.check(f"Certificate {name}", judge(certificate).state, "==", "ready")
+        evidence.check(f"state (Certificate {name})", judge(certificate).state, "==", "ready")

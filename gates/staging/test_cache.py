@@ -1,4 +1,4 @@
-"""The staged Redis: up, reachable, its own, with the settings it was given, closed to strangers."""
+"""Check that the staged Redis is ready, a server of its own, configured as declared, and authenticates."""
 
 from __future__ import annotations
 
@@ -7,48 +7,53 @@ import pytest
 from bais_gates import Evidence
 from bais_gates.probes import Cache, cache_health
 from bais_gates.rules import cache as rules
-from bais_gates.staging import StagedPlatform, Step, is_ready, judge, workload
+from bais_gates.staging import StagedPlatform, Step, judge, workload
 
 NAME = "bais-redis"
-ANSWERS_WITHIN_MS = 1000.0
-"""A sign of life, no measurement."""
+PING_MS = 1000.0
+"""Shows only that it responds; the acceptance gates measure its latency."""
 
 
 @pytest.mark.gate("staging.cache")
 def test_cache(staging: StagedPlatform, evidence: Evidence) -> None:
-    """The staged cache is up, answers those it knows alone, and runs with the limits it was given."""
+    """The staged cache is ready, requires authentication, and runs with the limits in its ConfigMap."""
     staging.require(Step.CACHE, evidence)
     stateful_set = staging.named("apps/v1", "StatefulSet", NAME)
-    evidence.require("StatefulSet", judge(stateful_set).state if stateful_set else "absent", "==", "ready")
+    state = judge(stateful_set).state if stateful_set else "absent"
+    evidence.require(f"state (StatefulSet {NAME})", state, "==", "ready")
     pods = staging.list("v1", "Pod", "cache")
-    evidence.check("pods that are ready", sum(map(is_ready, pods)), "==", len(pods), n=len(pods))
-    evidence.check("restarts", workload.restarts(pods), "==", 0, n=len(pods))
+    evidence.check("ready pods", sum(map(workload.is_ready, pods)), "==", len(pods), n=len(pods))
+    evidence.check("container restarts", workload.restarts(pods), "==", 0, n=len(pods))
     if stateful_set:
-        running = workload.digests_running(pods)
-        evidence.check("image running", running, "==", workload.digests_meant(stateful_set))
+        running, declared = workload.running_digests(pods), workload.declared_digests(stateful_set)
+        evidence.check("running image digests", running, "==", declared)
     with staging.cache() as cache:
-        evidence.check("PING", cache.ping_ms(), "<=", ANSWERS_WITHIN_MS, unit="ms")
-        _is_as_configured(staging, cache, evidence)
+        evidence.check("PING latency", cache.ping_ms(), "<=", PING_MS, unit="ms")
+        check_configuration(staging, cache, evidence)
 
 
-def _is_as_configured(staging: StagedPlatform, cache: Cache, evidence: Evidence) -> None:
+def check_configuration(staging: StagedPlatform, cache: Cache, evidence: Evidence) -> None:
+    """Check limits, authentication and rights, and that it is another server than the target's."""
     health = cache_health.read(cache)
-    declared = workload.cache_settings(staging.reach.configuration(NAME).get("redis.conf", ""))
-    source = "ConfigMap bais-redis against CONFIG GET"
-    wanted = rules.parse_memory(declared.get("maxmemory", "0"))
-    evidence.check("maxmemory", health.maxmemory, "==", wanted, unit="bytes", source=source)
-    evidence.check("maxmemory is a limit", health.maxmemory, ">", 0, unit="bytes")
+    declared = workload.redis_settings(staging.reach.configuration(NAME).get("redis.conf", ""))
+    source = f"CONFIG GET; ConfigMap {NAME}"
+    maxmemory = rules.parse_memory(declared.get("maxmemory", "0"))
+    evidence.check(
+        "maxmemory (as in the ConfigMap)", health.maxmemory, "==", maxmemory, unit="bytes", source=source
+    )
+    evidence.check("maxmemory (0 is unlimited)", health.maxmemory, ">", 0, unit="bytes")
     policy = declared.get("maxmemory-policy", "noeviction")
     evidence.check("maxmemory-policy", health.settings["maxmemory-policy"], "==", policy, source=source)
-    strangers = "answered" if health.accepts_unauthenticated else "refused"
-    evidence.check("one without a password", strangers, "==", "refused")
+    anonymous = "accepted" if health.accepts_unauthenticated else "refused"
+    evidence.check("unauthenticated connection", anonymous, "==", "refused")
     dangerous = rules.dangerous_users(health.allowed_commands, ())
-    evidence.check(
-        "users who may run dangerous commands", dangerous, "==", [], n=len(health.allowed_commands)
-    )
-    known = staging.environment
-    if not known.describes("cache") or known.kubernetes.namespace == staging.namespace:
+    evidence.check("users with dangerous commands", dangerous, "==", [], n=len(health.allowed_commands))
+    target = staging.environment
+    if not target.describes("cache") or target.kubernetes.namespace == staging.namespace:
         evidence.attach("the target's cache", "The environment file describes no other cache.")
         return
-    with Cache(known.cache.url) as other:
-        evidence.check("server", str(health.info.get("run_id")), "!=", str(other.info().get("run_id")))
+    with Cache(target.cache.url) as other:
+        run_id, other_id = (str(one.get("run_id")) for one in (health.info, other.info()))
+        evidence.check(
+            "run_id (differs from the target's cache)", run_id, "!=", other_id, source="INFO server"
+        )

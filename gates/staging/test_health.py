@@ -1,4 +1,4 @@
-"""The staged platform says it is well, by the way that callers take, and its pods agree."""
+"""Check that the staged platform reports that it is healthy, and that its pods are."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import pytest
 
 from bais_gates import Evidence, Target
 from bais_gates.bais import ExpectedIdentity, check_health, open_api
-from bais_gates.staging import StagedPlatform, Step, record, trouble, workload
+from bais_gates.staging import StagedPlatform, Step, record, workload
 
 
 @pytest.mark.gate("staging.health")
 def test_health(staging: StagedPlatform, target: Target, evidence: Evidence) -> None:
-    """Asked through the Ingress the staged API is healthy, is the one meant, and reaches its own parts."""
+    """Through the Ingress the staged API is healthy, is this release, and reaches its database and cache."""
     staging.require(Step.APPLICATION, evidence)
-    told = staging.reach.configuration("bais-api")
+    configured = staging.reach.configuration("bais-api")
     described = staging.environment.describes("release")
-    version = (staging.environment.release.version if described else None) or told.get("VERSION")
-    api = open_api(target, staging.reach.http())
+    version = (staging.environment.release.version if described else None) or configured.get("VERSION")
+    expected = ExpectedIdentity(environment=configured.get("ENVIRONMENT"), version=version)
+    api = open_api(target, staging.reach.http_client())
     with api.http:
-        record(
-            check_health(api, ExpectedIdentity(environment=told.get("ENVIRONMENT"), version=version)),
-            evidence,
-        )
+        record(check_health(api, expected), evidence)
     pods = staging.list("v1", "Pod")
-    unwell = sorted(one.sentence for one in map(trouble, pods) if one is not None)
-    evidence.check("pods in trouble", unwell, "==", [], n=len(pods))
-    evidence.check("restarts of all containers", workload.restarts(pods), "==", 0, n=len(pods))
+    problems = sorted(one.text for one in map(workload.find_problem, pods) if one is not None)
+    evidence.check("failing pods", problems, "==", [], n=len(pods))
+    evidence.check("container restarts", workload.restarts(pods), "==", 0, n=len(pods))

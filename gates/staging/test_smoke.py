@@ -1,4 +1,4 @@
-"""The staged platform does its work once, from end to end, in its own database."""
+"""Check that the staged platform takes one payment, in its own database."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ ROWS = "SELECT count(*) FROM payments WHERE id::text = %(payment_id)s"
 
 @pytest.mark.gate("staging.smoke")
 def test_smoke(staging: StagedPlatform, target: Target, unique: Unique, evidence: Evidence) -> None:
-    """Through the staged API a business registers, signs in and takes a payment, which is kept in staging."""
+    """Through the staged API a business registers, signs in and takes a payment, stored in staging only."""
     staging.require(Step.APPLICATION, evidence)
-    api = open_api(target, staging.reach.http())
+    api = open_api(target, staging.reach.http_client())
     made = SmokeObjects()
     with api.http:
         settled = staging.environment.settled_within_s()
         record(run_smoke_test(api, unique, settled_within_s=settled, made=made), evidence)
-    evidence.require("payment", "taken" if made.payment_id else "not taken", "==", "taken")
+    evidence.require("payment (smoke test)", "taken" if made.payment_id else "not taken", "==", "taken")
     with staging.database() as database:
-        here = int(str(database.value(ROWS, {"payment_id": made.payment_id})))
-        evidence.check("rows of the payment in the staged database", here, "==", 1, source=ROWS)
-    known = staging.environment
-    if not known.describes("database") or known.kubernetes.namespace == staging.namespace:
+        staged = int(str(database.value(ROWS, {"payment_id": made.payment_id})))
+        evidence.check("payment rows (staged database)", staged, "==", 1, source=ROWS)
+    described = staging.environment
+    if not described.describes("database") or described.kubernetes.namespace == staging.namespace:
         evidence.attach("the target's database", "The environment file describes no other database.")
         return
-    with Database(known.database.url) as other:
-        there = int(str(other.value(ROWS, {"payment_id": made.payment_id})))
-        evidence.check("rows of it in the target's own database", there, "==", 0, source=ROWS)
+    with Database(described.database.url) as other:
+        foreign = int(str(other.value(ROWS, {"payment_id": made.payment_id})))
+        evidence.check("payment rows (target's database)", foreign, "==", 0, source=ROWS)

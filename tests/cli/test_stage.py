@@ -1,4 +1,4 @@
-"""``bais-gates stage``: its help, and how wrong input ends before any cluster is asked."""
+"""``bais-gates stage``: its help, its exit statuses, and wrong input that ends before any request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.cli.stage_run import NOT_AS_IT_SHOULD_BE, REFUSED, SURROUNDINGS, _told
+from bais_gates.cli.stage_run import CLUSTER_FAILED, REFUSED, RELEASE_FAILED, _report_error
 from bais_gates.staging.errors import StageCode, StageError
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ STAGING = "staging: {overlay: production}\n"
 
 
 def test_help_says_what_it_touches(cli: Cli) -> None:
-    """The help names the cluster and the namespaces that are touched, and every exit status."""
-    text = cli("stage", "--help").stdout
+    """The help names the cluster and the namespaces that are changed, and every exit status."""
+    output = cli("stage", "--help").stdout
 
-    assert "Touches:" in text
-    for status in ("0 it came up", "1 the release", "2 the input", "3 the cluster", "130 interrupted"):
-        assert status in text
+    assert "Touches:" in output
+    for status in ("0 the release", "1 the release", "2 the input", "3 the cluster", "130 interrupted"):
+        assert status in output
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_help_says_what_it_touches(cli: Cli) -> None:
     ],
     ids=["no cluster", "read only"],
 )
-def test_an_environment_that_can_not_be_staged_in(cli: Cli, tmp_path: Path, content: str, words: str) -> None:
-    """A file without a cluster, or with one that may only be read, ends with 2 and what to do."""
+def test_unsuitable_environment(cli: Cli, tmp_path: Path, content: str, words: str) -> None:
+    """A file without a cluster, or with a read-only one, ends with status 2 and names the key."""
     path = tmp_path / "there.yaml"
     path.write_text(content, encoding="utf-8")
 
@@ -50,8 +50,8 @@ def test_an_environment_that_can_not_be_staged_in(cli: Cli, tmp_path: Path, cont
 @pytest.mark.parametrize(
     "words", [("--timeout=soon",), ("--keep", "--down"), ("--overlay=a", "--manifests=b")]
 )
-def test_words_that_exclude_each_other(cli: Cli, words: tuple[str, ...]) -> None:
-    """What makes no sense ends with 2 and the usage."""
+def test_invalid_options(cli: Cli, words: tuple[str, ...]) -> None:
+    """A bad value or contradicting options end with status 2 and the usage."""
     done = cli("stage", *words)
 
     assert done.returncode == 2
@@ -61,18 +61,16 @@ def test_words_that_exclude_each_other(cli: Cli, words: tuple[str, ...]) -> None
 @pytest.mark.parametrize(
     ("code", "status"),
     [
-        (StageCode.IMAGE_PULL, NOT_AS_IT_SHOULD_BE),
-        (StageCode.JOB_FAILED, NOT_AS_IT_SHOULD_BE),
+        (StageCode.IMAGE_PULL, RELEASE_FAILED),
+        (StageCode.JOB_FAILED, RELEASE_FAILED),
         (StageCode.NAMESPACE_FOREIGN, REFUSED),
         (StageCode.MANIFESTS, REFUSED),
-        (StageCode.FORBIDDEN, SURROUNDINGS),
-        (StageCode.KIND_MISSING, SURROUNDINGS),
-        (StageCode.NOT_TORN_DOWN, SURROUNDINGS),
+        (StageCode.FORBIDDEN, CLUSTER_FAILED),
+        (StageCode.KIND_MISSING, CLUSTER_FAILED),
+        (StageCode.NOT_TORN_DOWN, CLUSTER_FAILED),
     ],
 )
-def test_the_exit_status_says_whose_fault_it_is(
-    capsys: pytest.CaptureFixture[str], code: StageCode, status: int
-) -> None:
-    """The release, the input, or the surroundings; the error names the step and the code."""
-    assert _told(StageError(code, "It stopped", step="database")) == status
-    assert f"at the step database: {code}: It stopped." in capsys.readouterr().err
+def test_exit_status_of_an_error(capsys: pytest.CaptureFixture[str], code: StageCode, status: int) -> None:
+    """The status tells the release, the input and the cluster apart; the message has step and code."""
+    assert _report_error(StageError(code, "It stopped", step="database")) == status
+    assert f"in the step database: {code}: It stopped." in capsys.readouterr().err

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
 from bais_gates.reports.wording import check_text
 from bais_gates.targets.environment import Environment
-from bais_gates.targets.parts_platform import BackupPart, CapacityPart, KubernetesPart
+from bais_gates.targets.parts import BackupPart, CapacityPart, KubernetesPart
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:

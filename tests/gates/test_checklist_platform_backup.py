@@ -19,8 +19,7 @@ from bais_gates.probes import restore
 from bais_gates.probes.postgres import Database
 from bais_gates.sandbox.backup import take
 from bais_gates.targets.environment import load_environment
-from bais_gates.targets.parts import DatabasePart
-from bais_gates.targets.parts_platform import BackupPart, KubernetesPart
+from bais_gates.targets.parts import BackupPart, DatabasePart, KubernetesPart
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import FakeCluster, Result, environment, judge
 from tests.rules import platform_objects as objects

@@ -10,7 +10,7 @@ import pytest
 
 from bais_gates.probes.cache_health import CacheHealth
 from bais_gates.probes.redis import CacheError, CacheStatistics
-from bais_gates.targets.parts_platform import CacheSettings
+from bais_gates.targets.parts import CacheSettings
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import LIMITS, SILENT, Result, environment, judge, load
 

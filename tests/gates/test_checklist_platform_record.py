@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.targets.parts_platform import BackupPart, RecoveryPart
+from bais_gates.targets.parts import BackupPart, RecoveryPart
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import Result, environment, judge
 

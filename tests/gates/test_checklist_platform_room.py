@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.targets.parts_platform import CapacityPart
+from bais_gates.targets.parts import CapacityPart
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import FakeCluster, Result, environment, judge, load, platform_parts
 from tests.rules import platform_objects as objects

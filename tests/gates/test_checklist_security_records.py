@@ -20,7 +20,7 @@ from bais_gates.probes import tls
 from bais_gates.pytest_plugin.evidence import Evidence
 from bais_gates.rules.audit_record import SCOPE
 from bais_gates.targets.environment import Environment
-from bais_gates.targets.parts_platform import ReleasePart, SecurityPart
+from bais_gates.targets.parts import ReleasePart, SecurityPart
 from tests.gates.fake_platform import platform
 from tests.gates.platform_bench import CLUSTER, environment, false_checks
 

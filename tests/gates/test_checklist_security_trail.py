@@ -15,7 +15,7 @@ import pytest
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.evidence import Evidence
 from bais_gates.rules.procedures import STEPS
-from bais_gates.targets.parts_platform import SecurityPart
+from bais_gates.targets.parts import SecurityPart
 from tests.gates.fake_platform import platform
 from tests.gates.platform_bench import CLUSTER, environment, false_checks
 

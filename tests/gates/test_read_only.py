@@ -1,4 +1,4 @@
-"""What a run against a target that is only read leaves in the audit log of its API server."""
+"""A run against a read-only target, by the audit log of its API server."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bais_gates.targets.environment import load_environment
 ROOT = Path(__file__).parents[2]
 READING = {"get", "list", "watch"}
 REVIEWS = {"selfsubjectaccessreviews", "selfsubjectrulesreviews"}
-JUDGED = "network_security or capacity_planning or load_balancing or database_optimized or prerequisites"
+SELECTED = "network_security or capacity_planning or load_balancing or database_optimized or prerequisites"
 
 
 def test_a_read_only_run_writes_nothing(tmp_path: Path) -> None:
-    """The server's own audit log has no verb of the run but get, list, watch and reviews of one's rights."""
+    """The audit log has no verb of the run but get, list, watch and access reviews."""
     directory = tmp_path / "sandbox"
     sandbox.start(directory, owner_pid=os.getpid())
     try:
@@ -33,7 +33,7 @@ def test_a_read_only_run_writes_nothing(tmp_path: Path) -> None:
 
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "pytest", "gates", "-q", "-p", "no:cacheprovider", "-k", JUDGED),
+                *(sys.executable, "-m", "pytest", "gates", "-q", "-p", "no:cacheprovider", "-k", SELECTED),
                 f"--gate-env={file}",
             ],
             cwd=ROOT,
@@ -46,18 +46,18 @@ def test_a_read_only_run_writes_nothing(tmp_path: Path) -> None:
         events = [json.loads(text) for text in log.read_text().splitlines()[began:]]
     finally:
         sandbox.stop(directory)
-    assert done.returncode in {0, 1}, done.stdout[-3000:]  # judged, whatever came of it
-    asked = [event for event in events if event["user"]["username"] == "bais-gates"]
-    assert len(asked) > 20
+    assert done.returncode in {0, 1}, done.stdout[-3000:]  # the gates ran, with any outcome
+    requests = [event for event in events if event["user"]["username"] == "bais-gates"]
+    assert len(requests) > 20
     assert [
         (event["verb"], event["requestURI"])
-        for event in asked
+        for event in requests
         if event["verb"] not in READING and event["objectRef"]["resource"] not in REVIEWS
     ] == []
 
 
 def read_only_environment(directory: Path, elsewhere: Path) -> Path:
-    """Write the sandbox's environment file as production's would be: read only, no drill, nothing staged."""
+    """Write the sandbox's environment file as production's is: read only, no drill, nothing staged."""
     described = yaml.safe_load((directory / "environment.yaml").read_text())
     described["kubernetes"]["read_only"] = True
     del described["kubernetes"]["admin_context"], described["staging"]

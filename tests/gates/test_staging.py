@@ -1,4 +1,4 @@
-"""The gates of staging on a cluster in memory: red when a namespace is wrong, or only half there."""
+"""The staging gates on a cluster in memory: each breach of isolation and each failed step fails its gate."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import pytest
 
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
 from bais_gates.staging.errors import StageCode, StageError
-from bais_gates.staging.ownership import OWNER
+from bais_gates.staging.namespace import OWNER
 from bais_gates.staging.plan import Step
 from bais_gates.staging.reach import Reach
-from bais_gates.staging.staged import NotStaged, Staged
-from bais_gates.staging.view import StagedPlatform
+from bais_gates.staging.staged import StagedPlatform, StagingResult, StepNotReached
 from bais_gates.targets.environment import Environment
-from bais_gates.targets.parts_platform import KubernetesPart
+from bais_gates.targets.parts import KubernetesPart
 from tests.staging.conftest import NAMESPACE, Stage
 
 if TYPE_CHECKING:
@@ -48,14 +47,14 @@ def _gate(name: str) -> Callable[..., None]:
     return function
 
 
-def _platform(stage: Stage, outcome: Staged, folder: Path) -> StagedPlatform:
+def _platform(stage: Stage, result: StagingResult, folder: Path) -> StagedPlatform:
     reach = Reach(server=stage.server, namespace=NAMESPACE, environment=ENVIRONMENT, folder=folder)
-    return StagedPlatform(outcome=outcome, server=stage.server, environment=ENVIRONMENT, reach=reach)
+    return StagedPlatform(result=result, server=stage.server, environment=ENVIRONMENT, reach=reach)
 
 
 @pytest.fixture
 def up() -> Stage:
-    """Provision the real manifests into a cluster in memory, as a cluster would complete them."""
+    """Provision the real manifests into a cluster in memory, with the status that a cluster adds."""
     stage = Stage()
     stage.provision()
     stage.server.one("Namespace", NAMESPACE)["status"]["phase"] = "Active"
@@ -67,16 +66,16 @@ def up() -> Stage:
 
 
 def _false(stage: Stage, folder: Path) -> list[str]:
-    """Run the gate of the namespace; give the names of its false checks."""
-    outcome = Staged(namespace=NAMESPACE, owner="sandbox", done=tuple(stage.done))
+    """Run the gate of the namespace and return the names of its false checks."""
+    result = StagingResult(namespace=NAMESPACE, owner="sandbox", completed=tuple(stage.completed))
     evidence = Evidence()
-    with suppress(GateFailure):  # a required check was false; it stands in the evidence
-        _gate("namespace_isolated")(_platform(stage, outcome, folder), evidence)
+    with suppress(GateFailure):  # a required check was false; it is in the evidence
+        _gate("namespace_isolated")(_platform(stage, result, folder), evidence)
     return [check.name for check in evidence.recorded().checks if check.ok is not True]
 
 
-def test_a_namespace_as_it_must_be_passes(up: Stage, tmp_path: Path) -> None:
-    """What the manifests make is isolated: it is the change that turns the gate red."""
+def test_the_namespace_of_the_manifests_passes(up: Stage, tmp_path: Path) -> None:
+    """The namespace of the unchanged manifests is isolated."""
     assert _false(up, tmp_path) == []
 
 
@@ -89,7 +88,7 @@ def _without_default_deny(stage: Stage) -> None:
     del stage.server.objects["NetworkPolicy", NAMESPACE, "default-deny"]
 
 
-def _open(stage: Stage) -> None:
+def _open_policy(stage: Stage) -> None:
     stage.server.one("NetworkPolicy", "bais-postgres")["spec"]["ingress"] = [{}]
 
 
@@ -130,21 +129,21 @@ def _terminating(stage: Stage) -> None:
     ("change", "name"),
     [
         (_baseline, "Pod Security levels"),
-        (_without_default_deny, "denied by default, for every pod"),
-        (_open, "policies that let anybody in"),
-        (_node_port, "Services open to the outside"),
-        (_no_quota, "what no ResourceQuota in force limits"),
-        (_foreign_account, "accounts of other namespaces with rights here"),
-        (_foreign_object, "objects in it that staging did not make"),
-        (_shared_secret, "secrets shared with the namespace bais"),
+        (_without_default_deny, "default-deny directions"),
+        (_open_policy, "policies open to everybody"),
+        (_node_port, "externally exposed Services"),
+        (_no_quota, "resources without a quota"),
+        (_foreign_account, "foreign service accounts with rights"),
+        (_foreign_object, "objects without the owner's label"),
+        (_shared_secret, "secrets shared with namespace bais"),
         (_other_owner, "label bais-gates/owner"),
-        (_terminating, "phase"),
+        (_terminating, "phase (Namespace)"),
     ],
 )
-def test_each_breach_of_isolation_is_found(
+def test_each_breach_of_isolation_fails_its_check(
     up: Stage, tmp_path: Path, change: Callable[[Stage], None], name: str
 ) -> None:
-    """Exactly the check that is about it is false."""
+    """Exactly the check for it is false."""
     change(up)
 
     assert _false(up, tmp_path) == [name]
@@ -162,26 +161,28 @@ STEPS = {
 
 
 def _run(name: str, code: StageCode, step: str, folder: Path) -> Evidence:
-    outcome = Staged.stopped(StageError(code, "It stopped", step=step), namespace=NAMESPACE, owner="sandbox")
+    result = StagingResult.from_error(
+        StageError(code, "It stopped", step=step), namespace=NAMESPACE, owner="sandbox"
+    )
     evidence = Evidence()
     known: dict[str, Any] = {"target": None, "unique": None}
     function = _gate(name)
     wanted = {key: known[key] for key in known if key in function.__code__.co_varnames}
-    function(staging=_platform(Stage(), outcome, folder), evidence=evidence, **wanted)
+    function(staging=_platform(Stage(), result, folder), evidence=evidence, **wanted)
     return evidence
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_in_which_the_release_failed_fails_its_gate(name: str, tmp_path: Path) -> None:
-    """The gate of the step is FAIL: its first check is false, and names the code."""
+    """The gate of the step fails: its first check is false, and shows the code."""
     with pytest.raises(GateFailure, match="IMAGE_PULL"):
         _run(name, StageCode.IMAGE_PULL, STEPS[name], tmp_path)
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_that_could_not_be_tried_is_an_error(name: str, tmp_path: Path) -> None:
-    """A forbidden verb, or a step before it that failed: nothing was seen of it, so that is no FAIL."""
+    """A forbidden verb or an earlier failed step proves nothing about the step: ERROR, not FAIL."""
     with pytest.raises(StageError, match="FORBIDDEN"):
         _run(name, StageCode.FORBIDDEN, STEPS[name], tmp_path)
-    with pytest.raises(NotStaged):
+    with pytest.raises(StepNotReached):
         _run(name, StageCode.IMAGE_PULL, "an earlier step", tmp_path)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from bais_gates.manifests import render
-from bais_gates.staging.provision import Done, Plan, provision
-from bais_gates.staging.waiting import Clock
+from bais_gates.staging.plan import CompletedStep, Plan
+from bais_gates.staging.provision import provision
+from bais_gates.staging.server import Clock
 from tests.staging.fake_server import FakeServer
 
 OVERLAY = Path(__file__).parents[2] / "gates" / "staging" / "manifests" / "overlays" / "sandbox"
@@ -32,20 +33,20 @@ def _rendered() -> list[dict[str, Any]]:
 
 
 class FakeTime:
-    """A clock that goes on by sleeping."""
+    """A time that passes by sleeping."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.on_sleep: list[Any] = []
 
     def sleep(self, seconds: float) -> None:
-        """Let the time pass."""
+        """Let time pass."""
         self.now += max(seconds, 0.01)
         for call in self.on_sleep:
             call()
 
     def clock(self, seconds: float = 60.0) -> Clock:
-        """Make a clock that ends so many seconds from now."""
+        """Return a clock that ends in ``seconds`` from now."""
         return Clock(ends_at=self.now + seconds, now=lambda: self.now, sleep=self.sleep)
 
 
@@ -55,12 +56,12 @@ class Stage:
     def __init__(self) -> None:
         self.server = FakeServer()
         self.time = FakeTime()
-        self.said: list[str] = []
-        self.done: list[Done] = []
+        self.progress: list[str] = []
+        self.completed: list[CompletedStep] = []
         self.objects = copy.deepcopy(_rendered())
 
     def plan(self, **changes: Any) -> Plan:
-        """Make the plan."""
+        """Return the plan, with some fields changed."""
         fields: dict[str, Any] = {
             "namespace": NAMESPACE,
             "owner": "sandbox",
@@ -71,23 +72,23 @@ class Stage:
         return Plan(**fields)
 
     def provision(self, *, seconds: float = 60.0, **changes: Any) -> list[str]:
-        """Provision; give the steps that came true."""
-        self.done = []
+        """Provision; return the completed steps."""
+        self.completed = []
         provision(
             self.server,
             self.plan(**changes),
             clock=self.time.clock(seconds),
-            progress=self.said.append,
-            done=self.done,
+            progress=self.progress.append,
+            completed=self.completed,
         )
-        return [one.step for one in self.done]
+        return [one.step for one in self.completed]
 
     def manifest(self, kind: str, name: str) -> dict[str, Any]:
-        """Give one of the manifests, to be changed."""
+        """Return one of the manifests, to be changed."""
         return next(one for one in self.objects if one["kind"] == kind and one["metadata"]["name"] == name)
 
 
 @pytest.fixture
 def stage() -> Stage:
-    """Hand out an empty cluster and the real manifests."""
+    """Return an empty cluster and the real manifests."""
     return Stage()

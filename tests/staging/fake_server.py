@@ -1,4 +1,4 @@
-"""A cluster in memory, as far as staging asks one: objects come true at once unless a test says otherwise."""
+"""A cluster in memory, as far as staging uses one: objects are ready at once unless a test changes that."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ CLUSTER_SCOPED = {"Namespace", "StorageClass", "ClusterRole", "ClusterRoleBindin
 
 
 def refused(status: int, reason: str, message: str, **more: Any) -> ClusterRefused:
-    """Make a refusal as the probe raises it."""
+    """Return a refusal as the probe raises it."""
     fields = {"verb": "patch", "resource": "things", **more}
     return ClusterRefused(message, status=status, reason=reason, message=message, **fields)
 
 
 class FakeServer:
-    """Keeps objects by kind, namespace and name; notes every call that writes."""
+    """Keeps objects by kind, namespace and name, and records every write."""
 
     def __init__(self) -> None:
         self.objects: dict[Key, Object] = {}
         self.written: list[str] = []
         self.refusals: dict[tuple[str, str], ClusterRefused] = {}
-        """(verb, kind) -> what it is refused with."""
-        self.come_true: dict[str, Callable[[Object], None]] = {
+        """(verb, kind) -> the refusal to raise; ``*`` for every verb."""
+        self.make_ready: dict[str, Callable[[Object], None]] = {
             "Deployment": _deployment,
             "StatefulSet": _stateful_set,
             "Job": _job,
@@ -39,28 +39,28 @@ class FakeServer:
         self.log_text = ""
         self.event_list: Objects = []
         self.reads_until_gone = 1
-        self._leaving: dict[Key, int] = {}
+        self._terminating: dict[Key, int] = {}
         self._versions = itertools.count(1)
 
     # -- reading --
 
     def named(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Object | None:
-        """Read one object."""
+        """Return one object."""
         del api_version
-        self._may("get", kind)
+        self._check_allowed("get", kind)
         key = self._key(kind, namespace, name)
-        if key in self._leaving:
-            self._leaving[key] -= 1
-            if self._leaving[key] <= 0:
+        if key in self._terminating:
+            self._terminating[key] -= 1
+            if self._terminating[key] <= 0:
                 self._remove(key)
         return copy.deepcopy(self.objects.get(key))
 
     def list(
         self, api_version: str, kind: str, namespace: str | None = None, *, labels: str | None = None
     ) -> Objects:
-        """Read the objects of a kind."""
+        """Return the objects of a kind."""
         del api_version
-        self._may("list", kind)
+        self._check_allowed("list", kind)
         found = [
             one
             for (its_kind, its_namespace, _), one in self.objects.items()
@@ -82,7 +82,7 @@ class FakeServer:
         tail: int = 20,
         previous: bool = False,
     ) -> str:
-        """Give the test's log."""
+        """Return the test's log."""
         del namespace, pod, container, tail, previous
         return self.log_text
 
@@ -91,15 +91,15 @@ class FakeServer:
     def create(self, obj: Object) -> Object:
         """Create an object."""
         key = self._key_of(obj)
-        self._may("create", obj["kind"])
+        self._check_allowed("create", obj["kind"])
         if key in self.objects:
             raise refused(409, "AlreadyExists", f"{key[2]} already exists")
         return self._put(key, obj, "create")
 
     def apply(self, obj: Object, *, force: bool = False) -> Object:
-        """Apply an object: here, put it in the place of the old one."""
+        """Apply an object: here, replace the old one."""
         del force
-        self._may("patch", obj["kind"])
+        self._check_allowed("patch", obj["kind"])
         return self._put(self._key_of(obj), obj, "apply")
 
     def patch(
@@ -107,7 +107,7 @@ class FakeServer:
     ) -> Object:
         """Merge a patch two levels deep."""
         del api_version
-        self._may("patch", kind)
+        self._check_allowed("patch", kind)
         live = self.objects[self._key(kind, namespace, name)]
         for part, values in patch.items():
             live.setdefault(part, {}).update(values)
@@ -123,9 +123,9 @@ class FakeServer:
         *,
         uid: str | None = None,
     ) -> bool:
-        """Let an object go; a namespace takes some reads."""
+        """Delete an object; a namespace is gone after some reads."""
         del api_version
-        self._may("delete", kind)
+        self._check_allowed("delete", kind)
         key = self._key(kind, namespace, name)
         live = self.objects.get(key)
         if live is None:
@@ -136,23 +136,23 @@ class FakeServer:
         if self.reads_until_gone and kind == "Namespace":
             live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
             live.setdefault("status", {})["phase"] = "Terminating"
-            self._leaving[key] = self.reads_until_gone
+            self._terminating[key] = self.reads_until_gone
         else:
             self._remove(key)
         return True
 
-    # -- inside --
+    # -- for tests --
 
     def has(self, kind: str, name: str) -> bool:
-        """Tell whether there is an object of that kind and name, wherever."""
+        """Return whether an object of that kind and name exists in any namespace."""
         return any(key[0] == kind and key[2] == name for key in self.objects)
 
     def one(self, kind: str, name: str) -> Object:
-        """Give the object of that kind and name, wherever it is."""
+        """Return the object of that kind and name, in any namespace."""
         return next(obj for key, obj in self.objects.items() if key[0] == kind and key[2] == name)
 
     def add(self, obj: Object) -> Object:
-        """Put an object there that somebody else made."""
+        """Add an object of another owner."""
         made = self._put(self._key_of(obj), obj, "")
         self.written.pop()
         return made
@@ -169,14 +169,14 @@ class FakeServer:
         )
         new["status"] = copy.deepcopy(old.get("status", {})) if old else {}
         self.objects[key] = new
-        if new["kind"] in self.come_true:
-            self.come_true[new["kind"]](new)
+        if new["kind"] in self.make_ready:
+            self.make_ready[new["kind"]](new)
         self.written.append(f"{verb} {new['kind']} {metadata['name']}")
         return copy.deepcopy(new)
 
     def _remove(self, key: Key) -> None:
         self.objects.pop(key, None)
-        self._leaving.pop(key, None)
+        self._terminating.pop(key, None)
         if key[0] != "Namespace":
             return
         for other in [one for one in self.objects if one[1] == key[2]]:
@@ -186,7 +186,7 @@ class FakeServer:
             if spec["claimRef"]["namespace"] == key[2] and spec["persistentVolumeReclaimPolicy"] == "Delete":
                 del self.objects[self._key_of(volume)]
 
-    def _may(self, verb: str, kind: str) -> None:
+    def _check_allowed(self, verb: str, kind: str) -> None:
         refusal = self.refusals.get((verb, kind)) or self.refusals.get(("*", kind))
         if refusal is not None:
             raise refusal
@@ -208,7 +208,7 @@ def _selected(obj: Object, labels: str | None) -> bool:
     return True
 
 
-def _seen(obj: Object) -> Object:
+def _observe(obj: Object) -> Object:
     status: Object = obj["status"]
     status["observedGeneration"] = obj["metadata"]["generation"]
     return status
@@ -216,12 +216,12 @@ def _seen(obj: Object) -> Object:
 
 def _deployment(obj: Object) -> None:
     wanted = obj["spec"].get("replicas", 3)
-    _seen(obj).update(replicas=wanted, updatedReplicas=wanted, availableReplicas=wanted)
+    _observe(obj).update(replicas=wanted, updatedReplicas=wanted, availableReplicas=wanted)
 
 
 def _stateful_set(obj: Object) -> None:
     wanted = obj["spec"].get("replicas", 1)
-    _seen(obj).update(replicas=wanted, readyReplicas=wanted, updatedReplicas=wanted)
+    _observe(obj).update(replicas=wanted, readyReplicas=wanted, updatedReplicas=wanted)
 
 
 def _job(obj: Object) -> None:

@@ -1,4 +1,4 @@
-"""Objects as the API server gives them, small."""
+"""Small objects as the API server returns them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Object = dict[str, Any]
 
 
 def deployment(**status: Any) -> Object:
-    """Make a Deployment of 3 replicas, rolled out unless ``status`` says otherwise."""
+    """Return a Deployment of 3 replicas, rolled out unless ``status`` changes that."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -25,7 +25,7 @@ def deployment(**status: Any) -> Object:
 
 
 def stateful_set(strategy: Object | None = None, **status: Any) -> Object:
-    """Make a StatefulSet of 2 replicas, rolled out unless ``status`` says otherwise."""
+    """Return a StatefulSet of 2 replicas, rolled out unless ``status`` changes that."""
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -44,7 +44,7 @@ def stateful_set(strategy: Object | None = None, **status: Any) -> Object:
 
 
 def job(*conditions: Object, **status: Any) -> Object:
-    """Make a Job with those conditions."""
+    """Return a Job with those conditions."""
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -54,13 +54,13 @@ def job(*conditions: Object, **status: Any) -> Object:
     }
 
 
-def said(kind: str, status: str = "True", **more: Any) -> Object:
-    """Make a condition."""
+def condition(kind: str, status: str = "True", **more: Any) -> Object:
+    """Return a condition."""
     return {"type": kind, "status": status, **more}
 
 
 def pod(name: str = "api-1", owner: str = "d", /, **status: Any) -> Object:
-    """Make a pod of a workload with that uid."""
+    """Return a pod of a workload with that uid."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -75,13 +75,13 @@ def pod(name: str = "api-1", owner: str = "d", /, **status: Any) -> Object:
 
 
 def stuck(reason: str, message: str = "", *, restarts: int = 0, **more: Any) -> Object:
-    """Make the status of a container that waits for that reason."""
+    """Return the status of a container that waits with that reason."""
     state = {"waiting": {"reason": reason, "message": message}}
     return {"name": "api", "state": state, "restartCount": restarts, **more}
 
 
 def event(reason: str, message: str, *, about: str = "d", kind: str = "Warning", count: int = 1) -> Object:
-    """Make an event about the object with that uid."""
+    """Return an event about the object with that uid."""
     return {
         "type": kind,
         "reason": reason,

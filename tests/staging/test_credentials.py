@@ -1,4 +1,4 @@
-"""Secrets of staging: made once, kept, its own, and never readable in what is said."""
+"""Secrets of staging: generated once, kept, its own, and redacted in every message."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def _decoded(secrets: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
     }
 
 
-def test_what_was_generated_is_kept_and_a_variable_goes_before_it() -> None:
-    """A second provisioning finds the first one's values; the environment file's replace them."""
-    first = credentials.settle({}, {})
-    kept = credentials.read(credentials.generated(first, NAMESPACE))
+def test_generated_values_are_kept_and_variables_take_precedence() -> None:
+    """A second provisioning reuses the first one's values; the environment file's replace them."""
+    first = credentials.resolve({}, {})
+    kept = credentials.decode(credentials.generated_secret(first, NAMESPACE))
 
-    assert credentials.settle({}, kept) == first
-    assert credentials.settle({"SECRET_KEY": "from-the-file"}, kept)["SECRET_KEY"] == "from-the-file"
-    assert credentials.settle({}, {})["DB_PASSWORD"] != first["DB_PASSWORD"]
+    assert credentials.resolve({}, kept) == first
+    assert credentials.resolve({"SECRET_KEY": "from-the-file"}, kept)["SECRET_KEY"] == "from-the-file"
+    assert credentials.resolve({}, {})["DB_PASSWORD"] != first["DB_PASSWORD"]
 
 
-def test_the_secrets_fit_together(stage: Stage) -> None:
-    """The API's addresses hold the passwords that database and cache are told, whatever is in them."""
-    values = credentials.settle({"DB_PASSWORD": "p@ss/w:rd%20?", "PAGERDUTY_API_KEY": "pager-key"}, {})
+def test_secrets_are_consistent(stage: Stage) -> None:
+    """The API's URLs hold the passwords of database and cache, with special characters quoted."""
+    values = credentials.resolve({"DB_PASSWORD": "p@ss/w:rd%20?", "PAGERDUTY_API_KEY": "pager-key"}, {})
     made = _decoded(credentials.platform_secrets(values, stage.objects, NAMESPACE))
 
     address = urlsplit(made["bais-api"]["DATABASE_URL"])
@@ -51,9 +51,9 @@ def test_the_secrets_fit_together(stage: Stage) -> None:
     assert made["bais-backup"]["AGE_RECIPIENT"].startswith("age1")
 
 
-def test_tls_is_asked_for_where_the_servers_have_it(stage: Stage) -> None:
-    """Addresses ask for a verified certificate exactly where the configuration switches TLS on."""
-    values = credentials.settle({}, {})
+def test_urls_require_tls_if_the_servers_have_it(stage: Stage) -> None:
+    """URLs require a verified certificate if the configuration enables TLS."""
+    values = credentials.resolve({}, {})
     for name, key, text in (
         ("bais-postgres", "postgresql.conf", "ssl = on\n"),
         ("bais-redis", "redis.conf", "port 0\ntls-port 6379\n"),
@@ -65,52 +65,34 @@ def test_tls_is_asked_for_where_the_servers_have_it(stage: Stage) -> None:
     assert api["REDIS_URL"].startswith("rediss://")
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("ssl = on", "on"),
-        ("ssl=on", "on"),
-        ("ssl on", "on"),
-        ("SSL = 'on'", "on"),
-        ("ssl = off\nssl = on  # twice", "on"),
-        ("# ssl = on", None),
-        ("ssl_cert_file = '/x'", None),
-        ("", None),
-    ],
-)
-def test_reading_a_setting(text: str, value: str | None) -> None:
-    """The last line of a setting counts, comments and other names do not."""
-    assert credentials.setting(text, "ssl") == value
-
-
-def test_every_value_is_redacted_as_soon_as_it_is_known(stage: Stage) -> None:
-    """Neither a value nor its base64 or URL form gets through redaction."""
-    values = credentials.settle({"SLACK_WEBHOOK_URL": "https://hooks.example/T0/secret-part"}, {})
+def test_values_are_redacted_at_once(stage: Stage) -> None:
+    """Redaction removes each value, also in its base64 and URL forms."""
+    values = credentials.resolve({"SLACK_WEBHOOK_URL": "https://hooks.example/T0/secret-part"}, {})
     secrets = credentials.platform_secrets(values, stage.objects, NAMESPACE)
     text = str(values) + str(secrets) + str(_decoded(secrets))
 
-    said = redaction.redact(text)
+    redacted = redaction.redact(text)
 
     for name, value in values.items():
         if name not in {"DB_USER", "AGE_RECIPIENT"}:
-            assert value not in said
+            assert value not in redacted
 
 
-def test_a_secret_that_nobody_makes_is_named(stage: Stage) -> None:
-    """A reference to an unknown Secret is refused with its workload and name, before anything is applied."""
+def test_unknown_secret_is_refused(stage: Stage) -> None:
+    """A reference to an unknown Secret is refused by workload and name, before anything is applied."""
     spec = stage.manifest("Deployment", "bais-api")["spec"]["template"]["spec"]
     spec["volumes"].append({"name": "x", "secret": {"secretName": "forgotten"}})
 
-    with pytest.raises(StageError, match="Deployment bais-api names the Secret forgotten") as caught:
+    with pytest.raises(StageError, match="Deployment bais-api refers to the Secret forgotten") as caught:
         stage.provision()
 
     assert caught.value.code is StageCode.SECRET_MISSING
     assert stage.server.written == []
 
 
-def test_a_password_that_an_acl_file_can_not_hold_is_refused() -> None:
-    """White space would end the password in users.acl, and begin a rule."""
+def test_password_with_white_space_is_refused() -> None:
+    """White space would end the password in users.acl and begin a rule; the error does not show it."""
     with pytest.raises(StageError) as caught:
-        credentials.settle({"REDIS_PASSWORD": "two words +@all"}, {})
+        credentials.resolve({"REDIS_PASSWORD": "two words +@all"}, {})
 
     assert "two words" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The facts that the gates of staging are judged by: isolation, what workloads run, how they are reached."""
+"""The facts that the staging gates check: isolation, images, settings and addresses."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ API = {"matchLabels": {"app.kubernetes.io/name": "bais-api"}}
         ([], []),
     ],
 )
-def test_what_is_denied_by_default(policies: list[dict[str, Any]], denied: list[str]) -> None:
-    """Only a policy of all pods without a rule for a direction closes it."""
-    assert isolation.denied_by_default(policies) == denied
+def test_default_deny_directions(policies: list[dict[str, Any]], denied: list[str]) -> None:
+    """Only a policy for all pods without a rule for a direction denies it."""
+    assert isolation.default_deny_directions(policies) == denied
 
 
-def test_who_is_let_in_from_anywhere() -> None:
-    """A rule without a peer, with all namespaces or all addresses lets anybody in."""
+def test_open_policies() -> None:
+    """A rule without a peer, with all namespaces or all addresses is open to everybody."""
     policies = [
         _policy("nobody", podSelector=ALL, policyTypes=["Ingress"]),
         _policy("no-peer", podSelector=API, policyTypes=["Ingress"], ingress=[{}]),
@@ -56,11 +56,11 @@ def test_who_is_let_in_from_anywhere() -> None:
         _policy("out", podSelector=API, policyTypes=["Egress"], egress=[{}]),
     ]
 
-    assert isolation.let_in_from_anywhere(policies) == ["any-address", "everywhere", "no-peer"]
+    assert isolation.open_policies(policies) == ["any-address", "everywhere", "no-peer"]
 
 
 def test_pod_security_levels_are_the_namespaces_labels() -> None:
-    """A mode that is not set is missing, not a level."""
+    """A mode without a label is left out."""
     labels = {
         "pod-security.kubernetes.io/enforce": "restricted",
         "pod-security.kubernetes.io/warn": "baseline",
@@ -78,8 +78,8 @@ def _secret(name: str, kind: str = "Opaque", **values: str) -> dict[str, Any]:
     return {"metadata": {"name": name}, "type": kind, "data": data}
 
 
-def test_shared_secrets_are_named_and_never_shown() -> None:
-    """A value that production has, under whatever name, is found; names and certificates may agree."""
+def test_shared_values_names_keys_alone() -> None:
+    """A value of production under any key is reported by its own key; names and certificates may be equal."""
     own = [
         _secret("bais-api", SECRET_KEY="the-same-value", SLACK_WEBHOOK_URL="https://hook", OWN="own-value"),
         _secret("bais-api-tls", "kubernetes.io/tls", **{"tls.key": "one-key"}),
@@ -93,8 +93,8 @@ def test_shared_secrets_are_named_and_never_shown() -> None:
     assert isolation.shared_values(own, []) == []
 
 
-def test_rights_exposure_and_ownership() -> None:
-    """Accounts of other namespaces, Services open to the outside and objects of others are named."""
+def test_foreign_subjects_exposed_services_and_unowned_objects() -> None:
+    """Foreign accounts, externally exposed Services and objects without the owner's label are reported."""
     binding = {
         "metadata": {"name": "b"},
         "subjects": [
@@ -114,7 +114,7 @@ def test_rights_exposure_and_ownership() -> None:
     ]
 
     assert isolation.foreign_subjects([binding], "bais-staging") == ["b: ci/deployer"]
-    assert isolation.exposed(services) == ["b (NodePort)", "c (None)"]
+    assert isolation.exposed_services(services) == ["b (NodePort)", "c (None)"]
     assert isolation.unowned(objects, "o", "sandbox") == ["Secret theirs"]
 
 
@@ -128,11 +128,11 @@ def test_rights_exposure_and_ownership() -> None:
         ("registry.bais.example/bais-api:latest", "unknown (api)"),
     ],
 )
-def test_the_digests_that_run(image_id: str, digest: str) -> None:
-    """What counts is the kubelet's imageID; one without a digest is said to be unknown, never left out."""
+def test_running_digests(image_id: str, digest: str) -> None:
+    """The kubelet's imageID counts; one without a digest is reported as unknown, not left out."""
     running = pod(containerStatuses=[{"name": "api", "imageID": image_id}])
 
-    assert workload.digests_running([running]) == [digest]
+    assert workload.running_digests([running]) == [digest]
 
 
 @pytest.mark.parametrize(
@@ -146,26 +146,31 @@ def test_the_digests_that_run(image_id: str, digest: str) -> None:
         ("listen_addresses = '*'\nssl_cert_file = '/tls/tls.crt'\nhba_file = '/x'\nport = 1\n", {}),
         ("work_mem = 4MB\nWORK_MEM = 8MB\n", {"work_mem": "8MB"}),
         ("pg_stat_statements.track = all\n", {"pg_stat_statements.track": "all"}),
+        ("ssl=on", {"ssl": "on"}),
+        ("ssl on", {"ssl": "on"}),
+        ("SSL = 'on'", {"ssl": "on"}),
+        ("ssl = off\nssl = on  # twice", {"ssl": "on"}),
+        ("", {}),
     ],
 )
-def test_settings_of_a_postgresql_conf(text: str, settings: dict[str, str]) -> None:
-    """Settings are read as PostgreSQL reads them; where the server keeps its files is left out."""
-    assert workload.declared_settings(text) == settings
+def test_postgres_settings(text: str, settings: dict[str, str]) -> None:
+    """Settings are read as PostgreSQL reads them; paths and addresses of the server are left out."""
+    assert workload.postgres_settings(text) == settings
 
 
-def test_settings_of_a_redis_conf() -> None:
-    """Directives, comments and quotes."""
+def test_redis_settings() -> None:
+    """Directives are read without comments and quotes."""
     text = 'maxmemory 64mb\n# maxmemory 1gb\nsave ""\n\nMaxmemory-Policy allkeys-lru\n'
 
-    assert workload.cache_settings(text) == {
+    assert workload.redis_settings(text) == {
         "maxmemory": "64mb",
         "save": "",
         "maxmemory-policy": "allkeys-lru",
     }
 
 
-def test_the_last_revision_in_alembics_log() -> None:
-    """The last upgrade is where the migrations ended; a log without one says nothing."""
+def test_last_revision() -> None:
+    """The revision of the last upgrade counts; a log without an upgrade has none."""
     lines = ("Running upgrade  -> 0001, First schema", "Running upgrade 0001 -> 0002, More")
     log = "\n".join(f"INFO [alembic.runtime.migration] {one}" for one in lines)
 
@@ -173,13 +178,28 @@ def test_the_last_revision_in_alembics_log() -> None:
     assert workload.last_revision("INFO  [alembic.runtime.migration] Context impl PostgresqlImpl.\n") is None
 
 
-def test_restarts_and_nodes() -> None:
-    """Restarts of all containers are summed, nodes are named once."""
-    one, two = (pod(name, containerStatuses=[{"restartCount": 2}, {}]) for name in ("a", "b"))
-    one["spec"], two["spec"] = {"nodeName": "n1"}, {"nodeName": "n1"}
+def test_restarts() -> None:
+    """Restarts of all containers are summed."""
+    pods = [pod(name, containerStatuses=[{"restartCount": 2}, {}]) for name in ("a", "b")]
 
-    assert workload.restarts([one, two]) == 4
-    assert workload.nodes_of([one, two]) == ["n1"]
+    assert workload.restarts(pods) == 4
+
+
+@pytest.mark.parametrize(
+    ("configuration", "expected"),
+    [
+        ("ssl = on\n", True),
+        ("ssl = 'yes'\n", True),
+        ("ssl = off\n", False),
+        ("# ssl = on\n", False),
+        ("ssl_cert_file = '/x'\n", False),
+        ("port 0\ntls-port 6379\n", True),
+        ("port 6379\n# tls-port 6379\n", False),
+    ],
+)
+def test_has_tls(configuration: str, expected: bool) -> None:
+    """TLS is on by ``ssl`` in a postgresql.conf or ``tls-port`` in a redis.conf, not by a comment."""
+    assert workload.has_tls(configuration) is expected
 
 
 @pytest.mark.parametrize(
@@ -190,8 +210,8 @@ def test_restarts_and_nodes() -> None:
         ([{"hostname": "lb.example"}], "https://api.staging.bais.example"),
     ],
 )
-def test_the_address_of_an_ingress(points: list[dict[str, Any]], url: str) -> None:
-    """A load balancer that names its port is asked there, any other by the host name of the rule."""
+def test_url_of_an_ingress(points: list[dict[str, Any]], url: str) -> None:
+    """It is the load balancer's address if that has a port, else the host name of the rule."""
     ingress = {
         "metadata": {"name": "bais-api"},
         "spec": {"rules": [{"host": "api.staging.bais.example"}]},
@@ -202,6 +222,6 @@ def test_the_address_of_an_ingress(points: list[dict[str, Any]], url: str) -> No
 
 
 def test_an_ingress_without_an_address_is_not_reachable() -> None:
-    """That is said, not guessed around."""
+    """An Ingress without an address has no URL, not even by its host name."""
     with pytest.raises(NotReachable):
         api_url({"metadata": {"name": "bais-api"}, "spec": {"rules": [{"host": "h"}]}})

@@ -1,4 +1,4 @@
-"""The order of the manifests, and what must not be applied."""
+"""The order of the manifests, and the manifests that are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMESPACE = "bais-staging"
 
 
 def test_each_object_is_in_one_step(stage: Stage) -> None:
-    """Every manifest is applied once, in the step that its kind or component says."""
+    """Every manifest is applied once, in the step of its kind or component."""
     steps = plan.in_order(stage.objects)
     kinds = {step: {one["kind"] for one in objects} for step, objects in steps.items()}
 
@@ -32,8 +32,8 @@ def test_each_object_is_in_one_step(stage: Stage) -> None:
     assert {"Deployment", "Ingress", "CronJob"} <= kinds[Step.APPLICATION]
 
 
-def test_within_a_step_what_is_named_comes_first(stage: Stage) -> None:
-    """Policies stand before any pod, Services before workloads, a list is unpacked."""
+def test_referenced_objects_come_first_in_a_step(stage: Stage) -> None:
+    """The Namespace comes first, Services before workloads, and a list is unpacked."""
     listed = [{"kind": "List", "items": list(reversed(stage.objects))}]
     steps = plan.in_order(listed)
 
@@ -67,15 +67,15 @@ def _with_image(image: str) -> Callable[[list[dict[str, Any]]], None]:
     [
         (_in_default, "in the namespace default"),
         (_in_production, "in the namespace bais"),
-        (_with_a_secret, "holds its values in the manifest"),
+        (_with_a_secret, "Secret written-out is written out in the manifests"),
         (_with_image("registry.bais.example/bais-api:latest"), "is not pinned by digest"),
         (_with_image(f"registry.bais.example/bais-api@sha256:{'0' * 64}"), "placeholder digest of zeros"),
     ],
 )
-def test_what_must_not_be_applied(
+def test_unsafe_manifests_are_refused(
     stage: Stage, change: Callable[[list[dict[str, Any]]], None], words: str
 ) -> None:
-    """Another namespace, a Secret written out, an image without a real digest: refused before any write."""
+    """Another namespace, a Secret among the manifests and an image without a real digest are refused."""
     objects = copy.deepcopy(stage.objects)
     change(objects)
 
@@ -88,8 +88,8 @@ def test_what_must_not_be_applied(
     assert "aHVudGVyMg" not in str(caught.value)
 
 
-def test_the_secrets_that_must_be_there(stage: Stage) -> None:
-    """Environment and volumes name Secrets; those of Certificates and optional ones do not count."""
+def test_secrets_needed(stage: Stage) -> None:
+    """Secrets in environment and volumes are needed; those of Certificates and optional ones are not."""
     needed = plan.secrets_needed(stage.objects)
 
     assert set(needed) == {"bais-api", "bais-postgres", "bais-redis", "bais-backup"}
@@ -100,6 +100,6 @@ def test_the_secrets_that_must_be_there(stage: Stage) -> None:
     assert "maybe" not in plan.secrets_needed(stage.objects)
 
 
-def test_the_least_replicas_are_the_autoscalers(stage: Stage) -> None:
-    """The Deployment says no number: the autoscaler's least is what is waited for."""
-    assert plan.least_replicas(stage.objects) == {"bais-api": 3}
+def test_min_replicas(stage: Stage) -> None:
+    """The number of replicas is the autoscaler's minimum, as the Deployment has none."""
+    assert plan.min_replicas(stage.objects) == {"bais-api": 3}

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates.staging.errors import StageCode, StageError
-from bais_gates.staging.ownership import KEPT, OWNER
+from bais_gates.staging.namespace import KEPT, OWNER
 from bais_gates.staging.plan import Step
-from tests.staging.objects import said
+from tests.staging.objects import condition
 
 if TYPE_CHECKING:
     from tests.staging.conftest import Stage
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 NAMESPACE = "bais-staging"
 
 
-def test_all_steps_come_true_in_their_order(stage: Stage) -> None:
-    """Namespace, configuration, database, cache, migrations, application; all carries the owner's label."""
+def test_steps_complete_in_order(stage: Stage) -> None:
+    """All steps complete in their order, and every object has the owner's label."""
     assert stage.provision() == list(Step)
     written = stage.server.written
     order = [
@@ -40,7 +40,7 @@ def test_all_steps_come_true_in_their_order(stage: Stage) -> None:
 
 
 def test_a_second_time_changes_nothing(stage: Stage) -> None:
-    """Secrets are kept, the finished Job stays, no pod is replaced."""
+    """Secrets and the finished Job stay, and no pod is replaced."""
     stage.provision()
     before = {
         key: (one["metadata"]["resourceVersion"], one.get("data"))
@@ -57,7 +57,7 @@ def test_a_second_time_changes_nothing(stage: Stage) -> None:
 
 
 def test_changed_configuration_replaces_the_pods_that_use_it(stage: Stage) -> None:
-    """A ConfigMap that changed changes the template of its own workload, and of no other."""
+    """A changed ConfigMap changes the template of the workload that uses it, and of no other."""
     stage.provision()
     generation = {
         name: stage.server.one(kind, name)["metadata"]["generation"]
@@ -72,10 +72,10 @@ def test_changed_configuration_replaces_the_pods_that_use_it(stage: Stage) -> No
 
 @pytest.mark.parametrize("why", ["failed", "changed"])
 def test_a_job_that_failed_or_changed_is_replaced(stage: Stage, why: str) -> None:
-    """What a Job runs can't be changed, and a failed one never completes: it is deleted and made anew."""
+    """A Job that failed or whose manifest changed is deleted and created again."""
     stage.provision()
     if why == "failed":
-        failed = said("Failed", reason="BackoffLimitExceeded")
+        failed = condition("Failed", reason="BackoffLimitExceeded")
         stage.server.one("Job", "bais-migrate")["status"] = {"conditions": [failed]}
     else:
         stage.manifest("Job", "bais-migrate")["spec"]["backoffLimit"] = 5
@@ -88,8 +88,8 @@ def test_a_job_that_failed_or_changed_is_replaced(stage: Stage, why: str) -> Non
 
 
 @pytest.mark.parametrize("labels", [{}, {OWNER: "somebody-else"}], ids=["no owner", "another owner"])
-def test_a_foreign_namespace_is_never_touched(stage: Stage, labels: dict[str, str]) -> None:
-    """A namespace without this owner's label is refused, and nothing at all is written."""
+def test_a_foreign_namespace_is_never_changed(stage: Stage, labels: dict[str, str]) -> None:
+    """A namespace without this owner's label is refused, and nothing is written."""
     stage.server.add({"kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
 
     with pytest.raises(StageError) as caught:
@@ -99,8 +99,8 @@ def test_a_foreign_namespace_is_never_touched(stage: Stage, labels: dict[str, st
     assert stage.server.written == []
 
 
-def test_a_namespace_made_by_somebody_else_meanwhile_is_not_touched(stage: Stage) -> None:
-    """Between looking and creating another one may have made it: that one is foreign, too."""
+def test_a_namespace_created_concurrently_by_another_owner_is_not_changed(stage: Stage) -> None:
+    """A namespace that another owner creates after it was looked up is foreign, too."""
     create = stage.server.create
 
     def beaten(obj: dict[str, Any]) -> dict[str, Any]:
@@ -116,8 +116,8 @@ def test_a_namespace_made_by_somebody_else_meanwhile_is_not_touched(stage: Stage
     assert stage.server.written == []
 
 
-def test_the_last_namespace_is_waited_for(stage: Stage) -> None:
-    """Our own namespace that is on its way out is gone first, and then made anew."""
+def test_a_terminating_namespace_is_waited_for(stage: Stage) -> None:
+    """An own namespace that is being deleted is awaited, and then created again."""
     stage.provision()
     uid = stage.server.one("Namespace", NAMESPACE)["metadata"]["uid"]
     stage.server.reads_until_gone = 4
@@ -127,15 +127,15 @@ def test_the_last_namespace_is_waited_for(stage: Stage) -> None:
     assert stage.server.one("Namespace", NAMESPACE)["metadata"]["uid"] != uid
 
 
-def test_a_namespace_that_does_not_go_is_told(stage: Stage) -> None:
-    """One that stays Terminating ends in its own code, with what holds it."""
+def test_a_stuck_terminating_namespace_is_reported(stage: Stage) -> None:
+    """A namespace that stays Terminating has a code of its own, and the error names what blocks it."""
     stage.provision()
     stage.server.reads_until_gone = 10_000
     stage.server.delete("v1", "Namespace", NAMESPACE)
-    held = said(
+    blocked = condition(
         "NamespaceContentRemaining", message="challenges.acme.cert-manager.io has 1 resource instances"
     )
-    stage.server.one("Namespace", NAMESPACE)["status"]["conditions"] = [held]
+    stage.server.one("Namespace", NAMESPACE)["status"]["conditions"] = [blocked]
 
     with pytest.raises(StageError, match="1 resource instances") as caught:
         stage.provision()
@@ -143,16 +143,16 @@ def test_a_namespace_that_does_not_go_is_told(stage: Stage) -> None:
     assert caught.value.code is StageCode.NAMESPACE_TERMINATING
 
 
-def test_what_a_person_keeps_stays_kept(stage: Stage) -> None:
-    """A later provisioning without --keep does not take the wish back."""
+def test_a_kept_namespace_stays_kept(stage: Stage) -> None:
+    """A later provisioning without --keep does not remove the annotation."""
     stage.provision(keep=True)
     stage.provision()
 
     assert stage.server.one("Namespace", NAMESPACE)["metadata"]["annotations"][KEPT] == "true"
 
 
-def test_what_is_shared_and_somebody_elses_is_used_as_it_is(stage: Stage) -> None:
-    """A storage class that production made is neither changed nor taken over."""
+def test_a_shared_object_of_another_owner_is_used_unchanged(stage: Stage) -> None:
+    """A storage class of production is neither changed nor labelled."""
     theirs = {"kind": "StorageClass", "metadata": {"name": "bais-encrypted"}, "provisioner": "theirs"}
     stage.server.add(theirs)
 
@@ -160,4 +160,4 @@ def test_what_is_shared_and_somebody_elses_is_used_as_it_is(stage: Stage) -> Non
 
     assert "apply StorageClass bais-encrypted" not in stage.server.written
     assert OWNER not in stage.server.one("StorageClass", "bais-encrypted")["metadata"].get("labels", {})
-    assert any("used as it is" in one for one in stage.said)
+    assert any("used unchanged" in one for one in stage.progress)

@@ -1,4 +1,4 @@
-"""Provisioning that does not come true: each way to fail is told apart, in one paragraph."""
+"""Provisioning that fails: each cause has its code and one paragraph."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bais_gates.probes.kubernetes.access import ClusterUnreachable
 from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.plan import Step
 from tests.staging.fake_server import refused
-from tests.staging.objects import event, pod, said, stuck
+from tests.staging.objects import condition, event, pod, stuck
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,10 +78,10 @@ REFUSALS: list[tuple[str, Any, StageCode, str, str]] = [
 @pytest.mark.parametrize(
     ("kind", "refusal", "code", "step", "words"), REFUSALS, ids=[str(one[2]) for one in REFUSALS]
 )
-def test_refusals_are_told_apart(  # noqa: PLR0917 - the columns of a table
+def test_each_refusal_has_its_code(  # noqa: PLR0917 - the columns of a table
     stage: Stage, kind: str, refusal: Any, code: StageCode, step: str, words: str
 ) -> None:
-    """Each refusal has its own code, names the step, and says what the server said."""
+    """Each refusal has its own code, the step, and the server's message."""
     stage.server.refusals["patch" if kind != "Namespace" else "*", kind] = refusal
 
     with pytest.raises(StageError) as caught:
@@ -92,26 +92,30 @@ def test_refusals_are_told_apart(  # noqa: PLR0917 - the columns of a table
 
 
 def _never(_obj: dict[str, Any]) -> None:
-    """Leave an object as it was applied."""
+    """Leave an object without a status."""
 
 
-def _seen_only(obj: dict[str, Any]) -> None:
+def _observed_only(obj: dict[str, Any]) -> None:
     obj["status"] = {"observedGeneration": obj["metadata"]["generation"]}
 
 
 def _late(obj: dict[str, Any]) -> None:
-    _seen_only(obj)
+    _observed_only(obj)
     obj["status"]["conditions"] = [
-        said("Progressing", "False", reason="ProgressDeadlineExceeded", message="has timed out progressing")
+        condition(
+            "Progressing", "False", reason="ProgressDeadlineExceeded", message="has timed out progressing"
+        )
     ]
 
 
 def _job_failed(obj: dict[str, Any]) -> None:
-    obj["status"] = {"conditions": [said("Failed", reason="BackoffLimitExceeded", message="backoff limit")]}
+    obj["status"] = {
+        "conditions": [condition("Failed", reason="BackoffLimitExceeded", message="backoff limit")]
+    }
 
 
 def _job_late(obj: dict[str, Any]) -> None:
-    obj["status"] = {"conditions": [said("Failed", reason="DeadlineExceeded", message="too long")]}
+    obj["status"] = {"conditions": [condition("Failed", reason="DeadlineExceeded", message="too long")]}
 
 
 def _with_pod(kind: str, name: str, **status: Any) -> Callable[[Stage], None]:
@@ -131,36 +135,38 @@ def _with_pod(kind: str, name: str, **status: Any) -> Callable[[Stage], None]:
 PULL = {"containerStatuses": [stuck("ImagePullBackOff", "Back-off pulling image registry/x@sha256:1")]}
 MISSING = {"containerStatuses": [stuck("CreateContainerConfigError", 'secret "bais-x" not found')]}
 CRASH = {"containerStatuses": [stuck("CrashLoopBackOff", restarts=4)]}
-FULL = {"conditions": [said("PodScheduled", "False", reason="Unschedulable", message="3 Insufficient cpu")]}
+FULL = {
+    "conditions": [condition("PodScheduled", "False", reason="Unschedulable", message="3 Insufficient cpu")]
+}
 ENDED = {
     "phase": "Failed",
     "containerStatuses": [{"name": "migrate", "state": {"terminated": {"exitCode": 1}}}],
 }
 STUCK: list[tuple[str, str, Callable[[dict[str, Any]], None], dict[str, Any], StageCode, str]] = [
-    ("StatefulSet", "bais-postgres", _seen_only, PULL, StageCode.IMAGE_PULL, "Back-off pulling"),
+    ("StatefulSet", "bais-postgres", _observed_only, PULL, StageCode.IMAGE_PULL, "Back-off pulling"),
     (
         "StatefulSet",
         "bais-redis",
-        _seen_only,
+        _observed_only,
         MISSING,
         StageCode.CONTAINER_CONFIG,
         'secret "bais-x" not found',
     ),
-    ("Deployment", "bais-api", _seen_only, CRASH, StageCode.CRASH_LOOP, "CrashLoopBackOff"),
-    ("Deployment", "bais-api", _seen_only, FULL, StageCode.UNSCHEDULABLE, "Insufficient cpu"),
+    ("Deployment", "bais-api", _observed_only, CRASH, StageCode.CRASH_LOOP, "CrashLoopBackOff"),
+    ("Deployment", "bais-api", _observed_only, FULL, StageCode.UNSCHEDULABLE, "Insufficient cpu"),
     ("Deployment", "bais-api", _late, {}, StageCode.PROGRESS_DEADLINE, "timed out progressing"),
     ("Deployment", "bais-api", _late, PULL, StageCode.IMAGE_PULL, "Back-off pulling"),
-    ("Job", "bais-migrate", _job_failed, ENDED, StageCode.JOB_FAILED, "ended with exit status 1"),
+    ("Job", "bais-migrate", _job_failed, ENDED, StageCode.JOB_FAILED, "exited with status 1"),
     ("Job", "bais-migrate", _job_late, {}, StageCode.JOB_DEADLINE, "DeadlineExceeded"),
-    ("Deployment", "bais-api", _seen_only, {}, StageCode.NOT_READY, "not ready after"),
-    ("StatefulSet", "bais-postgres", _never, {}, StageCode.NOT_READY, "has not seen generation"),
+    ("Deployment", "bais-api", _observed_only, {}, StageCode.NOT_READY, "not ready after"),
+    ("StatefulSet", "bais-postgres", _never, {}, StageCode.NOT_READY, "has not observed generation"),
 ]
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "comes", "status", "code", "words"), STUCK, ids=[f"{one[1]}-{one[4]}" for one in STUCK]
 )
-def test_what_does_not_come_true_is_told_apart(  # noqa: PLR0917 - the columns of a table
+def test_each_failure_has_its_code(  # noqa: PLR0917 - the columns of a table
     stage: Stage,
     kind: str,
     name: str,
@@ -169,9 +175,9 @@ def test_what_does_not_come_true_is_told_apart(  # noqa: PLR0917 - the columns o
     code: StageCode,
     words: str,
 ) -> None:
-    """Each way to fail has its code, the pod's last lines, the events and a remedy in one paragraph."""
-    usual = stage.server.come_true[kind]
-    stage.server.come_true[kind] = lambda obj: (comes if obj["metadata"]["name"] == name else usual)(obj)
+    """Each failure has its code, and one paragraph with the pod's last lines, the events and a remedy."""
+    usual = stage.server.make_ready[kind]
+    stage.server.make_ready[kind] = lambda obj: (comes if obj["metadata"]["name"] == name else usual)(obj)
     stage.server.log_text = "line one\npassword=hunter2hunter2\nlast line of the log\n"
 
     def appears() -> None:
@@ -190,7 +196,7 @@ def test_what_does_not_come_true_is_told_apart(  # noqa: PLR0917 - the columns o
             appears()
         return made
 
-    stage.server.apply = apply  # type: ignore[method-assign]  # the pod is there as soon as its workload
+    stage.server.apply = apply  # type: ignore[method-assign]  # the pod exists as soon as its workload
 
     with pytest.raises(StageError) as caught:
         stage.provision(seconds=40)
@@ -206,9 +212,9 @@ def test_what_does_not_come_true_is_told_apart(  # noqa: PLR0917 - the columns o
 
 
 def test_an_image_pull_that_recovers_is_no_failure(stage: Stage) -> None:
-    """A pull that fails once and then works is waited for."""
-    usual = stage.server.come_true["StatefulSet"]
-    stage.server.come_true["StatefulSet"] = _seen_only
+    """A pull that fails within its grace period and then succeeds is awaited."""
+    usual = stage.server.make_ready["StatefulSet"]
+    stage.server.make_ready["StatefulSet"] = _observed_only
     began = stage.time.now
 
     def recover() -> None:
@@ -216,7 +222,7 @@ def test_an_image_pull_that_recovers_is_no_failure(stage: Stage) -> None:
             if stage.server.has("StatefulSet", name):
                 usual(stage.server.one("StatefulSet", name))
                 if stage.time.now - began < 3:
-                    _seen_only(stage.server.one("StatefulSet", name))
+                    _observed_only(stage.server.one("StatefulSet", name))
                     failing = {"containerStatuses": [stuck("ErrImagePull", "i/o timeout")]}
                     _with_pod("StatefulSet", name, **failing)(stage)
 
@@ -225,9 +231,9 @@ def test_an_image_pull_that_recovers_is_no_failure(stage: Stage) -> None:
     assert stage.provision() == list(Step)
 
 
-def test_a_quota_that_keeps_the_pods_from_being_made(stage: Stage) -> None:
-    """No pod, and a FailedCreate event: the quota is told at once, not after the time is over."""
-    stage.server.come_true["StatefulSet"] = _seen_only
+def test_an_exceeded_quota_is_reported_at_once(stage: Stage) -> None:
+    """Without a pod, a FailedCreate event is reported at once, not at the deadline."""
+    stage.server.make_ready["StatefulSet"] = _observed_only
     apply = stage.server.apply
 
     def with_event(obj: dict[str, Any], *, force: bool = False) -> dict[str, Any]:
@@ -237,7 +243,7 @@ def test_a_quota_that_keeps_the_pods_from_being_made(stage: Stage) -> None:
         stage.server.event_list = [event("FailedCreate", words, about=uid)]
         return made
 
-    stage.server.apply = with_event  # type: ignore[method-assign]  # as the controller would
+    stage.server.apply = with_event  # type: ignore[method-assign]  # writes the controller's event
 
     with pytest.raises(StageError) as caught:
         stage.provision()
@@ -245,26 +251,26 @@ def test_a_quota_that_keeps_the_pods_from_being_made(stage: Stage) -> None:
     assert caught.value.code is StageCode.QUOTA
 
 
-def test_the_autoscalers_replicas_are_waited_for(stage: Stage) -> None:
-    """One ready replica of a Deployment whose autoscaler keeps three is not ready yet."""
-    usual = stage.server.come_true["Deployment"]
+def test_the_autoscalers_replicas_are_awaited(stage: Stage) -> None:
+    """A Deployment with one ready replica is not ready if its autoscaler's minimum is three."""
+    usual = stage.server.make_ready["Deployment"]
 
     def one_first(obj: dict[str, Any]) -> None:
         obj["spec"]["replicas"] = 1
         usual(obj)
 
-    stage.server.come_true["Deployment"] = one_first
+    stage.server.make_ready["Deployment"] = one_first
 
-    with pytest.raises(StageError, match="1 of the 3 replicas that the autoscaler keeps"):
+    with pytest.raises(StageError, match=r"1 of 3 replicas \(the autoscaler's minReplicas\)"):
         stage.provision(seconds=10)
 
 
-def test_progress_is_said_while_waiting(stage: Stage) -> None:
-    """What is waited for is said at once, and again after some seconds."""
-    stage.server.come_true["Job"] = _never
+def test_progress_is_reported_while_waiting(stage: Stage) -> None:
+    """A pending object is reported at once, and again after some seconds."""
+    stage.server.make_ready["Job"] = _never
 
     with pytest.raises(StageError):
         stage.provision(seconds=20)
 
-    waited = [one for one in stage.said if one.startswith("migrations: Job bais-migrate")]
-    assert len(waited) >= 3
+    reported = [one for one in stage.progress if one.startswith("migrations: Job bais-migrate")]
+    assert len(reported) >= 3

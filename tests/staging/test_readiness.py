@@ -1,4 +1,4 @@
-"""Judging objects as ``kubectl rollout status`` does: nothing counts before the generation has been seen."""
+"""Objects are judged as ``kubectl rollout status`` does: a status counts once its generation was observed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import pytest
 
 from bais_gates.staging.errors import StageCode
 from bais_gates.staging.readiness import State, creation_refused, judge, refusal_code
-from tests.staging.objects import deployment, event, job, said, stateful_set
+from tests.staging.objects import condition, deployment, event, job, stateful_set
 
-EXCEEDED = said("Progressing", "False", reason="ProgressDeadlineExceeded", message="timed out progressing")
+EXCEEDED = condition(
+    "Progressing", "False", reason="ProgressDeadlineExceeded", message="timed out progressing"
+)
 QUOTA = 'pods "x" is forbidden: exceeded quota: bais, requested: cpu=1, used: cpu=20, limited: cpu=20'
 PSA = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
 
@@ -27,15 +29,15 @@ PSA = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNon
         ({"availableReplicas": 2}, State.WAITING),
         ({"availableReplicas": None}, State.WAITING),
         ({"conditions": [EXCEEDED]}, State.FAILED),
-        ({"conditions": [said("Progressing", reason="NewReplicaSetAvailable")]}, State.READY),
+        ({"conditions": [condition("Progressing", reason="NewReplicaSetAvailable")]}, State.READY),
         ({"conditions": [EXCEEDED], "observedGeneration": 1}, State.WAITING),
-        ({"conditions": [said("ReplicaFailure", reason="FailedCreate", message=QUOTA)]}, State.FAILED),
-        ({"conditions": [said("ReplicaFailure", message="etcd leader changed")]}, State.WAITING),
-        ({"conditions": [said("ReplicaFailure", "False", message=QUOTA)]}, State.READY),
+        ({"conditions": [condition("ReplicaFailure", reason="FailedCreate", message=QUOTA)]}, State.FAILED),
+        ({"conditions": [condition("ReplicaFailure", message="etcd leader changed")]}, State.WAITING),
+        ({"conditions": [condition("ReplicaFailure", "False", message=QUOTA)]}, State.READY),
     ],
 )
 def test_a_deployment(status: dict[str, Any], state: State) -> None:
-    """A Deployment is ready when all replicas are new and available; an old generation counts for nothing."""
+    """A Deployment is ready when all replicas are new and available, for the current generation."""
     assert judge(deployment(**status)).state is state
 
 
@@ -62,7 +64,7 @@ def test_a_deployment(status: dict[str, Any], state: State) -> None:
     ],
 )
 def test_a_stateful_set(strategy: dict[str, Any] | None, status: dict[str, Any], state: State) -> None:
-    """A StatefulSet is ready when all replicas are ready and of the current revision."""
+    """A StatefulSet is ready when all replicas are ready and have the current revision."""
     assert judge(stateful_set(strategy, **status)).state is state
 
 
@@ -71,27 +73,27 @@ def test_a_stateful_set(strategy: dict[str, Any] | None, status: dict[str, Any],
     [
         ([], {}, State.WAITING, None),
         ([], {"active": 1, "failed": 1}, State.WAITING, None),
-        ([said("SuccessCriteriaMet")], {"active": 1}, State.WAITING, None),
-        ([said("FailureTarget", reason="BackoffLimitExceeded")], {}, State.WAITING, None),
-        ([said("SuccessCriteriaMet"), said("Complete")], {"succeeded": 1}, State.READY, None),
-        ([said("Complete", "False")], {}, State.WAITING, None),
-        ([said("Failed", reason="BackoffLimitExceeded")], {}, State.FAILED, StageCode.JOB_FAILED),
-        ([said("Failed", reason="PodFailurePolicy")], {}, State.FAILED, StageCode.JOB_FAILED),
-        ([said("Failed", reason="DeadlineExceeded")], {}, State.FAILED, StageCode.JOB_DEADLINE),
-        ([said("Failed", "False", reason="DeadlineExceeded")], {}, State.WAITING, None),
+        ([condition("SuccessCriteriaMet")], {"active": 1}, State.WAITING, None),
+        ([condition("FailureTarget", reason="BackoffLimitExceeded")], {}, State.WAITING, None),
+        ([condition("SuccessCriteriaMet"), condition("Complete")], {"succeeded": 1}, State.READY, None),
+        ([condition("Complete", "False")], {}, State.WAITING, None),
+        ([condition("Failed", reason="BackoffLimitExceeded")], {}, State.FAILED, StageCode.JOB_FAILED),
+        ([condition("Failed", reason="PodFailurePolicy")], {}, State.FAILED, StageCode.JOB_FAILED),
+        ([condition("Failed", reason="DeadlineExceeded")], {}, State.FAILED, StageCode.JOB_DEADLINE),
+        ([condition("Failed", "False", reason="DeadlineExceeded")], {}, State.WAITING, None),
     ],
 )
 def test_a_job(
     conditions: list[dict[str, Any]], status: dict[str, Any], state: State, code: StageCode | None
 ) -> None:
-    """A Job is through with Complete or Failed alone; what announces them is waited for."""
+    """A Job ends with Complete or Failed alone; a condition that announces them does not end it."""
     verdict = judge(job(*conditions, **status))
 
     assert (verdict.state, verdict.code) == (state, code)
 
 
-def test_nothing_asked_for_is_not_ready() -> None:
-    """A workload of no replica, a paused or suspended one never comes true, and says so at once."""
+def test_a_workload_that_runs_nothing_fails() -> None:
+    """A workload without replicas, a paused and a suspended one fail at once."""
     empty, paused, suspended = deployment(), deployment(), job()
     empty["spec"]["replicas"] = 0
     paused["spec"]["paused"] = True
@@ -109,13 +111,13 @@ def test_nothing_asked_for_is_not_ready() -> None:
         ({"kind": "PersistentVolumeClaim", "status": {"phase": "Pending"}}, State.WAITING),
         ({"kind": "PersistentVolumeClaim", "status": {"phase": "Lost"}}, State.FAILED),
         ({"kind": "PersistentVolumeClaim"}, State.WAITING),
-        ({"kind": "Certificate", "status": {"conditions": [said("Ready")]}}, State.READY),
-        ({"kind": "Certificate", "status": {"conditions": [said("Ready", "False")]}}, State.WAITING),
+        ({"kind": "Certificate", "status": {"conditions": [condition("Ready")]}}, State.READY),
+        ({"kind": "Certificate", "status": {"conditions": [condition("Ready", "False")]}}, State.WAITING),
         (
             {
                 "kind": "Certificate",
                 "metadata": {"generation": 2},
-                "status": {"conditions": [said("Ready", observedGeneration=1)]},
+                "status": {"conditions": [condition("Ready", observedGeneration=1)]},
             },
             State.WAITING,
         ),
@@ -127,7 +129,7 @@ def test_nothing_asked_for_is_not_ready() -> None:
     ],
 )
 def test_other_kinds(obj: dict[str, Any], state: State) -> None:
-    """Claims, Certificates and Ingresses are waited for; what has no readiness is ready when it is there."""
+    """Claims, Certificates and Ingresses become ready; other kinds are ready once they exist."""
     assert judge(obj).state is state
 
 
@@ -142,13 +144,13 @@ def test_other_kinds(obj: dict[str, Any], state: State) -> None:
         ("", None),
     ],
 )
-def test_refusals_by_their_words(message: str, code: StageCode | None) -> None:
-    """Quota, Pod Security and a terminating namespace are told apart by the admission plugins' words."""
+def test_refusal_code(message: str, code: StageCode | None) -> None:
+    """The admission plugins' messages determine the code: quota, Pod Security, terminating namespace."""
     assert refusal_code(message) is code
 
 
-def test_pods_that_can_not_be_made() -> None:
-    """A FailedCreate event tells of quota, Pod Security or a webhook; one that may pass tells nothing."""
+def test_creation_refused() -> None:
+    """A FailedCreate event for quota, Pod Security or a webhook fails; one that may pass does not."""
     passing = event("FailedCreate", 'error looking up service account bais/x: serviceaccount "x" not found')
     webhook = event("FailedCreate", 'admission webhook "policy.example" denied the request: no')
 

@@ -1,4 +1,4 @@
-"""Taking a staged namespace away, whole or half-made, until nothing is left."""
+"""Tearing down a staged namespace, complete or partial, until nothing is left."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates.staging.errors import StageCode, StageError
-from bais_gates.staging.ownership import OWNER
-from bais_gates.staging.teardown import staged, tear_down
+from bais_gates.staging.namespace import OWNER, staged_namespaces
+from bais_gates.staging.teardown import tear_down
 from tests.staging.fake_server import refused
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def _down(stage: Stage, seconds: float = 30.0, **more: Any) -> bool:
         NAMESPACE,
         "sandbox",
         clock=stage.time.clock(seconds),
-        progress=stage.said.append,
+        progress=stage.progress.append,
         **more,
     )
 
@@ -34,7 +34,7 @@ def _volume(policy: str, namespace: str = NAMESPACE) -> dict[str, Any]:
 
 
 def test_nothing_is_left(stage: Stage) -> None:
-    """Namespace, its content, what was made outside namespaces and kept volumes are all gone."""
+    """The namespace, its content, objects outside namespaces and retained volumes are deleted."""
     stage.provision()
     stage.server.add(_volume("Retain"))
     stage.server.reads_until_gone = 5
@@ -44,8 +44,8 @@ def test_nothing_is_left(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("kind", ["NetworkPolicy", "Secret", "StatefulSet", "Job", "Ingress"])
-def test_a_half_made_namespace_goes_as_well(stage: Stage, kind: str) -> None:
-    """Wherever provisioning stopped, what was made until then is taken away."""
+def test_a_partial_namespace_is_deleted(stage: Stage, kind: str) -> None:
+    """Wherever provisioning stopped, all that it created is deleted."""
     stage.server.refusals["patch", kind] = refused(500, "InternalError", "no")
     with pytest.raises(StageError):
         stage.provision()
@@ -54,8 +54,8 @@ def test_a_half_made_namespace_goes_as_well(stage: Stage, kind: str) -> None:
     assert stage.server.objects == {}
 
 
-def test_an_interrupt_anywhere_leaves_something_that_can_be_taken_away(stage: Stage) -> None:
-    """Ctrl-C at any write: the namespace has its label from its first moment, so that it can go."""
+def test_an_interrupted_provisioning_can_be_torn_down(stage: Stage) -> None:
+    """After Ctrl-C at any write the namespace has its owner's label, so that it can be deleted."""
     stage.provision()
     count = len(stage.server.written)
     for stop in range(1, count, 5):
@@ -68,15 +68,15 @@ def test_an_interrupt_anywhere_leaves_something_that_can_be_taken_away(stage: St
                 raise KeyboardInterrupt
             return made
 
-        setattr(fresh.server, "_put", interrupted)  # noqa: B010 - stands in for the method
+        setattr(fresh.server, "_put", interrupted)  # noqa: B010 - replaces the method
         with pytest.raises(KeyboardInterrupt):
             fresh.provision()
         _down(fresh)
         assert fresh.server.objects == {}
 
 
-def test_what_is_shared_or_of_others_stays(stage: Stage) -> None:
-    """Production's volumes and a storage class that was there before are not taken away."""
+def test_shared_objects_of_other_owners_stay(stage: Stage) -> None:
+    """Production's volumes and a storage class that existed before are not deleted."""
     stage.server.add({"kind": "StorageClass", "metadata": {"name": "bais-encrypted"}})
     stage.server.add(_volume("Retain", "bais"))
     stage.provision()
@@ -91,8 +91,8 @@ def test_what_is_shared_or_of_others_stays(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("labels", [{}, {OWNER: "production"}], ids=["no owner", "another owner"])
-def test_a_foreign_namespace_is_never_taken_away(stage: Stage, labels: dict[str, str]) -> None:
-    """One that is not ours is refused, and nothing at all is written."""
+def test_a_foreign_namespace_is_never_deleted(stage: Stage, labels: dict[str, str]) -> None:
+    """The namespace of another owner is refused, and nothing is written."""
     stage.server.add({"kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
 
     with pytest.raises(StageError) as caught:
@@ -103,22 +103,22 @@ def test_a_foreign_namespace_is_never_taken_away(stage: Stage, labels: dict[str,
 
 
 def test_another_runs_namespace_stays_at_the_end_of_a_run(stage: Stage) -> None:
-    """A run takes away what it provisioned last, and not what another run has taken over since."""
+    """A run deletes the namespace only if no other run has provisioned it since."""
     stage.provision(run="run-2")
 
     assert _down(stage, only_run="run-1") is False
     assert _down(stage, only_run="run-2") is True
 
 
-def test_a_second_time_there_is_nothing(stage: Stage) -> None:
-    """Taking away what is gone is no failure."""
+def test_a_second_tear_down_has_nothing_to_delete(stage: Stage) -> None:
+    """Tearing down twice is no failure."""
     stage.provision()
 
     assert [_down(stage), _down(stage)] == [True, False]
 
 
-def test_a_namespace_that_is_going_already_is_waited_for(stage: Stage) -> None:
-    """A deletion that was interrupted is carried on with, not begun anew."""
+def test_a_terminating_namespace_is_awaited(stage: Stage) -> None:
+    """An interrupted deletion is awaited, not requested again."""
     stage.provision()
     stage.server.reads_until_gone = 6
     stage.server.delete("v1", "Namespace", NAMESPACE)
@@ -127,8 +127,8 @@ def test_a_namespace_that_is_going_already_is_waited_for(stage: Stage) -> None:
     assert stage.server.written.count(f"delete Namespace {NAMESPACE}") == 1
 
 
-def test_one_that_does_not_go_is_told_with_what_holds_it(stage: Stage) -> None:
-    """When the time is over the conditions say what is left, and progress was said meanwhile."""
+def test_a_stuck_deletion_is_reported_with_its_cause(stage: Stage) -> None:
+    """At the deadline the error names what is left, and progress was reported before."""
     stage.provision()
     stage.server.reads_until_gone = 10_000
     stage.time.on_sleep.append(
@@ -141,11 +141,11 @@ def test_one_that_does_not_go_is_told_with_what_holds_it(stage: Stage) -> None:
         _down(stage, seconds=12)
 
     assert caught.value.code is StageCode.NOT_TORN_DOWN
-    assert any("waiting until the namespace" in one for one in stage.said)
+    assert any("waiting until the namespace" in one for one in stage.progress)
 
 
-def test_a_forbidden_deletion_is_told(stage: Stage) -> None:
-    """Who may not delete is told so, with the verb."""
+def test_a_forbidden_deletion_is_reported(stage: Stage) -> None:
+    """The error names the verb that is forbidden."""
     stage.provision()
     stage.server.refusals["delete", "Namespace"] = refused(
         403, "Forbidden", "no", verb="delete", resource="Namespace"
@@ -158,8 +158,8 @@ def test_a_forbidden_deletion_is_told(stage: Stage) -> None:
 
 
 def test_staged_namespaces_are_listed_by_label(stage: Stage) -> None:
-    """Whoever's they are: a label makes them staged ones."""
+    """Every namespace with an owner's label is listed, no other."""
     stage.provision()
     stage.server.add({"kind": "Namespace", "metadata": {"name": "bais"}})
 
-    assert [one["metadata"]["name"] for one in staged(stage.server)] == [NAMESPACE]
+    assert [one["metadata"]["name"] for one in staged_namespaces(stage.server)] == [NAMESPACE]

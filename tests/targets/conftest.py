@@ -11,7 +11,7 @@ import pytest
 
 @dataclass(frozen=True, kw_only=True)
 class FakeRun:
-    """What a run says of itself."""
+    """Stands in for the facts about a run."""
 
     directory: Path
     environment: str
@@ -22,7 +22,7 @@ class FakeRun:
 
 @pytest.fixture
 def gates_dir(tmp_path: Path) -> Path:
-    """Give an empty gates folder."""
+    """Return an empty gates folder."""
     folder = tmp_path / "gates"
     (folder / "environments").mkdir(parents=True)
     return folder
@@ -42,7 +42,7 @@ def write(gates_dir: Path) -> Callable[[str, str], Path]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., FakeRun]:
-    """Make a run with a run directory of its own."""
+    """Return a function that makes a run with its own run directory."""
 
     def make(environment: str, faults: tuple[str, ...] = ()) -> FakeRun:
         directory = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""Environment files: what is accepted, and what is told to the person who wrote one."""
+"""Environment files: which are accepted, and the error message for each that is not."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ not_applicable:
 """
 
 
-class TestAGoodFile:
-    """What a file that is in order becomes."""
+class TestValidFile:
+    """Loading a valid file."""
 
     def test_name_alone_is_enough(self, write: Write, gates_dir: Path) -> None:
         """A file needs only its name."""
@@ -62,13 +62,13 @@ class TestAGoodFile:
         """Passwords in addresses and of the test tenant never reach a report."""
         write("staging", FULL)
         load_environment("staging", gates_dir=gates_dir, variables={"DB_PASSWORD": "hunter22-word"})
-        told = redact("a hunter22-word b s3cret-word c Tenant-Pass-1! d")
-        assert "hunter22-word" not in told
-        assert "s3cret-word" not in told
-        assert "Tenant-Pass-1!" not in told
+        redacted = redact("a hunter22-word b s3cret-word c Tenant-Pass-1! d")
+        assert "hunter22-word" not in redacted
+        assert "s3cret-word" not in redacted
+        assert "Tenant-Pass-1!" not in redacted
 
     def test_a_dollar_can_be_written(self, write: Write, gates_dir: Path) -> None:
-        """Two dollars before a brace stand for one, and no variable is looked for."""
+        """``$${`` stands for a literal ``${`` and names no variable."""
         write("bare", "name: bare\nnot_applicable: {acceptance.x: 'costs $${MONEY} a month'}\n")
         environment = load_environment("bare", gates_dir=gates_dir, variables={})
         assert environment.not_applicable == (("acceptance.x", "costs ${MONEY} a month"),)
@@ -80,14 +80,14 @@ class TestAGoodFile:
         assert load_environment(str(path), gates_dir=tmp_path).name == "staging"
 
     def test_it_is_a_frozen_value(self, write: Write, gates_dir: Path) -> None:
-        """Nothing changes the target while a run is about it."""
+        """An environment cannot be changed during a run."""
         write("bare", "name: bare\n")
         environment = load_environment("bare", gates_dir=gates_dir)
         with pytest.raises(dataclasses.FrozenInstanceError):
             environment.name = "other"  # type: ignore[misc]  # what is tested
 
-    def test_parts_of_its_own_stay_when_it_is_completed(self, write: Write, gates_dir: Path) -> None:
-        """What a provisioned target brings along fills gaps only; name and digest stay."""
+    def test_completed_by_keeps_own_parts(self, write: Write, gates_dir: Path) -> None:
+        """A provisioned target fills gaps only; name, digest and own parts stay."""
         write("small", "name: small\nprovision: sandbox\nlimits: {health_p95_ms: 5}\n")
         write("found", "name: found\napi: {url: 'https://127.0.0.1:1'}\nlimits: {health_p95_ms: 50}\n")
         small = load_environment("small", gates_dir=gates_dir)
@@ -121,41 +121,41 @@ class TestAGoodFile:
         pytest.param("name: x\nlimits: {helth_p95_ms: 5}\n", 2, "helth_p95_ms", id="misspelt-limit"),
     ],
 )
-def test_a_bad_file_is_told_with_file_line_and_key(
+def test_error_names_file_line_and_key(
     write: Write, gates_dir: Path, text: str, line: int, words: str
 ) -> None:
-    """Every mistake is one paragraph with the file, the line and the key."""
+    """The message for every mistake has the file, the line and the key."""
     path = write("x", text)
-    with pytest.raises(GateInputError) as told:
+    with pytest.raises(GateInputError) as caught:
         load_environment("x", gates_dir=gates_dir, variables={"EMPTY": ""})
-    assert f"{path}:{line}:" in str(told.value)
-    assert words in str(told.value)
+    assert f"{path}:{line}:" in str(caught.value)
+    assert words in str(caught.value)
 
 
 def test_an_address_with_a_password_is_never_quoted(write: Write, gates_dir: Path) -> None:
     """The error about a bad address leaves out its value."""
     write("x", "name: x\ndatabase:\n  url: mysql://u:sesame-open@h/d\n")
-    with pytest.raises(GateInputError) as told:
+    with pytest.raises(GateInputError) as caught:
         load_environment("x", gates_dir=gates_dir)
-    assert "sesame-open" not in str(told.value)
+    assert "sesame-open" not in str(caught.value)
 
 
-def test_an_unknown_name_is_told_with_those_there_are(write: Write, gates_dir: Path) -> None:
-    """Naming an environment that does not exist lists those that do."""
+def test_unknown_environment_lists_known_ones(write: Write, gates_dir: Path) -> None:
+    """The error for an environment that does not exist lists those that do."""
     write("staging", "name: staging\n")
-    with pytest.raises(AbsentFileError, match="there are: staging"):
+    with pytest.raises(AbsentFileError, match="known: staging"):
         load_environment("stagin", gates_dir=gates_dir)
 
 
 def test_file_and_name_must_agree(write: Write, gates_dir: Path) -> None:
-    """A file found as production that says it is staging is refused: decisions carry the name."""
+    """A file production.yaml with the name staging is refused: decisions carry the name."""
     write("production", "name: staging\n")
     with pytest.raises(GateInputError, match="same name"):
         load_environment("production", gates_dir=gates_dir)
 
 
 def test_a_missing_part_names_file_and_key(write: Write, gates_dir: Path) -> None:
-    """A gate that asks for a part that is not described gets an error naming the key."""
+    """Reading a part that is not described raises an error that names the key."""
     path = write("bare", "name: bare\nlimits: {health_p95_ms: 5}\n")
     environment = load_environment("bare", gates_dir=gates_dir)
     with pytest.raises(GateInputError, match=f"{path}: database is missing"):
@@ -164,8 +164,8 @@ def test_a_missing_part_names_file_and_key(write: Write, gates_dir: Path) -> Non
         _ = environment.limits.api_p95_ms
 
 
-def test_a_part_is_asked_for_by_its_name_only(write: Write, gates_dir: Path) -> None:
-    """A misspelt part is an error, not a part that is not described."""
+def test_unknown_part_is_an_error(write: Write, gates_dir: Path) -> None:
+    """A misspelt part is an error, not a part that the file lacks."""
     write("bare", "name: bare\nlimits: {health_p95_ms: 5}\n")
     environment = load_environment("bare", gates_dir=gates_dir)
     assert environment.describes("limits")
@@ -191,13 +191,13 @@ def test_a_part_is_asked_for_by_its_name_only(write: Write, gates_dir: Path) -> 
         ("localhost.example.com", False),
     ],
 )
-def test_loopback_is_known_however_it_is_written(host: str, is_this_machine: bool) -> None:
-    """A decision about this machine is a rehearsal, whatever the address looks like."""
+def test_is_loopback(host: str, is_this_machine: bool) -> None:
+    """An address of this machine is recognized in every notation."""
     assert is_loopback(host) is is_this_machine
 
 
-def test_the_environments_of_the_project_are_in_order() -> None:
-    """Every environment file that the project brings along can be read."""
+def test_the_projects_environments_load() -> None:
+    """Every environment file of the project loads once its variables are set."""
     gates_dir = Path(__file__).parents[2] / "gates"
     for path in (gates_dir / "environments").glob("*.yaml"):
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The plugin's fixtures of a target, in a project that has nothing but a catalog and an environment file."""
+"""The plugin's target fixtures, in a project that has only a catalog and an environment file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_database(database, evidence):
 
 @pytest.mark.gate("acceptance.cache")
 def test_cache(cache, evidence):
-    evidence.check("PING", cache.ping_ms(), "<=", 1000)
+    evidence.check("PING latency", cache.ping_ms(), "<=", 1000)
 
 
 @pytest.mark.gate("acceptance.limits")
@@ -28,8 +28,8 @@ def test_limits(environment, limits, unique, evidence):
 """
 
 
-def test_a_gate_gets_its_target_from_the_plugin_alone(tmp_path: Path) -> None:
-    """A part is read where it is described; an absent library or part is an ERROR that says what to do."""
+def test_target_fixtures_come_from_the_plugin(tmp_path: Path) -> None:
+    """A described part is available; an absent library or part is an ERROR that names the remedy."""
     project = Project(tmp_path)
     project.catalog(database={}, cache={}, limits={})
     project.write(
@@ -48,4 +48,4 @@ def test_a_gate_gets_its_target_from_the_plugin_alone(tmp_path: Path) -> None:
     assert ran.status == 1
     assert "1 passed, 2 errors" in ran.output
     assert "pip install 'bais-gates[database]'" in ran.output
-    assert "stub.yaml: cache is missing, and a gate asks for it" in ran.output
+    assert "stub.yaml: cache is missing, and a gate needs it" in ran.output

@@ -1,4 +1,4 @@
-"""The parts about the cluster: what the files of the project describe, and what production may never say."""
+"""The parts about the cluster: those of the project's files, and what production's may never hold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Write = Callable[[str, str], Path]
 
 
 def filled(name: str, **changed: str) -> dict[str, str]:
-    """Give a value for every variable that a file of the project asks for."""
+    """Return a value for every variable in a file of the project."""
     values = {
         one: f"value-of-{one.lower()}" for one in unset_variables(GATES / f"environments/{name}.yaml", {})
     }
@@ -45,7 +45,7 @@ def test_the_projects_files_name_every_variable_of_the_platform(name: str) -> No
 
 
 def test_production_is_read_only_and_stages_nothing() -> None:
-    """What production's file says of its cluster leaves nothing that could be written with."""
+    """Production's file leaves no way to write to its cluster."""
     production = load_environment("production", gates_dir=GATES, variables=filled("production"))
     part = production.kubernetes
     assert part.read_only
@@ -57,15 +57,15 @@ def test_production_is_read_only_and_stages_nothing() -> None:
         part.write_access()
 
 
-def test_staging_hands_its_variables_on() -> None:
-    """What is provisioned gets the platform's variables."""
+def test_staging_passes_its_variables_on() -> None:
+    """The staging part has the platform's variables."""
     staging = load_environment("staging", gates_dir=GATES, variables=filled("staging"))
     assert staging.staging.variables["DB_USER"] == "value-of-db_user"
     assert staging.kubernetes.write_access().context == "value-of-staging_admin_context"
 
 
 def test_production_without_a_context_is_refused() -> None:
-    """An empty context is told by the variable that should have named it."""
+    """The error for an empty context names the variable that is not set."""
     values = filled("production") | {"PRODUCTION_CONTEXT": ""}
     with pytest.raises(
         GateInputError, match=r"kubernetes\.context: the variable PRODUCTION_CONTEXT is not set"
@@ -74,29 +74,29 @@ def test_production_without_a_context_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("kubernetes: {kubeconfig: kc, context: c}\n", "read_only: production is only read"),
+        ("kubernetes: {kubeconfig: kc, context: c}\n", "read_only: gates only read production"),
         ("kubernetes: {kubeconfig: kc, read_only: true}\n", "context is missing"),
-        ("kubernetes: {kubeconfig: kc, context: ' ', read_only: true}\n", "context: name the context"),
+        ("kubernetes: {kubeconfig: kc, context: ' ', read_only: true}\n", "context: the context is empty"),
         ("kubernetes: {kubeconfig: kc, context: c, read_only: true, admin_context: a}\n", "admin_context"),
         (KUBERNETES + "staging: {overlay: staging}\n", "nothing is staged"),
-        (KUBERNETES + "recovery: {drill: true}\n", "nothing is broken"),
+        (KUBERNETES + "recovery: {drill: true}\n", "no drill runs"),
         (KUBERNETES + "release: {image: 'bais-api:latest'}\n", "release.image"),
         ("kubernetes: {kubeconfig: kc, context: c, request_timeout_s: 60}\n", "at most 10"),
     ],
 )
-def test_what_production_may_not_say(write: Write, gates_dir: Path, text: str, told: str) -> None:
-    """Each slip that could have something written to production is refused, with file, line and key."""
+def test_unsafe_production_file_is_refused(write: Write, gates_dir: Path, text: str, message: str) -> None:
+    """Each mistake that would let a gate write to production is refused, with file and key."""
     path = write("production", "name: production\n" + text)
     with pytest.raises(GateInputError) as error:
         load_environment("production", gates_dir=gates_dir)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert str(path) in str(error.value)
 
 
-def test_an_api_that_says_production_is_production(write: Write, gates_dir: Path) -> None:
-    """A file by another name is held to the same rules when its API is production's."""
+def test_an_api_of_production_makes_the_file_productions(write: Write, gates_dir: Path) -> None:
+    """The same rules hold for a file of another name whose API is production's."""
     api = "api: {url: 'https://api.example.com', environment: production}\n"
     write("eu", f"name: eu\n{api}kubernetes: {{kubeconfig: kc, context: c}}\n")
     with pytest.raises(GateInputError, match="read_only"):
@@ -104,7 +104,7 @@ def test_an_api_that_says_production_is_production(write: Write, gates_dir: Path
 
 
 def test_paths_are_beside_the_file_and_settings_as_postgres_shows_them(write: Write, gates_dir: Path) -> None:
-    """A relative path is the file's neighbour; true is on; a list is frozen."""
+    """A relative path starts at the file's folder; true becomes on; a list becomes a tuple."""
     path = write(
         "mine",
         "name: mine\nkubernetes: {kubeconfig: kc.yaml, context: c, helm_releases: [a/b]}\n"
@@ -117,3 +117,14 @@ def test_paths_are_beside_the_file_and_settings_as_postgres_shows_them(write: Wr
     assert mine.security.scans == (path.parent / "one.sarif",)
     with pytest.raises(GateInputError, match="backup is missing"):
         _ = mine.backup
+
+
+def test_unset_variables_are_those_in_values(tmp_path: Path) -> None:
+    """A variable in a comment or after ``$$`` is not one that must be set."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "# ${IN_COMMENT}\nname: mine\napi: {url: 'https://${HOST}:${PORT}'}  # ${TOO}\n"
+        "not_applicable: {acceptance.x: 'costs $${MONEY} a month'}\nkubernetes:\n"
+        "  kubeconfig: ${KUBE}\n  context: c\n  helm_releases: ['${LISTED}']\n"
+    )
+    assert unset_variables(path, {"PORT": "443", "KUBE": ""}) == ("HOST", "KUBE", "LISTED")

@@ -1,4 +1,4 @@
-"""Starting what an environment file provisions: once a run, told to all at once when it fails."""
+"""Provisioning an environment: once a run, and a failure is reported for every gate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Info:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Replace the sandbox by one that writes an environment file; give the folders it was started in."""
+    """Replace the sandbox by one that writes an environment file; return the folders it was started in."""
     folders: list[Path] = []
 
     def start(folder: Path, **_kwargs: Any) -> _Info:
@@ -45,7 +45,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return folders
 
 
-_ASKS = """
+_CALLS_ONCE = """
 import sys, time
 from pathlib import Path
 from bais_gates.targets.provision import once
@@ -61,19 +61,19 @@ print(once(directory, "thing", make)["by"])
 """
 
 
-def test_of_many_processes_one_makes_and_all_know(tmp_path: Path) -> None:
-    """Processes that ask at the same moment get what the first one made."""
-    command = [sys.executable, "-c", _ASKS, str(tmp_path)]
-    asking = [subprocess.Popen([*command, str(i)], stdout=subprocess.PIPE) for i in range(3)]
-    answers = {process.communicate(timeout=30)[0] for process in asking}
-    assert len(answers) == 1
+def test_once_makes_one_record_for_many_processes(tmp_path: Path) -> None:
+    """Concurrent processes get the result of the first one."""
+    command = [sys.executable, "-c", _CALLS_ONCE, str(tmp_path)]
+    processes = [subprocess.Popen([*command, str(i)], stdout=subprocess.PIPE) for i in range(3)]
+    results = {process.communicate(timeout=30)[0] for process in processes}
+    assert len(results) == 1
     assert (tmp_path / "made").read_text() == "x"
 
 
 def test_the_sandbox_is_started_once_and_completes_the_file(
     write: Write, gates_dir: Path, make_run: Callable[..., Any], started: list[Path]
 ) -> None:
-    """The second to ask gets the same sandbox; the name stays that of the file asked for."""
+    """A second call gets the same sandbox; the name stays that of the file."""
     write("mine", "name: mine\nprovision: sandbox\n")
     run = make_run("mine")
     first = environment_for(run, gates_dir=gates_dir)
@@ -83,10 +83,10 @@ def test_the_sandbox_is_started_once_and_completes_the_file(
     assert len(started) == 1
 
 
-def test_a_failure_to_start_is_told_to_all_and_not_tried_again(
+def test_a_failed_start_is_reported_to_all_and_not_retried(
     write: Write, gates_dir: Path, make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every gate hears why the sandbox did not start; only the first one waited for it."""
+    """Every call raises why the sandbox did not start; only the first one tries to start it."""
     tries: list[int] = []
 
     def start(_folder: Path, **_kwargs: Any) -> None:
@@ -107,36 +107,36 @@ def test_release_without_a_sandbox_does_nothing(tmp_path: Path) -> None:
     release(tmp_path)
 
 
-def test_faults_are_for_a_sandbox_alone(write: Write, gates_dir: Path, make_run: Callable[..., Any]) -> None:
-    """Asking for a fault on a target that the run does not start is refused, not ignored."""
+def test_faults_need_a_sandbox(write: Write, gates_dir: Path, make_run: Callable[..., Any]) -> None:
+    """A fault for a target that the run does not start is refused, not ignored."""
     write("staging", "name: staging\n")
     with pytest.raises(GateInputError, match="--sandbox-fault"):
         environment_for(make_run("staging", faults=("any",)), gates_dir=gates_dir)
 
 
-def test_a_dead_target_is_told_at_once_to_all(
+def test_an_unreachable_target_is_reported_to_all(
     write: Write, gates_dir: Path, make_run: Callable[..., Any]
 ) -> None:
-    """One look finds a refused connection; every other gate hears of it without a look of its own."""
+    """The first call meets a refused connection; every later one raises the same without a request."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     path = write("dead", f"name: dead\napi: {{url: 'http://127.0.0.1:{port}'}}\n")
     run = make_run("dead")
     for _ in range(2):
-        with pytest.raises(TargetUnreachable, match="connection refused") as told:
+        with pytest.raises(TargetUnreachable, match="connection refused") as caught:
             open_target(run, gates_dir=gates_dir)
-        assert str(path) in str(told.value)
+        assert str(path) in str(caught.value)
     known = identity.read(run.directory)
     assert known is not None
     assert known.facts == (("api.url", f"http://127.0.0.1:{port}"),)
     assert known.rehearsal is True
 
 
-def test_a_target_is_known_by_what_it_says_and_by_its_certificate(
+def test_the_identity_holds_reported_facts_and_certificate(
     write: Write, gates_dir: Path, make_run: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Version, environment and the certificate's serial number stand in the run directory."""
+    """The run directory has the version, environment and serial number of the certificate."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -164,7 +164,7 @@ def test_a_target_is_known_by_what_it_says_and_by_its_certificate(
 
 class _Health(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        """Say a version, and an environment that is no text."""
+        """Report a version, and an environment that is not text."""
         body = b'{"version": "2.0", "environment": 5}'
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -172,7 +172,7 @@ class _Health(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def test_no_run_no_identity(tmp_path: Path) -> None:
