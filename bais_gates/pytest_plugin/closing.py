@@ -238,6 +238,6 @@ def write(config: pytest.Config, text: str) -> None:
 def _broken(why: str) -> Reason:
     return Reason(
         code=Code.INTERNAL_ERROR,
-        message=f"The gate machinery broke: {why}",
+        message=f"Internal error in bais-gates: {why}",
         remedy="Run again; if it stays, report it with the output of this run.",
     )

@@ -159,8 +159,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 def holds(check: Check) -> bool:
     """Return by the rules alone whether a check is true of enough data."""
-    some = check.n is None or check.n > 0
-    enough = some and (check.n_min is None or (check.n is not None and check.n >= check.n_min))
+    enough = check.n_min is None if check.n is None else check.n >= max(1, check.n_min or 0)
     if isinstance(check.observed, float) or check.observed is None:  # only NaN is generated
         return False
     assert isinstance(check.observed, int | str)  # nothing else is generated
