@@ -87,7 +87,7 @@ def operator_of(text: object) -> Op:
 
 
 def has_data(observed: JsonValue, n: int | None, n_min: int | None) -> bool:
-    """Tell whether there is anything to compare: not None, not NaN or infinite, and enough samples."""
+    """Return whether there is anything to compare: not None, not NaN or infinite, and enough samples."""
     if observed is None or (isinstance(observed, float) and not math.isfinite(observed)):
         return False
     if n is None:
@@ -96,7 +96,7 @@ def has_data(observed: JsonValue, n: int | None, n_min: int | None) -> bool:
 
 
 def holds(observed: JsonValue, op: Op, limit: JsonValue) -> bool:
-    """Tell whether ``observed OP limit``, both plain.
+    """Return whether ``observed OP limit``, both plain.
 
     An observation of the wrong type is false, as the target gave it. Raises UnusableLimit when no observation
     could ever be compared with the limit.
@@ -127,7 +127,7 @@ def _ordered(observed: JsonValue, op: Op, limit: JsonValue) -> bool:
 
 
 def same(left: JsonValue, right: JsonValue) -> bool:
-    """Tell whether two plain values are equal as JSON is: 1 equals 1.0, but true is not 1."""
+    """Return whether two plain values are equal as JSON is: 1 equals 1.0, but true is not 1."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, int | float) and isinstance(right, int | float):

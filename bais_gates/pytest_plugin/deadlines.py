@@ -19,13 +19,13 @@ class GateDeadline(BaseException):
 
 @contextlib.contextmanager
 def deadline(
-    seconds: float, message: str, told: Callable[[GateDeadline], None] = lambda _error: None
+    seconds: float, message: str, on_pass: Callable[[GateDeadline], None] = lambda _error: None
 ) -> Iterator[None]:
     """Raise GateDeadline with ``message`` in the block after ``seconds``, again each second, and at its end.
 
-    ``told`` hears of it at once, so that it is known also where the block swallows the exception. Does
-    nothing outside the main thread, where no signal arrives. Another user's timer of the same kind goes on
-    after the block.
+    ``on_pass`` is called with it at once, so that it is known also where the block swallows the exception.
+    Does nothing outside the main thread, where no signal arrives. Another user's timer of the same kind goes
+    on after the block.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -36,7 +36,7 @@ def deadline(
     def fire(_signal: int, _frame: FrameType | None) -> None:
         if armed:
             passed.append(GateDeadline(message))
-            told(passed[-1])
+            on_pass(passed[-1])
             raise passed[-1]
 
     before = signal.signal(signal.SIGALRM, fire)

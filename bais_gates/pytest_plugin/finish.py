@@ -282,7 +282,7 @@ def compare_target(state: RunState) -> list[Reason]:
         Reason(
             code=Code.TARGET_CHANGED,
             message=f"While the gates ran, {change.key} of the target changed from {redact(change.before)} "
-            f"to {redact(change.after)}: the gates saw two different targets.",
+            f"to {redact(change.after)}: the gates judged two different targets.",
             remedy="Wait until the rollout, or whatever changed it, is over; then run the whole scope again.",
         )
         for change in comparison.changes
@@ -310,7 +310,7 @@ def another_release(subject: Subject | None, target: TargetIdentity) -> list[Rea
         Reason(
             code=Code.TARGET_RUNS_ANOTHER,
             message=f"The decision is asked for {subject}, but the pods of the target run {running}: "
-            "the gates saw another release.",
+            "the gates judged another release.",
             remedy="Roll the release out to the target and wait until it is over, or name the image it runs.",
         )
     ]

@@ -282,7 +282,7 @@ def _of_test(nodeid: str, seen: Seen, recorder: Recorder, checks: tuple[Check, .
 
 _EXPLANATIONS = {
     Outcome.FLAKY: "It was run again after a first attempt that failed.",
-    Outcome.XFAIL: "It is marked, or told itself, to be expected to fail.",
+    Outcome.XFAIL: "It is marked as expected to fail, or called pytest.xfail.",
     Outcome.XPASS: "It passed although it is marked as expected to fail.",
     Outcome.ERROR: "Another plugin reports it as failed although its test passed.",
 }

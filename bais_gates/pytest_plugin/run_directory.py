@@ -82,12 +82,12 @@ class RunDirectory:
             return 0.0
 
     def stop(self) -> None:
-        """Tell all processes of the run that no further gate will finish."""
+        """Signal to all processes of the run that no further gate will finish."""
         self._write(self.path / "stopped.json", {})
 
     @property
     def stopped(self) -> bool:
-        """Whether the run was told to stop."""
+        """Whether ``stop`` was called in any process of the run."""
         return (self.path / "stopped.json").exists()
 
     def put_collection(self, worker: str, collection: JsonValue) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bais_gates.pytest_plugin.run_state import RunState
 
 GRACE_S = 20.0
-"""Seconds that a run has for its clean-up once it is told to end, before it is ended hard."""
+"""Seconds that a run has for its clean-up after SIGTERM, before it is killed."""
 
 
 class Termination:

@@ -20,7 +20,7 @@ _CONTROLLER = "BAIS_GATES_CONTROLLER_PID"
 
 
 def remember_controller() -> None:
-    """Let the workers of this process recognise themselves before they are configured."""
+    """Set the variable by which workers of this process know that they are, before they are configured."""
     os.environ[_CONTROLLER] = str(os.getpid())
 
 

@@ -67,7 +67,7 @@ class Ran:
         self.verify_refuses()
 
     def verify_refuses(self) -> None:
-        """Hold that a pipeline that asks verify is told no."""
+        """Assert that `verify` refuses the decision."""
         assert self.verify_status != 0, self.verify_output
 
 

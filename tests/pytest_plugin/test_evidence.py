@@ -162,11 +162,11 @@ def test_the_message_names_every_check_that_did_not_hold() -> None:
     evidence.check("body", "x" * 5000, "==", "y")
     evidence.check("id", "5", "matches", "[a-z]+")
 
-    told = format_failures(evidence.recorded()).splitlines()
+    lines = format_failures(evidence.recorded()).splitlines()
 
-    assert told[0] == "p95: 250 ms (limit 200 ms)"
-    assert len(told[1]) < 500
-    assert told[2] == "id: 5 (must match [a-z]+)"
+    assert lines[0] == "p95: 250 ms (limit 200 ms)"
+    assert len(lines[1]) < 500
+    assert lines[2] == "id: 5 (must match [a-z]+)"
 
 
 @given(JSON)

@@ -165,7 +165,7 @@ def test_without_the_plugins_around_it(project: Project) -> None:
 def test_a_path_that_pytest_takes_for_tests(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """An option's path outside the project, standing alone, moves pytest's root: it is mended or told."""
+    """An option's path outside the project that moves pytest's root is corrected or reported."""
     project.catalog(one={})
     project.passing("one")
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -174,14 +174,14 @@ def test_a_path_that_pytest_takes_for_tests(
 
     apart = project.run("-m", "golive", "--gate-env", str(environment))
     by_environment = {"PYTEST_ADDOPTS": f"--gate-env {environment}"}
-    told = project.run("-m", "golive", env=by_environment)
+    refused = project.run("-m", "golive", env=by_environment)
     partial = project.run(env=by_environment)
     joined = project.run("-m", "golive", f"--gate-env={environment}")
     workers = project.run("-m", "golive", "-n", "1", "--gate-out", str(elsewhere / "new"))
 
     assert apart.status == 0, apart.output
-    assert told.status == 22, told.output
-    assert "--gate-env=" in told.output
+    assert refused.status == 22, refused.output
+    assert "--gate-env=" in refused.output
     assert partial.status == 4
     assert f"Write --gate-env={environment} instead." in partial.output
     assert joined.status == workers.status == 0, joined.output + workers.output

@@ -50,7 +50,7 @@ def test_options_that_hide_nothing(pytestconfig: pytest.Config, option: str, val
 
 
 @pytest.mark.parametrize(
-    ("arguments", "env", "said"),
+    ("arguments", "env", "message"),
     [
         (("-W", "ignore"), {}, "-W/--pythonwarnings"),
         (("-p", "no:warnings"), {}, "-p no:warnings"),
@@ -63,7 +63,7 @@ def test_options_that_hide_nothing(pytestconfig: pytest.Config, option: str, val
     ],
 )
 def test_no_gate_runs_after_a_refusal(
-    project: Project, arguments: tuple[str, ...], env: dict[str, str], said: str
+    project: Project, arguments: tuple[str, ...], env: dict[str, str], message: str
 ) -> None:
     """The run ends before collection with status 22, the reason on the terminal and in the file."""
     project.catalog(one={})
@@ -72,7 +72,7 @@ def test_no_gate_runs_after_a_refusal(
     ran = project.run("-m", "golive", *arguments, env=env)
 
     assert ran.status == 22, ran.output
-    assert said in ran.output
+    assert message in ran.output
     assert "What to do" in ran.output
     assert "must not be collected" not in ran.output
     assert ran.decision is not None

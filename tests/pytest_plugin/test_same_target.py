@@ -50,7 +50,7 @@ class _Health(BaseHTTPRequestHandler):
     server: Target
 
     def do_GET(self) -> None:
-        """Say the version, then become another target."""
+        """Answer with the version, then become another target."""
         body = json.dumps({"version": self.server.version, "environment": "staging"}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -61,7 +61,7 @@ class _Health(BaseHTTPRequestHandler):
             self.server.after(self.server)
 
     def log_message(self, *_args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def nothing(_target: Target) -> None:
@@ -122,7 +122,7 @@ def test_a_target_that_stays_the_same(
 
 
 @pytest.mark.parametrize(
-    ("after", "told"),
+    ("after", "message"),
     [
         (rollout, "api.version of the target changed from 1.0.0 to 2.0.0"),
         (renewal, "tls.serial of the target"),
@@ -130,7 +130,7 @@ def test_a_target_that_stays_the_same(
     ids=["another version", "another certificate"],
 )
 def test_a_target_that_changes_under_the_run(
-    project: Project, judged: Callable[..., Target], after: Callable[[Target], None], told: str
+    project: Project, judged: Callable[..., Target], after: Callable[[Target], None], message: str
 ) -> None:
     """Every gate passed, and yet: no one release was judged. BLOCK, naming what changed from what to what."""
     judged(after)
@@ -138,7 +138,7 @@ def test_a_target_that_changes_under_the_run(
     assert ran.outcomes == {"one": "PASS"}
     assert (ran.status, ran.codes) == (22, {"TARGET_CHANGED"}), ran.output
     assert ran.decision is not None
-    assert told in ran.decision["reasons"][0]["message"]
+    assert message in ran.decision["reasons"][0]["message"]
 
 
 def test_a_target_that_can_not_be_asked_again(project: Project, judged: Callable[..., Target]) -> None:

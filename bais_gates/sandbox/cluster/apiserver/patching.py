@@ -89,7 +89,7 @@ def _options(request: Request, media: str) -> WriteOptions:
 
 
 def patched(kind: Kind, old: Object, patch_: Any, media: str) -> Object:
-    """Give ``old`` with the patch put onto it."""
+    """Return ``old`` with the patch put onto it."""
     name = old["metadata"]["name"]
     try:
         if media == bodies.JSON_PATCH:

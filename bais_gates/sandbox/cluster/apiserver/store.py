@@ -30,7 +30,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 def encode(value: object) -> bytes:
-    """Give ``value`` as JSON."""
+    """Return ``value`` as JSON."""
     return _encoder.encode(value)
 
 
