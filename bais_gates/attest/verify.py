@@ -110,7 +110,7 @@ def _verdict(decision: Decision) -> list[Problem]:
     if decision.verdict is Verdict.DEPLOY:
         return []
     codes = list(dict.fromkeys(reason.code.value for reason in decision.reasons))
-    message = f"The decision is {decision.verdict} with {len(decision.reasons)} reasons: {', '.join(codes)}."
+    message = f"The decision is {decision.verdict}: {', '.join(codes)}."
     remedy = "Run `bais-gates explain` for the remedy of each."
     return [Problem(code="DECISION_BLOCK", message=message, remedy=remedy)]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from bais_gates.errors import GateInputError
 from bais_gates.targets.environment import load_environment, unset_variables
 from bais_gates.verdict.catalog import load_catalog
+from bais_gates.verdict.outcomes import name_some
 from bais_gates.verdict.policy import load_policy
 from bais_gates.verdict.waivers import load_waivers
 
@@ -63,9 +64,10 @@ def valid(path: Path, check: Callable[[], object]) -> bool:
 
 
 def check_environment(path: Path, folder: Path) -> str:
-    """Check an environment file; return a note if only its schema could be, as its variables are not set."""
-    if unset := unset_variables(path):
-        return f"schema only; variables not set here: {', '.join(unset)}"
+    """Check an environment file; return a note when unset variables limit the check, else an empty text."""
+    unset = unset_variables(path)
+    if unset:
+        return f"only its schema, as these variables are not set: {name_some(unset)}"
     load_environment(path, gates_dir=folder)
     return ""
 
