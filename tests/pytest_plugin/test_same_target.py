@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import ssl
 import threading
 import time
@@ -85,7 +84,7 @@ def end(target: Target) -> None:
 
 @pytest.fixture
 def judged(project: Project) -> Iterator[Callable[[Callable[[Target], None]], Target]]:
-    """Start a target, and have a project with this repository's own fixtures judge it."""
+    """Start a target, and have a project judge it with the plugin's fixtures."""
     targets: list[Target] = []
 
     def start(after: Callable[[Target], None]) -> Target:
@@ -99,7 +98,6 @@ def judged(project: Project) -> Iterator[Callable[[Callable[[Target], None]], Ta
         )
         project.catalog(one={})
         project.tests(TEST)
-        shutil.copy(ROOT / "conftest.py", project.folder)
         return target
 
     yield start
@@ -168,7 +166,6 @@ def test_two(cluster_writer, evidence):
     evidence.check("never", 1, "==", 1)
 """
     )
-    shutil.copy(ROOT / "conftest.py", project.folder)
     began = time.monotonic()
     ran = project.run("-m", "golive")
     assert time.monotonic() - began < 15
