@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 import trustme
@@ -17,7 +16,6 @@ from bais_gates.pytest_plugin.finish import another_release
 from bais_gates.verdict.model import TargetIdentity, parse_subject
 from tests.pytest_plugin.conftest import SERIAL_AND_PARALLEL, Project
 
-ROOT = Path(__file__).parents[2]
 TEST = """
 @pytest.mark.gate("acceptance.one")
 def test_one(target, evidence):
