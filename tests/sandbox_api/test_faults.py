@@ -21,16 +21,20 @@ Seen = dict[str, object]
 JSON = {"content-type": "application/json"}
 
 
-def slow(began: float, more_than_s: float) -> bool:
-    """Return whether more than that has passed."""
-    return time.monotonic() - began > more_than_s
+def fastest_s(call: Callable[[], object]) -> float:
+    """Return the seconds of the fastest of three calls, as a busy machine delays one."""
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        call()
+        times.append(time.monotonic() - began)
+    return min(times)
 
 
 def health(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001 - every scenario is given both
     """Return the content of /health, and whether it is slow."""
-    began = time.monotonic()
     content = platform.client.get("/health").json()
-    seen: Seen = {"slow": slow(began, 0.11)}
+    seen: Seen = {"slow": fastest_s(lambda: platform.client.get("/health")) > 0.11}
     return seen | {key: content.get(key) for key in ("status", "version", "environment")}
 
 
@@ -50,10 +54,10 @@ def sign_in(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
     """Return the responses to wrong passwords and unknown addresses, and their speed."""
     business, client = platform.business(), platform.client
     seen: Seen = {}
-    began = time.monotonic()
-    unknown = [platform.sign_in(platform.email(), "x") for _ in range(3)][-1]
-    seen["unknown answers at once"] = not slow(began, 0.035)
-    wrong = [platform.sign_in(business.email, "x") for _ in range(10)][-1]
+    unknown_s = fastest_s(lambda: platform.sign_in(platform.email(), "x"))
+    seen["unknown answers at once"] = unknown_s < fastest_s(lambda: platform.sign_in(business.email, "x")) / 2
+    unknown = platform.sign_in(platform.email(), "x")
+    wrong = [platform.sign_in(business.email, "x") for _ in range(7)][-1]
     seen["distinguished"] = unknown.text != wrong.text
     seen["after ten wrong"] = platform.sign_in(business.email).status_code
     body = {"refresh_token": business.tokens["refresh_token"]}
@@ -85,11 +89,9 @@ def workflows(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
     """Return the content of workflows, and who may read them."""
     business, stranger = platform.business(), platform.business()
     path = f"/api/v1/workflows/payment/{business.workflow(amount=19.99).json()['workflow_id']}"
-    began = time.monotonic()
-    amount = business.get(path).json()["amount"]
     return {
-        "slow": slow(began, 0.29),
-        "amount": amount,
+        "slow": fastest_s(lambda: business.get(path)) > 0.29,
+        "amount": business.get(path).json()["amount"],
         "negative": business.workflow(amount=-5).status_code,
         "http": business.workflow(webhook_url="http://example.com/").status_code,
         "stranger": stranger.get(path).status_code,
@@ -155,16 +157,14 @@ def analytics(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
     business.get("/api/v1/analytics/dashboard")
     business.pay(business.DECLINED, amount=10)
     business.pay(amount=2)
-    began = time.monotonic()
     shown = business.get("/api/v1/analytics/dashboard?period=24h").json()
-    took = slow(began, 0.29)
     total = shown["total_payments"]
     week, month = (
         business.get(f"/api/v1/analytics/dashboard?period={period}").json()["total_payments"] - total
         for period in ("7d", "30d")
     )
     return {
-        "slow": took,
+        "slow": fastest_s(lambda: business.get("/api/v1/analytics/dashboard")) > 0.29,
         "total": total,
         "week": week,
         "month": month > 0,
