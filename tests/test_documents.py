@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 from bais_gates.cli import COMMANDS
@@ -66,3 +68,32 @@ def test_the_architecture_section_names_what_there_is() -> None:
 
     assert [str(path) for path in named if not path.exists()] == []
     assert {path.name for path in rooms} - {path.name for path in named} == small
+
+
+def test_the_gate_of_the_readme_works_as_written(tmp_path: Path) -> None:
+    """A new project with the README's entry and test decides, and blocks once the observed value differs."""
+    entry, gate = (
+        textwrap.dedent(re.findall(rf"   ```{language}\n(.*?)   ```", README, re.DOTALL)[0])
+        for language in ("yaml", "python")
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+
+    def run(*command: str) -> int:
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, env=environment, capture_output=True, check=False
+        )
+        return done.returncode
+
+    assert run("bais_gates", "init") == 0
+    with (tmp_path / "gates" / "catalog.yaml").open("a", encoding="utf-8") as catalog:
+        catalog.write(textwrap.indent(entry, "  "))
+    name = re.search(r"`gates/checklist/(test_\w+\.py)`", README)
+    assert name is not None
+    (tmp_path / "gates" / "checklist" / name[1]).write_text(gate, encoding="utf-8")
+    changelog = tmp_path / "CHANGELOG.md"
+    changelog.write_text("# Changelog\n\n## 1.4.0 - 2026-11-29\n", encoding="utf-8")
+
+    assert run("bais_gates", "validate") == 0
+    assert run("pytest", "-m", "golive") == 0
+    changelog.write_text("# Changelog\n\n## 1.3.9 - 2026-11-02\n", encoding="utf-8")
+    assert run("pytest", "-m", "golive") == 20
