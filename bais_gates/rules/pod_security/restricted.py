@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from bais_gates.rules.pod_security_baseline import bad_seccomp
-from bais_gates.rules.pod_view import PodView, Refusal, format_containers, format_setters, plural, quoted
+from bais_gates.rules.pod_security.baseline import bad_seccomp
+from bais_gates.rules.pod_security.pod_view import (
+    PodView,
+    Refusal,
+    format_containers,
+    format_setters,
+    plural,
+    quoted,
+)
 
 VOLUME_TYPES = frozenset(
     (

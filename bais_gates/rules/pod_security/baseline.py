@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from bais_gates.rules.objects import containers_of, dig
-from bais_gates.rules.pod_view import (
+from bais_gates.rules.pod_security.pod_view import (
     PodView,
     Refusal,
     Setting,
