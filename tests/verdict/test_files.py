@@ -191,7 +191,7 @@ def test_file_without_permission_is_refused(write: Write) -> None:
     """A file that may not be read is refused."""
     path = write(POLICY)
     path.chmod(0)
-    assert "no permission" in refusal(read_bytes, path)
+    assert "permission denied" in refusal(read_bytes, path)
 
 
 def test_link_to_a_file_is_followed(write: Write, tmp_path: Path) -> None:
