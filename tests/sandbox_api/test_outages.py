@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,10 +18,26 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from tests.sandbox_api.conftest import Business, Platform
+    from tests.sandbox_api.conftest import AnotherApi, Business, Platform
 
 BOUND_S = 6.0
 """The longest response time while a dependency does not respond."""
+
+
+def test_a_connection_is_served_by_an_api_that_ends(another_api: Callable[..., AnotherApi]) -> None:
+    """A connection made before SIGTERM gets its response; then the process ends."""
+    api = another_api()
+    address = (api.client.base_url.host, api.client.base_url.port)
+    with socket.create_connection(address, timeout=5) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\n")
+        time.sleep(0.1)
+        api.process.terminate()
+        time.sleep(0.1)
+        connection.sendall(b"host: localhost\r\nconnection: close\r\n\r\n")
+        response = connection.recv(65_536)
+
+    assert response.startswith(b"HTTP/1.1 200 ")
+    assert api.process.wait(timeout=10) == -signal.SIGTERM
 
 
 def test_outages_are_reported_in_bounded_time(own_platform: Platform) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _MAX_HEAD, _MAX_REDIRECT_HEAD = 65_536, 16_384
 """Bytes of a request line and its headers; beyond that the connection is closed."""
 _REDIRECT_WITHIN_S = 10.0
+_DRAIN_S = 0.3
+"""Seconds between the end of listening and of connections: accepted handshakes are completed and served."""
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Ciphers of TLS 1.2 with forward secrecy that are not deprecated; those of TLS 1.3 all are."""
 _REQUEST_ID = re.compile(rb"(?i)\nx-request-id:[ \t]*([a-z0-9._-]{1,128})[ \t]*\r?\n")
@@ -128,9 +130,10 @@ class Server(uvicorn.Server):
             )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, and wait for requests in progress."""
-        if self._redirecting is not None:
-            self._redirecting.close()
+        """Stop listening, drain what was accepted, and wait for requests in progress."""
+        for server in filter(None, (*self.servers, self._redirecting)):
+            server.close()
+        await asyncio.sleep(_DRAIN_S)
         await super().shutdown(sockets)
 
 
