@@ -304,6 +304,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
         archive.extractall(packages)
     # A path in a .pth file is searched last, and the .pth files in it (the editable install's) are not read.
     (packages / "libraries.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    (folder / "bin" / "ruff").symlink_to(Path(sysconfig.get_path("scripts"), "ruff"))  # the sandbox's scanner
     return str(folder / "bin" / "python")
 
 
