@@ -16,6 +16,7 @@ from bais_gates.pytest_plugin.binding import binding_key
 from bais_gates.pytest_plugin.deadlines import deadline
 from bais_gates.pytest_plugin.outcome import GateTest, Preset, gate_test_key
 from bais_gates.verdict.model import Gate, Outcome, Phase
+from bais_gates.verdict.outcomes import PROVEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from bais_gates.pytest_plugin.run_state import RunState
 
 PRODUCTION = "production"
-GOOD = frozenset({Outcome.PASS, Outcome.NOT_APPLICABLE})
 _CLEAN_UP_S = 30.0
 """What a gate's tear-down has at least, within the gate's deadline, when the test itself used up its time."""
 _POLL_S = 0.05
@@ -174,7 +174,7 @@ class Needs:
                 continue
             if gate.id in self._selected:
                 cases = [self._outcome(gate.id, case) for case in sorted(self._selected[gate.id], key=str)]
-                bad = [one for one in cases if one not in GOOD]
+                bad = [one for one in cases if one not in PROVEN]
                 outcome = (bad[0] or Outcome.NOT_RUN) if bad else cases[0] or Outcome.NOT_RUN
                 found[gate.id] = (outcome, self._state.run_id or self._state.settings.run_id)
             else:
@@ -202,7 +202,7 @@ class Needs:
             outcome = self._outcome(need, case)
             if outcome is None:
                 return "did not report"
-            if outcome not in GOOD:
+            if outcome not in PROVEN:
                 return f"did not pass ({outcome.value})"
         return None
 

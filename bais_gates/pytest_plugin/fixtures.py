@@ -19,6 +19,7 @@ from bais_gates.pytest_plugin.run_state import RunState, state_key
 from bais_gates.targets.identity import identity_of
 from bais_gates.verdict.exemptions import Exemptions
 from bais_gates.verdict.model import Gate, GateResult, Outcome, Phase
+from bais_gates.verdict.outcomes import PROVEN
 from bais_gates.verdict.waivers import load_waivers
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class PhaseResult:
     @property
     def stands(self) -> bool:
         """Return whether the gate does not block a release."""
-        return self.outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE} or bool(self.excuse)
+        return self.outcome in PROVEN or bool(self.excuse)
 
 
 @pytest.hookimpl(tryfirst=True)

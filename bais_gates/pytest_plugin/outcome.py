@@ -19,6 +19,7 @@ from bais_gates.pytest_plugin.evidence import GateFailure, Recorded, format_fail
 from bais_gates.redaction import redact
 from bais_gates.verdict.codec import result_from_json, result_to_json
 from bais_gates.verdict.model import GateResult, Outcome
+from bais_gates.verdict.outcomes import PROVEN
 
 if TYPE_CHECKING:
     from bais_gates.pytest_plugin.binding import Binding
@@ -133,7 +134,7 @@ class GateTest:
     def result(self, recorded: Recorded, *, summary: str, worker: str) -> GateResult:
         """Return the gate's result at the end of its test, and keep the outcome."""
         self.outcome = self.judge(recorded)
-        good = self.outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE}
+        good = self.outcome in PROVEN
         binding = self.binding
         return GateResult(
             gate_id=binding.gate_id,

@@ -15,6 +15,7 @@ from bais_gates.pytest_plugin.run_directory import GateRun, RunDirectory
 from bais_gates.targets.environment import load_environment
 from bais_gates.verdict.catalog import Catalog, load_catalog
 from bais_gates.verdict.model import Outcome
+from bais_gates.verdict.outcomes import PROVEN
 from bais_gates.verdict.policy import BUILT_IN, Policy, load_policy
 
 if TYPE_CHECKING:
@@ -75,8 +76,7 @@ class RunState:
     @property
     def imported_passes(self) -> frozenset[str]:
         """Gates that are proven by the decisions that this run imports."""
-        good = (Outcome.PASS, Outcome.NOT_APPLICABLE)
-        return frozenset(gate_id for gate_id, (outcome, _) in self.imported.items() if outcome in good)
+        return frozenset(gate_id for gate_id, (outcome, _) in self.imported.items() if outcome in PROVEN)
 
     def shared(self) -> RunDirectory:
         """Return the run directory, made when this process is the first to need it."""

@@ -12,9 +12,8 @@ from enum import StrEnum
 
 from bais_gates.reports.wording import check_text, count
 from bais_gates.verdict.model import Check, Decision, JudgedGate, Outcome, Phase, Reason, Verdict
+from bais_gates.verdict.outcomes import PROVEN
 
-PROVEN = frozenset({Outcome.PASS, Outcome.NOT_APPLICABLE})
-"""Outcomes that never block by themselves."""
 CHANGE_KINDS = ("new failures", "newly not run", "fixed", "still failing")
 """How a gate can differ from the previous decision, the gravest first."""
 

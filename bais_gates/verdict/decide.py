@@ -26,7 +26,7 @@ from bais_gates.verdict.model import (
     Verdict,
     Waiver,
 )
-from bais_gates.verdict.outcomes import compare_cases, name_some, rederive, worst
+from bais_gates.verdict.outcomes import PROVEN, compare_cases, name_some, rederive, worst
 from bais_gates.verdict.policy import Policy
 from bais_gates.verdict.waivers import WaiverFile
 
@@ -198,7 +198,7 @@ def _judge(
     rederived = [rederive(gate, result) for result in results]
     result = worst(rederived) if rederived else GateResult(gate_id=gate.id, outcome=Outcome.NOT_RUN)
     reasons = _result_reasons(gate, results, exemptions)
-    proven = result.outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE}
+    proven = result.outcome in PROVEN
     blocks = gate.severity in policy.blocking
     waiver = None
     if blocks and not proven:

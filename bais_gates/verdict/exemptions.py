@@ -14,14 +14,13 @@ from bais_gates.verdict.model import (
     Gate,
     GateResult,
     JudgedGate,
-    Outcome,
     Reason,
     Severity,
     Subject,
     TargetIdentity,
     Waiver,
 )
-from bais_gates.verdict.outcomes import WAIVABLE
+from bais_gates.verdict.outcomes import PROVEN, WAIVABLE
 from bais_gates.verdict.policy import Policy
 
 
@@ -122,7 +121,7 @@ class Exemptions:
             judged = by_id.get(waiver.gate)
             if judged is None or not self._is_active(waiver):
                 continue
-            if judged.result.outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE}:
+            if judged.result.outcome in PROVEN:
                 text = f"has a waiver, but its outcome is {judged.result.outcome} without it."
                 reasons.append(_reason(Code.WAIVER_UNUSED, waiver, text, "Remove the waiver."))
             elif judged.gate.severity not in self.policy.blocking:

@@ -10,6 +10,8 @@ from typing import Final
 
 from bais_gates.verdict.model import Check, Gate, GateResult, JsonValue, Op, Outcome
 
+PROVEN: Final = frozenset({Outcome.PASS, Outcome.NOT_APPLICABLE})
+"""A gate with one of these outcomes is proven, without a waiver."""
 WAIVABLE: Final = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.NO_DATA, Outcome.FLAKY})
 """Outcomes that a waiver may cover: the gate ran and has evidence.
 
