@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextvars
 import math
 import ssl
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpcore
 import httpx
 
-_MAX_CONNECTIONS: Final = 256
 _KEEPALIVE_S: Final = 2.0
 """Below the five seconds after which common servers close an idle connection."""
 _SEND_BLOCK: Final = 64 * 1024
@@ -77,8 +77,10 @@ class _DeadlineBackend(httpcore.NetworkBackend):
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(self, blocks: Iterable[bytes]) -> None:
-        self._blocks = blocks
+    """The body of a response; when it is closed, its connection may serve another request."""
+
+    def __init__(self, blocks: Iterable[bytes], release: Callable[[], None]) -> None:
+        self._blocks, self._release = blocks, release
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._blocks
@@ -87,46 +89,85 @@ class _Body(httpx.SyncByteStream):
         close = getattr(self._blocks, "close", None)
         if close is not None:
             close()
+        release, self._release = self._release, _nothing
+        release()
+
+
+def _nothing() -> None:
+    pass
 
 
 class DeadlineTransport(httpx.BaseTransport):
-    """httpx over an httpcore pool with the deadline backend: HTTP/1.1, no proxy, no retry."""
+    """httpx over connections of httpcore with the deadline backend: HTTP/1.1, no proxy, no retry.
+
+    Idle connections are kept on a stack, and a request takes one off it: from then on that connection is its
+    own. httpcore's own pool may close a connection, as too long idle, that it has just given to a thread.
+    """
 
     def __init__(self, ca_file: Path | str | None) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl.create_default_context(cafile=ca_file),
-            max_connections=_MAX_CONNECTIONS,
-            max_keepalive_connections=_MAX_CONNECTIONS,
-            keepalive_expiry=_KEEPALIVE_S,
-            network_backend=_DeadlineBackend(),
-        )
+        self._tls = ssl.create_default_context(cafile=ca_file)
+        self._backend = _DeadlineBackend()
+        self._idle: list[httpcore.HTTPConnection] = []
+        """Those used last at the end."""
+        self._closed = False
+        self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send ``request`` through the pool; the body is read when the response is iterated."""
-        answer = self._pool.handle_request(
-            httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(
-                    scheme=request.url.raw_scheme,
-                    host=request.url.raw_host,
-                    port=request.url.port,
-                    target=request.url.raw_path,
-                ),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
-            )
+        """Send ``request`` on an idle or a new connection; the body is read when the response is iterated."""
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
         )
-        blocks = answer.stream
-        if not isinstance(blocks, Iterable):
-            raise httpx.ReadError("the response has no readable body")
+        connection = self._take(url.origin)
+        try:
+            answer = connection.handle_request(
+                httpcore.Request(
+                    method=request.method,
+                    url=url,
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        except BaseException:
+            connection.close()
+            raise
         return httpx.Response(
             status_code=answer.status,
             headers=answer.headers,
-            stream=_Body(blocks),
+            stream=_Body(cast("Iterable[bytes]", answer.stream), lambda: self._put_back(connection)),
             extensions=answer.extensions,
         )
 
     def close(self) -> None:
-        """Close all connections of the pool."""
-        self._pool.close()
+        """Close the idle connections; the others are closed when their responses are."""
+        with self._lock:
+            self._closed, idle, self._idle = True, self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self, origin: httpcore.Origin) -> httpcore.HTTPConnection:
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                return httpcore.HTTPConnection(
+                    origin, self._tls, keepalive_expiry=_KEEPALIVE_S, network_backend=self._backend
+                )
+            if connection.can_handle_request(origin) and not connection.has_expired():
+                return connection
+            connection.close()
+
+    def _put_back(self, connection: httpcore.HTTPConnection) -> None:
+        unused = []
+        with self._lock:
+            if self._closed or not connection.is_idle():
+                unused.append(connection)
+            else:
+                self._idle.append(connection)
+            while self._idle and self._idle[0].has_expired():
+                unused.append(self._idle.pop(0))
+        for one in unused:
+            one.close()
