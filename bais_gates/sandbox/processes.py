@@ -1,26 +1,33 @@
 """Child processes that can't outlive their supervisor, and the state of any process according to the kernel.
 
-Every part of a sandbox is started by :func:`spawn`: in its own session, with a short list of environment
-variables (no CI token of the caller is inherited), a log file for its output, and a parent-death signal.
+Every part of a sandbox is started by :func:`spawn`, or by :func:`fork_module` if it is a module of this
+package: in its own session, with a short list of environment variables (no CI token of the caller is
+inherited), a log file for its output, and a parent-death signal.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
+import importlib
+import itertools
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _INHERITED = ("PATH", "HOME", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -31,7 +38,7 @@ class Part:
     """A child process of the supervisor: its name, the process, and its log file."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProcess
     log: Path
     started: int = field(default=0)
 
@@ -96,6 +103,85 @@ def spawn(
             preexec_fn=bind_to_parent,  # noqa: PLW1509 - the supervisor has one thread, so forking here is safe
         )
     return Part(name=name, process=process, log=log, started=start_time(process.pid) or 0)
+
+
+class ForkedProcess:
+    """A child that was forked and not executed, with the methods of ``subprocess.Popen`` that are used."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit status (negative: a signal); None while the process runs."""
+        if self._status is None and (ended := os.waitpid(self.pid, os.WNOHANG))[0] == self.pid:
+            self._status = os.waitstatus_to_exitcode(ended[1])
+        return self._status
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def fork_module(
+    name: str,
+    module: str,
+    arguments: Sequence[str | Path],
+    *,
+    log: Path,
+    directory: Path,
+    pass_fds: Sequence[int] = (),
+) -> Part:
+    """Run ``main`` of a module in a forked child, which dies with the calling thread, its process's only one.
+
+    Nothing is imported anew: the start takes a few milliseconds instead of half a second. The child has the
+    arguments in ``sys.argv``, and of the caller's descriptors only ``pass_fds``.
+    """
+    parent = os.getpid()
+    gc.freeze()  # what is shared with the child is not copied by its garbage collection
+    with log.open("ab") as output:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _leave_parent(parent, name, output=output.fileno(), pass_fds=pass_fds)
+                os.chdir(directory)
+                _run(module, arguments)
+            finally:
+                os._exit(1)
+    gc.unfreeze()
+    return Part(name=name, process=ForkedProcess(pid), log=log, started=start_time(pid) or 0)
+
+
+def _leave_parent(parent: int, name: str, *, output: int, pass_fds: Sequence[int]) -> None:
+    """Take the signals, session, name and descriptors of a new process."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    os.setsid()
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    _LIBC.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+    if os.getppid() != parent:  # the parent died before the signal was set
+        os._exit(1)
+    for descriptor, source in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
+        os.dup2(source, descriptor)
+    kept = sorted({0, 1, 2, *pass_fds, os.sysconf("SC_OPEN_MAX")})
+    for before, after in itertools.pairwise(kept):
+        os.closerange(before + 1, after)
+
+
+def _run(module: str, arguments: Sequence[str | Path]) -> NoReturn:
+    """Run the module's ``main`` and exit with its status."""
+    status: object = 1
+    try:
+        sys.argv = [module, *map(str, arguments)]
+        status = importlib.import_module(module).main()
+    except SystemExit as end:
+        status = end.code
+    except BaseException:  # noqa: BLE001 - this child must not go on in its parent's code
+        traceback.print_exc()
+    sys.stdout.flush()
+    os._exit(status if isinstance(status, int) else int(status is not None))
 
 
 def become_subreaper() -> None:

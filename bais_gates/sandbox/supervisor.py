@@ -10,6 +10,7 @@ requests it through the runtime's socket: a gate run must see what happened.
 from __future__ import annotations
 
 import http.client
+import importlib
 import json
 import os
 import resource
@@ -48,6 +49,14 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.runtime import Runtime
     from bais_gates.sandbox.services.programs import ApiProgram, Program
 
+_FORKED_MODULES = (
+    "bais_gates.sandbox.api.__main__",
+    "bais_gates.sandbox.api.migrate",
+    "bais_gates.sandbox.backup",
+    "bais_gates.sandbox.cluster.apiserver.__main__",
+    "bais_gates.sandbox.cluster.node.__main__",
+)
+"""What the parts run; imported once, before they are forked."""
 _JOBS = frozenset({"migrate", "backup"})
 _STOP_SIGNALS = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 2.0))
 
@@ -105,6 +114,8 @@ class Supervisor:
         from bais_gates.sandbox import configuration, container_kinds, tls  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
         from bais_gates.sandbox.services import programs  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
 
+        for module in _FORKED_MODULES:
+            importlib.import_module(module)
         certificates = tls.issue(self._directory)
         self._database.trust(certificates)
         platform = configuration.make_platform(self._database, self._cache, certificates)
@@ -148,9 +159,10 @@ class Supervisor:
         return program.part
 
     def _migrate(self, config: Path) -> None:
-        migration = processes.spawn(
+        migration = processes.fork_module(
             "migrate",
-            [sys.executable, "-m", "bais_gates.sandbox.api.migrate", config],
+            "bais_gates.sandbox.api.migrate",
+            [config],
             log=self._logs / "migrate.log",
             directory=self._directory,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,14 @@ from bais_gates.sandbox import configuration
 from bais_gates.sandbox.bootstrap import envtest
 from bais_gates.sandbox.bootstrap.envtest import Account
 from bais_gates.sandbox.files import read_object, write_json
-from bais_gates.sandbox.processes import Part, bound_socket, end_together, free_port, spawn
+from bais_gates.sandbox.processes import (
+    Part,
+    bound_socket,
+    end_together,
+    fork_module,
+    free_port,
+    spawn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +29,8 @@ READER = "bais-gates"
 ADMIN = "bais-gates-admin"
 _AGENT_USER = "bais-gates-node-agent"
 _AGENT = "node-agent"
+_AGENT_MODULE = "bais_gates.sandbox.cluster.node.__main__"
+_STAND_IN_MODULE = "bais_gates.sandbox.cluster.apiserver.__main__"
 _MASTERS = ("system:masters",)
 _NODES = 3
 _STOP_SIGNALS = ((15, 3.0), (9, 2.0))
@@ -99,7 +107,7 @@ class ControlPlane:
                 "adopted_namespace": "bais",
             },
         )
-        self._spawn(_AGENT, [sys.executable, "-m", "bais_gates.sandbox.cluster.node", config])
+        self._fork(_AGENT, _AGENT_MODULE, config)
 
     def _start_stand_in(self) -> None:
         config, certificates = self._home / "api-server.json", self._platform.certificates
@@ -116,11 +124,7 @@ class ControlPlane:
                     "pod_security": "bais_gates.rules.pod_security:violations",
                 },
             )
-            self._spawn(
-                "kube-apiserver",
-                [sys.executable, "-m", "bais_gates.sandbox.cluster.apiserver", config],
-                pass_fds=(bound.fileno(),),
-            )
+            self._fork("kube-apiserver", _STAND_IN_MODULE, config, pass_fds=(bound.fileno(),))
 
     def _start_real(self, assets: Path) -> None:
         ports = envtest.Ports(api=free_port(), etcd=free_port(), etcd_peer=free_port())
@@ -133,8 +137,11 @@ class ControlPlane:
             accounts=tuple(self._accounts.values()),
         )
         for name, command in commands.items():
-            self._spawn(name, command)
+            self.parts[name] = spawn(name, command, log=self._log(name), directory=self._home)
 
-    def _spawn(self, name: str, command: Sequence[str | Path], *, pass_fds: Sequence[int] = ()) -> None:
-        log = self._directory / "logs" / f"{name}.log"
-        self.parts[name] = spawn(name, command, log=log, directory=self._home, pass_fds=pass_fds)
+    def _fork(self, name: str, module: str, config: Path, *, pass_fds: Sequence[int] = ()) -> None:
+        log, home = self._log(name), self._home
+        self.parts[name] = fork_module(name, module, [config], log=log, directory=home, pass_fds=pass_fds)
+
+    def _log(self, name: str) -> Path:
+        return self._directory / "logs" / f"{name}.log"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bais_gates.sandbox.files import write_json
-from bais_gates.sandbox.processes import Part, bound_socket, spawn
+from bais_gates.sandbox.processes import Part, bound_socket, fork_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,9 +85,10 @@ class PythonProgram:
 
     def _start(self, *arguments: str, pass_fds: Sequence[int] = ()) -> None:
         self._place.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.part = spawn(
+        self.part = fork_module(
             self._name,
-            [sys.executable, "-m", self._module, str(self._place.config), *arguments],
+            self._module,
+            [self._place.config, *arguments],
             log=self._place.log,
             directory=self._place.directory,
             pass_fds=pass_fds,
@@ -99,7 +99,7 @@ class ApiProgram(PythonProgram):
     """One replica of the API: it listens on its group's ports, and on a port of its own."""
 
     def __init__(self, place: Place, settings: Mapping[str, Any], group: Group) -> None:
-        super().__init__("api", "bais_gates.sandbox.api", place, settings)
+        super().__init__("api", "bais_gates.sandbox.api.__main__", place, settings)
         self.group = group
 
     def bring_up(self) -> Iterator[None]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.cluster.controllers.world import World
 
 _EVERY_S = 15.0
+"""The default of kube-controller-manager's --horizontal-pod-autoscaler-sync-period."""
+_UNTIL_MEASURED_S = 0.5
 _TOLERANCE = 0.1
 _CALM_S = 300
 _VALID = (
@@ -45,16 +47,17 @@ _VALID = (
 def reconcile(world: World, autoscaler: Object, now: datetime) -> Plan:
     """Set the target's number of replicas, and report in the status what it was decided by."""
     plan = Plan()
-    plan.look_again(_EVERY_S)
     ref, status = spec_of(autoscaler)["scaleTargetRef"], {**status_of(autoscaler)}
     target = world.get(str(ref["kind"]), namespace_of(autoscaler), str(ref["name"]))
     if target is None:
         message = f"unable to get the target's current scale: {ref['kind']} {ref['name']!r} not found"
         _report(status, now, "AbleToScale", "False", "FailedGetScale", message)
         plan.set_status(autoscaler, status)
+        plan.look_again(_EVERY_S)
         return plan
     current = replicas_of(target)
     metrics, needed, problem = _measure(world, autoscaler, target)
+    plan.look_again(_UNTIL_MEASURED_S if problem else _EVERY_S)
     wanted, why = current, ""
     if current == 0:
         message = "scaling is disabled since the replica count of the target is zero"

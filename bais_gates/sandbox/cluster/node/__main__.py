@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bais_gates.sandbox.cluster.controllers import nodes
 from bais_gates.sandbox.cluster.controllers.client import Api, ApiError, ApiUnreachableError
 from bais_gates.sandbox.cluster.controllers.engine import Controller, Engine
-from bais_gates.sandbox.cluster.controllers.objects import annotations_of, has_condition, uid_of
+from bais_gates.sandbox.cluster.controllers.objects import annotations_of, uid_of
 from bais_gates.sandbox.cluster.controllers.resources import BY_KIND, WATCHED
 from bais_gates.sandbox.cluster.controllers.wiring import controllers, to_all
 from bais_gates.sandbox.cluster.node.agent import CONTAINER, Agent
@@ -141,15 +141,12 @@ class Node:
                 self.engine.look_at("kubelet", record.pod)
 
     def _measured(self) -> None:
-        """Hand the processor time to the autoscaler, which looks at once while it had none."""
+        """Hand the processor time to the autoscaler."""
         world, cpu = self.engine.world, self._containers.cpu
         for record in self._agent.records():
             used = [cpu[one.id] for one in record.containers if one.id in cpu]
             if used:
                 world.cpu_use[uid_of(record.pod)] = sum(used)
-        for autoscaler in world.of_kind("HorizontalPodAutoscaler"):
-            if not has_condition(autoscaler, "ScalingActive"):
-                self.engine.look_at("autoscaler", autoscaler)
 
 
 def _end_with(failure: threading.ExceptHookArgs) -> None:
@@ -161,11 +158,11 @@ def _end_with(failure: threading.ExceptHookArgs) -> None:
     os._exit(1)
 
 
-def main(arguments: list[str]) -> int:
-    """Run with the configuration file in ``arguments[0]``; return the exit status."""
+def main() -> int:
+    """Run with the configuration file that the command line names; return the exit status."""
     try:
         threading.excepthook = _end_with
-        node = Node(load(Path(arguments[0])))
+        node = Node(load(Path(sys.argv[1])))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: node.engine.stop())
         node.run()
@@ -177,4 +174,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

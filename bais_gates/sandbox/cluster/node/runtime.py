@@ -104,7 +104,9 @@ class Containers:
                     self._again = False
                     self._post(lambda now=found, at=ordered: self._take(now, at))  # type: ignore[misc] # a default binds it here
                     before = found
-                if time.monotonic() - measured >= (_MEASURE_EVERY_S if self.cpu else _IDLE_S):
+                running = {name for name, one in found.items() if one["state"] == "running"}
+                # A new container is measured soon: until then the autoscaler knows nothing of its use.
+                if time.monotonic() - measured >= (_MEASURE_EVERY_S if running <= {*self.cpu} else _IDLE_S):
                     measured = time.monotonic()
                     self._measure(found)
             self._wake.wait(_BUSY_S if time.monotonic() < self._busy_until else _IDLE_S)
