@@ -7,6 +7,8 @@ import re
 import secrets
 import socket
 import ssl
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import uvicorn
@@ -130,11 +132,25 @@ class Server(uvicorn.Server):
             )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, drain what was accepted, and wait for requests in progress."""
-        for server in filter(None, (*self.servers, self._redirecting)):
+        """Stop listening, serve what was accepted or waits to be, and wait for requests in progress.
+
+        Each replica has a queue of its own behind the shared port, and closing it resets whoever waits in it.
+        """
+        accepted = []
+        for server, queue in zip(self.servers, sockets or [], strict=False):
+            with suppress(BlockingIOError):  # nobody waits any more
+                while True:
+                    accepted.append(queue.accept()[0])
             server.close()
+        if self._redirecting is not None:
+            self._redirecting.close()
+        connect = partial(asyncio.get_running_loop().connect_accepted_socket, self._protocol)
+        await asyncio.gather(*(connect(one, ssl=self.config.ssl) for one in accepted), return_exceptions=True)
         await asyncio.sleep(_DRAIN_S)
         await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return Protocol(self.config, self.server_state, self.lifespan.state)
 
 
 def serve(
