@@ -153,6 +153,7 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
         html_columns,
         observer,
         preflight,
+        provisioning,
         recorder,
         termination,
         workers,
@@ -162,7 +163,9 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
     manager = config.pluginmanager
     run, collected, seen = _Run(state), collection.Collection(state), observer.Observer(state)
     run.innermost_or_outermost.append(seen)
-    parts: list[object] = [run, fixtures, collected, seen, execution.Execution(state, config)]
+    provider = provisioning.Provisioning(state, config)
+    executed = execution.Execution(state, config, settle=provider.wait)
+    parts: list[object] = [run, fixtures, collected, seen, executed, provider]
     if state.worker is None and hasattr(manager.hook, "pytest_configure_node"):  # xdist, by whatever name
         parts.append(workers.Controller(state))
         join_options_for_workers(config)
