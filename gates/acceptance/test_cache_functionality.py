@@ -225,8 +225,9 @@ class Timing:
         in_time = percentile(self.taken_ms, 95) <= self.limit_ms and self.extra_ms <= self.extra_limit_ms
         if in_time:
             return None
+        health_ms = self.over_http.lanes["GET /health"].latency.p50
         return self.directly.starved("direct", self.limit_ms) or self.over_http.starved(
-            API_READ, self.limit_ms
+            API_READ, health_ms + self.extra_limit_ms, p=50
         )
 
 

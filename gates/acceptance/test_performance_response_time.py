@@ -294,5 +294,4 @@ def latency_table(measured: Measured) -> dict[str, object]:
         }
         for name, lane in measured.lanes.items()
     }
-    cpu = {"own CPU share": round(measured.own_cpu, 3), "CPU share of others": round(measured.other_cpu, 3)}
-    return {"endpoints": rows, "seconds": ms(measured.seconds), **cpu}
+    return {"endpoints": rows, "seconds": ms(measured.seconds), "CPU use": round(measured.cpu_use, 3)}
