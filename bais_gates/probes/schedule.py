@@ -143,8 +143,8 @@ class Measured:
         """Return why the ``p``-th percentile of ``lane`` can't be compared with ``limit_ms``; None if it can.
 
         A busy machine can only increase latencies, as they are measured from the due time: a percentile
-        within the limit is valid. One above it is not if it would be within without the generator's own delays, or
-        without the requests during which the machine's CPUs were fully used.
+        within the limit is valid. One above it is not if it would be within the limit without the generator's
+        own delays, or without the requests during which the machine's CPUs were fully used.
         """
         sampled = self.lanes[lane]
         delayed = sampled.delayed_p95_ms

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.binding import binding_key
 from bais_gates.pytest_plugin.execution import not_applicable, turn
 from bais_gates.verdict.model import Phase
@@ -74,13 +75,11 @@ class Provisioning:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
-        """Tear down what was staged, before the sandbox that it runs in is stopped."""
+        """Tear down what was staged; in the run's own sandbox it ends with that."""
         state = self._state
-        if (
-            state.worker is None
-            and state.directory is not None
-            and (state.directory.path / "staging.claim").exists()
-        ):
+        if state.worker is not None or state.directory is None or self._is_own():
+            return
+        if (state.directory.path / "staging.claim").exists():
             from bais_gates.staging.run import release  # noqa: PLC0415 - loaded by runs that stage something
 
             release(state.gate_run(), gates_dir=state.gates_dir, progress=self.show)
@@ -120,10 +119,17 @@ class Provisioning:
             and not_applicable(state, binding.gate) is None
             for name in getattr(item, "fixturenames", ())
         }
-        if "target" not in fixtures or state.environment().provision != "sandbox":
+        if "target" not in fixtures or not self._is_own():
             return ()
         cluster = ("cluster",) if fixtures & {"cluster", "cluster_writer"} else ()
         return ("target", *cluster, *(("staging",) if "staging" in fixtures else ()))
+
+    def _is_own(self) -> bool:
+        """Return whether the target is a platform that the run itself starts, and stops at its end."""
+        try:
+            return self._state.environment().provision == "sandbox"
+        except GateInputError:
+            return False  # each gate reports it
 
     def _bring_up(self, run: GateRun) -> None:
         """Take the steps; a failure is recorded for the run, or found again by the fixture that needs it."""
