@@ -6,17 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-CATALOG = """\
-gates:
-""" + "".join(
-    f"""\
+from tests.launch import run_command, run_pytest
+
+ENTRY = """\
   - id: acceptance.{name}
     title: Gate {name}
     phase: acceptance
@@ -25,8 +24,6 @@ gates:
     requirement: {name} is what it is.
     remedy: Look at {name}.
 """
-    for name in ("a", "b", "c")
-)
 HEAD = "import os, sys, pytest\n"
 GATE = """
 @pytest.mark.gate("acceptance.{name}")
@@ -35,19 +32,48 @@ def test_{name}(evidence):
     evidence.check("{name}", 1, "==", 1)
 """
 RED = 'evidence.check("b", 2, "==", 1)'
+GREEN = 'evidence.check("b", 1, "==", 1)'
 SETTINGS = """\
 gate_catalog = gates/catalog.yaml
 filterwarnings = error
 addopts = -p no:schemathesis -p no:hypothesispytest -p no:valkey
 """  # those plugins play no part here, and importing them would be most of a run's time
+PLUGINS = ("-p", "bais_gates.pytest_plugin.plugin", "-p", "xdist.plugin")
 TIMEOUT_S = 60
+
+
+serial_and_parallel = pytest.mark.parametrize("workers", [0, 2], ids=["serial", "-n2"])
+
+
+def serial_and_parallel_once(name: str, table: Mapping[str, object]) -> pytest.MarkDecorator:
+    """Parametrize a test by the rows of a table, of which the first is tried with ``-n 2`` as well."""
+    rows = [pytest.param(value, 0, id=f"{key}-serial") for key, value in table.items()]
+    first = next(iter(table))
+    return pytest.mark.parametrize(
+        (name, "workers"), [*rows, pytest.param(table[first], 2, id=f"{first}--n2")]
+    )
+
+
+class Way(NamedTuple):
+    """A way round the gate that is all in its test: the body, the marks, the arguments."""
+
+    body: str
+    marks: str = ""
+    arguments: str = "evidence"
+
+    def text(self, name: str) -> str:
+        """Return the test of the gate with this name."""
+        lines = "".join(f"    {line}\n" for line in self.body.splitlines())
+        head = f'{self.marks}\n@pytest.mark.gate("acceptance.{name}")\n'
+        return f"{head}def test_{name}({self.arguments}):\n{lines}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
     """One run of the project's decision: exit status, output, the file it left and what verify says."""
 
-    status: int
+    status: int | None
+    """None where other gates of the same run have a say in it."""
     output: str
     document: Mapping[str, Any] | None
     verify_status: int
@@ -63,8 +89,14 @@ class Ran:
         assert self.document is not None, self.output
         assert self.document["verdict"] == "BLOCK", self.output
         assert code in self.codes, (self.codes, self.output)
-        assert self.status == status, self.output
+        assert self.status in {status, None}, self.output
         self.verify_refuses()
+
+    def of(self, name: str) -> Ran:
+        """Return this run as if its reasons were those of one gate."""
+        assert self.document is not None, self.output
+        reasons = [one for one in self.document["reasons"] if one["gate"] == f"acceptance.{name}"]
+        return replace(self, status=None, document={**self.document, "reasons": reasons})
 
     def verify_refuses(self) -> None:
         """Assert that `verify` refuses the decision."""
@@ -76,12 +108,11 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.env: dict[str, str] = {
-            "TMPDIR": str(folder / "tmp")
-        }  # a killed run's folder stays in the test's own
+        # A killed run's folder stays in the test's own.
+        self.env = {**os.environ, "TMPDIR": str(folder / "tmp")}
         (folder / "tmp").mkdir()
         self.write("pytest.ini", f"[pytest]\n{SETTINGS}")
-        self.write("gates/catalog.yaml", CATALOG)
+        self.catalog("a", "b", "c")
         self.write("staging.yaml", "name: staging\n")
         policy = Path(__file__).parents[2] / "gates" / "policy.yaml"
         self.write("gates/policy.yaml", policy.read_text(encoding="utf-8"))
@@ -94,6 +125,10 @@ class Project:
         path.write_text(text, encoding="utf-8")
         return path
 
+    def catalog(self, *names: str) -> None:
+        """Write a catalog of these gates."""
+        self.write("gates/catalog.yaml", "gates:\n" + "".join(ENTRY.format(name=name) for name in names))
+
     def gates(self, *, b: str | None = None, more: str = "") -> None:
         """Write the gates with ``b`` in place of gate b's whole text and ``more`` at the end."""
         texts = [GATE.format(name="a"), GATE.format(name="b") if b is None else b, GATE.format(name="c")]
@@ -101,49 +136,64 @@ class Project:
 
     def gate_b(self, body: str, *, marks: str = "", arguments: str = "evidence") -> None:
         """Write gate b with this body and these marks."""
-        lines = "".join(f"    {line}\n" for line in body.splitlines())
-        self.gates(b=f'{marks}\n@pytest.mark.gate("acceptance.b")\ndef test_b({arguments}):\n{lines}')
+        self.gates(b=Way(body, marks, arguments).text("b"))
+
+    def run_each(self, ways: Iterable[Way]) -> dict[Way, Ran]:
+        """Try each way as a gate of its own, all in one run with ``-n 2``."""
+        names = {way: f"b{number}" for number, way in enumerate(ways)}
+        self.catalog(*names.values())
+        self.write("gates/test_gates.py", HEAD + "\n".join(way.text(name) for way, name in names.items()))
+        ran = self.run(workers=2)
+        return {way: ran.of(name) for way, name in names.items()}
 
     def conftest(self, text: str) -> None:
         """Write the hostile conftest beside the gates."""
         self.write("gates/conftest.py", HEAD + text)
 
-    def command(self, *options: str, workers: int) -> Sequence[str]:
-        """Return the command line of a deciding run."""
+    def arguments(self, *options: str, workers: int = 0) -> Sequence[str]:
+        """Return the arguments of a deciding run."""
         parallel = ("-n", str(workers)) if workers else ()
-        python = (sys.executable, "-m", "pytest", "-q", "-m", "golive", "--gate-env", "staging.yaml")
-        return (*python, "--gate-run-id", "this-run", *parallel, *options)
+        decision = ("-m", "golive", "--gate-env", "staging.yaml", "--gate-run-id", "this-run")
+        return ("-q", *decision, *parallel, *options)
 
-    def run(self, *options: str, workers: int = 0, command: Sequence[str] = ()) -> Ran:
+    def run(self, *options: str, workers: int = 0) -> Ran:
         """Run the decision, then verify what it left as a pipeline would."""
-        environment = {**os.environ, **self.env}
-        result = self._call(command or self.command(*options, workers=workers), environment)
-        verified = self.verify("--run-id", "this-run")
-        path = self.folder / "gate-report" / "decision.json"
-        return Ran(
-            status=result.returncode,
-            output=result.stdout,
-            document=json.loads(path.read_text(encoding="utf-8")) if path.exists() else None,
-            verify_status=verified.returncode,
-            verify_output=verified.stdout,
+        arguments = (*PLUGINS, *self.arguments(*options, workers=workers))
+        return self._judged(run_pytest(arguments, folder=self.folder, env=self.env, timeout_s=TIMEOUT_S))
+
+    def command(self, *options: str, workers: int = 0) -> Sequence[str]:
+        """Return the command line of a deciding run as users type it."""
+        return (sys.executable, "-m", "pytest", *self.arguments(*options, workers=workers))
+
+    def run_command(self, *options: str, workers: int = 0) -> Ran:
+        """Run the decision in a new interpreter, in which pytest finds its plugins itself; then verify."""
+        return self._judged(
+            subprocess.run(
+                self.command(*options, workers=workers),
+                cwd=self.folder,
+                env=self.env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                timeout=TIMEOUT_S,
+                check=False,
+            )
         )
 
     def verify(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """Ask verify as a pipeline would, in a clean environment."""
-        command = (sys.executable, "-m", "bais_gates", "verify", "--env", "staging", *options)
-        return self._call(command, dict(os.environ))
+        """Ask verify as a pipeline would."""
+        return run_command("verify", "--env", "staging", *options, folder=self.folder)
 
-    def _call(self, command: Sequence[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
+    def _judged(self, done: subprocess.CompletedProcess[str]) -> Ran:
+        verified = self.verify("--run-id", "this-run")
+        path = self.folder / "gate-report" / "decision.json"
+        return Ran(
+            status=done.returncode,
+            output=done.stdout,
+            document=json.loads(path.read_text(encoding="utf-8")) if path.exists() else None,
+            verify_status=verified.returncode,
+            verify_output=verified.stdout,
         )
 
 

@@ -6,35 +6,68 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.bypass.conftest import Project
+from tests.bypass.conftest import GREEN, RED, Project, Way, serial_and_parallel
 
-serial_and_parallel = pytest.mark.parametrize("workers", [0, 2], ids=["serial", "-n2"])
-RED = 'evidence.check("b", 2, "==", 1)'
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.bypass.conftest import Ran
+
+    Try = Callable[[Way, int], Ran]
+
 RED_ONCE = """\
 from pathlib import Path
 tried = Path("tried")
 red = not tried.exists()
 tried.touch()
 evidence.check("b", red, "==", False)"""
+SKIPS = {
+    "skip": Way(RED, "@pytest.mark.skip(reason='later')"),
+    "skipif": Way(RED, "@pytest.mark.skipif(True, reason='later')"),
+    "skip in the test": Way(f"pytest.skip('later')\n{RED}"),
+    "importorskip": Way(f"pytest.importorskip('no_such_module')\n{RED}"),
+    "skip after a good check": Way(f"{GREEN}\npytest.skip('later')\n{RED}"),
+}
+XFAILS = {
+    mark: Way(RED, f"@pytest.mark.{mark}") for mark in ("xfail", "xfail(strict=False)", "xfail(run=False)")
+}
+SWALLOWED = {
+    "try": Way("try:\n    evidence.require('b', 2, '==', 1)\nexcept BaseException:\n    pass\n"),
+    "raises": Way("with pytest.raises(Exception):\n    evidence.require('b', 2, '==', 1)"),
+    "overwrite": Way(f"{RED}\n{GREEN}"),
+    "suppress": Way(
+        "import contextlib\nwith contextlib.suppress(Exception):\n    evidence.require('b', 2, '==', 1)"
+    ),
+}
+SUBTEST = Way(f'{GREEN}\nwith subtests.test("part"):\n    assert False', arguments="evidence, subtests")
+
+
+@pytest.fixture(scope="module")
+def parallel(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Way, Ran]:
+    """Try in one run with ``-n 2`` all ways that are in a test alone."""
+    ways = (*SKIPS.values(), *XFAILS.values(), *SWALLOWED.values(), SUBTEST)
+    return Project(tmp_path_factory.mktemp("parallel")).run_each(ways)
+
+
+@pytest.fixture
+def attempt(project: Project, request: pytest.FixtureRequest) -> Try:
+    """Return a function that tries a way in a run of its own, or with workers in the run of all."""
+
+    def run(way: Way, workers: int) -> Ran:
+        if workers:
+            ways: Mapping[Way, Ran] = request.getfixturevalue("parallel")
+            return ways[way]
+        project.gate_b(way.body, marks=way.marks, arguments=way.arguments)
+        return project.run()
+
+    return run
 
 
 @serial_and_parallel
-@pytest.mark.parametrize(
-    ("marks", "body"),
-    [
-        ("@pytest.mark.skip(reason='later')", RED),
-        ("@pytest.mark.skipif(True, reason='later')", RED),
-        ("", f"pytest.skip('later')\n{RED}"),
-        ("", f"pytest.importorskip('no_such_module')\n{RED}"),
-        ("", f"evidence.check('b', 1, '==', 1)\npytest.skip('later')\n{RED}"),
-    ],
-    ids=["skip", "skipif", "skip in the test", "importorskip", "skip after a good check"],
-)
-def test_skipping(project: Project, marks: str, body: str, workers: int) -> None:
+@pytest.mark.parametrize("way", SKIPS.values(), ids=SKIPS)
+def test_skipping(attempt: Try, way: Way, workers: int) -> None:
     """A skip, by mark, call or missing module, takes the gate out."""
-    project.gate_b(body, marks=marks)
-    project.run(workers=workers).blocks("SKIPPED", status=21)
+    attempt(way, workers).blocks("SKIPPED", status=21)
 
 
 def test_skip_in_a_fixture(project: Project) -> None:
@@ -51,14 +84,10 @@ def test_skip_marks_added_by_a_conftest(project: Project) -> None:
 
 
 @serial_and_parallel
-@pytest.mark.parametrize(
-    "marks",
-    ["@pytest.mark.xfail", "@pytest.mark.xfail(strict=False)", "@pytest.mark.xfail(run=False)"],
-)
-def test_xfail_mark(project: Project, marks: str, workers: int) -> None:
+@pytest.mark.parametrize("way", XFAILS.values(), ids=XFAILS)
+def test_xfail_mark(attempt: Try, way: Way, workers: int) -> None:
     """An xfail mark turns red into expected."""
-    project.gate_b(RED, marks=marks)
-    project.run(workers=workers).blocks("REFUSED_OPTION", status=22)
+    attempt(way, workers).blocks("REFUSED_OPTION", status=22)
 
 
 def test_xfail_call(project: Project) -> None:
@@ -83,27 +112,17 @@ def test_xfail_added_while_running(project: Project) -> None:
 
 def test_xpass(project: Project) -> None:
     """A stale xfail mark on a gate that passes."""
-    project.gate_b('evidence.check("b", 1, "==", 1)', marks="@pytest.mark.xfail(strict=False)")
+    project.gate_b(GREEN, marks="@pytest.mark.xfail(strict=False)")
     ran = project.run()
     ran.verify_refuses()
     assert ran.status in {20, 22}
 
 
 @serial_and_parallel
-@pytest.mark.parametrize(
-    "body",
-    [
-        f"try:\n    evidence.require('b', 2, '==', 1)\nexcept BaseException:\n    pass\n{''}",
-        "with pytest.raises(Exception):\n    evidence.require('b', 2, '==', 1)",
-        "evidence.check('b', 2, '==', 1)\nevidence.check('b', 1, '==', 1)",
-        "import contextlib\nwith contextlib.suppress(Exception):\n    evidence.require('b', 2, '==', 1)",
-    ],
-    ids=["try", "raises", "overwrite", "suppress"],
-)
-def test_false_check_swallowed(project: Project, body: str, workers: int) -> None:
+@pytest.mark.parametrize("way", SWALLOWED.values(), ids=SWALLOWED)
+def test_false_check_swallowed(attempt: Try, way: Way, workers: int) -> None:
     """A false check is caught, expected, suppressed or followed by a true one of the same name."""
-    project.gate_b(body)
-    project.run(workers=workers).blocks("FAILED", status=20)
+    attempt(way, workers).blocks("FAILED", status=20)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +138,7 @@ def test_no_check_recorded(project: Project, body: str) -> None:
 
 def test_return_false(project: Project) -> None:
     """`return False` instead of an assertion."""
-    project.gate_b('evidence.check("b", 1, "==", 1)\nreturn False')
+    project.gate_b(f"{GREEN}\nreturn False")
     ran = project.run()
     ran.verify_refuses()
     assert ran.status in {20, 22}
@@ -127,7 +146,7 @@ def test_return_false(project: Project) -> None:
 
 def test_assertion_of_a_tuple(project: Project) -> None:
     """`assert (condition, "message")` is always true."""
-    project.gate_b('evidence.check("b", 1, "==", 1)\nassert (1 == 2, "not equal")')
+    project.gate_b(f'{GREEN}\nassert (1 == 2, "not equal")')
     ran = project.run()
     ran.verify_refuses()
     assert ran.status in {20, 22}
@@ -191,7 +210,7 @@ def test_false_check_in_a_thread(project: Project) -> None:
 @serial_and_parallel
 def test_teardown_error(project: Project, workers: int) -> None:
     """The gate passes, its tear-down does not."""
-    project.gate_b('evidence.check("b", 1, "==", 1)', arguments="evidence, sour")
+    project.gate_b(GREEN, arguments="evidence, sour")
     project.conftest("@pytest.fixture\ndef sour():\n    yield\n    raise OSError('left behind')\n")
     project.run(workers=workers).blocks("ERROR", status=20)
 
@@ -215,13 +234,9 @@ def test_setup_error_hidden_by_xfail(project: Project) -> None:
 
 
 @serial_and_parallel
-def test_failed_subtest(project: Project, workers: int) -> None:
+def test_failed_subtest(attempt: Try, workers: int) -> None:
     """A subtest fails and its parent passes."""
-    project.gate_b(
-        'evidence.check("b", 1, "==", 1)\nwith subtests.test("part"):\n    assert False',
-        arguments="evidence, subtests",
-    )
-    project.run(workers=workers).blocks("FAILED", status=20)
+    attempt(SUBTEST, workers).blocks("FAILED", status=20)
 
 
 @serial_and_parallel
@@ -230,7 +245,7 @@ def test_reruns(project: Project, how: tuple[str, ...], workers: int) -> None:
     """The gate is tried again until it passes."""
     project.gate_b(RED_ONCE, marks="@pytest.mark.flaky(reruns=2)" if how == ("mark",) else "")
     options = () if how == ("mark",) else how
-    project.run(*options, workers=workers).blocks("REFUSED_OPTION", status=22)
+    project.run_command(*options, workers=workers).blocks("REFUSED_OPTION", status=22)
 
 
 def test_rerun_by_hand(project: Project) -> None:

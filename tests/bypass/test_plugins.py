@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.bypass.conftest import RED, serial_and_parallel, serial_and_parallel_once
+
 if TYPE_CHECKING:
     from tests.bypass.conftest import Project
 
-serial_and_parallel = pytest.mark.parametrize("workers", [0, 2], ids=["serial", "-n2"])
-RED = 'evidence.check("b", 2, "==", 1)'
 
-
-@serial_and_parallel
-@pytest.mark.parametrize("order", ["", "tryfirst=True", "trylast=True"], ids=["plain", "tryfirst", "trylast"])
+@serial_and_parallel_once("order", {"tryfirst": "tryfirst=True", "trylast": "trylast=True", "plain": ""})
 def test_outcome_rewritten(project: Project, order: str, workers: int) -> None:
     """A conftest's `pytest_runtest_makereport` wrapper sets every outcome to passed."""
     project.gate_b(RED)
@@ -89,9 +87,8 @@ def test_evidence_emptied(project: Project) -> None:
     assert ran.status in {20, 22}
 
 
-@serial_and_parallel
-@pytest.mark.parametrize(
-    "order", ["", "trylast=True", "wrapper=True, tryfirst=True"], ids=["plain", "trylast", "wrapper"]
+@serial_and_parallel_once(
+    "order", {"wrapper": "wrapper=True, tryfirst=True", "trylast": "trylast=True", "plain": ""}
 )
 def test_exit_status_overwritten(project: Project, order: str, workers: int) -> None:
     """A plugin sets the session's exit status to 0 at the end."""
@@ -172,19 +169,19 @@ def test_workers_collect_different_gates(project: Project) -> None:
 def test_plugin_disabled(project: Project) -> None:
     """`-p no:bais_gates` runs the tests without us: pytest may be green, verify is not."""
     project.gate_b("pass", arguments="")
-    project.run("-p", "no:bais_gates", "-o", "required_plugins=").verify_refuses()
+    project.run_command("-p", "no:bais_gates", "-o", "required_plugins=").verify_refuses()
 
 
 def test_plugin_autoload_disabled(project: Project) -> None:
     """`PYTEST_DISABLE_PLUGIN_AUTOLOAD=1` runs the tests without us."""
     project.env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    project.run().verify_refuses()
+    project.run_command().verify_refuses()
 
 
 def test_other_configuration_file(project: Project) -> None:
     """`-c /dev/null` takes the project's configuration away."""
     project.gate_b(RED)
-    ran = project.run("-c", "/dev/null")
+    ran = project.run_command("-c", "/dev/null")
     ran.verify_refuses()
 
 

@@ -6,33 +6,36 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.bypass.conftest import serial_and_parallel, serial_and_parallel_once
+
 if TYPE_CHECKING:
     from tests.bypass.conftest import Project
-
-serial_and_parallel = pytest.mark.parametrize("workers", [0, 2], ids=["serial", "-n2"])
 
 
 @serial_and_parallel
 def test_nothing_wrong_is_deploy(project: Project, workers: int) -> None:
     """The control: three green gates, nothing tampered with."""
     ran = project.run(workers=workers)
+    assert (ran.status, ran.verify_status) == (0, 0), ran.output
+    ran = project.run_command(workers=workers)
 
     assert ran.document is not None, ran.output
     assert (ran.document["verdict"], ran.status) == ("DEPLOY", 0), ran.output
     assert ran.verify_status == 0, ran.verify_output
 
 
-@serial_and_parallel
-@pytest.mark.parametrize(
+@serial_and_parallel_once(
     "options",
-    [
-        ("-k", "not test_b"),
-        ("--deselect", "gates/test_gates.py::test_b"),
-        ("gates/test_gates.py::test_a",),
-        ("--ignore", "gates/test_gates.py"),
-        ("-k", "nothing_like_it"),
-    ],
-    ids=" ".join,
+    {
+        " ".join(options): options
+        for options in (
+            ("-k", "not test_b"),
+            ("--deselect", "gates/test_gates.py::test_b"),
+            ("gates/test_gates.py::test_a",),
+            ("--ignore", "gates/test_gates.py"),
+            ("-k", "nothing_like_it"),
+        )
+    },
 )
 def test_selecting_fewer_gates(project: Project, options: tuple[str, ...], workers: int) -> None:
     """`-k`, `--deselect`, `--ignore` or a path leaves a gate out."""
@@ -189,8 +192,7 @@ def test_stale_cache(project: Project, option: str) -> None:
     assert ran.status in {20, 21, 22}
 
 
-@serial_and_parallel
-@pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
+@serial_and_parallel_once("option", {"-x": "-x", "--maxfail=1": "--maxfail=1"})
 def test_stopping_at_the_first_failure(project: Project, option: str, workers: int) -> None:
     """`-x` stops after a red gate: the rest did not run, and the red one is not forgotten."""
     project.gate_b('evidence.check("b", 2, "==", 1)')

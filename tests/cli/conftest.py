@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import functools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.bypass.conftest import Project
+from tests.launch import run_command
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TIMEOUT_S = 60
@@ -23,14 +24,13 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """Return a call of ``bais-gates`` in the project's folder."""
+def process(tmp_path: Path) -> Cli:
+    """Return a call of ``bais-gates`` as a process in the project's folder."""
 
-    def call(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "bais_gates", *words],
             cwd=tmp_path,
-            env={**os.environ, **env},
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
@@ -38,3 +38,9 @@ def cli(tmp_path: Path) -> Cli:
         )
 
     return call
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Return a call of ``bais-gates`` in this process and the project's folder."""
+    return functools.partial(run_command, folder=tmp_path)

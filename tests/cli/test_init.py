@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from bais_gates.cli.init import CI_FILES
+from tests.launch import run_pytest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = ("-p", "bais_gates.pytest_plugin.plugin")
+OURS = ("BAIS_GATES", "PYTEST_", "PYTHON")
 KEY = "-----BEGIN EC PRIVATE KEY-----\n"
 
 
@@ -41,8 +43,7 @@ def run(
     folder: Path, *command: str, python: str = sys.executable, **more: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a Python module in a folder, with nothing of the pytest that runs this."""
-    ours = ("BAIS_GATES", "PYTEST_", "PYTHON")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     return subprocess.run(
         [python, "-m", *command],
         cwd=folder,
@@ -52,6 +53,12 @@ def run(
         timeout=300,
         check=False,
     )
+
+
+def decide(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest with the plugin in a folder."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    return run_pytest([*PLUGIN, *arguments], folder=folder, env=environment, timeout_s=60)
 
 
 def decision(folder: Path) -> Mapping[str, Any]:
@@ -85,7 +92,7 @@ def test_the_gate_of_a_new_project_can_fail(cli: Cli, tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(KEY, encoding="utf-8")
 
-    decided = run(tmp_path, "pytest", "-m", "golive")
+    decided = decide(tmp_path, "-m", "golive")
 
     assert decided.returncode == 20, decided.stdout + decided.stderr
     assert decision(tmp_path)["gates"][0]["checks"][0]["observed"] == ["deploy/key.pem"]
@@ -177,7 +184,7 @@ def test_settings_of_pytest_are_left_alone(cli: Cli, tmp_path: Path, name: str, 
 
     made = cli("init")
     command = next(line.split("#")[0].split() for line in made.stdout.splitlines() if "pytest -m" in line)
-    decided = run(tmp_path, *command)
+    decided = decide(tmp_path, *command[1:])
 
     assert f"left {name} alone" in made.stdout
     assert told in made.stdout
@@ -269,8 +276,8 @@ def test_a_project_without_a_catalog(tmp_path: Path, marked: bool) -> None:
         f"import pytest\n\n{mark}def test_ours():\n    pass\n", encoding="utf-8"
     )
 
-    asked = run(tmp_path, "pytest", "-m", "golive")
-    other = run(tmp_path, "pytest", "-m", "golive and slow")
+    asked = decide(tmp_path, "-m", "golive")
+    other = decide(tmp_path, "-m", "golive and slow")
 
     assert asked.returncode == (0 if marked else 5)
     assert ("`bais-gates init`" in asked.stdout) is not marked

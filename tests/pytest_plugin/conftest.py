@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.launch import run_pytest
+
 TIMEOUT_S = 60
 PLUGINS = ("bais_gates.pytest_plugin.plugin", "xdist.plugin", "pytest_metadata.plugin", "pytest_html.plugin")
 PASSING = """
@@ -121,17 +123,21 @@ class Project:
     def run(
         self, *arguments: str, env: Mapping[str, str] | None = None, before: Callable[[], None] | None = None
     ) -> Ran:
-        """Run pytest to its end."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment() | dict(env or {}),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-            preexec_fn=before,
-        )
+        """Run pytest to its end; in a new interpreter if it has to prepare or to read PYTHON variables."""
+        command, environment = self.command(*arguments), self.environment() | dict(env or {})
+        if before is None and not any(name.startswith("PYTHON") for name in env or ()):
+            done = run_pytest(command[3:], folder=self.folder, env=environment, timeout_s=TIMEOUT_S)
+        else:
+            done = subprocess.run(
+                command,
+                cwd=self.folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+                check=False,
+                preexec_fn=before,
+            )
         return Ran(status=done.returncode, output=done.stdout + done.stderr, decision=self.decision())
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
