@@ -1,4 +1,7 @@
-"""Libraries that only some gates need: imported at first use, an error that names the extra where absent."""
+"""Libraries and modules that only some gates need: imported at first use.
+
+A run pays for no library that it does not use, and `pytest --collect-only` for next to none.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,13 @@ def optional(library: str, *, extra: str) -> Any:
     return _Library(library, extra)
 
 
+def deferred(module: str) -> Any:
+    """Return a stand-in for a module that is always installed; it is imported at its first use."""
+    return _Library(module, None)
+
+
 class _Library:
-    def __init__(self, library: str, extra: str) -> None:
+    def __init__(self, library: str, extra: str | None) -> None:
         self._library = library
         self._extra = extra
 
@@ -26,6 +34,8 @@ class _Library:
         try:
             module = importlib.import_module(self._library)
         except ImportError as e:
+            if self._extra is None:
+                raise
             raise GateInputError(
                 f"This needs the library {self._library}, which can't be imported ({e}). Install it: "
                 f"pip install 'bais-gates[{self._extra}]'"

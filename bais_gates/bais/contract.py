@@ -9,20 +9,26 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import yaml
-from jsonschema import Draft202012Validator, FormatChecker
-from referencing import Registry
-from referencing.jsonschema import DRAFT202012
+
+from bais_gates.extras import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    import jsonschema
+    import referencing
+    from referencing import jsonschema as drafts
+
     from bais_gates.probes.http import Response
+else:
+    jsonschema, referencing = deferred("jsonschema"), deferred("referencing")
+    drafts = deferred("referencing.jsonschema")
 
 _BASE: Final = "urn:bais-gates:contract"
 _MESSAGE_CAP: Final = 240
@@ -64,9 +70,9 @@ class Contract:
         ):
             raise ContractError("not an OpenAPI 3.1 document: `openapi: 3.1.x` or `paths` is missing")
         self.document = document
-        resource = DRAFT202012.create_resource(document)
-        self._registry: Registry[Any] = Registry().with_resource(_BASE, resource)
-        self._validators: dict[str, Draft202012Validator] = {}
+        resource = drafts.DRAFT202012.create_resource(document)
+        self._registry: referencing.Registry[Any] = referencing.Registry().with_resource(_BASE, resource)
+        self._validators: dict[str, jsonschema.Draft202012Validator] = {}
 
     @classmethod
     def load(cls, path: Path) -> Contract:
@@ -181,18 +187,21 @@ class Contract:
     def _schema_violations(self, instance: object, schema: _Place) -> Iterator[str]:
         validator = self._validators.get(schema.uri)
         if validator is None:
-            validator = Draft202012Validator(
-                {"$ref": schema.uri}, registry=self._registry, format_checker=_FORMATS
+            validator = jsonschema.Draft202012Validator(
+                {"$ref": schema.uri}, registry=self._registry, format_checker=_formats()
             )
             self._validators[schema.uri] = validator
         for error in sorted(validator.iter_errors(instance), key=lambda e: e.json_path):
             yield f"{error.json_path}: {error.message}"
 
 
-_FORMATS: Final = FormatChecker()
+@cache
+def _formats() -> jsonschema.FormatChecker:
+    checker = jsonschema.FormatChecker()
+    checker.checks("date-time", raises=ValueError)(_is_date_time)
+    return checker
 
 
-@_FORMATS.checks("date-time", raises=ValueError)
 def _is_date_time(value: object) -> bool:
     """Return whether a string is an RFC 3339 date-time, with a time and a zone."""
     if not isinstance(value, str):

@@ -13,19 +13,24 @@ import ssl
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-import httpcore
-import httpx
-
-from bais_gates.probes.http_network import ENDS_AT, DeadlineTransport
+from bais_gates.extras import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
+
+    import httpcore
+    import httpx
+
+    from bais_gates.probes import http_network
+else:
+    httpcore, httpx = deferred("httpcore"), deferred("httpx")
+    http_network = deferred("bais_gates.probes.http_network")
 
 DEADLINE_S: Final = 10.0
 """Seconds that one exchange may take, connecting included."""
@@ -145,7 +150,7 @@ class HttpClient:
         self.body_cap = body_cap
         self._extensions = {} if server_name is None else {"sni_hostname": server_name}
         self._client = httpx.Client(
-            transport=transport or DeadlineTransport(ca_file),
+            transport=transport or http_network.DeadlineTransport(ca_file),
             follow_redirects=False,
             trust_env=False,
             timeout=deadline_s,
@@ -173,15 +178,15 @@ class HttpClient:
         budget = self.deadline_s if deadline_s is None else deadline_s
         request = self._build(method, url, headers=headers, json=json, content=content, params=params)
         began = time.monotonic()
-        reset = ENDS_AT.set(began + budget)
+        reset = http_network.ENDS_AT.set(began + budget)
         try:
             answer = self._client.send(request, stream=True)
             certificate = _certificate(answer) if with_certificate else {}
             body, truncated = self._read(answer, began + budget)
-        except _NETWORK_ERRORS as e:
+        except _network_errors() as e:
             raise Unreachable(f"{method} {url}: {_cause(e, budget)}") from e
         finally:
-            ENDS_AT.reset(reset)
+            http_network.ENDS_AT.reset(reset)
         return Response(
             method=method,
             url=str(request.url),
@@ -240,16 +245,20 @@ def _blocks(answer: httpx.Response) -> Iterator[bytes]:
         yield from answer.iter_raw()
 
 
-_NETWORK_ERRORS: Final = (
-    httpx.HTTPError,
-    httpx.InvalidURL,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.TimeoutException,
-    OSError,
-    ValueError,
-    RuntimeError,
-)
+@cache
+def _network_errors() -> tuple[type[Exception], ...]:
+    return (
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        httpcore.NetworkError,
+        httpcore.ProtocolError,
+        httpcore.TimeoutException,
+        OSError,
+        ValueError,
+        RuntimeError,
+    )
+
+
 _CAUSES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (ssl.SSLCertVerificationError, "its TLS certificate is not trusted"),
     (ssl.SSLError, "TLS failed"),

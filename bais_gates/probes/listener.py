@@ -20,16 +20,19 @@ from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
-
 from bais_gates.errors import GateInputError
+from bais_gates.extras import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Self
 
+    import httpx
+
     _Take = Callable[[str, str, httpx.Headers, bytes], int]
+else:
+    httpx = deferred("httpx")
 
 BODY_CAP: Final = 1024 * 1024
 """Bytes of a delivery that are read."""

@@ -10,20 +10,19 @@ delays no other request. When all callers wait, due requests wait too, and their
 lane ends at a deadline. A request that was due and has no response by then counts with the time that it has
 waited so far, which is a lower bound of its latency.
 
-The generator also measures its own delays (threads woken late or without a CPU) and the CPU time used by
-other processes, so that a slow target can be distinguished from a busy machine.
+The generator also measures its own delays (threads woken late or without a CPU) and how busy the machine was
+during each request, so that a slow target can be distinguished from a busy machine.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
+from bais_gates.probes.machine import CpuUse, RunDelay
 from bais_gates.probes.statistics import Summary, percentile
 
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ LEAD_S: Final = 0.05
 """Seconds between the start of the threads and the first request due."""
 GRACE_S: Final = 5.0
 """Seconds after the last due time in which a backlog may be sent."""
-OTHER_CPU_MAX: Final = 0.75
-"""Share of all CPU time used by other processes above which slow responses are not measured."""
+SATURATED: Final = 0.9
+"""Share of all CPU time above which the machine's CPUs are taken to have been fully used."""
 DELAY_SHARE_MAX: Final = 0.25
 """Share of the limit that the generator's own delay (p95) may reach before the latency is not measured."""
 
@@ -78,6 +77,8 @@ class Sample:
     fault: str | None = None
     """What is wrong with the response; None if it is correct."""
     answered: bool = True
+    cpu_use: float = math.nan
+    """Share (0..1) of the machine's CPU time that was used from due time to end; NaN when unknown."""
 
     @property
     def latency_ms(self) -> float:
@@ -135,22 +136,27 @@ class Measured:
 
     lanes: Mapping[str, Sampled]
     seconds: float
-    other_cpu: float
-    """Share (0..1) of all CPU time used by other processes; NaN when unknown."""
-    own_cpu: float
-    """Share (0..1) of all CPU time used by this process; NaN when unknown."""
+    cpu_use: float
+    """Share (0..1) of the machine's CPU time that was used; NaN when unknown."""
 
-    def starved(self, lane: str, limit_ms: float) -> str | None:
-        """Return why the latency of ``lane`` cannot be compared with ``limit_ms``; None if it can.
+    def starved(self, lane: str, limit_ms: float, *, p: float = 95) -> str | None:
+        """Return why the ``p``-th percentile of ``lane`` can't be compared with ``limit_ms``; None if it can.
 
-        A starved generator can only increase latencies, as they are measured from the due time: a latency
-        within the limit is valid, one above the limit is not.
+        A busy machine can only increase latencies, as they are measured from the due time: a percentile
+        within the limit is valid. One above it is not if it would be within the limit without the generator's
+        own delays, or without the requests during which the machine's CPUs were fully used.
         """
-        delayed = self.lanes[lane].delayed_p95_ms
+        sampled = self.lanes[lane]
+        delayed = sampled.delayed_p95_ms
         if delayed > DELAY_SHARE_MAX * limit_ms:
             return f"the load generator delayed requests by {delayed:.0f} ms (p95)"
-        if self.other_cpu > OTHER_CPU_MAX:
-            return f"{self.other_cpu:.0%} of this machine's CPU was used by others"
+        slow = [sample for sample in sampled.samples if sample.latency_ms > limit_ms]
+        excused = [sample for sample in slow if sample.cpu_use > SATURATED]
+        n = len(sampled.samples)
+        if excused and math.ceil(n * p / 100) <= n - len(slow) + len(excused):
+            return (
+                f"{len(excused)} of {len(slow)} slow responses came while this machine's CPUs were fully used"
+            )
         return None
 
 
@@ -169,7 +175,6 @@ def measure(lanes: Iterable[Lane], *, grace_s: float = GRACE_S) -> Measured:
     if len(set(names)) != len(names):
         raise ValueError(f"the names of lanes must be unique: {names}")
     stop = threading.Event()
-    before = _CpuTimes.now()
     start = time.monotonic() + LEAD_S
     deadline = start + grace_s + max((run.lane.due(run.lane.slots, 0.0) for run in runs), default=0.0)
     threads = [
@@ -177,16 +182,17 @@ def measure(lanes: Iterable[Lane], *, grace_s: float = GRACE_S) -> Measured:
         for run in runs
         for _ in range(run.lane.callers)
     ]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-    finally:
-        stop.set()
-    sampled = {run.lane.name: run.finish(start, min(deadline, time.monotonic())) for run in runs}
-    own, other = _CpuTimes.now().shares_since(before)
-    return Measured(lanes=sampled, seconds=time.monotonic() - start, other_cpu=other, own_cpu=own)
+    with CpuUse() as cpu:
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        finally:
+            stop.set()
+    now = time.monotonic()
+    sampled = {run.lane.name: run.finish(start, min(deadline, now), cpu.share) for run in runs}
+    return Measured(lanes=sampled, seconds=now - start, cpu_use=cpu.share())
 
 
 @dataclass(slots=True)
@@ -204,7 +210,7 @@ class _LaneRun:
 
     def threaded(self, start: float, deadline: float, stop: threading.Event) -> None:
         """Run one caller on the real clock; the target of a thread."""
-        with _RunDelay() as run_delay:
+        with RunDelay() as run_delay:
             self.run(start, deadline, clock=time.monotonic, wait=stop.wait, run_delay=run_delay.seconds)
 
     def run(
@@ -253,7 +259,9 @@ class _LaneRun:
         except Exception as e:  # noqa: BLE001 - any exception is a fault of the request
             return f"{type(e).__name__}: {e}"
 
-    def finish(self, start: float, now: float) -> Sampled:
+    def finish(
+        self, start: float, now: float, cpu_use: Callable[[float, float], float] = lambda *_: math.nan
+    ) -> Sampled:
         """Close the lane at ``now``; a due request without a response counts with the time it has waited."""
         with self.lock:
             self.closed = True
@@ -265,59 +273,5 @@ class _LaneRun:
             elif due < now:
                 sent, fault = self.sending.get(slot, now), "no response before the deadline"
                 samples.append(Sample(due=due, sent=sent, end=now, fault=fault, answered=False))
-        return Sampled(name=self.lane.name, target_per_s=self.lane.rate_per_s, samples=tuple(samples))
-
-
-class _RunDelay:
-    """The time for which the calling thread was runnable but had no CPU; 0 without schedstat."""
-
-    def __init__(self) -> None:
-        self._file: int | None = None
-
-    def __enter__(self) -> Self:
-        try:
-            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._file = None
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            os.close(self._file)
-
-    def seconds(self) -> float:
-        """Return the seconds since the thread's start (the second field of ``schedstat``, in nanoseconds)."""
-        if self._file is None:
-            return 0.0
-        fields = os.pread(self._file, 128, 0).split()
-        return int(fields[1]) / 1e9 if len(fields) > 1 else 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _CpuTimes:
-    """CPU seconds so far: of this process, of all processes, and in total (idle time included)."""
-
-    own: float
-    busy: float
-    total: float
-
-    @classmethod
-    def now(cls) -> Self:
-        """Read the CPU times; NaN without ``/proc/stat``."""
-        used = os.times()
-        try:
-            line = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
-            ticks = [int(word) for word in line[1:9]]  # user nice system idle iowait irq softirq steal
-        except (OSError, ValueError, IndexError):
-            return cls(own=math.nan, busy=math.nan, total=math.nan)
-        per_s = float(os.sysconf("SC_CLK_TCK"))
-        idle = sum(ticks[3:5])
-        return cls(own=used.user + used.system, busy=(sum(ticks) - idle) / per_s, total=sum(ticks) / per_s)
-
-    def shares_since(self, before: _CpuTimes) -> tuple[float, float]:
-        """Return the shares (own, other) of all CPU time since ``before``."""
-        total = self.total - before.total
-        if not total > 0:
-            return math.nan, math.nan
-        own = (self.own - before.own) / total
-        return own, max(0.0, (self.busy - before.busy) / total - own)
+        with_use = tuple(replace(one, cpu_use=cpu_use(one.due, one.end)) for one in samples)
+        return Sampled(name=self.lane.name, target_per_s=self.lane.rate_per_s, samples=with_use)

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,8 +38,10 @@ needs_key: pytest.StashKey[Needs] = pytest.StashKey()
 class Execution:
     """Outermost wrappers around a gate's test, in the process that runs it."""
 
-    def __init__(self, state: RunState, config: pytest.Config) -> None:
+    def __init__(self, state: RunState, config: pytest.Config, settle: Callable[[], None]) -> None:
+        """``settle`` waits until nothing is provisioned any more that would disturb an exclusive gate."""
         self._state = state
+        self._settle = settle
         self._needs = config.stash[needs_key] = Needs(state)
         self._interactive = any(config.getoption(name, None) for name in ("usepdb", "trace"))
 
@@ -55,7 +57,7 @@ class Execution:
         if binding is None or binding.gate is None:
             return (yield)
         test = item.stash[gate_test_key] = GateTest(binding)
-        test.preset = self._not_applicable(binding.gate) or self._needs.preset_for(binding.gate)
+        test.preset = not_applicable(self._state, binding.gate) or self._needs.preset_for(binding.gate)
         with self._turn(binding.gate, test):
             self._record("gate_started", binding)
             test.begin(self._seconds(binding.gate))
@@ -89,7 +91,11 @@ class Execution:
             return 0.0
 
     def _turn(self, gate: Gate, test: GateTest) -> contextlib.AbstractContextManager[None]:
-        if self._state.worker is None or test.preset is not None:
+        if test.preset is not None:
+            return contextlib.nullcontext()
+        if gate.exclusive:
+            self._settle()
+        if self._state.worker is None:
             return contextlib.nullcontext()
         return turn(self._state.shared().lock_file, exclusive=gate.exclusive)
 
@@ -103,20 +109,6 @@ class Execution:
             left = max(left, min(seconds, _CLEAN_UP_S))
         text = f"the gate's deadline of {seconds:g} s passed {_PHASE_NAMES[when]}"
         return deadline(left, text, lambda error: test.record_error(when, error))
-
-    def _not_applicable(self, gate: Gate) -> Preset | None:
-        try:
-            environment = self._state.environment()
-        except GateInputError:
-            return None  # the fixtures of the gate will say so
-        reason = dict(environment.not_applicable).get(gate.id)
-        if reason is None and gate.mutates and not environment.describes("test_tenant"):
-            claimed = environment.api.environment if environment.describes("api") else None
-            if PRODUCTION in {environment.name, claimed}:
-                reason = "it writes, and the environment file of production names no test tenant"
-        if reason is None or not reason.strip():
-            return None
-        return Preset(outcome=Outcome.NOT_APPLICABLE, message=reason)
 
     def _record(self, kind: str, binding: Binding) -> None:
         if self._state.ledger is not None:
@@ -221,6 +213,22 @@ class Needs:
                 return None
             time.sleep(_POLL_S)
         return outcome
+
+
+def not_applicable(state: RunState, gate: Gate) -> Preset | None:
+    """Return the outcome of a gate that this environment exempts; None for any other."""
+    try:
+        environment = state.environment()
+    except GateInputError:
+        return None  # the fixtures of the gate will say so
+    reason = dict(environment.not_applicable).get(gate.id)
+    if reason is None and gate.mutates and not environment.describes("test_tenant"):
+        claimed = environment.api.environment if environment.describes("api") else None
+        if PRODUCTION in {environment.name, claimed}:
+            reason = "it writes, and the environment file of production names no test tenant"
+    if reason is None or not reason.strip():
+        return None
+    return Preset(outcome=Outcome.NOT_APPLICABLE, message=reason)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import pytest
 from bais_gates.pytest_plugin.binding import binding_key
 from bais_gates.pytest_plugin.evidence import Evidence, evidence_key
 from bais_gates.pytest_plugin.execution import Needs, needs_key
+from bais_gates.pytest_plugin.provisioning import provisioning_key
 from bais_gates.pytest_plugin.run_directory import GateRun
 from bais_gates.pytest_plugin.run_state import RunState, state_key
 from bais_gates.targets.identity import identity_of
@@ -53,33 +54,6 @@ class PhaseResult:
     def stands(self) -> bool:
         """Return whether the gate does not block a release."""
         return self.outcome in PROVEN or bool(self.excuse)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Tear down what the fixture ``staging`` provisioned, before the sandbox that it runs in is stopped."""
-    state = config.stash.get(state_key, None)
-    if state is None or state.worker is not None or state.directory is None:
-        return
-    if (state.directory.path / "staging.claim").exists():
-        from bais_gates.staging.run import release  # noqa: PLC0415 - loaded by runs that staged something
-
-        terminal = config.pluginmanager.get_plugin("terminalreporter")
-        progress = terminal.write_line if terminal is not None else print
-        release(state.gate_run(), gates_dir=state.gates_dir, progress=progress)
-
-
-def _progress(config: pytest.Config) -> Callable[[str], None]:
-    """Return a function that writes a line of progress past pytest's capture."""
-    capture = config.pluginmanager.get_plugin("capturemanager")
-    terminal = config.pluginmanager.get_plugin("terminalreporter")
-
-    def write(text: str) -> None:
-        if capture is not None and terminal is not None:
-            with capture.global_and_fixture_disabled():
-                terminal.write_line(text)
-
-    return write
 
 
 @pytest.fixture
@@ -124,9 +98,7 @@ def phase_results(pytestconfig: pytest.Config) -> Callable[[str], tuple[PhaseRes
 @pytest.fixture(scope="session")
 def target(gate_run: GateRun, pytestconfig: pytest.Config) -> Target:
     """Open the environment of this run, started if it is the run's to start."""
-    from bais_gates.targets.target import open_target  # noqa: PLC0415 - see the module
-
-    return open_target(gate_run, gates_dir=gate_run.catalog.path.parent, progress=_progress(pytestconfig))
+    return pytestconfig.stash[provisioning_key].target(gate_run)
 
 
 @pytest.fixture(scope="session")
@@ -172,8 +144,11 @@ def cluster(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> I
     """Open the target's cluster, for reading; the sandbox's is started for the first that asks."""
     from bais_gates.targets.target import open_cluster  # noqa: PLC0415 - see the module
 
-    progress = _progress(pytestconfig)
-    opened = open_cluster(gate_run, target.environment, gates_dir=target.gates_dir, progress=progress)
+    provisioning = pytestconfig.stash[provisioning_key]
+    provisioning.wait("cluster")
+    opened = open_cluster(
+        gate_run, target.environment, gates_dir=target.gates_dir, progress=provisioning.show
+    )
     yield opened
     opened.close()
 
@@ -183,8 +158,11 @@ def cluster_writer(target: Target, gate_run: GateRun, pytestconfig: pytest.Confi
     """Open the target's cluster for writing: for staging and the recovery drill; never a read-only one."""
     from bais_gates.targets.target import open_cluster_writer  # noqa: PLC0415 - see the module
 
-    progress = _progress(pytestconfig)
-    opened = open_cluster_writer(gate_run, target.environment, gates_dir=target.gates_dir, progress=progress)
+    provisioning = pytestconfig.stash[provisioning_key]
+    provisioning.wait("cluster")
+    opened = open_cluster_writer(
+        gate_run, target.environment, gates_dir=target.gates_dir, progress=provisioning.show
+    )
     yield opened
     opened.close()
 
@@ -204,18 +182,7 @@ def staging(
     gate_run: GateRun, target: Target, cluster_writer: ClusterWriter, pytestconfig: pytest.Config
 ) -> StagedPlatform:
     """Provision staging once for the whole run; it is torn down at the run's end."""
-    from bais_gates.staging.run import open_staging  # noqa: PLC0415 - see the module
-
-    policy = gate_run.policy
-    staged = [gate for gate in gate_run.catalog.gates if gate.phase is Phase.STAGING]
-    return open_staging(
-        gate_run,
-        cluster_writer,
-        target.environment,
-        gates_dir=target.gates_dir,
-        gate_deadline_s=min(map(policy.deadline_of, staged), default=policy.gate_deadline_s),
-        progress=_progress(pytestconfig),
-    )
+    return pytestconfig.stash[provisioning_key].staging(gate_run, cluster_writer, target.environment)
 
 
 def results_of(state: RunState, needs: Needs, phase: Phase) -> tuple[PhaseResult, ...]:

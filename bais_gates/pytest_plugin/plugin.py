@@ -24,6 +24,7 @@ from bais_gates.verdict.model import GOLIVE, SCOPES, Phase, Severity
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bais_gates.pytest_plugin.collection import Collection
     from bais_gates.pytest_plugin.run_state import RunState
 
 _SEVERITIES = {
@@ -116,13 +117,15 @@ def _begin(config: pytest.Config) -> RunState | None:
 
 def _start(config: pytest.Config, catalog: Path) -> RunState:
     """Resolve, once, what the run was asked for, and put BLOCK on disk if it decides."""
-    from bais_gates.pytest_plugin import finish, preflight, run_state, workers  # noqa: PLC0415 - as above
+    from bais_gates.pytest_plugin import run_state, workers  # noqa: PLC0415 - as above
 
     settings = resolve(config, catalog)
     state = config.stash[run_state.state_key] = run_state.RunState(settings)
     if settings.problems and not settings.deciding:
         raise pytest.UsageError(*settings.problems)
     if settings.deciding and not workers.is_worker(config):
+        from bais_gates.pytest_plugin import finish, preflight  # noqa: PLC0415 - only a decision needs them
+
         workers.remember_controller()
         run = config.stash[preflight.deciding_run_key] = preflight.prepare(config, state)
         config.pluginmanager.register(finish.ExitCode(run))
@@ -148,13 +151,9 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
     from bais_gates.pytest_plugin import (  # noqa: PLC0415 - projects without gates pay for no import
         collection,
         execution,
-        finish,
         fixtures,
-        html_columns,
         observer,
-        preflight,
-        recorder,
-        termination,
+        provisioning,
         workers,
     )
 
@@ -162,7 +161,9 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
     manager = config.pluginmanager
     run, collected, seen = _Run(state), collection.Collection(state), observer.Observer(state)
     run.innermost_or_outermost.append(seen)
-    parts: list[object] = [run, fixtures, collected, seen, execution.Execution(state, config)]
+    provider = provisioning.Provisioning(state, config)
+    executed = execution.Execution(state, config, settle=provider.wait)
+    parts: list[object] = [run, fixtures, collected, seen, executed, provider]
     if state.worker is None and hasattr(manager.hook, "pytest_configure_node"):  # xdist, by whatever name
         parts.append(workers.Controller(state))
         join_options_for_workers(config)
@@ -170,13 +171,27 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
         for name in _FAILURES_SHOWN_AS_WARNINGS:  # after the project's own filters, so that they win
             if hasattr(pytest, name):
                 config.addinivalue_line("filterwarnings", f"error::pytest.{name}")
-    deciding = config.stash.get(preflight.deciding_run_key, None)
-    if deciding is not None and state.worker is None:
-        config.option.markexpr = config.option.markexpr or deciding.scope
-        recording = recorder.Recorder(state, config, collected)
-        finishing = finish.Finish(deciding, recording, config)
-        run.innermost_or_outermost.append(finishing)
-        parts += [recording, finishing, termination.Termination(state, recording, finishing)]
-        html_columns.set_up_html(config, state)
+        parts += _deciding_parts(config, state, collected, run)
     for part in parts:
         manager.register(part)
+
+
+def _deciding_parts(config: pytest.Config, state: RunState, collected: Collection, run: _Run) -> list[object]:
+    """Return what the process that decides needs besides; nothing in a worker."""
+    from bais_gates.pytest_plugin import (  # noqa: PLC0415 - only a decision needs them
+        finish,
+        html_columns,
+        preflight,
+        recorder,
+        termination,
+    )
+
+    deciding = config.stash.get(preflight.deciding_run_key, None)
+    if deciding is None or state.worker is not None:
+        return []
+    config.option.markexpr = config.option.markexpr or deciding.scope
+    recording = recorder.Recorder(state, config, collected)
+    finishing = finish.Finish(deciding, recording, config)
+    run.innermost_or_outermost.append(finishing)
+    html_columns.set_up_html(config, state)
+    return [recording, finishing, termination.Termination(state, recording, finishing)]

@@ -12,7 +12,6 @@ import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.run_directory import GateRun, RunDirectory
-from bais_gates.targets.environment import load_environment
 from bais_gates.verdict.catalog import Catalog, load_catalog
 from bais_gates.verdict.model import Outcome
 from bais_gates.verdict.outcomes import PROVEN
@@ -65,6 +64,8 @@ class RunState:
     def environment(self) -> Environment:
         """Return the environment file, read once. Raises GateInputError."""
         if self._environment is None:
+            from bais_gates.targets.environment import load_environment  # noqa: PLC0415 - not for a collection
+
             self._environment = load_environment(self.settings.environment, gates_dir=self.gates_dir)
         return self._environment
 

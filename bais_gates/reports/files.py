@@ -1,11 +1,96 @@
-"""Atomic writes of report files: a reader finds the whole old file or the whole new one."""
+"""The files of a decision: ``decision.json``, written first, and every report made from the same value.
+
+Each write is atomic: a reader finds the whole old file or the whole new one.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bais_gates.reports import ctrf, junit, signoff, summary
+from bais_gates.reports.redacted import redacted
+from bais_gates.verdict.document import load_decision, to_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bais_gates.verdict.model import Decision
+
+DECISION_FILE = "decision.json"
+_RENDERERS: tuple[tuple[str, Callable[[Decision], str]], ...] = (
+    ("signoff.html", signoff.render),
+    ("ctrf.json", ctrf.render),
+    ("junit.xml", junit.render),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportProblem:
+    """A report that could not be written. It never changes the verdict."""
+
+    report: str
+    """The file, e.g. ``signoff.html``."""
+    message: str
+
+
+def write_all(decision: Decision, out_dir: Path) -> tuple[ReportProblem, ...]:
+    """Write ``decision.json``, then every other report, into ``out_dir``, and the CI summary if there is one.
+
+    Returns the other reports that could not be written. Raises ``OSError`` only when ``decision.json`` itself
+    can't be written: without it there is no decision.
+    """
+    shown = redacted(decision)
+    _write_document(shown, out_dir / DECISION_FILE)
+    problems = [_attempt(name, render, shown, out_dir / name) for name, render in _RENDERERS]
+    if summary_path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        problems.append(_attempt_summary(shown, Path(summary_path)))
+    return tuple(problem for problem in problems if problem is not None)
+
+
+def write_decision(decision: Decision, path: Path) -> None:
+    """Write one decision as JSON, atomically. Raises ``OSError`` when it can't be written."""
+    _write_document(redacted(decision), path)
+
+
+def read_decision(path: Path) -> Decision:
+    """Read a decision back. Raises ``GateInputError`` when it is absent, damaged or no decision."""
+    return load_decision(path)
+
+
+def _write_document(shown: Decision, path: Path) -> None:
+    text = json.dumps(to_document(shown), ensure_ascii=False, indent=1, allow_nan=False)
+    write_atomically(path, text + "\n")
+
+
+def _attempt(
+    name: str, render: Callable[[Decision], str], decision: Decision, path: Path
+) -> ReportProblem | None:
+    try:
+        write_atomically(path, render(decision))
+    except Exception as error:  # noqa: BLE001 - no error in a report may change the decision
+        return ReportProblem(report=name, message=f"{type(error).__name__}: {error}")
+    return None
+
+
+def _attempt_summary(decision: Decision, path: Path) -> ReportProblem | None:
+    try:
+        written = path.stat().st_size if path.exists() else 0
+        room = min(summary.DEFAULT_LIMIT, summary.JOB_LIMIT - written)
+        if room < summary.SMALLEST:
+            return ReportProblem(
+                report="GITHUB_STEP_SUMMARY", message="the job's summary is full; earlier steps wrote it"
+            )
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(summary.render(decision, limit=room))
+    except Exception as error:  # noqa: BLE001 - no error in a report may change the decision
+        return ReportProblem(report="GITHUB_STEP_SUMMARY", message=f"{type(error).__name__}: {error}")
+    return None
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -58,7 +58,7 @@ _FORKED_MODULES = (
 )
 """What the parts run; imported once, before they are forked."""
 _JOBS = frozenset({"migrate", "backup"})
-_STOP_SIGNALS = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 2.0))
+_KILL = ((signal.SIGKILL, 2.0),)
 
 
 class Supervisor:
@@ -227,12 +227,12 @@ class Supervisor:
                 self._directory.rmdir()
 
     def _end_parts(self) -> None:
-        """End all parts: first the clients, then the databases, so that no client logs errors."""
+        """Kill all parts, as nothing of theirs is kept; PostgreSQL so that it frees its shared memory."""
         programs = [one.program for one in self._runtime.containers] if self._runtime is not None else []
         servers = [one for one in programs if isinstance(one, Postgres)] or [self._database]
-        others = [part for part in self._parts.values() if part not in [one.part for one in servers]]
-        end_together([(part, _STOP_SIGNALS) for part in others])
-        end_together([(one.part, one.stop_signals) for one in servers if one.part is not None])
+        stopped = [(one.part, one.stop_signals[1:]) for one in servers if one.part is not None]
+        killed = [part for part in self._parts.values() if part not in [part for part, _ in stopped]]
+        end_together([*stopped, *((part, _KILL) for part in killed)])
 
     def _save(self) -> None:
         """Write state.json if the state has changed."""

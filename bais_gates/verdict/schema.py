@@ -14,6 +14,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.verdict.codec import parse_moment
+from bais_gates.verdict.matcher import Matcher, compile_schema, matches
 from bais_gates.verdict.model import JsonValue
 from bais_gates.verdict.strict_yaml import KeyPath
 
@@ -47,18 +48,28 @@ def schema_text(name: str) -> str:
 
 
 @cache
+def _schema(name: str) -> dict[str, Any]:
+    schema = json.loads(schema_text(name))
+    inlined: dict[str, Any] = _inlined(schema, schema.get("$defs", {}))
+    return inlined
+
+
+@cache
+def _matcher(name: str) -> Matcher:
+    return compile_schema(_schema(name))
+
+
+@cache
 def _validator(name: str) -> Draft202012Validator:
-    # Imported here: a project that only has the plugin installed should not pay for it at every start.
-    from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415  # see the line above
+    from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415 - only what is wrong needs it
 
     formats = FormatChecker(formats=())
     formats.checks("date-time", raises=ValueError)(_is_moment)
-    schema = json.loads(schema_text(name))
-    return Draft202012Validator(_inlined(schema, schema.get("$defs", {})), format_checker=formats)
+    return Draft202012Validator(_schema(name), format_checker=formats)
 
 
 def _inlined(part: Any, definitions: Mapping[str, Any]) -> Any:
-    """Return a schema with its references replaced by their definitions, which validates a third faster.
+    """Return a schema with its references replaced by their definitions.
 
     Keywords beside a reference win, so a description there is the one that messages use. Our schemas refer to
     their own definitions only, and none refers to itself.
@@ -82,6 +93,8 @@ def _is_moment(value: object) -> bool:
 
 def find_violations(data: JsonValue, schema: str) -> list[Violation]:
     """Return where a value does not match a schema, in the order of the file."""
+    if matches(_matcher(schema), data):
+        return []
     violations = [
         Violation(path=_path(error), text=_text(error)) for error in _validator(schema).iter_errors(data)
     ]

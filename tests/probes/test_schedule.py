@@ -144,25 +144,40 @@ def test_a_late_response_is_the_targets_delay() -> None:
     assert all(sample.delayed_s == 0 for sample in found.samples)
 
 
-def _measured(*, delayed_s: float, other_cpu: float) -> Measured:
-    sample = Sample(due=0.0, sent=0.0, end=0.3, delayed_s=delayed_s)
-    lane = Sampled(name="x", target_per_s=10, samples=(sample,) * 20)
-    return Measured(lanes={"x": lane}, seconds=2.0, other_cpu=other_cpu, own_cpu=0.1)
+def _measured(*samples: tuple[float, float, float]) -> Measured:
+    """Return one lane, whose samples are (milliseconds, the generator's delay in seconds, CPU use)."""
+    sampled = tuple(
+        Sample(due=0.0, sent=0.0, end=ms / 1000, delayed_s=delayed_s, cpu_use=cpu_use)
+        for ms, delayed_s, cpu_use in samples
+    )
+    lane = Sampled(name="x", target_per_s=10, samples=sampled)
+    return Measured(lanes={"x": lane}, seconds=2.0, cpu_use=0.5)
 
 
 @pytest.mark.parametrize(
-    ("delayed_s", "other_cpu", "reason"),
+    ("samples", "p", "reason"),
     [
-        (0.0, 0.1, None),
-        (0.04, 0.7, None),
-        (0.06, 0.1, "delayed requests by 60 ms"),
-        (0.0, 0.9, "90% of this machine's CPU was used by others"),
-        (0.0, math.nan, None),
+        ([(300, 0.0, 0.1)] * 20, 95, None),
+        ([(300, 0.04, 0.7)] * 20, 95, None),
+        ([(300, 0.06, 0.1)] * 20, 95, "delayed requests by 60 ms"),
+        ([(300, 0.0, math.nan)] * 20, 95, None),
+        (
+            [(300, 0.0, 0.95)] * 20,
+            95,
+            "20 of 20 slow responses came while this machine's CPUs were fully used",
+        ),
+        ([(50, 0.0, 0.5)] * 18 + [(300, 0.0, 1.0)] * 2, 95, "2 of 2 slow responses"),
+        ([(50, 0.0, 0.5)] * 17 + [(300, 0.0, 1.0)] * 2 + [(300, 0.0, 0.5)], 95, "2 of 3 slow responses"),
+        ([(50, 0.0, 0.5)] * 16 + [(300, 0.0, 1.0)] * 2 + [(300, 0.0, 0.5)] * 2, 95, None),
+        ([(300, 0.0, 0.5)] * 10 + [(300, 0.0, 1.0)] * 10, 50, "10 of 20 slow responses"),
+        ([(300, 0.0, 0.5)] * 11 + [(300, 0.0, 1.0)] * 9, 50, None),
     ],
 )
-def test_a_starved_generator_is_reported(delayed_s: float, other_cpu: float, reason: str | None) -> None:
-    """Its own delays above a quarter of the limit, or a busy machine, starve it."""
-    reported = _measured(delayed_s=delayed_s, other_cpu=other_cpu).starved("x", 200)
+def test_a_starved_generator_is_reported(
+    samples: list[tuple[float, float, float]], p: float, reason: str | None
+) -> None:
+    """It is starved by its own delays, or if without the time of a busy machine the limit would be met."""
+    reported = _measured(*samples).starved("x", 200, p=p)
 
     assert reported is None if reason is None else reason in str(reported)
 

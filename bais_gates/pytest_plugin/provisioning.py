@@ -1,0 +1,195 @@
+"""What gates judge, opened once a run; the run's own platform is brought up while the first gates run.
+
+What is ``provision: sandbox`` is brought up by a thread, ahead of the gates that ask for it. On any other
+target nothing is touched before a gate asks.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from bais_gates.errors import GateInputError
+from bais_gates.pytest_plugin.binding import binding_key
+from bais_gates.pytest_plugin.execution import not_applicable, turn
+from bais_gates.verdict.model import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bais_gates.probes.kubernetes.writer import ClusterWriter
+    from bais_gates.pytest_plugin.run_directory import GateRun
+    from bais_gates.pytest_plugin.run_state import RunState
+    from bais_gates.staging.staged import StagedPlatform
+    from bais_gates.targets.environment import Environment
+    from bais_gates.targets.target import Target
+
+    Progress = Callable[[str], None]
+
+_CANCEL_WITHIN_S: Final = 15.0
+_SHOW_EVERY_S: Final = 0.1
+provisioning_key: pytest.StashKey[Provisioning] = pytest.StashKey()
+
+
+class _CancelledError(BaseException):
+    """The session ends. Not an Exception, so that no step takes it for a failure of its own."""
+
+
+class Provisioning:
+    """Opens the target and its staging for the fixtures, and brings up the run's own ahead of them."""
+
+    def __init__(self, state: RunState, config: pytest.Config) -> None:
+        config.stash[provisioning_key] = self
+        self._state = state
+        self.show = _writer(config)
+        """Writes a line of progress; for the main thread."""
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        """Progress of the thread; only the main thread can write past pytest's capture."""
+        self._cancelled = threading.Event()
+        self._ahead: dict[str, threading.Event] = {}
+        """Set once that step of the thread has ended, by the name of its fixture."""
+        self._thread: threading.Thread | None = None
+
+    # -- hooks --
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Begin to bring up what the selected gates will ask for."""
+        wanted = self._wanted(session)
+        if wanted and not session.config.option.collectonly and not session.testsfailed:
+            run = self._state.gate_run()
+            self._ahead = {step: threading.Event() for step in wanted}
+            self._thread = threading.Thread(target=self._bring_up, args=(run,), daemon=True)
+            self._thread.start()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Have the thread end, before what it brings up is torn down."""
+        self._cancelled.set()
+        if self._thread is not None:
+            self._thread.join(_CANCEL_WITHIN_S)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        """Tear down what was staged; in the run's own sandbox it ends with that."""
+        state = self._state
+        if state.worker is not None or state.directory is None or self._is_own():
+            return
+        if (state.directory.path / "staging.claim").exists():
+            from bais_gates.staging.run import release  # noqa: PLC0415 - loaded by runs that stage something
+
+            release(state.gate_run(), gates_dir=state.gates_dir, progress=self.show)
+
+    # -- for the fixtures --
+
+    def target(self, run: GateRun) -> Target:
+        """Open the run's target. Raises what ``open_target`` does."""
+        self.wait("target")
+        return self._open_target(run, self.show)
+
+    def staging(self, run: GateRun, server: ClusterWriter, environment: Environment) -> StagedPlatform:
+        """Provision staging, once for the whole run; it is torn down at the run's end."""
+        self.wait("staging")
+        return self._open_staging(run, server, environment, self.show)
+
+    def wait(self, step: str | None = None) -> None:
+        """Wait until the thread has ended that step, or all; show its progress to whoever has to wait."""
+        for name, ended in self._ahead.items():
+            while not ended.wait(_SHOW_EVERY_S):
+                while not self._lines.empty():
+                    self.show(self._lines.get())
+            if name == step:
+                break
+
+    # -- the steps --
+
+    def _wanted(self, session: pytest.Session) -> tuple[str, ...]:
+        """Return the steps that the selected gates need, in order."""
+        state = self._state
+        bindings = ((item, item.stash.get(binding_key, None)) for item in session.items)
+        fixtures = {
+            name
+            for item, binding in bindings
+            if binding is not None
+            and binding.gate is not None
+            and not_applicable(state, binding.gate) is None
+            for name in getattr(item, "fixturenames", ())
+        }
+        if "target" not in fixtures or not self._is_own():
+            return ()
+        cluster = ("cluster",) if fixtures & {"cluster", "cluster_writer"} else ()
+        return ("target", *cluster, *(("staging",) if "staging" in fixtures else ()))
+
+    def _is_own(self) -> bool:
+        """Return whether the target is a platform that the run itself starts, and stops at its end."""
+        try:
+            return self._state.environment().provision == "sandbox"
+        except GateInputError:
+            return False  # each gate reports it
+
+    def _bring_up(self, run: GateRun) -> None:
+        """Take the steps; a failure is recorded for the run, or found again by the fixture that needs it."""
+        with (
+            suppress(Exception, _CancelledError),  # the fixture meets it again, and its gate reports it
+            turn(self._state.shared().lock_file, exclusive=False),
+        ):
+            target = self._open_target(run, self._report)
+            self._ahead["target"].set()
+            if "cluster" in self._ahead:
+                self._open_cluster(run, target)
+        for ended in self._ahead.values():
+            ended.set()
+
+    def _open_target(self, run: GateRun, progress: Progress) -> Target:
+        from bais_gates.targets.target import open_target  # noqa: PLC0415 - loaded by runs that reach a target
+
+        return open_target(run, gates_dir=run.catalog.path.parent, progress=progress)
+
+    def _open_cluster(self, run: GateRun, target: Target) -> None:
+        from bais_gates.targets.target import open_cluster_writer  # noqa: PLC0415 - as above
+
+        environment, gates_dir = target.environment, target.gates_dir
+        with open_cluster_writer(run, environment, gates_dir=gates_dir, progress=self._report) as server:
+            self._ahead["cluster"].set()
+            if "staging" in self._ahead:
+                self._open_staging(run, server, environment, self._report)
+
+    def _open_staging(
+        self, run: GateRun, server: ClusterWriter, environment: Environment, progress: Progress
+    ) -> StagedPlatform:
+        from bais_gates.staging.run import open_staging  # noqa: PLC0415 - loaded by runs that stage something
+
+        policy = run.policy
+        staged = [gate for gate in run.catalog.gates if gate.phase is Phase.STAGING]
+        return open_staging(
+            run,
+            server,
+            environment,
+            gates_dir=run.catalog.path.parent,
+            gate_deadline_s=min(map(policy.deadline_of, staged), default=policy.gate_deadline_s),
+            progress=progress,
+        )
+
+    # -- progress --
+
+    def _report(self, text: str) -> None:
+        if self._cancelled.is_set():
+            raise _CancelledError
+        self._lines.put(text)
+
+
+def _writer(config: pytest.Config) -> Progress:
+    """Return a function that writes a line of progress past pytest's capture."""
+    manager = config.pluginmanager
+
+    def write(text: str) -> None:
+        capture, terminal = manager.get_plugin("capturemanager"), manager.get_plugin("terminalreporter")
+        if capture is not None and terminal is not None:
+            with capture.global_and_fixture_disabled():
+                terminal.write_line(text)
+
+    return write
