@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -12,12 +13,12 @@ from bais_gates import redaction
 # A test run in the background of a shell ignores Ctrl-C, and so would all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same few examples in every run, on however busy a machine; --hypothesis-profile=nightly tries many new ones.
+# The same few examples in every run, however busy the machine; HYPOTHESIS_PROFILE=nightly tries many new ones.
 settings.register_profile(
     "few", max_examples=20, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("nightly", settings.get_profile("few"), max_examples=1000, derandomize=False)
-settings.load_profile("few")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
 
 @pytest.fixture(autouse=True)
