@@ -63,7 +63,9 @@ class Provisioning:
         if wanted and not session.config.option.collectonly and not session.testsfailed:
             run = self._state.gate_run()
             self._ahead = {step: threading.Event() for step in wanted}
-            self._thread = threading.Thread(target=self._bring_up, args=(run,), daemon=True)
+            self._thread = threading.Thread(
+                target=self._bring_up, args=(run,), name="provisioning", daemon=True
+            )
             self._thread.start()
 
     @pytest.hookimpl(tryfirst=True)
