@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bais_gates.errors import AbsentFileError, GateInputError
@@ -180,7 +180,6 @@ decisions = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(decision=decisions)
 def test_round_trip_is_lossless(decision: Decision) -> None:
     """Whatever a decision holds, writing it as JSON text and reading it back gives the same decision."""
