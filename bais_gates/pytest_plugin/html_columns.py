@@ -76,7 +76,7 @@ class HtmlColumns:
         ]
 
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        """Fill the columns, and put the test's id in again, escaped; clear the row of a report that has none."""
+        """Fill the columns and put the test's id in again, escaped; clear a row that would not be shown."""
         if len(cells) < _BEFORE:
             return
         if report.passed and not _is_shown(report):
@@ -115,7 +115,7 @@ def summary(decision: Decision) -> str:
 
 
 def _is_shown(report: pytest.TestReport) -> bool:
-    """Return whether pytest-html uses a report that passed: it omits set-ups, and tear-downs without a log."""
+    """Return whether pytest-html uses a report that passed: no set-up, no tear-down without a log."""
     if report.when == "teardown":
         return any("teardown" in name for name, _ in report.sections)
     return report.when != "setup"

@@ -70,7 +70,10 @@ def to_document(decision: Decision) -> dict[str, JsonValue]:
         "previous": None if decision.previous is None else _from_previous(decision.previous),
         "imported": list(decision.imported),
     }
-    document = cast("_Json", _plain(document))
+    try:
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:  # half a surrogate pair, or a number that is not finite
+        document = cast("_Json", _plain(document))
     return {**document, "digest": document_digest(document)}
 
 
@@ -207,7 +210,13 @@ def _from_gate(judged: JudgedGate) -> _Json:
         "advisory": judged.advisory,
         "waived_by": None if judged.waiver is None else _from_waiver(judged.waiver),
         **{key: result.pop(key) for key in ("message", "summary", "checks")},
-        **_fields(gate, ("requirement", "remedy", "scopes", "cases", "needs", "exclusive", "mutates")),
+        "requirement": gate.requirement,
+        "remedy": gate.remedy,
+        "scopes": list(gate.scopes),
+        "cases": list(gate.cases),
+        "needs": list(gate.needs),
+        "exclusive": gate.exclusive,
+        "mutates": gate.mutates,
         **result,
     }
 
