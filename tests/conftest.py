@@ -13,7 +13,7 @@ from bais_gates import redaction
 # A test run in the background of a shell ignores Ctrl-C, and so would all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same few examples in every run, however busy the machine; HYPOTHESIS_PROFILE=nightly tries many, and new.
+# The same few examples in every run, however busy the machine; HYPOTHESIS_PROFILE=nightly tries many others.
 settings.register_profile(
     "few", max_examples=20, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
