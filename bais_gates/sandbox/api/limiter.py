@@ -1,9 +1,9 @@
 """The rate limit: a token bucket for each caller in Redis, updated by one atomic script.
 
-A full bucket holds as many requests as the limit allows in a window. A twentieth of them is refilled every
-twentieth of the window (5 every 3 s for 100 a minute), counted from the request that found it full. A burst
+A full bucket holds as many requests as the limit allows in a window. A thirtieth of them is refilled every
+thirtieth of the window (3.3 every 2 s for 100 a minute), counted from the request that found it full. A burst
 of exactly the limit is accepted, and ``Retry-After``, the time until the next refill, is exact to the second
-and at most a twentieth of the window.
+and at most a thirtieth of the window.
 
 While Redis does not respond, requests are refused with 503 rather than accepted without a limit: the limit
 protects sign-in and the payment provider, and an outage must not bypass it. /ready takes the instance out of
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.api.cache import Cache
     from bais_gates.sandbox.faults import Switch
 
-STEPS = 20
-"""Refills per window. The script counts twentieths of a request, so that all its numbers are integers."""
+STEPS = 30
+"""Refills per window. The script counts thirtieths of a request, so that all its numbers are integers."""
 _SCRIPT = """
 local capacity, refill = tonumber(ARGV[1]), tonumber(ARGV[2])
 local cost, step = tonumber(ARGV[3]), tonumber(ARGV[4])

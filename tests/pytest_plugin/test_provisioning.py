@@ -1,0 +1,143 @@
+"""The run's own platform is brought up while the first gates run; no other is touched early."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.pytest_plugin.conftest import Project
+
+CONFTEST = """
+import contextlib, pathlib, threading, time
+from types import SimpleNamespace
+import bais_gates.staging.run, bais_gates.targets.target
+import pytest
+from bais_gates.targets.environment import load_environment
+
+LOG = pathlib.Path(__file__).parent / "log.txt"
+
+def log(text):
+    with LOG.open("a") as file:
+        file.write(f"{text}\\n")
+
+def step(name):
+    ahead = "ahead" if threading.current_thread().name == "provisioning" else "asked"
+    log(f"{name} {ahead}")
+
+def open_target(run, *, gates_dir, progress):
+    step("target")
+    if (gates_dir / "broken").exists():
+        raise RuntimeError("no target")
+    return SimpleNamespace(environment=load_environment("stub", gates_dir=gates_dir), gates_dir=gates_dir)
+
+class Writer:
+    def __enter__(self): return self
+    def __exit__(self, *_): pass
+    def close(self): pass
+
+def open_cluster_writer(run, environment, *, gates_dir, progress):
+    step("cluster")
+    return Writer()
+
+def open_staging(run, server, environment, *, progress, **_):
+    step("staging")
+    if threading.current_thread().name == "provisioning":
+        for _ in range(10):
+            progress("still at it")
+            time.sleep(0.05)
+        log("staged")
+    return object()
+
+bais_gates.targets.target.open_target = open_target
+bais_gates.targets.target.open_cluster_writer = open_cluster_writer
+bais_gates.staging.run.open_staging = open_staging
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    log(item.name)
+    return (yield)
+"""
+GATES = """
+@pytest.mark.gate("acceptance.first")
+def test_first(evidence):
+    time.sleep(0.3)
+    evidence.check("one", 1, "==", 1)
+
+@pytest.mark.gate("acceptance.measures")
+def test_measures(target, evidence):
+    evidence.check("one", 1, "==", 1)
+
+@pytest.mark.gate("acceptance.staged")
+def test_staged(staging, evidence):
+    evidence.check("one", 1, "==", 1)
+"""
+
+
+def run(
+    project: Project, *options: str, provision: str = "sandbox", more: str = "", gates: str = GATES
+) -> list[str]:
+    """Run the gates over fakes that log who opens what, and return the log."""
+    project.catalog(first={}, measures={"exclusive": True}, staged={})
+    project.write("gates/environments/stub.yaml", f"name: stub\nprovision: {provision}\n{more}")
+    project.write("conftest.py", CONFTEST)
+    project.tests(gates)
+    project.run("-m", "golive", *options)
+    return (project.folder / "log.txt").read_text(encoding="utf-8").splitlines()
+
+
+def test_it_is_brought_up_beside_the_first_gates(project: Project) -> None:
+    """Staging is ready when a gate asks for it, and an exclusive gate waits for it although it does not."""
+    log = run(project)
+
+    assert project.run("-m", "golive").status == 0
+    assert log.index("staging ahead") < log.index("test_staged")
+    assert log.index("test_first") < log.index("staged") < log.index("test_measures")
+    assert [line for line in log if line.endswith("ahead")] == [
+        "target ahead",
+        "cluster ahead",
+        "staging ahead",
+    ]
+
+
+def test_an_exclusive_gate_of_another_worker_waits_too(project: Project) -> None:
+    """With two workers no exclusive gate runs while the other one brings something up."""
+    log = run(project, "-n", "2")
+
+    assert log.index("staged") < log.index("test_measures")
+
+
+@pytest.mark.parametrize(
+    ("provision", "more", "expected"),
+    [
+        ("none", "", []),
+        (
+            "sandbox",
+            "not_applicable:\n  acceptance.staged: There is no staging.\n",
+            ["target ahead"],
+        ),
+    ],
+)
+def test_nothing_is_brought_up_that_no_gate_may_ask_for(
+    project: Project, provision: str, more: str, expected: list[str]
+) -> None:
+    """Another target waits until a gate asks, and what is not applicable is not provisioned."""
+    log = run(project, provision=provision, more=more)
+
+    assert [line for line in log if line.endswith("ahead")] == expected
+
+
+def test_a_failure_is_reported_by_the_gates_that_ask(project: Project) -> None:
+    """Each gate that needs the target is an ERROR with its reason; the others pass."""
+    project.write("gates/broken", "")
+    run(project)
+
+    ran = project.run("-m", "golive")
+    assert ran.outcomes == {"first": "PASS", "measures": "ERROR", "staged": "ERROR"}
+    assert "no target" in ran.gate("measures")["message"]
+
+
+def test_the_end_of_the_session_ends_it(project: Project) -> None:
+    """An interrupted run does not wait for what is still being brought up."""
+    begun = 'while "staging ahead" not in open("log.txt").read(): time.sleep(0.01)'
+    log = run(project, gates=GATES.replace("time.sleep(0.3)", f"{begun}\n    raise KeyboardInterrupt"))
+
+    assert "staged" not in log
