@@ -73,23 +73,35 @@ def redact_value(value: JsonValue) -> JsonValue:
     """
     if isinstance(value, str):
         return redact(value)
+    if value is None or isinstance(value, bool | float):
+        return value
     if isinstance(value, list):
         return [redact_value(part) for part in value]
     if isinstance(value, dict):
-        return {redact(key): _redact_under(key, part) for key, part in value.items()}
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**12:
+        return _redact_dict(value)
+    if abs(value) >= 10**12:
         text = str(value)
         masked = redact(text)
         return value if masked == text else masked
     return value
 
 
-def _redact_under(key: str, value: JsonValue) -> JsonValue:
-    if _SECRET_KEY.fullmatch(key) and value is not None and not isinstance(value, bool):
-        if isinstance(value, str | int | float):
-            return value if value == "" else MARK
-        return redact_value(value) if not value else MARK
-    return redact_value(value)
+def _redact_dict(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    clean: dict[str, JsonValue] = {}
+    for key, part in value.items():
+        shown = redact(key)
+        if part is None or isinstance(part, bool):
+            clean[shown] = part
+        elif _names_secret(key):
+            clean[shown] = MARK if part or isinstance(part, int | float) else part
+        else:
+            clean[shown] = redact(part) if isinstance(part, str) else redact_value(part)
+    return clean
+
+
+@lru_cache(maxsize=4096)
+def _names_secret(key: str) -> bool:
+    return _SECRET_KEY.fullmatch(key) is not None
 
 
 def _redact_registered(text: str) -> str:

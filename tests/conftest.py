@@ -1,15 +1,24 @@
-"""What every test of the framework is kept from: the secrets that another one registered."""
+"""What every test of the framework shares: how many examples hypothesis tries, and nobody else's secrets."""
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bais_gates import redaction
 
 # A test run in the background of a shell ignores Ctrl-C, and so would all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same few examples in every run, however busy the machine; HYPOTHESIS_PROFILE=nightly tries many others.
+settings.register_profile(
+    "few", max_examples=20, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("nightly", settings.get_profile("few"), max_examples=1000, derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bais_gates.cli import COMMANDS
 from bais_gates.verdict.model import ExitStatus
+from tests.launch import run_command, run_pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -77,14 +78,12 @@ def test_the_gate_of_the_readme_works_as_written(tmp_path: Path) -> None:
         for language in ("yaml", "python")
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    arguments = ("-p", "bais_gates.pytest_plugin.plugin", "-m", "golive")
 
-    def run(*command: str) -> int:
-        done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=tmp_path, env=environment, capture_output=True, check=False
-        )
-        return done.returncode
+    def decide() -> int:
+        return run_pytest(arguments, folder=tmp_path, env=environment, timeout_s=60).returncode
 
-    assert run("bais_gates", "init") == 0
+    assert run_command("init", folder=tmp_path).returncode == 0
     with (tmp_path / "gates" / "catalog.yaml").open("a", encoding="utf-8") as catalog:
         catalog.write(textwrap.indent(entry, "  "))
     name = re.search(r"`gates/checklist/(test_\w+\.py)`", README)
@@ -93,7 +92,7 @@ def test_the_gate_of_the_readme_works_as_written(tmp_path: Path) -> None:
     changelog = tmp_path / "CHANGELOG.md"
     changelog.write_text("# Changelog\n\n## 1.4.0 - 2026-11-29\n", encoding="utf-8")
 
-    assert run("bais_gates", "validate") == 0
-    assert run("pytest", "-m", "golive") == 0
+    assert run_command("validate", folder=tmp_path).returncode == 0
+    assert decide() == 0
     changelog.write_text("# Changelog\n\n## 1.3.9 - 2026-11-02\n", encoding="utf-8")
-    assert run("pytest", "-m", "golive") == 20
+    assert decide() == 20

@@ -76,8 +76,11 @@ class HtmlColumns:
         ]
 
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        """Fill the columns, and put the test's id in again, escaped."""
+        """Fill the columns and put the test's id in again, escaped; clear a row that would not be shown."""
         if len(cells) < _BEFORE:
+            return
+        if report.passed and not _is_shown(report):
+            cells.clear()
             return
         gate_id, outcome = self._seen.get(report.nodeid, ("", ""))
         gate = self._gates.get(gate_id)
@@ -109,6 +112,13 @@ def summary(decision: Decision) -> str:
         rehearsal=view.rehearsal_note(shown),
         reasons=view.ordered_reasons(shown),
     )
+
+
+def _is_shown(report: pytest.TestReport) -> bool:
+    """Return whether pytest-html uses a report that passed: no set-up, no tear-down without a log."""
+    if report.when == "teardown":
+        return any("teardown" in name for name, _ in report.sections)
+    return report.when != "setup"
 
 
 def _cell(name: str, text: str) -> str:

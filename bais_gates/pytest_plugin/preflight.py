@@ -18,9 +18,10 @@ from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.ledger import LEDGER_FILE, Ledger, unwritable_ledger
 from bais_gates.pytest_plugin.refusals import refusals
 from bais_gates.redaction import redact
-from bais_gates.reports import DECISION_FILE, read_decision, write_all
+from bais_gates.reports import DECISION_FILE, write_all
 from bais_gates.targets.identity import identity_of
 from bais_gates.verdict.decide import UNKNOWN_TARGET, undecided
+from bais_gates.verdict.document import load_previous
 from bais_gates.verdict.model import (
     SCOPES,
     Code,
@@ -33,7 +34,6 @@ from bais_gates.verdict.model import (
     Run,
     Subject,
     TargetIdentity,
-    Verdict,
 )
 from bais_gates.verdict.waivers import NO_WAIVERS, WaiverFile, load_waivers
 
@@ -240,21 +240,9 @@ def _choose_scope(run: DecidingRun) -> None:
 def _previous(path: Path) -> Previous | None:
     """Return the last decision in short; of a run that decided nothing, the one before it."""
     try:
-        last = read_decision(path)
+        return load_previous(path)
     except (GateInputError, OSError):
         return None
-    if not last.gates and last.verdict is Verdict.BLOCK and last.previous is not None:
-        return last.previous
-    outcomes: tuple[tuple[str, Outcome], ...] = tuple(
-        (judged.gate.id, judged.result.outcome) for judged in last.gates
-    )
-    return Previous(
-        run_id=last.run.run_id,
-        verdict=last.verdict,
-        decided_at=last.decided_at,
-        scope=last.scope,
-        outcomes=outcomes,
-    )
 
 
 def read_imports(

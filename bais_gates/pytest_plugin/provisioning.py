@@ -60,13 +60,15 @@ class Provisioning:
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Begin to bring up what the selected gates will ask for."""
         wanted = self._wanted(session)
-        if wanted and not session.config.option.collectonly and not session.testsfailed:
+        if not wanted or session.config.option.collectonly or session.testsfailed:
+            return
+        try:
             run = self._state.gate_run()
-            self._ahead = {step: threading.Event() for step in wanted}
-            self._thread = threading.Thread(
-                target=self._bring_up, args=(run,), name="provisioning", daemon=True
-            )
-            self._thread.start()
+        except GateInputError:
+            return  # each gate reports the unusable file
+        self._ahead = {step: threading.Event() for step in wanted}
+        self._thread = threading.Thread(target=self._bring_up, args=(run,), name="provisioning", daemon=True)
+        self._thread.start()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -135,16 +137,15 @@ class Provisioning:
 
     def _bring_up(self, run: GateRun) -> None:
         """Take the steps; a failure is recorded for the run, or found again by the fixture that needs it."""
-        with (
-            suppress(Exception, _CancelledError),  # the fixture meets it again, and its gate reports it
-            turn(self._state.shared().lock_file, exclusive=False),
-        ):
-            target = self._open_target(run, self._report)
-            self._ahead["target"].set()
-            if "cluster" in self._ahead:
-                self._open_cluster(run, target)
-        for ended in self._ahead.values():
-            ended.set()
+        try:
+            with suppress(Exception, _CancelledError), turn(self._state.shared().lock_file, exclusive=False):
+                target = self._open_target(run, self._report)
+                self._ahead["target"].set()
+                if "cluster" in self._ahead:
+                    self._open_cluster(run, target)
+        finally:
+            for ended in self._ahead.values():
+                ended.set()
 
     def _open_target(self, run: GateRun, progress: Progress) -> Target:
         from bais_gates.targets.target import open_target  # noqa: PLC0415 - loaded by runs that reach a target

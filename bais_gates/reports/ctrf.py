@@ -29,7 +29,7 @@ _STATUSES = ("passed", "failed", "skipped", "pending", "other")
 
 def render(decision: Decision) -> str:
     """Return the CTRF document as text."""
-    return json.dumps(document(decision), indent=1, allow_nan=False) + "\n"
+    return json.dumps(document(decision), allow_nan=False) + "\n"
 
 
 def document(decision: Decision) -> dict[str, JsonValue]:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import re
 from typing import TYPE_CHECKING, Any, cast
 
 from bais_gates import redaction
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bais_gates.verdict.model import Decision
+
+    _Walk = Callable[[Any], Any]
 
 _COMPARED = frozenset(
     {"id", "gate", "gate_id", "run_id", "scope", "scopes", "needs", "needs_not_passed", "imported"}
@@ -26,43 +31,57 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def redacted(decision: Decision) -> Decision:
     """Return the decision with every free text redacted, lone surrogates escaped and numbers finite."""
-    return cast("Decision", _walk_fields(decision))
-
-
-def _walk_fields(value: Any) -> Any:
-    changed: dict[str, Any] = {}
-    for name in (field.name for field in dataclasses.fields(value)):
-        before = getattr(value, name)
-        after = (
-            _encodable(before)
-            if name in _COMPARED and not dataclasses.is_dataclass(before)
-            else _walk(before)
-        )
-        if after is not before:
-            changed[name] = after
-    return dataclasses.replace(value, **changed) if changed else value
+    return cast("Decision", _walk(decision))
 
 
 def _walk(value: Any) -> Any:
-    if type(value) is str:  # not an enum: those are ours
-        text = redaction.redact(_encodable(value)) if value else value
-        return value if text == value else text
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _walk_fields(value)
-    if isinstance(value, tuple):
-        items = tuple(_walk(item) for item in value)
-        return value if all(new is old for new, old in zip(items, value, strict=True)) else items
-    if isinstance(value, list | dict):
-        return _finite(redaction.redact_value(_encodable(value)))
-    return _finite(value)
+    kind = type(value)
+    if kind not in _WALKS:
+        _WALKS[kind] = _fields_of(kind) if dataclasses.is_dataclass(kind) else None
+    walk = _WALKS[kind]
+    return value if walk is None else walk(value)
+
+
+def _fields_of(kind: type) -> _Walk:
+    """Return the walk through the values of one kind, which keeps those in which nothing changes."""
+    names = tuple(field.name for field in dataclasses.fields(kind))
+    compared = _COMPARED.intersection(names)
+
+    def walk(value: Any) -> Any:
+        changed: dict[str, Any] = {}
+        for name in names:
+            before = getattr(value, name)
+            is_compared = name in compared and not dataclasses.is_dataclass(before)
+            after = _encodable(before) if is_compared else _walk(before)
+            if after is not before:
+                changed[name] = after
+        return dataclasses.replace(value, **changed) if changed else value
+
+    return walk
+
+
+def _text(value: str) -> str:
+    text = redaction.redact(_encodable(value))
+    return value if text == value else text
+
+
+def _tuple(value: tuple[Any, ...], walk: _Walk | None = None) -> tuple[Any, ...]:
+    items = tuple(map(walk or _walk, value))
+    return value if all(map(operator.is_, items, value)) else items
+
+
+def _json(value: Any) -> Any:
+    return _finite(redaction.redact_value(_encodable(value)))
 
 
 def _encodable(value: Any) -> Any:
     """Escape lone surrogates: UTF-8 can't hold them."""
     if type(value) is str:
+        if value.isascii():
+            return value
         return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", value)
     if isinstance(value, tuple):
-        return tuple(_encodable(item) for item in value)
+        return _tuple(value, _encodable)
     if isinstance(value, list):
         return [_encodable(item) for item in value]
     if isinstance(value, dict):
@@ -79,3 +98,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     return value
+
+
+_WALKS: dict[type, _Walk | None] = {str: _text, tuple: _tuple, list: _json, dict: _json, float: _finite}
+"""What is done with a value, by its exact type; None for nothing. Enums are ours, not text."""

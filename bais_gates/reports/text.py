@@ -51,6 +51,8 @@ def visible(text: str) -> str:
     Tabs and newlines stay; ``\r\n`` becomes a newline. The result is always encodable as UTF-8 and holds only
     characters that XML 1.0 allows.
     """
+    if text.isascii() and text.isprintable():  # as most are, and quickly seen to be
+        return text
     return _HIDDEN.sub(_escaped, text.replace("\r\n", "\n"))
 
 

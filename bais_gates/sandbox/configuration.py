@@ -75,7 +75,7 @@ def write_api_configuration(directory: Path, *, port: int, platform: Platform) -
             "logs": str(directory / "logs"),
             "combined_log": str(directory / "logs" / "api.log"),
             "faults_file": str(directory / "faults.json"),
-            "webhook": {"retry_delays_s": [0.3, 1.0, 3.0, 10.0, 30.0], "timeout_s": 3.0},
+            "webhook": {"retry_delays_s": [0.25, 0.6, 3.0, 10.0, 30.0], "timeout_s": 3.0},
             "access_token_ttl_s": 900,
             "database_pool": CONNECTIONS_PER_REPLICA,
         },

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 from bais_gates.errors import GateInputError
 from bais_gates.verdict.codec import (
@@ -44,6 +44,7 @@ MAX_BYTES: Final = 256 * 1024 * 1024
 """The size limit of a decision file; one of 10,000 gates has some 30 MiB."""
 
 _Json = dict[str, Any]
+_Read = TypeVar("_Read")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -70,7 +71,10 @@ def to_document(decision: Decision) -> dict[str, JsonValue]:
         "previous": None if decision.previous is None else _from_previous(decision.previous),
         "imported": list(decision.imported),
     }
-    document = cast("_Json", _plain(document))
+    try:
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:  # half a surrogate pair, or a number that is not finite
+        document = cast("_Json", _plain(document))
     return {**document, "digest": document_digest(document)}
 
 
@@ -87,6 +91,10 @@ def from_document(document: object, *, name: str = "decision.json") -> Decision:
     Raises GateInputError, with ``name`` and the key, when it does not match the schema or its ``digest`` does
     not match the content.
     """
+    return _read(document, name, _to_decision)
+
+
+def _read(document: object, name: str, decode: Callable[[_Json], _Read]) -> _Read:
     value = cast("JsonValue", document)
     validate(value, "decision", name=name)
     data = cast("_Json", value)
@@ -94,7 +102,7 @@ def from_document(document: object, *, name: str = "decision.json") -> Decision:
         if data["digest"] != document_digest(data):
             text = "does not match the content: the file was damaged or edited. Run the gates again."
             raise GateInputError(f"{name}: digest: {text}")
-        return _to_decision(data)
+        return decode(data)
     except (ValueError, OverflowError, RecursionError):
         raise GateInputError(f"{name}: a value is out of range. Run the gates again.") from None
 
@@ -102,6 +110,26 @@ def from_document(document: object, *, name: str = "decision.json") -> Decision:
 def load_decision(path: Path) -> Decision:
     """Read a decision file. Raises AbsentFileError or GateInputError."""
     return from_document(load_json(path), name=str(path))
+
+
+def load_previous(path: Path) -> Previous:
+    """Read what the next decision keeps of a decision file; of one that judged no gate, what that one kept.
+
+    Raises AbsentFileError or GateInputError.
+    """
+    return _read(load_json(path), str(path), _previous)
+
+
+def _previous(data: _Json) -> Previous:
+    if not data["gates"] and data["verdict"] == Verdict.BLOCK and data["previous"] is not None:
+        return _to_previous(data["previous"])
+    return Previous(
+        run_id=data["run"]["run_id"],
+        verdict=Verdict(data["verdict"]),
+        decided_at=parse_moment(data["decided_at"]),
+        scope=data["scope"],
+        outcomes=tuple((gate["id"], Outcome(gate["outcome"])) for gate in data["gates"]),
+    )
 
 
 def load_json(path: Path) -> JsonValue:
@@ -207,7 +235,13 @@ def _from_gate(judged: JudgedGate) -> _Json:
         "advisory": judged.advisory,
         "waived_by": None if judged.waiver is None else _from_waiver(judged.waiver),
         **{key: result.pop(key) for key in ("message", "summary", "checks")},
-        **_fields(gate, ("requirement", "remedy", "scopes", "cases", "needs", "exclusive", "mutates")),
+        "requirement": gate.requirement,
+        "remedy": gate.remedy,
+        "scopes": list(gate.scopes),
+        "cases": list(gate.cases),
+        "needs": list(gate.needs),
+        "exclusive": gate.exclusive,
+        "mutates": gate.mutates,
         **result,
     }
 

@@ -118,7 +118,7 @@ class Project:
         """Return the environment of a run: nothing of the run that these tests are in."""
         ours = ("BAIS_GATES", "PYTEST_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
     def run(
         self, *arguments: str, env: Mapping[str, str] | None = None, before: Callable[[], None] | None = None

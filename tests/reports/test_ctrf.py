@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bais_gates.reports import ctrf
@@ -30,7 +30,6 @@ def _read(decision: Decision) -> dict[str, Any]:
     return report
 
 
-@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_any_decision_is_valid_ctrf(
     data: st.DataObject, decisions: st.SearchStrategy[Decision], validator: jsonschema.Draft7Validator

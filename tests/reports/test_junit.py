@@ -6,7 +6,7 @@ import dataclasses
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bais_gates.reports import junit
@@ -18,7 +18,6 @@ def _cases(decision: Decision) -> dict[str, ET.Element]:
     return {case.get("name", ""): case for case in root.iter("testcase")}
 
 
-@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_any_decision_is_well_formed_and_consistent(
     data: st.DataObject, decisions: st.SearchStrategy[Decision]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bais_gates.errors import GateInputError
@@ -50,7 +50,6 @@ def test_the_table_has_each_gate_once(block: Decision) -> None:
         assert len(rows) == 1
 
 
-@settings(deadline=None, max_examples=35)
 @given(data=st.data(), width=st.integers(min_value=0, max_value=300), colour=st.booleans())
 def test_hostile_text_cannot_steer_the_terminal(
     data: st.DataObject, decisions: st.SearchStrategy[Decision], width: int, colour: bool

@@ -6,7 +6,7 @@ import dataclasses
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bais_gates.reports import view
@@ -14,7 +14,6 @@ from bais_gates.reports.bars import WIDTH, bar_of
 from bais_gates.verdict.model import Check, Decision, JudgedGate, Op, Outcome, Previous, Verdict
 
 
-@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_every_gate_has_one_place(data: st.DataObject, decisions: st.SearchStrategy[Decision]) -> None:
     """Each gate has exactly one standing, and only a PASS that does not block has passed."""

@@ -43,7 +43,7 @@ def test_the_decision_survives_the_file(block: Decision, deploy: Decision, tmp_p
         assert read_decision(tmp_path / "decision.json") == decision
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_hostile_decisions_are_written(
     data: st.DataObject, decisions: st.SearchStrategy[Decision], tmp_path: Path

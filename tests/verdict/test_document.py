@@ -7,12 +7,18 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.verdict.decide import undecided
-from bais_gates.verdict.document import document_digest, from_document, load_decision, to_document
+from bais_gates.verdict.document import (
+    document_digest,
+    from_document,
+    load_decision,
+    load_previous,
+    to_document,
+)
 from bais_gates.verdict.model import (
     SCOPES,
     Attachment,
@@ -180,7 +186,6 @@ decisions = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(decision=decisions)
 def test_round_trip_is_lossless(decision: Decision) -> None:
     """Whatever a decision holds, writing it as JSON text and reading it back gives the same decision."""
@@ -220,6 +225,32 @@ def test_hostile_values_do_not_break_it(world: World) -> None:
     (read,) = from_document(json.loads(written)).gates[0].result.checks
     assert read.observed == ["nan", {"\ufffd": "-inf"}]
     assert read.name == "\ufffd<script>\0"
+
+
+def test_previous_decision_is_read_in_short(world: World, write: Write) -> None:
+    """The decision before is read as its run, verdict and outcomes; one that judged nothing, as its own."""
+    first = world.decide(world.result())
+    kept = Previous(
+        run_id=first.run.run_id,
+        verdict=first.verdict,
+        decided_at=first.decided_at,
+        scope=first.scope,
+        outcomes=tuple((judged.gate.id, judged.result.outcome) for judged in first.gates),
+    )
+    unfinished = undecided(
+        scope="golive", run=first.run, reason=Reason(code=Code.RUN_INCOMPLETE, message=""), previous=kept
+    )
+
+    for decision in (first, unfinished):
+        assert load_previous(write(json.dumps(to_document(decision)), "decision.json")) == kept
+
+
+def test_previous_decision_that_was_edited_is_refused(world: World, write: Write) -> None:
+    """What the next decision keeps is held to the digest, as the whole is."""
+    document = to_document(world.decide(world.result())) | {"scope": "staging"}
+
+    with pytest.raises(GateInputError, match="digest: does not match"):
+        load_previous(write(json.dumps(document), "decision.json"))
 
 
 @pytest.mark.parametrize("code", Code)

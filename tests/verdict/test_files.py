@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bais_gates.errors import AbsentFileError, GateInputError
@@ -123,7 +123,6 @@ def test_text_with_two_meanings_is_refused(text: str, words: str) -> None:
     assert words in refusal(parse, text, "f")
 
 
-@settings(max_examples=200, deadline=None)
 @given(text=st.text(alphabet=st.sampled_from("ab:-[]{}&*!|>'\"#%@`,?\n\t 01.~<"), max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     """Whatever the text, it is read or refused in one paragraph; nothing else escapes."""

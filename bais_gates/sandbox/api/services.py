@@ -54,7 +54,7 @@ def make_services(settings: Settings) -> Services:
     database = Database(
         settings.database_url, size=settings.database_pool, timeout_s=settings.dependency_timeout_s
     )
-    cache = Cache(settings.redis_url, timeout_s=settings.dependency_timeout_s / 2)
+    cache = Cache(settings.redis_url, timeout_s=0.75 * settings.dependency_timeout_s)
     metrics = Metrics(settings)
     secret = settings.secret_key
     vault = Fernet(base64.urlsafe_b64encode(derive_key(secret, "webhook secrets")))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.api.services import Services
 
 _CACHE_TTL_S, _MAX_VALUE = 300, 4096
-_READY_WITHIN_S = 1.0
+_READY_WITHIN_S = 2.0
 # Of other roles' sessions a plain role sees little more than the database they are in.
 _CONNECTIONS = """
 SELECT (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL),
@@ -49,7 +49,7 @@ async def health(request: Request, services: Services) -> Response:
 
 
 async def ready(request: Request, services: Services) -> Response:
-    """Respond 200 while PostgreSQL and Redis respond within a second, else 503 with the state of each."""
+    """Respond 200 while PostgreSQL and Redis respond within two seconds, else 503 with the state of each."""
     del request
     database, cache = await asyncio.gather(
         _is_up(services.database.row("SELECT 1")), _is_up(services.cache.ping())
