@@ -1,18 +1,20 @@
-"""Run gates as plain functions against one sandbox per module, with faults switched on and off."""
+"""Run gates as plain functions against one sandbox for the folder, with faults switched on and off."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
 import os
+import re
 import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+import yaml
 
 from bais_gates import sandbox
 from bais_gates.bais.api import open_api, register_business
@@ -26,7 +28,7 @@ from bais_gates.targets.target import Target, Unique
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from bais_gates.targets.environment import Environment
     from bais_gates.verdict.model import Check
@@ -49,9 +51,45 @@ class Judged:
         """The checks that are false or without data, one per line, as the terminal prints them."""
         return "\n".join(check_text(check) for check in self.checks if check.ok is not True)
 
+    @property
+    def starved(self) -> frozenset[str]:
+        """The names of the checks without data because this machine was too busy to measure times."""
+        return frozenset(check.name for check in self.checks if check.ok is None and _is_starved(check))
+
+    @property
+    def failed(self) -> set[str]:
+        """The names of the false checks, and of those without data for another reason than a busy machine."""
+        return {check.name for check in self.checks if check.ok is not True} - self.starved
+
+    def differences(self, reasons: Mapping[str, str]) -> list[str]:
+        """Return how the failed checks differ from those of the faults or lies that were on.
+
+        ``reasons`` has a regular expression for the names of each fault's checks. One of them must be false
+        that no other fault of the run explains, and nothing else may be. Beside other tests, a latency that
+        is not a fault's own proves nothing: the gate's own quiet run judges it.
+        """
+        explained = {name: {f for f in reasons if re.fullmatch(reasons[f], name)} for name in self.failed}
+        false = {check.name for check in self.checks if check.ok is False}
+        stray = [name for name, by in explained.items() if not by and "latency" not in name]
+        return [f"no fault explains: {name}" for name in stray] + [
+            f"no check of its own is false: {fault}"
+            for fault in reasons
+            if {fault} not in (explained[name] for name in false)
+        ]
+
+
+def _is_starved(check: Check) -> bool:
+    return any(words in (check.source or "") for words in ("this machine", "load generator"))
+
 
 class Bench:
     """One sandbox, and the gates run against it."""
+
+    SHORT_DEADLINES: ClassVar[dict[str, Any]] = {
+        "webhooks": {"deadline_s": 4},
+        "payments": {"settled_within_s": 3},
+    }
+    """Parts of an environment file with short deadlines for deliveries and payments that never arrive."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -72,6 +110,21 @@ class Bench:
         finally:
             if faults:
                 self.with_faults()
+
+    def measure(self, gate: str, *faults: str, environment_file: Path | None = None) -> Judged:
+        """Run a gate that measures times, and once more if this machine was too busy for it."""
+        judged = self.run(gate, *faults, environment_file=environment_file)
+        return self.run(gate, *faults, environment_file=environment_file) if judged.starved else judged
+
+    def described(self, **changes: dict[str, object]) -> Path:
+        """Write the sandbox's environment file with some parts changed; a value of None removes a key."""
+        data = yaml.safe_load(self.environment_file.read_text(encoding="utf-8"))
+        for part, values in changes.items():
+            changed = {**data.get(part, {}), **values}
+            data[part] = {key: value for key, value in changed.items() if value is not None}
+        path = self.directory / "changed.yaml"
+        path.write_text(yaml.safe_dump(data), encoding="utf-8")
+        return path
 
     def _run(self, gate: str, environment: Environment) -> Judged:
         evidence, error = Evidence(), None
@@ -134,9 +187,9 @@ def gate_function(gate: str) -> Callable[..., None]:
     return function
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Start a sandbox for the module, and stop it afterwards."""
+    """Start a sandbox for the tests of this folder in this process, and stop it afterwards."""
     directory = tmp_path_factory.mktemp("bench")
     sandbox.start(directory, owner_pid=os.getpid())
     try:

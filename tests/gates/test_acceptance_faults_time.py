@@ -1,7 +1,4 @@
-"""Test that each fault of rate limits and response times fails its gate, for its reason.
-
-These two gates take long: faults that show in different checks of one gate are switched on together.
-"""
+"""Test that each fault of rate limits and response times fails its gate, for its reason."""
 
 from __future__ import annotations
 
@@ -12,95 +9,63 @@ import pytest
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
-    from bais_gates.verdict.model import Check
     from tests.gates.conftest import Bench, Judged
 
-
-pytestmark = pytest.mark.quiet
-
-
-def failed_checks(judged: Judged) -> set[str]:
-    """Return the names of the false checks, and of those without data unless the machine was too busy."""
-    return {
-        check.name
-        for check in judged.checks
-        if check.ok is False or (check.ok is None and not is_starved(check))
-    }
+SLOW = {
+    "slow_payments_tail": "p95 latency (POST /payments/process)",
+    "slow_workflow_reads": "p95 latency (GET /workflows/payment/{id})",
+    "slow_analytics": "p95 latency (GET /analytics/dashboard)",
+}
+ACCEPTED = "requests accepted before the first 429 (API key, upper bound)"
 
 
-def is_starved(check: Check) -> bool:
-    """Return whether a check has no data because this machine was too busy to measure times."""
-    words = check.source or ""
-    return check.ok is None and ("this machine" in words or "load generator" in words)
-
-
-def any_starved(judged: Judged) -> bool:
-    """Return whether this machine was too busy to measure times."""
-    return any(is_starved(check) for check in judged.checks)
-
-
+@pytest.mark.quiet
 @pytest.mark.parametrize("gate", ["rate_limiting", "performance_response_time"])
 def test_the_gate_passes_without_a_fault(bench: Bench, gate: str) -> None:
-    """Without a fault the gate passes; on a busy machine it has no data, but does not fail."""
-    judged = bench.run(gate)
+    """Without a fault the gate passes; on a machine that stays busy it has no data, but does not fail."""
+    judged = bench.measure(gate)
 
-    assert [check.name for check in judged.checks if check.ok is False] == [], judged.false
-    assert judged.outcome is (Outcome.NO_DATA if any_starved(judged) else Outcome.PASS), judged.message
+    assert judged.failed == set(), judged.false
+    assert judged.outcome is (Outcome.NO_DATA if judged.starved else Outcome.PASS), judged.message
 
 
+@pytest.mark.quiet
 def test_slow_endpoints_are_named(bench: Bench) -> None:
     """A slow tail of payments, slow workflow reads and a slow dashboard fail at these three endpoints."""
-    judged = bench.run(
-        "performance_response_time", "slow_payments_tail", "slow_workflow_reads", "slow_analytics"
-    )
+    judged = bench.measure("performance_response_time", *SLOW)
 
-    endpoints = ("POST /payments/process", "GET /workflows/payment/{id}", "GET /analytics/dashboard")
-    slow = {f"p95 latency ({endpoint})" for endpoint in endpoints}
-    assert slow <= {check.name for check in judged.checks if check.ok is not True}, judged.false
-    if not any_starved(judged):
-        assert judged.outcome is Outcome.FAIL, judged.message
-        assert failed_checks(judged) <= slow | {"p95 latency (all endpoints)"}, judged.false
+    slow = set(SLOW.values())
+    assert slow <= judged.failed | judged.starved, judged.false
+    if judged.starved:
+        pytest.skip(f"this machine was too busy to measure times, twice: {judged.false}")
+    assert judged.outcome is Outcome.FAIL, judged.message
+    assert judged.failed <= slow | {"p95 latency (all endpoints)"}, judged.false
 
 
 @pytest.mark.parametrize("fault", ["rate_limit_switched_off", "rate_limit_higher_than_promised"])
 def test_a_limit_that_is_not_enforced_fails_the_gate(bench: Bench, fault: str) -> None:
     """If more is accepted than the limit, and nothing refused, the gate fails and ends there."""
-    judged = bench.run("rate_limiting", fault)
-
-    assert judged.outcome is Outcome.FAIL, judged.message
-    assert failed_checks(judged) == {
-        "requests accepted before the first 429 (API key, upper bound)",
-        "requests refused with 429 (API key)",
-    }, judged.false
+    assert failed(bench, fault) == {ACCEPTED, "requests refused with 429 (API key)"}
 
 
 def test_a_limit_that_never_ends_fails_the_gate(bench: Bench) -> None:
     """A caller that waited for its Retry-After must not be refused again."""
-    judged = bench.run("rate_limiting", "rate_limit_never_refills")
-
-    assert judged.outcome is Outcome.FAIL, judged.message
-    assert failed_checks(judged) == {"status after waiting for Retry-After"}, judged.false
+    assert failed(bench, "rate_limit_never_refills") == {"status after waiting for Retry-After"}
 
 
+@pytest.mark.quiet
 def test_a_wrong_retry_after_fails_the_gate(bench: Bench) -> None:
-    """A Retry-After that is too short ends in another refusal."""
-    judged = bench.run("rate_limiting", "retry_after_lies")
-
-    assert judged.outcome is Outcome.FAIL, judged.message
-    assert failed_checks(judged) == {"status after waiting for Retry-After"}, judged.false
+    """A Retry-After that is too short ends in another refusal, unless a busy machine waits longer."""
+    assert failed(bench, "retry_after_lies") == {"status after waiting for Retry-After"}
 
 
 def test_a_missing_retry_after_fails_the_gate(bench: Bench) -> None:
     """A 429 without Retry-After violates the contract and leaves nothing to wait for."""
-    judged = bench.run("rate_limiting", "retry_after_missing")
-
-    assert judged.outcome is Outcome.FAIL, judged.message
-    expected = {
+    assert failed(bench, "retry_after_missing") == {
         "contract violations (429 responses)",
         "Retry-After values that are not whole seconds",
         "longest Retry-After",
     }
-    assert failed_checks(judged) == expected, judged.false
 
 
 def test_a_shared_limit_fails_the_gate(bench: Bench) -> None:
@@ -109,3 +74,10 @@ def test_a_shared_limit_fails_the_gate(bench: Bench) -> None:
 
     assert judged.outcome is not Outcome.PASS
     assert "429" in judged.false + judged.message
+
+
+def failed(bench: Bench, fault: str) -> set[str]:
+    """Return the failed checks of the limiter with the fault on; latencies are for the quiet run alone."""
+    judged: Judged = bench.run("rate_limiting", fault)
+    assert judged.outcome is Outcome.FAIL, judged.message
+    return {name for name in judged.failed if "latency" not in name}

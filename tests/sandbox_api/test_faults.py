@@ -54,11 +54,13 @@ def sign_in(platform: Platform, receiver: Receiver) -> Seen:  # noqa: ARG001
     """Return the responses to wrong passwords and unknown addresses, and their speed."""
     business, client = platform.business(), platform.client
     seen: Seen = {}
-    unknown_s = fastest_s(lambda: platform.sign_in(platform.email(), "x"))
-    seen["unknown answers at once"] = unknown_s < fastest_s(lambda: platform.sign_in(business.email, "x")) / 2
-    unknown = platform.sign_in(platform.email(), "x")
-    wrong = [platform.sign_in(business.email, "x") for _ in range(7)][-1]
-    seen["distinguished"] = unknown.text != wrong.text
+    # In turn, so that a busy machine slows both; nine wrong passwords and a tenth one lock the account.
+    pairs = [
+        [platform.sign_in(email, "x") for email in (platform.email(), business.email)] for _ in range(10)
+    ]
+    unknown_s, wrong_s = (min(one.elapsed for one in answers) for answers in zip(*pairs, strict=True))
+    seen["unknown answers at once"] = unknown_s < wrong_s / 2
+    seen["distinguished"] = pairs[-1][0].text != pairs[-1][1].text
     seen["after ten wrong"] = platform.sign_in(business.email).status_code
     body = {"refresh_token": business.tokens["refresh_token"]}
     seen["refreshes"] = [client.post("/api/v1/auth/refresh", json=body).status_code for _ in range(2)]
@@ -355,6 +357,15 @@ WHAT_CHANGES: dict[Callable[[Platform, Receiver], Seen], dict[str, str]] = {
     },
 }
 """The keys of its scenario that differ while a fault is active, and no other."""
+HIDES = {
+    "webhook_not_retried": "ids",
+    "rate_limit_switched_off": "other",
+    "stack_trace_in_errors": "broken",
+    "status_claims_database_disconnected": "maximum, slow database",
+    "concurrent_writes_lost": "own, writes",
+    "business_data_crossed": "writes",
+}
+"""The keys in which a fault hides what another one changes."""
 OTHERWISE = {"slow_payments_tail"}
 """Tested separately."""
 
@@ -374,20 +385,62 @@ def test_every_fault_is_shown() -> None:
 def test_faults_change_what_they_describe(
     platform: Platform, receiver: Receiver, scenario: Callable[[Platform, Receiver], Seen]
 ) -> None:
-    """While a fault is active, its scenario differs in exactly the keys of the table."""
+    """While faults of different keys are active, the scenario differs in exactly these keys."""
+    compare(platform, receiver, scenario, together(WHAT_CHANGES[scenario]))
 
-    def run() -> Seen:
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("scenario", WHAT_CHANGES, ids=lambda scenario: scenario.__name__)
+def test_a_fault_alone_changes_what_it_describes(
+    platform: Platform, receiver: Receiver, scenario: Callable[[Platform, Receiver], Seen]
+) -> None:
+    """While one fault is active, its scenario differs in exactly the keys of the table."""
+    faults = WHAT_CHANGES[scenario]
+    compare(platform, receiver, scenario, [{name: keys} for name, keys in faults.items()])
+
+
+def together(faults: dict[str, str]) -> list[dict[str, str]]:
+    """Return the faults in as few runs as possible, each of faults that change and hide different keys."""
+    runs: list[dict[str, str]] = []
+    for name, keys in faults.items():
+        for run in runs:
+            if all(touched(name, keys).isdisjoint(touched(*one)) for one in run.items()):
+                run[name] = keys
+                break
+        else:
+            runs.append({name: keys})
+    return runs
+
+
+def touched(name: str, keys: str) -> set[str]:
+    """Return the keys that a fault changes, or in which it hides what another one changes."""
+    return {*keys.split(", "), *HIDES.get(name, "").split(", ")} - {""}
+
+
+def compare(
+    platform: Platform,
+    receiver: Receiver,
+    scenario: Callable[[Platform, Receiver], Seen],
+    runs: list[dict[str, str]],
+) -> None:
+    """Check that the scenario differs in each run in exactly the keys of its faults, and not afterwards."""
+
+    def observe() -> Seen:
         receiver.received.clear()
         receiver.answers = [200]
         return scenario(platform, receiver)
 
-    right = run()
-    for name, places in WHAT_CHANGES[scenario].items():
-        with platform.faults(name):
-            wrong = run()
+    right = observe()
+    for faults in runs:
+        with platform.faults(*faults):
+            wrong = observe()
         changed = {place for place in right if right[place] != wrong[place]}
-        assert changed == set(places.split(", ")), (name, right, wrong)
-    assert run() == right
+        assert changed == {key for keys in faults.values() for key in keys.split(", ")}, (
+            faults,
+            right,
+            wrong,
+        )
+    assert observe() == right
 
 
 def test_every_eighth_payment_is_slow(platform: Platform, business: Business) -> None:

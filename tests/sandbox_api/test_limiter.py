@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,58 +26,70 @@ DASHBOARD = "/api/v1/analytics/dashboard"
 
 
 async def waits(
-    platform: Platform, limit: int, window_s: int, pauses_s: Sequence[float], burst: int
-) -> list[list[int]]:
-    """Send bursts with pauses between them; return the waits that a new caller received."""
+    platform: Platform, limit: int, window_s: int, burst: int, shifts: Sequence[int] = ()
+) -> list[tuple[list[int], float]]:
+    """Send a burst, and one more after each shift of the bucket into the past by so many refills.
+
+    Returns the waits that a new caller received, and the seconds that each burst took.
+    """
     cache = Cache(platform.config["redis_url"], timeout_s=5)
     limiter, caller = Limiter(cache, Switch(None), window_s), f"test:{uuid4()}"
     received = []
-    for pause_s in (0.0, *pauses_s):
-        await asyncio.sleep(pause_s)
-        received.append(list(await asyncio.gather(*(limiter.admit(caller, limit) for _ in range(burst)))))
+    with redis.Redis.from_url(platform.config["redis_url"]) as bucket:
+        for shift in (0, *shifts):
+            if shift:
+                bucket.hincrby(f"bais:rate:{caller}", "since", -shift * window_s * 1_000_000 // STEPS)
+            began = time.monotonic()
+            answers = await asyncio.gather(*(limiter.admit(caller, limit) for _ in range(burst)))
+            received.append((list(answers), time.monotonic() - began))
     await cache.close()
     return received
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(limit=st.integers(1, 150), beyond=st.integers(0, 30), window_s=st.sampled_from([60, 600, 3600]))
 def test_exactly_the_limit_is_accepted(platform: Platform, limit: int, beyond: int, window_s: int) -> None:
-    """Of concurrent requests exactly the limit is accepted; the others receive the same wait."""
-    (received,) = asyncio.run(waits(platform, limit, window_s, (), limit + beyond))
-    assert received.count(0) == limit
-    refused = {wait for wait in received if wait}
-    assert len(refused) == (1 if beyond else 0)
+    """Of concurrent requests exactly the limit is accepted, and what refills meanwhile; the others wait."""
+    ((received, seconds),) = asyncio.run(waits(platform, limit, window_s, limit + beyond))
+    refilled = int(seconds * STEPS / window_s) * limit // STEPS
+    assert limit <= received.count(0) <= limit + refilled
     steps = max(1, -(-STEPS // limit))  # so many refills until there is a whole request again
-    assert all(0 < wait <= steps * window_s / STEPS for wait in refused)
+    longest = steps * window_s // STEPS
+    assert all(longest - seconds <= wait <= longest for wait in received if wait)
 
 
 def test_the_bucket_fills_in_steps(platform: Platform) -> None:
-    """A sixth is refilled every sixth of the window, and never more than the limit."""
-    first, early, second, rest = asyncio.run(waits(platform, 12, 6, (0.5, 0.7, 3.1), 20))
-    assert [one.count(0) for one in (first, early, second, rest)] == [12, 0, 2, 6]
-    assert set(first) == {0, 1}
+    """A thirtieth is refilled every thirtieth of the window, and never more than the limit."""
+    bursts = asyncio.run(waits(platform, 12, 36_000, 20, shifts=(2, 4, 15, 100)))
+    assert [answers.count(0) for answers, _ in bursts] == [12, 0, 2, 6, 12]
+    assert {wait for answers, _ in bursts for wait in answers if wait} <= set(
+        range(1, 3 * 36_000 // STEPS + 1)
+    )
 
 
 def test_a_refused_caller_is_accepted_after_retry_after(
     platform: Platform, another_api: Callable[..., AnotherApi]
 ) -> None:
     """A burst of 100 is accepted, then 429 until Retry-After; another token is not affected."""
-    limits = {"per_token": 100, "per_address": 6000, "window_s": 12}  # refilled every 2 s
+    limits = {"per_token": 100, "per_address": 6000, "window_s": 60}  # 3.3 are refilled every 2 s
     business, other = platform.business(), platform.business()
     business.client = other.client = another_api(rate_limit=limits).client
+    began = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: business.get(DASHBOARD), range(108)))
-        refused = [answer for answer in answers if answer.status_code == 429]
-        assert len(refused) == 8
-        assert platform.error_of(refused[0]) == "rate_limited"
-        # A key of the same business, and another business, have limits of their own; probes have none.
-        assert other.get(DASHBOARD).status_code == 200
-        assert business.get("/health").status_code == business.get("/ready").status_code == 200
-        wait_s = int(refused[-1].headers["retry-after"])
-        assert 1 <= wait_s <= 2
-        assert business.get(DASHBOARD).status_code == 429
-        time.sleep(wait_s)
-        assert business.get(DASHBOARD).status_code == 200
+        answers = list(pool.map(lambda _: business.get(DASHBOARD), range(120)))
+    refused = [answer for answer in answers if answer.status_code == 429]
+    refilled = int((time.monotonic() - began) / 2) * 100 // STEPS
+    assert 20 - refilled <= len(refused) <= 20
+    assert platform.error_of(refused[0]) == "rate_limited"
+    assert {answer.headers["retry-after"] for answer in refused} <= {"1", "2"}
+    # A key of the same business, and another business, have limits of their own; probes have none.
+    assert other.get(DASHBOARD).status_code == 200
+    assert business.get("/health").status_code == business.get("/ready").status_code == 200
+    # Those refilled meanwhile are used up; the refusal after them says how long to wait.
+    while (last := business.get(DASHBOARD)).status_code == 200:
+        assert time.monotonic() - began < 20
+    time.sleep(int(last.headers["retry-after"]))
+    assert business.get(DASHBOARD).status_code == 200
 
 
 def test_strangers_are_limited_by_address(another_api: Callable[..., AnotherApi]) -> None:

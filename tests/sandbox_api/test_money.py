@@ -94,7 +94,7 @@ def test_floats_would_lose_a_cent() -> None:
     assert msgspec.json.encode(0.1 + 0.2) == b"0.30000000000000004"
 
 
-@given(st.from_regex(r"[0-9]{15}", fullmatch=True), st.integers(0, 15), st.integers(1, 9))
+@given(st.integers(0, 10**15 - 1).map("{:015}".format), st.integers(0, 15), st.integers(1, 9))
 def test_luhn_notices_every_single_wrong_digit(digits: str, place: int, change: int) -> None:
     """Exactly one check digit is right, and no digit can be changed alone."""
     right = [digits + str(n) for n in range(10) if is_luhn_valid(digits + str(n))]
