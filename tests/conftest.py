@@ -1,9 +1,10 @@
-"""What every test of the framework shares: how many examples hypothesis tries, and nobody else's secrets."""
+"""What every test shares: the order of files, how many examples hypothesis tries, nobody else's secrets."""
 
 from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,21 @@ settings.register_profile(
 )
 settings.register_profile("nightly", settings.get_profile("few"), max_examples=1000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
+
+LONGEST_FIRST = ("gates/test_acceptance", "bypass", "sandbox_api", "sandbox", "pytest_plugin", "cli", "gates")
+"""The beginnings of the files that take longest. Those start first: a long one at the end would run alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first; otherwise the order stays."""
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        return next(
+            (n for n, start in enumerate(LONGEST_FIRST) if path.startswith(start)), len(LONGEST_FIRST)
+        )
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)

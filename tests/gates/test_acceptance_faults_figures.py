@@ -60,19 +60,17 @@ REASONS: dict[str, tuple[dict[str, str], ...]] = {
 """By gate, the faults of each run, and the checks that each may fail; one of them by no other of the run."""
 
 
-@pytest.mark.quiet
-@pytest.mark.parametrize("gate", ["cache_functionality", "database_connectivity"])
-def test_a_gate_that_measures_times_passes_without_a_fault(bench: Bench, gate: str) -> None:
-    """Without a fault in the sandbox the gate passes."""
-    judged = bench.measure(gate)
-
-    assert (judged.outcome, judged.message, judged.false) == (Outcome.PASS, "", "")
-
-
-@pytest.mark.parametrize("gate", ["analytics_dashboard_data", "concurrent_requests", "error_handling"])
+@pytest.mark.parametrize(
+    "gate",
+    [
+        # In every run the others pass through a proxy that only forwards.
+        pytest.param(gate, marks=[] if gate == "concurrent_requests" else pytest.mark.nightly)
+        for gate in REASONS
+    ],
+)
 def test_the_gate_passes_without_a_fault(bench: Bench, gate: str) -> None:
     """Without a fault in the sandbox the gate passes."""
-    judged = bench.run(gate)
+    judged = bench.measure(gate)
 
     assert (judged.outcome, judged.message, judged.false) == (Outcome.PASS, "", "")
 
