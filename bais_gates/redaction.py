@@ -44,6 +44,11 @@ def register(secret: str) -> None:
         _redact_short.cache_clear()
 
 
+def count_registered() -> int:
+    """Return how many secrets are registered, each form of one counted."""
+    return len(_secrets)
+
+
 def redact(text: str) -> str:
     """Return ``text`` with every registered secret and every secret-shaped part replaced by ``[redacted]``.
 

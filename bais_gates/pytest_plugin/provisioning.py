@@ -1,7 +1,8 @@
-"""What gates judge, opened once a run; the run's own platform is brought up while the first gates run.
+"""What gates judge, opened once a run; the run's own platform is brought up ahead of them.
 
-What is ``provision: sandbox`` is brought up by a thread, ahead of the gates that ask for it. On any other
-target nothing is touched before a gate asks.
+What is ``provision: sandbox`` is brought up by threads, ahead of the gates that ask for it: the platform
+while gates are collected, its cluster and staging while the first of them run. On any other target nothing is
+touched before a gate asks.
 """
 
 from __future__ import annotations
@@ -48,34 +49,31 @@ class Provisioning:
         self.show = _writer(config)
         """Writes a line of progress; for the main thread."""
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        """Progress of the thread; only the main thread can write past pytest's capture."""
+        """Progress of the threads; only the main thread can write past pytest's capture."""
         self._cancelled = threading.Event()
         self._ahead: dict[str, threading.Event] = {}
-        """Set once that step of the thread has ended, by the name of its fixture."""
-        self._thread: threading.Thread | None = None
+        """Set once that step has ended, by the name of its fixture."""
+        self._threads: list[threading.Thread] = []
 
     # -- hooks --
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Begin with the platform itself while gates are collected: a decision about it is asked for."""
+        if self._state.settings.deciding and self._state.worker is None and self._is_own():
+            self._begin(session, ("target",))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Begin to bring up what the selected gates will ask for."""
-        wanted = self._wanted(session)
-        if not wanted or session.config.option.collectonly or session.testsfailed:
-            return
-        try:
-            run = self._state.gate_run()
-        except GateInputError:
-            return  # each gate reports the unusable file
-        self._ahead = {step: threading.Event() for step in wanted}
-        self._thread = threading.Thread(target=self._bring_up, args=(run,), name="provisioning", daemon=True)
-        self._thread.start()
+        if (wanted := self._wanted(session)) and not session.testsfailed:
+            self._begin(session, wanted)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Have the thread end, before what it brings up is torn down."""
+        """Have the threads end, before what they bring up is torn down."""
         self._cancelled.set()
-        if self._thread is not None:
-            self._thread.join(_CANCEL_WITHIN_S)
+        for thread in self._threads:
+            thread.join(_CANCEL_WITHIN_S)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
@@ -101,7 +99,7 @@ class Provisioning:
         return self._open_staging(run, server, environment, self.show)
 
     def wait(self, step: str | None = None) -> None:
-        """Wait until the thread has ended that step, or all; show its progress to whoever has to wait."""
+        """Wait until that step has ended, or all have; show progress to whoever has to wait."""
         for name, ended in self._ahead.items():
             while not ended.wait(_SHOW_EVERY_S):
                 while not self._lines.empty():
@@ -135,16 +133,30 @@ class Provisioning:
         except GateInputError:
             return False  # each gate reports it
 
-    def _bring_up(self, run: GateRun) -> None:
+    def _begin(self, session: pytest.Session, steps: tuple[str, ...]) -> None:
+        """Start a thread that takes these steps."""
+        if session.config.option.collectonly:
+            return
+        try:
+            run = self._state.gate_run()
+        except GateInputError:
+            return  # each gate reports the unusable file
+        self._ahead = {step: threading.Event() for step in steps}
+        arguments = (run, self._ahead)
+        thread = threading.Thread(target=self._bring_up, args=arguments, name="provisioning", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _bring_up(self, run: GateRun, ahead: dict[str, threading.Event]) -> None:
         """Take the steps; a failure is recorded for the run, or found again by the fixture that needs it."""
         try:
             with suppress(Exception, _CancelledError), turn(self._state.shared().lock_file, exclusive=False):
                 target = self._open_target(run, self._report)
-                self._ahead["target"].set()
-                if "cluster" in self._ahead:
-                    self._open_cluster(run, target)
+                ahead["target"].set()
+                if "cluster" in ahead:
+                    self._open_cluster(run, target, ahead)
         finally:
-            for ended in self._ahead.values():
+            for ended in ahead.values():
                 ended.set()
 
     def _open_target(self, run: GateRun, progress: Progress) -> Target:
@@ -152,13 +164,13 @@ class Provisioning:
 
         return open_target(run, gates_dir=run.catalog.path.parent, progress=progress)
 
-    def _open_cluster(self, run: GateRun, target: Target) -> None:
+    def _open_cluster(self, run: GateRun, target: Target, ahead: dict[str, threading.Event]) -> None:
         from bais_gates.targets.target import open_cluster_writer  # noqa: PLC0415 - as above
 
         environment, gates_dir = target.environment, target.gates_dir
         with open_cluster_writer(run, environment, gates_dir=gates_dir, progress=self._report) as server:
-            self._ahead["cluster"].set()
-            if "staging" in self._ahead:
+            ahead["cluster"].set()
+            if "staging" in ahead:
                 self._open_staging(run, server, environment, self._report)
 
     def _open_staging(

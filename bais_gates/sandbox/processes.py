@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -190,12 +191,12 @@ def become_subreaper() -> None:
 
 
 def reap_orphans(known: set[int]) -> None:
-    """Reap the ended children except ``known``, whose status is read elsewhere."""
-    for pid in children(os.getpid()) - known:
-        try:
-            os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            continue
+    """Reap the ended children up to the first of ``known``, whose status is read elsewhere."""
+    with suppress(ChildProcessError):  # there are no children
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid in known:
+                return
+            os.waitpid(ended.si_pid, 0)
 
 
 def children(parent: int) -> set[int]:

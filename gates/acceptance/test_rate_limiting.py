@@ -23,8 +23,8 @@ BEYOND: Final = 15
 """Requests sent beyond the limit."""
 SENDERS: Final = 8
 BYSTANDER_N: Final = 24
-BYSTANDER_PER_S: Final = 30.0
-PERSISTENT_PER_S: Final = 45.0
+BYSTANDER_PER_S: Final = 60.0
+PERSISTENT_PER_S: Final = 90.0
 CLOCK_SLACK_S: Final = 0.15
 """Seconds by which the round trip to the target may shift a moment."""
 

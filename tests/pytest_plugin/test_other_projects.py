@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 
 def files(project: Project) -> set[str]:
-    """Name the files of a project."""
-    return {str(path.relative_to(project.folder)) for path in project.folder.rglob("*") if path.is_file()}
+    """Name the files of a project, but for what Python compiled."""
+    found = (path for path in project.folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {str(path.relative_to(project.folder)) for path in found}
 
 
 def test_a_project_without_gates_notices_nothing(project: Project) -> None:

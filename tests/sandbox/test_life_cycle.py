@@ -156,6 +156,11 @@ def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> Non
     busy = psycopg.connect(database_url)  # its worker does not notice that the server ended
     busy.pgconn.send_query(b"SELECT count(*) FROM (SELECT generate_series(1, 100000000000)) AS numbers")
 
+    def is_counting() -> bool:
+        left = machine.alive(machine.processes_of(folder))
+        return any("SELECT" in " ".join(process.cmdline()) for process in left)
+
+    assert machine.eventually(is_counting)
     os.kill(info.pids["postgres"], signal.SIGKILL)
     os.kill(info.pids["redis"], signal.SIGSTOP)
     os.kill(info.pids["api"], signal.SIGKILL)
@@ -170,7 +175,7 @@ def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> Non
     with pytest.raises(urllib.error.URLError, match="refused"):  # no process keeps the port
         ready(info)
     left = machine.processes_of(folder)
-    assert any("SELECT" in " ".join(process.cmdline()) for process in machine.alive(left))
+    assert is_counting()
     sandbox.stop(folder)
     busy.close()
     assert machine.alive(left) == []
