@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from bais_gates import redaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # A test run in the background of a shell ignores Ctrl-C, and so would all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,3 +47,16 @@ def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "_secrets", set(redaction._secrets))
     monkeypatch.setattr(redaction, "_ordered", None)
     redaction._redact_short.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield the folder of this process's sandbox, which its tests share: each leaves no fault switched on."""
+    from bais_gates import sandbox  # noqa: PLC0415 - most runs of a few tests need none
+
+    directory = tmp_path_factory.mktemp("sandbox")
+    sandbox.start(directory, owner_pid=os.getpid())
+    try:
+        yield directory
+    finally:
+        sandbox.stop(directory)

@@ -1,4 +1,4 @@
-"""Run gates as plain functions against one sandbox for the folder, with faults switched on and off."""
+"""Run gates as plain functions against the shared sandbox, with faults switched on and off."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bais_gates.targets.target import Target, Unique
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from bais_gates.targets.environment import Environment
     from bais_gates.verdict.model import Check
@@ -187,12 +187,7 @@ def gate_function(gate: str) -> Callable[..., None]:
     return function
 
 
-@pytest.fixture(scope="package")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Start a sandbox for the tests of this folder in this process, and stop it afterwards."""
-    directory = tmp_path_factory.mktemp("bench")
-    sandbox.start(directory, owner_pid=os.getpid())
-    try:
-        yield Bench(directory)
-    finally:
-        sandbox.stop(directory)
+@pytest.fixture(scope="session")
+def bench(shared_sandbox: Path) -> Bench:
+    """Return the bench of this process's sandbox."""
+    return Bench(shared_sandbox)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from bais_gates import sandbox
 from bais_gates.probes import cache_health, database_health
 from bais_gates.probes.postgres import Database, DatabaseError
 from bais_gates.probes.redis import Cache
@@ -19,20 +17,13 @@ from bais_gates.rules import database as database_rules
 from bais_gates.targets.environment import load_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bais_gates.targets.environment import Environment
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    """Start a sandbox and yield its environment."""
-    directory = tmp_path_factory.mktemp("sandbox")
-    sandbox.start(directory, owner_pid=os.getpid())
-    try:
-        yield load_environment(directory / "environment.yaml", gates_dir=directory)
-    finally:
-        sandbox.stop(directory)
+def environment(shared_sandbox: Path) -> Environment:
+    """Return the shared sandbox's environment."""
+    return load_environment(shared_sandbox / "environment.yaml", gates_dir=shared_sandbox)
 
 
 @pytest.fixture(scope="module")

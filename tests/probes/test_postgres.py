@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import threading
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from bais_gates import redaction, sandbox
+from bais_gates import redaction
 from bais_gates.probes.postgres import Database, DatabaseError, StatementStatistics, statements_since
 from bais_gates.targets.environment import load_environment
 
@@ -23,23 +22,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the URL of a PostgreSQL, with a role that owns a table."""
-    directory = tmp_path_factory.mktemp("sandbox")
-    sandbox.start(directory, owner_pid=os.getpid())
-    try:
-        yield _owners_url(directory)
-    finally:
-        sandbox.stop(directory)
-
-
-def _owners_url(directory: Path) -> str:
-    """Return the URL of a role that may write, so that only the probe can refuse writes."""
-    address = json.loads((directory / "api.json").read_text())["database_url"]
+def url(shared_sandbox: Path) -> Iterator[str]:
+    """Yield the URL of a role that may write, so that only the probe can refuse writes, and owns a table."""
+    address = str(json.loads((shared_sandbox / "api.json").read_text())["database_url"])
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute("CREATE TABLE probed (n int)")
         connection.execute("INSERT INTO probed VALUES (1), (2)")
-    return str(address)
+        yield address
+        connection.execute("DROP TABLE probed")
 
 
 def test_rows_and_values(url: str) -> None:
@@ -179,21 +169,15 @@ def test_threads_may_share_it(url: str) -> None:
     assert found == [True] * 20
 
 
-def test_statement_statistics_are_the_others(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_statement_statistics_are_the_others(url: str, shared_sandbox: Path) -> None:
     """Statements of other users between two readings count; the probe's own are left out."""
-    directory = tmp_path_factory.mktemp("statistics")
-    sandbox.start(directory, owner_pid=os.getpid())
-    try:
-        environment = load_environment(directory / "environment.yaml", gates_dir=directory)
-        with Database(environment.database.url) as database:
-            before = database.statements()
-            owner = _owners_url(directory)
-            with psycopg.connect(owner) as connection:
-                for _ in range(3):
-                    connection.execute("SELECT pg_sleep(0.02)")
-            after = database.statements()
-    finally:
-        sandbox.stop(directory)
+    environment = load_environment(shared_sandbox / "environment.yaml", gates_dir=shared_sandbox)
+    with Database(environment.database.url) as database:
+        before = database.statements()
+        with psycopg.connect(url) as connection:
+            for _ in range(3):
+                connection.execute("SELECT pg_sleep(0.02)")
+        after = database.statements()
 
     assert before is not None
     assert after is not None

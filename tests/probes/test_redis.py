@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import time
@@ -12,38 +11,26 @@ from typing import TYPE_CHECKING
 import pytest
 import redis as client
 
-from bais_gates import redaction, sandbox
+from bais_gates import redaction
 from bais_gates.probes.redis import KEY_PREFIX, KEY_TTL_S, Cache, CacheError, CacheForbiddenError
 from bais_gates.sandbox.processes import free_port
 from bais_gates.sandbox.services.redis import find_binary
 from bais_gates.targets.environment import load_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Start a sandbox and yield its folder."""
-    folder = tmp_path_factory.mktemp("sandbox")
-    sandbox.start(folder, owner_pid=os.getpid())
-    try:
-        yield folder
-    finally:
-        sandbox.stop(folder)
-
-
-@pytest.fixture(scope="module")
-def writing(directory: Path) -> str:
+def writing(shared_sandbox: Path) -> str:
     """Return the platform's URL, which may write."""
-    return str(json.loads((directory / "api.json").read_text())["redis_url"])
+    return str(json.loads((shared_sandbox / "api.json").read_text())["redis_url"])
 
 
 @pytest.fixture(scope="module")
-def reading(directory: Path) -> str:
+def reading(shared_sandbox: Path) -> str:
     """Return the gates' URL, which may only read."""
-    return load_environment(directory / "environment.yaml", gates_dir=directory).cache.url
+    return load_environment(shared_sandbox / "environment.yaml", gates_dir=shared_sandbox).cache.url
 
 
 def test_it_pings_and_counts(reading: str) -> None:

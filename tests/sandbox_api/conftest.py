@@ -1,4 +1,4 @@
-"""One sandbox for the whole folder, a client for its API, and registered businesses."""
+"""The shared sandbox, a client for its API, and registered businesses."""
 
 from __future__ import annotations
 
@@ -149,31 +149,33 @@ class Platform:
 
 
 @pytest.fixture(scope="session")
-def platform() -> Iterator[Platform]:
-    """Yield a sandbox that ends with the test session."""
-    with running_platform() as found:
+def platform(shared_sandbox: Path) -> Iterator[Platform]:
+    """Yield the sandbox that the tests of this process share."""
+    with platform_in(shared_sandbox) as found:
         yield found
 
 
 @pytest.fixture
 def own_platform() -> Iterator[Platform]:
     """Yield a sandbox for a single test, which may break it."""
-    with running_platform() as found:
-        yield found
-
-
-@contextmanager
-def running_platform() -> Iterator[Platform]:
-    """Start a sandbox, and stop it afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="bais-gates-api-"))
     try:
-        info = sandbox.start(directory, owner_pid=os.getpid())
-        trust = ssl.create_default_context(cafile=directory / "ca.pem")
-        with httpx.Client(base_url=info.api_url, verify=trust, timeout=20, trust_env=False) as client:
-            yield Platform(directory, client, json.loads((directory / "api.json").read_bytes()))
+        sandbox.start(directory, owner_pid=os.getpid())
+        with platform_in(directory) as found:
+            yield found
     finally:
         sandbox.stop(directory)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def platform_in(directory: Path) -> Iterator[Platform]:
+    """Open a client of the sandbox in a folder, and close it afterwards."""
+    info = sandbox.status(directory)
+    assert info is not None
+    trust = ssl.create_default_context(cafile=directory / "ca.pem")
+    with httpx.Client(base_url=info.api_url, verify=trust, timeout=20, trust_env=False) as client:
+        yield Platform(directory, client, json.loads((directory / "api.json").read_bytes()))
 
 
 @pytest.fixture(scope="session")
