@@ -72,6 +72,7 @@ def write_api_configuration(directory: Path, *, port: int, platform: Platform) -
             "redis_url": platform.cache.url(redis.APP_USER),
             "secret_key": secrets.token_urlsafe(48),
             "rate_limit": _RATE_LIMIT,
+            "password_passes": 2,  # with five: a fifth of a run's CPU time
             "logs": str(directory / "logs"),
             "combined_log": str(directory / "logs" / "api.log"),
             "faults_file": str(directory / "faults.json"),

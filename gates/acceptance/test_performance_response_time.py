@@ -16,10 +16,10 @@ from bais_gates.probes import Lane, Measured, Response, Summary, callers_for, me
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-OFTEN_PER_S: Final = 20.0
+OFTEN_PER_S: Final = 25.0
 OFTEN_N: Final = 100
 WARM_UP: Final = 6
-SELDOM_PER_S: Final = 5.0
+SELDOM_PER_S: Final = 6.25
 """For endpoints that are slow on purpose (password hashing) or rarely used."""
 SELDOM_N: Final = 25
 SELDOM_WARM_UP: Final = 2
@@ -42,7 +42,7 @@ def test_performance_response_time(
 
     def sample() -> tuple[list[Endpoint], Measured]:
         endpoints = endpoints_of(api, new_business(), rate, limits)
-        return endpoints, measure([lane_of(endpoint, limits) for endpoint in endpoints])
+        return endpoints, measure(lanes_of(endpoints, limits))
 
     endpoints, measured = sample()
     note = None
@@ -178,7 +178,17 @@ def cycle_keys(business: Business, rate: RateLimit, requests: int) -> Iterator[A
     return itertools.cycle([business.api.with_token(key) for key in keys])
 
 
-def lane_of(endpoint: Endpoint, limits: Limits) -> Lane:
+def lanes_of(endpoints: list[Endpoint], limits: Limits) -> list[Lane]:
+    """Return a lane for each endpoint; those of one rate are spread evenly over its period."""
+    lanes = []
+    for rate, seldom in ((OFTEN_PER_S, False), (SELDOM_PER_S, True)):
+        those = [endpoint for endpoint in endpoints if endpoint.seldom is seldom]
+        period = 1 / rate
+        lanes += [lane_of(one, limits, rate, period * place / len(those)) for place, one in enumerate(those)]
+    return lanes
+
+
+def lane_of(endpoint: Endpoint, limits: Limits, rate: float, offset_s: float) -> Lane:
     """Return the lane that sends one endpoint's requests on schedule and checks every response."""
     earlier: set[str] = set()
 
@@ -194,7 +204,6 @@ def lane_of(endpoint: Endpoint, limits: Limits) -> Lane:
         earlier.add(value)
         return None
 
-    rate = SELDOM_PER_S if endpoint.seldom else OFTEN_PER_S
     # Each refresh needs the token of the one before it; other requests may overlap.
     single = endpoint.key == "refresh_token"
     return Lane(
@@ -204,7 +213,7 @@ def lane_of(endpoint: Endpoint, limits: Limits) -> Lane:
         count=SELDOM_N if endpoint.seldom else OFTEN_N,
         warm_up=SELDOM_WARM_UP if endpoint.seldom else WARM_UP,
         callers=1 if single else callers_for(rate, limit_of(endpoint, limits)),
-        offset_s=(sum(endpoint.name.encode()) % 50) / 1000,
+        offset_s=offset_s,
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from bais_gates.targets.environment import load_environment
 
 LOG = pathlib.Path(__file__).parent / "log.txt"
+STEPS = 10
 
 def log(text):
     with LOG.open("a") as file:
@@ -41,7 +42,7 @@ def open_cluster_writer(run, environment, *, gates_dir, progress):
 def open_staging(run, server, environment, *, progress, **_):
     step("staging")
     if threading.current_thread().name == "provisioning":
-        for _ in range(10):
+        for _ in range(STEPS):
             progress("still at it")
             time.sleep(0.05)
         log("staged")
@@ -73,12 +74,17 @@ def test_staged(staging, evidence):
 
 
 def run(
-    project: Project, *options: str, provision: str = "sandbox", more: str = "", gates: str = GATES
+    project: Project,
+    *options: str,
+    provision: str = "sandbox",
+    more: str = "",
+    gates: str = GATES,
+    conftest: str = CONFTEST,
 ) -> list[str]:
     """Run the gates over fakes that log who opens what, and return the log."""
     project.catalog(first={}, measures={"exclusive": True}, staged={})
     project.write("gates/environments/stub.yaml", f"name: stub\nprovision: {provision}\n{more}")
-    project.write("conftest.py", CONFTEST)
+    project.write("conftest.py", conftest)
     project.tests(gates)
     project.run("-m", "golive", *options)
     return (project.folder / "log.txt").read_text(encoding="utf-8").splitlines()
@@ -138,6 +144,7 @@ def test_a_failure_is_reported_by_the_gates_that_ask(project: Project) -> None:
 def test_the_end_of_the_session_ends_it(project: Project) -> None:
     """An interrupted run does not wait for what is still being brought up."""
     begun = 'while "staging ahead" not in open("log.txt").read(): time.sleep(0.01)'
-    log = run(project, gates=GATES.replace("time.sleep(0.3)", f"{begun}\n    raise KeyboardInterrupt"))
+    gates = GATES.replace("time.sleep(0.3)", f"{begun}\n    raise KeyboardInterrupt")
+    log = run(project, gates=gates, conftest=CONFTEST.replace("STEPS = 10", "STEPS = 400"))
 
     assert "staged" not in log

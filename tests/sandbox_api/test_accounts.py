@@ -94,7 +94,7 @@ def test_an_address_registers_once(platform: Platform) -> None:
 def test_passwords_and_tokens_are_stored_hashed(platform: Platform, business: Business) -> None:
     """The database contains no usable secret: argon2id for passwords, digests for tokens and keys."""
     (stored,) = platform.rows("SELECT password_hash FROM users WHERE email = %s", business.email)[0]
-    assert stored.startswith("$argon2id$v=19$m=7168,t=5,p=1$")
+    assert stored.startswith("$argon2id$v=19$m=7168,t=2,p=1$")
     key = business.post("/api/v1/auth/api-keys", {"name": "agent"}).json()["api_key"]
     dumped = str(platform.rows("SELECT * FROM api_keys")) + str(platform.rows("SELECT * FROM refresh_tokens"))
     assert key not in dumped

@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls_key: str | None = None
     rate_limit: RateLimit = RateLimit()
     sign_in: SignIn = SignIn()
+    password_passes: int = 5
+    """Passes of argon2id, each about 5 ms of one core."""
     webhook: Webhooks = Webhooks()
     combined_log: Path | None = None
     """A second file for both logs: what the cluster shows as the log of the container."""

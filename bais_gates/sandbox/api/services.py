@@ -69,7 +69,7 @@ def make_services(settings: Settings) -> Services:
         audit=AuditLog(settings.logs / "audit.jsonl", database, copy=settings.combined_log),
         limiter=Limiter(cache, faults, settings.rate_limit.window_s),
         sign_in_guard=SignInGuard(cache, settings.sign_in, derive_key(secret, "sign-in accounts")),
-        passwords=Passwords(),
+        passwords=Passwords(settings.password_passes),
         access_tokens=AccessTokens(derive_key(secret, "access tokens"), settings.access_token_ttl_s, faults),
         vault=vault,
         fingerprint_key=derive_key(secret, "request fingerprints"),

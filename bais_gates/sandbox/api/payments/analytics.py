@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ async def dashboard(request: Request, services: Services) -> Response:
             raise bad_request("period must be 24h, 7d or 30d.", field_name="period")
         period = "7d"
     if request.faults.active("slow_analytics"):
-        await services.database.row("SELECT pg_sleep(0.3)")
+        await asyncio.sleep(0.3)
     business_id = request.principal.business_id
     row = await services.database.row(
         _FIGURES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ async def read_workflow(request: Request, services: Services) -> Response:
     business_id = request.principal.business_id
     anybody = request.faults.active("workflow_visible_to_other_businesses")
     if request.faults.active("slow_workflow_reads"):
-        await services.database.row("SELECT pg_sleep(0.3)")
+        await asyncio.sleep(0.3)
     stored = None
     async with services.concurrency.entered() as fault:
         if fault == "concurrent_requests_refused":
