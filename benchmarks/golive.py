@@ -43,6 +43,7 @@ class GoLive:
     seconds: float
     cpu_s: float
     verdict: str
+    """DEPLOY, or BLOCK with the gates that block and their outcomes."""
     gates: dict[str, float]
     """Seconds of each gate by id."""
 
@@ -66,10 +67,11 @@ def go_live(options: Sequence[str]) -> GoLive:
         seconds = time.monotonic() - began
         _wait_for_orphans()
         decision = load_decision(Path(out, "decision.json"))
+    blocking = [f"{one.gate.id}: {one.result.outcome}" for one in decision.gates if one.blocking]
     return GoLive(
         seconds=seconds,
         cpu_s=_cpu_s() - before,
-        verdict=decision.verdict.value,
+        verdict=f"{decision.verdict} ({', '.join(blocking)})" if blocking else str(decision.verdict),
         gates={judged.gate.id: judged.result.duration_s for judged in decision.gates},
     )
 
