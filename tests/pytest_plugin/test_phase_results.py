@@ -83,14 +83,21 @@ def test_it_fails_with_a_gate_that_failed(rolled_up: Project) -> None:
     assert ran.status == 20
 
 
-def test_it_errs_with_a_gate_that_could_not_be_judged(rolled_up: Project) -> None:
-    """An ERROR in the phase is no FAIL of the roll-up: it could not be judged either."""
-    rolled_up.tests(TESTS.format(other='raise OSError("no route to host")'))
+@pytest.mark.parametrize(
+    ("other", "outcome"),
+    [
+        ('raise OSError("no route to host")', "ERROR"),
+        ('evidence.check("p95", float("nan"), "<=", 200)', "NO_DATA"),
+    ],
+)
+def test_it_follows_a_gate_that_could_not_be_judged(rolled_up: Project, other: str, outcome: str) -> None:
+    """An ERROR or NO_DATA in the phase is no FAIL of the roll-up: it could not be judged either."""
+    rolled_up.tests(TESTS.format(other=other))
 
     ran = rolled_up.run("-m", "golive")
 
-    assert ran.outcomes["acceptance_tests"] == "ERROR", ran.output
-    assert "acceptance.other (ERROR)" in ran.gate("acceptance_tests")["message"]
+    assert ran.outcomes["acceptance_tests"] == outcome, ran.output
+    assert f"acceptance.other ({outcome})" in ran.gate("acceptance_tests")["message"]
 
 
 @pytest.mark.parametrize(
