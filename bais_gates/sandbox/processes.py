@@ -115,8 +115,12 @@ class ForkedProcess:
 
     def poll(self) -> int | None:
         """Return the exit status (negative: a signal); None while the process runs."""
-        if self._status is None and (ended := os.waitpid(self.pid, os.WNOHANG))[0] == self.pid:
-            self._status = os.waitstatus_to_exitcode(ended[1])
+        if self._status is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                self._status = os.waitstatus_to_exitcode(status) if pid == self.pid else None
+            except ChildProcessError:  # reaped elsewhere: its status is lost, and no success
+                self._status = 255
         return self._status
 
     def send_signal(self, number: int) -> None:
