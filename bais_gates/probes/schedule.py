@@ -154,9 +154,7 @@ class Measured:
         excused = [sample for sample in slow if sample.cpu_use > SATURATED]
         n = len(sampled.samples)
         if excused and math.ceil(n * p / 100) <= n - len(slow) + len(excused):
-            return (
-                f"{len(excused)} of {len(slow)} slow responses came while this machine's CPUs were fully used"
-            )
+            return f"{len(excused)} of {len(slow)} slow responses came while all CPUs were busy"
         return None
 
 

@@ -47,7 +47,7 @@ def test_performance_response_time(
     endpoints, measured = sample()
     note = None
     if (reason := starvation_of_slow(endpoints, measured, limits)) is not None:
-        note = f"measured a second time, because the first time {reason}"
+        note = f"measured again, as at first {reason}"
         endpoints, measured = sample()
     for endpoint in endpoints:
         check_endpoint(endpoint, measured, limits, note, evidence)

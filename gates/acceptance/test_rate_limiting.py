@@ -229,7 +229,7 @@ def check_bystander(
     early, meanwhile = before.lanes["other"], measure_again()
     starved = why_starved(meanwhile)
     if too_slow(meanwhile) and starved is not None:
-        note = f"measured a second time, because the first time {starved}"
+        note = f"measured again, as at first {starved}"
         meanwhile = measure_again()
         starved = why_starved(meanwhile)
     late = meanwhile.lanes["other"]

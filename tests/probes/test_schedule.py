@@ -164,7 +164,7 @@ def _measured(*samples: tuple[float, float, float]) -> Measured:
         (
             [(300, 0.0, 0.95)] * 20,
             95,
-            "20 of 20 slow responses came while this machine's CPUs were fully used",
+            "20 of 20 slow responses came while all CPUs were busy",
         ),
         ([(50, 0.0, 0.5)] * 18 + [(300, 0.0, 1.0)] * 2, 95, "2 of 2 slow responses"),
         ([(50, 0.0, 0.5)] * 17 + [(300, 0.0, 1.0)] * 2 + [(300, 0.0, 0.5)], 95, "2 of 3 slow responses"),
