@@ -100,7 +100,7 @@ def _redact_dict(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
         elif _names_secret(key):
             clean[shown] = MARK if part or isinstance(part, int | float) else part
         else:
-            clean[shown] = redact(part) if isinstance(part, str) else redact_value(part)
+            clean[shown] = redact_value(part)
     return clean
 
 

@@ -162,7 +162,7 @@ class Provisioning:
     def _open_target(self, run: GateRun, progress: Progress) -> Target:
         from bais_gates.targets.target import open_target  # noqa: PLC0415 - loaded by runs that reach a target
 
-        return open_target(run, gates_dir=run.catalog.path.parent, progress=progress)
+        return open_target(run, gates_dir=self._state.gates_dir, progress=progress)
 
     def _open_cluster(self, run: GateRun, target: Target, ahead: dict[str, threading.Event]) -> None:
         from bais_gates.targets.target import open_cluster_writer  # noqa: PLC0415 - as above
@@ -184,7 +184,7 @@ class Provisioning:
             run,
             server,
             environment,
-            gates_dir=run.catalog.path.parent,
+            gates_dir=self._state.gates_dir,
             gate_deadline_s=min(map(policy.deadline_of, staged), default=policy.gate_deadline_s),
             progress=progress,
         )

@@ -84,9 +84,7 @@ def spawn(
     def bind_to_parent() -> None:
         if before_exec is not None:
             before_exec()
-        _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != parent:  # the parent died before the signal was set
-            os._exit(1)
+        _die_with(parent, death_signal)
 
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -104,6 +102,13 @@ def spawn(
             preexec_fn=bind_to_parent,  # noqa: PLW1509 - the supervisor has one thread, so forking here is safe
         )
     return Part(name=name, process=process, log=log, started=start_time(process.pid) or 0)
+
+
+def _die_with(parent: int, number: int) -> None:
+    """Have the kernel send this process a signal when its parent's thread ends."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    if os.getppid() != parent:  # the parent died before the signal was set
+        os._exit(1)
 
 
 class ForkedProcess:
@@ -164,10 +169,8 @@ def _leave_parent(parent: int, name: str, *, output: int, pass_fds: Sequence[int
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     os.setsid()
-    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    _die_with(parent, signal.SIGKILL)
     _LIBC.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
-    if os.getppid() != parent:  # the parent died before the signal was set
-        os._exit(1)
     for descriptor, source in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
         os.dup2(source, descriptor)
     kept = sorted({0, 1, 2, *pass_fds, os.sysconf("SC_OPEN_MAX")})

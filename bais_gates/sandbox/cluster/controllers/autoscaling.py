@@ -47,17 +47,18 @@ _VALID = (
 def reconcile(world: World, autoscaler: Object, now: datetime) -> Plan:
     """Set the target's number of replicas, and report in the status what it was decided by."""
     plan = Plan()
+    plan.look_again(_EVERY_S)
     ref, status = spec_of(autoscaler)["scaleTargetRef"], {**status_of(autoscaler)}
     target = world.get(str(ref["kind"]), namespace_of(autoscaler), str(ref["name"]))
     if target is None:
         message = f"unable to get the target's current scale: {ref['kind']} {ref['name']!r} not found"
         _report(status, now, "AbleToScale", "False", "FailedGetScale", message)
         plan.set_status(autoscaler, status)
-        plan.look_again(_EVERY_S)
         return plan
     current = replicas_of(target)
     metrics, needed, problem = _measure(world, autoscaler, target)
-    plan.look_again(_UNTIL_MEASURED_S if problem else _EVERY_S)
+    if problem:
+        plan.look_again(_UNTIL_MEASURED_S)
     wanted, why = current, ""
     if current == 0:
         message = "scaling is disabled since the replica count of the target is zero"
