@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.binding import binding_key
-from bais_gates.pytest_plugin.deadlines import deadline
+from bais_gates.pytest_plugin.deadlines import Due, Watchdog, clock
 from bais_gates.pytest_plugin.outcome import GateTest, Preset, gate_test_key
 from bais_gates.verdict.model import Gate, Outcome, Phase
 from bais_gates.verdict.outcomes import PROVEN
@@ -43,6 +44,7 @@ class Execution:
         self._state = state
         self._settle = settle
         self._needs = config.stash[needs_key] = Needs(state)
+        self._watchdog: Watchdog | None = None
         self._interactive = any(config.getoption(name, None) for name in ("usepdb", "trace"))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -69,20 +71,23 @@ class Execution:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Hold what the test asks for to the deadline."""
-        with self._deadline(item.stash.get(gate_test_key, None), "setup"):
-            return (yield)
+        return (yield from self._within_deadline(item, "setup"))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Hold the test to what is left of the deadline."""
-        with self._deadline(item.stash.get(gate_test_key, None), "call"):
-            return (yield)
+        return (yield from self._within_deadline(item, "call"))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Allow the tear-down what is left of the deadline, and enough to clean up."""
-        with self._deadline(item.stash.get(gate_test_key, None), "teardown"):
-            return (yield)
+        return (yield from self._within_deadline(item, "teardown"))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """End what keeps the deadlines."""
+        if self._watchdog is not None:
+            self._watchdog.close()
 
     def _seconds(self, gate: Gate) -> float:
         try:
@@ -99,16 +104,21 @@ class Execution:
             return contextlib.nullcontext()
         return turn(self._state.shared().lock_file, exclusive=gate.exclusive)
 
-    def _deadline(self, test: GateTest | None, when: str) -> contextlib.AbstractContextManager[None]:
+    def _within_deadline(self, item: pytest.Item, when: str) -> Generator[None, Any, Any]:
+        __tracebackhide__ = True
+        test = item.stash.get(gate_test_key, None)
         gate = test.binding.gate if test is not None else None
         seconds = self._seconds(gate) if gate is not None else 0.0
         if test is None or not seconds or self._interactive:
-            return contextlib.nullcontext()
-        left = test.deadline_at - time.monotonic()
+            return (yield)
+        at = test.deadline_at
         if when == "teardown":
-            left = max(left, min(seconds, _CLEAN_UP_S))
+            at = max(at, clock() + min(seconds, _CLEAN_UP_S))
         text = f"the gate's deadline of {seconds:g} s passed {_PHASE_NAMES[when]}"
-        return deadline(left, text, lambda error: test.record_error(when, error))
+        # It outweighs what the phase raised, before or because of it.
+        due = Due(at, text, functools.partial(test.errors.__setitem__, when))
+        self._watchdog = self._watchdog or Watchdog()
+        return (yield from self._watchdog.hold(due))
 
     def _record(self, kind: str, binding: Binding) -> None:
         if self._state.ledger is not None:

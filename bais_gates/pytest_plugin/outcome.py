@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import time
 import unittest
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.pytest_plugin.deadlines import GateDeadline
+from bais_gates.pytest_plugin.deadlines import GateDeadline, clock
 from bais_gates.pytest_plugin.evidence import GateFailure, Recorded, format_failures
 from bais_gates.redaction import redact
 from bais_gates.verdict.codec import result_from_json, result_to_json
@@ -70,16 +69,16 @@ class GateTest:
     messages: list[str] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=clock)
     deadline_at: float = 0.0
-    """When (monotonic) its deadline passes."""
+    """When, by ``clock``, its deadline passes."""
     outcome: Outcome | None = None
     """Set with the report of the tear-down."""
 
     def begin(self, deadline_s: float) -> None:
         """Start the clock of the gate, now that it is its turn."""
         self.started_at = datetime.now(UTC)
-        self.began = time.monotonic()
+        self.began = clock()
         self.deadline_at = self.began + deadline_s
 
     def begin_attempt(self) -> None:
@@ -147,7 +146,7 @@ class GateTest:
             nodeid=binding.nodeid,
             summary=summary,
             started_at=self.started_at,
-            duration_s=time.monotonic() - self.began,
+            duration_s=clock() - self.began,
             worker=worker,
             attempts=max(1, self.attempts),
             log="" if good else "\n".join(self.logs)[-MAX_LOG:],
