@@ -16,13 +16,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 REPEAT_S = 1.0
 """How often a deadline that has passed is raised again, should the gate swallow it."""
 
+_PHASE_NAMES = {"setup": "in set-up", "call": "in the test", "teardown": "in tear-down"}
 _SIGNAL = signal.SIGURG
 _SIGEV_THREAD_ID = 4  # <signal.h>: to one thread, as the kernel may choose any that does not block the signal
 _TIMER_ABSTIME = 1
@@ -42,14 +43,20 @@ class GateDeadline(BaseException):
 
 @dataclass(slots=True)
 class Due:
-    """One phase of a gate, and when it is over its time."""
+    """When the time of one phase of a gate is over."""
 
     at: float
     """By ``clock``."""
-    message: str
-    record: Callable[[GateDeadline], None]
-    """Called at the phase's end if it took longer, whether or not anything was raised in it."""
-    raised_at: float = field(default=0.0, init=False)
+    deadline_s: float
+    phase: str
+    errors: dict[str, BaseException]
+    """Where it is kept, at the end of a phase that took longer, whether or not anything was raised in it."""
+    raised_at: float = 0.0
+
+    def error(self) -> GateDeadline:
+        """Return what is raised."""
+        where = _PHASE_NAMES[self.phase]
+        return GateDeadline(f"the gate's deadline of {self.deadline_s:g} s passed {where}")
 
 
 class Watchdog:
@@ -68,17 +75,28 @@ class Watchdog:
     def _is_main(self) -> bool:
         return self._thread is threading.main_thread()
 
+    def listen(self) -> None:
+        """Take the signal back from whom took or blocked it: once for each gate."""
+        if self._timer is None:
+            return
+        if signal.getsignal(_SIGNAL) != self._fire:  # the first gate, or the one before took it away
+            before = signal.signal(_SIGNAL, self._fire)
+            self._before = before if self._before is None else self._before
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (_SIGNAL,))
+
     def hold(self, due: Due) -> Generator[None, Any, Any]:
         """Wrap a hook: raise GateDeadline in it when its time is over, again each second, and at its end."""
         __tracebackhide__ = True
         try:
-            self._start(due)
+            self._due = due
+            if self._timer is not None:
+                self._timer.set(due.at)
             answer = yield
         finally:
             self._due = None  # with no call before it, so that neither signal nor exception can come between
             late = self._late(due)
         if late:
-            raise GateDeadline(due.message)
+            raise due.error()
         return answer
 
     def close(self) -> None:
@@ -89,30 +107,20 @@ class Watchdog:
         if self._before is not None:
             signal.signal(_SIGNAL, self._before)
 
-    def _start(self, due: Due) -> None:
-        self._due = due
-        if self._timer is None:
-            return
-        if signal.getsignal(_SIGNAL) != self._fire:  # the first gate, or the one before took it away
-            before = signal.signal(_SIGNAL, self._fire)
-            self._before = before if self._before is None else self._before
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (_SIGNAL,))
-        self._timer.set(due.at)
-
     def _late(self, due: Due) -> bool:
         """Return whether a phase that has ended took too long, and record it."""
         if clock() < due.at:
             return False
         with self._lock:  # the thread may have raised what has not arrived
             _raise_in(self._thread, None)
-        due.record(GateDeadline(due.message))
+        due.errors[due.phase] = due.error()  # it outweighs what the phase raised, before or because of it
         return True
 
     def _fire(self, number: int, frame: FrameType | None) -> None:
         due = self._due
         if due is not None and clock() >= due.at:
             due.raised_at = clock()
-            raise GateDeadline(due.message)
+            raise due.error()
         if callable(self._before):
             self._before(number, frame)
 
