@@ -91,7 +91,10 @@ class Finish:
 
     def _finish(self, session: pytest.Session, exitstatus: int) -> None:
         try:
-            decision = self._decide(session, exitstatus)
+            if self._run.fatal:  # no gate has run: nothing but these reasons is known
+                decision = self._run.block(self._config, self._run.fatal, ended=True)
+            else:
+                decision = self._decide(session, exitstatus)
         except BaseException as error:  # noqa: BLE001 - no decision must ever be left to a broken one
             decision = self._run.block(self._config, [_internal_error(format_error(error))], ended=True)
         self._keep(decision)

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from bais_gates.errors import GateInputError
-from bais_gates.pytest_plugin.binding import binding_key
-from bais_gates.pytest_plugin.execution import not_applicable, turn
+from bais_gates.pytest_plugin.execution import turn
 from bais_gates.verdict.model import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from bais_gates.probes.kubernetes.writer import ClusterWriter
+    from bais_gates.pytest_plugin.collection import Collection
     from bais_gates.pytest_plugin.run_directory import GateRun
     from bais_gates.pytest_plugin.run_state import RunState
     from bais_gates.staging.staged import StagedPlatform
@@ -43,9 +43,10 @@ class _CancelledError(BaseException):
 class Provisioning:
     """Opens the target and its staging for the fixtures, and brings up the run's own ahead of them."""
 
-    def __init__(self, state: RunState, config: pytest.Config) -> None:
+    def __init__(self, state: RunState, config: pytest.Config, collection: Collection) -> None:
         config.stash[provisioning_key] = self
         self._state = state
+        self._collection = collection
         self.show = _writer(config)
         """Writes a line of progress; for the main thread."""
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -65,7 +66,7 @@ class Provisioning:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Begin to bring up what the selected gates will ask for."""
-        if (wanted := self._wanted(session)) and not session.testsfailed:
+        if (wanted := self._wanted()) and not session.testsfailed:
             self._begin(session, wanted)
 
     @pytest.hookimpl(tryfirst=True)
@@ -98,6 +99,14 @@ class Provisioning:
         self.wait("staging")
         return self._open_staging(run, server, environment, self.show)
 
+    def look(self, parts: Iterable[str]) -> dict[str, str]:
+        """Return what is wrong with these parts of the target, by part, each in one paragraph."""
+        from bais_gates.targets.looks import look  # noqa: PLC0415 - loaded by runs that reach a target
+
+        state = self._state
+        self.wait("target")
+        return look(state.gate_run(), state.environment(), parts, gates_dir=state.gates_dir)
+
     def wait(self, step: str | None = None) -> None:
         """Wait until that step has ended, or all have; show progress to whoever has to wait."""
         for name, ended in self._ahead.items():
@@ -109,22 +118,13 @@ class Provisioning:
 
     # -- the steps --
 
-    def _wanted(self, session: pytest.Session) -> tuple[str, ...]:
+    def _wanted(self) -> tuple[str, ...]:
         """Return the steps that the selected gates need, in order."""
-        state = self._state
-        bindings = ((item, item.stash.get(binding_key, None)) for item in session.items)
-        fixtures = {
-            name
-            for item, binding in bindings
-            if binding is not None
-            and binding.gate is not None
-            and not_applicable(state, binding.gate) is None
-            for name in getattr(item, "fixturenames", ())
-        }
-        if "target" not in fixtures or not self._is_own():
+        needing = self._collection.collected.needing
+        if "target" not in needing or not self._is_own():
             return ()
-        cluster = ("cluster",) if fixtures & {"cluster", "cluster_writer"} else ()
-        return ("target", *cluster, *(("staging",) if "staging" in fixtures else ()))
+        steps = {"target": "target", "kubernetes": "cluster", "staging": "staging"}
+        return tuple(step for part, step in steps.items() if part in needing)
 
     def _is_own(self) -> bool:
         """Return whether the target is a platform that the run itself starts, and stops at its end."""

@@ -56,6 +56,7 @@ def environment() -> jinja2.Environment:
         sorted_checks=view.sorted_checks,
         standing=view.standing,
         decisive_check=view.decisive_check,
+        remedy=view.remedy,
         message_beside_checks=view.message_beside_checks,
         words=wording,
         message_text=functools.partial(_capped, limit=MESSAGE_LIMIT),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from bais_gates.reports.wording import check_text, count
+from bais_gates.verdict.decide import remedy_of
 from bais_gates.verdict.model import Check, Decision, JudgedGate, Outcome, Phase, Reason, Verdict
 from bais_gates.verdict.outcomes import PROVEN
 
@@ -122,6 +123,18 @@ def ordered_reasons(decision: Decision) -> tuple[Reason, ...]:
     return tuple(sorted(decision.reasons, key=lambda reason: severity.get(reason.gate_id or "", "")))
 
 
+def remedy(judged: JudgedGate) -> str:
+    """Return what to do about a gate that did not pass: the catalog's remedy only for what the gate found."""
+    return remedy_of(judged.gate, judged.result)
+
+
+def caused(decision: Decision) -> frozenset[str]:
+    """Return the gates for which a cause that they share with others is all there is to say."""
+    own = {reason.gate_id for reason in decision.reasons}
+    held = {gate_id for reason in decision.reasons for gate_id in reason.holds_back}
+    return frozenset(held - own)
+
+
 def reasons_beside_gates(decision: Decision) -> tuple[Reason, ...]:
     """Return the reasons that no blocking gate shows: a report of gates alone would omit them."""
     shown = {judged.gate.id for judged in decision.gates if judged.blocking}
@@ -170,7 +183,7 @@ def rehearsal_note(decision: Decision) -> str | None:
         return None
     if not target.environment_digest:
         return "The environment file could not be read, so the target is unknown."
-    return f"The target, {target.name}, is on this machine. This decision never deploys anything."
+    return f"{target.name} is on this machine; this decision never deploys anything."
 
 
 def _limit_share(check: Check) -> float:

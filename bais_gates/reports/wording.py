@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import accumulate
 
 from bais_gates.reports.text import cap, one_line
-from bais_gates.verdict.model import Check, JsonValue, Op, Outcome
+from bais_gates.verdict.model import Check, JsonValue, Op, Outcome, Reason
 
 VALUE_LIMIT = 400
 """Characters of one observed value or limit that a report shows; decision.json has all of it."""
@@ -16,10 +17,12 @@ NAME_LIMIT = 200
 """Characters of the name of a check or a case."""
 UNIT_LIMIT = 40
 SOURCE_LIMIT = 160
-BRIEF_LIMIT = 600
+BRIEF_LIMIT = 1000
 """Characters of a message in a table or a list."""
 ITEMS_LIMIT = 160
 """Characters of a list's items that one line shows, besides the first."""
+GATES_LIMIT = 5
+"""Gates that a cause lists by name in a text; the sign-off page and decision.json have all of them."""
 LINES_LIMIT = 10
 """Lines of a message in a table or a list."""
 
@@ -157,6 +160,15 @@ def number(item: float) -> str:
     digits = 4 if item == 0 else max(0, 4 - 1 - math.floor(math.log10(abs(item))))
     text = f"{item:,.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def held_back(reason: Reason) -> str:
+    """Return the gates that a cause holds back: ``2 gates: a.x, b.y``, of many their numbers by phase."""
+    gates = reason.holds_back
+    phases = Counter(gate_id.partition(".")[0] for gate_id in gates)
+    many = [f"{number:,} of {one_line(phase)}" for phase, number in phases.items()]
+    listed = gates if len(gates) <= GATES_LIMIT else many
+    return f"{count(len(gates), 'gate')}: {', '.join(listed)}" if gates else ""
 
 
 def brief(text: str) -> str:

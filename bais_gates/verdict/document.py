@@ -190,6 +190,7 @@ def _from_reason(reason: Reason) -> _Json:
         "gate": reason.gate_id,
         "message": reason.message,
         "remedy": reason.remedy,
+        "holds_back": list(reason.holds_back),
     }
 
 
@@ -277,7 +278,11 @@ def _to_decision(data: _Json) -> Decision:
 
 def _to_reason(data: _Json) -> Reason:
     return Reason(
-        code=Code(data["code"]), message=data["message"], gate_id=data["gate"], remedy=data["remedy"]
+        code=Code(data["code"]),
+        message=data["message"],
+        gate_id=data["gate"],
+        remedy=data["remedy"],
+        holds_back=tuple(data["holds_back"]),
     )
 
 
