@@ -74,7 +74,7 @@ def test_missing_result_is_not_run(world: World) -> None:
 
 
 def test_one_cause_is_one_reason(world: World) -> None:
-    """Gates that could not be checked for the same cause share a reason, without the remedy of any of them."""
+    """Gates that could not be checked for the same cause share a reason, without a remedy of any."""
     results = [world.result(name, "ERROR", message="The target is gone.", checks=()) for name in "cab"]
     gates = tuple(world.gate(name, remedy=f"Mend {name}.") for name in "abcd")
     decision = world.decide(*results, world.result("d"), gates=gates)
