@@ -9,6 +9,7 @@ requests it through the runtime's socket: a gate run must see what happened.
 
 from __future__ import annotations
 
+import gc
 import http.client
 import importlib
 import json
@@ -57,6 +58,8 @@ _FORKED_MODULES = (
     "bais_gates.sandbox.cluster.node.__main__",
 )
 """What the parts run; imported once, before they are forked."""
+_TERMINAL_EXTRAS = ("httpx._main", "mako.ext.pygmentplugin")
+"""Optional modules of libraries, which do without; they would import rich, click and pygments."""
 _JOBS = frozenset({"migrate", "backup"})
 _KILL = ((signal.SIGKILL, 2.0),)
 
@@ -114,8 +117,7 @@ class Supervisor:
         from bais_gates.sandbox import configuration, container_kinds, tls  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
         from bais_gates.sandbox.services import programs  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
 
-        for module in _FORKED_MODULES:
-            importlib.import_module(module)
+        _import_forked_modules()
         certificates = tls.issue(self._directory)
         self._database.trust(certificates)
         platform = configuration.make_platform(self._database, self._cache, certificates)
@@ -261,6 +263,16 @@ class Supervisor:
 
 def _identity(pid: int) -> dict[str, int]:
     return {"pid": pid, "started": processes.start_time(pid) or 0}
+
+
+def _import_forked_modules() -> None:
+    """Import what the parts run, without what only a person at a terminal would see of it."""
+    for extra in _TERMINAL_EXTRAS:
+        sys.modules.setdefault(extra, None)  # type: ignore[arg-type] # as documented: importing it then fails
+    gc.disable()  # nothing of it becomes garbage
+    for module in _FORKED_MODULES:
+        importlib.import_module(module)
+    gc.enable()
 
 
 def _is_ready(port: int, trust: ssl.SSLContext) -> bool:
