@@ -75,7 +75,7 @@ class Api:
         """
         asked = dict(query or {})
         if method in {"POST", "PUT", "PATCH"}:
-            asked["fieldManager"] = _MANAGER
+            asked.setdefault("fieldManager", _MANAGER)
         target = f"{path}?{urlencode(asked)}" if asked else path
         payload = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = self._headers if payload is None else self._headers | {"Content-Type": content_type}
