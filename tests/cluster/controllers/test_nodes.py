@@ -126,7 +126,7 @@ class EventApi:
 
 
 def test_normal_events_wait_until_nothing_else_is_to_do() -> None:
-    """A warning is recorded at once, other events one by one when asked for; one without an answer is lost."""
+    """A warning is recorded at once, others one by one when asked for; one without an answer is lost."""
     api, about = EventApi(), pod("web")
     writer = Writer(cast("Api", api), World(), lambda *_: None)
     for reason, type_ in (("Pulled", "Normal"), ("Started", "Normal"), ("BackOff", "Warning")):
