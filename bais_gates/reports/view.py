@@ -54,6 +54,14 @@ def standing_in(decision: Decision, *wanted: Standing) -> tuple[JudgedGate, ...]
     return tuple(sorted(matching, key=lambda judged: judged.gate.severity.value))
 
 
+def by_standing(decision: Decision) -> dict[Standing, tuple[JudgedGate, ...]]:
+    """Return the gates of every standing, each group as ``standing_in`` returns it."""
+    groups: dict[Standing, list[JudgedGate]] = {each: [] for each in Standing}
+    for judged in sorted(decision.gates, key=lambda judged: judged.gate.severity.value):
+        groups[standing(judged)].append(judged)
+    return {each: tuple(group) for each, group in groups.items()}
+
+
 def by_phase(gates: tuple[JudgedGate, ...]) -> tuple[PhaseGroup, ...]:
     """Group gates by phase, in the order of a go-live, without empty phases."""
     groups = (
@@ -154,7 +162,7 @@ def why(decision: Decision) -> str:
     """Return one sentence with the numbers behind the verdict."""
     total = count(len(decision.gates), "gate")
     if decision.verdict is Verdict.DEPLOY:
-        tally = {each: len(standing_in(decision, each)) for each in Standing}
+        tally = Counter(map(standing, decision.gates))
         parts = [f"{tally[Standing.PASSED]} of {total} passed"]
         parts += [
             f"{tally[each]} {each.value}"
