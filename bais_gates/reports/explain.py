@@ -103,7 +103,7 @@ def _add_gate(decision: Decision, judged: JudgedGate, paper: Paper, *, every_che
     message = view.message_beside_checks(judged)
     if message or (not result.message and result.outcome is not Outcome.PASS):
         paper.bullets("  Result:", message or wording.OUTCOME_WORDS[result.outcome])
-    checks = [check for check in view.sorted_checks(result.checks) if every_check or not check.ok]
+    checks = [check for check in wording.most_telling_first(result.checks) if every_check or not check.ok]
     for check in checks[:_CHECKS_LIMIT]:
         _add_check(check, paper)
     if len(checks) > _CHECKS_LIMIT:

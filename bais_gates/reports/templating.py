@@ -52,8 +52,8 @@ def environment() -> jinja2.Environment:
         items_limit=ITEMS_LIMIT,
     )
     functions = (
-        *(anchor, bar_of, view.decisive_check, view.message_beside_checks, view.sorted_checks, view.standing),
-        *(view.remedy, wording.held_back),
+        *(anchor, bar_of, view.decisive_check, view.message_beside_checks, view.remedy, view.standing),
+        *(wording.held_back, wording.most_telling_first),
         *(wording.brief, wording.check_name, wording.check_text, wording.check_word, wording.comparison),
         *(wording.duration, wording.headline, wording.list_items, wording.moment, wording.paragraphs),
     )

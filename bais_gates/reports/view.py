@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
 from enum import StrEnum
 
-from bais_gates.reports.wording import check_text, count
+from bais_gates.reports.wording import check_text, count, most_telling_first
 from bais_gates.verdict.decide import remedy_of
 from bais_gates.verdict.model import Check, Decision, JudgedGate, Outcome, Phase, Reason, Verdict
 from bais_gates.verdict.outcomes import PROVEN
@@ -77,17 +76,11 @@ def decisive_check(judged: JudgedGate) -> Check | None:
     None when there is no check, or when all of them hold and none of them has a numeric limit.
     """
     checks = judged.result.checks
-    for wanted in (False, None):
-        for check in checks:
-            if check.ok is wanted:
-                return check
+    first = next(iter(most_telling_first(checks)), None)
+    if first is not None and first.ok is not True:
+        return first
     nearest = max(checks, key=_limit_share, default=None)
     return nearest if nearest is not None and _limit_share(nearest) else None
-
-
-def sorted_checks(checks: Sequence[Check]) -> list[Check]:
-    """Return the checks with false ones first, then those without data, then the rest."""
-    return sorted(checks, key=lambda check: (False, None, True).index(check.ok))
 
 
 def message_beside_checks(judged: JudgedGate) -> str:

@@ -7,9 +7,13 @@ import math
 from collections import Counter
 from datetime import UTC, datetime
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from bais_gates.reports.text import cap, one_line
 from bais_gates.verdict.model import Check, JsonValue, Op, Outcome, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 VALUE_LIMIT = 400
 """Characters of one observed value or limit that a report shows; decision.json has all of it."""
@@ -130,6 +134,15 @@ def list_items(check: Check) -> tuple[str, ...]:
     return ()
 
 
+def most_telling_first(checks: Iterable[Check]) -> list[Check]:
+    """Return the false checks first, then those without data, then the rest.
+
+    Of the false ones those come first that found most: a row that is missing six times tells more than one
+    field that is too short.
+    """
+    return sorted(checks, key=lambda check: ((False, None, True).index(check.ok), -len(list_items(check))))
+
+
 def value(item: JsonValue) -> str:
     """Return one observed value or limit on one line: numbers short, lists by their first items."""
     if item is None:
@@ -229,8 +242,8 @@ def _without_data(check: Check, *, short: bool) -> str:
             notes.insert(0, f"observed {_with_unit(check.observed, check)}")
     elif measured:
         text = f"not comparable: {_with_unit(check.observed, check)}"
-    source = f": {cap(one_line(check.source), SOURCE_LIMIT)}" if check.source and not short else ""
-    return f"{text} ({', '.join(notes)}){source}"
+    source = f": {cap(one_line(check.source), SOURCE_LIMIT)}" if check.source else ""
+    return f"{text}{source}" if short and source else f"{text} ({', '.join(notes)}){source}"
 
 
 def _with_unit(item: JsonValue, check: Check) -> str:

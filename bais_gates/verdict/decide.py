@@ -312,6 +312,8 @@ def remedy_of(gate: Gate, result: GateResult) -> str:
     """Return what to do about a gate that did not pass: the catalog's remedy for a false check alone."""
     if result.outcome is Outcome.NOT_RUN and result.needs_not_passed:
         return f"Fix {name_some(result.needs_not_passed)} first."
+    if result.outcome is Outcome.NOT_RUN and gate.rolls_up is not None:
+        return f"Run `bais-gates run {gate.rolls_up} --out DIR` and import DIR/decision.json, or run golive."
     return _REMEDIES.get(result.outcome, gate.remedy)
 
 
@@ -320,14 +322,14 @@ def _joined(reasons: Iterable[Reason], order: Mapping[str, int]) -> list[Reason]
     alike: dict[Reason, list[str]] = defaultdict(list)
     for reason in set(reasons):
         alike[replace(reason, gate_id=None)] += [reason.gate_id] if reason.gate_id is not None else []
+
+    def place(gate_id: str) -> tuple[int, str]:
+        return order.get(gate_id, len(order)), gate_id
+
     return [
-        replace(reason, gate_id=gates[0])
-        if len(gates) == 1
-        else replace(
-            reason, holds_back=tuple(sorted(gates, key=lambda gate: (order.get(gate, len(order)), gate)))
-        )
-        if gates
-        else reason
+        replace(reason, holds_back=tuple(sorted(gates, key=place)))
+        if len(gates) > 1
+        else replace(reason, gate_id=next(iter(gates), None))
         for reason, gates in alike.items()
     ]
 
