@@ -21,6 +21,7 @@ from bais_gates.verdict.model import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.pytest_plugin.run_directory import GateRun
@@ -54,6 +55,7 @@ class Provisioning:
         self._ahead: dict[str, threading.Event] = {}
         """Set once that step has ended, by the name of its fixture."""
         self._threads: list[threading.Thread] = []
+        self._ending: threading.Thread | None = None
 
     # -- hooks --
 
@@ -70,15 +72,21 @@ class Provisioning:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Have the threads end, before what they bring up is torn down."""
+        """Have the threads end; then, as the run is decided, its platform while reports are written."""
         self._cancelled.set()
         for thread in self._threads:
             thread.join(_CANCEL_WITHIN_S)
+        if self._state.worker is None and self._state.directory is not None and self._is_own():
+            arguments = (self._state.directory.path,)
+            self._ending = threading.Thread(target=_end_platform, args=arguments, daemon=True)
+            self._ending.start()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
         """Tear down what was staged; in the run's own sandbox it ends with that."""
         state = self._state
+        if self._ending is not None:
+            self._ending.join()
         if state.worker is not None or state.directory is None or self._is_own():
             return
         if (state.directory.path / "staging.claim").exists():
@@ -195,6 +203,14 @@ class Provisioning:
         if self._cancelled.is_set():
             raise _CancelledError
         self._lines.put(text)
+
+
+def _end_platform(directory: Path) -> None:
+    """Stop what the run started; a failure is found again, and reported, when the run is unconfigured."""
+    from bais_gates.targets.provision import release  # noqa: PLC0415 - loaded by runs that reach a target
+
+    with suppress(Exception):
+        release(directory)
 
 
 def _writer(config: pytest.Config) -> Progress:

@@ -175,7 +175,7 @@ def test_a_run_that_hangs_ends_at_its_deadline(project: Project, workers: tuple[
     project.tests(
         TWO.format(
             body="""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGURG])
     time.sleep(60)
 """
         )
