@@ -63,7 +63,8 @@ def redact(text: str) -> str:
 def _redact_any(text: str) -> str:
     text = _redact_registered(text)
     for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
+        if pattern.search(text):  # half the cost of `sub`, and as much as nearly every text needs
+            text = pattern.sub(replacement, text)
     return _PAN.sub(_mask_pan, text)
 
 

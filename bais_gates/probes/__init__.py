@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bais_gates.probes.listener import Delivery, Inbox, Listener, signature_problem
     from bais_gates.probes.postgres import Database, DatabaseError, plaintext_refusal, statements_since
     from bais_gates.probes.redis import Cache, CacheError, CacheForbiddenError, CacheStatistics, Scratch
-    from bais_gates.probes.schedule import Lane, Measured, callers_for, measure
+    from bais_gates.probes.schedule import Lane, Measured, callers_for, measure, measure_again_if_slow
     from bais_gates.probes.statistics import Summary, percentile
     from bais_gates.probes.volley import Volley, fire
 else:
@@ -89,6 +89,7 @@ __all__ = [
     "jwt",
     "list_backups",
     "measure",
+    "measure_again_if_slow",
     "percentile",
     "plaintext_refusal",
     "read_bytes",

@@ -100,6 +100,8 @@ class Sampled:
     """The target request rate."""
     samples: tuple[Sample, ...]
     """In the order of their due times."""
+    pause_s: float = 0.0
+    """Seconds between two measurements in which no request was due."""
 
     @property
     def latency(self) -> Summary:
@@ -125,9 +127,16 @@ class Sampled:
     def achieved_per_s(self) -> float:
         """The achieved request rate; NaN for fewer than two requests."""
         sent = sorted(sample.sent for sample in self.samples if sample.answered)
-        if len(sent) < 2 or sent[-1] <= sent[0]:
-            return math.nan
-        return (len(sent) - 1) / (sent[-1] - sent[0])
+        seconds = sent[-1] - sent[0] - self.pause_s if sent else 0.0
+        return (len(sent) - 1) / seconds if seconds > 0 else math.nan
+
+    def joined(self, later: Sampled) -> Sampled:
+        """Return the samples of this and a later measurement of the same lane."""
+        both = (*self.samples, *later.samples)
+        pause_s = 0.0
+        if self.samples and later.samples:
+            pause_s = later.samples[0].due - self.samples[-1].due - 1 / self.target_per_s
+        return replace(self, samples=both, pause_s=self.pause_s + pause_s + later.pause_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +165,15 @@ class Measured:
         if excused and percentile(latencies, p) <= limit_ms:
             return f"{len(excused)} of {len(slow)} slow responses came while all CPUs were busy"
         return None
+
+    def joined(self, later: Measured) -> Measured:
+        """Return the samples of this and a later measurement of the same lanes."""
+        seconds = self.seconds + later.seconds
+        return Measured(
+            lanes={name: lane.joined(later.lanes[name]) for name, lane in self.lanes.items()},
+            seconds=seconds,
+            cpu_use=(self.cpu_use * self.seconds + later.cpu_use * later.seconds) / seconds,
+        )
 
 
 def callers_for(rate_per_s: float, limit_ms: float) -> int:
@@ -191,6 +209,24 @@ def measure(lanes: Iterable[Lane], *, grace_s: float = GRACE_S) -> Measured:
     now = time.monotonic()
     sampled = {run.lane.name: run.finish(start, min(deadline, now), cpu.share) for run in runs}
     return Measured(lanes=sampled, seconds=now - start, cpu_use=cpu.share())
+
+
+def measure_again_if_slow(
+    take: Callable[[], Measured], slow: Callable[[Measured], bool], starved: Callable[[Measured], str | None]
+) -> tuple[Measured, str | None]:
+    """Return the measurement of ``take`` and a note; a slow one is taken twice.
+
+    The second replaces the first if the first proves nothing (``starved`` returns why) and all its responses
+    were correct. Otherwise the samples of both count: none is dropped for being slow, but a single stall of a
+    machine weighs half as much.
+    """
+    measured = take()
+    if not slow(measured):
+        return measured, None
+    reason = starved(measured)
+    if reason is not None and not any(lane.faults for lane in measured.lanes.values()):
+        return take(), f"measured again, as at first {reason}"
+    return measured.joined(take()), "measured twice, as the first was slow; the samples of both count"
 
 
 @dataclass(slots=True)

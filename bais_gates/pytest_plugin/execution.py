@@ -191,8 +191,8 @@ class Needs:
             return None
         return Preset(
             outcome=Outcome.NOT_RUN,
-            message=f"It judges the results of phase {phase}, and no gate of that phase is selected in this "
-            "run, nor imported from a verified decision (--gate-import).",
+            message=f"It judges the results of phase {phase}, of which no gate is selected in this run, nor "
+            "imported from a verified decision (--gate-import).",
         )
 
     def _why_not(self, need: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bais_gates.errors import is_finding
 from bais_gates.pytest_plugin.deadlines import GateDeadline, clock
 from bais_gates.pytest_plugin.evidence import GateFailure, Recorded, format_failures
 from bais_gates.redaction import redact
@@ -158,7 +159,8 @@ class GateTest:
         parts = [format_failures(recorded)]
         for phase, error in self.errors.items():
             if not isinstance(error, GateFailure):
-                parts.append(_PHASE_PREFIXES.get(phase, "") + format_error(error))
+                prefix = "" if is_finding(error) else _PHASE_PREFIXES.get(phase, "")
+                parts.append(prefix + format_error(error))
         parts += self.messages
         return "\n".join(dict.fromkeys(text for text in parts if text))[:MAX_MESSAGE]
 
@@ -238,8 +240,8 @@ def format_error(error: BaseException) -> str:
     except Exception as broken:  # noqa: BLE001 - the exception's own __str__ may do anything
         text = f"(no message: its __str__ raised {type(broken).__name__})"
     text = redact(text[: MAX_MESSAGE * 2])[:MAX_MESSAGE]
-    if isinstance(error, GateFailure | GateDeadline | pytest.skip.Exception | pytest.fail.Exception):
-        return text
+    if is_finding(error) or isinstance(error, GateDeadline | pytest.skip.Exception | pytest.fail.Exception):
+        return text or type(error).__name__
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

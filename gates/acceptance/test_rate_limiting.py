@@ -13,7 +13,15 @@ import pytest
 
 from bais_gates import Environment, Evidence, Limits, RateLimit
 from bais_gates.bais import Api, Business, require_field
-from bais_gates.probes import Lane, Measured, Response, Unreachable, callers_for, measure
+from bais_gates.probes import (
+    Lane,
+    Measured,
+    Response,
+    Unreachable,
+    callers_for,
+    measure,
+    measure_again_if_slow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,7 +223,7 @@ def check_bystander(
     before: Measured, measure_again: Callable[[], Measured], limits: Limits, evidence: Evidence
 ) -> None:
     """Check that a caller within its limit is neither refused nor slowed while another exceeds its own."""
-    allowed, note = limits.api_p95_ms / 4, None
+    early, allowed = before.lanes["other"], limits.api_p95_ms / 4
 
     def too_slow(meanwhile: Measured) -> bool:
         late = meanwhile.lanes["other"].latency
@@ -226,13 +234,8 @@ def check_bystander(
             "other", early.latency.p50 + allowed, p=50
         )
 
-    early, meanwhile = before.lanes["other"], measure_again()
-    starved = why_starved(meanwhile)
-    if too_slow(meanwhile) and starved is not None:
-        note = f"measured again, as at first {starved}"
-        meanwhile = measure_again()
-        starved = why_starved(meanwhile)
-    late = meanwhile.lanes["other"]
+    meanwhile, note = measure_again_if_slow(measure_again, too_slow, why_starved)
+    late, starved = meanwhile.lanes["other"], why_starved(meanwhile)
     wrong = [*early.faults, *late.faults]
     evidence.check("responses other than 200 (caller within its limit)", wrong, "==", [])
     unprovable = too_slow(meanwhile) and starved is not None

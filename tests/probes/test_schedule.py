@@ -45,9 +45,9 @@ class World:
         lane = Lane(
             name="x", ask=self.ask, rate_per_s=rate, count=len(self.takes_s) - warm_up, warm_up=warm_up
         )
-        run = schedule._LaneRun(lane)
-        run.run(0.0, deadline, clock=self.clock, wait=self.wait)
-        return run.finish(0.0, min(deadline, self.now))
+        run, start = schedule._LaneRun(lane), self.now
+        run.run(start, deadline, clock=self.clock, wait=self.wait)
+        return run.finish(start, min(deadline, self.now))
 
 
 durations = st.lists(st.floats(min_value=0.0, max_value=3.0), min_size=1, max_size=60)
@@ -144,10 +144,10 @@ def test_a_late_response_is_the_targets_delay() -> None:
     assert all(sample.delayed_s == 0 for sample in found.samples)
 
 
-def _measured(*samples: tuple[float, float, float]) -> Measured:
+def _measured(*samples: tuple[float, float, float], fault: str | None = None) -> Measured:
     """Return one lane, whose samples are (milliseconds, the generator's delay in seconds, CPU use)."""
     sampled = tuple(
-        Sample(due=0.0, sent=0.0, end=ms / 1000, delayed_s=delayed_s, cpu_use=cpu_use)
+        Sample(due=0.0, sent=0.0, end=ms / 1000, delayed_s=delayed_s, cpu_use=cpu_use, fault=fault)
         for ms, delayed_s, cpu_use in samples
     )
     lane = Sampled(name="x", target_per_s=10, samples=sampled)
@@ -180,6 +180,40 @@ def test_a_starved_generator_is_reported(
     reported = _measured(*samples).starved("x", 200, p=p)
 
     assert reported is None if reason is None else reason in str(reported)
+
+
+@pytest.mark.parametrize(
+    ("first", "fault", "p95", "n", "note"),
+    [
+        ([(50, 0.0, 0.5)] * 20, None, 50, 20, None),
+        ([(300, 0.0, 1.0)] * 20, None, 60, 20, "measured again, as at first 20 of 20 slow responses"),
+        ([(300, 0.0, 1.0)] * 20, "status 500", 300, 40, "the samples of both count"),
+        ([(50, 0.0, 0.5)] * 18 + [(300, 0.0, 0.5)] * 2, None, 60, 40, "the samples of both count"),
+        ([(50, 0.0, 0.5)] * 17 + [(300, 0.0, 0.5)] * 3, None, 300, 40, "the samples of both count"),
+    ],
+)
+def test_a_slow_measurement_is_taken_twice(
+    first: list[tuple[float, float, float]], fault: str | None, p95: float, n: int, note: str | None
+) -> None:
+    """The second alone counts if the machine was busy and every response correct; otherwise both count."""
+    taken = iter([_measured(*first, fault=fault), _measured(*[(60, 0.0, 0.5)] * 20)])
+
+    found, said = schedule.measure_again_if_slow(
+        lambda: next(taken), lambda m: m.lanes["x"].latency.p95 > 200, lambda m: m.starved("x", 200)
+    )
+
+    assert found.lanes["x"].latency.p95 == pytest.approx(p95)
+    assert found.lanes["x"].latency.n == n
+    assert found.lanes["x"].faults == (fault,) * (20 if fault else 0)
+    assert said is None if note is None else note in str(said)
+
+
+def test_the_pause_between_two_measurements_is_not_in_their_rate() -> None:
+    """Two measurements at 10 requests/s, minutes apart, have achieved 10 requests/s together."""
+    early, late = (World([0.0] * 10, now=start).sampled(rate=10) for start in (0.0, 500.0))
+
+    assert early.joined(late).achieved_per_s == pytest.approx(10)
+    assert math.isnan(replace(early, samples=()).joined(replace(late, samples=())).achieved_per_s)
 
 
 def test_lanes_run_concurrently_at_their_rates() -> None:

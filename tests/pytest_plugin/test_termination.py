@@ -117,7 +117,7 @@ def test_a_test_that_ends_the_run(
             23,
             "INTERNAL_ERROR",
         ),
-        ("def pytest_unconfigure(config):\n    config.stash\n", ("no_such_file.py",), 21, "NOTHING_PROVEN"),
+        ("def pytest_unconfigure(config):\n    config.stash\n", ("no_such_file.py",), 21, "RUN_ABORTED"),
         ("", ("--no-such-option",), 4, "RUN_INCOMPLETE"),
         ("", ("--help",), 21, "RUN_INCOMPLETE"),
         ("", ("--collect-only", "-q"), 21, "NOT_RUN"),
