@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bais_gates.pytest_plugin.collection import Collection
+    from bais_gates.pytest_plugin.provisioning import Provisioning
     from bais_gates.pytest_plugin.run_state import RunState
 
 _SEVERITIES = {
@@ -172,7 +173,7 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
     manager = config.pluginmanager
     run, collected, seen = _Run(state), collection.Collection(state), observer.Observer(state)
     run.innermost_or_outermost.append(seen)
-    provider = provisioning.Provisioning(state, config)
+    provider = provisioning.Provisioning(state, config, collected)
     executed = execution.Execution(state, config, settle=provider.wait)
     parts: list[object] = [run, fixtures, collected, seen, executed, provider]
     if state.worker is None and hasattr(manager.hook, "pytest_configure_node"):  # xdist, by whatever name
@@ -181,12 +182,14 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
         for name in _FAILURES_SHOWN_AS_WARNINGS:  # after the project's own filters, so that they win
             if hasattr(pytest, name):
                 config.addinivalue_line("filterwarnings", f"error::pytest.{name}")
-        parts += _deciding_parts(config, state, collected, run)
+        parts += _deciding_parts(config, state, collected, run, provider)
     for part in parts:
         manager.register(part)
 
 
-def _deciding_parts(config: pytest.Config, state: RunState, collected: Collection, run: _Run) -> list[object]:
+def _deciding_parts(
+    config: pytest.Config, state: RunState, collected: Collection, run: _Run, provider: Provisioning
+) -> list[object]:
     """Return what the process that decides needs besides; nothing in a worker."""
     from bais_gates.pytest_plugin import (  # noqa: PLC0415 - only a decision needs them
         finish,
@@ -204,4 +207,5 @@ def _deciding_parts(config: pytest.Config, state: RunState, collected: Collectio
     finishing = finish.Finish(deciding, recording, config)
     run.innermost_or_outermost.append(finishing)
     html_columns.set_up_html(config, state)
-    return [recording, finishing, termination.Termination(state, recording, finishing)]
+    looks = preflight.Preflight(deciding, recording, config, provider.look)
+    return [recording, finishing, looks, termination.Termination(state, recording, finishing)]
