@@ -223,19 +223,22 @@ def _consistency(decision: Decision, files: _Files) -> list[Problem]:
     if catalog is None:
         return [_inconsistent("a gate is listed twice")]
     policy = files.policy if files.policy is not None else _least_policy(decision)
-    again = decide(
-        catalog=catalog,
-        policy=policy,
-        waivers=WaiverFile(waivers=decision.waivers, digest=decision.digests.waivers),
-        scope=decision.scope,
-        results=[judged.result for judged in decision.gates],
-        run=decision.run,
-        target=decision.target,
-        subject=decision.subject,
-        previous=decision.previous,
-        imported=decision.imported,
-        now=decision.decided_at,
-    )
+    try:
+        again = decide(
+            catalog=catalog,
+            policy=policy,
+            waivers=WaiverFile(waivers=decision.waivers, digest=decision.digests.waivers),
+            scope=decision.scope,
+            results=[judged.result for judged in decision.gates],
+            run=decision.run,
+            target=decision.target,
+            subject=decision.subject,
+            previous=decision.previous,
+            imported=decision.imported,
+            now=decision.decided_at,
+        )
+    except OverflowError:  # a moment at either end of the calendar
+        return [_inconsistent("one of its dates is not from our time")]
     again = replace(again, digests=decision.digests, gates=tuple(map(_without_prose, again.gates)))
     decision = replace(decision, gates=tuple(map(_without_prose, decision.gates)))
     return [] if again == decision else [_inconsistent(_difference(decision, again))]

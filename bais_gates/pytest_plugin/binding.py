@@ -62,7 +62,7 @@ def bind(items: Sequence[pytest.Item], catalog: Catalog) -> Bound:
         if gate is None or len({_gate_id(mark) for mark in marks}) > 1:
             problems.append(_wrong_mark(item, marks, catalog))
         callspec = getattr(item, "callspec", None)
-        case = str(callspec.id) if callspec is not None and gate is not None and gate.cases else None
+        case = _case(str(callspec.id), gate.cases) if callspec is not None and gate and gate.cases else None
         binding = Binding(gate_id=gate_id, case=case, gate=gate, nodeid=item.nodeid)
         item.stash[binding_key] = binding
         bindings.append(binding)
@@ -79,6 +79,12 @@ def bind(items: Sequence[pytest.Item], catalog: Catalog) -> Bound:
 def _mark(name: str) -> pytest.MarkDecorator:
     """Return the mark of a scope, phase or severity: one for all gates, however many there are."""
     return getattr(pytest.mark, name)  # type: ignore[no-any-return] # of pytest.mark, whatever its name
+
+
+def _case(parameters: str, cases: Sequence[str]) -> str:
+    """Return a parametrize id as the catalog spells it: pytest escapes what is not ASCII, and backslashes."""
+    escaped = {case.encode("unicode_escape").decode("ascii"): case for case in cases}
+    return parameters if parameters in cases else escaped.get(parameters, parameters)
 
 
 def _gate_id(mark: pytest.Mark) -> str:

@@ -13,6 +13,7 @@ import pytest
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.binding import Bound, bind, binding_key
 from bais_gates.pytest_plugin.execution import not_applicable
+from bais_gates.pytest_plugin.refusals import interpreter_refusals
 from bais_gates.verdict.model import Code, JsonValue, Reason
 
 if TYPE_CHECKING:
@@ -95,10 +96,12 @@ class Collection:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Report what will run; under xdist before the controller learns that collection ended."""
         selected = tuple(item.nodeid for item in session.items if binding_key in item.stash)
+        # The controller answers for its own; `--tx popen//python=...` names another one for its workers.
+        interpreter = () if self._state.worker is None else interpreter_refusals()
         self.collected = Collected(
             bound={binding.nodeid: (binding.gate_id, binding.case) for binding in self.bound.bindings},
             selected=selected,
-            problems=(*self.bound.problems, *self.bound.refused_marks),
+            problems=(*self.bound.problems, *self.bound.refused_marks, *interpreter),
             needing=self._needing(session.items),
         )
         self.finished = True
