@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import combinations, groupby
 
+from bais_gates.people import same_person
 from bais_gates.verdict.catalog import Catalog
 from bais_gates.verdict.model import (
     Code,
@@ -103,7 +103,7 @@ class Exemptions:
         if self.now < waiver.approved_at:
             text = f"has a waiver that is not valid before {waiver.approved_at:%Y-%m-%d %H:%M} UTC."
             yield _reason(Code.WAIVER_NOT_YET_VALID, waiver, text, "Wait until then, or correct approved_at.")
-        if _person(waiver.requested_by) == _person(waiver.approved_by):
+        if same_person(waiver.requested_by, waiver.approved_by):
             text = "has a waiver approved by the person who requested it."
             yield _reason(Code.WAIVER_SELF_APPROVED, waiver, text, "Have another person approve it.")
 
@@ -144,8 +144,3 @@ def waiver_order(waiver: Waiver) -> tuple[str, str, str, datetime, datetime, str
 
 def _place(waiver: Waiver) -> tuple[str, str]:
     return waiver.gate, waiver.environment
-
-
-def _person(name: str) -> str:
-    """Return a name in a form that is equal for two spellings of one person."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

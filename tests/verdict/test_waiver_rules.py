@@ -88,6 +88,8 @@ def test_decision_is_valid_no_longer_than_its_waivers(judge: Judge, world: World
         ({"approved_at": timedelta(seconds=1)}, Code.WAIVER_NOT_YET_VALID),
         ({"approved_at": -5 * DAY}, Code.WAIVER_TOO_LONG),
         ({"requested_by": " ALEX@example.com "}, Code.WAIVER_SELF_APPROVED),
+        ({"requested_by": "Alex <alex+ci@example.com>"}, Code.WAIVER_SELF_APPROVED),
+        ({"requested_by": "al\u200bex@example.org"}, Code.WAIVER_SELF_APPROVED),
     ],
 )
 @pytest.mark.parametrize("environment", ["staging", "production"])
