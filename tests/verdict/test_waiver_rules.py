@@ -160,7 +160,7 @@ def test_waiver_for_an_image_counts_for_that_image_only(judge: Judge, world: Wor
 
     assert judge(waiver, subject=world.subject("a")).verdict is Verdict.DEPLOY
     assert codes(judge(waiver, subject=world.subject("b"))) == [Code.FAILED]
-    assert codes(judge(waiver, subject=None)) == [Code.FAILED]
+    assert codes(judge(waiver, subject=None)) == [Code.FAILED, Code.SUBJECT_MISSING]
 
 
 def test_two_waivers_for_one_thing_block(judge: Judge, world: World) -> None:
