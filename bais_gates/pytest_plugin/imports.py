@@ -79,8 +79,8 @@ def read_imports(
             validity_s=policy.validity_s,
         )
         found = list(_counting(decision, imports, catalog)) if decision is not None else []
-        if decision is not None and not problems:
-            problems = _unusable(found, decision, imports)
+        if decision is not None:
+            problems += _unusable(found, decision, imports)
         reasons += [
             Reason(
                 code=Code.REFUSED_OPTION,
