@@ -77,7 +77,7 @@ def same_person(one: str, other: str) -> bool:
 
 
 def _same(one: _Person, other: _Person) -> bool:
-    if one.shown & other.shown:
+    if one.shown & other.names or other.shown & one.names:
         return True
     if one.addresses and other.addresses:
         return any(

@@ -26,6 +26,7 @@ SAME = [
     ("alex@example.com", "alex@mail.example.com"),
     ("Alex Smith <a@example.com>", "Alex Smith <b@example.org>"),
     ("Alex Smith", "alex.smith@example.com"),
+    ("Alex Smith <a@example.com>", "alex.smith@example.org"),
     ("alex", "@alex"),
     ("alex", "alex@example.com"),
     ("alex", "aIex"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -19,6 +20,7 @@ from bais_gates.pytest_plugin.ledger import LEDGER_FILE, Ledger, unwritable_ledg
 from bais_gates.pytest_plugin.refusals import refusals
 from bais_gates.redaction import redact
 from bais_gates.reports import DECISION_FILE, write_all
+from bais_gates.reports.voiding import remove_stale, unfinished
 from bais_gates.targets.identity import identity_of
 from bais_gates.verdict.decide import UNKNOWN_TARGET, undecided
 from bais_gates.verdict.document import load_previous
@@ -37,12 +39,11 @@ from bais_gates.verdict.waivers import NO_WAIVERS, WaiverFile, load_waivers
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bais_gates.pytest_plugin.recorder import Recorder
     from bais_gates.pytest_plugin.run_state import RunState
 
 HTML_FILE = "report.html"
 _MAX_ARGUMENT = 500
-_STALE = (HTML_FILE, "decision.intoto.json")
-"""What an earlier run left and the decision's own reports do not replace."""
 
 deciding_run_key: pytest.StashKey[DecidingRun] = pytest.StashKey()
 """Only in a deciding run, on the config of the process that decides."""
@@ -103,7 +104,7 @@ def prepare(config: pytest.Config, state: RunState) -> DecidingRun:
     """Put BLOCK in the place of the last decision and find out whether this run may begin at all."""
     settings = state.settings
     run = DecidingRun(state, scope=next((scope for scope in settings.scopes if scope in SCOPES), "golive"))
-    run.previous = _previous(settings.out / DECISION_FILE)
+    run.previous = _previous(settings.out / DECISION_FILE, settings.run_id)
     run.fatal = [
         Reason(code=Code.REFUSED_OPTION, message=problem, remedy="Correct the option.")
         for problem in settings.problems
@@ -112,10 +113,8 @@ def prepare(config: pytest.Config, state: RunState) -> DecidingRun:
     _read_files(run)
     _choose_scope(run)
     _import(run)
-    for name in _STALE:
-        with contextlib.suppress(OSError):
-            (settings.out / name).unlink()
-    run.block(config, run.fatal or [_unfinished()])
+    remove_stale(str(settings.out))
+    run.block(config, run.fatal or [unfinished()])
     if not run.fatal:
         state.ledger = Ledger.create(settings.out / LEDGER_FILE)
         state.ledger.append("run_started", {"run_id": settings.run_id, "scope": run.scope})
@@ -123,6 +122,53 @@ def prepare(config: pytest.Config, state: RunState) -> DecidingRun:
             run.fatal.append(unwritable_ledger(state.ledger.problem))
             run.block(config, run.fatal)
     return run
+
+
+class Preflight:
+    """Looks at what the selected gates need of their target, and runs none of them if it can't be judged."""
+
+    def __init__(
+        self,
+        run: DecidingRun,
+        recorder: Recorder,
+        config: pytest.Config,
+        look: Callable[[Iterable[str]], Mapping[str, str]],
+    ) -> None:
+        """``look`` returns what is wrong with parts of the target, by part."""
+        self._run = run
+        self._recorder = recorder
+        self._config = config
+        self._look_at = look
+        self._looked = False
+
+    def pytest_runtestloop(self) -> None:
+        """Look, before the tests run here."""
+        if not self._config.option.collectonly:
+            self._look()
+
+    @pytest.hookimpl(trylast=True, optionalhook=True)  # without xdist there is no such hook
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """Look, before tests are given to workers: all of them collected the same."""
+        self._look()
+
+    def _look(self) -> None:
+        needing = self._recorder.collected.needing
+        if self._looked or not needing or self._recorder.collection_failed:
+            return
+        self._looked = True
+        held: dict[str, dict[str, None]] = defaultdict(dict)
+        for part, problem in self._look_at(needing).items():
+            held[problem] |= dict.fromkeys(needing[part])
+        self._run.fatal += [
+            Reason(
+                code=Code.ERROR,
+                message=redact(problem),
+                holds_back=tuple(gates),
+            )
+            for problem, gates in held.items()
+        ]
+        if self._run.fatal:
+            raise pytest.Session.Failed("the target can't be judged")
 
 
 def block_on_conftest_error(config: pytest.Config, error: BaseException) -> None:
@@ -152,14 +198,6 @@ def unwritable_decision(out: Path, error: OSError) -> Reason:
         code=Code.INTERNAL_ERROR,
         message=f"{out / DECISION_FILE} cannot be written: {error.strerror or error}.",
         remedy="Make room on the disk, or name a folder that can be written to with --gate-out.",
-    )
-
-
-def _unfinished() -> Reason:
-    return Reason(
-        code=Code.RUN_INCOMPLETE,
-        message="The run started and has not ended: it is still running, or was killed or cancelled.",
-        remedy="Wait for it to end, or run the whole scope again.",
     )
 
 
@@ -222,12 +260,13 @@ def _choose_scope(run: DecidingRun) -> None:
         )
 
 
-def _previous(path: Path) -> Previous | None:
+def _previous(path: Path, run_id: str) -> Previous | None:
     """Return the last decision in short; of a run that decided nothing, the one before it."""
     try:
-        return load_previous(path)
+        previous = load_previous(path)
     except (GateInputError, OSError):
         return None
+    return None if previous.run_id == run_id and not previous.outcomes else previous
 
 
 def run_value(
