@@ -79,13 +79,11 @@ def same_person(one: str, other: str) -> bool:
 def _same(one: _Person, other: _Person) -> bool:
     if one.shown & other.names or other.shown & one.names:
         return True
-    if one.addresses and other.addresses:
-        return any(
-            local == same and _related(domain, domain_of_same)
-            for local, domain in one.addresses
-            for same, domain_of_same in other.addresses
-        )
-    return bool(one.names & other.names)
+    return any(
+        local == same and _related(domain, its_domain)
+        for local, domain in one.addresses
+        for same, its_domain in other.addresses
+    )
 
 
 def _read(text: str) -> _Person:
