@@ -57,11 +57,8 @@ def _problems(text: str) -> Iterator[str]:
     scripts = [{_script(letter) for letter in word if letter.isalpha()} for word in words]
     if any(len(each) > 1 for each in scripts):
         yield "mixes letters of several scripts in one word. Write the word in one script."
-    if not addresses and (not words or any(each != {"LATIN"} for each in scripts)):
-        yield "needs an address: letters of other scripts can look alike. Write NAME <address>."
-    latin = "".join(letter for word in words for letter in word if _script(letter) == "LATIN")
-    if not _folded(latin).isascii():
-        yield "has a letter that looks like another. Write the letters of an alphabet."
+    if not addresses and not ("".join(words) and _folded("".join(words)).isascii()):
+        yield "needs an address: its letters can look like others. Write NAME <address>."
 
 
 def same_person(one: str, other: str) -> bool:

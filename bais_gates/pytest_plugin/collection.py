@@ -136,7 +136,8 @@ class Collection:
         proven = [item for item, binding in bindings if binding is not None and binding.gate_id in elsewhere]
         if proven:
             config.hook.pytest_deselected(items=proven)
-            items[:] = [item for item in items if item not in proven]
+            left_out = set(proven)
+            items[:] = [item for item in items if item not in left_out]
 
     @staticmethod
     def _refuse(

@@ -52,6 +52,19 @@ class Imported:
         }
 
 
+def own_imports(paths: tuple[Path, ...], own: Path) -> list[Reason]:
+    """Return the reason for an import of the file that this run writes: the earlier decision is gone."""
+    return [
+        Reason(
+            code=Code.REFUSED_OPTION,
+            message=f"--gate-import {path}: this run writes its own decision there: the earlier one is gone.",
+            remedy="Decide the earlier scope into another folder (--gate-out DIR), and import it from there.",
+        )
+        for path in paths
+        if path.resolve() == own.resolve()
+    ]
+
+
 def read_imports(
     paths: tuple[Path, ...],
     *,

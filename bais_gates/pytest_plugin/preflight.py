@@ -15,7 +15,7 @@ import pytest
 
 from bais_gates import __version__
 from bais_gates.errors import GateInputError
-from bais_gates.pytest_plugin.imports import Imported, read_imports
+from bais_gates.pytest_plugin.imports import Imported, own_imports, read_imports
 from bais_gates.pytest_plugin.ledger import LEDGER_FILE, Ledger, unwritable_ledger
 from bais_gates.pytest_plugin.refusals import refusals
 from bais_gates.redaction import redact
@@ -228,6 +228,9 @@ def _import(run: DecidingRun) -> None:
     """Import the results of earlier decisions, if this run can be decided at all."""
     state = run.state
     if not state.settings.imports or run.fatal:
+        return
+    run.fatal += own_imports(state.settings.imports, state.settings.out / DECISION_FILE)
+    if run.fatal:
         return
     run.imported = read_imports(
         state.settings.imports,

@@ -7,11 +7,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
+from bais_gates.errors import GateInputError
+from bais_gates.verdict.files import read_bytes
 from bais_gates.verdict.target import is_loopback
 
 RESOLVE_S: Final = 3.0
@@ -81,13 +84,12 @@ def _hosts_of(url: str) -> Iterator[str]:
         yield from (one for one in unquote(host).split(",") if one)
 
 
-def _servers(kubeconfig: os.PathLike[str], contexts: set[str | None]) -> Iterator[str]:
+def _servers(kubeconfig: Path, contexts: set[str | None]) -> Iterator[str]:
     """Yield the API servers of these contexts; none for a file that the cluster's gates will complain of."""
     try:
-        with open(kubeconfig, encoding="utf-8") as file:  # noqa: PTH123 - any path-like
-            content = yaml.safe_load(file)
+        content = yaml.safe_load(read_bytes(kubeconfig))
         clusters = {one["name"]: one["cluster"]["server"] for one in content["clusters"]}
         wanted = [one["context"]["cluster"] for one in content["contexts"] if one["name"] in contexts]
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+    except (GateInputError, ValueError, TypeError, KeyError, yaml.YAMLError):
         return
     yield from (str(clusters[name]) for name in wanted if name in clusters)

@@ -56,6 +56,10 @@ def test_an_imported_gate_counts_and_satisfies_needs(project: Project) -> None:
     assert ran.gate("one")["imported_from"] == "earlier"
     assert ran.decision is not None
     assert ran.decision["imported"] == ["earlier"]
+    own = project.run(*imported[:4], "--gate-import", "gate-report/decision.json")
+    assert (own.status, own.codes) == (22, {"REFUSED_OPTION"})
+    assert own.decision is not None
+    assert "--gate-out DIR" in own.decision["reasons"][0]["remedy"]
     assert other.status == 22
     assert "another" in other.output or "subject" in other.output
 
