@@ -229,10 +229,9 @@ def may_deploy(case: Case) -> bool:
     passed = [
         result for result in case.results if proven(result) and result.gate_id in {gate.id for gate in gates}
     ]
-    unblocked = all(does_not_block(case, gate) for gate in gates)
+    unblocked = waivers_right(case) and all(does_not_block(case, gate) for gate in gates)
     undated = {gate.id for gate in case.gates if gate.severity is Severity.P1} & {*dict(case.not_applicable)}
-    right = waivers_right(case) and not undated and case.subject and not case.integrity
-    return bool(known and unblocked and passed and right)
+    return bool(known and unblocked and passed and case.subject) and not undated and not case.integrity
 
 
 def in_scope(case: Case, *, blocking: bool = True) -> list[str]:
