@@ -90,6 +90,7 @@ class Collection:
         if any(item.get_closest_marker("gate") is not None for item in items):
             self._bind(session, config, items)
         yield
+        self._leave_out_proven(config, items)
         sort_items(items)
 
     @pytest.hookimpl(tryfirst=True)
@@ -130,6 +131,16 @@ class Collection:
         self.bound = bind(items, catalog)
         if self.bound.problems and not self._state.settings.deciding:
             self._refuse(session, config, items, [_format(problem) for problem in self.bound.problems])
+
+    def _leave_out_proven(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Deselect the gates that were proven on another target, so that this one is spared them."""
+        elsewhere = self._state.proven_elsewhere
+        bindings = [(item, item.stash.get(binding_key, None)) for item in items]
+        proven = [item for item, binding in bindings if binding is not None and binding.gate_id in elsewhere]
+        if proven:
+            config.hook.pytest_deselected(items=proven)
+            left_out = set(proven)
+            items[:] = [item for item in items if item not in left_out]
 
     @staticmethod
     def _refuse(
