@@ -16,23 +16,14 @@ from typing import Any
 
 import pytest
 
-from bais_gates.pytest_plugin.comparison import (
-    NotComparable,
-    UnusableLimit,
-    has_data,
-    holds,
-    operator_of,
-    plain,
-)
 from bais_gates.redaction import redact, redact_value
 from bais_gates.reports.wording import check_text
 from bais_gates.verdict.codec import check_to_json
-from bais_gates.verdict.model import Attachment, Check, JsonValue, Op
+from bais_gates.verdict.comparison import NotComparable, UnusableLimit, compare, operator_of, plain
+from bais_gates.verdict.model import MAX_VALUE_CHARACTERS, Attachment, Check, JsonValue, Op
 
 MAX_ATTACHMENT_CHARACTERS = 256 * 1024
 """An attachment is cut here and marked as truncated."""
-MAX_VALUE_CHARACTERS = 16 * 1024
-"""What a check keeps of an observed or limiting value; the comparison is made with the whole value."""
 
 _NAME_LIMIT = 300
 
@@ -97,11 +88,13 @@ class Evidence:
         ``op`` is one of ``<= < >= > == !=``, ``in``, ``not in`` (limit: list, dict or text) and ``matches``
         (limit: a regular expression for the whole text). ``unit`` is of both values. ``n`` is the number of
         samples behind ``observed``, ``n_min`` how many there must be. An observation of None, NaN or
-        infinity, ``n`` of 0 or below ``n_min`` is NO_DATA: False is returned and the gate will not pass.
+        infinity, or with one in it, ``n`` of 0 or below ``n_min`` is NO_DATA: False is returned and the gate
+        will not pass.
         ``source`` says where the value is from, e.g. a URL or a query.
 
         Raises TypeError or ValueError when the comparison itself makes no sense (an unknown operator, a limit
-        that is not a number, an object instead of a value); that, too, stays recorded, as NO_DATA.
+        that is not a number, an object instead of a value) or would hold for every observation, as
+        ``3 != None`` does (see bais_gates.verdict.comparison); that, too, stays recorded, as NO_DATA.
         """
         return self.__compare(name, observed, op, limit, unit, n, n_min, source).ok is True
 
@@ -162,14 +155,12 @@ class Evidence:
         operator = Op.EQ
         try:
             operator = operator_of(op)
-            _require_count("n", n)
-            _require_count("n_min", n_min)
+            n, n_min = _count("n", n), _count("n_min", n_min)
             value, bound = plain(observed), plain(limit)
-            held = holds(value, operator, bound)
+            ok = compare(value, operator, bound, n=n, n_min=n_min)
         except (NotComparable, UnusableLimit) as error:
             self.__keep(op=operator, observed=_label(error), limit=None, ok=None, **described)
             raise
-        ok = held if has_data(value, n, n_min) else None
         return self.__keep(
             op=operator, observed=_kept(value), limit=_kept(bound), ok=ok, n=n, n_min=n_min, **described
         )
@@ -188,9 +179,13 @@ def format_failures(recorded: Recorded) -> str:
     return "\n".join(check_text(check) for check in recorded.checks if check.ok is not True)
 
 
-def _require_count(what: str, count: object) -> None:
-    if count is not None and (type(count) is not int or count < 0):
+def _count(what: str, count: object) -> int | None:
+    number = plain(count)
+    if number is None:
+        return None
+    if type(number) is not int or number < 0:
         raise UnusableLimit(f"{what} must be a whole number of samples")
+    return number
 
 
 def _kept(value: JsonValue) -> JsonValue:
