@@ -4,6 +4,8 @@
 
     AssertionError
     └── GateFailure     a check was false: the gate's outcome is FAIL (NO_DATA when there was too little data)
+    RuntimeError
+    └── GateEnded       a check was made after the end of its gate, e.g. by a thread
 """
 
 from __future__ import annotations
@@ -38,12 +40,18 @@ class GateFailure(AssertionError):  # noqa: N818 - the name is what a report pri
     """A gate's checks were not all true."""
 
 
+class GateEnded(RuntimeError):  # noqa: N818 - as above
+    """A check was made after the end of its gate: the result was reported without it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """What a gate has recorded up to now."""
 
     checks: tuple[Check, ...]
     attachments: tuple[Attachment, ...]
+    by_test: bool
+    """Whether a check is from the test itself, not only from fixtures, set-up or tear-down."""
 
     @property
     def false(self) -> tuple[Check, ...]:
@@ -62,10 +70,28 @@ class Evidence:
     Usable from threads. A check with a false comparison, or without data, fails the gate at its end.
     """
 
-    __slots__ = ("__attachments", "__case", "__checks", "__journal", "__lock")
+    __slots__ = (
+        "__attachments",
+        "__by_test",
+        "__case",
+        "__checks",
+        "__ended",
+        "__in_test",
+        "__journal",
+        "__lock",
+    )
 
-    def __init__(self, *, case: str | None = None, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        case: str | None = None,
+        journal: Journal | None = None,
+        in_test: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.__checks: list[Check] = []
+        self.__by_test = False
+        self.__in_test = in_test
+        self.__ended = False
         self.__attachments: list[Attachment] = []
         self.__case = case
         self.__journal = journal
@@ -134,7 +160,17 @@ class Evidence:
     def recorded(self) -> Recorded:
         """Return what has been recorded up to now."""
         with self.__lock:
-            return Recorded(checks=tuple(self.__checks), attachments=tuple(self.__attachments))
+            return Recorded(
+                checks=tuple(self.__checks), attachments=tuple(self.__attachments), by_test=self.__by_test
+            )
+
+    def begin(self) -> None:
+        """Take checks, of a later attempt at the same test, too."""
+        self.__ended = False
+
+    def end(self) -> None:
+        """Take no more checks: a later one is in the ledger but not in the result, and raises GateEnded."""
+        self.__ended = True
 
     def __compare(  # noqa: PLR0917 - private, and in the order of the comparison
         self,
@@ -169,8 +205,11 @@ class Evidence:
         check = Check(case=self.__case, **fields)
         with self.__lock:
             self.__checks.append(check)
+            self.__by_test = self.__by_test or self.__in_test()
             if self.__journal is not None:
                 self.__journal("check", check_to_json(check))
+        if self.__ended:
+            raise GateEnded(f"a check was made after the end of its gate: {check_text(check)}")
         return check
 
 

@@ -33,12 +33,6 @@ _SEVERITIES = {
     Severity.P3: "medium",
     Severity.P4: "low: advisory, never blocks",
 }
-_FAILURES_SHOWN_AS_WARNINGS = (
-    "PytestUnhandledThreadExceptionWarning",
-    "PytestUnraisableExceptionWarning",
-    "PytestReturnNotNoneWarning",
-    "PytestAssertRewriteWarning",
-)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -168,9 +162,8 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
         parts.append(workers.Controller(state))
         join_options_for_workers(config)
     if state.settings.deciding:
-        for name in _FAILURES_SHOWN_AS_WARNINGS:  # after the project's own filters, so that they win
-            if hasattr(pytest, name):
-                config.addinivalue_line("filterwarnings", f"error::pytest.{name}")
+        # An assert of a tuple, which is always true; after the project's own filters, so that it wins.
+        config.addinivalue_line("filterwarnings", "error::pytest.PytestAssertRewriteWarning")
         parts += _deciding_parts(config, state, collected, run)
     for part in parts:
         manager.register(part)
