@@ -18,5 +18,15 @@ class GateInputError(Exception):
     """
 
 
+def is_finding(error: BaseException) -> bool:
+    """Return whether an exception is what this package reports of a target or a file, and no bug.
+
+    Its message is a paragraph for people, the same for every gate that meets it: it needs no traceback. A
+    ValueError or TypeError is a bug of whoever called us.
+    """
+    ours = type(error).__module__.partition(".")[0] == __package__
+    return ours and isinstance(error, Exception) and not isinstance(error, ValueError | TypeError)
+
+
 class AbsentFileError(GateInputError):
     """A requested file does not exist."""

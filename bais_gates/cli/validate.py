@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bais_gates.errors import GateInputError
 from bais_gates.targets.environment import load_environment, unset_variables
+from bais_gates.targets.looks import look
 from bais_gates.verdict.catalog import load_catalog
 from bais_gates.verdict.outcomes import name_some
 from bais_gates.verdict.policy import load_policy
@@ -21,7 +24,10 @@ NO_TESTS_COLLECTED = 5
 DESCRIPTION = """\
 Validate catalog.yaml, policy.yaml, waivers.yaml and environments/*.yaml of a gates folder by their schemas,
 and have pytest collect the gates to check that every catalog entry has its test. Touches nothing: reads files
-and runs no gate. Of environment files with unset ${VARIABLES} only the schema is checked."""
+and runs no gate. Of environment files with unset ${VARIABLES} only the schema is checked.
+
+With --env NAME that environment is judged as by a run before its first gate: every variable is set, and its
+API, cluster, database and cache respond. Touches: the target, by reading."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,6 +41,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "gates", nargs="?", type=Path, default=Path("gates"), metavar="FOLDER", help="default: %(default)s"
     )
+    parser.add_argument(
+        "--env", metavar="NAME|PATH", help="judge this environment as a run would before its first gate"
+    )
     parser.set_defaults(command=run)
 
 
@@ -42,17 +51,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Check each file, print a line for it, and return 0 if all are valid."""
     folder: Path = arguments.gates
     environments = sorted((folder / "environments").glob("*.yaml"))
-    checks: list[tuple[Path, Callable[[], object]]] = [
+    checks: list[tuple[Path | str, Callable[[], object]]] = [
         (folder / "catalog.yaml", lambda: load_catalog(folder / "catalog.yaml")),
         (folder / "policy.yaml", lambda: load_policy(folder / "policy.yaml")),
         (folder / "waivers.yaml", lambda: load_waivers(folder / "waivers.yaml")),
         *((path, partial(check_environment, path, folder)) for path in environments),
         (folder, lambda: check_bindings(folder)),
     ]
+    if arguments.env is not None:
+        checks.append((arguments.env, lambda: check_target(arguments.env, folder)))
     return INVALID if sum(not valid(path, check) for path, check in checks) else 0
 
 
-def valid(path: Path, check: Callable[[], object]) -> bool:
+def valid(path: Path | str, check: Callable[[], object]) -> bool:
     """Print and return whether a file is valid."""
     try:
         note = check()
@@ -69,6 +80,30 @@ def check_environment(path: Path, folder: Path) -> str:
         return f"schema only; variables not set here: {name_some(unset)}"
     load_environment(path, gates_dir=folder)
     return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """The run that looks at a target and runs no gate."""
+
+    environment: str
+    directory: Path
+    run_id: str = "validate"
+    owner_pid: int = 0
+    faults: tuple[str, ...] = ()
+
+
+def check_target(name: str, folder: Path) -> str:
+    """Look at everything that the environment describes; raise GateInputError with each thing that fails."""
+    environment = load_environment(name, gates_dir=folder)
+    if environment.provision != "none":
+        return "the run starts it"
+    with tempfile.TemporaryDirectory(prefix="bais-gates-") as directory:
+        run = _Look(environment=name, directory=Path(directory))
+        problems = look(run, environment, ("target", *environment.parts), gates_dir=folder)
+    if problems:
+        raise GateInputError("\n  ".join(["a run would end before its first gate.", *problems.values()]))
+    return "what it describes responds"
 
 
 def check_bindings(folder: Path) -> None:

@@ -6,12 +6,13 @@ import heapq
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.binding import Bound, bind, binding_key
+from bais_gates.pytest_plugin.execution import not_applicable
 from bais_gates.pytest_plugin.shadowing import hidden_tests
 from bais_gates.verdict.model import Code, JsonValue, Reason
 
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
     from bais_gates.pytest_plugin.run_state import RunState
     from bais_gates.verdict.model import Gate
+
+
+FIXTURES: Final = {
+    "target": ("target",),
+    "kubernetes": ("cluster", "cluster_writer"),
+    "staging": ("staging",),
+    "database": ("database",),
+    "cache": ("cache",),
+    "webhooks": ("webhook_listener",),
+}
+"""The fixtures of gates that need a part of the target, by the part's key in an environment file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +44,8 @@ class Collected:
     """The nodeids of gates' tests that were left, in their order."""
     problems: tuple[Reason, ...] = ()
     """Everything that is wrong with how gates are bound."""
+    needing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The selected gates that need a part of the target, by its key in the environment file."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return it as a JSON object: what an xdist worker leaves in the run directory."""
@@ -41,6 +55,7 @@ class Collected:
             "problems": [
                 [reason.code.value, reason.message, reason.gate_id, reason.remedy] for reason in self.problems
             ],
+            "needing": {part: list(gates) for part, gates in self.needing.items()},
         }
 
     @classmethod
@@ -54,6 +69,7 @@ class Collected:
                     Reason(code=Code(code), message=message, gate_id=gate_id, remedy=remedy)
                     for code, message, gate_id, remedy in data["problems"]
                 ),
+                needing={part: tuple(gates) for part, gates in data["needing"].items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
@@ -94,10 +110,24 @@ class Collection:
             bound={binding.nodeid: (binding.gate_id, binding.case) for binding in self.bound.bindings},
             selected=selected,
             problems=(*self.bound.problems, *self.bound.refused_marks, *self._hidden),
+            needing=self._needing(session.items),
         )
         self.finished = True
         if self._state.worker is not None and self._state.settings.deciding:
             self._state.shared().put_collection(self._state.worker, self.collected.to_json())
+
+    def _needing(self, items: list[pytest.Item]) -> dict[str, tuple[str, ...]]:
+        """Return, by part of the target, the gates that will run and whose fixtures need it."""
+        needing: dict[str, dict[str, None]] = defaultdict(dict)
+        for item in items:
+            binding = item.stash.get(binding_key, None)
+            if binding is None or binding.gate is None or not_applicable(self._state, binding.gate):
+                continue
+            names = set(getattr(item, "fixturenames", ()))
+            for part, fixtures in FIXTURES.items():
+                if not names.isdisjoint(fixtures):
+                    needing[part][binding.gate_id] = None
+        return {part: tuple(gates) for part, gates in needing.items()}
 
     def _bind(self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
         try:

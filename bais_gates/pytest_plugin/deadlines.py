@@ -1,55 +1,180 @@
-"""Deadlines: of a gate, by a signal that ends its waiting; of the run, by a thread that ends the run."""
+"""The deadline of a gate: kept by a timer that no gate has a name for, judged afterwards by the clock.
+
+The timer is a POSIX timer of its own, which ``signal.alarm`` and ``signal.setitimer`` do not reach; SIGALRM
+is left to gates and pytest-timeout. Its signal is SIGURG, for the reasons that the Go runtime gives for using
+it: hardly anything sends it, it may arrive at any time without harm, and where its handler was taken away it
+is ignored, while a real-time signal or SIGVTALRM would end the process. It is a signal because only that
+interrupts a blocking call, and C code that holds the interpreter but looks for signals, such as a regular
+expression. A thread does what is left: where the signal is blocked, or its handler was replaced, it raises in
+the test's thread.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import ctypes
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 REPEAT_S = 1.0
 """How often a deadline that has passed is raised again, should the gate swallow it."""
+
+_PHASE_NAMES = {"setup": "in set-up", "call": "in the test", "teardown": "in tear-down"}
+_SIGNAL = signal.SIGURG
+_SIGEV_THREAD_ID = 4  # <signal.h>: to one thread, as the kernel may choose any that does not block the signal
+_TIMER_ABSTIME = 1
+
+
+def clock(_read: Callable[[], float] = time.perf_counter) -> float:
+    """Return seconds of the monotonic clock, also where a gate replaced the functions of ``time``."""
+    return _read()
 
 
 class GateDeadline(BaseException):
     """The gate's deadline has passed. Not an Exception, so that ``except Exception`` lets it through."""
 
+    def __init__(self, message: str = "the gate's deadline passed") -> None:
+        super().__init__(message)
 
-@contextlib.contextmanager
-def deadline(
-    seconds: float, message: str, on_pass: Callable[[GateDeadline], None] = lambda _error: None
-) -> Iterator[None]:
-    """Raise GateDeadline with ``message`` in the block after ``seconds``, again each second, and at its end.
 
-    ``on_pass`` is called with it at once, so that it is known also where the block swallows the exception.
-    Does nothing outside the main thread, where no signal arrives. Another user's timer of the same kind goes
-    on after the block.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    armed = True
-    passed: list[GateDeadline] = []
+@dataclass(slots=True)
+class Due:
+    """When the time of one phase of a gate is over."""
 
-    def fire(_signal: int, _frame: FrameType | None) -> None:
-        if armed:
-            passed.append(GateDeadline(message))
-            on_pass(passed[-1])
-            raise passed[-1]
+    at: float
+    """By ``clock``."""
+    deadline_s: float
+    phase: str
+    errors: dict[str, BaseException]
+    """Where it is kept, at the end of a phase that took longer, whether or not anything was raised in it."""
+    raised_at: float = 0.0
 
-    before = signal.signal(signal.SIGALRM, fire)
-    began = time.monotonic()
-    others_delay, others_interval = signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), REPEAT_S)
-    try:
-        yield
-    finally:
-        armed = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        if others_delay:
-            left = max(0.001, others_delay - (time.monotonic() - began))
-            signal.setitimer(signal.ITIMER_REAL, left, others_interval)
-    if passed:
-        raise passed[0]
+    def error(self) -> GateDeadline:
+        """Return what is raised."""
+        where = _PHASE_NAMES[self.phase]
+        return GateDeadline(f"the gate's deadline of {self.deadline_s:g} s passed {where}")
+
+
+class Watchdog:
+    """Raises GateDeadline in the thread that made it, which runs the tests of this process."""
+
+    def __init__(self) -> None:
+        self._thread = threading.current_thread()
+        self._due: Due | None = None
+        self._before: Any = None
+        self._timer = _Timer(threading.get_native_id()) if self._is_main else None
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._watch, name="bais-gates-watchdog", daemon=True).start()
+
+    @property
+    def _is_main(self) -> bool:
+        return self._thread is threading.main_thread()
+
+    def listen(self) -> None:
+        """Take the signal back from whom took or blocked it: once for each gate."""
+        if self._timer is None:
+            return
+        if signal.getsignal(_SIGNAL) != self._fire:  # the first gate, or the one before took it away
+            before = signal.signal(_SIGNAL, self._fire)
+            self._before = before if self._before is None else self._before
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (_SIGNAL,))
+
+    def hold(self, due: Due) -> Generator[None, Any, Any]:
+        """Wrap a hook: raise GateDeadline in it when its time is over, again each second, and at its end."""
+        __tracebackhide__ = True
+        try:
+            self._due = due
+            if self._timer is not None:
+                self._timer.set(due.at)
+            answer = yield
+        finally:
+            self._due = None  # with no call before it, so that neither signal nor exception can come between
+            late = self._late(due)
+        if late:
+            raise due.error()
+        return answer
+
+    def close(self) -> None:
+        """End the timer and the thread, and give the signal back."""
+        self._closed.set()
+        if self._timer is not None:
+            self._timer.close()
+        if self._before is not None:
+            signal.signal(_SIGNAL, self._before)
+
+    def _late(self, due: Due) -> bool:
+        """Return whether a phase that has ended took too long, and record it."""
+        if clock() < due.at:
+            return False
+        with self._lock:  # the thread may have raised what has not arrived
+            _raise_in(self._thread, None)
+        due.errors[due.phase] = due.error()  # it outweighs what the phase raised, before or because of it
+        return True
+
+    def _fire(self, number: int, frame: FrameType | None) -> None:
+        due = self._due
+        if due is not None and clock() >= due.at:
+            due.raised_at = clock()
+            raise due.error()
+        if callable(self._before):
+            self._before(number, frame)
+
+    def _watch(self) -> None:
+        while not self._closed.wait(REPEAT_S):
+            with self._lock:
+                due = self._due
+                if due is not None and clock() - max(due.at, due.raised_at) > REPEAT_S:
+                    _raise_in(self._thread, GateDeadline)
+
+
+def _raise_in(thread: threading.Thread, kind: type[BaseException] | None) -> None:
+    """Raise in another thread as soon as it runs Python code; None takes back what has not been raised."""
+    error = ctypes.py_object() if kind is None else ctypes.py_object(kind)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), error)
+
+
+class _Event(ctypes.Structure):
+    """``struct sigevent`` of Linux, 64 bytes."""
+
+    _fields_ = (
+        ("value", ctypes.c_void_p),
+        ("signal", ctypes.c_int),
+        ("notify", ctypes.c_int),
+        ("thread_id", ctypes.c_int),
+        ("padding", ctypes.c_int * 11),
+    )
+
+
+class _Times(ctypes.Structure):
+    """``struct itimerspec``: the interval and the first time."""
+
+    _fields_ = tuple((name, ctypes.c_long) for name in ("every_s", "every_ns", "first_s", "first_ns"))
+
+
+class _Timer:
+    """A POSIX timer (timer_create(2)) that signals one thread; a forked process does not inherit it."""
+
+    def __init__(self, thread_id: int) -> None:
+        self._c = ctypes.PyDLL("librt.so.1", use_errno=True)  # before glibc 2.34 it is not in libc
+        self._id = ctypes.c_void_p()
+        self._at = 0.0
+        self._times = _Times(every_s=int(REPEAT_S))
+        event = _Event(signal=int(_SIGNAL), notify=_SIGEV_THREAD_ID, thread_id=thread_id)
+        if self._c.timer_create(time.CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._id)):
+            raise OSError(ctypes.get_errno(), "timer_create")
+
+    def set(self, at: float) -> None:
+        """Signal at this time of ``clock``, and then each second."""
+        if at != self._at:
+            self._at = at
+            self._times.first_s, self._times.first_ns = int(at), int(at % 1 * 1e9)
+            self._c.timer_settime(self._id, _TIMER_ABSTIME, ctypes.byref(self._times), None)
+
+    def close(self) -> None:
+        """End the timer."""
+        self._c.timer_delete(self._id)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from bais_gates.redaction import redact, redact_value
-from bais_gates.reports.wording import check_text
+from bais_gates.reports.wording import check_text, most_telling_first
 from bais_gates.verdict.codec import check_to_json
 from bais_gates.verdict.comparison import NotComparable, UnusableLimit, compare, operator_of, plain
 from bais_gates.verdict.model import MAX_VALUE_CHARACTERS, Attachment, Check, JsonValue, Op
@@ -214,8 +214,9 @@ class Evidence:
 
 
 def format_failures(recorded: Recorded) -> str:
-    """Return the lines for all checks that did not hold; empty when all did."""
-    return "\n".join(check_text(check) for check in recorded.checks if check.ok is not True)
+    """Return the lines for all checks that did not hold, the most telling first; empty when all did."""
+    unheld = [check for check in recorded.checks if check.ok is not True]
+    return "\n".join(map(check_text, most_telling_first(unheld)))
 
 
 def _count(what: str, count: object) -> int | None:

@@ -13,7 +13,7 @@ import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.binding import binding_key
-from bais_gates.pytest_plugin.deadlines import deadline
+from bais_gates.pytest_plugin.deadlines import Due, Watchdog, clock
 from bais_gates.pytest_plugin.outcome import GateTest, Preset, gate_test_key
 from bais_gates.verdict.model import Gate, Outcome, Phase
 from bais_gates.verdict.outcomes import PROVEN
@@ -29,7 +29,6 @@ _CLEAN_UP_S = 30.0
 """What a gate's tear-down has at least, within the gate's deadline, when the test itself used up its time."""
 _POLL_S = 0.05
 _GRACE_S = 5.0
-_PHASE_NAMES = {"setup": "in set-up", "call": "in the test", "teardown": "in tear-down"}
 
 needs_key: pytest.StashKey[Needs] = pytest.StashKey()
 """On the config: what this process knows of how the run's gates went."""
@@ -43,6 +42,7 @@ class Execution:
         self._state = state
         self._settle = settle
         self._needs = config.stash[needs_key] = Needs(state)
+        self._watchdog: Watchdog | None = None
         self._interactive = any(config.getoption(name, None) for name in ("usepdb", "trace"))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -61,6 +61,7 @@ class Execution:
         with self._turn(binding.gate, test):
             self._record("gate_started", binding)
             test.begin(self._seconds(binding.gate))
+            self._watch()
             try:
                 return (yield)
             finally:
@@ -69,20 +70,31 @@ class Execution:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Hold what the test asks for to the deadline."""
-        with self._deadline(item.stash.get(gate_test_key, None), "setup"):
-            return (yield)
+        hold = self._hold(item, "setup")
+        return (yield) if hold is None else (yield from hold)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Hold the test to what is left of the deadline."""
-        with self._deadline(item.stash.get(gate_test_key, None), "call"):
-            return (yield)
+        hold = self._hold(item, "call")
+        return (yield) if hold is None else (yield from hold)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Allow the tear-down what is left of the deadline, and enough to clean up."""
-        with self._deadline(item.stash.get(gate_test_key, None), "teardown"):
-            return (yield)
+        hold = self._hold(item, "teardown")
+        return (yield) if hold is None else (yield from hold)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """End what keeps the deadlines."""
+        if self._watchdog is not None:
+            self._watchdog.close()
+
+    def _watch(self) -> None:
+        if not self._interactive:
+            self._watchdog = self._watchdog or Watchdog()
+            self._watchdog.listen()
 
     def _seconds(self, gate: Gate) -> float:
         try:
@@ -99,16 +111,15 @@ class Execution:
             return contextlib.nullcontext()
         return turn(self._state.shared().lock_file, exclusive=gate.exclusive)
 
-    def _deadline(self, test: GateTest | None, when: str) -> contextlib.AbstractContextManager[None]:
-        gate = test.binding.gate if test is not None else None
-        seconds = self._seconds(gate) if gate is not None else 0.0
-        if test is None or not seconds or self._interactive:
-            return contextlib.nullcontext()
-        left = test.deadline_at - time.monotonic()
-        if when == "teardown":
-            left = max(left, min(seconds, _CLEAN_UP_S))
-        text = f"the gate's deadline of {seconds:g} s passed {_PHASE_NAMES[when]}"
-        return deadline(left, text, lambda error: test.record_error(when, error))
+    def _hold(self, item: pytest.Item, phase: str) -> Generator[None, Any, Any] | None:
+        """Return what wraps a phase to hold it to the deadline; None for one that has none."""
+        test = item.stash.get(gate_test_key, None)
+        if test is None or self._watchdog is None or not test.deadline_s:
+            return None
+        at = test.began + test.deadline_s
+        if phase == "teardown":
+            at = max(at, clock() + min(test.deadline_s, _CLEAN_UP_S))
+        return self._watchdog.hold(Due(at, test.deadline_s, phase, test.errors))
 
     def _record(self, kind: str, binding: Binding) -> None:
         if self._state.ledger is not None:
@@ -180,8 +191,8 @@ class Needs:
             return None
         return Preset(
             outcome=Outcome.NOT_RUN,
-            message=f"It judges the results of phase {phase}, and no gate of that phase is selected in this "
-            "run, nor imported from a verified decision (--gate-import).",
+            message=f"It judges the results of phase {phase}, of which no gate is selected in this run, nor "
+            "imported from a verified decision (--gate-import).",
         )
 
     def _why_not(self, need: str) -> str | None:

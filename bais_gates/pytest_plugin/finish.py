@@ -20,6 +20,7 @@ from bais_gates.redaction import redact
 from bais_gates.reports import terminal, write_all
 from bais_gates.targets import identity
 from bais_gates.verdict.decide import decide
+from bais_gates.verdict.files import without_garbage_collection
 from bais_gates.verdict.model import (
     Code,
     Decision,
@@ -89,9 +90,13 @@ class Finish:
         with self._lock:
             self._run.block(self._config, list(self._recorder.integrity), ended=True)
 
+    @without_garbage_collection()
     def _finish(self, session: pytest.Session, exitstatus: int) -> None:
         try:
-            decision = self._decide(session, exitstatus)
+            if self._run.fatal:  # no gate has run: nothing but these reasons is known
+                decision = self._run.block(self._config, self._run.fatal, ended=True)
+            else:
+                decision = self._decide(session, exitstatus)
         except BaseException as error:  # noqa: BLE001 - no decision must ever be left to a broken one
             decision = self._run.block(self._config, [_internal_error(format_error(error))], ended=True)
         self._keep(decision)
@@ -316,6 +321,7 @@ def another_release(subject: Subject | None, target: TargetIdentity) -> list[Rea
     ]
 
 
+@without_garbage_collection()
 def show(config: pytest.Config, decision: Decision) -> None:
     """Print a decision as the last thing on the terminal."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")

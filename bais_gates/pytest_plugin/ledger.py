@@ -25,6 +25,7 @@ from bais_gates.verdict.codec import check_from_json, check_to_json
 from bais_gates.verdict.model import Check, Code, GateResult, JsonValue, Outcome, Reason
 
 LEDGER_FILE = "ledger.jsonl"
+_encode = json.JSONEncoder().encode  # spares each line the look at the options of json.dumps
 _REMEDY = "Nothing but `evidence` may write gate-report/ledger.jsonl. Run the whole scope again."
 
 
@@ -70,16 +71,19 @@ class Ledger:
     def append(self, kind: str, record: dict[str, JsonValue]) -> None:
         """Write one line: the moment, the process, its running number, the kind and the record, redacted."""
         self._sequence += 1
-        head: dict[str, JsonValue] = {
-            "at": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "worker": self.worker,
-            "pid": os.getpid(),
-            "seq": self._sequence,
-            "kind": kind,
-        }
-        line = json.dumps(head | {"record": redact_value(record)}).encode("ascii") + b"\n"
         if self._descriptor is None:
             return
+        text = _encode(
+            {
+                "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+                "worker": self.worker,
+                "pid": os.getpid(),
+                "seq": self._sequence,
+                "kind": kind,
+                "record": redact_value(record),
+            }
+        )
+        line = f"{text}\n".encode("ascii")
         try:
             written = os.write(self._descriptor, line)
         except OSError as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bais_gates.errors import is_finding
 from bais_gates.pytest_plugin import background
 from bais_gates.pytest_plugin.binding import binding_key
 from bais_gates.pytest_plugin.evidence import GateFailure, Recorded, evidence_key, format_failures
@@ -293,12 +294,8 @@ def _fail_by_checks(item: pytest.Item) -> None:
 
 
 def _shorten(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
-    """Show the checks that did not hold instead of the frames of pytest and this plugin."""
-    if (
-        call.excinfo is not None
-        and isinstance(call.excinfo.value, GateFailure)
-        and report.longrepr is not None
-    ):
+    """Show what was found, a check that did not hold or a target that can't be judged, without frames."""
+    if call.excinfo is not None and is_finding(call.excinfo.value) and report.longrepr is not None:
         report.longrepr = call.excinfo.getrepr(style="value")
 
 

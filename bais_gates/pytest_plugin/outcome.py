@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import threading
-import time
 import unittest
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.pytest_plugin.deadlines import GateDeadline
+from bais_gates.errors import is_finding
+from bais_gates.pytest_plugin.deadlines import GateDeadline, clock
 from bais_gates.pytest_plugin.evidence import GateFailure, Recorded, format_failures
 from bais_gates.redaction import redact
 from bais_gates.verdict.codec import result_from_json, result_to_json
@@ -75,17 +75,17 @@ class GateTest:
     messages: list[str] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    began: float = field(default_factory=time.monotonic)
-    deadline_at: float = 0.0
-    """When (monotonic) its deadline passes."""
+    began: float = field(default_factory=clock)
+    deadline_s: float = 0.0
+    """Seconds that it may take from ``began``; 0 for no deadline."""
     outcome: Outcome | None = None
     """Set with the report of the tear-down."""
 
     def begin(self, deadline_s: float) -> None:
         """Start the clock of the gate, now that it is its turn."""
         self.started_at = datetime.now(UTC)
-        self.began = time.monotonic()
-        self.deadline_at = self.began + deadline_s
+        self.began = clock()
+        self.deadline_s = deadline_s
 
     def begin_attempt(self) -> None:
         """Reset what belongs to one attempt; recorded checks and messages stay."""
@@ -153,7 +153,7 @@ class GateTest:
             nodeid=binding.nodeid,
             summary=summary,
             started_at=self.started_at,
-            duration_s=time.monotonic() - self.began,
+            duration_s=clock() - self.began,
             worker=worker,
             attempts=max(1, self.attempts),
             log="" if good else "\n".join(self.logs)[-MAX_LOG:],
@@ -165,7 +165,8 @@ class GateTest:
         parts = [format_failures(recorded)]
         for phase, error in self.errors.items():
             if not isinstance(error, GateFailure):
-                parts.append(_PHASE_PREFIXES.get(phase, "") + format_error(error))
+                prefix = "" if is_finding(error) else _PHASE_PREFIXES.get(phase, "")
+                parts.append(prefix + format_error(error))
         if self.outcome is Outcome.VACUOUS and recorded.checks:
             parts.append(
                 "The test itself recorded no check; those there are come from fixtures or its set-up."
@@ -174,6 +175,7 @@ class GateTest:
         return "\n".join(dict.fromkeys(text for text in parts if text))[:MAX_MESSAGE]
 
 
+_encode = json.JSONEncoder().encode  # spares each phase of each gate the look at the options of json.dumps
 _last: list[tuple[str, Observation | None]] = []
 """The text that was written or read last, with what it says: several readers of one report share the work."""
 
@@ -194,7 +196,7 @@ class Observation:
 
     def to_text(self) -> str:
         """Return the observation as JSON text."""
-        text = json.dumps(
+        text = _encode(
             {
                 "gate": self.gate_id,
                 "case": self.case,
@@ -248,8 +250,8 @@ def format_error(error: BaseException) -> str:
     except Exception as broken:  # noqa: BLE001 - the exception's own __str__ may do anything
         text = f"(no message: its __str__ raised {type(broken).__name__})"
     text = redact(text[: MAX_MESSAGE * 2])[:MAX_MESSAGE]
-    if isinstance(error, GateFailure | GateDeadline | pytest.skip.Exception | pytest.fail.Exception):
-        return text
+    if is_finding(error) or isinstance(error, GateDeadline | pytest.skip.Exception | pytest.fail.Exception):
+        return text or type(error).__name__
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -262,6 +264,8 @@ def summary_of(item: pytest.Item) -> str:
 
 
 def _gravest(errors: Sequence[BaseException]) -> Truth:
+    if not errors:
+        return Truth.PASSED
     truths = {_truth_of(error) for error in errors}
     return next((truth for truth in Truth if truth in truths), Truth.PASSED)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bais_gates.pytest_plugin.collection import Collection
+    from bais_gates.pytest_plugin.provisioning import Provisioning
     from bais_gates.pytest_plugin.run_state import RunState
 
 _SEVERITIES = {
@@ -155,7 +156,7 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
     manager = config.pluginmanager
     run, collected, seen = _Run(state), collection.Collection(state), observer.Observer(state)
     run.innermost_or_outermost.append(seen)
-    provider = provisioning.Provisioning(state, config)
+    provider = provisioning.Provisioning(state, config, collected)
     executed = execution.Execution(state, config, settle=provider.wait)
     parts: list[object] = [run, fixtures, collected, seen, executed, provider]
     if state.worker is None and hasattr(manager.hook, "pytest_configure_node"):  # xdist, by whatever name
@@ -164,12 +165,14 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
     if state.settings.deciding:
         # An assert of a tuple, which is always true; after the project's own filters, so that it wins.
         config.addinivalue_line("filterwarnings", "error::pytest.PytestAssertRewriteWarning")
-        parts += _deciding_parts(config, state, collected, run)
+        parts += _deciding_parts(config, state, collected, run, provider)
     for part in parts:
         manager.register(part)
 
 
-def _deciding_parts(config: pytest.Config, state: RunState, collected: Collection, run: _Run) -> list[object]:
+def _deciding_parts(
+    config: pytest.Config, state: RunState, collected: Collection, run: _Run, provider: Provisioning
+) -> list[object]:
     """Return what the process that decides needs besides; nothing in a worker."""
     from bais_gates.pytest_plugin import (  # noqa: PLC0415 - only a decision needs them
         finish,
@@ -187,4 +190,5 @@ def _deciding_parts(config: pytest.Config, state: RunState, collected: Collectio
     finishing = finish.Finish(deciding, recording, config)
     run.innermost_or_outermost.append(finishing)
     html_columns.set_up_html(config, state)
-    return [recording, finishing, termination.Termination(state, recording, finishing)]
+    looks = preflight.Preflight(deciding, recording, config, provider.look)
+    return [recording, finishing, looks, termination.Termination(state, recording, finishing)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ from bais_gates.verdict.waivers import NO_WAIVERS, WaiverFile, load_waivers
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bais_gates.pytest_plugin.recorder import Recorder
     from bais_gates.pytest_plugin.run_state import RunState
 
 HTML_FILE = "report.html"
@@ -143,6 +145,53 @@ def prepare(config: pytest.Config, state: RunState) -> DecidingRun:
             run.fatal.append(unwritable_ledger(state.ledger.problem))
             run.block(config, run.fatal)
     return run
+
+
+class Preflight:
+    """Looks at what the selected gates need of their target, and runs none of them if it can't be judged."""
+
+    def __init__(
+        self,
+        run: DecidingRun,
+        recorder: Recorder,
+        config: pytest.Config,
+        look: Callable[[Iterable[str]], Mapping[str, str]],
+    ) -> None:
+        """``look`` returns what is wrong with parts of the target, by part."""
+        self._run = run
+        self._recorder = recorder
+        self._config = config
+        self._look_at = look
+        self._looked = False
+
+    def pytest_runtestloop(self) -> None:
+        """Look, before the tests run here."""
+        if not self._config.option.collectonly:
+            self._look()
+
+    @pytest.hookimpl(trylast=True, optionalhook=True)  # without xdist there is no such hook
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """Look, before tests are given to workers: all of them collected the same."""
+        self._look()
+
+    def _look(self) -> None:
+        needing = self._recorder.collected.needing
+        if self._looked or not needing or self._recorder.collection_failed:
+            return
+        self._looked = True
+        held: dict[str, dict[str, None]] = defaultdict(dict)
+        for part, problem in self._look_at(needing).items():
+            held[problem] |= dict.fromkeys(needing[part])
+        self._run.fatal += [
+            Reason(
+                code=Code.ERROR,
+                message=redact(problem),
+                holds_back=tuple(gates),
+            )
+            for problem, gates in held.items()
+        ]
+        if self._run.fatal:
+            raise pytest.Session.Failed("the target can't be judged")
 
 
 def block_on_conftest_error(config: pytest.Config, error: BaseException) -> None:

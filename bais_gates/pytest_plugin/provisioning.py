@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from bais_gates.errors import GateInputError
-from bais_gates.pytest_plugin.binding import binding_key
-from bais_gates.pytest_plugin.execution import not_applicable, turn
+from bais_gates.pytest_plugin.execution import turn
 from bais_gates.verdict.model import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from bais_gates.probes.kubernetes.writer import ClusterWriter
+    from bais_gates.pytest_plugin.collection import Collection
     from bais_gates.pytest_plugin.run_directory import GateRun
     from bais_gates.pytest_plugin.run_state import RunState
     from bais_gates.staging.staged import StagedPlatform
@@ -43,9 +44,10 @@ class _CancelledError(BaseException):
 class Provisioning:
     """Opens the target and its staging for the fixtures, and brings up the run's own ahead of them."""
 
-    def __init__(self, state: RunState, config: pytest.Config) -> None:
+    def __init__(self, state: RunState, config: pytest.Config, collection: Collection) -> None:
         config.stash[provisioning_key] = self
         self._state = state
+        self._collection = collection
         self.show = _writer(config)
         """Writes a line of progress; for the main thread."""
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -54,6 +56,7 @@ class Provisioning:
         self._ahead: dict[str, threading.Event] = {}
         """Set once that step has ended, by the name of its fixture."""
         self._threads: list[threading.Thread] = []
+        self._ending: threading.Thread | None = None
 
     # -- hooks --
 
@@ -65,20 +68,26 @@ class Provisioning:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Begin to bring up what the selected gates will ask for."""
-        if (wanted := self._wanted(session)) and not session.testsfailed:
+        if (wanted := self._wanted()) and not session.testsfailed:
             self._begin(session, wanted)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Have the threads end, before what they bring up is torn down."""
+        """Have the threads end; then, as the run is decided, its platform while reports are written."""
         self._cancelled.set()
         for thread in self._threads:
             thread.join(_CANCEL_WITHIN_S)
+        if self._state.worker is None and self._state.directory is not None and self._is_own():
+            arguments = (self._state.directory.path,)
+            self._ending = threading.Thread(target=_end_platform, args=arguments, daemon=True)
+            self._ending.start()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
         """Tear down what was staged; in the run's own sandbox it ends with that."""
         state = self._state
+        if self._ending is not None:
+            self._ending.join()
         if state.worker is not None or state.directory is None or self._is_own():
             return
         if (state.directory.path / "staging.claim").exists():
@@ -98,6 +107,14 @@ class Provisioning:
         self.wait("staging")
         return self._open_staging(run, server, environment, self.show)
 
+    def look(self, parts: Iterable[str]) -> dict[str, str]:
+        """Return what is wrong with these parts of the target, by part, each in one paragraph."""
+        from bais_gates.targets.looks import look  # noqa: PLC0415 - loaded by runs that reach a target
+
+        state = self._state
+        self.wait("target")
+        return look(state.gate_run(), state.environment(), parts, gates_dir=state.gates_dir)
+
     def wait(self, step: str | None = None) -> None:
         """Wait until that step has ended, or all have; show progress to whoever has to wait."""
         for name, ended in self._ahead.items():
@@ -109,22 +126,13 @@ class Provisioning:
 
     # -- the steps --
 
-    def _wanted(self, session: pytest.Session) -> tuple[str, ...]:
+    def _wanted(self) -> tuple[str, ...]:
         """Return the steps that the selected gates need, in order."""
-        state = self._state
-        bindings = ((item, item.stash.get(binding_key, None)) for item in session.items)
-        fixtures = {
-            name
-            for item, binding in bindings
-            if binding is not None
-            and binding.gate is not None
-            and not_applicable(state, binding.gate) is None
-            for name in getattr(item, "fixturenames", ())
-        }
-        if "target" not in fixtures or not self._is_own():
+        needing = self._collection.collected.needing
+        if "target" not in needing or not self._is_own():
             return ()
-        cluster = ("cluster",) if fixtures & {"cluster", "cluster_writer"} else ()
-        return ("target", *cluster, *(("staging",) if "staging" in fixtures else ()))
+        steps = {"target": "target", "kubernetes": "cluster", "staging": "staging"}
+        return tuple(step for part, step in steps.items() if part in needing)
 
     def _is_own(self) -> bool:
         """Return whether the target is a platform that the run itself starts, and stops at its end."""
@@ -195,6 +203,14 @@ class Provisioning:
         if self._cancelled.is_set():
             raise _CancelledError
         self._lines.put(text)
+
+
+def _end_platform(directory: Path) -> None:
+    """Stop what the run started; a failure is found again, and reported, when the run is unconfigured."""
+    from bais_gates.targets.provision import release  # noqa: PLC0415 - loaded by runs that reach a target
+
+    with suppress(Exception):
+        release(directory)
 
 
 def _writer(config: pytest.Config) -> Progress:

@@ -145,7 +145,7 @@ def _gate_extra(judged: JudgedGate) -> dict[str, JsonValue]:
     extra: dict[str, JsonValue] = {
         "title": visible(judged.gate.title),
         "requirement": visible(judged.gate.requirement),
-        "remedy": visible(judged.gate.remedy),
+        "remedy": visible(view.remedy(judged)),
         "blocking": judged.blocking,
         "advisory": judged.advisory,
     }
@@ -194,6 +194,7 @@ def _reason(reason: Reason) -> dict[str, JsonValue]:
         "gate": visible(reason.gate_id) if reason.gate_id is not None else None,
         "message": cap(visible(reason.message), _TEXT_LIMIT),
         "remedy": visible(reason.remedy),
+        "holdsBack": [visible(gate_id) for gate_id in reason.holds_back],
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bais_gates.errors import GateInputError
 from bais_gates.reports import view, wording
-from bais_gates.reports.terminal import Paper, outcome_colour
+from bais_gates.reports.terminal import Paper, add_reason, outcome_colour
 from bais_gates.reports.text import ascii_only, cap, visible
 from bais_gates.verdict.model import Outcome, Verdict
 
@@ -57,14 +57,13 @@ def _explain_all(decision: Decision, paper: Paper) -> None:
         paper.line()
         paper.line("Other reasons", "bold")
         for reason in beside:
-            about = f" {reason.gate_id}" if reason.gate_id else ""
-            paper.bullets(f"  {reason.code.value}{about}:", reason.message, "red")
-            if reason.remedy:
-                paper.item("    What to do:", reason.remedy)
+            add_reason(reason, paper)
+    caused = view.caused(decision)
     for each in (view.Standing.BLOCKING, view.Standing.NOT_RUN, view.Standing.WAIVED, view.Standing.ADVISORY):
         for judged in view.standing_in(decision, each):
-            paper.line()
-            _add_gate(decision, judged, paper)
+            if judged.gate.id not in caused:
+                paper.line()
+                _add_gate(decision, judged, paper)
     passed = view.standing_in(decision, view.Standing.PASSED)
     if passed:
         paper.line()
@@ -104,7 +103,7 @@ def _add_gate(decision: Decision, judged: JudgedGate, paper: Paper, *, every_che
     message = view.message_beside_checks(judged)
     if message or (not result.message and result.outcome is not Outcome.PASS):
         paper.bullets("  Result:", message or wording.OUTCOME_WORDS[result.outcome])
-    checks = [check for check in view.sorted_checks(result.checks) if every_check or not check.ok]
+    checks = [check for check in wording.most_telling_first(result.checks) if every_check or not check.ok]
     for check in checks[:_CHECKS_LIMIT]:
         _add_check(check, paper)
     if len(checks) > _CHECKS_LIMIT:
@@ -120,8 +119,9 @@ def _add_gate(decision: Decision, judged: JudgedGate, paper: Paper, *, every_che
     if (waiver := judged.waiver) is not None:
         until = wording.moment(waiver.expires)
         paper.item("  Waiver:", f"{waiver.ticket}, approved by {waiver.approved_by}, until {until}")
-    if gate.remedy and view.standing(judged) not in {view.Standing.PASSED, view.Standing.NOT_APPLICABLE}:
-        paper.item("  What to do:", cap(gate.remedy, _MESSAGE_LIMIT))
+    remedy = view.remedy(judged)
+    if remedy and view.standing(judged) not in {view.Standing.PASSED, view.Standing.NOT_APPLICABLE}:
+        paper.item("  What to do:", cap(remedy, _MESSAGE_LIMIT))
 
 
 def _add_check(check: Check, paper: Paper) -> None:
@@ -158,8 +158,13 @@ def next_steps(decision: Decision) -> list[str]:
     steps = []
     if view.reasons_beside_gates(decision):
         steps.append("Resolve the other reasons first: until then no result of this run counts.")
+    caused = view.caused(decision)
     needed = {need for judged in decision.gates for need in judged.result.needs_not_passed}
-    failing = view.standing_in(decision, view.Standing.BLOCKING)
+    failing = [
+        judged
+        for judged in view.standing_in(decision, view.Standing.BLOCKING)
+        if judged.gate.id not in caused
+    ]
     roots = [judged.gate.id for judged in failing if judged.gate.id in needed]
     if roots:
         steps.append(f"Fix {', '.join(roots)}: other gates need it.")
@@ -169,7 +174,7 @@ def next_steps(decision: Decision) -> list[str]:
     own = [
         judged.gate.id
         for judged in view.standing_in(decision, view.Standing.NOT_RUN)
-        if not judged.result.needs_not_passed
+        if not judged.result.needs_not_passed and judged.gate.id not in caused
     ]
     if own:
         steps.append(f"Find out why {', '.join(own)} did not run.")

@@ -110,7 +110,7 @@ def _add_result(case: ET.Element, judged: JudgedGate, standing: view.Standing) -
         return
     kind = "error" if outcome in _ERRORS else "failure"
     element = ET.SubElement(case, kind, type=outcome.value, message=message)
-    parts = [judged.result.message, f"What to do: {judged.gate.remedy}", judged.result.log]
+    parts = [judged.result.message, f"What to do: {view.remedy(judged)}", judged.result.log]
     element.text = cap_middle(visible("\n\n".join(part for part in parts if part)), _LOG_LIMIT)
 
 
@@ -119,8 +119,9 @@ def _reason_case(reason: Reason) -> ET.Element:
     case = _case("decision", f"{reason.code.value}{about}", "0.000")
     message = cap(one_line(reason.message), _MESSAGE_LIMIT)
     error = ET.SubElement(case, "error", type=reason.code.value, message=message)
-    if reason.remedy:
-        error.text = f"What to do: {cap(visible(reason.remedy), _MESSAGE_LIMIT)}"
+    parts = {"What to do:": reason.remedy, "Holds back": wording.held_back(reason)}
+    texts = [f"{lead} {cap(visible(text), _MESSAGE_LIMIT)}" for lead, text in parts.items() if text]
+    error.text = "\n".join(texts) or None
     return case
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _COMPARED = frozenset(
     {"id", "gate", "gate_id", "run_id", "scope", "scopes", "needs", "needs_not_passed", "imported"}
-    | {"imported_from", "outcomes", "environment", "digest", "digests", "subject_digest"}
+    | {"imported_from", "holds_back", "outcomes", "environment", "digest", "digests", "subject_digest"}
     | {"environment_digest", "ledger_digest"}
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -46,10 +46,7 @@ def redacted(decision: Decision) -> Decision:
 
 
 def _walk(value: Any) -> Any:
-    kind = type(value)
-    if kind not in _WALKS:
-        _WALKS[kind] = _fields_of(kind) if dataclasses.is_dataclass(kind) else None
-    walk = _WALKS[kind]
+    walk = _WALKS[type(value)]
     return value if walk is None else walk(value)
 
 
@@ -62,8 +59,11 @@ def _fields_of(kind: type) -> _Walk:
         changed: dict[str, Any] = {}
         for name in names:
             before = getattr(value, name)
+            of_field = _WALKS[type(before)] if before else None
+            if of_field is None:
+                continue
             is_compared = name in compared and not dataclasses.is_dataclass(before)
-            after = _encodable(before) if is_compared else _walk(before)
+            after = _encodable(before) if is_compared else of_field(before)
             if after is not before:
                 changed[name] = after
         return dataclasses.replace(value, **changed) if changed else value
@@ -111,5 +111,11 @@ def _finite(value: Any) -> Any:
     return value
 
 
-_WALKS: dict[type, _Walk | None] = {str: _text, tuple: _tuple, list: _json, dict: _json, float: _finite}
+class _Walks(dict[type, "_Walk | None"]):
+    def __missing__(self, kind: type) -> _Walk | None:
+        self[kind] = walk = _fields_of(kind) if dataclasses.is_dataclass(kind) else None
+        return walk
+
+
+_WALKS = _Walks({str: _text, tuple: _tuple, list: _json, dict: _json, float: _finite})
 """What is done with a value, by its exact type; None for nothing. Enums are ours, not text."""

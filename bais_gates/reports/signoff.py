@@ -27,6 +27,7 @@ def render(decision: Decision) -> str:
     style = template_text("signoff.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     reasons = view.ordered_reasons(decision)
+    groups = view.by_standing(decision)
     page = environment().get_template("signoff.html")
     return page.render(
         decision=decision,
@@ -35,31 +36,24 @@ def render(decision: Decision) -> str:
         blocked=decision.verdict is Verdict.BLOCK,
         why=view.why(decision),
         rehearsal=view.rehearsal_note(decision),
-        tally=_tally(decision),
+        tally=[(each, len(group)) for each, group in groups.items() if group],
         reasons_open=reasons[:REASONS_OPEN],
         reasons_folded=reasons[REASONS_OPEN:],
         gate_ids=frozenset(judged.gate.id for judged in decision.gates),
         changes=view.changes(decision),
-        failures=view.standing_in(decision, view.Standing.BLOCKING),
-        not_run=view.standing_in(decision, view.Standing.NOT_RUN),
-        waived=view.standing_in(decision, view.Standing.WAIVED),
-        advisory=view.standing_in(decision, view.Standing.ADVISORY),
-        not_applicable=_not_applicable(decision),
-        passes=view.by_phase(view.standing_in(decision, view.Standing.PASSED)),
+        failures=groups[view.Standing.BLOCKING],
+        not_run=groups[view.Standing.NOT_RUN],
+        waived=groups[view.Standing.WAIVED],
+        advisory=groups[view.Standing.ADVISORY],
+        not_applicable=[
+            (judged, view.not_applicable_because(decision, judged))
+            for judged in groups[view.Standing.NOT_APPLICABLE]
+        ],
+        passes=view.by_phase(groups[view.Standing.PASSED]),
         waivers=_waiver_rows(decision),
         identity=_identity(decision),
         held_back=view.held_back(decision),
     )
-
-
-def _tally(decision: Decision) -> list[tuple[view.Standing, int]]:
-    counts = [(each, len(view.standing_in(decision, each))) for each in view.Standing]
-    return [(each, count) for each, count in counts if count]
-
-
-def _not_applicable(decision: Decision) -> list[tuple[JudgedGate, str]]:
-    gates = view.standing_in(decision, view.Standing.NOT_APPLICABLE)
-    return [(judged, view.not_applicable_because(decision, judged)) for judged in gates]
 
 
 def _waiver_rows(decision: Decision) -> list[tuple[Waiver, JudgedGate | None, bool]]:

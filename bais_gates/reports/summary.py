@@ -73,7 +73,8 @@ def _reasons(decision: Decision) -> Iterator[str]:
     for reason in view.ordered_reasons(decision)[:_ROWS_LIMIT]:
         about = f" <code>{plain(reason.gate_id)}</code>" if reason.gate_id else ""
         remedy = f"<br>What to do: {plain(reason.remedy)}" if reason.remedy else ""
-        rows.append(f"- **{plain(reason.code.value)}**{about} {_lines(reason.message)}{remedy}")
+        held = f"<br>Holds back {plain(wording.held_back(reason))}" if reason.holds_back else ""
+        rows.append(f"- **{plain(reason.code.value)}**{about} {_lines(reason.message)}{remedy}{held}")
     yield "\n".join([*rows, *_left_out(len(decision.reasons), "- ")])
 
 

@@ -10,7 +10,7 @@ from bais_gates.reports.text import ascii_only, cap, columns, one_line, shorten
 from bais_gates.verdict.model import JudgedGate, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from bais_gates.verdict.model import Check, Decision
+    from bais_gates.verdict.model import Check, Decision, Reason
 
 NARROWEST = 40
 """The least width of the layout; narrower terminals wrap by themselves."""
@@ -195,13 +195,20 @@ def _reasons(decision: Decision, paper: Paper) -> None:
     paper.line(f"{wording.count(len(decision.reasons), 'reason')} to block", "bold")
     ordered = view.ordered_reasons(decision)
     for reason in ordered[:_REASONS_LIMIT]:
-        about = f" {reason.gate_id}" if reason.gate_id else ""
-        paper.bullets(f"  {reason.code.value}{about}:", reason.message, "red")
-        if reason.remedy:
-            paper.item("    What to do:", cap(reason.remedy, _REMEDY_LIMIT))
+        add_reason(reason, paper)
     if len(ordered) > _REASONS_LIMIT:
         paper.item(" ", f"and {len(ordered) - _REASONS_LIMIT:,} more in decision.json")
     paper.line()
+
+
+def add_reason(reason: Reason, paper: Paper) -> None:
+    """Add one reason to block: what it is, what to do, and the gates that it holds back."""
+    about = f" {reason.gate_id}" if reason.gate_id else ""
+    paper.bullets(f"  {reason.code.value}{about}:", reason.message, "red")
+    if reason.remedy:
+        paper.item("    What to do:", cap(reason.remedy, _REMEDY_LIMIT))
+    if reason.holds_back:
+        paper.item("    Holds back", wording.held_back(reason))
 
 
 def _waivers(decision: Decision, paper: Paper) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
 from enum import StrEnum
 
-from bais_gates.reports.wording import check_text, count
+from bais_gates.reports.wording import check_text, count, most_telling_first
+from bais_gates.verdict.decide import remedy_of
 from bais_gates.verdict.model import Check, Decision, JudgedGate, Outcome, Phase, Reason, Verdict
 from bais_gates.verdict.outcomes import PROVEN
 
@@ -53,6 +53,14 @@ def standing_in(decision: Decision, *wanted: Standing) -> tuple[JudgedGate, ...]
     return tuple(sorted(matching, key=lambda judged: judged.gate.severity.value))
 
 
+def by_standing(decision: Decision) -> dict[Standing, tuple[JudgedGate, ...]]:
+    """Return the gates of every standing, each group as ``standing_in`` returns it."""
+    groups: dict[Standing, list[JudgedGate]] = {each: [] for each in Standing}
+    for judged in sorted(decision.gates, key=lambda judged: judged.gate.severity.value):
+        groups[standing(judged)].append(judged)
+    return {each: tuple(group) for each, group in groups.items()}
+
+
 def by_phase(gates: tuple[JudgedGate, ...]) -> tuple[PhaseGroup, ...]:
     """Group gates by phase, in the order of a go-live, without empty phases."""
     groups = (
@@ -68,17 +76,11 @@ def decisive_check(judged: JudgedGate) -> Check | None:
     None when there is no check, or when all of them hold and none of them has a numeric limit.
     """
     checks = judged.result.checks
-    for wanted in (False, None):
-        for check in checks:
-            if check.ok is wanted:
-                return check
+    first = next(iter(most_telling_first(checks)), None)
+    if first is not None and first.ok is not True:
+        return first
     nearest = max(checks, key=_limit_share, default=None)
     return nearest if nearest is not None and _limit_share(nearest) else None
-
-
-def sorted_checks(checks: Sequence[Check]) -> list[Check]:
-    """Return the checks with false ones first, then those without data, then the rest."""
-    return sorted(checks, key=lambda check: (False, None, True).index(check.ok))
 
 
 def message_beside_checks(judged: JudgedGate) -> str:
@@ -122,6 +124,18 @@ def ordered_reasons(decision: Decision) -> tuple[Reason, ...]:
     return tuple(sorted(decision.reasons, key=lambda reason: severity.get(reason.gate_id or "", "")))
 
 
+def remedy(judged: JudgedGate) -> str:
+    """Return what to do about a gate that did not pass: the catalog's remedy only for what the gate found."""
+    return remedy_of(judged.gate, judged.result)
+
+
+def caused(decision: Decision) -> frozenset[str]:
+    """Return the gates for which a cause that they share with others is all there is to say."""
+    own = {reason.gate_id for reason in decision.reasons}
+    held = {gate_id for reason in decision.reasons for gate_id in reason.holds_back}
+    return frozenset(held - own)
+
+
 def reasons_beside_gates(decision: Decision) -> tuple[Reason, ...]:
     """Return the reasons that no blocking gate shows: a report of gates alone would omit them."""
     shown = {judged.gate.id for judged in decision.gates if judged.blocking}
@@ -141,7 +155,7 @@ def why(decision: Decision) -> str:
     """Return one sentence with the numbers behind the verdict."""
     total = count(len(decision.gates), "gate")
     if decision.verdict is Verdict.DEPLOY:
-        tally = {each: len(standing_in(decision, each)) for each in Standing}
+        tally = Counter(map(standing, decision.gates))
         parts = [f"{tally[Standing.PASSED]} of {total} passed"]
         parts += [
             f"{tally[each]} {each.value}"
@@ -170,7 +184,7 @@ def rehearsal_note(decision: Decision) -> str | None:
         return None
     if not target.environment_digest:
         return "The environment file could not be read, so the target is unknown."
-    return f"The target, {target.name}, is on this machine. This decision never deploys anything."
+    return f"{target.name} is on this machine; this decision never deploys anything."
 
 
 def _limit_share(check: Check) -> float:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from bais_gates.reports.text import cap, one_line
-from bais_gates.verdict.model import Check, JsonValue, Op, Outcome
+from bais_gates.verdict.model import Check, JsonValue, Op, Outcome, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 VALUE_LIMIT = 400
 """Characters of one observed value or limit that a report shows; decision.json has all of it."""
@@ -16,10 +21,12 @@ NAME_LIMIT = 200
 """Characters of the name of a check or a case."""
 UNIT_LIMIT = 40
 SOURCE_LIMIT = 160
-BRIEF_LIMIT = 600
+BRIEF_LIMIT = 1000
 """Characters of a message in a table or a list."""
 ITEMS_LIMIT = 160
 """Characters of a list's items that one line shows, besides the first."""
+GATES_LIMIT = 5
+"""Gates that a cause lists by name in a text; the sign-off page and decision.json have all of them."""
 LINES_LIMIT = 10
 """Lines of a message in a table or a list."""
 
@@ -127,6 +134,15 @@ def list_items(check: Check) -> tuple[str, ...]:
     return ()
 
 
+def most_telling_first(checks: Iterable[Check]) -> list[Check]:
+    """Return the false checks first, then those without data, then the rest.
+
+    Of the false ones those come first that found most: a row that is missing six times tells more than one
+    field that is too short.
+    """
+    return sorted(checks, key=lambda check: ((False, None, True).index(check.ok), -len(list_items(check))))
+
+
 def value(item: JsonValue) -> str:
     """Return one observed value or limit on one line: numbers short, lists by their first items."""
     if item is None:
@@ -157,6 +173,15 @@ def number(item: float) -> str:
     digits = 4 if item == 0 else max(0, 4 - 1 - math.floor(math.log10(abs(item))))
     text = f"{item:,.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def held_back(reason: Reason) -> str:
+    """Return the gates that a cause holds back: ``2 gates: a.x, b.y``, of many their numbers by phase."""
+    gates = reason.holds_back
+    phases = Counter(gate_id.partition(".")[0] for gate_id in gates)
+    many = [f"{number:,} of {one_line(phase)}" for phase, number in phases.items()]
+    listed = gates if len(gates) <= GATES_LIMIT else many
+    return f"{count(len(gates), 'gate')}: {', '.join(listed)}" if gates else ""
 
 
 def brief(text: str) -> str:
@@ -217,8 +242,8 @@ def _without_data(check: Check, *, short: bool) -> str:
             notes.insert(0, f"observed {_with_unit(check.observed, check)}")
     elif measured:
         text = f"not comparable: {_with_unit(check.observed, check)}"
-    source = f": {cap(one_line(check.source), SOURCE_LIMIT)}" if check.source and not short else ""
-    return f"{text} ({', '.join(notes)}){source}"
+    source = f": {cap(one_line(check.source), SOURCE_LIMIT)}" if check.source else ""
+    return f"{text}{source}" if short and source else f"{text} ({', '.join(notes)}){source}"
 
 
 def _with_unit(item: JsonValue, check: Check) -> str:

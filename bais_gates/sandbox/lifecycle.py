@@ -6,6 +6,7 @@ process id alone may belong to another process by now.
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import json
 import os
@@ -168,7 +169,10 @@ def check_faults(faults: Sequence[str]) -> None:
     from bais_gates.sandbox.faults import FAULTS  # noqa: PLC0415 - only needed when a fault is named
 
     if unknown := [name for name in faults if name not in FAULTS]:
-        raise SandboxError(f"unknown fault {', '.join(unknown)}; the faults are: {', '.join(sorted(FAULTS))}")
+        near = difflib.get_close_matches(unknown[0], FAULTS, n=3)
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        listed = "`bais-gates sandbox faults` lists them all"
+        raise SandboxError(f"unknown fault {', '.join(unknown)}. {hint}{listed}.")
 
 
 def _make_directory(directory: Path) -> bool:

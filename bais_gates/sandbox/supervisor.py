@@ -9,6 +9,7 @@ requests it through the runtime's socket: a gate run must see what happened.
 
 from __future__ import annotations
 
+import gc
 import http.client
 import importlib
 import json
@@ -42,6 +43,8 @@ from bais_gates.sandbox.services.redis import Redis
 from bais_gates.sandbox.waiting import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bais_gates.sandbox.bootstrap.control_plane import ControlPlane
     from bais_gates.sandbox.configuration import Platform
     from bais_gates.sandbox.container_kinds import ContainerKinds
@@ -49,14 +52,18 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.runtime import Runtime
     from bais_gates.sandbox.services.programs import ApiProgram, Program
 
-_FORKED_MODULES = (
+_PLATFORM_MODULES = (
     "bais_gates.sandbox.api.__main__",
     "bais_gates.sandbox.api.migrate",
     "bais_gates.sandbox.backup",
+)
+_CLUSTER_MODULES = (
     "bais_gates.sandbox.cluster.apiserver.__main__",
     "bais_gates.sandbox.cluster.node.__main__",
 )
 """What the parts run; imported once, before they are forked."""
+_TERMINAL_EXTRAS = ("httpx._main", "mako.ext.pygmentplugin")
+"""Optional modules of libraries, which do without; they would import rich, click and pygments."""
 _JOBS = frozenset({"migrate", "backup"})
 _KILL = ((signal.SIGKILL, 2.0),)
 
@@ -114,8 +121,7 @@ class Supervisor:
         from bais_gates.sandbox import configuration, container_kinds, tls  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
         from bais_gates.sandbox.services import programs  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
 
-        for module in _FORKED_MODULES:
-            importlib.import_module(module)
+        _import(_PLATFORM_MODULES)
         certificates = tls.issue(self._directory)
         self._database.trust(certificates)
         platform = configuration.make_platform(self._database, self._cache, certificates)
@@ -131,6 +137,7 @@ class Supervisor:
         place = programs.Place(directory=self._directory, log=self._logs / "api.log", config=config)
         program = programs.ApiProgram(place, files.read_object(config), group)
         api = self._bring_up("api", program)
+        _import(_CLUSTER_MODULES)  # the API takes as long to be ready
         trust = ssl.create_default_context(cafile=certificates.ca)
         self._watch.until(lambda: api.status is not None or _is_ready(port, trust) or None, 30, "API")
         if api.status is not None:
@@ -261,6 +268,16 @@ class Supervisor:
 
 def _identity(pid: int) -> dict[str, int]:
     return {"pid": pid, "started": processes.start_time(pid) or 0}
+
+
+def _import(modules: Sequence[str]) -> None:
+    """Import what the parts run, without what only a person at a terminal would see of it."""
+    for extra in _TERMINAL_EXTRAS:
+        sys.modules.setdefault(extra, None)  # type: ignore[arg-type] # as documented: importing it then fails
+    gc.disable()  # nothing of it becomes garbage
+    for module in modules:
+        importlib.import_module(module)
+    gc.enable()
 
 
 def _is_ready(port: int, trust: ssl.SSLContext) -> bool:

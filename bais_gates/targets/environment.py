@@ -150,7 +150,10 @@ def load_environment(
     """
     path = _find(name_or_path, gates_dir)
     document = load_document(path, "environment")
-    data = _filled(document, document.data, (), os.environ if variables is None else variables)
+    unset: dict[str, tuple[str | int, ...]] = {}
+    data = _filled(document, document.data, (), os.environ if variables is None else variables, unset)
+    if unset:
+        raise _unset_error(document, unset)
     if not isinstance(data, dict):
         raise document.error((), "the file must hold a mapping of keys to values.")
     by_name = _NAME.fullmatch(str(name_or_path)) is not None
@@ -186,14 +189,34 @@ def _find(name_or_path: str | Path, gates_dir: Path) -> Path:
     )
 
 
+def _unset_error(document: Document, unset: Mapping[str, tuple[str | int, ...]]) -> GateInputError:
+    """Return the error for variables that are not set: all of them, each with its first place in the file."""
+    names = list(unset)
+    if len(names) == 1:
+        text = f"the variable {names[0]} is not set, or empty. Set it: export {names[0]}=..."
+        return document.error(unset[names[0]], text)
+    listed = ", ".join(f"{document.line_of(at)} {name}" for name, at in unset.items())
+    return GateInputError(
+        f"{document.path}: {len(names)} variables are not set, or empty (line and name): {listed}. Set each: "
+        f"export {names[0]}=..., or write the values in the file."
+    )
+
+
 def _filled(
-    document: Document, value: JsonValue, at: tuple[str | int, ...], variables: Mapping[str, str]
+    document: Document,
+    value: JsonValue,
+    at: tuple[str | int, ...],
+    variables: Mapping[str, str],
+    unset: dict[str, tuple[str | int, ...]],
 ) -> JsonValue:
-    """Return ``value`` with the variables' values in every string of it; ``at`` is its place in the file."""
+    """Return ``value`` with the variables' values in every string of it; ``at`` is its place in the file.
+
+    Adds to ``unset`` the variables without a value, with the place of each.
+    """
     if isinstance(value, dict):
-        return {key: _filled(document, inner, (*at, key), variables) for key, inner in value.items()}
+        return {key: _filled(document, inner, (*at, key), variables, unset) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_filled(document, inner, (*at, i), variables) for i, inner in enumerate(value)]
+        return [_filled(document, inner, (*at, i), variables, unset) for i, inner in enumerate(value)]
     if not isinstance(value, str):
         return value
 
@@ -204,8 +227,8 @@ def _filled(
         if not _VARIABLE_NAME.fullmatch(name):
             raise document.error(at, f"${{{name}}} is not a variable name. Write $${{ for a literal ${{.")
         if not variables.get(name):
-            raise document.error(at, f"the variable {name} is not set, or empty. Set it: export {name}=...")
-        return variables[name]
+            unset.setdefault(name, at)
+        return variables.get(name, "")
 
     return _VARIABLE.sub(fill, value)
 

@@ -29,7 +29,7 @@ API: Final = "api"
 CLUSTER: Final = "cluster"
 PARTS: Final = (API, CLUSTER)
 """The parts of a target that report facts, in the order of the reports."""
-REACH_S: Final = 5.0
+REACH_S: Final = 3.0
 """Seconds within which a target must send its first response, whatever it is."""
 _MAX_FACT_LENGTH: Final = 400
 

@@ -73,10 +73,10 @@ def _reach(directory: Path, environment: Environment) -> dict[str, str | None]:
         with HttpClient(part.url, ca_file=part.ca_file) as http:
             facts = identity.read_api_facts(http)
     except Unreachable as e:
+        certificate = ", and that api.ca_file is its certificate's CA" if "certificate" in str(e) else ""
         return {
-            "error": f"The target is unreachable. {e}. Check that the service runs, that "
-            f"api.url in {environment.path} points at it from this machine, and that api.ca_file is its "
-            "certificate's CA."
+            "error": f"The target is unreachable. {e}. Check that the service runs and that api.url in "
+            f"{environment.path} points at it from this machine{certificate}."
         }
     identity.write_facts(identity.API, facts, directory)
     return {"error": None}

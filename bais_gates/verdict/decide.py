@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -79,7 +80,10 @@ _MESSAGES: Mapping[Outcome, str] = {
     Outcome.SKIPPED: "It was skipped.",
     Outcome.NOT_RUN: "It did not run.",
 }
+_CORRECT_IT = "Correct what it names, and run again."
 _REMEDIES: Mapping[Outcome, str] = {
+    Outcome.ERROR: _CORRECT_IT,
+    Outcome.NO_DATA: "See which samples are missing and why, and run again.",
     Outcome.VACUOUS: "Record at least one check in its test.",
     Outcome.FLAKY: "Find out why the first attempt failed; a gate has only one.",
     Outcome.XFAIL: "Remove the xfail mark; ask for a waiver instead.",
@@ -87,6 +91,7 @@ _REMEDIES: Mapping[Outcome, str] = {
     Outcome.SKIPPED: "Run it, or declare it not applicable in the environment file.",
     Outcome.NOT_RUN: "Run the whole scope, without -k or deselection.",
 }
+"""What to do about outcomes that are no finding: a gate's own remedy is about a false check."""
 
 
 def decide(
@@ -130,10 +135,11 @@ def decide(
         gates.append(judged)
         reasons += why
     reasons += exemptions.unused(gates)
-    if not any(judged.result.outcome is Outcome.PASS for judged in gates):
+    blocked = any(judged.blocking for judged in gates)
+    if not blocked and not any(judged.result.outcome is Outcome.PASS for judged in gates):
         reasons.append(_nothing_proven(scope, gates))
     order = {gate.id: index for index, gate in enumerate(catalog.gates)}
-    ordered = _in_order(reasons, order)
+    ordered = _in_order(_joined(reasons, order), order)
     applied = [judged.waiver.expires for judged in gates if judged.waiver is not None]
     return Decision(
         verdict=Verdict.BLOCK if ordered else Verdict.DEPLOY,
@@ -241,7 +247,7 @@ def _result_reasons(gate: Gate, results: list[GateResult], exemptions: Exemption
 def _outcome_reason(gate: Gate, result: GateResult, missing: tuple[str, ...]) -> Reason:
     code = _CODE_OF[result.outcome]
     message = result.message or _MESSAGES[result.outcome]
-    remedy = _REMEDIES.get(result.outcome, gate.remedy)
+    remedy = remedy_of(gate, result)
     if missing:
         code = Code.CASES_MISSING
         message = f"Cases without a result: {name_some(missing)}. {result.message}".rstrip()
@@ -249,7 +255,6 @@ def _outcome_reason(gate: Gate, result: GateResult, missing: tuple[str, ...]) ->
     elif result.outcome is Outcome.NOT_RUN and result.needs_not_passed:
         code = Code.NEEDS_NOT_PASSED
         message = result.message or f"Needs that did not pass: {name_some(result.needs_not_passed)}."
-        remedy = f"Fix {name_some(result.needs_not_passed)} first."
     return Reason(code=code, gate_id=gate.id, message=message, remedy=remedy)
 
 
@@ -301,6 +306,32 @@ def _nothing_proven(scope: str, gates: list[JudgedGate]) -> Reason:
         message=text,
         remedy="Check the scope and the target.",
     )
+
+
+def remedy_of(gate: Gate, result: GateResult) -> str:
+    """Return what to do about a gate that did not pass: the catalog's remedy for a false check alone."""
+    if result.outcome is Outcome.NOT_RUN and result.needs_not_passed:
+        return f"Fix {name_some(result.needs_not_passed)} first."
+    if result.outcome is Outcome.NOT_RUN and gate.rolls_up is not None:
+        return f"Run `bais-gates run {gate.rolls_up} --out DIR` and import DIR/decision.json, or run golive."
+    return _REMEDIES.get(result.outcome, gate.remedy)
+
+
+def _joined(reasons: Iterable[Reason], order: Mapping[str, int]) -> list[Reason]:
+    """Return reasons that differ in nothing but their gate as one, which lists the gates it holds back."""
+    alike: dict[Reason, list[str]] = defaultdict(list)
+    for reason in set(reasons):
+        alike[replace(reason, gate_id=None)] += [reason.gate_id] if reason.gate_id is not None else []
+
+    def place(gate_id: str) -> tuple[int, str]:
+        return order.get(gate_id, len(order)), gate_id
+
+    return [
+        replace(reason, holds_back=tuple(sorted(gates, key=place)))
+        if len(gates) > 1
+        else replace(reason, gate_id=next(iter(gates), None))
+        for reason, gates in alike.items()
+    ]
 
 
 def _in_order(reasons: Iterable[Reason], order: Mapping[str, int]) -> tuple[Reason, ...]:

@@ -18,7 +18,7 @@ from bais_gates.verdict.codec import (
     result_from_json,
     result_to_json,
 )
-from bais_gates.verdict.files import digest_of, read_bytes, validate
+from bais_gates.verdict.files import digest_of, read_bytes, validate, without_garbage_collection
 from bais_gates.verdict.model import (
     Code,
     Decision,
@@ -72,17 +72,22 @@ def to_document(decision: Decision) -> dict[str, JsonValue]:
         "imported": list(decision.imported),
     }
     try:
-        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
-    except ValueError:  # half a surrogate pair, or a number that is not finite
+        content = _canonical(document)
+    except ValueError:  # a number that is not finite
+        content = None
+    if content is None or b"\\ud" in content:  # perhaps half a surrogate pair
         document = cast("_Json", _plain(document))
-    return {**document, "digest": document_digest(document)}
+        content = _canonical(document)
+    return {**document, "digest": digest_of(content)}
 
 
 def document_digest(document: dict[str, JsonValue]) -> str:
     """Return the digest of a document without its key ``digest``; raise ValueError if it is not JSON."""
-    rest = {key: value for key, value in document.items() if key != "digest"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return digest_of(text.encode("ascii"))
+    return digest_of(_canonical({key: value for key, value in document.items() if key != "digest"}))
+
+
+def _canonical(document: _Json) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def from_document(document: object, *, name: str = "decision.json") -> Decision:
@@ -107,11 +112,13 @@ def _read(document: object, name: str, decode: Callable[[_Json], _Read]) -> _Rea
         raise GateInputError(f"{name}: a value is out of range. Run the gates again.") from None
 
 
+@without_garbage_collection()
 def load_decision(path: Path) -> Decision:
     """Read a decision file. Raises AbsentFileError or GateInputError."""
     return from_document(load_json(path), name=str(path))
 
 
+@without_garbage_collection()
 def load_previous(path: Path) -> Previous:
     """Read what the next decision keeps of a decision file; of one that judged no gate, what that one kept.
 
@@ -190,6 +197,7 @@ def _from_reason(reason: Reason) -> _Json:
         "gate": reason.gate_id,
         "message": reason.message,
         "remedy": reason.remedy,
+        "holds_back": list(reason.holds_back),
     }
 
 
@@ -277,7 +285,11 @@ def _to_decision(data: _Json) -> Decision:
 
 def _to_reason(data: _Json) -> Reason:
     return Reason(
-        code=Code(data["code"]), message=data["message"], gate_id=data["gate"], remedy=data["remedy"]
+        code=Code(data["code"]),
+        message=data["message"],
+        gate_id=data["gate"],
+        remedy=data["remedy"],
+        holds_back=tuple(data["holds_back"]),
     )
 
 

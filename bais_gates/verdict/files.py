@@ -5,10 +5,12 @@ Every error is a GateInputError of one paragraph with the file, the line, the ke
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -121,6 +123,21 @@ def _unreadable(path: Path, error: OSError | ValueError) -> GateInputError:
         return GateInputError(f"{path}: permission denied. Check its owner and mode.")
     reason = error.strerror if isinstance(error, OSError) else "the name is not valid"
     return GateInputError(f"{str(path)!r}: cannot be read ({reason}). Check the path.")
+
+
+@contextlib.contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """Pause it while many values are made that all stay: each look through them finds nothing.
+
+    With 10,000 gates that is a third of the time. As a decorator, it is for the time of each call.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def digest_of(raw: bytes) -> str:

@@ -6,6 +6,7 @@ Nearly every value that is read matches its schema, so that the question "does i
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -54,10 +55,12 @@ def _never(_value: object) -> bool:
 def _check_of(kind: type, schema: Mapping[str, Any]) -> _Check | None:
     known = {**_KEYWORDS[kind], **_KEYWORDS[object]}
     compilers = dict.fromkeys(known[keyword] for keyword in schema if keyword in known)
-    checks = tuple(compiler(schema) for compiler in compilers)
-    if len(checks) > 1:
-        return lambda value: all(check(value) for check in checks)
-    return checks[0] if checks else None
+    checks = [compiler(schema) for compiler in compilers]
+    return functools.reduce(_both, checks) if checks else None
+
+
+def _both(first: _Check, second: _Check) -> _Check:
+    return lambda value: first(value) and second(value)
 
 
 def _properties(schema: Mapping[str, Any]) -> _Check:
@@ -87,7 +90,14 @@ def _property_names(schema: Mapping[str, Any]) -> _Check:
 
 def _items(schema: Mapping[str, Any]) -> _Check:
     matcher = compile_schema(schema["items"])
-    return lambda value: all(matches(matcher, item) for item in value)
+
+    def check(value: list[object]) -> bool:
+        for item in value:  # noqa: SIM110 - as in _properties; most lists are empty, and cost no generator
+            if not matches(matcher, item):
+                return False
+        return True
+
+    return check
 
 
 def _contains(schema: Mapping[str, Any]) -> _Check:

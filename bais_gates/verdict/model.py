@@ -229,6 +229,8 @@ class Reason:
     message: str
     gate_id: str | None = None
     remedy: str = ""
+    holds_back: tuple[str, ...] = ()
+    """The gates that it holds back, where it is one cause for several; then ``gate_id`` is None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

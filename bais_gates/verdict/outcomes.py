@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -49,7 +50,7 @@ class Cases:
 
 def compare_cases(gate: Gate, result: GateResult) -> Cases:
     """Compare a result's cases with the catalog's; a gate of which nothing ran has nothing to compare."""
-    if result.outcome not in RAN and not result.cases:
+    if not result.cases and (not gate.cases or result.outcome not in RAN):
         return Cases(missing=(), unexpected=())
     reported = Counter(result.cases)
     missing = tuple(case for case in gate.cases if case not in reported)
@@ -94,7 +95,7 @@ def rederive(gate: Gate, result: GateResult) -> GateResult:
     """
     if result.outcome is not Outcome.PASS:
         return result
-    contradiction = _contradiction(gate, result)
+    contradiction = next(_contradictions(gate, result), None)
     if contradiction is None:
         return result
     outcome, text = contradiction
@@ -102,28 +103,30 @@ def rederive(gate: Gate, result: GateResult) -> GateResult:
     return replace(result, outcome=outcome, message=message)
 
 
-def _contradiction(gate: Gate, result: GateResult) -> tuple[Outcome, str] | None:
-    """Return the worst outcome that contradicts a PASS, with its cause; None if it is one."""
+def _contradictions(gate: Gate, result: GateResult) -> Iterator[tuple[Outcome, str]]:
+    """Yield the outcomes that contradict a PASS, the worst first, each with its cause."""
     judged = [(check.name, judge_check(check)) for check in result.checks]
-    false = [name for name, ok in judged if ok is False]
-    empty = [name for name, ok in judged if ok is None]
-    needs = result.needs_not_passed
-    missing = compare_cases(gate, result).missing
-    without_check = [case for case in gate.cases if not any(check.case == case for check in result.checks)]
-    contradictions = (
-        (false, Outcome.FAIL, f"Reported PASS, but these checks are false: {name_some(false)}."),
-        (needs, Outcome.NOT_RUN, f"Needs that did not pass: {name_some(needs)}."),
-        (missing, Outcome.NOT_RUN, f"Cases without a result: {name_some(missing)}."),
-        (result.attempts != 1, Outcome.FLAKY, f"Passed on attempt {result.attempts}, not on the first."),
-        (empty, Outcome.NO_DATA, f"Too little data for: {name_some(empty)}."),
-        (not result.checks, Outcome.VACUOUS, "Passed without a check."),
-        (without_check, Outcome.VACUOUS, f"Cases that passed without a check: {name_some(without_check)}."),
-    )
-    return next(((outcome, text) for present, outcome, text in contradictions if present), None)
+    if false := [name for name, ok in judged if ok is False]:
+        yield Outcome.FAIL, f"Reported PASS, but these checks are false: {name_some(false)}."
+    if needs := result.needs_not_passed:
+        yield Outcome.NOT_RUN, f"Needs that did not pass: {name_some(needs)}."
+    if missing := compare_cases(gate, result).missing:
+        yield Outcome.NOT_RUN, f"Cases without a result: {name_some(missing)}."
+    if result.attempts != 1:
+        yield Outcome.FLAKY, f"Passed on attempt {result.attempts}, not on the first."
+    if empty := [name for name, ok in judged if ok is None]:
+        yield Outcome.NO_DATA, f"Too little data for: {name_some(empty)}."
+    if not result.checks:
+        yield Outcome.VACUOUS, "Passed without a check."
+    checked = {check.case for check in result.checks}
+    if without_check := [case for case in gate.cases if case not in checked]:
+        yield Outcome.VACUOUS, f"Cases that passed without a check: {name_some(without_check)}."
 
 
 def worst(results: list[GateResult]) -> GateResult:
     """Return the worst of several results for one gate, whatever their order."""
+    if len(results) == 1:
+        return results[0]
     return min(results, key=lambda result: (_WORST_FIRST.index(result.outcome), repr(result)))
 
 

@@ -34,7 +34,7 @@ PAYMENTS: Final = 3
 """Payments taken before the backup, and as many after it."""
 AMOUNT: Final = 12.25
 MIGRATION: Final = "bais-migrate"
-PAUSE_S: Final = 0.25
+PAUSE_S: Final = 0.1
 GRACE_S: Final = 1
 """Seconds that a deleted pod has to end: the minimum that the API server accepts."""
 HEAL_S: Final = 60.0

@@ -95,7 +95,8 @@ class Ran:
     def of(self, name: str) -> Ran:
         """Return this run as if its reasons were those of one gate."""
         assert self.document is not None, self.output
-        reasons = [one for one in self.document["reasons"] if one["gate"] == f"acceptance.{name}"]
+        gate = f"acceptance.{name}"
+        reasons = [one for one in self.document["reasons"] if gate in (one["gate"], *one["holds_back"])]
         return replace(self, status=None, document={**self.document, "reasons": reasons})
 
     def verify_refuses(self) -> None:

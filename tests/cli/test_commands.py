@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -182,6 +183,21 @@ def test_validate_names_file_and_line(project: Project, cli: Cli, name: str, tex
     assert done.returncode == 1, done.stdout
     assert message in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_validate_looks_at_an_environment_as_a_run_would(project: Project, cli: Cli) -> None:
+    """`validate --env` names everything that would end a run before its first gate."""
+    text = "name: far\napi: {{url: 'http://127.0.0.1:{0}'}}\ncache: {{url: 'redis://:kept-back@127.0.0.1:{0}'}}\n"
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # bound and not listening: connections to it are refused
+        project.write("gates/environments/far.yaml", text.format(bound.getsockname()[1]))
+        done = cli("validate", "--env", "far")
+
+    assert done.returncode == 1, done.stdout
+    assert "INVALID far: a run would end before its first gate." in done.stdout
+    assert "The target is unreachable." in done.stdout
+    assert "cache.url: " in done.stdout
+    assert "kept-back" not in done.stdout + done.stderr
 
 
 def test_sandbox_faults_are_listed(cli: Cli) -> None:

@@ -147,7 +147,7 @@ def test_a_target_that_can_not_be_asked_again(project: Project, judged: Callable
 
 
 def test_an_unusable_kubeconfig_blocks_in_time_with_the_remedy(project: Project) -> None:
-    """A gate that asks a cluster whose kubeconfig is not there is an ERROR that says what to do."""
+    """A kubeconfig that is not there is one reason, with what to do, before any gate runs."""
     project.write(
         "gates/environments/stub.yaml",
         "name: stub\nkubernetes: {kubeconfig: /nowhere/kubeconfig, context: c, read_only: true}\n",
@@ -167,11 +167,11 @@ def test_two(cluster_writer, evidence):
     began = time.monotonic()
     ran = project.run("-m", "golive")
     assert time.monotonic() - began < 15
-    assert ran.outcomes == {"one": "ERROR", "two": "ERROR"}, ran.output
-    assert "no such kubeconfig. Provide it" in ran.gate("one")["message"]
-    assert "read_only" in ran.gate("two")["message"]
-    assert ran.decision is not None
-    assert ran.decision["verdict"] == "BLOCK"
+    assert ran.decision is not None, ran.output
+    (reason,) = ran.decision["reasons"]
+    assert (ran.status, reason["code"], reason["gate"]) == (20, "ERROR", None)
+    assert "no such kubeconfig. Provide it" in reason["message"]
+    assert reason["holds_back"] == ["acceptance.one", "acceptance.two"]
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_a_test_that_ends_the_run(
             23,
             "INTERNAL_ERROR",
         ),
-        ("def pytest_unconfigure(config):\n    config.stash\n", ("no_such_file.py",), 21, "NOTHING_PROVEN"),
+        ("def pytest_unconfigure(config):\n    config.stash\n", ("no_such_file.py",), 21, "RUN_ABORTED"),
         ("", ("--no-such-option",), 4, "RUN_INCOMPLETE"),
         ("", ("--help",), 21, "RUN_INCOMPLETE"),
         ("", ("--collect-only", "-q"), 21, "NOT_RUN"),
@@ -175,7 +175,7 @@ def test_a_run_that_hangs_ends_at_its_deadline(project: Project, workers: tuple[
     project.tests(
         TWO.format(
             body="""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGURG])
     time.sleep(60)
 """
         )

@@ -144,7 +144,7 @@ def test_a_rehearsal_cannot_be_taken_for_a_release(deploy: Decision) -> None:
     text = signoff.render(dataclasses.replace(deploy, target=target))
     assert '<span class="stamp">rehearsal</span>' in text
     assert "<title>DEPLOY (rehearsal): golive on sandbox</title>" in text
-    assert "This decision never deploys anything." in text
+    assert "this decision never deploys anything." in text
     assert "it does not approve a release" in text
     assert "ehearsal" not in signoff.render(deploy).partition("</style>")[2]
 

@@ -132,6 +132,13 @@ def test_error_names_file_line_and_key(
     assert words in str(caught.value)
 
 
+def test_every_variable_that_is_not_set_is_named_at_once(write: Write, gates_dir: Path) -> None:
+    """One message lists them all, each with the first line that uses it."""
+    write("x", "name: x\napi:\n  url: https://${HOST}\ncache:\n  url: redis://${CACHE}:${PORT}\n")
+    with pytest.raises(GateInputError, match=r"3 variables are not set, .*: 3 HOST, 5 CACHE, 5 PORT\. Set"):
+        load_environment("x", gates_dir=gates_dir, variables={"PORT": ""})
+
+
 def test_an_address_with_a_password_is_never_quoted(write: Write, gates_dir: Path) -> None:
     """The error about a bad address leaves out its value."""
     write("x", "name: x\ndatabase:\n  url: mysql://u:sesame-open@h/d\n")

@@ -73,6 +73,18 @@ def test_missing_result_is_not_run(world: World) -> None:
     assert [judged.result.outcome for judged in decision.gates] == [Outcome.NOT_RUN, Outcome.PASS]
 
 
+def test_one_cause_is_one_reason(world: World) -> None:
+    """Gates that could not be checked for the same cause share a reason, without a remedy of any."""
+    results = [world.result(name, "ERROR", message="The target is gone.", checks=()) for name in "cab"]
+    gates = tuple(world.gate(name, remedy=f"Mend {name}.") for name in "abcd")
+    decision = world.decide(*results, world.result("d"), gates=gates)
+
+    (reason,) = decision.reasons
+    assert (reason.code, reason.gate_id, reason.message) == (Code.ERROR, None, "The target is gone.")
+    assert reason.holds_back == ("acceptance.a", "acceptance.b", "acceptance.c")
+    assert "Mend" not in reason.remedy
+
+
 def test_needs_not_passed_has_its_own_code(world: World) -> None:
     """A gate that did not run because another did not pass names it."""
     result = world.result("a", "NOT_RUN", needs_not_passed=("acceptance.b",))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
+from bais_gates.sandbox.cluster.controllers.client import Api, ApiError, ApiUnreachableError
 from bais_gates.sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -24,13 +21,7 @@ class ClusterClient:
     """A connection to the API server; every failure raises a ``SandboxError``."""
 
     def __init__(self, url: str, *, ca: Path, token: str) -> None:
-        self._http = httpx.Client(
-            base_url=url,
-            verify=ssl.create_default_context(cafile=ca),
-            headers={"authorization": f"Bearer {token}"},
-            timeout=10,
-            trust_env=False,
-        )
+        self._api = Api(url, ca_file=str(ca), token=token)
         self._paths: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def __enter__(self) -> ClusterClient:
@@ -42,13 +33,15 @@ class ClusterClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._http.close()
+        self._api.close()
 
     def is_ready(self) -> bool:
         """Return whether the server reports that it is ready."""
-        with suppress(httpx.HTTPError):
-            return self._http.get("/readyz", timeout=3).status_code == 200
-        return False
+        try:
+            self._api.request("GET", "/readyz")
+        except (ApiError, ApiUnreachableError):
+            return False
+        return True
 
     def apply(self, obj: _Object, *, within: float = 0.0) -> _Object:
         """Apply the object (server-side); retry for ``within`` seconds while its kind is not served."""
@@ -59,9 +52,9 @@ class ClusterClient:
                 return self._request(
                     "PATCH",
                     path,
-                    json=obj,
-                    params={"fieldManager": FIELD_MANAGER, "force": "true"},
-                    headers={"content-type": "application/apply-patch+yaml"},
+                    body=obj,
+                    query={"fieldManager": FIELD_MANAGER, "force": "true"},
+                    content_type="application/apply-patch+yaml",
                 )
             except SandboxError:
                 if time.monotonic() > deadline:
@@ -71,16 +64,16 @@ class ClusterClient:
     def create(self, obj: _Object) -> _Object:
         """Create the object and return it, or the existing object of that name."""
         try:
-            return self._request("POST", self._path(obj), json=obj, params={"fieldManager": FIELD_MANAGER})
+            return self._request("POST", self._path(obj), body=obj, query={"fieldManager": FIELD_MANAGER})
         except AlreadyExistsError:
             return self.get(obj) or obj
 
     def get(self, obj: Mapping[str, Any]) -> _Object | None:
         """Return the current object of that kind, namespace and name, or None."""
-        response = self._send("GET", f"{self._path(obj)}/{obj['metadata']['name']}")
-        if response.status_code == 404:
+        try:
+            return self._request("GET", f"{self._path(obj)}/{obj['metadata']['name']}")
+        except AbsentError:
             return None
-        return self._content(response)
 
     def list(self, api_version: str, kind: str, namespace: str) -> list[_Object]:
         """Return every object of a kind in a namespace."""
@@ -93,8 +86,8 @@ class ClusterClient:
         self._request(
             "PATCH",
             f"{self._path(obj)}/{obj['metadata']['name']}/status",
-            json={"status": status},
-            headers={"content-type": "application/merge-patch+json"},
+            body={"status": status},
+            content_type="application/merge-patch+json",
         )
 
     def _path(self, obj: Mapping[str, Any]) -> str:
@@ -112,32 +105,21 @@ class ClusterClient:
         return f"{root}{within}/{plural}"
 
     def _request(self, method: str, path: str, **options: Any) -> _Object:
-        return self._content(self._send(method, path, **options))
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            return self._http.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise SandboxError(
-                f"the sandbox's cluster does not respond to {method} {path}: {type(error).__name__} {error}"
-            ) from error
+            return self._api.request(method, path, **options)
+        except ApiUnreachableError as error:
+            raise SandboxError(f"the sandbox's cluster does not respond to {error}") from error
+        except ApiError as error:
+            message = f"the sandbox's cluster responded {error.status} to {method} {path}: {error.message}"
+            raise _ERRORS.get(error.status, SandboxError)(message) from error
 
-    @staticmethod
-    def _content(response: httpx.Response) -> _Object:
-        if response.is_success:
-            content: _Object = response.json()
-            return content
-        try:
-            reason = str(response.json()["message"])
-        except (ValueError, KeyError, TypeError):
-            reason = response.text[:300]
-        request = response.request
-        message = (
-            f"the sandbox's cluster responded {response.status_code} to {request.method} {request.url.path}: "
-            f"{reason}"
-        )
-        raise AlreadyExistsError(message) if response.status_code == 409 else SandboxError(message)
+
+class AbsentError(SandboxError):
+    """There is no such object (404)."""
 
 
 class AlreadyExistsError(SandboxError):
     """An object of that name exists (409)."""
+
+
+_ERRORS = {404: AbsentError, 409: AlreadyExistsError}

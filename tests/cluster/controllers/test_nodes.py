@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from bais_gates.sandbox.cluster.controllers import nodes, scheduler
-from bais_gates.sandbox.cluster.controllers.world import Bind, World
+from bais_gates.sandbox.cluster.controllers.client import Api, ApiUnreachableError
+from bais_gates.sandbox.cluster.controllers.world import Bind, Event, World
+from bais_gates.sandbox.cluster.controllers.writer import Writer
 from tests.cluster.controllers.objects_of import NOW, Cluster, condition_of, named, pod
 
 
@@ -106,3 +108,32 @@ def test_a_nodes_lease_is_renewed_every_ten_seconds() -> None:
         cluster.later(5)
 
     assert times == ["00:00", "00:00", "00:10"]
+
+
+class EventApi:
+    """Takes events, and does not answer the second."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def request(self, _method: str, _path: str, *, body: dict[str, Any]) -> dict[str, Any]:
+        """Take an event, or raise ``ApiUnreachableError``."""
+        if len(self.taken) == 1:
+            self.taken.append("lost")
+            raise ApiUnreachableError
+        self.taken.append(body["reason"])
+        return body
+
+
+def test_normal_events_wait_until_nothing_else_is_to_do() -> None:
+    """A warning is recorded at once, others one by one when asked for; one without an answer is lost."""
+    api, about = EventApi(), pod("web")
+    writer = Writer(cast("Api", api), World(), lambda *_: None)
+    for reason, type_ in (("Pulled", "Normal"), ("Started", "Normal"), ("BackOff", "Warning")):
+        writer.do(Event(about=about, reason=reason, message=reason, type=type_), component="kubelet")
+    assert api.taken == ["BackOff"]
+
+    while writer.has_events:
+        writer.record_next_event()
+
+    assert api.taken == ["BackOff", "lost", "Started"]

@@ -75,7 +75,7 @@ class Api:
         """
         asked = dict(query or {})
         if method in {"POST", "PUT", "PATCH"}:
-            asked["fieldManager"] = _MANAGER
+            asked.setdefault("fieldManager", _MANAGER)
         target = f"{path}?{urlencode(asked)}" if asked else path
         payload = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = self._headers if payload is None else self._headers | {"Content-Type": content_type}
@@ -106,7 +106,11 @@ class Api:
             "timeoutSeconds": str(_WATCH_S),
             "allowWatchBookmarks": "true",
         }
-        connection = self._connection(timeout=_WATCH_S + 30)
+        # The list before it was read over this thread's connection: another would need another handshake.
+        connection, self._mine.http = self._mine.http or self._connection(_TIMEOUT_S), None
+        connection.timeout = _WATCH_S + 30
+        if connection.sock is not None:
+            connection.sock.settimeout(connection.timeout)
         try:
             connection.request("GET", f"{path}?{urlencode(query)}", headers=self._headers)
             response = connection.getresponse()

@@ -75,11 +75,13 @@ class Engine:
         if not self._ending:
             when_ready()
         while not self._ending:
-            self._take_in(wait=not self._dirty)
+            self._take_in(wait=not self._dirty and not self._writer.has_events)
             if self._dirty and not self._ending:
                 key = next(iter(self._dirty))
                 del self._dirty[key]
                 self._work(key)
+            elif self._writer.has_events:
+                self._writer.record_next_event()
         for informer in self.informers:
             informer.stop()
 

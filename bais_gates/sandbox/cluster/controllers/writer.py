@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import deque
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bais_gates.sandbox.cluster.controllers.client import ApiError
+from bais_gates.sandbox.cluster.controllers.client import ApiError, ApiUnreachableError
 from bais_gates.sandbox.cluster.controllers.namespaces import Emptier
 from bais_gates.sandbox.cluster.controllers.objects import (
     Object,
@@ -45,6 +47,17 @@ class Writer:
         self._api, self._world, self._news = api, world, news
         self._emptier = Emptier(api)
         self._events: dict[tuple[str, ...], tuple[str, int]] = {}
+        self._waiting: deque[tuple[Event, str, str]] = deque()
+
+    @property
+    def has_events(self) -> bool:
+        """Whether there are events to record when nothing else is to do."""
+        return bool(self._waiting)
+
+    def record_next_event(self) -> None:
+        """Record an event that waits; one that can't be recorded is lost."""
+        with suppress(ApiError, ApiUnreachableError):
+            self._record_event(*self._waiting.popleft())
 
     def do(self, action: Action, *, component: str) -> None:
         """Carry out one action. Raise ``RefusedError`` when the object has to be looked at again."""
@@ -62,8 +75,10 @@ class Writer:
             case Empty(namespace=namespace):
                 if (finalized := self._emptier.empty(namespace)) is not None:
                     self._take(finalized)
+            case Event(type="Warning"):
+                self._record_event(action, component, format_time(datetime.now(UTC)))
             case Event():
-                self._record_event(action, component)
+                self._waiting.append((action, component, format_time(datetime.now(UTC))))
 
     def _take(self, answered: Object) -> None:
         left = answered["metadata"].get("finalizers") or spec_of(answered).get("finalizers")
@@ -86,13 +101,14 @@ class Writer:
                 if "is being terminated" not in error.message:
                     refusal = f"Error creating: {error.message}"
                     event = Event(about=owner, reason="FailedCreate", message=refusal, type="Warning")
-                    self._record_event(event, component)
+                    self.do(event, component=component)
             raise RefusedError(error.message) from error
         if owner is not None:
             self._world.refusals.pop(uid_of(owner), None)
             if kind in {"Pod", "Job"}:
                 message = f"Created {kind.lower()}{':' if kind == 'Pod' else ''} {name_of(made)}"
-                self._record_event(Event(about=owner, reason="SuccessfulCreate", message=message), component)
+                event = Event(about=owner, reason="SuccessfulCreate", message=message)
+                self.do(event, component=component)
         self._take({**made, "apiVersion": obj["apiVersion"], "kind": kind})
 
     def _replace(self, obj: Object, subresource: str) -> None:
@@ -166,11 +182,10 @@ class Writer:
         if uid_of(obj) and self._world.drop(obj, for_good=True):
             self._news(obj, gone=True)
 
-    def _record_event(self, event: Event, component: str) -> None:
+    def _record_event(self, event: Event, component: str, now: str) -> None:
         """Record an event; the same one again counts up. That it can't be recorded stops nothing."""
         about = event.about
         key = (uid_of(about), event.reason, event.message, component)
-        now = format_time(datetime.now(UTC))
         namespace = namespace_of(about) or "default"
         name, count = self._events.get(key, ("", 0))
         try:
