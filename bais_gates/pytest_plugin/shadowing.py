@@ -11,7 +11,7 @@ import fnmatch
 import inspect
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -94,9 +94,12 @@ def _may_bind_twice(text: str, patterns: Sequence[str]) -> bool:
         (indent, name) for indent, kind, name in definitions if kind == "def" and _matches(name, patterns)
     ]
     names = {name for _, name in tests}
+    begins = {re.escape(re.split(r"\W", pattern)[0]) for pattern in patterns}
     if any(indent for indent, _ in tests):
-        names |= {name for _, kind, name in definitions if kind == "class"}
-    return any(text.count(name) > 1 and len(re.findall(rf"\b{name}\b", text)) > 1 for name in names)
+        classes = {name for _, kind, name in definitions if kind == "class"}
+        names, begins = names | classes, begins | classes
+    words = Counter(re.findall(rf"\b(?:{'|'.join(begins)})\w*", text))
+    return any(words[name] > 1 for name in names)
 
 
 def _is_from_elsewhere(item: pytest.Function) -> bool:
