@@ -9,7 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from bais_gates.cli import COMMANDS
+from bais_gates.cli import commands
 from bais_gates.verdict.model import ExitStatus
 from tests.launch import run_command, run_pytest
 
@@ -39,7 +39,7 @@ def test_the_readme_names_every_exit_status_and_command() -> None:
     """No exit status and no command is missing from the README."""
     for status in ExitStatus:
         assert re.search(rf"^\| {int(status)} \|", README, re.MULTILINE)
-    for command in COMMANDS:
+    for command in commands():
         assert f"bais-gates {command.__name__.rpartition('.')[2]}" in README
 
 

@@ -1,49 +1,159 @@
-"""``bais-gates``: the command line. Each command is a module with its own parser."""
+"""``bais-gates``: the command line. Each command is a module with its own parser.
+
+``bais-gates run`` takes an older decision away before it imports what may fail or take time.
+"""
 
 from __future__ import annotations
 
-import argparse
+import io
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-from bais_gates import __version__
-from bais_gates.cli import explain, init, run, sandbox, stage, validate, verify
-from bais_gates.errors import GateInputError
+from bais_gates.reports.voiding import void
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+    from types import ModuleType
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
-COMMANDS = (init, run, verify, explain, validate, sandbox, stage)
+_UNVOIDED = 23  # ExitStatus.BROKEN, which takes an import
+
+
+def commands() -> tuple[ModuleType, ...]:
+    """Return the module of each command, imported."""
+    from bais_gates.cli import explain, init, run, sandbox, stage, validate, verify  # noqa: PLC0415 - see above
+
+    return (init, run, verify, explain, validate, sandbox, stage)
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
+    import argparse  # noqa: PLC0415 - see above
+
+    from bais_gates import __version__  # noqa: PLC0415 - see above
+
     top = argparse.ArgumentParser(
         prog="bais-gates",
         description="Turn acceptance tests and go-live checks into one decision: DEPLOY or BLOCK.",
         epilog="`pytest -m golive` makes the same decision as `bais-gates run golive`.",
     )
     top.add_argument("--version", action="version", version=f"bais-gates {__version__}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add(commands)
+    subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in commands():
+        command.add(subparsers)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 2 with a message for wrong input."""
+    """Run one command and return its exit status: 2 with a message for wrong input, 130 for Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
     cut = words.index("--") if "--" in words else len(words)
     # argparse would take the first word after "--" for a missing SCOPE.
-    arguments = parser().parse_args(words[:cut], argparse.Namespace(pytest_args=words[cut + 1 :]))
+    before, after = words[:cut], words[cut + 1 :]
+    try:
+        if argv is None:
+            _outlive_readers()
+        if next((word for word in before if not word.startswith("-")), None) == "run":
+            return _run(before, after)
+        return _command(before, pytest_args=after)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to do but to end
+        return INTERRUPTED
+
+
+def _command(words: Sequence[str], **more: Any) -> int:
+    """Parse the words of a command and call it."""
+    import argparse  # noqa: PLC0415 - see above
+
+    from bais_gates.errors import GateInputError  # noqa: PLC0415 - see above
+
+    arguments = parser().parse_args(words, argparse.Namespace(**more))
     try:
         status: int = arguments.command(arguments)
     except GateInputError as error:
         print(f"bais-gates: {error}", file=sys.stderr)
         return USAGE_ERROR
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # `bais-gates explain ... | head`: the reader has closed the pipe.
-        sys.stderr.close()
-        return 0
     return status
+
+
+def _run(before: Sequence[str], after: Sequence[str]) -> int:
+    """Take older decisions away, then call the command ``run``, which may refuse its words.
+
+    Ctrl-C is held back until pytest is started, which writes the BLOCK of an interrupted run.
+    """
+    run_id = next(_values(before, "--run-id"), "") or os.urandom(8).hex()
+    folders = (*(tuple(_values(before, "--out")) or ("gate-report",)), *_values(after, "--gate-out"))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    may_be_no_run = any(
+        word == "-h" or (len(word) > 2 and ("--help".startswith(word) or "--version".startswith(word)))
+        for word in before
+    )
+    try:
+        if not may_be_no_run:
+            _void_all(folders, run_id)
+        try:
+            return _command(before, pytest_args=after, new_run_id=run_id)
+        except SystemExit as end:
+            if may_be_no_run and end.code:  # it was one, and its words are refused
+                _void_all(folders, run_id)
+            raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _void_all(folders: Sequence[str], run_id: str) -> None:
+    for folder in folders:
+        path = os.path.expanduser(folder)  # noqa: PTH111 - pathlib takes long to import
+        try:
+            void(path, run_id=run_id, command=("bais-gates", "run"))
+        except OSError as error:
+            print(
+                f"bais-gates: BLOCK: the older decision in {path} can't be taken away ({error.strerror}), "
+                "and could pass for this run's. Correct the folder's owner and mode, or name another one "
+                "with --out.",
+                file=sys.stderr,
+            )
+            sys.exit(_UNVOIDED)
+
+
+def _values(words: Sequence[str], option: str) -> Iterator[str]:
+    """Yield the values that words give for an option, in each form that argparse takes."""
+    for word, following in pairwise([*words, ""]):
+        name, joined, value = word.partition("=")
+        if len(name) > 2 and option.startswith(name) and (joined or following):
+            yield value if joined else following
+
+
+class _Unread(io.FileIO):
+    """A stream that goes on when nobody reads it any more, as behind ``| head -1``."""
+
+    def write(self, data: Any, /) -> int:
+        """Write the data, or drop it."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
+
+
+def _outlive_readers() -> None:
+    """Keep output that nobody reads from changing the exit status: streams closed behind or before us."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number is this one
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name) or open(descriptor, "w", closefd=False)  # noqa: SIM115 - stays open
+        raw = io.BufferedWriter(_Unread(descriptor, "w", closefd=False))
+        setattr(
+            sys,
+            name,
+            io.TextIOWrapper(
+                raw, stream.encoding, stream.errors, line_buffering=name == "stderr" or stream.isatty()
+            ),
+        )

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import os
 import secrets
+import signal
+import stat
 import subprocess
 import sys
+import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bais_gates.errors import GateInputError
-from bais_gates.reports import read_decision
+from bais_gates.pytest_plugin.run_directory import RUN_DIRECTORY, RunDirectory
+from bais_gates.reports import DECISION_FILE, read_decision
+from bais_gates.reports.voiding import write_block
+from bais_gates.sandbox.errors import SandboxError
+from bais_gates.sandbox.processes import die_with
+from bais_gates.targets.provision import release
 from bais_gates.verdict.model import GOLIVE, SCOPES, ExitStatus
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from bais_gates.verdict.model import Decision
 
+COPIED_WITHIN_S = 5.0
+"""Seconds for the rest of pytest's output after its end: what a gate left running may hold the pipe open."""
 DESCRIPTION = """\
 Run every gate of SCOPE against the target, write the reports and exit with the decision's status: 0 DEPLOY,
-20 a gate failed, 21 incomplete, 22 integrity, 23 internal error.
+20 a gate failed, 21 incomplete, 22 integrity, 23 internal error; 130 when Ctrl-C ended it. An older
+decision in the report folder is replaced by BLOCK first of all.
 
 Touches: the target, as far as its environment file allows, and the report folder. The sandbox is started on
 loopback and removed afterwards. Arguments after `--` are passed to pytest, e.g. `-- -n 2`."""
@@ -48,7 +65,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--subject", metavar="NAME@sha256:...", help="image that the decision is about")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=lambda text: Path(text).expanduser(),
         default=Path("gate-report"),
         metavar="DIR",
         help="folder for the reports (default: %(default)s)",
@@ -84,14 +101,66 @@ def pytest_command(arguments: argparse.Namespace, run_id: str) -> list[str]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run pytest as a child process and return the exit status of the decision that it wrote."""
-    run_id = arguments.run_id or secrets.token_hex(8)
-    child = subprocess.Popen(pytest_command(arguments, run_id))
+    run_id = arguments.run_id or arguments.new_run_id
+    if not (arguments.out / DECISION_FILE).exists():
+        with suppress(OSError):  # pytest has the words for it
+            write_block(arguments.out, run_id=run_id, scope=arguments.scope, command=("bais-gates", "run"))
+    # pytest makes the folder: a run that is killed before has nothing to remove.
+    directory = RunDirectory(Path(tempfile.gettempdir(), f"bais-gates-{secrets.token_hex(8)}"))
+    stdout, stderr = _output()
+    child = subprocess.Popen(
+        pytest_command(arguments, run_id),
+        env={**os.environ, RUN_DIRECTORY: str(directory.path)},
+        preexec_fn=functools.partial(die_with, os.getpid(), signal.SIGTERM),  # noqa: PLW1509 - no threads yet
+        stdout=stdout,
+        stderr=stderr,
+    )
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: child.terminate())
+    copying = threading.Thread(target=_copy, args=(child.stdout,), daemon=True)
+    copying.start()
+    status, interrupted = _wait(child)
+    copying.join(COPIED_WITHIN_S)
+    _remove(directory)
+    status = agreed_status(arguments.out / DECISION_FILE, run_id, status)
+    if interrupted and status:
+        raise KeyboardInterrupt
+    return status
+
+
+def _output() -> tuple[int | None, int | None]:
+    """Return where pytest's output and errors go: through this process, which outlives a pipe's reader."""
+    if not stat.S_ISFIFO(os.fstat(1).st_mode):
+        return None, None
+    return subprocess.PIPE, subprocess.STDOUT if os.path.sameopenfile(1, 2) else None
+
+
+def _copy(output: BufferedReader | None) -> None:
+    while output is not None and (chunk := output.read1()):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.flush()
+
+
+def _wait(child: subprocess.Popen[bytes]) -> tuple[int, bool]:
+    """Return the status of pytest, and whether Ctrl-C was pressed; twice ends a start that hangs, too."""
+    interrupts = 0
+    while True:
+        try:
+            # Held back since the start of this command, and in the child until its session begins.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            return child.wait(), bool(interrupts)
+        except KeyboardInterrupt:
+            interrupts += 1
+            child.send_signal(signal.SIGINT if interrupts == 1 else signal.SIGTERM)
+
+
+def _remove(directory: RunDirectory) -> None:
+    """Remove what a pytest that was killed could not."""
     try:
-        status = child.wait()
-    except KeyboardInterrupt:
-        # The terminal sent the signal to pytest, too: wait for its clean-up and its own message.
-        status = child.wait()
-    return agreed_status(arguments.out / "decision.json", run_id, status)
+        release(directory.path)
+    except SandboxError as error:
+        print(f"bais-gates: {error}", file=sys.stderr)
+    directory.remove()
 
 
 def agreed_status(path: Path, run_id: str, status: int) -> int:

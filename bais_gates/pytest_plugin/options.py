@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
+import argparse
+import contextlib
 import os
 import re
 import shlex
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -16,16 +17,30 @@ from pathlib import Path
 
 import pytest
 
-from bais_gates.verdict.model import SCOPES, Subject, parse_subject
+from bais_gates.reports.voiding import void
+from bais_gates.verdict.model import GOLIVE, SCOPES, Subject, parse_subject
 
 CATALOG_DEFAULT = Path("gates", "catalog.yaml")
 OUT_DEFAULT = "gate-report"
 ENVIRONMENT_DEFAULT = "sandbox"
 
-_WITH_PATH = frozenset(
-    f"--gate-{name}" for name in ("env", "out", "catalog", "policy", "waivers", "import", "subject")
+_NAMES = ("env", "scope", "out", "run-id", "subject", "catalog", "policy", "waivers")
+_WITH_VALUE = frozenset((*(f"--gate-{name}" for name in _NAMES), "--gate-import", "--sandbox-fault"))
+_CONFIGURATIONS = (
+    *("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini"),
+    *("pyproject.toml", "tox.ini", "setup.cfg"),
 )
+_KEYS = frozenset({"phase", "severity", "scopes", "requirement", "remedy"})
+"""The keys of a catalog's entry that few other files have."""
+_KEY = re.compile(r"""(\w+)["']?\s*:(?=\s|$)""", re.MULTILINE)
+_TEXT = re.compile(r"""(["']).*?\1""")
+# A mark may be called, as in `gate(id="acceptance.health")`; the rest is as in pytest's own grammar.
+_WORD = re.compile(r"(?!(?:and|or|not)\b)[\w:+\-.\[\]\\/]+\s*\([^()]*\)|[()]|[\w:+\-.\[\]\\/]+")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
+
+
+_run_id_key: pytest.StashKey[str] = pytest.StashKey()
+"""The id that was generated for this run, the same in the first BLOCK and in the decision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,27 +97,83 @@ def catalog_path(config: pytest.Config) -> Path | None:
     named = _path(config, "gate_catalog")
     if named is not None:
         return named
-    usual = config.rootpath / CATALOG_DEFAULT
-    asked = getattr(config.known_args_namespace, "gate_scope", None) or misread_option(config)
-    return usual if asked or usual.is_file() else None
+    usual = _root(config) / CATALOG_DEFAULT
+    asked = getattr(_options(config), "gate_scope", None) or misread_option(config)
+    return usual if asked or _is_catalog(usual) else None
+
+
+def _is_catalog(path: Path) -> bool:
+    """Return whether a file is a catalog of gates, be it a damaged one, and not another project's catalog.
+
+    No schema says what other catalogs look like: what counts is that keys of ours are in it, or nothing.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return False
+    except (OSError, UnicodeDecodeError):
+        return True
+    keys = set(_KEY.findall(text))
+    return len(keys & _KEYS) >= 3 or (keys <= {"gates"} and (bool(keys) or not text.strip()))
 
 
 def asked_scopes(options: object) -> tuple[str, ...]:
-    """Return the scopes that ``--gate-scope``, or else the ``-m`` expression, names, in SCOPES' order."""
+    """Return the scopes that are asked for, in SCOPES' order.
+
+    ``--gate-scope`` names one; without it those count that the ``-m`` expression requires or allows, not
+    those that it excludes.
+    """
     scope = getattr(options, "gate_scope", None)
     if scope:
         return (str(scope),)
-    words = set(re.findall(r"\w+", getattr(options, "markexpr", None) or ""))
-    return tuple(scope for scope in SCOPES if scope in words)
+    names = set(_wanted(getattr(options, "markexpr", None) or ""))
+    return tuple(scope for scope in SCOPES if scope in names)
+
+
+def _wanted(expression: str) -> Iterator[str]:
+    """Yield the marks that a ``-m`` expression names without negation."""
+    negated, excluded = False, [False]  # by the next name or parenthesis, by each open parenthesis
+    for word in _WORD.findall(_TEXT.sub("", expression)):
+        if word == "not":
+            negated = not negated
+            continue
+        if word == "(":
+            excluded.append(excluded[-1] != negated)
+        elif word == ")":
+            excluded = excluded[:-1] or [False]
+        elif word not in {"and", "or"} and excluded[-1] == negated:
+            yield word.partition("(")[0].rstrip()
+        negated = False
+
+
+def void_older(config: pytest.Config) -> None:
+    """Take the older decision out of the report folder, if this run is asked to decide.
+
+    Called as this plugin is loaded: other plugins, options and settings may still end the run.
+    """
+    if not hasattr(config, "known_args_namespace"):  # registered by a program, before anything is parsed
+        return
+    scopes, out = _scopes(config), _out(config)
+    if not scopes or not os.path.lexists(out / "decision.json"):
+        return
+    from bais_gates.pytest_plugin import workers  # noqa: PLC0415 - projects without gates pay for no import
+
+    if workers.is_worker(config):
+        return
+    scope = next((scope for scope in scopes if scope in SCOPES), GOLIVE)
+    try:
+        void(str(out), run_id=_run_id(config, []), scope=scope, command=("pytest",))
+    except OSError as error:
+        sys.stderr.write(
+            f"bais-gates: the older decision in {out} can't be taken away ({error.strerror}), and could "
+            "pass for this run's. Correct the folder's owner and mode, or name another one with --gate-out.\n"
+        )
 
 
 def resolve(config: pytest.Config, catalog: Path) -> Settings:
     """Return the settings of a run whose catalog is at ``catalog``; never raises for what a person wrote."""
-    options = config.known_args_namespace
-    scopes = asked_scopes(options)
-    ini_scope = config.getini("gate_scope")
-    if not scopes and ini_scope:
-        scopes = (str(ini_scope),)
+    options = _options(config)
+    scopes = _scopes(config)
     problems = [
         f"--gate-scope {scope}: no such scope. Use one of {', '.join(SCOPES)}."
         for scope in scopes
@@ -111,12 +182,11 @@ def resolve(config: pytest.Config, catalog: Path) -> Settings:
     misread = misread_option(config)
     if misread is not None:
         problems.append(misread)
-    base = config.rootpath if misread is None else config.invocation_params.dir
     policy, waivers = _path(config, "gate_policy"), _path(config, "gate_waivers")
     return Settings(
         scopes=scopes,
         environment=_text(config, "gate_env", "BAIS_GATES_ENV") or ENVIRONMENT_DEFAULT,
-        out=_path(config, "gate_out") or base / OUT_DEFAULT,
+        out=_out(config),
         run_id=_run_id(config, problems),
         subject=_subject(_text(config, "gate_subject"), problems),
         imports=_imports(config),
@@ -130,8 +200,21 @@ def resolve(config: pytest.Config, catalog: Path) -> Settings:
     )
 
 
+def _scopes(config: pytest.Config) -> tuple[str, ...]:
+    ini_scope = config.getini("gate_scope")
+    return asked_scopes(_options(config)) or ((str(ini_scope),) if ini_scope else ())
+
+
+def _out(config: pytest.Config) -> Path:
+    return _path(config, "gate_out") or _root(config) / OUT_DEFAULT
+
+
+def _root(config: pytest.Config) -> Path:
+    return config.rootpath if misread_option(config) is None else config.invocation_params.dir
+
+
 def _text(config: pytest.Config, key: str, variable: str | None = None) -> str | None:
-    value = getattr(config.known_args_namespace, key, None)
+    value = getattr(_options(config), key, None)
     if value is None and variable is not None:
         value = os.environ.get(variable) or None
     if value is None:
@@ -141,7 +224,7 @@ def _text(config: pytest.Config, key: str, variable: str | None = None) -> str |
 
 def _path(config: pytest.Config, key: str) -> Path | None:
     """Return a path: of an option, relative to where pytest was called; of an ini key, to its file."""
-    option = getattr(config.known_args_namespace, key, None)
+    option = getattr(_options(config), key, None)
     if option:
         return _absolute(config.invocation_params.dir / Path(option).expanduser())
     value = config.getini(key)
@@ -156,7 +239,7 @@ def _absolute(path: Path) -> Path:
 
 
 def _imports(config: pytest.Config) -> tuple[Path, ...]:
-    named = getattr(config.known_args_namespace, "gate_import", None)
+    named = getattr(_options(config), "gate_import", None)
     if named:
         return tuple(_absolute(config.invocation_params.dir / path) for path in named)
     return tuple(_absolute(config.rootpath / str(path)) for path in config.getini("gate_import"))
@@ -171,7 +254,8 @@ def _run_id(config: pytest.Config, problems: list[str]) -> str:
             "--gate-run-id (or BAIS_GATES_RUN_ID): use up to 200 letters, digits and . _ : / - , and begin "
             "with a letter or digit."
         )
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:12]}"
+    generated = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:12]}"
+    return config.stash.setdefault(_run_id_key, generated)
 
 
 def _subject(text: str | None, problems: list[str]) -> Subject | None:
@@ -185,63 +269,60 @@ def _subject(text: str | None, problems: list[str]) -> Subject | None:
 
 
 def misread_option(config: pytest.Config) -> str | None:
-    """Return what pytest misread, if it has left the project because of it; None otherwise.
+    """Return the option whose value may have led pytest out of the project, as one paragraph; or None.
 
-    pytest looks for its configuration beside every argument that is the path of something that exists, before
-    it knows the options of plugins: in ``--gate-env /etc/env.yaml`` it takes the second word for tests. The
-    form with ``=`` is read correctly.
+    pytest looks for its configuration beside every word that could be the path of tests, before it loads
+    the plugins that know better: in ``--gate-env /etc/env.yaml`` beside the second word, so that the
+    project's own settings are lost. No hook comes before that. The form with ``=`` is read correctly.
     """
-    here = config.invocation_params.dir
-    options = config.known_args_namespace
+    here, options = config.invocation_params.dir, _options(config)
     if getattr(options, "inifilename", None) or getattr(options, "rootdir", None):
         return None
-    if config.inipath is not None and config.inipath.parent in {here, *here.parents}:
-        return None
-    words = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, config.invocation_params.args)]
-    for option, value in _separated(words):
-        if Path(here, value).exists() and config.rootpath != here:
-            return (
-                f"pytest takes {value} behind {option} for a path of tests, and looks for its configuration "
-                f"there. Write {option}={value} instead."
-            )
+    words = [*_words_of_environment(), *map(str, config.invocation_params.args)]
+    given = [str(path).partition("::")[0] for path in getattr(options, "file_or_dir", None) or ()]
+    bases = [_absolute(here / path) for path in given] or [here]
+    for option, value in pairwise(words):
+        if option in _WITH_VALUE and not value.startswith("-"):
+            folder = _absolute(here / value.partition("::")[0])
+            root = _configured(folder)
+            inside = all(_configured(base) == root for base in bases)
+            if not inside or (root is None and here not in {folder, *folder.parents}):
+                return (
+                    f"pytest takes {value} behind {option} for a path of tests, and looks for "
+                    f"its configuration there, not in this project. Write {option}={value} instead."
+                )
     return None
 
 
-def _separated(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the options that take a path and are separated from it by a space."""
-    for option, value in pairwise(arguments):
-        if option in _WITH_PATH and not value.startswith("-"):
-            yield option, value
+def _configured(path: Path) -> Path | None:
+    """Return the nearest folder, from a path upwards, with a file that may hold pytest's configuration."""
+    for folder in (path, *path.parents):
+        # Not Path.is_file, which raises for a name that is too long, as a subject's may be.
+        if any(os.path.isfile(folder / name) for name in _CONFIGURATIONS):  # noqa: PTH113
+            return folder
+    return None
 
 
-def restart_with_joined_options(config: pytest.Config) -> None:
-    """Replace this process by pytest with the options joined by ``=``, if the command line misled it.
+def _words_of_environment() -> list[str]:
+    return shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
 
-    Where that can't be done (pytest called by a program, an option in PYTEST_ADDOPTS) ``resolve`` reports it.
+
+def _options(config: pytest.Config) -> argparse.Namespace:
+    """Return the options as far as pytest has parsed them.
+
+    Between the loading of this plugin and pytest's next look at the command line the plugin's options are
+    read here: other plugins' errors may end the run before that look.
     """
-    given = [str(one) for one in config.invocation_params.args]
-    joined = _joined(given)
-    if joined == given or misread_option(config) is None or sys.orig_argv[-len(given) :] != given:
-        return
-    sys.stdout.flush()
-    sys.stderr.flush()
-    before = sys.orig_argv[1 : -len(given)]
-    os.execv(sys.executable, [sys.executable, *before, *joined])  # noqa: S606 - the same program, no shell
-
-
-def join_options_for_workers(config: pytest.Config) -> None:
-    """Have xdist pass the options to its workers joined by ``=``.
-
-    Otherwise a report folder that this process has just made would move the workers' root.
-    """
-    joined = _joined([str(one) for one in config.invocation_params.args])
-    config.invocation_params = dataclasses.replace(config.invocation_params, args=tuple(joined))
-
-
-def _joined(arguments: Sequence[str]) -> list[str]:
-    joined: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        value = next(words, None) if word in _WITH_PATH else None
-        joined.append(word if value is None else f"{word}={value}")
-    return joined
+    known = config.known_args_namespace
+    if hasattr(known, "gate_out"):
+        return known
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, exit_on_error=False, fromfile_prefix_chars="@"
+    )
+    for name in _NAMES:
+        parser.add_argument(f"--gate-{name}")
+    options = argparse.Namespace(**vars(known))
+    words = (*config.getini("addopts"), *_words_of_environment(), *map(str, config.invocation_params.args))
+    with contextlib.suppress(argparse.ArgumentError):  # pytest will report it
+        parser.parse_known_args(words, options)
+    return options

@@ -6,6 +6,7 @@ imports.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,8 @@ from bais_gates.pytest_plugin.options import (
     CATALOG_DEFAULT,
     add_options,
     catalog_path,
-    join_options_for_workers,
     resolve,
-    restart_with_joined_options,
+    void_older,
 )
 from bais_gates.verdict.model import GOLIVE, SCOPES, Phase, Severity
 
@@ -36,15 +36,17 @@ _SEVERITIES = {
 }
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options and ini keys."""
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the options and ini keys; as this is the first hook of all, take an older decision away."""
     add_options(parser)
+    config = pluginmanager.get_plugin("pytestconfig")
+    if isinstance(config, pytest.Config):
+        void_older(config)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
     """Put BLOCK on disk before any conftest is loaded."""
-    restart_with_joined_options(early_config)
     state = _begin(early_config)
     try:
         return (yield)
@@ -71,8 +73,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     scope = config.option.markexpr.strip()
     if scope in SCOPES and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and catalog_path(config) is None:
         terminalreporter.write_line(
-            f"bais-gates: no decision about {scope}: there is no {CATALOG_DEFAULT} below {config.rootpath}. "
-            "`bais-gates init` writes one; --gate-catalog names one that is elsewhere."
+            f"bais-gates: no decision about {scope}: {config.rootpath} has no catalog of gates in "
+            f"{CATALOG_DEFAULT}. `bais-gates init` writes one; --gate-catalog names one that is elsewhere."
         )
 
 
@@ -112,10 +114,11 @@ def _begin(config: pytest.Config) -> RunState | None:
 
 def _start(config: pytest.Config, catalog: Path) -> RunState:
     """Resolve, once, what the run was asked for, and put BLOCK on disk if it decides."""
-    from bais_gates.pytest_plugin import run_state, workers  # noqa: PLC0415 - as above
+    from bais_gates.pytest_plugin import run_directory, run_state, workers  # noqa: PLC0415 - as above
 
     settings = resolve(config, catalog)
-    state = config.stash[run_state.state_key] = run_state.RunState(settings)
+    place = os.environ.pop(run_directory.RUN_DIRECTORY, None)  # no process that a gate starts shall take it
+    state = config.stash[run_state.state_key] = run_state.RunState(settings, place=place)
     if settings.problems and not settings.deciding:
         raise pytest.UsageError(*settings.problems)
     if settings.deciding and not workers.is_worker(config):
@@ -161,7 +164,6 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
     parts: list[object] = [run, fixtures, collected, seen, executed, provider]
     if state.worker is None and hasattr(manager.hook, "pytest_configure_node"):  # xdist, by whatever name
         parts.append(workers.Controller(state))
-        join_options_for_workers(config)
     if state.settings.deciding:
         # An assert of a tuple, which is always true; after the project's own filters, so that it wins.
         config.addinivalue_line("filterwarnings", "error::pytest.PytestAssertRewriteWarning")

@@ -20,6 +20,7 @@ from bais_gates.pytest_plugin.ledger import LEDGER_FILE, Ledger, unwritable_ledg
 from bais_gates.pytest_plugin.refusals import refusals
 from bais_gates.redaction import redact
 from bais_gates.reports import DECISION_FILE, write_all
+from bais_gates.reports.voiding import remove_stale, unfinished
 from bais_gates.targets.identity import identity_of
 from bais_gates.verdict.decide import UNKNOWN_TARGET, undecided
 from bais_gates.verdict.document import load_previous
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
 
 HTML_FILE = "report.html"
 _MAX_ARGUMENT = 500
-_STALE = (HTML_FILE, "decision.intoto.json")
-"""What an earlier run left and the decision's own reports do not replace."""
 
 deciding_run_key: pytest.StashKey[DecidingRun] = pytest.StashKey()
 """Only in a deciding run, on the config of the process that decides."""
@@ -125,7 +124,7 @@ def prepare(config: pytest.Config, state: RunState) -> DecidingRun:
     """Put BLOCK in the place of the last decision and find out whether this run may begin at all."""
     settings = state.settings
     run = DecidingRun(state, scope=next((scope for scope in settings.scopes if scope in SCOPES), "golive"))
-    run.previous = _previous(settings.out / DECISION_FILE)
+    run.previous = _previous(settings.out / DECISION_FILE, settings.run_id)
     run.fatal = [
         Reason(code=Code.REFUSED_OPTION, message=problem, remedy="Correct the option.")
         for problem in settings.problems
@@ -134,10 +133,8 @@ def prepare(config: pytest.Config, state: RunState) -> DecidingRun:
     _read_files(run)
     _choose_scope(run)
     _import(run)
-    for name in _STALE:
-        with contextlib.suppress(OSError):
-            (settings.out / name).unlink()
-    run.block(config, run.fatal or [_unfinished()])
+    remove_stale(str(settings.out))
+    run.block(config, run.fatal or [unfinished()])
     if not run.fatal:
         state.ledger = Ledger.create(settings.out / LEDGER_FILE)
         state.ledger.append("run_started", {"run_id": settings.run_id, "scope": run.scope})
@@ -224,14 +221,6 @@ def unwritable_decision(out: Path, error: OSError) -> Reason:
     )
 
 
-def _unfinished() -> Reason:
-    return Reason(
-        code=Code.RUN_INCOMPLETE,
-        message="The run started and has not ended: it is still running, or was killed or cancelled.",
-        remedy="Wait for it to end, or run the whole scope again.",
-    )
-
-
 def _read_files(run: DecidingRun) -> None:
     state = run.state
 
@@ -286,12 +275,13 @@ def _choose_scope(run: DecidingRun) -> None:
         )
 
 
-def _previous(path: Path) -> Previous | None:
+def _previous(path: Path, run_id: str) -> Previous | None:
     """Return the last decision in short; of a run that decided nothing, the one before it."""
     try:
-        return load_previous(path)
+        previous = load_previous(path)
     except (GateInputError, OSError):
         return None
+    return None if previous.run_id == run_id and not previous.outcomes else previous
 
 
 def read_imports(

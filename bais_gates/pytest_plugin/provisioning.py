@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _CANCEL_WITHIN_S: Final = 15.0
 _SHOW_EVERY_S: Final = 0.1
+_COMPLETE: Final = frozenset({pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED})
 provisioning_key: pytest.StashKey[Provisioning] = pytest.StashKey()
 
 
@@ -72,15 +73,17 @@ class Provisioning:
             self._begin(session, wanted)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Have the threads end; then, as the run is decided, its platform while reports are written."""
         self._cancelled.set()
         for thread in self._threads:
             thread.join(_CANCEL_WITHIN_S)
-        if self._state.worker is None and self._state.directory is not None and self._is_own():
-            arguments = (self._state.directory.path,)
-            self._ending = threading.Thread(target=_end_platform, args=arguments, daemon=True)
-            self._ending.start()
+        stopped = exitstatus not in _COMPLETE or session.shouldstop or session.shouldfail
+        if stopped or self._state.worker is not None or self._state.directory is None or not self._is_own():
+            return  # fixtures of a run that was stopped are still to be torn down
+        arguments = (self._state.directory.path,)
+        self._ending = threading.Thread(target=_end_platform, args=arguments, daemon=True)
+        self._ending.start()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from bais_gates.verdict.policy import Policy
 
 
+RUN_DIRECTORY = "BAIS_GATES_RUN_DIRECTORY"
+"""The variable by which ``bais-gates run`` names the folder, which it removes if pytest is killed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRun:
     """What the fixtures that provision a target may know of the run (the fixture ``gate_run``)."""
@@ -43,9 +47,13 @@ class RunDirectory:
     path: Path
 
     @classmethod
-    def create(cls) -> RunDirectory:
-        """Make the folder, readable by its owner alone."""
-        return cls(Path(tempfile.mkdtemp(prefix="bais-gates-")))
+    def create(cls, named: str | None) -> RunDirectory:
+        """Make the folder, readable by its owner alone, where it is named or else anywhere."""
+        if named is None:
+            return cls(Path(tempfile.mkdtemp(prefix="bais-gates-")))
+        path = Path(named)
+        path.mkdir(mode=0o700)
+        return cls(path)
 
     def remove(self) -> None:
         """Remove the folder and all that is in it."""

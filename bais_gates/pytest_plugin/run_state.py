@@ -38,6 +38,8 @@ class RunState:
     run_id: str = ""
     owner_pid: int = field(default_factory=os.getpid)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    place: str | None = None
+    """Where the run directory is to be made; None for anywhere."""
     directory: RunDirectory | None = None
     ledger: Ledger | None = None
     """Only in a deciding run."""
@@ -82,7 +84,7 @@ class RunState:
     def shared(self) -> RunDirectory:
         """Return the run directory, made when this process is the first to need it."""
         if self.directory is None:
-            self.directory = RunDirectory.create()
+            self.directory = RunDirectory.create(self.place)
         return self.directory
 
     def gate_run(self) -> GateRun:

@@ -1,4 +1,4 @@
-"""What ends a deciding run from outside, in bounded time: SIGTERM, and the run's deadline."""
+"""What ends a deciding run from outside, in bounded time: SIGTERM, Ctrl-C, and the run's deadline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bais_gates.pytest_plugin.run_state import RunState
 
 GRACE_S = 20.0
-"""Seconds that a run has for its clean-up after SIGTERM, before it is killed."""
+"""Seconds that a run has for its clean-up after a signal, before it is killed."""
 
 
 class Termination:
@@ -32,29 +32,34 @@ class Termination:
         self._finish = finish
         self._done = threading.Event()
         self._terminating = False
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Listen for SIGTERM, and start the clock of the run."""
+        """Listen for SIGTERM and SIGINT, and start the clock of the run."""
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._terminate)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._terminate)
+            # `bais-gates run` starts pytest with Ctrl-C held back: before this it ends in a traceback.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         threading.Thread(target=self._watch, name="bais-gates-deadline", daemon=True).start()
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
         """Stop listening."""
         self._done.set()
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
-    def _terminate(self, _signal: int, _frame: FrameType | None) -> None:
+    def _terminate(self, number: int, _frame: FrameType | None) -> None:
         if self._terminating:  # the clean-up is on its way; a second signal must not end it half-way
             return
         self._terminating = True
+        self._later(GRACE_S, self._end_hard)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         why = self._recorder.aborted or "it was ended by SIGTERM"
         self._recorder.abort(why)
-        self._later(GRACE_S, self._end_hard)
         raise pytest.exit.Exception(f"bais-gates: {why}", returncode=int(ExitStatus.INCOMPLETE))
 
     def _watch(self) -> None:

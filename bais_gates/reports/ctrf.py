@@ -24,6 +24,12 @@ EXTRA = "io.bais.gate"
 """The namespace of everything that CTRF has no field for."""
 _SPEC_VERSION = "0.0.0"
 _TEXT_LIMIT = 20_000
+_STATUS_OF = {
+    view.Standing.PASSED: "passed",
+    view.Standing.NOT_APPLICABLE: "skipped",
+    view.Standing.WAIVED: "other",
+    view.Standing.ADVISORY: "other",
+}
 _STATUSES = ("passed", "failed", "skipped", "pending", "other")
 
 
@@ -99,23 +105,20 @@ def _environment(decision: Decision) -> dict[str, JsonValue]:
 
 
 def _gate_test(judged: JudgedGate) -> dict[str, JsonValue]:
-    gate, result = judged.gate, judged.result
+    gate, result, standing = judged.gate, judged.result, view.standing(judged)
+    phase, severity, outcome = gate.phase.value, gate.severity.value, result.outcome.value
+    gate_id, duration = visible(gate.id), _duration(result.duration_s)
     test: dict[str, JsonValue] = {
-        "name": visible(gate.id),
-        "status": _status(judged),
-        "rawStatus": result.outcome.value,
-        "duration": _duration(result.duration_s),
-        "testId": visible(gate.id),
-        "suite": [gate.phase.value],
+        "name": gate_id,
+        "status": _STATUS_OF.get(standing, "failed"),
+        "rawStatus": outcome,
+        "duration": duration,
+        "testId": gate_id,
+        "suite": [phase],
         "type": "gate",
         "flaky": result.outcome is Outcome.FLAKY,
-        "tags": [gate.phase.value, gate.severity.value],
-        "labels": {
-            "phase": gate.phase.value,
-            "severity": gate.severity.value,
-            "outcome": result.outcome.value,
-            "standing": view.standing(judged).value,
-        },
+        "tags": [phase, severity],
+        "labels": {"phase": phase, "severity": severity, "outcome": outcome, "standing": standing.value},
         "steps": [_step(check) for check in result.checks],
         "extra": {EXTRA: _gate_extra(judged)},
     }
@@ -125,20 +128,8 @@ def _gate_test(judged: JudgedGate) -> dict[str, JsonValue]:
         test["trace"] = cap_middle(visible(result.log), _TEXT_LIMIT)
     if result.started_at is not None:
         start = _milliseconds(result.started_at)
-        test["start"], test["stop"] = start, start + _duration(result.duration_s)
+        test["start"], test["stop"] = start, start + duration
     return test
-
-
-def _status(judged: JudgedGate) -> str:
-    match view.standing(judged):
-        case view.Standing.PASSED:
-            return "passed"
-        case view.Standing.NOT_APPLICABLE:
-            return "skipped"
-        case view.Standing.WAIVED | view.Standing.ADVISORY:
-            return "other"
-        case _:
-            return "failed"
 
 
 def _gate_extra(judged: JudgedGate) -> dict[str, JsonValue]:

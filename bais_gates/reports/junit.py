@@ -73,7 +73,7 @@ def _suite(name: str, cases: Sequence[ET.Element], decision: Decision) -> ET.Ele
 
 
 def _gate_case(judged: JudgedGate) -> ET.Element:
-    gate, result = judged.gate, judged.result
+    gate, result, standing = judged.gate, judged.result, view.standing(judged)
     case = _case(gate.phase.value, gate.id, _seconds([result.duration_s]))
     checks = [
         (
@@ -88,11 +88,10 @@ def _gate_case(judged: JudgedGate) -> ET.Element:
             ("phase", gate.phase.value),
             ("severity", gate.severity.value),
             ("outcome", result.outcome.value),
-            ("standing", view.standing(judged).value),
+            ("standing", standing.value),
             *checks,
         ],
     )
-    standing = view.standing(judged)
     if standing is not view.Standing.PASSED:
         _add_result(case, judged, standing)
     return case

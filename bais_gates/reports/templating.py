@@ -74,6 +74,8 @@ def template_text(name: str) -> str:
 
 def _finalize(value: Any) -> Any:
     """Make every text that a template prints visible; what a macro returned is our own HTML."""
+    if type(value) is str and len(value) <= NAME_LIMIT and value.isascii() and value.isprintable():
+        return value  # as nearly all are
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
     return cap(visible(value), 2 * TEXT_LIMIT)

@@ -84,7 +84,7 @@ def spawn(
     def bind_to_parent() -> None:
         if before_exec is not None:
             before_exec()
-        _die_with(parent, death_signal)
+        die_with(parent, death_signal)
 
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -104,7 +104,7 @@ def spawn(
     return Part(name=name, process=process, log=log, started=start_time(process.pid) or 0)
 
 
-def _die_with(parent: int, number: int) -> None:
+def die_with(parent: int, number: int) -> None:
     """Have the kernel send this process a signal when its parent's thread ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if os.getppid() != parent:  # the parent died before the signal was set
@@ -169,7 +169,7 @@ def _leave_parent(parent: int, name: str, *, output: int, pass_fds: Sequence[int
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     os.setsid()
-    _die_with(parent, signal.SIGKILL)
+    die_with(parent, signal.SIGKILL)
     _LIBC.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
     for descriptor, source in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
         os.dup2(source, descriptor)

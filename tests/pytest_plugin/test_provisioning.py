@@ -9,7 +9,7 @@ from tests.pytest_plugin.conftest import Project
 CONFTEST = """
 import contextlib, pathlib, threading, time
 from types import SimpleNamespace
-import bais_gates.staging.run, bais_gates.targets.target
+import bais_gates.staging.run, bais_gates.targets.provision, bais_gates.targets.target
 import pytest
 from bais_gates.targets.environment import load_environment
 
@@ -48,6 +48,10 @@ def open_staging(run, server, environment, *, progress, **_):
         log("staged")
     return object()
 
+def release(directory):
+    log("released " + ("beside" if threading.current_thread() is not threading.main_thread() else "last"))
+
+bais_gates.targets.provision.release = release
 bais_gates.targets.target.open_target = open_target
 bais_gates.targets.target.open_cluster_writer = open_cluster_writer
 bais_gates.staging.run.open_staging = open_staging
@@ -143,10 +147,19 @@ def test_a_failure_is_one_reason_for_the_gates_that_ask(project: Project) -> Non
     assert "no target" in reason["message"]
 
 
+@pytest.mark.parametrize("options", [(), ("-n", "2")])
+def test_it_ends_beside_the_reports_and_once_more(project: Project, options: tuple[str, ...]) -> None:
+    """After the last gate a thread ends the platform; what it could not end is ended, and reported, last."""
+    log = run(project, *options)
+
+    assert log[-2:] == ["released beside", "released last"]
+
+
 def test_the_end_of_the_session_ends_it(project: Project) -> None:
-    """An interrupted run does not wait for what is still being brought up."""
+    """An interrupted run does not wait for what is still coming up, and ends it after its fixtures."""
     begun = 'while "staging ahead" not in open("log.txt").read(): time.sleep(0.01)'
     gates = GATES.replace("time.sleep(0.3)", f"{begun}\n    raise KeyboardInterrupt")
     log = run(project, gates=gates, conftest=CONFTEST.replace("STEPS = 10", "STEPS = 400"))
 
     assert "staged" not in log
+    assert [line for line in log if "released" in line] == ["released last"]
