@@ -240,32 +240,36 @@ def _own_method(item: pytest.Item, test: GateTest | None) -> Iterator[None]:
 
 def _own(function: Callable[..., Any], test: GateTest) -> Callable[..., Any]:
     """Return a test's function such that the test is known to run in it; what it returns is an error."""
+    if inspect.iscoroutinefunction(function):
 
-    @contextlib.contextmanager
-    def in_test() -> Iterator[None]:
-        test.in_test = True
-        try:
-            yield
-        finally:
-            test.in_test = False
+        @functools.wraps(function)
+        async def run_async(*arguments: Any, **named: Any) -> None:
+            __tracebackhide__ = True
+            test.in_test = True
+            try:
+                _require_nothing(await function(*arguments, **named))
+            finally:
+                test.in_test = False
 
-    def require_nothing(answer: object) -> None:
-        if answer is not None:
-            pytest.fail(f"the test returned {type(answer).__name__}: use assert, or evidence.check")
+        return run_async
 
     @functools.wraps(function)
     def run(*arguments: Any, **named: Any) -> None:
         __tracebackhide__ = True
-        with in_test():
-            require_nothing(function(*arguments, **named))
+        test.in_test = True
+        try:
+            _require_nothing(function(*arguments, **named))
+        finally:
+            test.in_test = False
 
-    @functools.wraps(function)
-    async def run_async(*arguments: Any, **named: Any) -> None:
-        __tracebackhide__ = True
-        with in_test():
-            require_nothing(await function(*arguments, **named))
+    return run
 
-    return run_async if inspect.iscoroutinefunction(function) else run
+
+def _require_nothing(answer: object) -> None:
+    """Fail a test that returned something: pytest only warns, and a filter may ignore that."""
+    __tracebackhide__ = True
+    if answer is not None:
+        pytest.fail(f"the test returned {type(answer).__name__}: use assert, or evidence.check")
 
 
 def _gate_test(item: pytest.Item) -> GateTest | None:
