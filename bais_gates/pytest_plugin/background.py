@@ -6,6 +6,7 @@
   replaced; Python has no public hook for it.
 - An exception stays in a future that nobody reads: asyncio reports it when the future is destroyed, and the
   futures of concurrent.futures do so here.
+- A thread outlives its gate, or a task its loop, and would have recorded checks: it leads to the evidence.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from bais_gates.pytest_plugin.evidence import Evidence
 from bais_gates.pytest_plugin.outcome import format_error
 
 _GRACE_S = 1.0
@@ -32,6 +34,7 @@ _MAX_REFERENTS = 5000
 _UNREAD = "_bais_gates_unread"
 """The attribute of a failed future that nobody has read yet: what will say so when it is destroyed."""
 _LEADS_EVERYWHERE = ("_pytest.", "pluggy.", "bais_gates.pytest_plugin.")
+_CANCEL = "_cancel_all_tasks"  # what every asyncio.Runner does at its end; there is no public hook for it
 _NEVER_AWAITED = "_warn_unawaited_coroutine"
 
 _heard: deque[str] = deque()
@@ -55,7 +58,7 @@ def listen() -> bool:
     _replace(Future, "exception", _read)
     if hasattr(warnings, _NEVER_AWAITED):
         _replace(warnings, _NEVER_AWAITED, _never_awaited)
-    if "asyncio.runners" in sys.modules:
+    if "asyncio.queues" in sys.modules:
         _listen_to_asyncio()
     if not _audited:
         _audited.append(True)
@@ -90,6 +93,8 @@ def search() -> None:
             vars(thing)[_UNREAD]()
         elif kind.__module__ == "_asyncio" and getattr(thing, "_log_traceback", False):
             _hear("a task that nobody awaited failed with", thing.exception())
+        elif kind.__module__ == "_asyncio" and hasattr(thing, "get_coro") and not thing.done():
+            _hear_unfinished(thing)
 
 
 def _hear(what: str, error: BaseException | None) -> None:
@@ -179,7 +184,12 @@ def _hear_unawaited(coroutine: types.CoroutineType[Any, Any, Any]) -> bool:
 
 
 def _listen_to_asyncio() -> None:
-    _replace(sys.modules["asyncio"].base_events.BaseEventLoop, "call_exception_handler", _loop_error)
+    loop = sys.modules["asyncio.base_events"].BaseEventLoop
+    _replace(loop, "call_exception_handler", _loop_error)
+    _replace(loop, "close", _end_tasks)
+    runners = sys.modules["asyncio.runners"]
+    if hasattr(runners, _CANCEL):
+        _replace(runners, _CANCEL, _end_tasks)
 
 
 def _loop_error(handle: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
@@ -193,6 +203,21 @@ def _loop_error(handle: Callable[[Any, Any], None]) -> Callable[[Any, Any], None
     return hear_and_handle
 
 
+def _end_tasks(end: Callable[[Any], None]) -> Callable[[Any], None]:
+    def hear_and_end(loop: Any) -> None:
+        for task in sys.modules["asyncio.tasks"].all_tasks(loop):
+            _hear_unfinished(task)
+        end(loop)
+
+    return hear_and_end
+
+
+def _hear_unfinished(task: Any) -> None:
+    coroutine = task.get_coro()
+    if _leads_to_evidence(getattr(coroutine, "cr_frame", None)):
+        _heard.append(f"the task {coroutine.__qualname__} was not finished when its loop ended; await it")
+
+
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if not _undo:
         return
@@ -200,18 +225,20 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         error = arguments[1].exc_value
         if not isinstance(error, Warning):  # a filter made it an error, and may as well ignore it
             _hear("an exception that nobody could catch:", error)
-    elif event == "import" and arguments[0] == "asyncio.runners":  # imported after what it is made of
+    elif event == "import" and arguments[0] == "asyncio.queues":  # imported after what is replaced
         _listen_to_asyncio()
 
 
-def wait_for_threads(before: set[threading.Thread], evidence: object) -> None:
+def wait_for_threads(before: set[threading.Thread]) -> None:
     """Hear of each thread that could record checks after its gate's end; give it a moment to end first.
 
     ``before`` are the threads that were there when the gate began.
     """
     until = time.monotonic() + _GRACE_S
     for thread in threading.enumerate():
-        if thread in before or not _holds(thread, evidence):
+        # Documented, for looking at what threads do.
+        frame = sys._current_frames().get(thread.ident or 0) if thread not in before else None  # noqa: SLF001
+        if not _leads_to_evidence(frame):
             continue
         thread.join(max(0.0, until - time.monotonic()))
         if thread.is_alive():
@@ -219,16 +246,15 @@ def wait_for_threads(before: set[threading.Thread], evidence: object) -> None:
             _heard.append(f"the thread {thread.name} {text}")
 
 
-def _holds(thread: threading.Thread, evidence: object) -> bool:
-    """Return whether what a thread works with leads to the evidence."""
-    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - documented, for looking at threads
+def _leads_to_evidence(frame: types.FrameType | None) -> bool:
+    """Return whether what some code works with, or has called it, leads to the evidence of a gate."""
     reached: list[Any] = []
     while frame is not None:
         reached += [*frame.f_locals.values(), *_globals_of(frame.f_code, frame.f_globals)]
         frame = frame.f_back
     seen = {id(thing) for thing in reached}
     for thing in reached:  # which grows
-        if thing is evidence:
+        if issubclass(type(thing), Evidence):
             return True
         if len(reached) > _MAX_REFERENTS or type(thing).__module__.startswith(_LEADS_EVERYWHERE):
             continue

@@ -109,8 +109,8 @@ class Observer:
         test = _gate_test(item)
         with _Phase(test, "teardown"):
             answer = yield
-            if test is not None and evidence_key in item.stash:
-                background.wait_for_threads(test.threads, item.stash[evidence_key])
+            if test is not None:
+                background.wait_for_threads(test.threads)
             if len(_not_held(item)) > before:
                 _fail_by_checks(item)
             if nextitem is None and self._listens:

@@ -88,6 +88,22 @@ UNREAD = {
     "executor of a loop": Way(_body(LOOP.format("loop.run_in_executor(None, lambda: 1 / 0)"))),
     "callback": Way(_body(LOOP.format("loop.call_soon(lambda: 1 / 0)"))),
 }
+UNFINISHED_TASK = """
+    import asyncio
+    async def late():
+        await asyncio.sleep(9)
+        evidence.check("b", 2, "==", 1)
+    async def main():
+        asyncio.create_task(late())
+        await asyncio.sleep(0)
+    {}
+"""
+CLOSED_LOOP = "loop = asyncio.new_event_loop(); loop.run_until_complete(main()); loop.close()"
+UNFINISHED = {
+    "run": Way(_body(UNFINISHED_TASK.format("asyncio.run(main())"))),
+    "runner": Way(_body(UNFINISHED_TASK.format("with asyncio.Runner() as runner: runner.run(main())"))),
+    "closed loop": Way(_body(UNFINISHED_TASK.format(CLOSED_LOOP))),
+}
 DESTRUCTOR = _body("""
     class Left:
         def __del__(self):
@@ -161,6 +177,13 @@ KEPT = _body("""
         os.kept_future = pool.submit(lambda: 1 / 0)
     asyncio.run(main())
     os.kept_coroutine = helper()
+    os.kept_loop = asyncio.new_event_loop()
+    async def begin():
+        asyncio.create_task(pending())
+    async def pending():
+        await asyncio.sleep(9)
+        evidence.check("b", 2, "==", 1)
+    os.kept_loop.run_until_complete(begin())
     circle = types.SimpleNamespace(of=helper())
     circle.self = circle
 """)
@@ -169,7 +192,7 @@ KEPT = _body("""
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Way, Ran]:
     """Try all ways that are in a test alone in one run with ``-n 2``."""
-    tables = (THREADS, HELPERS, UNREAD, DESTRUCTORS, RETURNED, LATE, EMPTY)
+    tables = (THREADS, HELPERS, UNREAD, UNFINISHED, DESTRUCTORS, RETURNED, LATE, EMPTY)
     project = Project(tmp_path_factory.mktemp("hidden"))
     project.conftest(RECORDING)
     return project.run_each([way for table in tables for way in table.values()])
@@ -193,6 +216,12 @@ def test_unread_future(ran: Mapping[Way, Ran], way: Way) -> None:
     ran[way].blocks("ERROR", status=20)
 
 
+@pytest.mark.parametrize("way", UNFINISHED.values(), ids=UNFINISHED)
+def test_unfinished_task(ran: Mapping[Way, Ran], way: Way) -> None:
+    """A task that would record a false check is cancelled, or destroyed, with its loop."""
+    ran[way].blocks("ERROR", status=20)
+
+
 def test_kept_for_good(project: Project) -> None:
     """A coroutine, task or future is kept where it is never destroyed, or waits in a circle for it."""
     project.gate_b(KEPT)
@@ -200,7 +229,7 @@ def test_kept_for_good(project: Project) -> None:
     ran.blocks("ERROR", status=20)
     assert ran.document is not None
     message = "".join(reason["message"] for reason in ran.document["reasons"])  # the last gate's
-    for what in ("a future that nobody read", "a task that nobody awaited", "helper"):
+    for what in ("a future that nobody read", "a task that nobody awaited", "helper", "pending"):
         assert what in message
 
 
