@@ -33,7 +33,9 @@ _GRACE_S = 1.0
 _MAX_REFERENTS = 5000
 _UNREAD = "_bais_gates_unread"
 """The attribute of a failed future that nobody has read yet: what will say so when it is destroyed."""
-_LEADS_EVERYWHERE = ("_pytest.", "pluggy.", "bais_gates.pytest_plugin.")
+_LEADS_EVERYWHERE = frozenset({"_pytest", "pluggy", "bais_gates", "_asyncio", "asyncio", "uvloop"})
+"""Packages whose objects are not followed: from an item or a loop everything can be reached."""
+_NOT_FOLLOWED = (types.ModuleType, type, types.CoroutineType, types.GeneratorType, types.FrameType)
 _CANCEL = "_cancel_all_tasks"  # what every asyncio.Runner does at its end; there is no public hook for it
 _NEVER_AWAITED = "_warn_unawaited_coroutine"
 
@@ -256,13 +258,13 @@ def _leads_to_evidence(frame: types.FrameType | None) -> bool:
     for thing in reached:  # which grows
         if issubclass(type(thing), Evidence):
             return True
-        if len(reached) > _MAX_REFERENTS or type(thing).__module__.startswith(_LEADS_EVERYWHERE):
+        if len(reached) > _MAX_REFERENTS or _package(type(thing).__module__) in _LEADS_EVERYWHERE:
             continue
         if isinstance(thing, types.FunctionType):
             parts = [thing.__closure__, thing.__defaults__, thing.__kwdefaults__]
             parts += _globals_of(thing.__code__, thing.__globals__)
         else:
-            parts = [] if isinstance(thing, types.ModuleType | type) else gc.get_referents(thing)
+            parts = [] if isinstance(thing, _NOT_FOLLOWED) else gc.get_referents(thing)
         for part in parts:
             if id(part) not in seen:
                 seen.add(id(part))
@@ -271,5 +273,11 @@ def _leads_to_evidence(frame: types.FrameType | None) -> bool:
 
 
 def _globals_of(code: types.CodeType, names: dict[str, Any]) -> list[Any]:
-    """Return the values of the global names that some code uses."""
+    """Return the values of the globals that code uses; those of the standard library lead everywhere."""
+    if _package(names.get("__name__")) in sys.stdlib_module_names:
+        return []
     return [names[name] for name in code.co_names if name in names]
+
+
+def _package(module: object) -> str:
+    return str(module).partition(".")[0]
