@@ -148,7 +148,9 @@ def _wait(child: subprocess.Popen[bytes]) -> tuple[int, bool]:
         try:
             # Held back since the start of this command, and in the child until its session begins.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-            return child.wait(), bool(interrupts)
+            status = child.wait()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the clean-up is not to be cut short
+            return status, bool(interrupts)
         except KeyboardInterrupt:
             interrupts += 1
             child.send_signal(signal.SIGINT if interrupts == 1 else signal.SIGTERM)
