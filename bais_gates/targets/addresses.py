@@ -48,6 +48,12 @@ def resolved(parts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((key, address) for key, host in hosts for address in answers.get(host, ()))
 
 
+def without_credentials(url: str) -> str:
+    """Return scheme, host, port and path of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def _look_up(host: str) -> tuple[str, ...]:
     if is_loopback(host):
         return (host,)
