@@ -104,8 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
     decision = report.decision
     if report.ok and decision is not None:
         until = f"valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC"
-        subject = "" if decision.subject is None else f" for {decision.subject}"
-        print(f"DEPLOY {arguments.scope} on {arguments.env}{subject}: run {decision.run.run_id}, {until}")
+        about = f"{arguments.scope} on {arguments.env} for image {view.image(decision)}"
+        print(f"DEPLOY {about}: run {decision.run.run_id}, {until}")
         for each in view.imports(decision):
             print(f"with results of {each}")
         for judged, exemption in view.exempted(decision):
