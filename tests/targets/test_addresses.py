@@ -28,6 +28,7 @@ NAMES = {
 @pytest.fixture(autouse=True)
 def names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resolve the names of this file, and no others."""
+    addresses._resolved.cache_clear()
 
     def getaddrinfo(host: str, *_: object, **__: object) -> list[Any]:
         if host not in NAMES:
