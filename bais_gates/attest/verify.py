@@ -246,8 +246,8 @@ def _consistency(decision: Decision, files: _Files) -> list[Problem]:
             origins=decision.origins,
             now=decision.decided_at,
         )
-    except OverflowError:
-        return [_inconsistent("a date is out of range")]
+    except OverflowError:  # a moment at either end of the calendar
+        return [_inconsistent("one of its dates is not from our time")]
     again = replace(again, digests=decision.digests, gates=tuple(map(_without_prose, again.gates)))
     if files.policy is None:  # then nothing says how long it may be valid, only that it may be no longer
         again = replace(again, valid_until=min(again.valid_until, decision.valid_until))

@@ -13,9 +13,13 @@ import pytest
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.binding import Bound, bind, binding_key
 from bais_gates.pytest_plugin.execution import not_applicable
+from bais_gates.pytest_plugin.refusals import interpreter_refusals
+from bais_gates.pytest_plugin.shadowing import hidden_tests
 from bais_gates.verdict.model import Code, JsonValue, Reason
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bais_gates.pytest_plugin.run_state import RunState
     from bais_gates.verdict.model import Gate
 
@@ -80,6 +84,12 @@ class Collection:
         self.bound = Bound(bindings=(), problems=(), refused_marks=())
         self.collected = Collected()
         self.finished = False
+        self._files: list[Path] = []
+        self._hidden: tuple[Reason, ...] = ()
+
+    def pytest_pycollect_makemodule(self, module_path: Path) -> None:
+        """Record which files are collected."""
+        self._files.append(module_path)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
@@ -88,6 +98,8 @@ class Collection:
         """Bind, let all others select, then order."""
         if any(item.get_closest_marker("gate") is not None for item in items):
             self._bind(session, config, items)
+        if self._state.settings.deciding:
+            self._hidden = hidden_tests(self._files, items, config)
         yield
         self._leave_out_proven(config, items)
         sort_items(items)
@@ -96,10 +108,12 @@ class Collection:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Report what will run; under xdist before the controller learns that collection ended."""
         selected = tuple(item.nodeid for item in session.items if binding_key in item.stash)
+        # The controller answers for its own; `--tx popen//python=...` names another one for its workers.
+        interpreter = () if self._state.worker is None else interpreter_refusals()
         self.collected = Collected(
             bound={binding.nodeid: (binding.gate_id, binding.case) for binding in self.bound.bindings},
             selected=selected,
-            problems=(*self.bound.problems, *self.bound.refused_marks),
+            problems=(*self.bound.problems, *self.bound.refused_marks, *interpreter, *self._hidden),
             needing=self._needing(session.items),
         )
         self.finished = True

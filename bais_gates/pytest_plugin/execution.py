@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -119,12 +120,22 @@ class Execution:
         at = test.began + test.deadline_s
         if phase == "teardown":
             at = max(at, clock() + min(test.deadline_s, _CLEAN_UP_S))
-        return self._watchdog.hold(Due(at, test.deadline_s, phase, test.errors))
+        record = functools.partial(_record_late, item, test, phase)
+        return self._watchdog.hold(Due(at, test.deadline_s, phase, record))
 
     def _record(self, kind: str, binding: Binding) -> None:
         if self._state.ledger is not None:
             record = {"nodeid": binding.nodeid, "gate": binding.gate_id, "case": binding.case}
             self._state.ledger.append(kind, record)  # type: ignore[arg-type] # dicts of str are JSON values
+
+
+def _record_late(item: pytest.Item, test: GateTest, phase: str, error: BaseException) -> None:
+    """Keep that a phase took too long; it outweighs what the phase raised, before or because of it."""
+    test.errors[phase] = error
+    # A timer of pytest-timeout with the same limit is about to fire: into pytest, which would break the run.
+    cancel = getattr(item.config.hook, "pytest_timeout_cancel_timer", None)
+    if cancel is not None:
+        cancel(item=item)
 
 
 class Needs:

@@ -16,6 +16,7 @@ from bais_gates.pytest_plugin.options import (
     CATALOG_DEFAULT,
     add_options,
     catalog_path,
+    finds_older_decision,
     resolve,
     void_older,
 )
@@ -34,20 +35,17 @@ _SEVERITIES = {
     Severity.P3: "medium",
     Severity.P4: "low: advisory, never blocks",
 }
-_FAILURES_SHOWN_AS_WARNINGS = (
-    "PytestUnhandledThreadExceptionWarning",
-    "PytestUnraisableExceptionWarning",
-    "PytestReturnNotNoneWarning",
-    "PytestAssertRewriteWarning",
-)
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare the options and ini keys; as this is the first hook of all, take an older decision away."""
     add_options(parser)
     config = pluginmanager.get_plugin("pytestconfig")
-    if isinstance(config, pytest.Config):
-        void_older(config)
+    if isinstance(config, pytest.Config) and finds_older_decision(config):
+        from bais_gates.pytest_plugin import workers  # noqa: PLC0415 - projects without gates pay for no import
+
+        if not workers.is_worker(config):
+            void_older(config)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -99,13 +97,17 @@ class _Run:
             manager.unregister(part)
             manager.register(part)
 
-    def pytest_unconfigure(self) -> None:
-        """End what the run started, and remove what its processes shared."""
-        if self._state.directory is not None and self._state.worker is None:
-            from bais_gates.targets.provision import release  # noqa: PLC0415 - for runs that shared something
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_unconfigure(self) -> Generator[None, None, None]:
+        """End what the run started, and remove what its processes shared, whatever others raise."""
+        try:
+            return (yield)
+        finally:
+            if self._state.directory is not None and self._state.worker is None:
+                from bais_gates.targets.provision import release  # noqa: PLC0415 - for runs that shared something
 
-            release(self._state.directory.path)
-            self._state.directory.remove()
+                release(self._state.directory.path)
+                self._state.directory.remove()
 
 
 def _begin(config: pytest.Config) -> RunState | None:
@@ -171,9 +173,8 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
     if state.worker is None and hasattr(manager.hook, "pytest_configure_node"):  # xdist, by whatever name
         parts.append(workers.Controller(state))
     if state.settings.deciding:
-        for name in _FAILURES_SHOWN_AS_WARNINGS:  # after the project's own filters, so that they win
-            if hasattr(pytest, name):
-                config.addinivalue_line("filterwarnings", f"error::pytest.{name}")
+        # An assert of a tuple, which is always true; after the project's own filters, so that it wins.
+        config.addinivalue_line("filterwarnings", "error::pytest.PytestAssertRewriteWarning")
         parts += _deciding_parts(config, state, collected, run, provider)
     for part in parts:
         manager.register(part)

@@ -17,6 +17,8 @@ Scalar = str | int | float | bool | None
 """A JSON value without parts."""
 JsonValue = Scalar | list["JsonValue"] | dict[str, "JsonValue"]
 """An observed value or a limit of a check, redacted."""
+MAX_VALUE_CHARACTERS = 16 * 1024
+"""What a check keeps of an observed value or a limit; the comparison is made with the whole value."""
 
 
 class Severity(StrEnum):

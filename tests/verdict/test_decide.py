@@ -211,12 +211,24 @@ def test_pass_is_derived_from_its_evidence(world: World, fields: dict[str, Any],
         ({"n": 9, "n_min": 10}, None),
         ({"n": 10, "n_min": 10}, True),
         ({"n_min": 10}, None),
-        ({"observed": "***", "op": Op.EQ, "limit": "a"}, True),
+        ({"observed": "b", "op": Op.EQ, "limit": "a"}, False),
+        ({"observed": [1, None], "op": Op.EQ, "limit": [1, None]}, None),
+        ({"observed": {"a": [float("nan")]}, "op": Op.NE, "limit": {}}, None),
+        ({"observed": "a", "op": Op.NE, "limit": 3}, None),
+        ({"observed": 3, "op": Op.NOT_IN, "limit": []}, None),
+        ({"observed": 3, "op": Op.IN, "limit": [4]}, False),
+        ({"observed": "EUR", "op": Op.MATCHES, "limit": "[a-z]+"}, False),
+        ({"observed": "a", "op": Op.LE, "limit": 3}, False),
+        ({"observed": ["[redacted]"], "op": Op.EQ, "limit": ["a"]}, True),
+        ({"observed": "x", "op": Op.IN, "limit": {"[redacted]": 1}}, True),
+        ({"observed": "a" * 20_000, "op": Op.EQ, "limit": ["a"]}, True),
+        ({"observed": "[card ending 1111]", "op": Op.MATCHES, "limit": "[0-9]+"}, True),
+        ({"observed": "[redacted]", "n": 0}, None),
         ({"ok": False, "observed": 1}, False),
     ],
 )
 def test_check_is_compared_again(world: World, fields: dict[str, Any], expected: bool | None) -> None:
-    """Numbers are compared again, and too little data is None; text may be redacted, so it is not."""
+    """Every value is compared again but one that redaction or its size changed; too little data is None."""
     assert judge_check(world.check(**fields)) is expected
 
 
