@@ -66,7 +66,7 @@ def same_person(one: str, other: str) -> bool:
 
     Names are compared without case, marks, separators, order of words and comments in brackets; addresses
     without case, separators and plus-tag, also those of a domain and its subdomain; a name with the part of
-    an address before the @; all of them also after the characters that look alike in ASCII.
+    an address before the @; all of it once more with the ASCII characters that look alike made one.
     """
     if why_unclear(one) is not None or why_unclear(other) is not None:
         return True
@@ -76,6 +76,8 @@ def same_person(one: str, other: str) -> bool:
 def _same(one: _Person, other: _Person) -> bool:
     if one.shown & other.names or other.shown & one.names:
         return True
+    if not (one.addresses and other.addresses) and not "".join(one.shown | other.shown).isascii():
+        return True  # letters of two scripts can look alike, and there are no two addresses to compare
     return any(
         local == same and _related(domain, its_domain)
         for local, domain in one.addresses

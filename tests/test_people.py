@@ -33,6 +33,7 @@ SAME = [
     ("alex@example.com", "a1ex@example.com"),
     ("maria", "rnaria"),
     ("bob", "b0b"),
+    ("coco", "\u0441\u043e\u0441\u043e <other@example.com>"),
     ("山田 <yamada@example.com>", "yamada@example.com"),
 ]
 OTHERS = [
@@ -45,6 +46,7 @@ OTHERS = [
     ("山田太郎 <yamada@example.com>", "村上みどり <murakami@example.com>"),
     ("O'Brien", "O\u2019Neill"),
     ("Straße", "Strand"),
+    ("Dana <dana@example.com>", "山田 <yamada@example.com>"),
 ]
 UNCLEAR = [
     ("al\u200bex", "not shown"),

@@ -121,8 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"judged: {judged(decision)}")
     if report.ok and decision is not None:
         until = f"valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC"
-        subject = "" if decision.subject is None else f" for {decision.subject}"
-        print(f"DEPLOY {arguments.scope} on {arguments.env}{subject}: run {decision.run.run_id}, {until}")
+        about = f"{arguments.scope} on {arguments.env} for image {view.image(decision)}"
+        print(f"DEPLOY {about}: run {decision.run.run_id}, {until}")
         for each in view.imports(decision):
             print(f"with results of {each}")
         for exempt, exemption in view.exempted(decision):

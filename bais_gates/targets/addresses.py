@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import threading
@@ -17,8 +18,10 @@ from bais_gates.errors import GateInputError
 from bais_gates.verdict.files import read_bytes
 from bais_gates.verdict.target import is_loopback
 
-RESOLVE_S: Final = 3.0
+RESOLVE_S: Final = 2.0
 """Seconds within which all names must have been resolved; a name that was not is no address."""
+_FRESH_S: Final = 60.0
+"""Seconds for which a process does not ask again: name servers that are down cost their deadline once."""
 _URLS: Final = {
     "api": ("url",),
     "metrics": ("url",),
@@ -32,7 +35,11 @@ _URLS: Final = {
 
 def resolved(parts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return pairs of key and IP address for each host of the parts of an environment file, in order."""
-    hosts = list(dict.fromkeys(_hosts(parts)))
+    return _resolved(tuple(dict.fromkeys(_hosts(parts))), int(time.monotonic() / _FRESH_S))
+
+
+@functools.lru_cache(maxsize=8)
+def _resolved(hosts: tuple[tuple[str, str], ...], _period: int) -> tuple[tuple[str, str], ...]:
     answers: dict[str, tuple[str, ...]] = {}
 
     def look_up(host: str) -> None:
@@ -46,6 +53,12 @@ def resolved(parts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     for thread in threads:
         thread.join(max(0.0, ends_at - time.monotonic()))
     return tuple((key, address) for key, host in hosts for address in answers.get(host, ()))
+
+
+def without_credentials(url: str) -> str:
+    """Return scheme, host, port and path of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _look_up(host: str) -> tuple[str, ...]:

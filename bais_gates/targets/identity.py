@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.redaction import redact
+from bais_gates.targets.addresses import without_credentials
 from bais_gates.verdict.codec import target_from_json, target_to_json
 from bais_gates.verdict.model import TargetIdentity
 
@@ -40,7 +41,11 @@ Facts = list[tuple[str, str]]
 
 def identity_of(environment: Environment, facts: Iterable[tuple[str, str]] = ()) -> TargetIdentity:
     """Return the identity in an environment file, plus ``facts`` that the target reported."""
-    described = [("api.url", environment.api.url)] if environment.describes("api") else []
+    described = [
+        (f"{part}.url", without_credentials(environment.parts[part].url))
+        for part in ("api", "database", "cache")
+        if environment.describes(part)
+    ]
     return TargetIdentity(
         name=environment.name,
         rehearsal=environment.rehearsal,

@@ -140,7 +140,12 @@ class Exemptions:
             yield _reason(Code.WAIVER_NOT_YET_VALID, waiver, text, "Wait until then, or correct approved_at.")
         if same_person(waiver.requested_by, waiver.approved_by):
             text = f"has {what} approved by the person who requested it."
-            yield _reason(Code.WAIVER_SELF_APPROVED, waiver, text, "Have another person approve it.")
+            yield _reason(
+                Code.WAIVER_SELF_APPROVED,
+                waiver,
+                text,
+                "Have another person approve it; write both as NAME <address>.",
+            )
 
     @staticmethod
     def _too_long(waiver: Waiver, what: str, days: int, whose: str = "") -> Iterable[Reason]:

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from bais_gates.verdict.model import Origin, Subject, TargetIdentity
 
-_API: Final = {"api.url": "API address", "api.version": "API version", "api.environment": "API environment"}
+_URLS: Final = {"api.url": "API address", "database.url": "database address", "cache.url": "cache address"}
+_API: Final = {"api.version": "API version", "api.environment": "API environment"}
 _PLATFORM: Final = {
     "tls.serial": "certificate",
     "cluster.uid": "cluster",
@@ -47,11 +48,15 @@ def is_loopback(host: str) -> bool:
 
 def on_loopback(target: TargetIdentity) -> bool:
     """Return whether an address that a decision names is this machine."""
+    hosts = [_host(url) for key, url in target.facts if key in _URLS]
+    return any(map(is_loopback, [*hosts, *(address for _, address in target.addresses)]))
+
+
+def _host(url: str) -> str:
     try:
-        host = urlsplit(dict(target.facts).get("api.url", "")).hostname or ""
+        return urlsplit(url).hostname or ""
     except ValueError:
-        host = ""
-    return any(is_loopback(address) for address in (host, *(value for _, value in target.addresses)))
+        return ""
 
 
 def differences(
@@ -83,13 +88,13 @@ def differences(
 def _compared(other: TargetIdentity, target: TargetIdentity) -> Mapping[str, str]:
     """Return the facts that two targets of one environment must share, by key."""
     if other.provisioned and target.provisioned:
-        return {key: name for key, name in _API.items() if key != "api.url"}
+        return _API
     if not target.rehearsal:
-        return _API | _PLATFORM
+        return _URLS | _API | _PLATFORM
     # A rehearsal reaches its cluster only where a gate asks for it.
     known = dict(other.facts)
     cluster = {key: name for key, name in _PLATFORM.items() if key in known or key == "tls.serial"}
-    return _API | cluster
+    return _URLS | _API | cluster
 
 
 def _different_facts(

@@ -14,6 +14,7 @@ import pytest
 
 from bais_gates.targets import addresses
 from bais_gates.targets.environment import load_environment
+from bais_gates.targets.identity import identity_of
 from bais_gates.verdict.target import is_loopback
 
 Write = Callable[[str, str], Path]
@@ -27,6 +28,7 @@ NAMES = {
 @pytest.fixture(autouse=True)
 def names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resolve the names of this file, and no others."""
+    addresses._resolved.cache_clear()
 
     def getaddrinfo(host: str, *_: object, **__: object) -> list[Any]:
         if host not in NAMES:
@@ -110,6 +112,22 @@ def test_any_address_of_the_target_on_loopback_is_a_rehearsal(
 
     assert environment.rehearsal is rehearsal
     assert any(is_loopback(address) for _, address in environment.addresses()) is rehearsal
+
+
+def test_the_identity_names_addresses_without_credentials(write: Write, gates_dir: Path) -> None:
+    """API, database and cache are facts: another database behind a variable is another target."""
+    write(
+        "some",
+        "name: some\ndatabase: {url: 'postgresql://u:secret-word@api.example.com:5432/bais?sslmode=require'}\n"
+        "cache: {url: 'rediss://:other-word@api.example.com:6379/0'}\n",
+    )
+    identity = identity_of(load_environment("some", gates_dir=gates_dir))
+
+    assert identity.facts == (
+        ("database.url", "postgresql://api.example.com:5432/bais"),
+        ("cache.url", "rediss://api.example.com:6379/0"),
+    )
+    assert identity.addresses == (("database.url", "192.0.2.1"), ("cache.url", "192.0.2.1"))
 
 
 def test_resolution_is_bounded_in_time(

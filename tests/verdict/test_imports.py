@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FACTS = {
     "api.url": "https://api.example.com",
+    "database.url": "postgresql://db.example.com/bais",
     "api.version": "1.0.0",
     "tls.serial": "AB",
     "cluster.uid": "u-1",
@@ -44,6 +45,7 @@ def decide(world: World, *origins: Origin, evidence_from: tuple[str, ...] = (), 
     [
         ({"api_version": "2.0.0"}, "API version 2.0.0, here 1.0.0"),
         ({"api_url": "https://other.example.com"}, "API address https://other.example.com, here"),
+        ({"database_url": "postgresql://other/bais"}, "database address postgresql://other/bais, here"),
         ({"tls_serial": "CD"}, "certificate CD, here AB"),
         ({"cluster_uid": "u-2"}, "cluster u-2, here u-1"),
         ({"release_image": "sha256:2"}, "running image sha256:2, here sha256:1"),
