@@ -208,6 +208,7 @@ def document(runs: Runs, reading: Mapping[str, Cost], collecting: Mapping[str, C
         "",
         *table("MiB", runs, lambda one, _: f"{one.peak_mib:.0f}"),
         "",
+        *one_more(runs),
         "## Closing a run",
         "",
         "CPU from the last test to the end. With bais-gates it goes into the decision, the sign-off page,",
@@ -229,6 +230,22 @@ def document(runs: Runs, reading: Mapping[str, Cost], collecting: Mapping[str, C
         *rows("`pytest --collect-only`", {what: f"{one.cpu_s:.2f}" for what, one in collecting.items()}),
     ]
     return "\n".join(lines) + "\n"
+
+
+def one_more(runs: Runs) -> Iterator[str]:
+    """Yield what one more test costs, collected and run: start and closing, which come once, are left out."""
+    if len(runs) < 2:
+        return
+    small, large = sorted(runs)[-2:]
+
+    def cost_ms(kind: str) -> float:
+        more = runs[large][kind], runs[small][kind]
+        return (
+            1000 * (more[0].cpu_s - more[0].closing_s - more[1].cpu_s + more[1].closing_s) / (large - small)
+        )
+
+    each = ", ".join(f"{kind} {cost_ms(kind):.2f} ms" for kind in KINDS)
+    yield from (f"One more test, collected and run, from {small:,} to {large:,}: {each}.", "")
 
 
 def table(unit: str, runs: Runs, show: Callable[[Cost, int], str]) -> Iterator[str]:

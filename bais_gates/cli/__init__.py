@@ -146,7 +146,8 @@ def _outlive_readers() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.set_inheritable(descriptor, True)  # noqa: FBT003 - it takes no keywords
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name) or open(descriptor, "w", closefd=False)  # noqa: SIM115 - stays open
         raw = io.BufferedWriter(_Unread(descriptor, "w", closefd=False))

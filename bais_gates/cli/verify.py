@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bais_gates.attest.verify import verify as verify_decision
-from bais_gates.verdict.model import GOLIVE, SCOPES, Subject, parse_subject
+from bais_gates.reports import view
+from bais_gates.verdict.model import GOLIVE, SCOPES, Decision, Subject, parse_subject
 
 REFUSED = 1
 DESCRIPTION = """\
 Verify that DECISION allows a deployment: exit status 0 only for a DEPLOY with this scope, environment, run,
-subject and catalog that is consistent and still valid. Touches nothing: reads files.
+subject and catalog that is consistent and still valid. Names the run that it judged. Touches nothing: reads
+files.
 
 A decision about the sandbox is a rehearsal, which is accepted only with `--env sandbox`."""
 _DURATION = re.compile(r"(\d+)([smhd])")
@@ -26,7 +28,11 @@ def duration(text: str) -> timedelta:
     if match is None:
         msg = f"{text!r} is not a duration such as 90s, 30m, 12h or 2d"
         raise argparse.ArgumentTypeError(msg)
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except (OverflowError, ValueError):  # of more digits than Python converts
+        msg = "it is longer than any decision is valid; leave it out"
+        raise argparse.ArgumentTypeError(msg) from None
 
 
 def subject(text: str) -> Subject:
@@ -86,6 +92,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.set_defaults(command=run)
 
 
+def judged(decision: Decision) -> str:
+    """Return which run a decision is of, so that nobody takes it for another one's."""
+    subject = decision.subject or "no image"
+    text = (
+        f"run {decision.run.run_id}, decided {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC: "
+        f"{decision.scope} on {decision.target.name}, subject {subject}"
+    )
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Verify, print every problem with its remedy, and return 0 or 1."""
     report = verify_decision(
@@ -101,9 +117,16 @@ def run(arguments: argparse.Namespace) -> int:
     for problem in report.problems:
         print(f"{problem.code}: {problem.message} {problem.remedy}".rstrip())
     decision = report.decision
+    if decision is not None:
+        print(f"judged: {judged(decision)}")
     if report.ok and decision is not None:
         until = f"valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC"
-        print(f"DEPLOY {arguments.scope} on {arguments.env}: run {decision.run.run_id}, {until}")
+        subject = "" if decision.subject is None else f" for {decision.subject}"
+        print(f"DEPLOY {arguments.scope} on {arguments.env}{subject}: run {decision.run.run_id}, {until}")
+        for each in view.imports(decision):
+            print(f"with results of {each}")
+        for exempt, exemption in view.exempted(decision):
+            print(f"{exempt.gate.id} is declared not applicable until {exemption.expires:%Y-%m-%d %H:%M} UTC")
         return 0
     print(f"REFUSED: {arguments.decision} does not allow a deployment (see the reasons above)")
     return REFUSED

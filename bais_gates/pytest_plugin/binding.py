@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,7 +53,8 @@ def bind(items: Sequence[pytest.Item], catalog: Catalog) -> Bound:
     problems: list[Reason] = []
     refused: list[Reason] = []
     for item in items:
-        marks = list(item.iter_markers("gate"))
+        found = list(item.iter_markers())
+        marks = [mark for mark in found if mark.name == "gate"]
         if not marks:
             continue
         gate_id = _gate_id(marks[0])
@@ -60,18 +62,29 @@ def bind(items: Sequence[pytest.Item], catalog: Catalog) -> Bound:
         if gate is None or len({_gate_id(mark) for mark in marks}) > 1:
             problems.append(_wrong_mark(item, marks, catalog))
         callspec = getattr(item, "callspec", None)
-        case = str(callspec.id) if callspec is not None and gate is not None and gate.cases else None
+        case = _case(str(callspec.id), gate.cases) if callspec is not None and gate and gate.cases else None
         binding = Binding(gate_id=gate_id, case=case, gate=gate, nodeid=item.nodeid)
         item.stash[binding_key] = binding
         bindings.append(binding)
         if gate is not None:
-            for mark in dict.fromkeys((*gate.scopes, gate.phase.value, gate.severity.value)):
-                item.add_marker(mark)
-        refused += [
-            _refused_mark(item, gate_id, mark) for mark in REFUSED_MARKS if item.get_closest_marker(mark)
-        ]
+            for name in dict.fromkeys((*gate.scopes, gate.phase.value, gate.severity.value)):
+                item.add_marker(_mark(name))
+        names = {mark.name for mark in found}
+        refused += [_refused_mark(item, gate_id, name) for name in REFUSED_MARKS if name in names]
     problems += _bound_twice(bindings)
     return Bound(bindings=tuple(bindings), problems=tuple(problems), refused_marks=tuple(refused))
+
+
+@functools.cache
+def _mark(name: str) -> pytest.MarkDecorator:
+    """Return the mark of a scope, phase or severity: one for all gates, however many there are."""
+    return getattr(pytest.mark, name)  # type: ignore[no-any-return] # of pytest.mark, whatever its name
+
+
+def _case(parameters: str, cases: Sequence[str]) -> str:
+    """Return a parametrize id as the catalog spells it: pytest escapes what is not ASCII, and backslashes."""
+    escaped = {case.encode("unicode_escape").decode("ascii"): case for case in cases}
+    return parameters if parameters in cases else escaped.get(parameters, parameters)
 
 
 def _gate_id(mark: pytest.Mark) -> str:

@@ -13,6 +13,7 @@ import pytest
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.binding import Bound, bind, binding_key
 from bais_gates.pytest_plugin.execution import not_applicable
+from bais_gates.pytest_plugin.refusals import interpreter_refusals
 from bais_gates.pytest_plugin.shadowing import hidden_tests
 from bais_gates.verdict.model import Code, JsonValue, Reason
 
@@ -100,16 +101,19 @@ class Collection:
         if self._state.settings.deciding:
             self._hidden = hidden_tests(self._files, items, config)
         yield
+        self._leave_out_proven(config, items)
         sort_items(items)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Report what will run; under xdist before the controller learns that collection ended."""
         selected = tuple(item.nodeid for item in session.items if binding_key in item.stash)
+        # The controller answers for its own; `--tx popen//python=...` names another one for its workers.
+        interpreter = () if self._state.worker is None else interpreter_refusals()
         self.collected = Collected(
             bound={binding.nodeid: (binding.gate_id, binding.case) for binding in self.bound.bindings},
             selected=selected,
-            problems=(*self.bound.problems, *self.bound.refused_marks, *self._hidden),
+            problems=(*self.bound.problems, *self.bound.refused_marks, *interpreter, *self._hidden),
             needing=self._needing(session.items),
         )
         self.finished = True
@@ -138,6 +142,16 @@ class Collection:
         self.bound = bind(items, catalog)
         if self.bound.problems and not self._state.settings.deciding:
             self._refuse(session, config, items, [_format(problem) for problem in self.bound.problems])
+
+    def _leave_out_proven(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Deselect the gates that were proven on another target, so that this one is spared them."""
+        elsewhere = self._state.proven_elsewhere
+        bindings = [(item, item.stash.get(binding_key, None)) for item in items]
+        proven = [item for item, binding in bindings if binding is not None and binding.gate_id in elsewhere]
+        if proven:
+            config.hook.pytest_deselected(items=proven)
+            left_out = set(proven)
+            items[:] = [item for item in items if item not in left_out]
 
     @staticmethod
     def _refuse(

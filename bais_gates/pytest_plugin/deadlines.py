@@ -49,8 +49,8 @@ class Due:
     """By ``clock``."""
     deadline_s: float
     phase: str
-    errors: dict[str, BaseException]
-    """Where it is kept, at the end of a phase that took longer, whether or not anything was raised in it."""
+    record: Callable[[GateDeadline], None]
+    """Called at the end of a phase that took longer, whether or not anything was raised in it."""
     raised_at: float = 0.0
 
     def error(self) -> GateDeadline:
@@ -113,7 +113,7 @@ class Watchdog:
             return False
         with self._lock:  # the thread may have raised what has not arrived
             _raise_in(self._thread, None)
-        due.errors[due.phase] = due.error()  # it outweighs what the phase raised, before or because of it
+        due.record(due.error())
         return True
 
     def _fire(self, number: int, frame: FrameType | None) -> None:

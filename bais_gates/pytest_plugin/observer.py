@@ -273,11 +273,8 @@ def _require_nothing(answer: object) -> None:
 
 
 def _gate_test(item: pytest.Item) -> GateTest | None:
-    binding = item.stash.get(binding_key, None)
-    if binding is None:
-        return None
     test = item.stash.get(gate_test_key, None)
-    if test is None:
+    if test is None and (binding := item.stash.get(binding_key, None)) is not None:
         test = item.stash[gate_test_key] = GateTest(binding)
     return test
 
@@ -305,10 +302,12 @@ def _shorten(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
 
 def redact_report(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Redact a report's traceback and captured sections, in place."""
-    report.longrepr = _redacted(report.longrepr, 0)  # type: ignore[assignment] # of the type it had
-    report.sections[:] = [(name, redact(text)) for name, text in report.sections]
+    if report.longrepr is not None:
+        report.longrepr = _redacted(report.longrepr, 0)  # type: ignore[assignment] # of the type it had
+    if report.sections:
+        report.sections[:] = [(name, redact(text)) for name, text in report.sections]
     properties = getattr(report, "user_properties", None)
-    if isinstance(properties, list):
+    if properties and isinstance(properties, list):
         properties[:] = [
             (name, redact(value) if isinstance(value, str) else value) for name, value in properties
         ]

@@ -146,21 +146,20 @@ def _wanted(expression: str) -> Iterator[str]:
         negated = False
 
 
+def finds_older_decision(config: pytest.Config) -> bool:
+    """Return whether this run is asked to decide, and an older decision is where its own will be."""
+    if not hasattr(config, "known_args_namespace"):  # registered by a program, before anything is parsed
+        return False
+    return bool(_scopes(config)) and os.path.lexists(_out(config) / "decision.json")
+
+
 def void_older(config: pytest.Config) -> None:
-    """Take the older decision out of the report folder, if this run is asked to decide.
+    """Take the older decision out of the report folder.
 
     Called as this plugin is loaded: other plugins, options and settings may still end the run.
     """
-    if not hasattr(config, "known_args_namespace"):  # registered by a program, before anything is parsed
-        return
-    scopes, out = _scopes(config), _out(config)
-    if not scopes or not os.path.lexists(out / "decision.json"):
-        return
-    from bais_gates.pytest_plugin import workers  # noqa: PLC0415 - projects without gates pay for no import
-
-    if workers.is_worker(config):
-        return
-    scope = next((scope for scope in scopes if scope in SCOPES), GOLIVE)
+    out = _out(config)
+    scope = next((scope for scope in _scopes(config) if scope in SCOPES), GOLIVE)
     try:
         void(str(out), run_id=_run_id(config, []), scope=scope, command=("pytest",))
     except OSError as error:

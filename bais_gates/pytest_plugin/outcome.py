@@ -201,7 +201,7 @@ class Observation:
                 "gate": self.gate_id,
                 "case": self.case,
                 "when": self.when,
-                "truth": self.truth.value,
+                "truth": self.truth,
                 "attempt": self.attempt,
                 "subtest": self.subtest,
                 "result": None if self.result is None else result_to_json(self.result),

@@ -16,6 +16,7 @@ from bais_gates.pytest_plugin.options import (
     CATALOG_DEFAULT,
     add_options,
     catalog_path,
+    finds_older_decision,
     resolve,
     void_older,
 )
@@ -40,8 +41,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     """Declare the options and ini keys; as this is the first hook of all, take an older decision away."""
     add_options(parser)
     config = pluginmanager.get_plugin("pytestconfig")
-    if isinstance(config, pytest.Config):
-        void_older(config)
+    if isinstance(config, pytest.Config) and finds_older_decision(config):
+        from bais_gates.pytest_plugin import workers  # noqa: PLC0415 - projects without gates pay for no import
+
+        if not workers.is_worker(config):
+            void_older(config)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -93,13 +97,17 @@ class _Run:
             manager.unregister(part)
             manager.register(part)
 
-    def pytest_unconfigure(self) -> None:
-        """End what the run started, and remove what its processes shared."""
-        if self._state.directory is not None and self._state.worker is None:
-            from bais_gates.targets.provision import release  # noqa: PLC0415 - for runs that shared something
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_unconfigure(self) -> Generator[None, None, None]:
+        """End what the run started, and remove what its processes shared, whatever others raise."""
+        try:
+            return (yield)
+        finally:
+            if self._state.directory is not None and self._state.worker is None:
+                from bais_gates.targets.provision import release  # noqa: PLC0415 - for runs that shared something
 
-            release(self._state.directory.path)
-            self._state.directory.remove()
+                release(self._state.directory.path)
+                self._state.directory.remove()
 
 
 def _begin(config: pytest.Config) -> RunState | None:

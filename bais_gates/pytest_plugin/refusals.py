@@ -114,6 +114,11 @@ def _found(config: pytest.Config, options: object) -> Iterator[Reason]:
     for key, why in _INI:
         if _ini(config, key):
             yield _reason(f"the ini key {key}", why)
+    yield from interpreter_refusals()
+
+
+def interpreter_refusals() -> Iterator[Reason]:
+    """Yield why the interpreter of this process is refused."""
     if sys.flags.optimize:
         yield _reason("python -O (or PYTHONOPTIMIZE)", "it takes every assert away")
 

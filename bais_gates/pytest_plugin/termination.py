@@ -69,9 +69,12 @@ class Termination:
         self._recorder.past_deadline(seconds)
         self._state.shared().stop()
         self._finish.at_deadline()
-        os.kill(os.getpid(), signal.SIGTERM)
-        if not self._done.wait(GRACE_S):
-            self._end_hard()
+        for _ in range(int(GRACE_S)):
+            if not self._terminating:  # also where the deadline of a gate was raised in the handler's place
+                os.kill(os.getpid(), signal.SIGTERM)
+            if self._done.wait(1):
+                return
+        self._end_hard()
 
     def _later(self, seconds: float, call: Callable[[], None]) -> None:
         def wait() -> None:

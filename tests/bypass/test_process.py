@@ -161,7 +161,7 @@ def test_signals(project: Project, number: signal.Signals, workers: int) -> None
 
 
 def test_gate_that_hangs(project: Project) -> None:
-    """A gate that hangs is ended by its deadline and is an ERROR."""
+    """A gate that blocks every signal and hangs is ended by its deadline and is an ERROR."""
     policy = Path(project.folder / "gates/policy.yaml")
     lines = [
         "gate_deadline_s: 1" if line.startswith("gate_deadline_s:") else line
@@ -169,7 +169,8 @@ def test_gate_that_hangs(project: Project) -> None:
     ]
     policy.write_text("\n".join(lines) + "\n")
     project.gate_b(
-        "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except Exception:\n        pass"
+        "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+        "while True:\n    try:\n        time.sleep(0.1)\n    except Exception:\n        pass"
     )
     project.run().blocks("ERROR", status=20)
 

@@ -64,8 +64,13 @@ def test_narrower_marker_expression(project: Project) -> None:
 
 
 def test_negated_scope(project: Project) -> None:
-    """`-m "not golive"` names the scope and selects none of it."""
-    project.run("-m", "not golive").blocks("NOT_RUN", status=21)
+    """`-m "not golive"` asks for no decision: it makes none, and the last one stays its own run's."""
+    ran = project.run("-m", "not golive")
+    assert ran.document is None
+    ran.verify_refuses()
+
+    project.run("--gate-run-id", "last-week")
+    project.run("-m", "not (acceptance or golive)").verify_refuses()
 
 
 @serial_and_parallel

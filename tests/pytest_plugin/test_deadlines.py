@@ -132,10 +132,14 @@ def test_pytest_timeout_by_signal(project: Project) -> None:
     ini = project.run("-m", "golive", *timeout, "-o", "timeout=0.3", "-n", "1")
     write_gates(project, {"longer": "time.sleep(30)", "quick": "time.sleep(0.1)"})
     longer = project.run("-m", "golive", *timeout, "-o", "timeout=20")
+    write_gates(project, {"same": "time.sleep(30)", "quick": "pass"})
+    same = project.run("-m", "golive", *timeout, "-o", "timeout=1")
 
     assert "Timeout (>0.3s)" in marked.gate("marked")["message"], marked.output
     assert ini.outcomes == {"ini": "FAIL", "quick": "PASS"}, ini.output
     assert longer.outcomes == {"longer": "ERROR", "quick": "PASS"}, longer.output
+    assert same.outcomes["quick"] == "PASS", same.output
+    assert same.outcomes["same"] in {"FAIL", "ERROR"}, "whichever comes first"
 
 
 def test_pytest_timeout_by_thread(project: Project) -> None:

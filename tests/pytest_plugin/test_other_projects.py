@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+
+from bais_gates.pytest_plugin.options import asked_scopes
 
 if TYPE_CHECKING:
     from tests.pytest_plugin.conftest import Project
@@ -135,6 +138,97 @@ def test_marks_and_scopes(project: Project) -> None:
     assert neither.decision["scope"] == "golive", "load has no gates, so golive holds them all"
     assert named.status == 0, named.output
     assert named.outcomes == {"one": "PASS", "two": "PASS"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "asked"),
+    [
+        ("golive", ["golive"]),
+        ("golive and P1", ["golive"]),
+        ("not not golive", ["golive"]),
+        ("not (not golive)", ["golive"]),
+        ("not(P4) and(golive)", ["golive"]),
+        ("acceptance and not golive", ["acceptance"]),
+        ("(load or not (staging and not monitoring))", ["load", "monitoring"]),
+        ("golive(of='x') and not P4", ["golive"]),
+        ("golive) and (", ["golive"]),
+        ("not acceptance", []),
+        ("not (golive or acceptance)", []),
+        ("P1 or not golive", []),
+        ("not(not(not(golive)))", []),
+        ("gate(id='golive') or gate(golive=1)", []),
+        ("my-golive or golive.fast", []),
+        ("", []),
+    ],
+)
+def test_scopes_that_an_expression_asks_for(expression: str, asked: list[str]) -> None:
+    """A decision is asked for by a scope that ``-m`` names without negation, however it is written."""
+    assert list(asked_scopes(SimpleNamespace(markexpr=expression))) == asked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "products:\n  - name: one\n    price: 3\n",
+        "gates:\n  - name: AND\n    inputs: 2\n",
+        "gates:\n  - id: coverage\n    severity: high\n    phase: build\n",
+        "apiVersion: backstage.io/v1alpha1\nkind: Location\n",
+        "- a\n- b\n",
+        "{{ template }}\n",
+    ],
+    ids=["shop", "logic", "quality gates", "backstage", "list", "template"],
+)
+def test_another_catalog_of_that_name(project: Project, text: str) -> None:
+    """A `gates/catalog.yaml` that is not ours leaves the project alone, its marks `gate` and `load` too."""
+    project.write("gates/catalog.yaml", text)
+    project.tests("@pytest.mark.gate('x')\n@pytest.mark.load\ndef test_ours():\n    pass\n")
+    before = files(project)
+
+    ran = project.run("-m", "load")
+
+    assert ran.status == 0, ran.output
+    assert "bais-gates" not in ran.output
+    assert files(project) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "gates:\n",
+        "gates: []\n",
+        "gates:\n  - id: acceptance.one\n   phase: acceptance\n  severity: [P1\n    scopes: [golive]\n",
+        "gate:\n  - {id: acceptance.one, phase: acceptance, severity: P1, requirement: it holds}\n",
+    ],
+    ids=["empty", "no list", "no gate", "no YAML", "misspelt"],
+)
+def test_a_damaged_catalog_blocks(project: Project, text: str) -> None:
+    """A catalog of ours that is damaged blocks a decision, and is not taken for another project's."""
+    project.write("gates/catalog.yaml", text)
+    project.tests("@pytest.mark.golive\ndef test_one():\n    pass\n")
+
+    ran = project.run("-m", "golive")
+
+    assert ran.status == 22, ran.output
+    assert ran.codes >= {"CATALOG_INVALID"}
+
+
+def test_cases_beyond_ascii(project: Project) -> None:
+    """A case is named in the catalog as its author writes it, though pytest escapes its id."""
+    cases = ["Zürich", "a\\b", "plain"]
+    project.catalog(one={"cases": cases})
+    project.tests(
+        f"""
+        @pytest.mark.gate("acceptance.one")
+        @pytest.mark.parametrize("case", {cases!r})
+        def test_one(evidence, case):
+            evidence.check("one", 1, "==", 1)
+        """
+    )
+
+    ran = project.run("-m", "golive")
+
+    assert ran.status == 0, ran.output
 
 
 def test_a_named_catalog_must_be_there(project: Project) -> None:

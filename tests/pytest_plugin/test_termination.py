@@ -186,4 +186,4 @@ def test_a_run_that_hangs_ends_at_its_deadline(project: Project, workers: tuple[
 
     assert time.monotonic() - began < 40
     assert "RUN_DEADLINE" in ran.codes, ran.output
-    assert ran.status == 21, ran.output
+    assert ran.status in {20, 21}, ran.output  # 20 where the gate's own deadline is raised as it wakes

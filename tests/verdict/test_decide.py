@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -296,10 +297,23 @@ def test_unfinished_run_and_jumped_clock_block(world: World) -> None:
 
 def test_result_of_a_run_that_was_not_imported_blocks(world: World) -> None:
     """An imported result counts only when its run is among the imported ones."""
-    result = world.result(imported_from="run-0")
+    results = world.result("a", imported_from="run-0"), world.result("b")
+    gates = world.gate("a"), world.gate("b")
 
-    assert world.decide(result, imported=["run-0"]).verdict is Verdict.DEPLOY
-    assert codes(world.decide(result)) == [Code.TAMPERED]
+    assert world.decide(*results, gates=gates, origins=[world.origin()]).verdict is Verdict.DEPLOY
+    assert codes(world.decide(*results, gates=gates)) == [Code.TAMPERED]
+
+
+def test_a_deploy_names_an_image(world: World) -> None:
+    """Without an image: BLOCK, but for a rehearsal and where the policy says that there is none."""
+    missing = world.decide(world.result(), subject=None)
+    unnamed = replace(BUILT_IN, subject_required=False)
+
+    assert codes(missing) == [Code.SUBJECT_MISSING]
+    assert missing.exit_status == 21
+    assert world.decide(world.result(), subject=None, target=world.target(rehearsal=True)).reasons == ()
+    decision = world.decide(world.result(), subject=None, policy=unnamed)
+    assert (decision.reasons, decision.subject_required) == ((), False)
 
 
 def test_naive_now_is_refused(world: World) -> None:

@@ -155,7 +155,7 @@ def cases(draw: st.DrawFn) -> Case:
             for name in names
             if draw(mostly(False, st.just(True)))
         ),
-        subject=draw(st.sampled_from([None, SUBJECT])),
+        subject=draw(mostly(SUBJECT, st.none())),
     )
 
 
@@ -227,8 +227,9 @@ def may_deploy(case: Case) -> bool:
     passed = [
         result for result in case.results if proven(result) and result.gate_id in {gate.id for gate in gates}
     ]
-    unblocked = all(does_not_block(case, gate) for gate in gates)
-    return known and unblocked and bool(passed) and waivers_right(case) and not case.integrity
+    unblocked = waivers_right(case) and all(does_not_block(case, gate) for gate in gates)
+    undated = {gate.id for gate in case.gates if gate.severity is Severity.P1} & {*dict(case.not_applicable)}
+    return bool(known and unblocked and passed and case.subject) and not undated and not case.integrity
 
 
 def in_scope(case: Case, *, blocking: bool = True) -> list[str]:
@@ -391,7 +392,7 @@ def test_worlds_deploy_at_all(severity: str) -> None:
     )
     check = Check(name="c", observed=1, op=Op.LE, limit=2, ok=True)
     result = GateResult(gate_id=gate.id, outcome=Outcome.PASS, checks=(check,))
-    case = Case((gate,), (result,), (), (), (), None)
+    case = Case((gate,), (result,), (), (), (), SUBJECT)
 
     assert may_deploy(case)
     assert case.decide().verdict is Verdict.DEPLOY
