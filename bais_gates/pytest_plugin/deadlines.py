@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -66,7 +67,8 @@ class Watchdog:
         self._thread = threading.current_thread()
         self._due: Due | None = None
         self._before: Any = None
-        self._timer = _Timer(threading.get_native_id()) if self._is_main else None
+        has_timers = sys.platform == "linux"  # elsewhere the thread alone keeps the deadlines
+        self._timer = _Timer(threading.get_native_id()) if self._is_main and has_timers else None
         self._closed = threading.Event()
         self._lock = threading.Lock()
         threading.Thread(target=self._watch, name="bais-gates-watchdog", daemon=True).start()
@@ -160,7 +162,9 @@ class _Timer:
     """A POSIX timer (timer_create(2)) that signals one thread; a forked process does not inherit it."""
 
     def __init__(self, thread_id: int) -> None:
-        self._c = ctypes.PyDLL("librt.so.1", use_errno=True)  # before glibc 2.34 it is not in libc
+        self._c = ctypes.PyDLL(None, use_errno=True)
+        if not hasattr(self._c, "timer_create"):  # before glibc 2.34
+            self._c = ctypes.PyDLL("librt.so.1", use_errno=True)
         self._id = ctypes.c_void_p()
         self._at = 0.0
         self._times = _Times(every_s=int(REPEAT_S))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates.pytest_plugin.imports import learn_facts
-from bais_gates.pytest_plugin.ledger import LedgerView, ledger_view, reconcile, unwritable_ledger
+from bais_gates.pytest_plugin.ledger import LedgerView, reconcile, unwritable_ledger
 from bais_gates.pytest_plugin.outcome import format_error
 from bais_gates.pytest_plugin.preflight import DecidingRun, run_value, unwritable_decision
 from bais_gates.pytest_plugin.recorder import gate_results
@@ -35,7 +35,6 @@ from bais_gates.verdict.model import (
 )
 
 if TYPE_CHECKING:
-    from bais_gates.pytest_plugin.ledger import LedgerContent
     from bais_gates.pytest_plugin.recorder import Recorder
     from bais_gates.pytest_plugin.run_state import RunState
 
@@ -116,8 +115,7 @@ class Finish:
 
     def _decide(self, session: pytest.Session, exitstatus: int) -> Decision:
         run, recorder, state = self._run, self._recorder, self._run.state
-        content = self._ledger()
-        ledger = ledger_view(content)
+        ledger = self._ledger()
         results, reasons = self._results(ledger)
         reasons += recorder.whole_run_reasons(session, exitstatus)
         reasons += refusals(self._config, self._config.option)
@@ -135,7 +133,7 @@ class Finish:
             waivers=run.waivers,
             scope=run.scope,
             results=results,
-            run=run_value(self._config, state, ended=True, ledger_digest=content.digest),
+            run=run_value(self._config, state, ended=True, ledger_digest=ledger.digest),
             target=self._target(),
             subject=state.settings.subject,
             integrity=reasons,
@@ -144,7 +142,7 @@ class Finish:
             now=datetime.now(UTC),
         )
 
-    def _ledger(self) -> LedgerContent:
+    def _ledger(self) -> LedgerView:
         ledger = self._run.state.ledger
         if ledger is None:
             raise RuntimeError("a run that decides has a ledger")

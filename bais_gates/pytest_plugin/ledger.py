@@ -13,8 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,71 +98,51 @@ class Ledger:
                 os.close(self._descriptor)
             self._descriptor = None
 
-    def read(self) -> LedgerContent:
-        """Return what all processes wrote, with the digest of the file's bytes.
+    def read(self) -> LedgerView:
+        """Return what all processes wrote of gates' tests, with the digest of the file's bytes.
 
         ``problem`` says that the file is absent, was replaced since it was created, or has a broken line.
         """
+        view, hashed = LedgerView(), hashlib.sha256()
         try:
-            content = self.path.read_bytes()
-            replaced = self._descriptor is None or not os.path.samestat(
-                os.fstat(self._descriptor), self.path.stat()
-            )
+            with self.path.open("rb") as file:
+                mine = self._descriptor is not None and os.path.samestat(
+                    os.fstat(self._descriptor), os.fstat(file.fileno())
+                )
+                if not mine:
+                    view.problem = f"{self.path}: the file was replaced while the run wrote it"
+                for line in file:
+                    hashed.update(line)
+                    if not view.take(line):
+                        view.problem = f"{self.path}: a line is not whole"
         except OSError as error:
-            return LedgerContent(problem=f"{self.path}: {error.strerror}")
-        lines: list[dict[str, JsonValue]] = []
-        problem = f"{self.path}: the file was replaced while the run wrote it" if replaced else None
-        for raw in content.splitlines():
-            try:
-                line = json.loads(raw)
-            except ValueError:
-                line = None
-            if isinstance(line, dict) and isinstance(line.get("record"), dict):
-                lines.append(line)
-            else:
-                problem = f"{self.path}: a line is not whole"
-        digest = "sha256:" + hashlib.sha256(content).hexdigest()
-        return LedgerContent(lines=tuple(lines), digest=digest, problem=problem)
+            return LedgerView(problem=f"{self.path}: {error.strerror}")
+        view.digest = f"sha256:{hashed.hexdigest()}"
+        return view
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerContent:
-    """A ledger as read at the end of a run."""
-
-    lines: tuple[dict[str, JsonValue], ...] = ()
-    digest: str | None = None
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class LedgerView:
     """The checks and outcomes of gates' tests that a ledger holds, by nodeid."""
 
-    checks: Mapping[str, tuple[Check, ...]]
-    outcomes: Mapping[str, tuple[str, ...]]
-    problem: str | None
+    checks: dict[str, list[Check]] = field(default_factory=dict)
+    outcomes: dict[str, list[str]] = field(default_factory=dict)
+    digest: str | None = None
+    problem: str | None = None
 
-
-def ledger_view(content: LedgerContent) -> LedgerView:
-    """Return the checks and outcomes in the lines of a ledger."""
-    checks: dict[str, list[Check]] = defaultdict(list)
-    outcomes: dict[str, list[str]] = defaultdict(list)
-    problem = content.problem
-    for line in content.lines:
-        record: Any = line["record"]
-        nodeid = str(record.get("nodeid", ""))
+    def take(self, line: bytes) -> bool:
+        """Add what a line says; return whether it is a whole record."""
         try:
-            if line.get("kind") == "check":
-                checks[nodeid].append(check_from_json(record["check"]))
-            elif line.get("kind") == "gate_finished":
-                outcomes[nodeid].append(str(record["outcome"]))
-        except (KeyError, TypeError, ValueError):
-            problem = "a line of the ledger is not a record"
-    return LedgerView(
-        checks={nodeid: tuple(found) for nodeid, found in checks.items()},
-        outcomes={nodeid: tuple(found) for nodeid, found in outcomes.items()},
-        problem=problem,
-    )
+            entry: Any = json.loads(line)
+            record, kind = entry["record"], entry["kind"]
+            nodeid = str(record.get("nodeid", ""))
+            if kind == "check":
+                self.checks.setdefault(nodeid, []).append(check_from_json(record["check"]))
+            elif kind == "gate_finished":
+                self.outcomes.setdefault(nodeid, []).append(str(record["outcome"]))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return False
+        return True
 
 
 def reconcile(
@@ -175,9 +154,9 @@ def reconcile(
         reasons.append(_mismatch(f"The ledger can't be trusted: {ledger.problem}."))
     kept: list[tuple[str, GateResult]] = []
     for nodeid, result in results:
-        written = ledger.checks.get(_key(nodeid), ())
-        ended = ledger.outcomes.get(_key(nodeid), ())
-        if _same(written, result.checks) and ended[-1:] == (result.outcome.value,):
+        key = str(redact_value(nodeid))
+        written, ended = ledger.checks.get(key, []), ledger.outcomes.get(key, [])
+        if _same(written, result.checks) and ended[-1:] == [result.outcome.value]:
             kept.append((nodeid, result))
             continue
         reasons.append(
@@ -188,13 +167,9 @@ def reconcile(
             )
         )
         if result.outcome is Outcome.PASS and any(check.ok is False for check in written):
-            result = replace(result, outcome=Outcome.FAIL, checks=written)  # noqa: PLW2901 - what it is kept as
+            result = replace(result, outcome=Outcome.FAIL, checks=tuple(written))  # noqa: PLW2901 - what it is kept as
         kept.append((nodeid, result))
     return kept, reasons
-
-
-def _key(nodeid: str) -> str:
-    return str(redact_value(nodeid))
 
 
 def _same(written: Sequence[Check], reported: Sequence[Check]) -> bool:

@@ -231,21 +231,25 @@ def gate_results(
     gates: Sequence[Gate],
     recorder: Recorder,
     config: pytest.Config,
-    ledger_checks: Mapping[str, tuple[Check, ...]],
+    ledger_checks: Mapping[str, Sequence[Check]],
 ) -> list[GateResult]:
     """Return the results of all gates that were seen, and a NOT_RUN with its reason for each other one."""
     by_gate: dict[str, list[tuple[str | None, GateResult]]] = defaultdict(list)
     for nodeid, seen in recorder.seen.items():
-        for result in _of_test(nodeid, seen, recorder, ledger_checks.get(nodeid, ())):
+        for result in _of_test(nodeid, seen, recorder, tuple(ledger_checks.get(nodeid, ()))):
             by_gate[seen.gate_id].append((seen.case, result))
     results: list[GateResult] = []
     for gate_id, by_case in by_gate.items():
         results += _joined(gate_id, by_case)
-    results += [
-        GateResult(gate_id=gate.id, outcome=Outcome.NOT_RUN, message=_why_not_run(gate, recorder, config))
-        for gate in gates
-        if gate.id not in by_gate
-    ]
+    nodeids: dict[str, list[str]] = defaultdict(list)
+    for nodeid, (gate_id, _) in recorder.collected.bound.items():
+        nodeids[gate_id].append(nodeid)
+    chosen = frozenset(recorder.collected.selected)
+    for gate in gates:
+        if gate.id not in by_gate:
+            is_chosen = not chosen.isdisjoint(nodeids[gate.id])
+            message = _why_not_run(recorder, config, found=bool(nodeids[gate.id]), chosen=is_chosen)
+            results.append(GateResult(gate_id=gate.id, outcome=Outcome.NOT_RUN, message=message))
     return results
 
 
@@ -317,20 +321,17 @@ def _joined(gate_id: str, by_case: list[tuple[str | None, GateResult]]) -> list[
     ]
 
 
-def _why_not_run(gate: Gate, recorder: Recorder, config: pytest.Config) -> str:
-    """Return why no report of a gate's test arrived."""
-    collected = recorder.collected
-    nodeids = [nodeid for nodeid, (gate_id, _) in collected.bound.items() if gate_id == gate.id]
-    chosen = set(collected.selected)
+def _why_not_run(recorder: Recorder, config: pytest.Config, *, found: bool, chosen: bool) -> str:
+    """Return why no report of a gate's tests arrived, of which some were ``found`` and some ``chosen``."""
     early = f" The run ended early: {recorder.aborted}." if recorder.aborted is not None else ""
-    if not nodeids and recorder.collection_failed:
+    if not found and recorder.collection_failed:
         return "No test of it was collected, and collection had errors."
-    if not nodeids and recorder.skipped_files:
+    if not found and recorder.skipped_files:
         files = ", ".join(sorted(recorder.skipped_files)[:5])
         return f"No test of it was collected; skipped as a whole were: {files}."
-    if not nodeids:
+    if not found:
         return "No test that was collected is bound to it." + early
-    if not chosen.intersection(nodeids):
+    if not chosen:
         return f"Its test was deselected ({_selection(config)})."
     for option, text in (
         ("collectonly", "--collect-only"),
