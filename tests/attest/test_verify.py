@@ -246,6 +246,23 @@ def test_times(project: Project) -> None:
     assert project.codes(now=decided + 3 * HOUR) == ["STALE", "WAIVER_EXPIRED"]
 
 
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59.999999Z",
+        "9999-12-31T23:59:59-12:00",
+    ],
+)
+@pytest.mark.parametrize("keys", [("decided_at",), ("valid_until",), ("decided_at", "valid_until")])
+def test_moments_at_the_ends_of_the_calendar(project: Project, keys: tuple[str, ...], moment: str) -> None:
+    """A moment that arithmetic leads out of the calendar is refused, and nothing is raised."""
+    project.forge({**project.judge(), **dict.fromkeys(keys, moment)})
+    assert project.codes(max_age=timedelta.max)
+    assert project.codes(catalog=None)
+
+
 def test_longer_validity_is_refused(project: Project) -> None:
     """A decision that is valid for longer than the policy allows contradicts itself."""
     document = project.judge()
