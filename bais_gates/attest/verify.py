@@ -20,6 +20,7 @@ from bais_gates.verdict.document import load_decision
 from bais_gates.verdict.files import digest_of, read_bytes
 from bais_gates.verdict.model import GOLIVE, Decision, JudgedGate, Severity, Subject, Verdict
 from bais_gates.verdict.policy import ALWAYS_BLOCKING, Policy, load_policy
+from bais_gates.verdict.target import is_loopback, on_loopback
 from bais_gates.verdict.waivers import WaiverFile, load_waivers
 
 SANDBOX: Final = "sandbox"
@@ -28,6 +29,7 @@ FUTURE_TOLERANCE: Final = timedelta(minutes=5)
 """How far the clock of the machine that decided may be ahead of ours."""
 
 _ANY_LENGTH = 36500  # days
+_ANY_VALIDITY_S = 2_592_000.0  # the longest that a policy file may say
 _AGAIN = "Run the gates again."
 _CHUNK = 1024 * 1024
 
@@ -127,8 +129,12 @@ def _identity(
         problems.append(
             Problem(code="ENVIRONMENT_OTHER", message=text, remedy=f"Run the gates with `--env {env}`.")
         )
-    if decision.target.rehearsal and env != SANDBOX:
-        text = "The decision is a rehearsal: its target is the sandbox or on loopback."
+    target = decision.target
+    if (target.rehearsal or target.provisioned or on_loopback(target)) and env != SANDBOX:
+        local = ", ".join(dict.fromkeys(key for key, address in target.addresses if is_loopback(address)))
+        text = (
+            f"The decision is a rehearsal: its target is the sandbox or on loopback ({local or 'api.url'})."
+        )
         problems.append(
             Problem(
                 code="REHEARSAL",
@@ -197,6 +203,7 @@ def _input_digests(decision: Decision, files: _Files) -> list[Problem]:
         ("POLICY_OTHER", "policy", files.policy, decision.digests.policy),
         ("WAIVERS_OTHER", "waivers", files.waivers, decision.digests.waivers),
     ]
+    contract = files.catalog.contract if files.catalog is not None else decision.digests.contract
     problems = [
         Problem(
             code=code,
@@ -206,6 +213,9 @@ def _input_digests(decision: Decision, files: _Files) -> list[Problem]:
         for code, what, file, digest in pairs
         if file is not None and file.digest != digest
     ]
+    if contract != decision.digests.contract:
+        text = "The decision was made with another contract file than this one."
+        problems.append(Problem(code="CONTRACT_OTHER", message=text, remedy=_AGAIN))
     digest = files.environment_digest
     if digest is not None and digest != decision.target.environment_digest:
         text = "The decision was made with another environment file of this name than this one."
@@ -222,11 +232,10 @@ def _consistency(decision: Decision, files: _Files) -> list[Problem]:
         catalog = _catalog_of(decision)
     if catalog is None:
         return [_inconsistent("a gate is listed twice")]
-    policy = files.policy if files.policy is not None else _least_policy(decision)
     try:
         again = decide(
             catalog=catalog,
-            policy=policy,
+            policy=files.policy or _least_policy(decision),
             waivers=WaiverFile(waivers=decision.waivers, digest=decision.digests.waivers),
             scope=decision.scope,
             results=[judged.result for judged in decision.gates],
@@ -234,12 +243,14 @@ def _consistency(decision: Decision, files: _Files) -> list[Problem]:
             target=decision.target,
             subject=decision.subject,
             previous=decision.previous,
-            imported=decision.imported,
+            origins=decision.origins,
             now=decision.decided_at,
         )
     except OverflowError:  # a moment at either end of the calendar
         return [_inconsistent("one of its dates is not from our time")]
     again = replace(again, digests=decision.digests, gates=tuple(map(_without_prose, again.gates)))
+    if files.policy is None:  # then nothing says how long it may be valid, only that it may be no longer
+        again = replace(again, valid_until=min(again.valid_until, decision.valid_until))
     decision = replace(decision, gates=tuple(map(_without_prose, decision.gates)))
     return [] if again == decision else [_inconsistent(_difference(decision, again))]
 
@@ -260,7 +271,15 @@ def _difference(decision: Decision, again: Decision) -> str:
     """Return the first difference between a decision and the same decision judged again."""
     if again.verdict is not decision.verdict:
         return f"judged again it is BLOCK ({again.reasons[0].code}: {again.reasons[0].message})"
-    for name in ("exit_status", "reasons", "valid_until", "waivers", "imported"):
+    for name in (
+        "exit_status",
+        "reasons",
+        "valid_until",
+        "waivers",
+        "imported",
+        "origins",
+        "subject_required",
+    ):
         if getattr(again, name) != getattr(decision, name):
             return f"judged again its {name} differs"
     known = {judged.gate.id: judged for judged in again.gates}
@@ -279,6 +298,7 @@ def _catalog_of(decision: Decision) -> Catalog | None:
             gates=tuple(judged.gate for judged in decision.gates),
             digest=decision.digests.catalog or "",
             path=Path(),
+            contract=decision.digests.contract,
         )
     except ValueError:
         return None
@@ -290,8 +310,10 @@ def _least_policy(decision: Decision) -> Policy:
         blocking=ALWAYS_BLOCKING,
         gate_deadline_s=0.0,
         run_deadline_s=0.0,
-        validity_s=(decision.valid_until - decision.decided_at).total_seconds(),
+        validity_s=_ANY_VALIDITY_S,
         waiver_max_days=dict.fromkeys(Severity, _ANY_LENGTH),
+        not_applicable_max_days=_ANY_LENGTH,
+        subject_required=decision.subject_required,
         digest=None,
     )
 

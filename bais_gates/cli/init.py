@@ -22,6 +22,7 @@ CI_FILES: Final = {
     "gitlab": ("gitlab.yml", ".gitlab-ci.yml"),
     "jenkins": ("Jenkinsfile", "Jenkinsfile"),
 }
+NO_SUBJECT: Final = "\nsubject: not_required # write required once the release is an image"
 REPORTS: Final = "gate-report/"
 NOTE: Final = """
 The gate reads the project's files: nothing of production is judged before the catalog has a gate for it."""
@@ -67,7 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
     bais = arguments.suite is not None
     environment = "sandbox" if bais else "production"
     gates = files_of(SUITE) if bais else files_of(STARTER / "gates")
-    gates.setdefault("gates/policy.yaml", (SUITE / "policy.yaml").read_text(encoding="utf-8"))
+    # The one gate of a new project judges no image.
+    policy = (SUITE / "policy.yaml").read_text(encoding="utf-8").replace("\nsubject: required", NO_SUBJECT)
+    gates.setdefault("gates/policy.yaml", policy)
     others = {}
     if arguments.ci is not None:
         template, target = CI_FILES[arguments.ci]

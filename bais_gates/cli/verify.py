@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bais_gates.attest.verify import verify as verify_decision
+from bais_gates.reports import view
 from bais_gates.verdict.model import GOLIVE, SCOPES, Decision, Subject, parse_subject
 
 REFUSED = 1
@@ -120,7 +121,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"judged: {judged(decision)}")
     if report.ok and decision is not None:
         until = f"valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC"
-        print(f"DEPLOY {arguments.scope} on {arguments.env}: run {decision.run.run_id}, {until}")
+        about = f"{arguments.scope} on {arguments.env} for image {view.image(decision)}"
+        print(f"DEPLOY {about}: run {decision.run.run_id}, {until}")
+        for each in view.imports(decision):
+            print(f"with results of {each}")
+        for exempt, exemption in view.exempted(decision):
+            print(f"{exempt.gate.id} is declared not applicable until {exemption.expires:%Y-%m-%d %H:%M} UTC")
         return 0
     print(f"REFUSED: {arguments.decision} does not allow a deployment (see the reasons above)")
     return REFUSED

@@ -75,16 +75,16 @@ def bind(items: Sequence[pytest.Item], catalog: Catalog) -> Bound:
     return Bound(bindings=tuple(bindings), problems=tuple(problems), refused_marks=tuple(refused))
 
 
-def _case(parameters: str, cases: Sequence[str]) -> str:
-    """Return a parametrize id as the catalog spells it: pytest escapes what is not ASCII, and backslashes."""
-    escaped = {case.encode("unicode_escape").decode("ascii"): case for case in cases}
-    return parameters if parameters in cases else escaped.get(parameters, parameters)
-
-
 @functools.cache
 def _mark(name: str) -> pytest.MarkDecorator:
     """Return the mark of a scope, phase or severity: one for all gates, however many there are."""
     return getattr(pytest.mark, name)  # type: ignore[no-any-return] # of pytest.mark, whatever its name
+
+
+def _case(parameters: str, cases: Sequence[str]) -> str:
+    """Return a parametrize id as the catalog spells it: pytest escapes what is not ASCII, and backslashes."""
+    escaped = {case.encode("unicode_escape").decode("ascii"): case for case in cases}
+    return parameters if parameters in cases else escaped.get(parameters, parameters)
 
 
 def _gate_id(mark: pytest.Mark) -> str:

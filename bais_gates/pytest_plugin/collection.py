@@ -14,9 +14,12 @@ from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.binding import Bound, bind, binding_key
 from bais_gates.pytest_plugin.execution import not_applicable
 from bais_gates.pytest_plugin.refusals import interpreter_refusals
+from bais_gates.pytest_plugin.shadowing import hidden_tests
 from bais_gates.verdict.model import Code, JsonValue, Reason
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bais_gates.pytest_plugin.run_state import RunState
     from bais_gates.verdict.model import Gate
 
@@ -81,6 +84,12 @@ class Collection:
         self.bound = Bound(bindings=(), problems=(), refused_marks=())
         self.collected = Collected()
         self.finished = False
+        self._files: list[Path] = []
+        self._hidden: tuple[Reason, ...] = ()
+
+    def pytest_pycollect_makemodule(self, module_path: Path) -> None:
+        """Record which files are collected."""
+        self._files.append(module_path)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
@@ -89,7 +98,10 @@ class Collection:
         """Bind, let all others select, then order."""
         if any(item.get_closest_marker("gate") is not None for item in items):
             self._bind(session, config, items)
+        if self._state.settings.deciding:
+            self._hidden = hidden_tests(self._files, items, config)
         yield
+        self._leave_out_proven(config, items)
         sort_items(items)
 
     @pytest.hookimpl(tryfirst=True)
@@ -101,7 +113,7 @@ class Collection:
         self.collected = Collected(
             bound={binding.nodeid: (binding.gate_id, binding.case) for binding in self.bound.bindings},
             selected=selected,
-            problems=(*self.bound.problems, *self.bound.refused_marks, *interpreter),
+            problems=(*self.bound.problems, *self.bound.refused_marks, *interpreter, *self._hidden),
             needing=self._needing(session.items),
         )
         self.finished = True
@@ -130,6 +142,16 @@ class Collection:
         self.bound = bind(items, catalog)
         if self.bound.problems and not self._state.settings.deciding:
             self._refuse(session, config, items, [_format(problem) for problem in self.bound.problems])
+
+    def _leave_out_proven(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Deselect the gates that were proven on another target, so that this one is spared them."""
+        elsewhere = self._state.proven_elsewhere
+        bindings = [(item, item.stash.get(binding_key, None)) for item in items]
+        proven = [item for item, binding in bindings if binding is not None and binding.gate_id in elsewhere]
+        if proven:
+            config.hook.pytest_deselected(items=proven)
+            left_out = set(proven)
+            items[:] = [item for item in items if item not in left_out]
 
     @staticmethod
     def _refuse(

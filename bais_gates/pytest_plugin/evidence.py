@@ -4,6 +4,8 @@
 
     AssertionError
     └── GateFailure     a check was false: the gate's outcome is FAIL (NO_DATA when there was too little data)
+    RuntimeError
+    └── GateEnded       a check was made after the end of its gate, e.g. by a thread
 """
 
 from __future__ import annotations
@@ -16,23 +18,14 @@ from typing import Any
 
 import pytest
 
-from bais_gates.pytest_plugin.comparison import (
-    NotComparable,
-    UnusableLimit,
-    has_data,
-    holds,
-    operator_of,
-    plain,
-)
 from bais_gates.redaction import redact, redact_value
 from bais_gates.reports.wording import check_text, most_telling_first
 from bais_gates.verdict.codec import check_to_json
-from bais_gates.verdict.model import Attachment, Check, JsonValue, Op
+from bais_gates.verdict.comparison import NotComparable, UnusableLimit, compare, operator_of, plain
+from bais_gates.verdict.model import MAX_VALUE_CHARACTERS, Attachment, Check, JsonValue, Op
 
 MAX_ATTACHMENT_CHARACTERS = 256 * 1024
 """An attachment is cut here and marked as truncated."""
-MAX_VALUE_CHARACTERS = 16 * 1024
-"""What a check keeps of an observed or limiting value; the comparison is made with the whole value."""
 
 _NAME_LIMIT = 300
 
@@ -47,12 +40,18 @@ class GateFailure(AssertionError):  # noqa: N818 - the name is what a report pri
     """A gate's checks were not all true."""
 
 
+class GateEnded(RuntimeError):  # noqa: N818 - as above
+    """A check was made after the end of its gate: the result was reported without it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """What a gate has recorded up to now."""
 
     checks: tuple[Check, ...]
     attachments: tuple[Attachment, ...]
+    by_test: bool
+    """Whether a check is from the test itself, not only from fixtures, set-up or tear-down."""
 
     @property
     def false(self) -> tuple[Check, ...]:
@@ -71,10 +70,28 @@ class Evidence:
     Usable from threads. A check with a false comparison, or without data, fails the gate at its end.
     """
 
-    __slots__ = ("__attachments", "__case", "__checks", "__journal", "__lock")
+    __slots__ = (
+        "__attachments",
+        "__by_test",
+        "__case",
+        "__checks",
+        "__ended",
+        "__in_test",
+        "__journal",
+        "__lock",
+    )
 
-    def __init__(self, *, case: str | None = None, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        case: str | None = None,
+        journal: Journal | None = None,
+        in_test: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.__checks: list[Check] = []
+        self.__by_test = False
+        self.__in_test = in_test
+        self.__ended = False
         self.__attachments: list[Attachment] = []
         self.__case = case
         self.__journal = journal
@@ -97,11 +114,13 @@ class Evidence:
         ``op`` is one of ``<= < >= > == !=``, ``in``, ``not in`` (limit: list, dict or text) and ``matches``
         (limit: a regular expression for the whole text). ``unit`` is of both values. ``n`` is the number of
         samples behind ``observed``, ``n_min`` how many there must be. An observation of None, NaN or
-        infinity, ``n`` of 0 or below ``n_min`` is NO_DATA: False is returned and the gate will not pass.
+        infinity, or with one in it, ``n`` of 0 or below ``n_min`` is NO_DATA: False is returned and the gate
+        will not pass.
         ``source`` says where the value is from, e.g. a URL or a query.
 
         Raises TypeError or ValueError when the comparison itself makes no sense (an unknown operator, a limit
-        that is not a number, an object instead of a value); that, too, stays recorded, as NO_DATA.
+        that is not a number, an object instead of a value) or would hold for every observation, as
+        ``3 != None`` does (see bais_gates.verdict.comparison); that, too, stays recorded, as NO_DATA.
         """
         return self.__compare(name, observed, op, limit, unit, n, n_min, source).ok is True
 
@@ -141,7 +160,17 @@ class Evidence:
     def recorded(self) -> Recorded:
         """Return what has been recorded up to now."""
         with self.__lock:
-            return Recorded(checks=tuple(self.__checks), attachments=tuple(self.__attachments))
+            return Recorded(
+                checks=tuple(self.__checks), attachments=tuple(self.__attachments), by_test=self.__by_test
+            )
+
+    def begin(self) -> None:
+        """Take checks, of a later attempt at the same test, too."""
+        self.__ended = False
+
+    def end(self) -> None:
+        """Take no more checks: a later one is in the ledger but not in the result, and raises GateEnded."""
+        self.__ended = True
 
     def __compare(  # noqa: PLR0917 - private, and in the order of the comparison
         self,
@@ -162,14 +191,12 @@ class Evidence:
         operator = Op.EQ
         try:
             operator = operator_of(op)
-            _require_count("n", n)
-            _require_count("n_min", n_min)
+            n, n_min = _count("n", n), _count("n_min", n_min)
             value, bound = plain(observed), plain(limit)
-            held = holds(value, operator, bound)
+            ok = compare(value, operator, bound, n=n, n_min=n_min)
         except (NotComparable, UnusableLimit) as error:
             self.__keep(op=operator, observed=_label(error), limit=None, ok=None, **described)
             raise
-        ok = held if has_data(value, n, n_min) else None
         return self.__keep(
             op=operator, observed=_kept(value), limit=_kept(bound), ok=ok, n=n, n_min=n_min, **described
         )
@@ -178,8 +205,11 @@ class Evidence:
         check = Check(case=self.__case, **fields)
         with self.__lock:
             self.__checks.append(check)
+            self.__by_test = self.__by_test or self.__in_test()
             if self.__journal is not None:
                 self.__journal("check", check_to_json(check))
+        if self.__ended:
+            raise GateEnded(f"a check was made after the end of its gate: {check_text(check)}")
         return check
 
 
@@ -189,9 +219,13 @@ def format_failures(recorded: Recorded) -> str:
     return "\n".join(map(check_text, most_telling_first(unheld)))
 
 
-def _require_count(what: str, count: object) -> None:
-    if count is not None and (type(count) is not int or count < 0):
+def _count(what: str, count: object) -> int | None:
+    number = plain(count)
+    if number is None:
+        return None
+    if type(number) is not int or number < 0:
         raise UnusableLimit(f"{what} must be a whole number of samples")
+    return number
 
 
 def _kept(value: JsonValue) -> JsonValue:

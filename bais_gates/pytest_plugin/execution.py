@@ -16,6 +16,7 @@ from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.binding import binding_key
 from bais_gates.pytest_plugin.deadlines import Due, Watchdog, clock
 from bais_gates.pytest_plugin.outcome import GateTest, Preset, gate_test_key
+from bais_gates.verdict import exemptions
 from bais_gates.verdict.model import Gate, Outcome, Phase
 from bais_gates.verdict.outcomes import PROVEN
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from bais_gates.pytest_plugin.binding import Binding
     from bais_gates.pytest_plugin.run_state import RunState
 
-PRODUCTION = "production"
 _CLEAN_UP_S = 30.0
 """What a gate's tear-down has at least, within the gate's deadline, when the test itself used up its time."""
 _POLL_S = 0.05
@@ -243,14 +243,8 @@ def not_applicable(state: RunState, gate: Gate) -> Preset | None:
         environment = state.environment()
     except GateInputError:
         return None  # the fixtures of the gate will say so
-    reason = dict(environment.not_applicable).get(gate.id)
-    if reason is None and gate.mutates and not environment.describes("test_tenant"):
-        claimed = environment.api.environment if environment.describes("api") else None
-        if PRODUCTION in {environment.name, claimed}:
-            reason = "it writes, and the environment file of production names no test tenant"
-    if reason is None or not reason.strip():
-        return None
-    return Preset(outcome=Outcome.NOT_APPLICABLE, message=reason)
+    reason = exemptions.not_applicable(gate, environment)
+    return None if reason is None else Preset(outcome=Outcome.NOT_APPLICABLE, message=reason)
 
 
 @contextlib.contextmanager

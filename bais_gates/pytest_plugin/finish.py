@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bais_gates.pytest_plugin.imports import learn_facts
 from bais_gates.pytest_plugin.ledger import LedgerView, ledger_view, reconcile, unwritable_ledger
 from bais_gates.pytest_plugin.outcome import format_error
 from bais_gates.pytest_plugin.preflight import DecidingRun, run_value, unwritable_decision
@@ -19,6 +20,7 @@ from bais_gates.pytest_plugin.refusals import refusals
 from bais_gates.redaction import redact
 from bais_gates.reports import terminal, write_all
 from bais_gates.targets import identity
+from bais_gates.targets.identity import identity_of
 from bais_gates.verdict.decide import decide
 from bais_gates.verdict.files import without_garbage_collection
 from bais_gates.verdict.model import (
@@ -26,7 +28,6 @@ from bais_gates.verdict.model import (
     Decision,
     ExitStatus,
     GateResult,
-    Outcome,
     Reason,
     Subject,
     TargetIdentity,
@@ -121,7 +122,10 @@ class Finish:
         reasons += recorder.whole_run_reasons(session, exitstatus)
         reasons += refusals(self._config, self._config.option)
         reasons += self._unbound()
+        counted = {result.imported_from for result in results if result.imported_from is not None}
+        origins = tuple(origin for origin in run.imported.origins if origin.run_id in counted)
         if recorder.aborted is None:
+            learn_facts(state, origins)
             reasons += compare_target(state)
         if state.ledger is not None and state.ledger.problem is not None:
             reasons.append(unwritable_ledger(state.ledger.problem))
@@ -132,11 +136,11 @@ class Finish:
             scope=run.scope,
             results=results,
             run=run_value(self._config, state, ended=True, ledger_digest=content.digest),
-            target=self._target(results),
+            target=self._target(),
             subject=state.settings.subject,
             integrity=reasons,
             previous=run.previous,
-            imported={result.imported_from for result in results if result.imported_from is not None},
+            origins=origins,
             now=datetime.now(UTC),
         )
 
@@ -194,16 +198,16 @@ class Finish:
             if gate.id not in bound
         ]
 
-    def _target(self, results: list[GateResult]) -> TargetIdentity:
-        """Return the target that was judged, with the gates that did not apply as they would have written."""
-        state = self._run.state
-        target = (identity.read(state.directory.path) if state.directory else None) or self._run.target
-        declared = dict(target.not_applicable)
-        for result in results:
-            gate = state.catalog().by_id.get(result.gate_id)
-            if result.outcome is Outcome.NOT_APPLICABLE and gate is not None and gate.mutates:
-                declared.setdefault(result.gate_id, result.message)
-        return replace(target, not_applicable=tuple(declared.items()))
+    def _target(self) -> TargetIdentity:
+        """Return the target that was judged, with every address that its names resolved to meanwhile."""
+        state, first = self._run.state, self._run.target
+        target = (identity.read(state.directory.path) if state.directory else None) or first
+        last = identity_of(state.environment())
+        return replace(
+            target,
+            rehearsal=target.rehearsal or first.rehearsal or last.rehearsal,
+            addresses=tuple(dict.fromkeys((*first.addresses, *target.addresses, *last.addresses))),
+        )
 
     def _worsen(self, why: str) -> None:
         """Turn the decision into a BLOCK, because of an error after it was made."""

@@ -14,6 +14,7 @@ import pytest
 from bais_gates.pytest_plugin.binding import binding_key
 from bais_gates.pytest_plugin.evidence import Evidence, evidence_key
 from bais_gates.pytest_plugin.execution import Needs, needs_key
+from bais_gates.pytest_plugin.outcome import gate_test_key
 from bais_gates.pytest_plugin.provisioning import provisioning_key
 from bais_gates.pytest_plugin.run_directory import GateRun
 from bais_gates.pytest_plugin.run_state import RunState, state_key
@@ -62,6 +63,7 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
     item: pytest.Item = request.node
     known = item.stash.get(evidence_key, None)
     if known is not None:  # a later attempt at the same test: what was recorded stays
+        known.begin()
         return known
     binding = item.stash.get(binding_key, None)
     ledger = request.config.stash[state_key].ledger
@@ -75,7 +77,11 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
         if ledger is not None:
             ledger.append(kind, who | {kind: record})
 
-    item.stash[evidence_key] = Evidence(case=binding.case if binding else None, journal=journal)
+    item.stash[evidence_key] = Evidence(
+        case=binding.case if binding else None,
+        journal=journal,
+        in_test=lambda: binding is not None and item.stash[gate_test_key].in_test,
+    )
     return item.stash[evidence_key]
 
 

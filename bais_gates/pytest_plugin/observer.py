@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Generator
+import functools
+import gc
+import inspect
+import unittest
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bais_gates.errors import is_finding
+from bais_gates.pytest_plugin import background
 from bais_gates.pytest_plugin.binding import binding_key
 from bais_gates.pytest_plugin.evidence import GateFailure, Recorded, evidence_key, format_failures
 from bais_gates.pytest_plugin.outcome import (
@@ -24,7 +30,7 @@ from bais_gates.redaction import redact
 if TYPE_CHECKING:
     from bais_gates.pytest_plugin.run_state import RunState
 
-_NOTHING = Recorded(checks=(), attachments=())
+_NOTHING = Recorded(checks=(), attachments=(), by_test=False)
 _MAX_DEPTH = 12
 """How deep pytest's representation of an error is followed."""
 
@@ -38,6 +44,18 @@ class Observer:
 
     def __init__(self, state: RunState) -> None:
         self._state = state
+        self._listens = state.settings.deciding and background.listen()
+
+    def pytest_collection_finish(self) -> None:
+        """Leave what is there before the first test out of every later garbage collection and search."""
+        if self._listens:
+            gc.freeze()
+
+    def pytest_unconfigure(self) -> None:
+        """Leave the process as it was."""
+        if self._listens:
+            gc.unfreeze()
+            background.stop()
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -49,31 +67,55 @@ class Observer:
             if test is not None and test.preset is not None:
                 reason = f"{test.preset.outcome.value}: {test.preset.message}"
                 raise pytest.skip.Exception(reason, _use_item_location=True)
-            return (yield)
+            answer = yield
+            background.raise_heard()
+            return answer
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Record what the test raises, and fail it at its end when its checks did not all hold."""
         __tracebackhide__ = True
-        with _Phase(_gate_test(item), "call"):
-            answer = yield
+        test = _gate_test(item)
+        with _Phase(test, "call"), _own_method(item, test):
+            try:
+                answer = yield
+            except Warning:  # of pytest, about what was heard of, too
+                background.raise_heard()
+                raise
             _fail_by_checks(item)
+            background.raise_heard()
             return answer
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
         """Record what the function itself raises: a wrapper around this hook could swallow it."""
-        with _Phase(_gate_test(pyfuncitem), "call"):
-            return (yield)
+        test = _gate_test(pyfuncitem)
+        with _Phase(test, "call"):
+            if test is None:
+                return (yield)
+            before = pyfuncitem.obj
+            pyfuncitem.obj = _own(before, test)
+            try:
+                return (yield)
+            finally:
+                pyfuncitem.obj = before
 
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    def pytest_runtest_teardown(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, Any, Any]:
         """Record what the clean-up raises, and fail it when it recorded a check that did not hold."""
         before = len(_not_held(item))
-        with _Phase(_gate_test(item), "teardown"):
+        test = _gate_test(item)
+        with _Phase(test, "teardown"):
             answer = yield
+            if test is not None:
+                background.wait_for_threads(test.threads)
             if len(_not_held(item)) > before:
                 _fail_by_checks(item)
+            if nextitem is None and self._listens:
+                background.search()
+            background.raise_heard()
             return answer
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -124,6 +166,8 @@ class Observer:
             return self._observation(test, when, truth)
         test.logs += [f"--- {name} ---\n{text}" for name, text in report.sections]
         evidence = item.stash.get(evidence_key, None)
+        if evidence is not None:
+            evidence.end()
         result = test.result(
             evidence.recorded() if evidence is not None else _NOTHING,
             summary=summary_of(item),
@@ -174,6 +218,58 @@ class _Phase:
             self._test.running = self._outer
             if error is not None and not isinstance(error, GeneratorExit):
                 self._test.record_error(self._phase, error)
+
+
+@contextlib.contextmanager
+def _own_method(item: pytest.Item, test: GateTest | None) -> Iterator[None]:
+    """Have the method of a unittest.TestCase count as the test itself; its setUp runs in the same phase."""
+    instance = getattr(item, "instance", None)
+    if test is None or not isinstance(instance, unittest.TestCase) or not isinstance(item, pytest.Function):
+        yield
+        return
+    before = item.obj
+    item.obj = _own(before, test)
+    if inspect.iscoroutinefunction(before):  # unittest then looks for the method itself
+        setattr(instance, item.name, item.obj)
+    try:
+        yield
+    finally:
+        item.obj = before
+        vars(instance).pop(item.name, None)
+
+
+def _own(function: Callable[..., Any], test: GateTest) -> Callable[..., Any]:
+    """Return a test's function such that the test is known to run in it; what it returns is an error."""
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def run_async(*arguments: Any, **named: Any) -> None:
+            __tracebackhide__ = True
+            test.in_test = True
+            try:
+                _require_nothing(await function(*arguments, **named))
+            finally:
+                test.in_test = False
+
+        return run_async
+
+    @functools.wraps(function)
+    def run(*arguments: Any, **named: Any) -> None:
+        __tracebackhide__ = True
+        test.in_test = True
+        try:
+            _require_nothing(function(*arguments, **named))
+        finally:
+            test.in_test = False
+
+    return run
+
+
+def _require_nothing(answer: object) -> None:
+    """Fail a test that returned something: pytest only warns, and a filter may ignore that."""
+    __tracebackhide__ = True
+    if answer is not None:
+        pytest.fail(f"the test returned {type(answer).__name__}: use assert, or evidence.check")
 
 
 def _gate_test(item: pytest.Item) -> GateTest | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import threading
 import unittest
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -62,6 +63,10 @@ class GateTest:
     attempts: int = 0
     running: str | None = None
     """The phase whose hooks run just now."""
+    in_test: bool = False
+    """Whether the test itself runs, and no fixture, set-up or tear-down: only its own checks prove it."""
+    threads: set[threading.Thread] = field(default_factory=set)
+    """Those that ran before the attempt."""
     truths: dict[str, Truth] = field(default_factory=dict)
     """Of the last attempt, by phase."""
     errors: dict[str, BaseException] = field(default_factory=dict)
@@ -88,6 +93,7 @@ class GateTest:
         self.truths.clear()
         self.errors.clear()
         self.subtests.clear()
+        self.threads = set(threading.enumerate())
 
     def record_error(self, phase: str, error: BaseException) -> None:
         """Keep the first exception of a phase."""
@@ -111,7 +117,7 @@ class GateTest:
 
     def judge(self, recorded: Recorded) -> Outcome:
         """Return the outcome of the whole test."""
-        if self.preset is not None:
+        if self.preset is not None and Truth.ERROR not in self.truths.values():
             return self.preset.outcome
         seen = {*self.truths.values(), *self.subtests} - {Truth.FAILED}
         rules = (
@@ -121,7 +127,7 @@ class GateTest:
             (Truth.XFAILED in seen, Outcome.XFAIL),
             (recorded.without_data, Outcome.NO_DATA),
             ("call" not in self.truths, Outcome.NOT_RUN),
-            (not recorded.checks, Outcome.VACUOUS),
+            (not recorded.by_test, Outcome.VACUOUS),
             (self.attempts > 1, Outcome.FLAKY),
         )
         return next((outcome for holds, outcome in rules if holds), Outcome.PASS)
@@ -154,13 +160,17 @@ class GateTest:
         )
 
     def _message(self, recorded: Recorded) -> str:
-        if self.preset is not None:
+        if self.preset is not None and self.outcome is self.preset.outcome:
             return self.preset.message
         parts = [format_failures(recorded)]
         for phase, error in self.errors.items():
             if not isinstance(error, GateFailure):
                 prefix = "" if is_finding(error) else _PHASE_PREFIXES.get(phase, "")
                 parts.append(prefix + format_error(error))
+        if self.outcome is Outcome.VACUOUS and recorded.checks:
+            parts.append(
+                "The test itself recorded no check; those there are come from fixtures or its set-up."
+            )
         parts += self.messages
         return "\n".join(dict.fromkeys(text for text in parts if text))[:MAX_MESSAGE]
 

@@ -35,12 +35,6 @@ _SEVERITIES = {
     Severity.P3: "medium",
     Severity.P4: "low: advisory, never blocks",
 }
-_FAILURES_SHOWN_AS_WARNINGS = (
-    "PytestUnhandledThreadExceptionWarning",
-    "PytestUnraisableExceptionWarning",
-    "PytestReturnNotNoneWarning",
-    "PytestAssertRewriteWarning",
-)
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -179,9 +173,8 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
     if state.worker is None and hasattr(manager.hook, "pytest_configure_node"):  # xdist, by whatever name
         parts.append(workers.Controller(state))
     if state.settings.deciding:
-        for name in _FAILURES_SHOWN_AS_WARNINGS:  # after the project's own filters, so that they win
-            if hasattr(pytest, name):
-                config.addinivalue_line("filterwarnings", f"error::pytest.{name}")
+        # An assert of a tuple, which is always true; after the project's own filters, so that it wins.
+        config.addinivalue_line("filterwarnings", "error::pytest.PytestAssertRewriteWarning")
         parts += _deciding_parts(config, state, collected, run, provider)
     for part in parts:
         manager.register(part)

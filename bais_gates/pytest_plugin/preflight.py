@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import platform
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bais_gates import __version__
-from bais_gates.attest.verify import verify
 from bais_gates.errors import GateInputError
+from bais_gates.pytest_plugin.imports import Imported, own_imports, read_imports
 from bais_gates.pytest_plugin.ledger import LEDGER_FILE, Ledger, unwritable_ledger
 from bais_gates.pytest_plugin.refusals import refusals
 from bais_gates.redaction import redact
@@ -29,12 +29,9 @@ from bais_gates.verdict.model import (
     Code,
     Decision,
     Digests,
-    GateResult,
-    Outcome,
     Previous,
     Reason,
     Run,
-    Subject,
     TargetIdentity,
 )
 from bais_gates.verdict.waivers import NO_WAIVERS, WaiverFile, load_waivers
@@ -50,23 +47,6 @@ _MAX_ARGUMENT = 500
 
 deciding_run_key: pytest.StashKey[DecidingRun] = pytest.StashKey()
 """Only in a deciding run, on the config of the process that decides."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Imported:
-    """The results of earlier decisions that count in this run."""
-
-    results: Mapping[str, GateResult] = field(default_factory=dict)
-    """By gate id; of several decisions the last one counts."""
-    reasons: tuple[Reason, ...] = ()
-    """Why a decision cannot be imported."""
-
-    @property
-    def outcomes(self) -> dict[str, tuple[Outcome, str]]:
-        """The outcome of each gate, and the run that it is from."""
-        return {
-            gate_id: (result.outcome, result.imported_from or "") for gate_id, result in self.results.items()
-        }
 
 
 @dataclass(slots=True)
@@ -246,25 +226,39 @@ def _read_files(run: DecidingRun) -> None:
 
 def _import(run: DecidingRun) -> None:
     """Import the results of earlier decisions, if this run can be decided at all."""
-    settings = run.state.settings
-    if not settings.imports or run.fatal:
+    state = run.state
+    if not state.settings.imports or run.fatal:
+        return
+    run.fatal += own_imports(state.settings.imports, state.settings.out / DECISION_FILE)
+    if run.fatal:
         return
     run.imported = read_imports(
-        settings.imports, target=run.target, subject=settings.subject, catalog=settings.catalog
+        state.settings.imports,
+        target=run.target,
+        subject=state.settings.subject,
+        catalog=state.catalog(),
+        policy=state.policy(),
     )
     run.fatal += run.imported.reasons
-    run.state.imported = run.imported.outcomes
+    state.imported = run.imported.outcomes
+    state.proven_elsewhere = run.imported.proven_elsewhere
 
 
 def _choose_scope(run: DecidingRun) -> None:
     """Choose, of several scopes that were named, the one that holds all the others' gates."""
     scopes = [scope for scope in run.state.settings.scopes if scope in SCOPES]
-    if len(scopes) < 2 or any(reason.code is Code.CATALOG_INVALID for reason in run.fatal):
+    if not scopes or any(reason.code is Code.CATALOG_INVALID for reason in run.fatal):
         return
     catalog = run.state.catalog()
-    gates = {scope: {gate.id for gate in catalog.for_scope(scope)} for scope in scopes}
+    gates = {scope: {gate.id for gate in catalog.for_scope(scope)} for scope in SCOPES}
     widest = max(scopes, key=lambda scope: len(gates[scope]))
     run.scope = widest
+    if not gates[widest]:
+        listed = ", ".join(scope for scope in SCOPES if gates[scope])
+        message = f"The scope {widest} has no gates in {catalog.path}."
+        run.fatal.append(
+            Reason(code=Code.NOTHING_PROVEN, message=message, remedy=f"Choose one that has: {listed}.")
+        )
     if any(not gates[scope] <= gates[widest] for scope in scopes):
         run.fatal.append(
             Reason(
@@ -282,52 +276,6 @@ def _previous(path: Path, run_id: str) -> Previous | None:
     except (GateInputError, OSError):
         return None
     return None if previous.run_id == run_id and not previous.outcomes else previous
-
-
-def read_imports(
-    paths: tuple[Path, ...], *, target: TargetIdentity, subject: Subject | None, catalog: Path
-) -> Imported:
-    """Verify each decision, of the same target and subject, and return its gates' results."""
-    results: dict[str, GateResult] = {}
-    reasons: list[Reason] = []
-    for path in paths:
-        decision, problems = _verified(path, target, subject, catalog)
-        reasons += [
-            Reason(
-                code=Code.REFUSED_OPTION,
-                message=f"--gate-import {path}: {problem}",
-                remedy="Decide the earlier scope anew for this target and subject, or leave the option out.",
-            )
-            for problem in problems
-        ]
-        if decision is not None and not problems:
-            for judged in decision.gates:
-                origin = judged.result.imported_from or decision.run.run_id
-                results[judged.gate.id] = replace(judged.result, imported_from=origin)
-    return Imported(results=results, reasons=tuple(reasons))
-
-
-def _verified(
-    path: Path, target: TargetIdentity, subject: Subject | None, catalog: Path
-) -> tuple[Decision | None, list[str]]:
-    # Of which scope it is does not matter here: its gates do.
-    decision = verify(path, env=target.name, subject=subject, catalog=catalog).decision
-    if decision is None:
-        return None, ["it cannot be read as a decision."]
-    report = verify(path, scope=decision.scope, env=target.name, subject=subject, catalog=catalog)
-    problems = [
-        problem.message
-        for problem in report.problems
-        if not (problem.code == "REHEARSAL" and target.rehearsal)  # a rehearsal may build on a rehearsal
-    ]
-    return decision, [*problems, *_differences(decision, target, subject)]
-
-
-def _differences(decision: Decision, target: TargetIdentity, subject: Subject | None) -> Iterator[str]:
-    if decision.target.environment_digest != target.environment_digest:
-        yield "its environment file was another one."
-    if decision.subject != subject:
-        yield f"it is about the subject {decision.subject or 'none'}, this run about {subject or 'none'}."
 
 
 def run_value(

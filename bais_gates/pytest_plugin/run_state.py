@@ -45,6 +45,8 @@ class RunState:
     """Only in a deciding run."""
     imported: Mapping[str, tuple[Outcome, str]] = field(default_factory=dict)
     """Gates of the decisions that this run imports: the outcome, and the run that it was seen in."""
+    proven_elsewhere: frozenset[str] = frozenset()
+    """Those of them that passed on another target: they are not run here."""
     _catalog: Catalog | None = None
     _policy: Policy | None = None
     _environment: Environment | None = None

@@ -51,6 +51,7 @@ class Controller:
                 [gate_id, outcome.value, run_id]
                 for gate_id, (outcome, run_id) in self._state.imported.items()
             ],
+            "proven_elsewhere": sorted(self._state.proven_elsewhere),
             "ledger": str(self._state.ledger.path) if self._state.ledger is not None else None,
         }
 
@@ -65,6 +66,7 @@ def join(config: pytest.Config, state: RunState) -> None:
     state.run_id = str(run["run_id"])
     state.owner_pid = int(run["owner_pid"])
     state.imported = {gate_id: (Outcome(outcome), run_id) for gate_id, outcome, run_id in run["imported"]}
+    state.proven_elsewhere = frozenset(run["proven_elsewhere"])
     state.directory = RunDirectory(Path(run["directory"]))
     if run["ledger"] is not None:
         state.ledger = Ledger.join(Path(run["ledger"]), state.worker)

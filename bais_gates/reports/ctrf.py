@@ -99,6 +99,7 @@ def _environment(decision: Decision) -> dict[str, JsonValue]:
             "valid_until": _timestamp(decision.valid_until),
             "reasons": [_reason(reason) for reason in view.ordered_reasons(decision)],
             "target": facts,
+            "imported": [visible(each) for each in view.imports(decision)],
         }
     }
     return environment

@@ -50,6 +50,8 @@ def _explain_all(decision: Decision, paper: Paper) -> None:
     colour = "green" if decision.verdict is Verdict.DEPLOY else "red"
     paper.line(f"{decision.verdict.value}: {decision.scope} on {decision.target.name}", "bold", colour)
     paper.line(view.why(decision))
+    for each in view.imports(decision):
+        paper.line(f"With results of {each}", "yellow")
     if note := view.rehearsal_note(decision):
         paper.line(f"Rehearsal: {note}", "yellow")
     beside = view.reasons_beside_gates(decision)

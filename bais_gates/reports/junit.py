@@ -65,6 +65,7 @@ def _suite(name: str, cases: Sequence[ET.Element], decision: Decision) -> ET.Ele
             ("run_id", decision.run.run_id),
             ("target", decision.target.name),
             ("rehearsal", "true" if decision.target.rehearsal else "false"),
+            *(("imported", each) for each in view.imports(decision)),
             *([("subject", str(decision.subject))] if decision.subject is not None else []),
         ],
     )

@@ -133,7 +133,12 @@ def _passed(decision: Decision) -> Iterator[str]:
 def _identity(decision: Decision) -> str:
     facts = [
         ("run", decision.run.run_id),
-        ("subject", str(decision.subject) if decision.subject is not None else "none"),
+        ("subject", view.image(decision)),
+        *(("results of", each) for each in view.imports(decision)),
+        *(
+            (f"{judged.gate.id} not applicable until", wording.moment(exemption.expires))
+            for judged, exemption in view.exempted(decision)
+        ),
         ("decided", wording.moment(decision.decided_at)),
         ("valid until", wording.moment(decision.valid_until)),
         ("exit status", str(decision.exit_status.value)),

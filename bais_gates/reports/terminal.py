@@ -98,12 +98,14 @@ class Paper:
 
 def _heading(decision: Decision, paper: Paper) -> None:
     about = f"{decision.scope} on {decision.target.name}"
-    if decision.subject is not None:
-        about += f" for {decision.subject}"
+    if decision.subject is not None or not decision.subject_required:
+        about += f" for {view.image(decision)}"
     paper.line(f"bais-gates: {about}", "bold")
     paper.line(f"run {decision.run.run_id}, decided {wording.moment(decision.decided_at)}")
     for key, fact in decision.target.facts:
         paper.line(f"{key}: {cap(fact, 200)}")
+    for each in view.imports(decision):
+        paper.line(f"With results of {each}", "yellow")
     if note := view.rehearsal_note(decision):
         paper.line(f"Rehearsal: {note}", "yellow")
     paper.line()
@@ -212,16 +214,19 @@ def add_reason(reason: Reason, paper: Paper) -> None:
 
 
 def _waivers(decision: Decision, paper: Paper) -> None:
-    waived = view.standing_in(decision, view.Standing.WAIVED)
-    if not waived:
-        return
-    paper.line(f"{wording.count(len(waived), 'gate')} waived", "bold")
-    for judged in waived:
-        if (waiver := judged.waiver) is not None:
+    waived = [(judged, judged.waiver) for judged in view.standing_in(decision, view.Standing.WAIVED)]
+    for what, gates in (
+        ("waived", [(judged, waiver) for judged, waiver in waived if waiver is not None]),
+        ("declared not applicable until a date", view.exempted(decision)),
+    ):
+        if not gates:
+            continue
+        paper.line(f"{wording.count(len(gates), 'gate')} {what}", "bold")
+        for judged, waiver in gates:
             until = wording.moment(waiver.expires)
             text = f"{waiver.ticket}, approved by {waiver.approved_by}, until {until}"
             paper.item(f"  {judged.gate.id}: {judged.result.outcome.value},", text, "yellow")
-    paper.line()
+        paper.line()
 
 
 def _verdict_line(decision: Decision) -> str:

@@ -9,10 +9,11 @@ import dataclasses
 from collections import Counter
 from enum import StrEnum
 
-from bais_gates.reports.wording import check_text, count, most_telling_first
+from bais_gates.reports.wording import check_text, count, moment, most_telling_first
 from bais_gates.verdict.decide import remedy_of
-from bais_gates.verdict.model import Check, Decision, JudgedGate, Outcome, Phase, Reason, Verdict
+from bais_gates.verdict.model import Check, Decision, JudgedGate, Outcome, Phase, Reason, Verdict, Waiver
 from bais_gates.verdict.outcomes import PROVEN
+from bais_gates.verdict.target import is_loopback
 
 CHANGE_KINDS = ("new failures", "newly not run", "fixed", "still failing")
 """How a gate can differ from the previous decision, the gravest first."""
@@ -114,8 +115,34 @@ def changes(decision: Decision) -> dict[str, tuple[JudgedGate, ...]]:
 
 
 def not_applicable_because(decision: Decision, judged: JudgedGate) -> str:
-    """Return why a gate does not apply: its result's message, else the environment file's reason."""
-    return judged.result.message or dict(decision.target.not_applicable).get(judged.gate.id, "")
+    """Return why a gate does not apply, and until when if it is declared with a date."""
+    why = judged.result.message or dict(decision.target.not_applicable).get(judged.gate.id, "")
+    dated = (exemption for exemption in decision.target.exemptions if exemption.gate == judged.gate.id)
+    return why + "".join(f" ({one.ticket}, {one.approved_by}, until {moment(one.expires)})" for one in dated)
+
+
+def exempted(decision: Decision) -> tuple[tuple[JudgedGate, Waiver], ...]:
+    """Return the gates that do not apply by a dated declaration, each with it."""
+    dated = {exemption.gate: exemption for exemption in decision.target.exemptions}
+    gates = standing_in(decision, Standing.NOT_APPLICABLE)
+    return tuple((judged, dated[judged.gate.id]) for judged in gates if judged.gate.id in dated)
+
+
+def imports(decision: Decision) -> tuple[str, ...]:
+    """Return, for each earlier decision whose results count, its run, target and age."""
+    return tuple(
+        f"run {origin.run_id} on {origin.target.name}"
+        + (f" ({url})" if (url := dict(origin.target.facts).get("api.url")) else "")
+        + f", decided {moment(origin.decided_at)}"
+        for origin in decision.origins
+    )
+
+
+def image(decision: Decision) -> str:
+    """Return the image that a decision is about, or that there is none, and whether the policy says so."""
+    if decision.subject is not None:
+        return str(decision.subject)
+    return "none" if decision.subject_required else "none (subject: not_required in the policy)"
 
 
 def ordered_reasons(decision: Decision) -> tuple[Reason, ...]:
@@ -184,7 +211,9 @@ def rehearsal_note(decision: Decision) -> str | None:
         return None
     if not target.environment_digest:
         return "The environment file could not be read, so the target is unknown."
-    return f"{target.name} is on this machine; this decision never deploys anything."
+    local = dict.fromkeys(key for key, address in target.addresses if is_loopback(address))
+    what = f" ({', '.join(local)})" if local and not target.provisioned else ""
+    return f"{target.name}{what} is on this machine; this decision never deploys anything."
 
 
 def _limit_share(check: Check) -> float:

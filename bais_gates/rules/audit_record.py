@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bais_gates.errors import GateInputError
+from bais_gates.people import same_person
 
 SCOPE: Final = frozenset(
     {
@@ -46,6 +47,11 @@ class AuditRecord:
     def age_days(self, now: datetime) -> float:
         """Return the days since the audit; negative when it is dated in the future."""
         return (now - self.taken_at).total_seconds() / 86400
+
+    @property
+    def approver(self) -> str:
+        """Who approved it; the auditor, as spelt there, where that is the same person."""
+        return self.auditor if same_person(self.auditor, self.approved_by) else self.approved_by
 
     @property
     def digest(self) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bais_gates.errors import GateInputError
+from bais_gates.people import same_person
 from bais_gates.rules.scans import ScanFinding
 
 MAX_DAYS: Final = 90
@@ -69,7 +70,7 @@ def _exception(entry: object, place: str) -> ScanException:
     if type(expires) is not date:
         raise GateInputError(f"{place}: expires must be a date, such as 2026-03-31.")
     texts = {key: _text(entry, key, place) for key in ("id", "reason", "approved_by")}
-    if entry.get("requested_by") == texts["approved_by"]:
+    if "requested_by" in entry and same_person(_text(entry, "requested_by", place), texts["approved_by"]):
         raise GateInputError(f"{place}: approved_by must be another person than requested_by.")
     return ScanException(
         **texts, expires=expires, where=_text(entry, "where", place) if "where" in entry else None

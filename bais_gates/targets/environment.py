@@ -7,18 +7,16 @@ is an ERROR, never a silent pass.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
-from urllib.parse import urlsplit
 
 from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.targets.addresses import resolved
 from bais_gates.targets.parts import (
     ApiPart,
     BackupPart,
@@ -40,11 +38,12 @@ from bais_gates.targets.parts import (
     WebhooksPart,
     missing,
 )
-from bais_gates.targets.reading import Reader
+from bais_gates.targets.reading import PRODUCTION, Reader
 from bais_gates.verdict.files import Document, load_document
-from bais_gates.verdict.model import JsonValue
+from bais_gates.verdict.model import JsonValue, Waiver
+from bais_gates.verdict.target import is_loopback
 
-__all__ = ["Environment", "Limits", "is_loopback", "load_environment"]
+__all__ = ["Environment", "Limits", "load_environment"]
 
 _T = TypeVar("_T")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -85,6 +84,8 @@ class Environment:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The platform's own variables."""
     not_applicable: tuple[tuple[str, str], ...] = ()
+    exemptions: tuple[Waiver, ...] = ()
+    """Those of ``not_applicable`` that are dated and approved."""
 
     api = Part[ApiPart]()
     rate_limit = Part[RateLimit]()
@@ -113,11 +114,20 @@ class Environment:
             raise ValueError(f"{key!r} is not a part of an environment file")
         return key in self.parts
 
+    def addresses(self) -> tuple[tuple[str, str], ...]:
+        """Return pairs of key and IP address for the hosts of the target, resolved now in bounded time."""
+        return resolved(self.parts)
+
     @property
     def rehearsal(self) -> bool:
-        """Whether the target is the sandbox or its API is on loopback: a decision about it never deploys."""
-        host = urlsplit(self.api.url).hostname if self.describes("api") else None
-        return self.provision == "sandbox" or (host is not None and is_loopback(host))
+        """Whether the target is the sandbox or has an address on loopback: its decision never deploys."""
+        return self.provision == "sandbox" or any(is_loopback(address) for _, address in self.addresses())
+
+    @property
+    def without_tenant(self) -> bool:
+        """Whether it is production and names no test tenant: gates that write do not apply there."""
+        claimed = self.api.environment if self.describes("api") else None
+        return PRODUCTION in {self.name, claimed} and not self.describes("test_tenant")
 
     def missing(self, key: str) -> GateInputError:
         """Return the error for a part that a gate needs and this file does not describe."""
@@ -231,20 +241,3 @@ def _filled(
         return variables.get(name, "")
 
     return _VARIABLE.sub(fill, value)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, however it is written (127.1, 2130706433, ::ffff:127.0.0.1)."""
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(name.partition("%")[0])
-    except ValueError:
-        try:
-            address = ipaddress.ip_address(socket.inet_aton(name))
-        except (OSError, ValueError):
-            return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    return address.is_loopback or address.is_unspecified

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.redaction import redact
+from bais_gates.targets.addresses import without_credentials
+from bais_gates.verdict.codec import target_from_json, target_to_json
 from bais_gates.verdict.model import TargetIdentity
 
 if TYPE_CHECKING:
@@ -39,13 +41,21 @@ Facts = list[tuple[str, str]]
 
 def identity_of(environment: Environment, facts: Iterable[tuple[str, str]] = ()) -> TargetIdentity:
     """Return the identity in an environment file, plus ``facts`` that the target reported."""
-    described = [("api.url", environment.api.url)] if environment.describes("api") else []
+    described = [
+        (f"{part}.url", without_credentials(environment.parts[part].url))
+        for part in ("api", "database", "cache")
+        if environment.describes(part)
+    ]
     return TargetIdentity(
         name=environment.name,
         rehearsal=environment.rehearsal,
+        provisioned=environment.provision == "sandbox",
+        addresses=environment.addresses(),
         environment_digest=environment.digest,
         facts=tuple((key, redact(value)[:_MAX_FACT_LENGTH]) for key, value in [*described, *facts]),
         not_applicable=environment.not_applicable,
+        exemptions=environment.exemptions,
+        without_tenant=environment.without_tenant,
     )
 
 
@@ -84,7 +94,7 @@ def running_images(pods: Iterable[Object]) -> list[str]:
 
 def write(identity: TargetIdentity, directory: Path) -> None:
     """Write ``identity`` into the run directory, atomically."""
-    _write(directory / FILE, asdict(identity))
+    _write(directory / FILE, target_to_json(identity))
 
 
 def write_facts(part: str, facts: Facts, directory: Path) -> None:
@@ -107,13 +117,7 @@ def read(directory: Path) -> TargetIdentity | None:
         data = json.loads((directory / FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    known = TargetIdentity(
-        name=data["name"],
-        rehearsal=data["rehearsal"],
-        environment_digest=data["environment_digest"],
-        facts=tuple((key, value) for key, value in data["facts"]),
-        not_applicable=tuple((key, value) for key, value in data["not_applicable"]),
-    )
+    known = target_from_json(data)
     reported = [fact for part in PARTS for fact in read_facts(part, directory) or ()]
     return replace(known, facts=(*known.facts, *reported))
 

@@ -30,6 +30,7 @@ from bais_gates.targets.parts import (
     TlsPart,
     WebhooksPart,
 )
+from bais_gates.verdict.waivers import read_waiver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +54,6 @@ class Reader:
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of an Environment besides name, path and digest."""
-        not_applicable = self._data.get("not_applicable")
         variables = self._variables(self._part("variables"))
         parts = {
             "api": self._api(),
@@ -75,9 +75,25 @@ class Reader:
             "provision": str(self._data.get("provision", "none")),
             "parts": described,
             "variables": variables,
-            "not_applicable": tuple((key, str(reason)) for key, reason in not_applicable.items())
-            if isinstance(not_applicable, dict)
-            else (),
+            **self._not_applicable(),
+        }
+
+    def _not_applicable(self) -> dict[str, Any]:
+        """Return the gates that do not apply with the reasons, and the declarations that are dated."""
+        declared = self._part("not_applicable")
+        dated = {key: entry for key, entry in declared.items() if isinstance(entry, dict)}
+        return {
+            "not_applicable": tuple(
+                (key, entry["reason"].strip() if key in dated else entry) for key, entry in declared.items()
+            ),
+            "exemptions": tuple(
+                read_waiver(
+                    self._document,
+                    ("not_applicable", key),
+                    {**entry, "gate": key, "environment": self._data["name"]},
+                )
+                for key, entry in dated.items()
+            ),
         }
 
     def _part(self, key: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from bais_gates.verdict.files import Document, load_document
+from bais_gates.errors import GateInputError
+from bais_gates.verdict.files import Document, digest_of, load_document, read_bytes
 from bais_gates.verdict.model import GOLIVE, Gate, Phase, Severity
 
 
@@ -20,6 +21,8 @@ class Catalog:
     digest: str
     """``sha256:...`` of the file's bytes."""
     path: Path
+    contract: str | None = None
+    """``sha256:...`` of the contract's bytes; None where the file names none."""
     by_id: Mapping[str, Gate] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -37,8 +40,8 @@ def load_catalog(path: Path) -> Catalog:
     """Read a catalog file.
 
     Ids are unique and begin with their phase; ``needs`` name other gates, without a cycle, and a gate of the
-    scope golive needs only gates of that scope, as others would not run. Raises GateInputError with file,
-    line and key.
+    scope golive needs only gates of that scope, as others would not run. Environments that are named have
+    their file, where there is a folder of them. Raises GateInputError with file, line and key.
     """
     document = load_document(path, "catalog")
     entries = cast("list[dict[str, Any]]", document.data["gates"])
@@ -56,7 +59,34 @@ def load_catalog(path: Path) -> Catalog:
             raise document.error(("gates", index, "id"), text)
     gates = tuple(_gate(entry) for entry in entries)
     _check_needs(document, gates, index_of)
-    return Catalog(gates=gates, digest=document.digest, path=document.path)
+    _check_environments(document, gates)
+    return Catalog(
+        gates=gates, digest=document.digest, path=document.path, contract=_contract_digest(document)
+    )
+
+
+def _contract_digest(document: Document) -> str | None:
+    name = document.data.get("contract")
+    if name is None:
+        return None
+    try:
+        return digest_of(read_bytes(document.path.parent / str(name)))
+    except GateInputError as error:
+        raise document.error(("contract",), str(error)) from None
+
+
+def _check_environments(document: Document, gates: tuple[Gate, ...]) -> None:
+    """Refuse a misspelt environment, which would make a gate NOT_APPLICABLE where it was meant to run."""
+    folder = document.path.parent / "environments"
+    if not folder.is_dir():
+        return
+    known = {"sandbox", *(file.stem for file in folder.glob("*.yaml"))}
+    for index, gate in enumerate(gates):
+        for key in ("environments", "evidence_from"):
+            for position, name in enumerate(getattr(gate, key)):
+                if name not in known:
+                    text = f"there is no environments/{name}.yaml. Correct the name, or add the file."
+                    raise document.error(("gates", index, key, position), text)
 
 
 def _gate(entry: dict[str, Any]) -> Gate:
@@ -74,6 +104,8 @@ def _gate(entry: dict[str, Any]) -> Gate:
         needs=tuple(entry.get("needs", ())),
         exclusive=entry.get("exclusive", False),
         mutates=entry.get("mutates", False),
+        environments=tuple(entry.get("environments", ())),
+        evidence_from=tuple(entry.get("evidence_from", ())),
         deadline_s=float(entry["deadline_s"]) if "deadline_s" in entry else None,
         rolls_up=Phase(entry["rolls_up"]) if "rolls_up" in entry else None,
     )

@@ -1,4 +1,4 @@
-"""Checks, attachments, results and moments as JSON: in the ledger, between workers, in decision.json.
+"""Checks, results, targets, waivers and moments as JSON: in the ledger, between processes, in decision.json.
 
 Moments are RFC 3339 with a zone when read, RFC 3339 in UTC when written.
 """
@@ -6,10 +6,20 @@ Moments are RFC 3339 with a zone when read, RFC 3339 in UTC when written.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from bais_gates.verdict.model import Attachment, Check, GateResult, JsonValue, Op, Outcome
+from bais_gates.verdict.model import (
+    Attachment,
+    Check,
+    GateResult,
+    JsonValue,
+    Op,
+    Outcome,
+    TargetIdentity,
+    Waiver,
+)
 
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
@@ -88,6 +98,67 @@ def result_from_json(gate_id: str, data: dict[str, Any]) -> GateResult:
         log=data["log"],
         imported_from=data["imported_from"],
     )
+
+
+def target_to_json(target: TargetIdentity) -> dict[str, Any]:
+    """Return a target's identity as a JSON object."""
+    return {
+        "name": target.name,
+        "rehearsal": target.rehearsal,
+        "provisioned": target.provisioned,
+        "environment_digest": target.environment_digest,
+        "addresses": pairs_to_json(target.addresses),
+        "facts": pairs_to_json(target.facts),
+        "not_applicable": [{"gate": gate, "reason": reason} for gate, reason in target.not_applicable],
+        "exemptions": [waiver_to_json(exemption) for exemption in target.exemptions],
+        "without_tenant": target.without_tenant,
+    }
+
+
+def target_from_json(data: dict[str, Any]) -> TargetIdentity:
+    """Read a target's identity back; raise KeyError, TypeError or ValueError for anything else."""
+    return TargetIdentity(
+        name=data["name"],
+        rehearsal=data["rehearsal"],
+        provisioned=data.get("provisioned", False),
+        environment_digest=data["environment_digest"],
+        addresses=pairs_from_json(data.get("addresses", ())),
+        facts=pairs_from_json(data["facts"]),
+        not_applicable=tuple((entry["gate"], entry["reason"]) for entry in data["not_applicable"]),
+        exemptions=tuple(waiver_from_json(exemption) for exemption in data.get("exemptions", ())),
+        without_tenant=data.get("without_tenant", False),
+    )
+
+
+def waiver_to_json(waiver: Waiver) -> dict[str, Any]:
+    """Return a waiver as a JSON object."""
+    return {
+        "gate": waiver.gate,
+        "reason": waiver.reason,
+        "ticket": waiver.ticket,
+        "requested_by": waiver.requested_by,
+        "approved_by": waiver.approved_by,
+        "approved_at": format_moment(waiver.approved_at),
+        "expires": format_moment(waiver.expires),
+        "environment": waiver.environment,
+        "subject_digest": waiver.subject_digest,
+    }
+
+
+def waiver_from_json(data: dict[str, Any]) -> Waiver:
+    """Read a waiver back; raise KeyError, TypeError or ValueError for anything else."""
+    moments = {name: parse_moment(data[name]) for name in ("approved_at", "expires")}
+    return Waiver(**{**data, **moments})
+
+
+def pairs_to_json(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return pairs of name and value as JSON objects."""
+    return [{"name": name, "value": value} for name, value in pairs]
+
+
+def pairs_from_json(data: Iterable[dict[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Read pairs back; raise KeyError or TypeError for anything else."""
+    return tuple((pair["name"], pair["value"]) for pair in data)
 
 
 def parse_moment(text: str) -> datetime:

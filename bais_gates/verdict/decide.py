@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bais_gates.verdict.catalog import Catalog
-from bais_gates.verdict.exemptions import Exemptions, waiver_order
+from bais_gates.verdict.exemptions import Exemptions, not_applicable, waiver_order
+from bais_gates.verdict.imports import Imports
 from bais_gates.verdict.model import (
     Code,
     Decision,
@@ -18,6 +19,7 @@ from bais_gates.verdict.model import (
     Gate,
     GateResult,
     JudgedGate,
+    Origin,
     Outcome,
     Previous,
     Reason,
@@ -41,6 +43,8 @@ _GATE_FAILED = (Code.FAILED, Code.ERROR, Code.NO_DATA, Code.VACUOUS, Code.FLAKY,
 _INCOMPLETE = (
     Code.NOT_RUN,
     Code.NEEDS_NOT_PASSED,
+    Code.ONLY_IMPORTED,
+    Code.SUBJECT_MISSING,
     Code.SKIPPED,
     Code.CASES_MISSING,
     Code.NOTHING_PROVEN,
@@ -106,26 +110,36 @@ def decide(
     subject: Subject | None,
     integrity: Iterable[Reason] = (),
     previous: Previous | None = None,
-    imported: Iterable[str] = (),
+    origins: Iterable[Origin] = (),
     now: datetime,
 ) -> Decision:
     """Judge a finished run.
 
     DEPLOY needs, for every catalog gate of the scope, exactly one result that is PASS (derived again from its
-    checks), declared NOT_APPLICABLE, waived, or of a severity that does not block; at least one PASS among
-    them; and no reason about the run's integrity, passed in or found here. Results of gates outside the scope
-    are ignored; results of gates that are not in the catalog block. The order of results, waivers and reasons
-    makes no difference. ``now`` and the moments of ``run`` are aware. Raises ValueError for a naive ``now``.
+    checks), NOT_APPLICABLE by the catalog or the environment file, waived, or of a severity that does not
+    block; at least one PASS among them that was not imported; an image, unless it is a rehearsal or the
+    policy says that there is none; and no reason about the run's integrity, passed in or found here. Results
+    that were imported need their ``origins``. Results of gates outside the scope are ignored; results of
+    gates that are not in the catalog block. The order of results, waivers, origins and reasons makes no
+    difference. ``now`` and the moments of ``run`` are aware. Raises ValueError for a naive ``now``.
     """
     if now.tzinfo is None:
         raise ValueError("now must be an aware datetime")
     results = tuple(results)
-    imported = tuple(sorted(set(imported)))
+    origins = tuple(sorted(set(origins), key=lambda origin: (origin.run_id, origin.decided_at, repr(origin))))
+    imported = tuple(sorted({origin.run_id for origin in origins}))
     by_gate: dict[str, list[GateResult]] = defaultdict(list)
     for result in results:
         by_gate[result.gate_id].append(result)
     exemptions = Exemptions(
         catalog=catalog, policy=policy, waivers=waivers.waivers, target=target, subject=subject, now=now
+    )
+    imports = Imports(
+        origins=origins,
+        target=target,
+        subject=subject,
+        contract=catalog.contract,
+        validity_s=policy.validity_s,
     )
     reasons = [*integrity, *_run_reasons(run, now), *exemptions.reasons()]
     reasons += _unknown_results(catalog, results, imported)
@@ -138,9 +152,12 @@ def decide(
     blocked = any(judged.blocking for judged in gates)
     if not blocked and not any(judged.result.outcome is Outcome.PASS for judged in gates):
         reasons.append(_nothing_proven(scope, gates))
+    reasons += imports.reasons(gates, now)
+    if policy.subject_required and subject is None and not target.rehearsal:
+        reasons.append(_no_subject())
     order = {gate.id: index for index, gate in enumerate(catalog.gates)}
     ordered = _in_order(_joined(reasons, order), order)
-    applied = [judged.waiver.expires for judged in gates if judged.waiver is not None]
+    limits = [*exemptions.expiries(gates), *imports.expiries(gates)]
     return Decision(
         verdict=Verdict.BLOCK if ordered else Verdict.DEPLOY,
         exit_status=_exit_status(ordered),
@@ -150,12 +167,19 @@ def decide(
         run=run,
         target=target,
         subject=subject,
-        digests=Digests(catalog=catalog.digest, policy=policy.digest, waivers=waivers.digest),
+        digests=Digests(
+            catalog=catalog.digest,
+            policy=policy.digest,
+            waivers=waivers.digest,
+            contract=catalog.contract,
+        ),
         waivers=tuple(sorted(waivers.waivers, key=waiver_order)),
         decided_at=now.astimezone(UTC),
-        valid_until=min([now.astimezone(UTC) + timedelta(seconds=policy.validity_s), *applied]),
+        valid_until=min([now.astimezone(UTC) + timedelta(seconds=policy.validity_s), *limits]),
         previous=previous,
         imported=imported,
+        origins=origins,
+        subject_required=policy.subject_required,
     )
 
 
@@ -170,7 +194,6 @@ def undecided(
     digests: Digests | None = None,
     waivers: Iterable[Waiver] = (),
     previous: Previous | None = None,
-    imported: Iterable[str] = (),
     now: datetime | None = None,
 ) -> Decision:
     """Return the BLOCK of a run without a judgement, which needs no catalog.
@@ -193,7 +216,6 @@ def undecided(
         decided_at=moment,
         valid_until=moment,
         previous=previous,
-        imported=tuple(sorted(set(imported))),
     )
 
 
@@ -234,9 +256,9 @@ def _result_reasons(gate: Gate, results: list[GateResult], exemptions: Exemption
         text = f"{gate.id} has cases that are not in the catalog or ran twice: {name_some(unexpected)}."
         remedy = "List the test's cases in the catalog."
         reasons.append(Reason(code=Code.CASES_UNEXPECTED, gate_id=gate.id, message=text, remedy=remedy))
-    not_applicable = any(result.outcome is Outcome.NOT_APPLICABLE for result in results)
-    if not_applicable and not exemptions.declares_not_applicable(gate):
-        text = f"{gate.id} reports NOT_APPLICABLE, but the environment file does not declare it."
+    reported = any(result.outcome is Outcome.NOT_APPLICABLE for result in results)
+    if reported and not_applicable(gate, exemptions.target) is None:
+        text = f"{gate.id} reports NOT_APPLICABLE, but neither catalog nor environment file declares it."
         remedy = "Declare it with a reason under not_applicable in the environment file, or run it."
         reasons.append(
             Reason(code=Code.NOT_APPLICABLE_UNDECLARED, gate_id=gate.id, message=text, remedy=remedy)
@@ -308,12 +330,21 @@ def _nothing_proven(scope: str, gates: list[JudgedGate]) -> Reason:
     )
 
 
+def _no_subject() -> Reason:
+    return Reason(
+        code=Code.SUBJECT_MISSING,
+        message="The decision names no image, so it could be used for any release.",
+        remedy="Name it with --gate-subject NAME@sha256:...; or, for a release without an image, write "
+        "`subject: not_required` into policy.yaml.",
+    )
+
+
 def remedy_of(gate: Gate, result: GateResult) -> str:
     """Return what to do about a gate that did not pass: the catalog's remedy for a false check alone."""
     if result.outcome is Outcome.NOT_RUN and result.needs_not_passed:
         return f"Fix {name_some(result.needs_not_passed)} first."
     if result.outcome is Outcome.NOT_RUN and gate.rolls_up is not None:
-        return f"Run `bais-gates run {gate.rolls_up} --out DIR` and import DIR/decision.json, or run golive."
+        return f"Run `bais-gates run {gate.rolls_up} --out DIR`, then add `--import DIR/decision.json` here."
     return _REMEDIES.get(result.outcome, gate.remedy)
 
 

@@ -14,9 +14,15 @@ from bais_gates.verdict.codec import (
     format_moment,
     optional_moment_from_json,
     optional_moment_to_json,
+    pairs_from_json,
+    pairs_to_json,
     parse_moment,
     result_from_json,
     result_to_json,
+    target_from_json,
+    target_to_json,
+    waiver_from_json,
+    waiver_to_json,
 )
 from bais_gates.verdict.files import digest_of, read_bytes, validate, without_garbage_collection
 from bais_gates.verdict.model import (
@@ -27,6 +33,7 @@ from bais_gates.verdict.model import (
     Gate,
     JsonValue,
     JudgedGate,
+    Origin,
     Outcome,
     Phase,
     Previous,
@@ -34,9 +41,7 @@ from bais_gates.verdict.model import (
     Run,
     Severity,
     Subject,
-    TargetIdentity,
     Verdict,
-    Waiver,
 )
 
 SCHEMA_VERSION: Final = "1"
@@ -62,14 +67,16 @@ def to_document(decision: Decision) -> dict[str, JsonValue]:
         "reasons": [_from_reason(reason) for reason in decision.reasons],
         "decided_at": format_moment(decision.decided_at),
         "valid_until": format_moment(decision.valid_until),
-        "target": _from_target(decision.target),
-        "subject": None if decision.subject is None else _fields(decision.subject, ("name", "digest")),
+        "target": target_to_json(decision.target),
+        "subject": _from_subject(decision.subject),
+        "subject_required": decision.subject_required,
         "run": _from_run(decision.run),
-        "digests": _fields(decision.digests, ("catalog", "policy", "waivers")),
+        "digests": _fields(decision.digests, ("catalog", "policy", "waivers", "contract")),
         "gates": [_from_gate(judged) for judged in decision.gates],
-        "waivers": [_from_waiver(waiver) for waiver in decision.waivers],
+        "waivers": [waiver_to_json(waiver) for waiver in decision.waivers],
         "previous": None if decision.previous is None else _from_previous(decision.previous),
         "imported": list(decision.imported),
+        "origins": [_from_origin(origin) for origin in decision.origins],
     }
     try:
         content = _canonical(document)
@@ -187,10 +194,6 @@ def _fields(value: object, names: Iterable[str]) -> _Json:
     return {name: getattr(value, name) for name in names}
 
 
-def _facts(pairs: Iterable[tuple[str, str]]) -> list[_Json]:
-    return [{"name": name, "value": value} for name, value in pairs]
-
-
 def _from_reason(reason: Reason) -> _Json:
     return {
         "code": reason.code.value,
@@ -201,11 +204,18 @@ def _from_reason(reason: Reason) -> _Json:
     }
 
 
-def _from_target(target: TargetIdentity) -> _Json:
+def _from_subject(subject: Subject | None) -> _Json | None:
+    return None if subject is None else _fields(subject, ("name", "digest"))
+
+
+def _from_origin(origin: Origin) -> _Json:
     return {
-        **_fields(target, ("name", "rehearsal", "environment_digest")),
-        "facts": _facts(target.facts),
-        "not_applicable": [{"gate": gate, "reason": reason} for gate, reason in target.not_applicable],
+        "run_id": origin.run_id,
+        "decided_at": format_moment(origin.decided_at),
+        "valid_until": format_moment(origin.valid_until),
+        "target": target_to_json(origin.target),
+        "subject": _from_subject(origin.subject),
+        "contract": origin.contract,
     }
 
 
@@ -216,17 +226,8 @@ def _from_run(run: Run) -> _Json:
         "finished_at": optional_moment_to_json(run.finished_at),
         "command": list(run.command),
         "workers": run.workers,
-        "versions": _facts(run.versions),
+        "versions": pairs_to_json(run.versions),
         "ledger_digest": run.ledger_digest,
-    }
-
-
-def _from_waiver(waiver: Waiver) -> _Json:
-    return {
-        **_fields(waiver, ("gate", "reason", "ticket", "requested_by", "approved_by")),
-        "approved_at": format_moment(waiver.approved_at),
-        "expires": format_moment(waiver.expires),
-        **_fields(waiver, ("environment", "subject_digest")),
     }
 
 
@@ -241,7 +242,7 @@ def _from_gate(judged: JudgedGate) -> _Json:
         "outcome": result.pop("outcome"),
         "blocking": judged.blocking,
         "advisory": judged.advisory,
-        "waived_by": None if judged.waiver is None else _from_waiver(judged.waiver),
+        "waived_by": None if judged.waiver is None else waiver_to_json(judged.waiver),
         **{key: result.pop(key) for key in ("message", "summary", "checks")},
         "requirement": gate.requirement,
         "remedy": gate.remedy,
@@ -250,6 +251,8 @@ def _from_gate(judged: JudgedGate) -> _Json:
         "needs": list(gate.needs),
         "exclusive": gate.exclusive,
         "mutates": gate.mutates,
+        "environments": list(gate.environments),
+        "evidence_from": list(gate.evidence_from),
         **result,
     }
 
@@ -272,14 +275,16 @@ def _to_decision(data: _Json) -> Decision:
         reasons=tuple(_to_reason(reason) for reason in data["reasons"]),
         gates=tuple(_to_gate(gate) for gate in data["gates"]),
         run=_to_run(data["run"]),
-        target=_to_target(data["target"]),
-        subject=None if data["subject"] is None else Subject(**data["subject"]),
+        target=target_from_json(data["target"]),
+        subject=_to_subject(data["subject"]),
         digests=Digests(**data["digests"]),
-        waivers=tuple(_to_waiver(waiver) for waiver in data["waivers"]),
+        waivers=tuple(waiver_from_json(waiver) for waiver in data["waivers"]),
         decided_at=parse_moment(data["decided_at"]),
         valid_until=parse_moment(data["valid_until"]),
         previous=None if data["previous"] is None else _to_previous(data["previous"]),
         imported=tuple(data["imported"]),
+        origins=tuple(_to_origin(origin) for origin in data.get("origins", ())),
+        subject_required=data.get("subject_required", True),
     )
 
 
@@ -293,17 +298,18 @@ def _to_reason(data: _Json) -> Reason:
     )
 
 
-def _pairs(data: list[_Json]) -> tuple[tuple[str, str], ...]:
-    return tuple((fact["name"], fact["value"]) for fact in data)
+def _to_subject(data: _Json | None) -> Subject | None:
+    return None if data is None else Subject(**data)
 
 
-def _to_target(data: _Json) -> TargetIdentity:
-    return TargetIdentity(
-        name=data["name"],
-        rehearsal=data["rehearsal"],
-        environment_digest=data["environment_digest"],
-        facts=_pairs(data["facts"]),
-        not_applicable=tuple((entry["gate"], entry["reason"]) for entry in data["not_applicable"]),
+def _to_origin(data: _Json) -> Origin:
+    return Origin(
+        run_id=data["run_id"],
+        decided_at=parse_moment(data["decided_at"]),
+        valid_until=parse_moment(data["valid_until"]),
+        target=target_from_json(data["target"]),
+        subject=_to_subject(data["subject"]),
+        contract=data["contract"],
     )
 
 
@@ -314,14 +320,9 @@ def _to_run(data: _Json) -> Run:
         finished_at=optional_moment_from_json(data["finished_at"]),
         command=tuple(data["command"]),
         workers=data["workers"],
-        versions=_pairs(data["versions"]),
+        versions=pairs_from_json(data["versions"]),
         ledger_digest=data["ledger_digest"],
     )
-
-
-def _to_waiver(data: _Json) -> Waiver:
-    moments = {name: parse_moment(data[name]) for name in ("approved_at", "expires")}
-    return Waiver(**{**data, **moments})
 
 
 def _to_gate(data: _Json) -> JudgedGate:
@@ -337,8 +338,10 @@ def _to_gate(data: _Json) -> JudgedGate:
         needs=tuple(data["needs"]),
         exclusive=data["exclusive"],
         mutates=data["mutates"],
+        environments=tuple(data.get("environments", ())),
+        evidence_from=tuple(data.get("evidence_from", ())),
     )
-    waiver = None if data["waived_by"] is None else _to_waiver(data["waived_by"])
+    waiver = None if data["waived_by"] is None else waiver_from_json(data["waived_by"])
     return JudgedGate(
         gate=gate,
         result=result_from_json(gate.id, data),

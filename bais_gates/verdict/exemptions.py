@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import combinations, groupby
+from typing import Protocol
 
+from bais_gates.people import same_person
 from bais_gates.verdict.catalog import Catalog
 from bais_gates.verdict.model import (
     Code,
     Gate,
     GateResult,
     JudgedGate,
+    Outcome,
     Reason,
     Severity,
     Subject,
@@ -26,14 +28,15 @@ from bais_gates.verdict.policy import Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exemptions:
-    """The waivers of a decision and their effect.
+    """The waivers and declarations of a decision and their effect.
 
     A waiver covers an outcome of a gate that ran and has evidence (``WAIVABLE``), never NOT_RUN or SKIPPED,
     as a waived gate still runs, and never a P1 gate. Every waiver of the file must be valid, also one for
     another environment: for a known gate that is not P1, not expired, not in the future, approved by someone
     other than its requester, no longer than the policy allows from its approval, and the only one for its
     gate, environment and image. A waiver in force for a gate of the scope that did not need it is unused; one
-    for another environment, another image or a gate outside the scope is not. Every violation blocks.
+    for another environment, another image or a gate outside the scope is not. A dated declaration of
+    NOT_APPLICABLE is held to the same, but for its length; a P1 gate has no other. Every violation blocks.
     """
 
     catalog: Catalog
@@ -43,9 +46,15 @@ class Exemptions:
     subject: Subject | None
     now: datetime
 
-    def declares_not_applicable(self, gate: Gate) -> bool:
-        """Return whether the environment file declares a gate not applicable, with a reason."""
-        return any(gate_id == gate.id and reason.strip() for gate_id, reason in self.target.not_applicable)
+    def expiries(self, gates: Iterable[JudgedGate]) -> list[datetime]:
+        """Return when what the outcomes rest on expires: applied waivers and dated declarations."""
+        dated = {exemption.gate: exemption.expires for exemption in self.target.exemptions}
+        gates = list(gates)
+        return [judged.waiver.expires for judged in gates if judged.waiver is not None] + [
+            dated[judged.gate.id]
+            for judged in gates
+            if judged.result.outcome is Outcome.NOT_APPLICABLE and judged.gate.id in dated
+        ]
 
     def waiver_for(self, gate: Gate, result: GateResult) -> Waiver | None:
         """Return the waiver that covers a result that is not a PASS, None if there is none."""
@@ -59,7 +68,15 @@ class Exemptions:
 
     def reasons(self) -> list[Reason]:
         """Return the violations by the waivers and declarations themselves."""
-        reasons = [reason for waiver in self.waivers for reason in self._violations(waiver)]
+        reasons = [
+            reason
+            for exception, what in [
+                *((waiver, "a waiver") for waiver in self.waivers),
+                *((exemption, "a declaration of not applicable") for exemption in self.target.exemptions),
+            ]
+            for reason in self._violations(exception, what)
+        ]
+        reasons += self._undated()
         reasons += [
             _reason(
                 Code.WAIVER_DUPLICATE,
@@ -84,9 +101,26 @@ class Exemptions:
         ]
         return reasons
 
-    def _violations(self, waiver: Waiver) -> Iterable[Reason]:
+    def _undated(self) -> Iterable[Reason]:
+        """Yield a reason for each P1 gate that is declared not applicable for good, by nobody."""
+        dated = {exemption.gate for exemption in self.target.exemptions}
+        for gate_id, _ in self.target.not_applicable:
+            gate = self.catalog.by_id.get(gate_id)
+            if gate is not None and gate.severity is Severity.P1 and gate_id not in dated:
+                yield Reason(
+                    code=Code.NOT_APPLICABLE_UNDATED,
+                    gate_id=gate_id,
+                    message=f"{gate_id} is P1, and declared not applicable without a date and an approval.",
+                    remedy="Write reason, ticket, requested_by, approved_by, approved_at and expires under "
+                    "not_applicable; or list the gate's environments in the catalog.",
+                )
+
+    def _violations(self, waiver: Waiver, what: str) -> Iterable[Reason]:
         gate = self.catalog.by_id.get(waiver.gate)
-        if gate is None:
+        remove = f"Remove {what.replace('a ', 'the ', 1)}"
+        if waiver in self.target.exemptions:
+            yield from self._too_long(waiver, what, self.policy.not_applicable_max_days)
+        elif gate is None:
             remedy = "Correct the waiver's gate id, or remove the waiver."
             yield _reason(
                 Code.WAIVER_UNKNOWN_GATE, waiver, "has a waiver, but is not in the catalog.", remedy
@@ -96,21 +130,27 @@ class Exemptions:
                 Code.WAIVER_P1, waiver, "has a waiver, but a P1 gate cannot be waived.", "Remove the waiver."
             )
         else:
-            yield from self._too_long(waiver, gate)
+            days = self.policy.waiver_max_days.get(gate.severity, 0)
+            yield from self._too_long(waiver, what, days, f" for {gate.severity}")
         if self.now >= waiver.expires:
-            text = f"has a waiver that expired at {waiver.expires:%Y-%m-%d %H:%M} UTC."
-            yield _reason(Code.WAIVER_EXPIRED, waiver, text, "Remove the waiver, or have a new one approved.")
+            text = f"has {what} that expired at {waiver.expires:%Y-%m-%d %H:%M} UTC."
+            yield _reason(Code.WAIVER_EXPIRED, waiver, text, f"{remove}, or have a new one approved.")
         if self.now < waiver.approved_at:
-            text = f"has a waiver that is not valid before {waiver.approved_at:%Y-%m-%d %H:%M} UTC."
+            text = f"has {what} that is not valid before {waiver.approved_at:%Y-%m-%d %H:%M} UTC."
             yield _reason(Code.WAIVER_NOT_YET_VALID, waiver, text, "Wait until then, or correct approved_at.")
-        if _person(waiver.requested_by) == _person(waiver.approved_by):
-            text = "has a waiver approved by the person who requested it."
-            yield _reason(Code.WAIVER_SELF_APPROVED, waiver, text, "Have another person approve it.")
+        if same_person(waiver.requested_by, waiver.approved_by):
+            text = f"has {what} approved by the person who requested it."
+            yield _reason(
+                Code.WAIVER_SELF_APPROVED,
+                waiver,
+                text,
+                "Have another person approve it; write both as NAME <address>.",
+            )
 
-    def _too_long(self, waiver: Waiver, gate: Gate) -> Iterable[Reason]:
-        days = self.policy.waiver_max_days.get(gate.severity, 0)
+    @staticmethod
+    def _too_long(waiver: Waiver, what: str, days: int, whose: str = "") -> Iterable[Reason]:
         if waiver.expires - waiver.approved_at > timedelta(days=days):
-            text = f"has a waiver for more than the {days} days that the policy allows for {gate.severity}."
+            text = f"has {what} for more than the {days} days that the policy allows{whose}."
             yield _reason(Code.WAIVER_TOO_LONG, waiver, text, "Set an earlier expires.")
 
     def unused(self, gates: Iterable[JudgedGate]) -> list[Reason]:
@@ -130,6 +170,34 @@ class Exemptions:
         return reasons
 
 
+class Declarations(Protocol):
+    """What a target and an environment file both say of the gates that do not apply."""
+
+    @property
+    def name(self) -> str:
+        """The environment's name."""
+
+    @property
+    def not_applicable(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of gate id and reason."""
+
+    @property
+    def without_tenant(self) -> bool:
+        """Whether it is production and names no test tenant."""
+
+
+def not_applicable(gate: Gate, target: Declarations) -> str | None:
+    """Return why a gate does not apply to a target, by catalog or environment file; None if it does."""
+    if gate.environments and target.name not in gate.environments:
+        return f"it belongs to {', '.join(gate.environments)} (environments in the catalog)"
+    declared = dict(target.not_applicable).get(gate.id, "")
+    if declared.strip():
+        return declared
+    if gate.mutates and target.without_tenant:
+        return "it writes, and the environment file of production names no test tenant"
+    return None
+
+
 def _reason(code: Code, waiver: Waiver, text: str, remedy: str) -> Reason:
     return Reason(
         code=code, gate_id=waiver.gate, message=f"{waiver.gate} {text} ({waiver.ticket})", remedy=remedy
@@ -144,8 +212,3 @@ def waiver_order(waiver: Waiver) -> tuple[str, str, str, datetime, datetime, str
 
 def _place(waiver: Waiver) -> tuple[str, str]:
     return waiver.gate, waiver.environment
-
-
-def _person(name: str) -> str:
-    """Return a name in a form that is equal for two spellings of one person."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -17,6 +17,8 @@ Scalar = str | int | float | bool | None
 """A JSON value without parts."""
 JsonValue = Scalar | list["JsonValue"] | dict[str, "JsonValue"]
 """An observed value or a limit of a check, redacted."""
+MAX_VALUE_CHARACTERS = 16 * 1024
+"""What a check keeps of an observed value or a limit; the comparison is made with the whole value."""
 
 
 class Severity(StrEnum):
@@ -93,6 +95,8 @@ class Code(StrEnum):
     # A gate or the run is missing or not complete: exit status 21.
     NOT_RUN = "NOT_RUN"
     NEEDS_NOT_PASSED = "NEEDS_NOT_PASSED"
+    ONLY_IMPORTED = "ONLY_IMPORTED"
+    SUBJECT_MISSING = "SUBJECT_MISSING"
     SKIPPED = "SKIPPED"
     CASES_MISSING = "CASES_MISSING"
     NOTHING_PROVEN = "NOTHING_PROVEN"
@@ -111,6 +115,9 @@ class Code(StrEnum):
     DUPLICATE_RESULT = "DUPLICATE_RESULT"
     CASES_UNEXPECTED = "CASES_UNEXPECTED"
     NOT_APPLICABLE_UNDECLARED = "NOT_APPLICABLE_UNDECLARED"
+    NOT_APPLICABLE_UNDATED = "NOT_APPLICABLE_UNDATED"
+    IMPORT_OTHER_TARGET = "IMPORT_OTHER_TARGET"
+    IMPORT_EXPIRED = "IMPORT_EXPIRED"
     WAIVER_P1 = "WAIVER_P1"
     WAIVER_UNKNOWN_GATE = "WAIVER_UNKNOWN_GATE"
     WAIVER_EXPIRED = "WAIVER_EXPIRED"
@@ -188,6 +195,10 @@ class Gate:
     needs: tuple[str, ...] = ()
     exclusive: bool = False
     mutates: bool = False
+    environments: tuple[str, ...] = ()
+    """The environments that it belongs to: NOT_APPLICABLE in others. Empty: it belongs to all."""
+    evidence_from: tuple[str, ...] = ()
+    """Environments whose verified decision may prove it for another one."""
     deadline_s: float | None = field(default=None, compare=False)
     """Its own deadline in seconds instead of the policy's; like rolls_up not written to a decision."""
     rolls_up: Phase | None = field(default=None, compare=False)
@@ -259,12 +270,20 @@ class TargetIdentity:
 
     name: str
     rehearsal: bool
-    """True for the sandbox and any target on loopback: its decision never deploys."""
+    """True for the sandbox and any target with an address on loopback: its decision never deploys."""
     environment_digest: str
     facts: tuple[tuple[str, str], ...] = ()
     """(key, value) pairs such as ("api.url", "https://..."), redacted, in display order."""
     not_applicable: tuple[tuple[str, str], ...] = ()
     """(gate id, reason) pairs that the environment file declares."""
+    exemptions: tuple[Waiver, ...] = ()
+    """Those of not_applicable that are dated and approved, as a P1 gate's must be."""
+    addresses: tuple[tuple[str, str], ...] = ()
+    """(key, IP address) pairs: what the host names of the environment file resolved to."""
+    provisioned: bool = False
+    """True for the sandbox that the run itself started: each run has another one of the same kind."""
+    without_tenant: bool = False
+    """True for production without a test tenant: gates that write are NOT_APPLICABLE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +353,21 @@ class Digests:
     catalog: str | None
     policy: str | None
     waivers: str | None
+    contract: str | None = None
+    """The contract that the catalog names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """An earlier, verified decision whose results count in this one: when it was made and about what."""
+
+    run_id: str
+    decided_at: datetime
+    valid_until: datetime
+    target: TargetIdentity
+    subject: Subject | None
+    contract: str | None = None
+    """Digest of the contract."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,5 +389,9 @@ class Decision:
     decided_at: datetime
     valid_until: datetime
     previous: Previous | None = None
-    imported: tuple[str, ...] = field(default=())
+    imported: tuple[str, ...] = ()
     """Run ids of decisions whose results were imported."""
+    origins: tuple[Origin, ...] = ()
+    """Those decisions; each result keeps the one it was first in, also when it is imported again."""
+    subject_required: bool = True
+    """False where the policy says that there is no image to name."""

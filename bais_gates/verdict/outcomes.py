@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bais_gates.verdict.model import Check, Gate, GateResult, JsonValue, Op, Outcome
+from bais_gates.verdict.comparison import UnusableLimit, compare, has_data
+from bais_gates.verdict.model import MAX_VALUE_CHARACTERS, Check, Gate, GateResult, JsonValue, Outcome
 
 PROVEN: Final = frozenset({Outcome.PASS, Outcome.NOT_APPLICABLE})
 """A gate with one of these outcomes is proven, without a waiver."""
@@ -34,14 +35,8 @@ _WORST_FIRST: Final = (
     Outcome.NOT_APPLICABLE,
     Outcome.PASS,
 )
-_ORDERINGS: Mapping[Op, Callable[[float, float], bool]] = {
-    Op.LE: lambda observed, limit: observed <= limit,
-    Op.LT: lambda observed, limit: observed < limit,
-    Op.GE: lambda observed, limit: observed >= limit,
-    Op.GT: lambda observed, limit: observed > limit,
-    Op.EQ: lambda observed, limit: observed == limit,
-    Op.NE: lambda observed, limit: observed != limit,
-}
+_ABRIDGED: Final = re.compile(r"\[redacted\]|\[card ending [0-9]{4}\]|\ufffd")
+"""What stands where a secret was, or half a character that JSON cannot hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,27 +63,27 @@ def compare_cases(gate: Gate, result: GateResult) -> Cases:
 def judge_check(check: Check) -> bool | None:
     """Return True, False or None (too little data) for a check, never better than its own ``ok``.
 
-    Numbers are compared again. Too little data is: nothing observed, an observation or a limit that is not
-    finite, an empty sample, a sample smaller than ``n_min``.
+    What was observed is compared again, whatever its type. Only a value of which redaction or its size took
+    a part can't be: its check stays what it was. Too little data is also a check that proves nothing.
     """
     if check.ok is not True:
         return check.ok
-    too_few = check.n is not None and check.n <= 0
-    too_few = too_few or (check.n_min is not None and (check.n is None or check.n < check.n_min))
-    if too_few or check.observed is None or not (_finite(check.observed) and _finite(check.limit)):
+    try:
+        if not has_data(check.observed, check.n, check.n_min):
+            return None
+        if _is_abridged(check.observed) or _is_abridged(check.limit):
+            return True
+        return compare(check.observed, check.op, check.limit, n=check.n, n_min=check.n_min)
+    except (UnusableLimit, RecursionError):
         return None
-    compare = _ORDERINGS.get(check.op)
-    if compare is not None and _is_number(check.observed) and _is_number(check.limit):
-        return compare(check.observed, check.limit)  # type: ignore[arg-type]  # both are numbers: the line above
-    return True
 
 
-def _is_number(value: JsonValue) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _finite(value: JsonValue) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
+def _is_abridged(value: JsonValue) -> bool:
+    if isinstance(value, str):
+        return len(value) > MAX_VALUE_CHARACTERS or _ABRIDGED.search(value) is not None
+    if isinstance(value, dict):
+        return any(_is_abridged(key) or _is_abridged(part) for key, part in value.items())
+    return isinstance(value, list) and any(map(_is_abridged, value))
 
 
 def rederive(gate: Gate, result: GateResult) -> GateResult:

@@ -1,4 +1,4 @@
-"""The policy: severities that block, deadlines, validity of a decision, maximum length of a waiver."""
+"""The policy: severities that block, deadlines, validity of a decision, limits of waivers, the subject."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ class Policy:
     """Days that a waiver may last from its approval; a severity that is not listed can't be waived."""
     digest: str | None
     """``sha256:...`` of the file's bytes; None for the built-in policy."""
+    not_applicable_max_days: int = 30
+    """Days that a dated declaration of NOT_APPLICABLE may last from its approval."""
+    subject_required: bool = True
+    """Whether a DEPLOY that is no rehearsal must name an image."""
 
     def deadline_of(self, gate: Gate) -> float:
         """Return the seconds that ``gate`` may take: its own deadline, else ``gate_deadline_s``."""
@@ -66,4 +70,6 @@ def load_policy(path: Path | None) -> Policy:
         validity_s=float(data["validity_s"]),
         waiver_max_days={Severity(name): days for name, days in data["waiver_max_days"].items()},
         digest=document.digest,
+        not_applicable_max_days=data.get("not_applicable_max_days", BUILT_IN.not_applicable_max_days),
+        subject_required=data.get("subject", "required") == "required",
     )

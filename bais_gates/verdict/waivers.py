@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from bais_gates.errors import AbsentFileError
+from bais_gates.people import why_unclear
 from bais_gates.verdict.codec import parse_moment
-from bais_gates.verdict.files import load_document
+from bais_gates.verdict.files import Document, load_document
 from bais_gates.verdict.model import Waiver
+from bais_gates.verdict.strict_yaml import KeyPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +39,17 @@ def load_waivers(path: Path | None) -> WaiverFile:
         if path.is_symlink():  # a file was meant to be there
             raise
         return NO_WAIVERS
-    waivers = []
-    for index, entry in enumerate(cast("list[dict[str, Any]]", document.data["waivers"])):
-        waiver = _waiver(entry)
-        if waiver.expires <= waiver.approved_at:
-            raise document.error(
-                ("waivers", index, "expires"), "must be after approved_at. Correct one of them."
-            )
-        waivers.append(waiver)
-    return WaiverFile(waivers=tuple(waivers), digest=document.digest)
+    entries = cast("list[dict[str, Any]]", document.data["waivers"])
+    waivers = tuple(read_waiver(document, ("waivers", index), entry) for index, entry in enumerate(entries))
+    return WaiverFile(waivers=waivers, digest=document.digest)
 
 
-def _waiver(entry: dict[str, Any]) -> Waiver:
-    return Waiver(
+def read_waiver(document: Document, at: KeyPath, entry: dict[str, Any]) -> Waiver:
+    """Return the waiver at a place of a file; raise GateInputError for unclear people or a wrong expiry."""
+    for key in ("requested_by", "approved_by"):
+        if (why := why_unclear(entry[key].strip())) is not None:
+            raise document.error((*at, key), why)
+    waiver = Waiver(
         gate=entry["gate"],
         reason=entry["reason"].strip(),
         ticket=entry["ticket"].strip(),
@@ -60,3 +60,6 @@ def _waiver(entry: dict[str, Any]) -> Waiver:
         environment=entry["environment"],
         subject_digest=entry.get("subject_digest"),
     )
+    if waiver.expires <= waiver.approved_at:
+        raise document.error((*at, "expires"), "must be after approved_at. Correct one of them.")
+    return waiver

@@ -70,7 +70,7 @@ def check_record(record: AuditRecord, max_age_d: float, digest: str | None, evid
     source, age = str(record.path), record.age_days(tls.now())
     evidence.check("audit age", age, "<=", max_age_d, unit="days", source=source)
     evidence.check("audit age (not in the future)", age, ">=", 0, unit="days", source=source)
-    evidence.check("approver other than the auditor", record.approved_by, "!=", record.auditor, source=source)
+    evidence.check("approver other than the auditor", record.approver, "!=", record.auditor, source=source)
     missing = sorted(SCOPE - record.scope)
     evidence.check("parts missing from the audit", missing, "==", [], source=source)
     for severity in ("critical", "high"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates.attest.verify import verify
+from bais_gates.verdict.files import digest_of
 from bais_gates.verdict.model import Subject
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ HOUR = timedelta(hours=1)
 # a forger who recomputes the digest is a matter for a signature.
 UNBOUND = {
     *("nodeid", "worker", "summary", "message", "log", "attachments", "title", "requirement", "remedy"),
+    *("provisioned", "without_tenant"),
     *("duration_s", "unit", "source", "name", "command", "workers", "versions", "facts", "ticket", "reason"),
     *("previous", "started_at", "environment_digest", "requested_by", "approved_by", "schema_version"),
 }
@@ -187,10 +189,19 @@ def test_what_is_asked_for_must_be_there(project: Project, asked: dict[str, Any]
 
 
 def test_subject_asked_for_and_none_in_the_file(project: Project) -> None:
-    """A decision that names no image is refused when one is asked for."""
-    project.judge(subject=None)
+    """A decision that names no image is refused when one is asked for, and where the policy asks for one."""
+    policy = project.catalog.parent / "policy.yaml"
+    policy.write_text(policy.read_text() + "subject: not_required\n")
+    document = project.judge(subject=None)
     assert project.codes() == ["SUBJECT_OTHER"]
     assert project.codes(subject=None) == []
+    policy.write_text(policy.read_text().replace("subject: not_required\n", ""))
+    assert project.codes(subject=None) == ["POLICY_OTHER", "INCONSISTENT"]
+    forged = {**document, "digests": {**document["digests"], "policy": digest_of(policy.read_bytes())}}
+    for required in (False, True):
+        project.forge({**forged, "subject_required": required})
+        assert project.codes(subject=None) == ["INCONSISTENT"]
+        assert "SUBJECT_MISSING" in project.verify(subject=None).problems[0].message
 
 
 def test_rehearsal_is_refused_unless_asked_for(project: Project) -> None:
@@ -261,6 +272,18 @@ def test_moments_at_the_ends_of_the_calendar(project: Project, keys: tuple[str, 
     project.forge({**project.judge(), **dict.fromkeys(keys, moment)})
     assert project.codes(max_age=timedelta.max)
     assert project.codes(catalog=None)
+
+
+def test_an_address_on_loopback_is_a_rehearsal_whatever_the_file_says(project: Project) -> None:
+    """What the names resolved to is in the file, and judged again without resolving anything."""
+    document = project.judge()
+    for target in (
+        {"addresses": [{"name": "database.url", "value": "::ffff:127.0.0.1"}]},
+        {"facts": [{"name": "api.url", "value": "https://[::1]:8443"}]},
+        {"provisioned": True},
+    ):
+        project.forge({**document, "target": {**document["target"], **target}})
+        assert project.codes() == ["REHEARSAL"]
 
 
 def test_longer_validity_is_refused(project: Project) -> None:

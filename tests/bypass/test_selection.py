@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bypass.conftest import serial_and_parallel, serial_and_parallel_once
+from tests.bypass.conftest import (
+    GATE,
+    HEAD,
+    PLUGINS,
+    RED,
+    TIMEOUT_S,
+    Way,
+    serial_and_parallel,
+    serial_and_parallel_once,
+)
+from tests.launch import run_pytest
 
 if TYPE_CHECKING:
     from tests.bypass.conftest import Project
@@ -131,6 +141,44 @@ def test_shadowed_function(project: Project) -> None:
     )
     ran = project.run()
     ran.blocks("GATE_BOUND_TWICE", status=22)
+
+
+SHADOWS = {
+    "function": "def test_b(evidence):\n    pass\n",
+    "other gate's function": '@pytest.mark.gate("acceptance.d")\ndef test_b(evidence):\n    pass\n',
+    "assignment": "test_b = test_green\n",
+    "condition": "if sys.platform:\n    def test_b(evidence):\n        pass\n",
+    "import": "from green import test_green as test_b\n",
+    "star": "from green_b import *\n",
+}
+
+
+@serial_and_parallel
+def test_shadowed_gates(project: Project, workers: int) -> None:
+    """A later function, import, assignment or condition of the same name hides a red gate."""
+    green_b = GATE.format(name="b")
+    green = green_b.replace("test_b", "test_green")
+    project.write("gates/green.py", HEAD + green)
+    project.write("gates/green_b.py", HEAD + green_b)
+    project.catalog("a", "b", "c", "d")
+    red = Way(RED).text("b")
+    for number, shadow in enumerate(SHADOWS.values()):
+        project.write(f"gates/test_{number}.py", HEAD + green + red + shadow)
+    ran = project.run(workers=workers)
+    ran.blocks("COLLECTION_ERROR", status=22)
+    assert ran.document is not None
+    messages = [one["message"] for one in ran.document["reasons"] if one["code"] == "COLLECTION_ERROR"]
+    files = [f"gates/test_{number}.py" for number in range(len(SHADOWS))]
+    assert sorted(message.split(": test_b ")[0] for message in messages) == files, messages
+
+
+def test_always_true_assert_that_was_compiled_before(project: Project) -> None:
+    """`assert (condition, "message")` is in a file that an earlier run compiled, so pytest warns no more."""
+    project.gate_b('evidence.check("b", 1, "==", 1)\nassert (1 == 2, "not equal")')
+    project.conftest("sys.dont_write_bytecode = False\n")
+    run_pytest((*PLUGINS, "-q", "-W", "ignore"), folder=project.folder, env=project.env, timeout_s=TIMEOUT_S)
+    assert list(project.folder.rglob("test_gates*pytest*.pyc"))
+    project.run().blocks("COLLECTION_ERROR", status=22)
 
 
 @serial_and_parallel

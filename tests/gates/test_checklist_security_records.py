@@ -104,6 +104,7 @@ def test_a_valid_audit_passes(audited: Audited) -> None:
         ({"taken_at": (NOW - timedelta(days=91)).isoformat()}, "audit age"),
         ({"taken_at": (NOW + timedelta(days=1)).isoformat()}, "audit age (not in the future)"),
         ({"approved_by": "A"}, "approver other than the auditor"),
+        ({"approved_by": "a (lead)"}, "approver other than the auditor"),
         ({"scope": ["authentication"]}, "parts missing from the audit"),
         (
             {"findings": {"critical": 0, "high": 1, "medium": 0, "low": 0}},

@@ -62,6 +62,7 @@ class Project:
         self.out = folder / "gate-report"
         self.write("pytest.ini", "[pytest]\n")
         self.write("gates/environments/stub.yaml", "name: stub\n")
+        self.policy()
 
     def write(self, name: str, text: str) -> Path:
         """Write a file of the project."""
@@ -97,6 +98,7 @@ class Project:
             run_deadline_s: {run_deadline_s}
             validity_s: 3600
             waiver_max_days: {{P2: 7, P3: 30, P4: 90}}
+            subject: not_required
             """,
         )
 

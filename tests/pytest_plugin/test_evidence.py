@@ -7,18 +7,9 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bais_gates.pytest_plugin.comparison import plain, same
 from bais_gates.pytest_plugin.evidence import Evidence, GateFailure, format_failures
 from bais_gates.redaction import register
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=10,
-)
 
 
 class Liar(str):
@@ -55,7 +46,6 @@ class LyingNumber(float):
         (True, "<=", 5, False),
         (1, "==", 1.0, True),
         (1, "==", True, False),
-        (0, "!=", False, True),
         ("a", "==", "a", True),
         ([1, {"a": 2}], "==", [1, {"a": 2}], True),
         ((1, 2), "==", [1, 2], True),
@@ -68,7 +58,7 @@ class LyingNumber(float):
         ("EUR", "matches", "[A-Z]{3}", True),
         ("EUR\n", "matches", "^[A-Z]{3}$", False),
         ("xEUR", "matches", "[A-Z]{3}", False),
-        (5, "matches", ".*", False),
+        (5, "matches", ".+", False),
         (Liar("a"), "==", "b", False),
         (Liar("a"), "!=", "b", True),
         (LyingNumber(9.0), "<=", 1, False),
@@ -90,6 +80,8 @@ def test_comparisons(observed: object, op: str, limit: object, expected: bool) -
         (float("nan"), {}),
         (float("inf"), {}),
         (float("-inf"), {}),
+        ([1, (2, {"a": float("nan")})], {}),
+        ({"a": {None}}, {}),
         (1, {"n": 0}),
         (1, {"n": 9, "n_min": 10}),
         (1, {"n_min": 10}),
@@ -122,6 +114,9 @@ def test_no_data(observed: object, more: dict[str, Any]) -> None:
         ((1, "<=", 2), {"n": 1.5}),
         ((1, "<=", 2), {"n": -1}),
         ((1, "<=", 2), {"n": True}),
+        (("", "in", "text"), {}),
+        ((3, "!=", None), {}),
+        ((3, "not in", []), {}),
     ],
 )
 def test_senseless_comparisons(arguments: tuple[Any, ...], more: dict[str, Any]) -> None:
@@ -167,16 +162,3 @@ def test_the_message_names_every_check_that_did_not_hold() -> None:
     assert lines[0] == "p95: 250 ms (limit 200 ms)"
     assert len(lines[1]) < 500
     assert lines[2] == "id: 5 (must match [a-z]+)"
-
-
-@given(JSON)
-def test_plain_values_are_what_they_were(value: object) -> None:
-    """What is plain already stays equal to itself, and only to itself."""
-    assert same(plain(value), plain(value))
-    assert json.dumps(plain(value)) == json.dumps(value)
-
-
-@given(JSON, JSON)
-def test_equality_is_symmetric(left: object, right: object) -> None:
-    """Neither side of a comparison has more of a say."""
-    assert same(plain(left), plain(right)) == same(plain(right), plain(left))

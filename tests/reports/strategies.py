@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
 
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from bais_gates.verdict.model import (
     GateResult,
     JudgedGate,
     Op,
+    Origin,
     Outcome,
     Phase,
     Previous,
@@ -154,6 +156,16 @@ def decisions(draw: st.DrawFn) -> Decision:
         environment_digest=_digests,
         facts=st.lists(st.tuples(_words, _texts), max_size=3).map(tuple),
         not_applicable=st.lists(st.tuples(ids, _texts), max_size=2).map(tuple),
+        exemptions=st.lists(st.builds(dataclasses.replace, _waivers, gate=ids), max_size=2).map(tuple),
+        addresses=st.lists(st.tuples(_words, _texts), max_size=2).map(tuple),
+    )
+    origins = st.builds(
+        Origin,
+        run_id=_words,
+        decided_at=_moments,
+        valid_until=_moments,
+        target=target,
+        subject=st.none() | _subjects,
     )
     previous = st.builds(
         Previous,
@@ -178,4 +190,6 @@ def decisions(draw: st.DrawFn) -> Decision:
         valid_until=draw(_moments),
         previous=draw(st.none() | previous),
         imported=tuple(draw(st.lists(_words, max_size=2))),
+        origins=tuple(draw(st.lists(origins, max_size=2))),
+        subject_required=draw(st.booleans()),
     )

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bais_gates.errors import GateInputError
+from bais_gates.reports import signoff, summary, wording
 from bais_gates.reports.explain import explain, next_steps
 from bais_gates.reports.terminal import render
 from bais_gates.reports.text import columns
-from bais_gates.verdict.model import Check, Decision, Op
+from bais_gates.verdict.model import (
+    Check,
+    Decision,
+    GateResult,
+    JudgedGate,
+    Op,
+    Origin,
+    Outcome,
+    Waiver,
+)
 
 LIMITED = "164 requests (limit 100 requests, 200 samples)"
 _OUR_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -35,6 +47,54 @@ def test_a_rehearsal_says_so(deploy: Decision) -> None:
     text = render(rehearsal, colour=False, width=100)
     assert "Rehearsal: " in text
     assert text.splitlines()[-1].startswith("DEPLOY (rehearsal): ")
+
+
+def test_both_targets_a_dated_exemption_and_a_missing_image_are_named(deploy: Decision) -> None:
+    """Terminal, page, explanation and CI reports name where results are from and who exempts what."""
+    gate = deploy.gates[0].gate
+    exemption = Waiver(
+        gate=gate.id,
+        reason="No such part here.",
+        ticket="BAIS-9",
+        requested_by="dana",
+        approved_by="alex",
+        approved_at=deploy.decided_at,
+        expires=deploy.decided_at + timedelta(days=2),
+        environment=deploy.target.name,
+    )
+    test = dataclasses.replace(deploy.target, name="test-env", facts=(("api.url", "https://test.example"),))
+    origin = Origin(
+        run_id="run-of-test",
+        decided_at=deploy.decided_at,
+        valid_until=deploy.valid_until,
+        target=test,
+        subject=None,
+    )
+    result = GateResult(gate_id=gate.id, outcome=Outcome.NOT_APPLICABLE, message="No such part here.")
+    shown = dataclasses.replace(
+        deploy,
+        gates=(JudgedGate(gate=gate, result=result), *deploy.gates[1:]),
+        target=dataclasses.replace(
+            deploy.target, exemptions=(exemption,), not_applicable=((gate.id, "No such part here."),)
+        ),
+        subject=None,
+        subject_required=False,
+        origins=(origin,),
+    )
+    until = wording.moment(exemption.expires)
+    texts = {
+        "terminal": render(shown, colour=False, width=160),
+        "page": signoff.render(shown),
+        "explain": explain(shown, None, colour=False, width=160),
+        "summary": html.unescape(summary.render(shown)),
+    }
+    for name, text in texts.items():
+        assert "run-of-test on test-env" in text, name
+        assert until in text, name
+    for name in ("terminal", "page"):
+        assert "BAIS-9" in texts[name]
+        assert "alex" in texts[name]
+        assert "subject: not_required" in texts[name]
 
 
 def test_the_table_has_each_gate_once(block: Decision) -> None:

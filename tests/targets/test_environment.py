@@ -11,7 +11,7 @@ import pytest
 
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.redaction import redact
-from bais_gates.targets.environment import is_loopback, load_environment
+from bais_gates.targets.environment import load_environment
 
 Write = Callable[[str, str], Path]
 
@@ -31,6 +31,42 @@ test_tenant: {email: gates@example.com, password: "Tenant-Pass-1!"}
 not_applicable:
   acceptance.cache_functionality: this target has no cache endpoint
 """
+
+
+DATED = """\
+name: staging
+not_applicable:
+  acceptance.a:
+    reason: The provider has no staging.
+    ticket: BAIS-1
+    requested_by: dana
+    approved_by: alex
+    approved_at: 2026-03-02T09:00:00Z
+    expires: 2026-03-06T18:00:00Z
+"""
+
+
+def test_a_declaration_may_be_dated_and_approved(write: Write, gates_dir: Path) -> None:
+    """Gates that do not apply are read with who says so until when, and held to the rules of a waiver."""
+    write("staging", DATED)
+    environment = load_environment("staging", gates_dir=gates_dir)
+
+    assert environment.not_applicable == (("acceptance.a", "The provider has no staging."),)
+    (exemption,) = environment.exemptions
+    assert (exemption.gate, exemption.environment, exemption.approved_by) == (
+        "acceptance.a",
+        "staging",
+        "alex",
+    )
+    for old, new, words in (
+        ("    ticket: BAIS-1\n", "", "ticket is missing"),
+        ("alex", "al\u200bex", ":7: not_applicable.acceptance.a.approved_by: has a character"),
+        ("2026-03-06", "2026-03-01", "expires: must be after approved_at"),
+        ("ticket", "color", "color: unknown key"),
+    ):
+        write("staging", DATED.replace(old, new))
+        with pytest.raises(GateInputError, match=words.replace(".", r"\.")):
+            load_environment("staging", gates_dir=gates_dir)
 
 
 class TestValidFile:
@@ -53,6 +89,7 @@ class TestValidFile:
         assert environment.webhooks.listen_port == 8443
         assert environment.limits.health_p95_ms == 50
         assert environment.limits.concurrency == 100
+        assert environment.exemptions == ()
         assert environment.not_applicable == (
             ("acceptance.cache_functionality", "this target has no cache endpoint"),
         )
@@ -179,28 +216,6 @@ def test_unknown_part_is_an_error(write: Write, gates_dir: Path) -> None:
     assert not environment.describes("database")
     with pytest.raises(ValueError, match="'databse' is not a part"):
         environment.describes("databse")
-
-
-@pytest.mark.parametrize(
-    ("host", "is_this_machine"),
-    [
-        ("127.0.0.1", True),
-        ("127.1", True),
-        ("2130706433", True),
-        ("0.0.0.0", True),
-        ("localhost", True),
-        ("LOCALHOST.", True),
-        ("api.localhost", True),
-        ("::1", True),
-        ("::ffff:127.0.0.1", True),
-        ("10.0.0.1", False),
-        ("api.example.com", False),
-        ("localhost.example.com", False),
-    ],
-)
-def test_is_loopback(host: str, is_this_machine: bool) -> None:
-    """An address of this machine is recognized in every notation."""
-    assert is_loopback(host) is is_this_machine
 
 
 def test_the_projects_environments_load() -> None:

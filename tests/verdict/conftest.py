@@ -17,6 +17,7 @@ from bais_gates.verdict.model import (
     Gate,
     GateResult,
     Op,
+    Origin,
     Outcome,
     Phase,
     Run,
@@ -100,6 +101,17 @@ class World:
         usual = TargetIdentity(name="staging", rehearsal=False, environment_digest="sha256:" + "e" * 64)
         return replace(usual, **fields)
 
+    def origin(self, **fields: Any) -> Origin:
+        """Return the decision of an hour ago about the same target, valid for three more hours."""
+        usual = Origin(
+            run_id="run-0",
+            decided_at=NOW - timedelta(hours=1),
+            valid_until=NOW + timedelta(hours=3),
+            target=self.target(),
+            subject=self.subject(),
+        )
+        return replace(usual, **fields)
+
     def subject(self, letter: str = "a") -> Subject:
         """Return a subject."""
         return Subject(name="registry.example.com/bais-api", digest="sha256:" + letter * 64)
@@ -113,7 +125,7 @@ class World:
             "scope": "golive",
             "run": self.run(),
             "target": self.target(),
-            "subject": None,
+            "subject": self.subject(),
             "now": NOW,
         }
         return decide(results=results, waivers=waivers, **(given | fields))

@@ -123,3 +123,22 @@ def test_large_catalog_is_read_in_time(write: Write) -> None:
     begun = time.monotonic()
     assert len(load(write, *chain).gates) == 1000
     assert time.monotonic() - begun < 15
+
+
+def test_environments_and_contract_are_named_exactly(write: Write, tmp_path: Path) -> None:
+    """A misspelt environment, which would exempt the gate everywhere, and an absent contract are refused."""
+    (tmp_path / "environments").mkdir()
+    (tmp_path / "environments" / "staging.yaml").write_text("name: staging\n")
+    (tmp_path / "api.yaml").write_text("openapi: 3.1.0\n")
+    catalog = load_catalog(
+        write("contract: api.yaml\ngates:\n" + entry(more="environments: [sandbox, staging]"))
+    )
+
+    assert catalog.gates[0].environments == ("sandbox", "staging")
+    assert (catalog.contract or "").startswith("sha256:")
+    for key in ("environments", "evidence_from"):
+        assert f":8: gates[0].{key}[0]: there is no environments/stagin.yaml" in refusal(
+            write, entry(more=f"{key}: [stagin]")
+        )
+    with pytest.raises(GateInputError, match=r":1: contract: .*no such file"):
+        load_catalog(write("contract: no.yaml\ngates:\n" + entry()))

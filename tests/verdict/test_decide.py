@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -210,12 +211,24 @@ def test_pass_is_derived_from_its_evidence(world: World, fields: dict[str, Any],
         ({"n": 9, "n_min": 10}, None),
         ({"n": 10, "n_min": 10}, True),
         ({"n_min": 10}, None),
-        ({"observed": "***", "op": Op.EQ, "limit": "a"}, True),
+        ({"observed": "b", "op": Op.EQ, "limit": "a"}, False),
+        ({"observed": [1, None], "op": Op.EQ, "limit": [1, None]}, None),
+        ({"observed": {"a": [float("nan")]}, "op": Op.NE, "limit": {}}, None),
+        ({"observed": "a", "op": Op.NE, "limit": 3}, None),
+        ({"observed": 3, "op": Op.NOT_IN, "limit": []}, None),
+        ({"observed": 3, "op": Op.IN, "limit": [4]}, False),
+        ({"observed": "EUR", "op": Op.MATCHES, "limit": "[a-z]+"}, False),
+        ({"observed": "a", "op": Op.LE, "limit": 3}, False),
+        ({"observed": ["[redacted]"], "op": Op.EQ, "limit": ["a"]}, True),
+        ({"observed": "x", "op": Op.IN, "limit": {"[redacted]": 1}}, True),
+        ({"observed": "a" * 20_000, "op": Op.EQ, "limit": ["a"]}, True),
+        ({"observed": "[card ending 1111]", "op": Op.MATCHES, "limit": "[0-9]+"}, True),
+        ({"observed": "[redacted]", "n": 0}, None),
         ({"ok": False, "observed": 1}, False),
     ],
 )
 def test_check_is_compared_again(world: World, fields: dict[str, Any], expected: bool | None) -> None:
-    """Numbers are compared again, and too little data is None; text may be redacted, so it is not."""
+    """Every value is compared again but one that redaction or its size changed; too little data is None."""
     assert judge_check(world.check(**fields)) is expected
 
 
@@ -284,10 +297,23 @@ def test_unfinished_run_and_jumped_clock_block(world: World) -> None:
 
 def test_result_of_a_run_that_was_not_imported_blocks(world: World) -> None:
     """An imported result counts only when its run is among the imported ones."""
-    result = world.result(imported_from="run-0")
+    results = world.result("a", imported_from="run-0"), world.result("b")
+    gates = world.gate("a"), world.gate("b")
 
-    assert world.decide(result, imported=["run-0"]).verdict is Verdict.DEPLOY
-    assert codes(world.decide(result)) == [Code.TAMPERED]
+    assert world.decide(*results, gates=gates, origins=[world.origin()]).verdict is Verdict.DEPLOY
+    assert codes(world.decide(*results, gates=gates)) == [Code.TAMPERED]
+
+
+def test_a_deploy_names_an_image(world: World) -> None:
+    """Without an image: BLOCK, but for a rehearsal and where the policy says that there is none."""
+    missing = world.decide(world.result(), subject=None)
+    unnamed = replace(BUILT_IN, subject_required=False)
+
+    assert codes(missing) == [Code.SUBJECT_MISSING]
+    assert missing.exit_status == 21
+    assert world.decide(world.result(), subject=None, target=world.target(rehearsal=True)).reasons == ()
+    decision = world.decide(world.result(), subject=None, policy=unnamed)
+    assert (decision.reasons, decision.subject_required) == ((), False)
 
 
 def test_naive_now_is_refused(world: World) -> None:

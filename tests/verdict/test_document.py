@@ -31,6 +31,7 @@ from bais_gates.verdict.model import (
     GateResult,
     JudgedGate,
     Op,
+    Origin,
     Outcome,
     Phase,
     Previous,
@@ -112,6 +113,8 @@ def judged_gates(draw: st.DrawFn) -> JudgedGate:
         needs=texts,
         exclusive=st.booleans(),
         mutates=st.booleans(),
+        environments=texts,
+        evidence_from=texts,
     )
     result = st.builds(
         GateResult,
@@ -140,6 +143,28 @@ def judged_gates(draw: st.DrawFn) -> JudgedGate:
     )
 
 
+targets = st.builds(
+    TargetIdentity,
+    name=text,
+    rehearsal=st.booleans(),
+    environment_digest=text,
+    facts=pairs,
+    not_applicable=pairs,
+    exemptions=st.lists(waivers, max_size=1).map(tuple),
+    addresses=pairs,
+    provisioned=st.booleans(),
+    without_tenant=st.booleans(),
+)
+subjects = st.none() | st.builds(Subject, name=names, digest=digests)
+origins = st.builds(
+    Origin,
+    run_id=text,
+    decided_at=moments,
+    valid_until=moments,
+    target=targets,
+    subject=subjects,
+    contract=maybe_text,
+)
 decisions = st.builds(
     Decision,
     verdict=st.sampled_from(Verdict),
@@ -160,16 +185,12 @@ decisions = st.builds(
         versions=pairs,
         ledger_digest=maybe_text,
     ),
-    target=st.builds(
-        TargetIdentity,
-        name=text,
-        rehearsal=st.booleans(),
-        environment_digest=text,
-        facts=pairs,
-        not_applicable=pairs,
+    target=targets,
+    subject=subjects,
+    subject_required=st.booleans(),
+    digests=st.builds(
+        Digests, catalog=maybe_text, policy=maybe_text, waivers=maybe_text, contract=maybe_text
     ),
-    subject=st.none() | st.builds(Subject, name=names, digest=digests),
-    digests=st.builds(Digests, catalog=maybe_text, policy=maybe_text, waivers=maybe_text),
     waivers=st.lists(waivers, max_size=2).map(tuple),
     decided_at=moments,
     valid_until=moments,
@@ -183,6 +204,7 @@ decisions = st.builds(
         outcomes=st.lists(st.tuples(text, st.sampled_from(Outcome)), max_size=2).map(tuple),
     ),
     imported=texts,
+    origins=st.lists(origins, max_size=2).map(tuple),
 )
 
 

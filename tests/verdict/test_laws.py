@@ -155,17 +155,15 @@ def cases(draw: st.DrawFn) -> Case:
             for name in names
             if draw(mostly(False, st.just(True)))
         ),
-        subject=draw(st.sampled_from([None, SUBJECT])),
+        subject=draw(mostly(SUBJECT, st.none())),
     )
 
 
 def holds(check: Check) -> bool:
     """Return by the rules alone whether a check is true of enough data."""
     enough = check.n_min is None if check.n is None else check.n >= max(1, check.n_min or 0)
-    if isinstance(check.observed, float) or check.observed is None:  # only NaN is generated
-        return False
-    assert isinstance(check.observed, int | str)  # nothing else is generated
-    return check.ok is True and enough and (isinstance(check.observed, str) or check.observed <= 2)
+    # Besides integers only NaN, None and text are generated, and all limits are "<= 2".
+    return check.ok is True and enough and isinstance(check.observed, int) and check.observed <= 2
 
 
 def proven(result: GateResult) -> bool:
@@ -229,8 +227,9 @@ def may_deploy(case: Case) -> bool:
     passed = [
         result for result in case.results if proven(result) and result.gate_id in {gate.id for gate in gates}
     ]
-    unblocked = all(does_not_block(case, gate) for gate in gates)
-    return known and unblocked and bool(passed) and waivers_right(case) and not case.integrity
+    unblocked = waivers_right(case) and all(does_not_block(case, gate) for gate in gates)
+    undated = {gate.id for gate in case.gates if gate.severity is Severity.P1} & {*dict(case.not_applicable)}
+    return bool(known and unblocked and passed and case.subject) and not undated and not case.integrity
 
 
 def in_scope(case: Case, *, blocking: bool = True) -> list[str]:
@@ -393,7 +392,7 @@ def test_worlds_deploy_at_all(severity: str) -> None:
     )
     check = Check(name="c", observed=1, op=Op.LE, limit=2, ok=True)
     result = GateResult(gate_id=gate.id, outcome=Outcome.PASS, checks=(check,))
-    case = Case((gate,), (result,), (), (), (), None)
+    case = Case((gate,), (result,), (), (), (), SUBJECT)
 
     assert may_deploy(case)
     assert case.decide().verdict is Verdict.DEPLOY

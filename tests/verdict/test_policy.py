@@ -27,6 +27,9 @@ def test_policy_is_read(write: Write) -> None:
     assert policy.blocking == ALWAYS_BLOCKING
     assert (policy.gate_deadline_s, policy.run_deadline_s, policy.validity_s) == (1.0, 2.0, 3.0)
     assert policy.waiver_max_days == {Severity.P3: 9}
+    assert (policy.subject_required, policy.not_applicable_max_days) == (True, 30)
+    more = load_policy(write(TEXT + "subject: not_required\nnot_applicable_max_days: 7\n"))
+    assert (more.subject_required, more.not_applicable_max_days) == (False, 7)
 
 
 @pytest.mark.parametrize("severity", ["P1", "P2", "P3"])

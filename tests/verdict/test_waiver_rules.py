@@ -88,6 +88,8 @@ def test_decision_is_valid_no_longer_than_its_waivers(judge: Judge, world: World
         ({"approved_at": timedelta(seconds=1)}, Code.WAIVER_NOT_YET_VALID),
         ({"approved_at": -5 * DAY}, Code.WAIVER_TOO_LONG),
         ({"requested_by": " ALEX@example.com "}, Code.WAIVER_SELF_APPROVED),
+        ({"requested_by": "Alex <alex+ci@example.com>"}, Code.WAIVER_SELF_APPROVED),
+        ({"requested_by": "al\u200bex@example.org"}, Code.WAIVER_SELF_APPROVED),
     ],
 )
 @pytest.mark.parametrize("environment", ["staging", "production"])
@@ -158,7 +160,7 @@ def test_waiver_for_an_image_counts_for_that_image_only(judge: Judge, world: Wor
 
     assert judge(waiver, subject=world.subject("a")).verdict is Verdict.DEPLOY
     assert codes(judge(waiver, subject=world.subject("b"))) == [Code.FAILED]
-    assert codes(judge(waiver, subject=None)) == [Code.FAILED]
+    assert codes(judge(waiver, subject=None)) == [Code.FAILED, Code.SUBJECT_MISSING]
 
 
 def test_two_waivers_for_one_thing_block(judge: Judge, world: World) -> None:

@@ -67,6 +67,8 @@ def test_moment_without_a_zone_is_refused(write: Write, moment: str) -> None:
         ("    ticket: BAIS-1\n", "", "ticket is missing"),
         ("BAIS-1", "17", "ticket: must be text. Quote it."),
         ("BAIS-1", '" "', "ticket: must not be blank."),
+        ("alex", "\u0430lex", ":6: waivers[0].approved_by: mixes letters of several scripts"),
+        ("dana", "da\u00adna", "requested_by: has a character that is not shown (U+00AD)"),
         ("The index is being rebuilt.", "because", "reason: must have at least 10 characters"),
         ("production", '"*"', "environment: must match ^[a-z]"),
         (

@@ -1,0 +1,135 @@
+"""Whether two texts name the same person: who asks for an exception may not be the one who approves it.
+
+No table of lookalikes is needed, as texts that could hide one are refused: characters that are not shown,
+words of several scripts, an address that is not ASCII, a name without Latin letters and without an address.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+_ADDRESS: Final = re.compile(r"(?:mailto:)?([^\s<>()\[\],;:\"']+)@([^\s<>()\[\],;:\"'@]+)", re.IGNORECASE)
+_NOT_SHOWN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+"""What Unicode calls default-ignorable, besides the format characters (category Cf)."""
+_EAST_ASIAN: Final = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO"})
+"""Scripts that names mix."""
+_LATIN: Final = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "þ": "th", "ı": "i"}
+    | {"ŋ": "n", "ə": "e"}
+)
+"""The small letters of Latin alphabets that are no ASCII letter with a mark."""
+_COMMENT: Final = re.compile(r"\([^()]*\)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    names: frozenset[str]
+    """What the text calls the person, folded; of an address the part before the @."""
+    shown: frozenset[str]
+    """The names in front of or behind an address, or the whole text where there is none."""
+    addresses: frozenset[tuple[str, str]]
+
+
+def why_unclear(text: str) -> str | None:
+    """Return why a text does not name a person clearly, with the remedy; None if it does."""
+    return next(_problems(text), None)
+
+
+def _problems(text: str) -> Iterator[str]:
+    for character in text:
+        category = unicodedata.category(character)
+        if category[0] == "C" or category in {"Zl", "Zp"} or _NOT_SHOWN.match(character):
+            yield f"has a character that is not shown (U+{ord(character):04X}). Type the name anew."
+    plain = unicodedata.normalize("NFKC", text)
+    for character in plain:
+        if not character.isascii() and unicodedata.category(character)[0] in "NSZ":
+            yield f"has a character that no name has (U+{ord(character):04X}). Write letters."
+    addresses = _ADDRESS.findall(plain)
+    if not "".join(local + domain for local, domain in addresses).isascii():
+        yield "has an address with letters that are not ASCII. Write the address in ASCII."
+    words = re.findall(r"[^\W\d_]+", plain)
+    scripts = [{_script(letter) for letter in word if letter.isalpha()} for word in words]
+    if any(len(each) > 1 for each in scripts):
+        yield "mixes letters of several scripts in one word. Write the word in one script."
+    if not addresses and not ("".join(words) and _folded("".join(words)).isascii()):
+        yield "needs an address: its letters can look like others. Write NAME <address>."
+
+
+def same_person(one: str, other: str) -> bool:
+    """Return whether two texts name the same person, as far as can be told; True where one is unclear.
+
+    Names are compared without case, marks, separators, order of words and comments in brackets; addresses
+    without case, separators and plus-tag, also those of a domain and its subdomain; a name with the part of
+    an address before the @; all of it once more with the ASCII characters that look alike made one.
+    """
+    if why_unclear(one) is not None or why_unclear(other) is not None:
+        return True
+    return any(_same(_read(fold(one)), _read(fold(other))) for fold in (str, _skeleton))
+
+
+def _same(one: _Person, other: _Person) -> bool:
+    if one.shown & other.names or other.shown & one.names:
+        return True
+    if not (one.addresses and other.addresses) and not "".join(one.shown | other.shown).isascii():
+        return True  # letters of two scripts can look alike, and there are no two addresses to compare
+    return any(
+        local == same and _related(domain, its_domain)
+        for local, domain in one.addresses
+        for same, its_domain in other.addresses
+    )
+
+
+def _read(text: str) -> _Person:
+    plain = unicodedata.normalize("NFKC", text)
+    addresses = set()
+    names: set[str] = set()
+    for box, domain in _ADDRESS.findall(plain):
+        local = box.partition("+")[0] or box
+        addresses.add((_joined(_words(local)), domain.casefold().rstrip(".")))
+        names |= _keys(local)
+    rest = _ADDRESS.sub(" ", plain)
+    shown = _keys(rest) | _keys(_COMMENT.sub(" ", rest))
+    return _Person(frozenset(names | shown), frozenset(shown), frozenset(addresses))
+
+
+def _keys(text: str) -> set[str]:
+    """Return the words of a name in their order and sorted, each as one word; none for no words."""
+    words = _words(text)
+    return {_joined(words), _joined(sorted(words))} - {""}
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", _folded(text))
+
+
+def _joined(words: list[str]) -> str:
+    return "".join(words)
+
+
+def _folded(text: str) -> str:
+    """Return a text in small letters without marks, Latin letters as ASCII."""
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    return "".join(c for c in apart if unicodedata.category(c)[0] != "M").translate(_LATIN)
+
+
+def _skeleton(text: str) -> str:
+    """Return a text with the ASCII characters that look alike made one: l for I, 1 and |, o for 0."""
+    text = re.sub(r"(?<=[^\W_])I(?=[a-z])", "l", unicodedata.normalize("NFKC", text))
+    return text.translate(str.maketrans("1|0", "llo")).replace("rn", "m").replace("vv", "w")
+
+
+def _related(one: str, other: str) -> bool:
+    """Return whether two domains are one, or one is a subdomain of the other."""
+    return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
+
+
+def _script(letter: str) -> str:
+    """Return the script of a letter: the first word of its name in Unicode."""
+    script = unicodedata.name(letter, "").partition(" ")[0]
+    return "CJK" if script in _EAST_ASIAN else script

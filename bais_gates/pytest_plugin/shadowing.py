@@ -1,0 +1,140 @@
+"""Tests that Python never hands to pytest, read from the source of the files that were collected.
+
+A later definition, import or assignment of the same name takes the place of a gate, silently, e.g. by a bad
+merge. An ``assert`` of a tuple is always true; pytest warns of it only when it compiles the file anew.
+"""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import inspect
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from bais_gates.verdict.model import Code, Reason
+
+_DEFINITION = re.compile(r"^([ \t]*)(?:async\s+)?(def|class)\s+(\w+)", re.MULTILINE)
+_TUPLE_ASSERT = re.compile(r"\bassert\s*\(")
+_OWN_SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_Scopes = dict[tuple[str, ...], dict[str, list[ast.AST]]]
+"""By the names of the classes around: each name that is bound there, with what binds it, in order."""
+
+
+def hidden_tests(
+    files: Iterable[Path], items: Sequence[pytest.Item], config: pytest.Config
+) -> tuple[Reason, ...]:
+    """Return a reason for each test that another definition hides, and each assert that is always true."""
+    patterns = (*config.getini("python_functions"), "test")  # the latter is unittest's own
+    by_file: dict[Path, list[pytest.Function]] = defaultdict(list)
+    for item in items:
+        if isinstance(item, pytest.Function) and _is_from_elsewhere(item):
+            by_file[item.path].append(item)
+    return tuple(
+        Reason(code=Code.COLLECTION_ERROR, message=f"{_shown(path, config)}: {text}", remedy=remedy)
+        for path in dict.fromkeys(files)
+        for text, remedy in _findings(path, by_file[path], patterns)
+    )
+
+
+def _shown(path: Path, config: pytest.Config) -> Path:
+    return path.relative_to(config.rootpath) if path.is_relative_to(config.rootpath) else path
+
+
+def _findings(
+    path: Path, from_elsewhere: list[pytest.Function], patterns: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return
+    text = content.decode("utf-8", "replace")
+    if "gate" not in text or not (
+        from_elsewhere or _TUPLE_ASSERT.search(text) or _may_bind_twice(text, patterns)
+    ):
+        return
+    tree = ast.parse(content)
+    scopes: _Scopes = defaultdict(lambda: defaultdict(list))
+    _collect(tree.body, (), scopes)
+    rename = "Rename one of the two, or remove it."
+    for names in scopes.values():
+        for name, nodes in names.items():
+            tests = [node for node in nodes if _is_test(node, patterns)]
+            if tests and len(nodes) > 1:
+                lines = " and ".join(str(getattr(node, "lineno", 0)) for node in nodes)
+                yield f"{name} is bound in lines {lines}: the last one hides what is before it.", rename
+    for item in from_elsewhere:
+        code = inspect.unwrap(item.function).__code__
+        classes = tuple(item.cls.__qualname__.split(".")) if item.cls is not None else ()
+        own = scopes.get(classes, {}).get(code.co_name, [])
+        same = any(
+            _first_line(node) == code.co_firstlineno for node in own
+        )  # compiled when the file was elsewhere
+        if own and not same and Path(code.co_filename).is_file():
+            elsewhere = f"{code.co_filename}:{code.co_firstlineno}"
+            yield f"{code.co_name} in line {own[0].lineno} is hidden by the one of {elsewhere}.", rename  # type: ignore[attr-defined]  # statements have one
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Tuple) and node.test.elts:
+            yield (
+                f"the assert in line {node.lineno} is of a tuple, which is always true.",
+                "Remove its parentheses.",
+            )
+
+
+def _may_bind_twice(text: str, patterns: Sequence[str]) -> bool:
+    """Return whether the name of a test, or of a class with tests, stands more than once in a file."""
+    text = unicodedata.normalize("NFKC", text)  # as Python reads identifiers
+    definitions = _DEFINITION.findall(text)
+    tests = [
+        (indent, name) for indent, kind, name in definitions if kind == "def" and _matches(name, patterns)
+    ]
+    names = {name for _, name in tests}
+    begins = {re.escape(re.split(r"\W", pattern)[0]) for pattern in patterns}
+    if any(indent for indent, _ in tests):
+        classes = {name for _, kind, name in definitions if kind == "class"}
+        names, begins = names | classes, begins | classes
+    words = Counter(re.findall(rf"\b(?:{'|'.join(begins)})\w*", text))
+    return any(words[name] > 1 for name in names)
+
+
+def _is_from_elsewhere(item: pytest.Function) -> bool:
+    """Return whether the code of a test is not from the file that it was collected from."""
+    code = getattr(inspect.unwrap(item.function), "__code__", None)
+    return code is not None and code.co_name == item.originalname and code.co_filename != str(item.path)
+
+
+def _collect(body: Iterable[ast.AST], scope: tuple[str, ...], scopes: _Scopes) -> None:
+    """Record what binds a name in a module or class, under an ``if`` or ``try``, too, and in its classes."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            scopes[scope][node.name].append(node)
+            if isinstance(node, ast.ClassDef):
+                _collect(node.body, (*scope, node.name), scopes)
+        elif isinstance(node, ast.alias):
+            scopes[scope][(node.asname or node.name).partition(".")[0]].append(node)
+        elif isinstance(node, ast.Name):
+            if not isinstance(node.ctx, ast.Load):
+                scopes[scope][node.id].append(node)
+        elif not isinstance(node, _OWN_SCOPES):
+            _collect(ast.iter_child_nodes(node), scope, scopes)
+
+
+def _is_test(node: ast.AST, patterns: Sequence[str]) -> bool:
+    if isinstance(node, ast.ClassDef):
+        return any(_is_test(part, patterns) for part in node.body)
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _matches(node.name, patterns)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(name.startswith(pattern) or fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def _first_line(node: ast.AST) -> int:
+    """Return the line in which the code of a definition begins: that of its first decorator."""
+    lines = [part.lineno for part in (node, *getattr(node, "decorator_list", ())) if hasattr(part, "lineno")]
+    return min(lines, default=0)

@@ -1,0 +1,108 @@
+"""The addresses of a target: the hosts that its environment file names, resolved in bounded time."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
+
+from bais_gates.errors import GateInputError
+from bais_gates.verdict.files import read_bytes
+from bais_gates.verdict.target import is_loopback
+
+RESOLVE_S: Final = 2.0
+"""Seconds within which all names must have been resolved; a name that was not is no address."""
+_FRESH_S: Final = 60.0
+"""Seconds for which a process does not ask again: name servers that are down cost their deadline once."""
+_URLS: Final = {
+    "api": ("url",),
+    "metrics": ("url",),
+    "database": ("url",),
+    "cache": ("url",),
+    "tls": ("http_url",),
+    "recovery": ("database_url",),
+}
+"""What belongs to the target. The webhook listener and the scratch server of a restore do not."""
+
+
+def resolved(parts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return pairs of key and IP address for each host of the parts of an environment file, in order."""
+    return _resolved(tuple(dict.fromkeys(_hosts(parts))), int(time.monotonic() / _FRESH_S))
+
+
+@functools.lru_cache(maxsize=8)
+def _resolved(hosts: tuple[tuple[str, str], ...], _period: int) -> tuple[tuple[str, str], ...]:
+    answers: dict[str, tuple[str, ...]] = {}
+
+    def look_up(host: str) -> None:
+        answers[host] = _look_up(host)
+
+    names = {host for _, host in hosts}
+    threads = [threading.Thread(target=look_up, args=(name,), daemon=True) for name in sorted(names)]
+    for thread in threads:
+        thread.start()
+    ends_at = time.monotonic() + RESOLVE_S
+    for thread in threads:
+        thread.join(max(0.0, ends_at - time.monotonic()))
+    return tuple((key, address) for key, host in hosts for address in answers.get(host, ()))
+
+
+def without_credentials(url: str) -> str:
+    """Return scheme, host, port and path of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _look_up(host: str) -> tuple[str, ...]:
+    if is_loopback(host):
+        return (host,)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple(sorted({str(entry[4][0]) for entry in found}))
+
+
+def _hosts(parts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for part, keys in _URLS.items():
+        for key in keys:
+            url = getattr(parts.get(part), key, None)
+            if url is not None:
+                yield from ((f"{part}.{key}", host) for host in _hosts_of(url))
+    if "kubernetes" in parts:
+        cluster = parts["kubernetes"]
+        for url in _servers(cluster.kubeconfig, {cluster.context, cluster.admin_context}):
+            yield from (("kubernetes.context", host) for host in _hosts_of(url))
+
+
+def _hosts_of(url: str) -> Iterator[str]:
+    """Yield the hosts that a client of this URL connects to; libpq takes several, also as parameters."""
+    try:
+        split = urlsplit(url)
+        hosts = [split.hostname or ""]
+    except ValueError:
+        return
+    if split.scheme in {"postgresql", "postgres"}:
+        query = parse_qs(split.query)
+        hosts += [*query.get("host", ()), *query.get("hostaddr", ()), os.environ.get("PGHOSTADDR", "")]
+    for host in hosts:
+        yield from (one for one in unquote(host).split(",") if one)
+
+
+def _servers(kubeconfig: Path, contexts: set[str | None]) -> Iterator[str]:
+    """Yield the API servers of these contexts; none for a file that the cluster's gates will complain of."""
+    try:
+        content = yaml.safe_load(read_bytes(kubeconfig))
+        clusters = {one["name"]: one["cluster"]["server"] for one in content["clusters"]}
+        wanted = [one["context"]["cluster"] for one in content["contexts"] if one["name"] in contexts]
+    except (GateInputError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return
+    yield from (str(clusters[name]) for name in wanted if name in clusters)

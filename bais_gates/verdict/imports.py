@@ -1,0 +1,85 @@
+"""Results of earlier decisions: for which target they count, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from bais_gates.verdict.model import Code, Gate, JudgedGate, Origin, Outcome, Reason, Subject, TargetIdentity
+from bais_gates.verdict.target import differences
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imports:
+    """The earlier decisions whose results a decision counts, and what it is about itself.
+
+    A result that is imported again keeps the decision that it was first in, so that a chain of imports makes
+    it neither younger nor another target's. Of several decisions with one run id each one must do.
+    """
+
+    origins: Sequence[Origin]
+    target: TargetIdentity
+    subject: Subject | None
+    contract: str | None
+    validity_s: float
+
+    def reasons(self, gates: Iterable[JudgedGate], now: datetime) -> Iterator[Reason]:
+        """Yield why imported results of these gates, those of the scope, do not count."""
+        gates = list(gates)
+        counted = self._counted(gates)
+        for origin in counted:
+            about = f"The results of run {origin.run_id} on {origin.target.name}"
+            clauses = list(
+                differences(origin, self.target, subject=self.subject, contract=self.contract, ended=True)
+            )
+            if clauses:
+                yield Reason(
+                    code=Code.IMPORT_OTHER_TARGET,
+                    message=f"{about} do not count for {self.target.name}: {'; '.join(clauses)}.",
+                    remedy="Decide that scope anew for what this run is about, then import it.",
+                )
+            if now >= self.valid_until(origin):
+                yield Reason(
+                    code=Code.IMPORT_EXPIRED,
+                    message=f"{about} were valid until {self.valid_until(origin):%Y-%m-%d %H:%M:%S} UTC.",
+                    remedy="Decide that scope anew, then import it.",
+                )
+        for judged in gates:
+            for origin in counted:
+                if origin.run_id == judged.result.imported_from and not self.admits(judged.gate, origin):
+                    yield Reason(
+                        code=Code.IMPORT_OTHER_TARGET,
+                        gate_id=judged.gate.id,
+                        message=f"{judged.gate.id} was seen on {origin.target.name}, which the catalog does "
+                        f"not list as evidence for {self.target.name}.",
+                        remedy="Run the gate here, or list that environment under evidence_from.",
+                    )
+        if counted and not any(
+            judged.result.outcome is Outcome.PASS and judged.result.imported_from is None for judged in gates
+        ):
+            yield Reason(
+                code=Code.ONLY_IMPORTED,
+                message="Everything that passed was imported: no gate of the scope passed in this run.",
+                remedy="Run at least one gate of the scope against the target.",
+            )
+
+    def admits(self, gate: Gate, origin: Origin) -> bool:
+        """Return whether a gate may be proven by the target of ``origin``: the same, or by the catalog."""
+        return origin.target.name == self.target.name or origin.target.name in gate.evidence_from
+
+    def valid_until(self, origin: Origin) -> datetime:
+        """Return when the results of ``origin`` end to count: as it says, or by the policy from its date."""
+        try:
+            by_policy = origin.decided_at + timedelta(seconds=self.validity_s)
+        except OverflowError:
+            by_policy = datetime.max.replace(tzinfo=UTC)
+        return min(origin.valid_until, by_policy)
+
+    def expiries(self, gates: Iterable[JudgedGate]) -> list[datetime]:
+        """Return when each earlier decision ends to count whose results these gates have."""
+        return [self.valid_until(origin) for origin in self._counted(list(gates))]
+
+    def _counted(self, gates: Sequence[JudgedGate]) -> list[Origin]:
+        imported = {judged.result.imported_from for judged in gates}
+        return [origin for origin in self.origins if origin.run_id in imported]

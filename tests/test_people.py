@@ -1,0 +1,103 @@
+"""Who is the same person in another spelling, and which texts name nobody clearly."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bais_gates.people import same_person, why_unclear
+
+SAME = [
+    ("alex", "ALEX"),
+    ("Alex Smith", "  alex   SMITH "),
+    ("Alex Smith", "Smith, Alex"),
+    ("Alex Smith", "Alex Smith (release lead)"),
+    ("José Núñez", "jose nunez"),
+    ("Jos\u00e9", "Jose\u0301"),
+    ("Łukasz Ørsted", "lukasz orsted"),
+    ("İpek Işık", "ipek isik"),
+    ("ａｌｅｘ", "alex"),
+    ("alex@example.com", "Alex Smith <alex@example.com>"),
+    ("alex@example.com", "mailto:ALEX@Example.COM."),
+    ("alex@example.com", "alex+approvals@example.com"),
+    ("alex.smith@example.com", "alexsmith@example.com"),
+    ("alex-smith@example.com", "alex_smith@example.com"),
+    ("alex@example.com", "alex@mail.example.com"),
+    ("Alex Smith <a@example.com>", "Alex Smith <b@example.org>"),
+    ("Alex Smith", "alex.smith@example.com"),
+    ("Alex Smith <a@example.com>", "alex.smith@example.org"),
+    ("alex", "@alex"),
+    ("alex", "alex@example.com"),
+    ("alex", "aIex"),
+    ("alex@example.com", "a1ex@example.com"),
+    ("maria", "rnaria"),
+    ("bob", "b0b"),
+    ("coco", "\u0441\u043e\u0441\u043e <other@example.com>"),
+    ("山田 <yamada@example.com>", "yamada@example.com"),
+]
+OTHERS = [
+    ("dana", "alex"),
+    ("dana@example.com", "alex@example.com"),
+    ("alex@example.com", "alex@example.org"),
+    ("Alex Smith", "Alex Jones"),
+    ("mailto:dana@example.com", "mailto:alex@example.com"),
+    ("Ian <ian@example.com>", "Dana <dana@example.com>"),
+    ("山田太郎 <yamada@example.com>", "村上みどり <murakami@example.com>"),
+    ("O'Brien", "O\u2019Neill"),
+    ("Straße", "Strand"),
+    ("Dana <dana@example.com>", "山田 <yamada@example.com>"),
+]
+UNCLEAR = [
+    ("al\u200bex", "not shown"),
+    ("al\u00adex", "not shown"),
+    ("al\u2060ex", "not shown"),
+    ("al\ufe0fex", "not shown"),
+    ("al\u034fex", "not shown"),
+    ("al\u3164ex", "not shown"),
+    ("\u202exela", "not shown"),
+    ("al\tex", "not shown"),
+    ("al\u2028ex", "not shown"),
+    ("al\ue000ex", "not shown"),
+    ("al\u2800ex", "no name has"),
+    ("alex\U0001f600", "no name has"),
+    ("alex\u0661", "no name has"),
+    ("\u0430lex", "several scripts"),
+    ("\u03b1lex", "several scripts"),
+    ("al\u13acx", "several scripts"),
+    ("\u0430\u04cf\u0435\u0445", "needs an address"),
+    ("山田", "needs an address"),
+    ("...", "needs an address"),
+    ("\u0251lex", "needs an address"),
+    ("Alex <\u0430lex@example.com>", "not ASCII"),
+    ("alex@ex\u0430mple.com", "not ASCII"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_the_same_person_in_another_spelling(one: str, other: str) -> None:
+    """Case, marks, order, separators, tags, comments and lookalikes make no second person."""
+    assert (why_unclear(one), why_unclear(other)) == (None, None)
+    assert same_person(one, other)
+    assert same_person(other, one)
+
+
+@pytest.mark.parametrize(("one", "other"), OTHERS)
+def test_two_people(one: str, other: str) -> None:
+    """Who differs in name and address is another person."""
+    assert (why_unclear(one), why_unclear(other)) == (None, None)
+    assert not same_person(one, other)
+
+
+@pytest.mark.parametrize(("text", "why"), UNCLEAR)
+def test_a_text_that_can_hide_another_is_unclear(text: str, why: str) -> None:
+    """What is not shown, mixed or without an address to compare is refused, and counts as anybody."""
+    assert why in (why_unclear(text) or "")
+    assert same_person(text, "dana@example.com")
+
+
+@given(one=st.text(max_size=20), other=st.text(max_size=20))
+def test_it_is_symmetric_and_never_raises(one: str, other: str) -> None:
+    """Whatever the texts are, each is its own person and the order makes no difference."""
+    assert same_person(one, one)
+    assert same_person(one, other) is same_person(other, one)
