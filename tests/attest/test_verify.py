@@ -257,6 +257,23 @@ def test_times(project: Project) -> None:
     assert project.codes(now=decided + 3 * HOUR) == ["STALE", "WAIVER_EXPIRED"]
 
 
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59.999999Z",
+        "9999-12-31T23:59:59-12:00",
+    ],
+)
+@pytest.mark.parametrize("keys", [("decided_at",), ("valid_until",), ("decided_at", "valid_until")])
+def test_moments_at_the_ends_of_the_calendar(project: Project, keys: tuple[str, ...], moment: str) -> None:
+    """A moment that arithmetic leads out of the calendar is refused, and nothing is raised."""
+    project.forge({**project.judge(), **dict.fromkeys(keys, moment)})
+    assert project.codes(max_age=timedelta.max)
+    assert project.codes(catalog=None)
+
+
 def test_an_address_on_loopback_is_a_rehearsal_whatever_the_file_says(project: Project) -> None:
     """What the names resolved to is in the file, and judged again without resolving anything."""
     document = project.judge()

@@ -113,6 +113,16 @@ def test_python_optimised(project: Project) -> None:
     project.run_command().blocks("REFUSED_OPTION", status=22)
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_gate_that_catches_the_end(project: Project, number: str) -> None:
+    """A gate catches what ends the run, Ctrl-C or SIGTERM, and passes."""
+    project.gate_b(
+        f"import signal, time\ntry:\n    os.kill(os.getpid(), signal.{number})\n    time.sleep(30)\n"
+        f"except BaseException:\n    pass\n{GREEN}"
+    )
+    project.run().blocks("RUN_ABORTED", status=21)
+
+
 def test_warnings_by_environment(project: Project) -> None:
     """`PYTHONWARNINGS=ignore` would hide an assertion that fails in a thread."""
     project.env["PYTHONWARNINGS"] = "ignore"

@@ -47,7 +47,15 @@ def test_version(process: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("deploj",), ("run", "goliv"), ("verify", "--max-age", "soon")], ids=" ".join
+    "words",
+    [
+        (),
+        ("deploj",),
+        ("run", "goliv"),
+        ("verify", "--max-age", "soon"),
+        ("verify", "--max-age", "99999999999d"),
+    ],
+    ids=" ".join,
 )
 def test_wrong_words(cli: Cli, words: tuple[str, ...]) -> None:
     """Words that mean nothing end with 2 and the usage, not with a traceback."""
@@ -72,10 +80,14 @@ def test_run_and_verify_a_green_project(process: Cli) -> None:
     ran = process(*RUN, "--run-id=one")
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
-    assert process("verify", "--env", "staging", "--run-id", "one").returncode == 0
+    accepted = process("verify", "--env", "staging", "--run-id", "one")
+    assert accepted.returncode == 0
+    assert "judged: run one, decided" in accepted.stdout
+    assert "golive on staging, subject no image" in accepted.stdout
     other = process("verify", "--env", "staging", "--run-id", "two")
     assert other.returncode == 1
     assert "RUN_ID_OTHER" in other.stdout
+    assert "judged: run one, decided" in other.stdout
     explained = process("explain")
     assert explained.returncode == 0
     assert "DEPLOY" in explained.stdout

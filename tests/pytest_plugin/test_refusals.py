@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bais_gates.pytest_plugin.collection import Collection
 from bais_gates.pytest_plugin.refusals import refusals
 
 if TYPE_CHECKING:
@@ -111,3 +112,20 @@ def test_marks(project: Project) -> None:
     assert ran.outcomes == {"red": "XFAIL", "false": "FAIL", "green": "XPASS", "fine": "PASS"}, ran.output
     assert {"REFUSED_OPTION", "XFAIL", "XPASS"} <= ran.codes
     assert ran.status == 22
+
+
+@pytest.mark.parametrize("worker", [None, "gw0"])
+def test_workers_answer_for_their_own_interpreter(
+    monkeypatch: pytest.MonkeyPatch, worker: str | None
+) -> None:
+    """`--tx popen//python=...` may give workers, and them alone, an interpreter without assertions."""
+    flags = SimpleNamespace(flags=SimpleNamespace(optimize=1))
+    monkeypatch.setattr("bais_gates.pytest_plugin.refusals.sys", flags)
+    state: Any = SimpleNamespace(worker=worker, settings=SimpleNamespace(deciding=False))
+    session: Any = SimpleNamespace(items=[])
+    collection = Collection(state)
+    collection.pytest_collection_finish(session)
+
+    problems = [problem.message for problem in collection.collected.problems]
+    assert len(problems) == (worker is not None)
+    assert all("python -O" in problem for problem in problems)
