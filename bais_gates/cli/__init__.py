@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(before, after)
         return _command(before, pytest_args=after)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to do but to end
+        if argv is None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to do but to end
         return INTERRUPTED
 
 

@@ -24,13 +24,16 @@ from bais_gates.reports.voiding import write_block
 from bais_gates.sandbox.errors import SandboxError
 from bais_gates.sandbox.processes import die_with
 from bais_gates.targets.provision import release
+from bais_gates.verdict.catalog import load_catalog
 from bais_gates.verdict.model import GOLIVE, SCOPES, ExitStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from io import BufferedReader
 
     from bais_gates.verdict.model import Decision
 
+_CATALOG = Path("gates", "catalog.yaml")
 COPIED_WITHIN_S = 5.0
 """Seconds for the rest of pytest's output after its end: what a gate left running may hold the pipe open."""
 DESCRIPTION = """\
@@ -40,6 +43,20 @@ decision in the report folder is replaced by BLOCK first of all.
 
 Touches: the target, as far as its environment file allows, and the report folder. The sandbox is started on
 loopback and removed afterwards. Arguments after `--` are passed to pytest, e.g. `-- -n 2`."""
+
+
+class _Scopes:
+    """The scopes: those are offered that have gates in the catalog here, if there is one."""
+
+    def __contains__(self, scope: object) -> bool:
+        return scope in SCOPES
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            catalog = load_catalog(_CATALOG)
+        except GateInputError:
+            return iter(SCOPES)
+        return (scope for scope in SCOPES if catalog.for_scope(scope))
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,9 +72,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "scope",
         nargs="?",
         default=GOLIVE,
-        choices=SCOPES,
+        choices=_Scopes(),
         metavar="SCOPE",
-        help="default: golive; one of: " + ", ".join(SCOPES),
+        help="default: golive; one of those with gates: %(choices)s",
     )
     parser.add_argument(
         "--env", metavar="NAME|PATH", help="environment to judge (default: BAIS_GATES_ENV, else sandbox)"
@@ -74,6 +91,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--run-id",
         metavar="ID",
         help="id of this run, for `verify --run-id` (default: generated)",
+    )
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="DECISION",
+        help="count the results of this verified decision of an earlier scope, too (repeatable)",
     )
     parser.add_argument(
         "--sandbox-fault",
@@ -94,6 +119,7 @@ def pytest_command(arguments: argparse.Namespace, run_id: str) -> list[str]:
         command.append(f"--gate-env={arguments.env}")
     if arguments.subject:
         command.append(f"--gate-subject={arguments.subject}")
+    command += [f"--gate-import={path}" for path in arguments.imports]
     for fault in arguments.sandbox_fault:
         command += ["--sandbox-fault", fault]
     return [*command, *arguments.pytest_args]
@@ -148,7 +174,9 @@ def _wait(child: subprocess.Popen[bytes]) -> tuple[int, bool]:
         try:
             # Held back since the start of this command, and in the child until its session begins.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-            return child.wait(), bool(interrupts)
+            status = child.wait()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the clean-up is not to be cut short
+            return status, bool(interrupts)
         except KeyboardInterrupt:
             interrupts += 1
             child.send_signal(signal.SIGINT if interrupts == 1 else signal.SIGTERM)

@@ -4,8 +4,8 @@
 - A destructor or callback fails: ``sys.unraisablehook`` can be replaced, but its audit event is sent anyway.
 - A coroutine was never awaited: a filter can ignore the warning, so what the interpreter calls to make it is
   replaced; Python has no public hook for it.
-- An exception stays in a future that nobody reads: asyncio reports it when the future is destroyed, and the
-  futures of concurrent.futures do so here.
+- An exception stays in a future that nobody reads: asyncio reports it when the future is destroyed, and so do
+  here the futures of concurrent.futures and the results of multiprocessing's pools.
 - A thread outlives its gate, or a task its loop, and would have recorded checks: it leads to the evidence.
 """
 
@@ -139,6 +139,8 @@ def _start(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thr
                 vars(thread).pop("run", None)  # it refers to the thread
 
         vars(thread)["run"] = run_and_hear
+        if "multiprocessing.pool" in sys.modules:  # a pool starts threads before it has results
+            _listen_to_pools()
         start(thread)
 
     return start_and_hear
@@ -166,6 +168,33 @@ def _read(method: Callable[..., Any]) -> Callable[..., Any]:
                 unread.detach()
 
     return read
+
+
+def _listen_to_pools() -> None:
+    result = sys.modules["multiprocessing.pool"].ApplyResult
+    if "__del__" not in vars(result):
+        _replace(result, "get", _read_result)
+        _replace(result, "successful", _read_result)
+        result.__del__ = _end_result
+        _undo.append(lambda: delattr(result, "__del__"))
+
+
+def _read_result(method: Callable[..., Any]) -> Callable[..., Any]:
+    def read(result: Any, *arguments: Any, **named: Any) -> Any:
+        try:
+            return method(result, *arguments, **named)
+        finally:
+            vars(result)[_UNREAD] = not result.ready()
+
+    return read
+
+
+def _end_result(result: Any) -> None:
+    if result.ready() and vars(result).get(_UNREAD, True) and not vars(result).get("_error_callback"):
+        try:
+            result.get(0)
+        except BaseException as error:  # noqa: BLE001 - whatever the function raised
+            _hear("a pool's result that nobody read failed with", error)
 
 
 def _never_awaited(warn: Callable[[Any], None]) -> Callable[[Any], None]:

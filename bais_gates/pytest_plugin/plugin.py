@@ -77,8 +77,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     scope = config.option.markexpr.strip()
     if scope in SCOPES and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and catalog_path(config) is None:
         terminalreporter.write_line(
-            f"bais-gates: no decision about {scope}: {config.rootpath} has no catalog of gates in "
-            f"{CATALOG_DEFAULT}. `bais-gates init` writes one; --gate-catalog names one that is elsewhere."
+            f"bais-gates: no decision about {scope}: there is no {CATALOG_DEFAULT} below {config.rootpath}, "
+            "or none of gates. `bais-gates init` writes one; --gate-catalog names one that is elsewhere."
         )
 
 

@@ -247,12 +247,18 @@ def _import(run: DecidingRun) -> None:
 def _choose_scope(run: DecidingRun) -> None:
     """Choose, of several scopes that were named, the one that holds all the others' gates."""
     scopes = [scope for scope in run.state.settings.scopes if scope in SCOPES]
-    if len(scopes) < 2 or any(reason.code is Code.CATALOG_INVALID for reason in run.fatal):
+    if not scopes or any(reason.code is Code.CATALOG_INVALID for reason in run.fatal):
         return
     catalog = run.state.catalog()
-    gates = {scope: {gate.id for gate in catalog.for_scope(scope)} for scope in scopes}
+    gates = {scope: {gate.id for gate in catalog.for_scope(scope)} for scope in SCOPES}
     widest = max(scopes, key=lambda scope: len(gates[scope]))
     run.scope = widest
+    if not gates[widest]:
+        listed = ", ".join(scope for scope in SCOPES if gates[scope])
+        message = f"The scope {widest} has no gates in {catalog.path}."
+        run.fatal.append(
+            Reason(code=Code.NOTHING_PROVEN, message=message, remedy=f"Choose one that has: {listed}.")
+        )
     if any(not gates[scope] <= gates[widest] for scope in scopes):
         run.fatal.append(
             Reason(

@@ -55,11 +55,11 @@ class Termination:
         if self._terminating:  # the clean-up is on its way; a second signal must not end it half-way
             return
         self._terminating = True
+        why = self._recorder.aborted or f"it was ended by {signal.Signals(number).name}"
+        self._recorder.abort(why)  # a gate may catch what is raised
         self._later(GRACE_S, self._end_hard)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        why = self._recorder.aborted or "it was ended by SIGTERM"
-        self._recorder.abort(why)
         raise pytest.exit.Exception(f"bais-gates: {why}", returncode=int(ExitStatus.INCOMPLETE))
 
     def _watch(self) -> None:

@@ -156,8 +156,14 @@ def _require_falsifiable(observed: JsonValue, op: Op, limit: JsonValue) -> None:
     else:
         return
     if not proves:
-        text = f"'{op.value}' this limit holds for every {kind}, so the check proves nothing"
-        raise UnusableLimit(f"{text}; compare with a limit of the same type that some {kind} breaks")
+        every = (
+            "the empty text is part of every text"
+            if op is Op.IN and observed == ""
+            else (f"every {kind} is {op.value} this limit")
+        )
+        raise UnusableLimit(
+            f"{every}, so the check proves nothing; compare with what some {kind} does not meet"
+        )
 
 
 def _kind(value: JsonValue) -> str:

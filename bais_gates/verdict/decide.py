@@ -344,7 +344,7 @@ def remedy_of(gate: Gate, result: GateResult) -> str:
     if result.outcome is Outcome.NOT_RUN and result.needs_not_passed:
         return f"Fix {name_some(result.needs_not_passed)} first."
     if result.outcome is Outcome.NOT_RUN and gate.rolls_up is not None:
-        return f"Run `bais-gates run {gate.rolls_up} --out DIR` and import DIR/decision.json, or run golive."
+        return f"Run `bais-gates run {gate.rolls_up} --out DIR`, then add `--import DIR/decision.json` here."
     return _REMEDIES.get(result.outcome, gate.remedy)
 
 

@@ -68,6 +68,11 @@ POOL = """
     with ThreadPoolExecutor() as pool:
         {}
 """
+MULTIPROCESSING = """
+    from multiprocessing.pool import ThreadPool
+    with ThreadPool(1) as pool:
+        pool.apply_async(lambda: 1 / 0).wait()
+"""
 LOOP = """
     import asyncio
     async def fail():
@@ -83,6 +88,7 @@ UNREAD = {
     "submit": Way(_body(POOL.format("pool.submit(lambda: 1 / 0)"))),
     "map": Way(_body(POOL.format("pool.map(lambda number: 1 / 0, range(3))"))),
     "wait": Way(_body(POOL.format("wait([pool.submit(lambda: 1 / 0)])"))),
+    "pool of multiprocessing": Way(_body(MULTIPROCESSING)),
     "task": Way(_body(LOOP.format("task = asyncio.create_task(fail())"))),
     "task, quiet loop": Way(_body(LOOP.format(f"task = asyncio.create_task(fail()); {QUIET_LOOP}"))),
     "executor of a loop": Way(_body(LOOP.format("loop.run_in_executor(None, lambda: 1 / 0)"))),

@@ -160,13 +160,29 @@ def test_assertion_of_a_tuple(project: Project) -> None:
         '"b", 0.0, "<=", 1, n=0',
         '"b", 0.5, "<=", 1, n=9, n_min=10',
         '"b", float("inf"), ">=", 1',
+        '"b", [1, {"a": (float("nan"), None)}], "!=", []',
     ],
-    ids=["nan", "None", "no samples", "too few samples", "infinity"],
+    ids=["nan", "None", "no samples", "too few samples", "infinity", "nested"],
 )
 def test_zero_samples(project: Project, check: str) -> None:
     """A comparison with no number, or of no samples, is not a pass."""
     project.gate_b(f"evidence.check({check})")
     project.run().blocks("NO_DATA", status=20)
+
+
+PROVES_NOTHING = (
+    '"", "in", "text"',
+    '3, "!=", None',
+    '3, "!=", "3"',
+    '3, "not in", []',
+    '"x", "matches", ".*"',
+)
+
+
+def test_checks_that_hold_for_everything(project: Project) -> None:
+    """A check that no observation could make false is refused."""
+    for ran in project.run_each([Way(f'evidence.check("b", {check})') for check in PROVES_NOTHING]).values():
+        ran.blocks("ERROR", status=20)
 
 
 def test_limit_that_is_no_number(project: Project) -> None:
@@ -217,6 +233,19 @@ def test_teardown_error(project: Project, workers: int) -> None:
 
 def test_session_teardown_error(project: Project) -> None:
     """A session fixture's tear-down fails after the last gate."""
+    project.conftest(
+        "@pytest.fixture(scope='session', autouse=True)\n"
+        "def sour():\n    yield\n    raise OSError('left behind')\n"
+    )
+    project.run().blocks("ERROR", status=20)
+
+
+def test_session_teardown_error_after_a_gate_that_does_not_apply(project: Project) -> None:
+    """A session fixture's tear-down fails after the last gate, which does not apply here."""
+    catalog = project.folder / "gates" / "catalog.yaml"
+    catalog.write_text(
+        catalog.read_text(encoding="utf-8") + "    environments: [sandbox]\n", encoding="utf-8"
+    )
     project.conftest(
         "@pytest.fixture(scope='session', autouse=True)\n"
         "def sour():\n    yield\n    raise OSError('left behind')\n"

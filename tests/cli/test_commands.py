@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from typing import TYPE_CHECKING
 
@@ -139,6 +140,23 @@ def test_verify_without_a_catalog(project: Project, cli: Cli) -> None:
 
     assert done.returncode == 1
     assert "CATALOG_OTHER" in done.stdout
+
+
+def test_run_offers_the_scopes_that_have_gates(project: Project, cli: Cli) -> None:
+    """`run --help` lists the scopes of the catalog here, and all of them where there is none."""
+    assert "those with gates: golive, acceptance options:" in " ".join(cli("run", "--help").stdout.split())
+    (project.folder / "gates" / "catalog.yaml").unlink()
+    assert "postdeploy" in cli("run", "--help").stdout
+
+
+def test_run_imports_an_earlier_decision(project: Project, cli: Cli) -> None:
+    """`run --import` counts the results of a decision in another folder, but not them alone."""
+    assert cli("run", "acceptance", "--env", "staging.yaml", "--out", "earlier").returncode == 0
+    options = ("--env", "staging.yaml", "--import", "earlier/decision.json")
+    assert cli("run", *options, "--", "-k", "nothing").returncode != 0
+
+    decision = json.loads((project.folder / "gate-report" / "decision.json").read_text(encoding="utf-8"))
+    assert [reason["code"] for reason in decision["reasons"]] == ["ONLY_IMPORTED"]
 
 
 def test_validate_a_right_folder(project: Project, cli: Cli) -> None:

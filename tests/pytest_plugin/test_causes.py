@@ -138,3 +138,16 @@ def test_gates_that_did_not_run_alike_are_one_reason(project: Project) -> None:
     (reason,) = ran.decision["reasons"]
     assert (reason["code"], len(reason["holds_back"])) == ("NOT_RUN", 7)
     assert "Holds back 7 gates: 7 of acceptance" in ran.output
+
+
+def test_a_scope_without_gates_is_refused_at_once(project: Project) -> None:
+    """A scope that has no gates in the catalog is one reason, which names those that have."""
+    project.catalog(one={})
+    project.passing("one")
+    ran = project.run("-m", "load")
+
+    assert ran.decision is not None
+    (reason,) = ran.decision["reasons"]
+    assert (ran.status, reason["code"]) == (21, "NOTHING_PROVEN")
+    assert reason["remedy"] == "Choose one that has: golive, acceptance."
+    assert "collected" not in ran.output
