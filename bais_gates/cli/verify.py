@@ -93,13 +93,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def judged(decision: Decision) -> str:
-    """Return which run a decision is of, so that nobody takes it for another one's."""
-    subject = decision.subject or "no image"
-    text = (
-        f"run {decision.run.run_id}, decided {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC: "
-        f"{decision.scope} on {decision.target.name}, subject {subject}"
-    )
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+    """Return which run a decision is of, so that nobody takes it for another one's, and what it rests on."""
+    about = f"{decision.scope} on {decision.target.name}, subject {view.image(decision)}"
+    lines = [
+        f"judged: run {decision.run.run_id}, decided {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC: {about}",
+        *(f"with results of {each}" for each in view.imports(decision)),
+        *(
+            f"{exempt.gate.id} is declared not applicable until {exemption.expires:%Y-%m-%d %H:%M} UTC"
+            for exempt, exemption in view.exempted(decision)
+        ),
+    ]
+    return "\n".join("".join(char if char.isprintable() else "\ufffd" for char in line) for line in lines)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -118,15 +122,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{problem.code}: {problem.message} {problem.remedy}".rstrip())
     decision = report.decision
     if decision is not None:
-        print(f"judged: {judged(decision)}")
+        print(judged(decision))
     if report.ok and decision is not None:
         until = f"valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC"
-        about = f"{arguments.scope} on {arguments.env} for image {view.image(decision)}"
-        print(f"DEPLOY {about}: run {decision.run.run_id}, {until}")
-        for each in view.imports(decision):
-            print(f"with results of {each}")
-        for exempt, exemption in view.exempted(decision):
-            print(f"{exempt.gate.id} is declared not applicable until {exemption.expires:%Y-%m-%d %H:%M} UTC")
+        print(f"DEPLOY {arguments.scope} on {arguments.env}: run {decision.run.run_id}, {until}")
         return 0
     print(f"REFUSED: {arguments.decision} does not allow a deployment (see the reasons above)")
     return REFUSED

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bais_gates.verdict.model import Code, Gate, JudgedGate, Origin, Outcome, Reason, Subject, TargetIdentity
+from bais_gates.verdict.outcomes import RAN
 from bais_gates.verdict.target import differences
 
 
@@ -55,9 +56,9 @@ class Imports:
                         f"not list as evidence for {self.target.name}.",
                         remedy="Run the gate here, or list that environment under evidence_from.",
                     )
-        if counted and not any(
-            judged.result.outcome is Outcome.PASS and judged.result.imported_from is None for judged in gates
-        ):
+        here = [judged for judged in gates if judged.result.imported_from is None]
+        failed = any(judged.blocking and judged.result.outcome in RAN for judged in here)
+        if counted and not failed and not any(judged.result.outcome is Outcome.PASS for judged in here):
             yield Reason(
                 code=Code.ONLY_IMPORTED,
                 message="Everything that passed was imported: no gate of the scope passed in this run.",

@@ -158,3 +158,6 @@ def test_one_gate_at_least_passes_in_the_run_that_decides(world: World) -> None:
     gates = (world.gate("a"), world.gate("b", "P4"))
     failed = world.decide(imported, world.result("b", "FAIL"), gates=gates, origins=[origin], target=target)
     assert [reason.code for reason in failed.reasons] == [Code.ONLY_IMPORTED]
+    gates = (world.gate("a"), world.gate("b"))
+    failed = world.decide(imported, world.result("b", "FAIL"), gates=gates, origins=[origin], target=target)
+    assert [reason.code for reason in failed.reasons] == [Code.FAILED]
