@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from bais_gates.pytest_plugin.ledger import Ledger
 from bais_gates.pytest_plugin.run_directory import RunDirectory
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
-    import pytest
-
     from bais_gates.pytest_plugin.run_state import RunState
 
 _KEY = "bais_gates"
@@ -41,6 +41,7 @@ class Controller:
     def __init__(self, state: RunState) -> None:
         self._state = state
 
+    @pytest.hookimpl(optionalhook=True)  # pytest-cov knows the hook also where xdist is not loaded
     def pytest_configure_node(self, node: Any) -> None:
         """Pass on what a worker cannot find out by itself; plain values, as they travel by execnet."""
         node.workerinput[_KEY] = {
