@@ -34,7 +34,7 @@ def rows(path: Path) -> Iterator[str]:
     """Yield a table row for each test of a file."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-            both = any("serial_and_parallel" in ast.unparse(decorator) for decorator in node.decorator_list)
+            both = any("serial_and_" in ast.unparse(decorator) for decorator in node.decorator_list)
             text = " ".join((ast.get_docstring(node) or "").split()).replace("|", "\\|")
             yield f"| {text} | {'serial and `-n 2`' if both else 'serial'} | {answer(node)} |"
 

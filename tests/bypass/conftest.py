@@ -43,6 +43,10 @@ TIMEOUT_S = 60
 
 
 serial_and_parallel = pytest.mark.parametrize("workers", [0, 2], ids=["serial", "-n2"])
+serial_and_nightly_parallel = pytest.mark.parametrize(
+    "workers", [0, pytest.param(2, marks=pytest.mark.nightly)], ids=["serial", "-n2"]
+)
+"""For ways that meet the same code in a worker as others that are tried with ``-n 2`` in every run."""
 
 
 def serial_and_parallel_once(name: str, table: Mapping[str, object]) -> pytest.MarkDecorator:

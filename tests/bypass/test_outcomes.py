@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bypass.conftest import GREEN, RED, Project, Way, serial_and_parallel
+from tests.bypass.conftest import GREEN, RED, Project, Way, serial_and_nightly_parallel, serial_and_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -223,7 +223,7 @@ def test_false_check_in_a_thread(project: Project) -> None:
     project.run().blocks("FAILED", status=20)
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_teardown_error(project: Project, workers: int) -> None:
     """The gate passes, its tear-down does not."""
     project.gate_b(GREEN, arguments="evidence, sour")
@@ -268,7 +268,7 @@ def test_failed_subtest(attempt: Try, workers: int) -> None:
     attempt(SUBTEST, workers).blocks("FAILED", status=20)
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 @pytest.mark.parametrize("how", [("--reruns", "2"), ("mark",)], ids=["option", "mark"])
 def test_reruns(project: Project, how: tuple[str, ...], workers: int) -> None:
     """The gate is tried again until it passes."""

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bypass.conftest import RED, serial_and_parallel, serial_and_parallel_once
+from tests.bypass.conftest import (
+    RED,
+    serial_and_nightly_parallel,
+    serial_and_parallel_once,
+)
 
 if TYPE_CHECKING:
     from tests.bypass.conftest import Project
@@ -27,7 +31,7 @@ def test_outcome_rewritten(project: Project, order: str, workers: int) -> None:
     assert ran.codes & {"TAMPERED", "FAILED"}
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_report_replaced(project: Project, workers: int) -> None:
     """A conftest returns a made-up report in place of the real one."""
     project.gate_b(RED)
@@ -40,7 +44,7 @@ def test_report_replaced(project: Project, workers: int) -> None:
     assert ran.status in {20, 21, 22}
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_exception_swallowed_around_the_call(project: Project, workers: int) -> None:
     """A conftest wraps `pytest_pyfunc_call` and swallows what the gate raises."""
     project.gate_b("evidence.require('b', 2, '==', 1)")
@@ -51,7 +55,7 @@ def test_exception_swallowed_around_the_call(project: Project, workers: int) -> 
     project.run(workers=workers).blocks("FAILED", status=20)
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_test_function_replaced(project: Project, workers: int) -> None:
     """A conftest's `pytest_pyfunc_call` says True and runs nothing."""
     project.gate_b(RED)
@@ -101,7 +105,7 @@ def test_exit_status_overwritten(project: Project, order: str, workers: int) -> 
     assert ran.document["verdict"] == "BLOCK"
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_session_finish_raises(project: Project, workers: int) -> None:
     """A plugin raises while the session finishes."""
     project.gate_b(RED)
@@ -141,14 +145,14 @@ def test_conftest_does_not_import(project: Project) -> None:
     assert "COLLECTION_ERROR" in ran.codes
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_collection_error(project: Project, workers: int) -> None:
     """Another file of gates can't be imported."""
     project.write("gates/test_more.py", "import no_such_module\n")
     project.run(workers=workers).blocks("COLLECTION_ERROR", status=22)
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_collection_error_continued(project: Project, workers: int) -> None:
     """`--continue-on-collection-errors` goes on as if the file were not there."""
     project.write("gates/test_more.py", "import no_such_module\n")

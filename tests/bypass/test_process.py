@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bypass.conftest import GREEN, PLUGINS, RED, SETTINGS, serial_and_parallel
+from tests.bypass.conftest import (
+    GREEN,
+    PLUGINS,
+    RED,
+    SETTINGS,
+    serial_and_nightly_parallel,
+    serial_and_parallel,
+)
 from tests.launch import run_command
 
 if TYPE_CHECKING:
@@ -73,7 +80,10 @@ def test_worker_killed(project: Project, restart: tuple[str, ...]) -> None:
     ran.blocks("ERROR", status=20)
 
 
-@pytest.mark.parametrize("dist", ["loadscope", "loadfile", "worksteal"])
+@pytest.mark.parametrize(
+    "dist",
+    ["worksteal", *(pytest.param(dist, marks=pytest.mark.nightly) for dist in ("loadscope", "loadfile"))],
+)
 def test_worker_killed_under_other_schedulers(project: Project, dist: str) -> None:
     """A worker dies under a scheduler that loses the tests behind it."""
     project.gate_b("import os\nos.kill(os.getpid(), 9)")
@@ -157,7 +167,7 @@ def interrupt(project: Project, number: int, *, workers: int = 0) -> subprocess.
     return process
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
 def test_signals(project: Project, number: signal.Signals, workers: int) -> None:
     """A cancelled job (SIGTERM), Ctrl-C or `kill -9` leaves BLOCK, and no run directory."""

@@ -13,6 +13,7 @@ from tests.bypass.conftest import (
     RED,
     TIMEOUT_S,
     Way,
+    serial_and_nightly_parallel,
     serial_and_parallel,
     serial_and_parallel_once,
 )
@@ -73,7 +74,7 @@ def test_negated_scope(project: Project) -> None:
     project.run("-m", "not (acceptance or golive)").verify_refuses()
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_misspelt_gate_id(project: Project, workers: int) -> None:
     """A misspelt gate id in the marker leaves the real gate without a test."""
     project.gates(
@@ -181,7 +182,7 @@ def test_always_true_assert_that_was_compiled_before(project: Project) -> None:
     project.run().blocks("COLLECTION_ERROR", status=22)
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_same_gate_twice(project: Project, workers: int) -> None:
     """Two tests claim the same gate, so that the green one may cover the red one."""
     project.gates(
@@ -218,7 +219,7 @@ def test_fewer_cases_than_declared(project: Project) -> None:
     project.run().blocks("CASES_MISSING", status=21)
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_items_dropped_silently(project: Project, workers: int) -> None:
     """A conftest drops gates from `items` without telling anybody."""
     project.conftest(

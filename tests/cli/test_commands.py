@@ -83,7 +83,7 @@ def test_run_and_verify_a_green_project(process: Cli) -> None:
     accepted = process("verify", "--env", "staging", "--run-id", "one")
     assert accepted.returncode == 0
     assert "judged: run one, decided" in accepted.stdout
-    assert "golive on staging, subject no image" in accepted.stdout
+    assert "golive on staging, subject none (subject: not_required in the policy)" in accepted.stdout
     other = process("verify", "--env", "staging", "--run-id", "two")
     assert other.returncode == 1
     assert "RUN_ID_OTHER" in other.stdout

@@ -171,7 +171,8 @@ def test_output_that_nobody_reads(project: Project) -> None:
         "run goliv": 2,
     }
     for words, status in commands.items():
-        for form in ("{} 2>&1 | true; exit ${{PIPESTATUS[0]}}", "{} >&-"):
+        closed = ("{} >&-",) if words.startswith(("run --env", "explain")) else ()
+        for form in ("{} 2>&1 | true; exit ${{PIPESTATUS[0]}}", *closed):
             done = subprocess.run(
                 [shell, "-c", form.format(f"{sys.executable} -m bais_gates {words}")],
                 cwd=project.folder,

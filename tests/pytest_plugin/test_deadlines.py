@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.pytest_plugin.conftest import SERIAL_AND_PARALLEL
 from tests.pytest_plugin.test_termination import wait_for
 
 if TYPE_CHECKING:
@@ -78,7 +77,9 @@ def write_gates(project: Project, bodies: Mapping[str, str], arguments: str = ""
     project.tests(HELPERS + "".join(text))
 
 
-@pytest.mark.parametrize("workers", SERIAL_AND_PARALLEL, ids=["serial", "parallel"])
+@pytest.mark.parametrize(
+    "workers", [(), pytest.param(("-n", "2"), marks=pytest.mark.nightly)], ids=["serial", "parallel"]
+)
 def test_no_gate_disarms_its_deadline(project: Project, workers: tuple[str, ...]) -> None:
     """Whatever a gate does to signals and clocks, it is ended or found out, and the gate after it as well."""
     bodies: dict[str, str] = {}

@@ -86,7 +86,9 @@ def test_a_partial_run_decides_nothing(project: Project) -> None:
     assert files(project) == before
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["serial", "parallel"])
+@pytest.mark.parametrize(
+    "workers", [(), pytest.param(("-n", "2"), marks=pytest.mark.nightly)], ids=["serial", "parallel"]
+)
 def test_wrong_bindings_are_told_at_collection(project: Project, workers: tuple[str, ...]) -> None:
     """An id that the catalog lacks and a gate with two tests stop a run before its first test."""
     project.catalog(one={}, two={})
