@@ -6,6 +6,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 FIXTURES: Final = {
     "target": ("target",),
+    "limits": ("limits",),
     "kubernetes": ("cluster", "cluster_writer"),
     "staging": ("staging",),
     "database": ("database",),
@@ -114,20 +116,23 @@ class Collection:
             bound={binding.nodeid: (binding.gate_id, binding.case) for binding in self.bound.bindings},
             selected=selected,
             problems=(*self.bound.problems, *self.bound.refused_marks, *interpreter, *self._hidden),
-            needing=self._needing(session.items),
+            needing=self._needing(session),
         )
         self.finished = True
         if self._state.worker is not None and self._state.settings.deciding:
             self._state.shared().put_collection(self._state.worker, self.collected.to_json())
 
-    def _needing(self, items: list[pytest.Item]) -> dict[str, tuple[str, ...]]:
+    def _needing(self, session: pytest.Session) -> dict[str, tuple[str, ...]]:
         """Return, by part of the target, the gates that will run and whose fixtures need it."""
         needing: dict[str, dict[str, None]] = defaultdict(dict)
-        for item in items:
+        replaced = _replaced_fixtures(session.config)
+        for item in session.items:
             binding = item.stash.get(binding_key, None)
             if binding is None or binding.gate is None or not_applicable(self._state, binding.gate):
                 continue
-            names = set(getattr(item, "fixturenames", ()))
+            near = (getattr(item, "module", None), getattr(item, "cls", None))
+            asked = set(getattr(item, "fixturenames", ())) - replaced
+            names = {name for name in asked if not any(hasattr(place, name) for place in near)}
             for part, fixtures in FIXTURES.items():
                 if not names.isdisjoint(fixtures):
                     needing[part][binding.gate_id] = None
@@ -164,6 +169,17 @@ class Collection:
             )
             config.hook.pytest_collectreport(report=report)
         items.clear()
+
+
+def _replaced_fixtures(config: pytest.Config) -> frozenset[str]:
+    """Return the fixtures of ours that a conftest or another plugin has under the same name."""
+    names = {name for fixtures in FIXTURES.values() for name in fixtures}
+    others = [
+        plugin
+        for plugin in config.pluginmanager.get_plugins()
+        if isinstance(plugin, ModuleType) and not plugin.__name__.startswith(("_pytest.", "bais_gates."))
+    ]
+    return frozenset(name for name in names if any(hasattr(other, name) for other in others))
 
 
 def _format(problem: Reason) -> str:

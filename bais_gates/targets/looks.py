@@ -34,11 +34,13 @@ def look(
 ) -> dict[str, str]:
     """Return, by part, one paragraph with the remedy for each of ``parts`` that can't be judged.
 
-    Of a platform that the run starts itself only ``target`` is looked at: whether it has come up.
+    A part that the environment file does not describe can't be. Of a platform that the run starts itself
+    only ``target`` is looked at: whether it has come up.
     """
     own = environment.provision != "none"
     looks: dict[str, Callable[[], object]] = {
         "target": lambda: target.open_target(run, gates_dir=gates_dir, progress=progress),
+        "limits": lambda: environment.limits,
         "kubernetes": lambda: target.reach_cluster(run, environment, gates_dir=gates_dir),
         "database": lambda: _query(environment),
         "cache": lambda: _ping(environment),
@@ -58,18 +60,13 @@ def look(
         return None
 
     asked = set(parts)
-    known = ("target",) if own else tuple(part for part in looks if _is_described(environment, part))
-    wanted = [part for part in known if part in asked]
+    wanted = [part for part in looks if part in asked and (part == "target" or not own)]
     with ThreadPoolExecutor(len(looks)) as pool:
         found = dict(zip(wanted, pool.map(attempt, wanted), strict=True))
     return {part: problem for part, problem in found.items() if problem is not None}
 
 
 _CHECK_ADDRESS: Final = "Check its address, and that this machine may reach it (VPN, firewall, DNS)."
-
-
-def _is_described(environment: Environment, part: str) -> bool:
-    return part == "target" or environment.describes(part)
 
 
 def _query(environment: Environment) -> None:

@@ -75,6 +75,35 @@ def test_every_cause_is_found_before_the_first_gate(project: Project, options: t
     assert "Holds back 3 gates:" in page
 
 
+def test_a_part_that_is_not_described_is_found_before_the_first_gate(project: Project) -> None:
+    """A fixture of ours whose part the environment file lacks ends the run; a project's own does not."""
+    project.catalog(api={}, stores={})
+    project.write("gates/environments/stub.yaml", "name: stub\n")
+    gates = """
+@pytest.mark.gate("acceptance.api")
+def test_api(limits, evidence):
+    evidence.check("limit", limits, "==", 3)
+
+@pytest.mark.gate("acceptance.stores")
+def test_stores(cache, limits, evidence):
+    evidence.check("limit", limits, "==", 3)
+"""
+    project.tests(gates)
+    ran = project.run("-m", "golive")
+    assert ran.decision is not None, ran.output
+    assert {
+        reason["message"].partition(" and ")[0]: len(reason["holds_back"])
+        for reason in ran.decision["reasons"]
+    } == {
+        f"{project.folder / 'gates/environments/stub.yaml'}: limits is missing,": 2,
+        f"{project.folder / 'gates/environments/stub.yaml'}: cache is missing,": 1,
+    }
+
+    project.write("conftest.py", "import pytest\n@pytest.fixture\ndef limits():\n    return 3\n")
+    project.tests("@pytest.fixture\ndef cache():\n    return {}\n" + gates)
+    assert project.run("-m", "golive").status == 0
+
+
 def test_what_gates_meet_in_the_middle_of_a_run_is_one_reason(project: Project) -> None:
     """Gates that end in the same error share a reason without the remedy of any of them, and no traceback."""
     project.catalog(one={"remedy": "Mend one."}, two={"remedy": "Mend two."}, own={"remedy": "Mend own."})

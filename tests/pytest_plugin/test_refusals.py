@@ -122,7 +122,8 @@ def test_workers_answer_for_their_own_interpreter(
     flags = SimpleNamespace(flags=SimpleNamespace(optimize=1))
     monkeypatch.setattr("bais_gates.pytest_plugin.refusals.sys", flags)
     state: Any = SimpleNamespace(worker=worker, settings=SimpleNamespace(deciding=False))
-    session: Any = SimpleNamespace(items=[])
+    manager = SimpleNamespace(get_plugins=tuple)
+    session: Any = SimpleNamespace(items=[], config=SimpleNamespace(pluginmanager=manager))
     collection = Collection(state)
     collection.pytest_collection_finish(session)
 
