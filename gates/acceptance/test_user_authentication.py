@@ -21,6 +21,7 @@ PROTECTED = "/api/v1/analytics/dashboard"
 KEY_LIFE_S = 2
 GRACE_S = 1.2
 """Seconds by which an expiry in whole seconds may be late."""
+POLL_S = 0.1
 WRONG_BEFORE_LOCK = 10
 PAIRS = 12
 """Pairs of sign-ins, one with an unknown e-mail and one with a wrong password, close in time."""
@@ -48,8 +49,12 @@ def test_user_authentication(
     check_account_enumeration(api, business, new_business, unique, evidence)
     check_lockout(api, business, new_business(), evidence)
 
-    time.sleep(max(0.0, made_at + KEY_LIFE_S + GRACE_S - time.monotonic()))
-    evidence.check("status (API key after its expiry)", status_with(api, short_lived), "==", 401)
+    time.sleep(max(0.0, made_at + KEY_LIFE_S - time.monotonic()))
+    status, expired_by = status_with(api, short_lived), made_at + KEY_LIFE_S + GRACE_S
+    while status == 200 and time.monotonic() < expired_by:
+        time.sleep(POLL_S)
+        status = status_with(api, short_lived)
+    evidence.check("status (API key after its expiry)", status, "==", 401)
 
 
 def status_with(api: Api, token: str) -> int:
