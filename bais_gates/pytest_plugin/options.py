@@ -293,6 +293,27 @@ def misread_option(config: pytest.Config) -> str | None:
     return None
 
 
+def restart_with_joined_options(config: pytest.Config) -> None:
+    """Replace this process by pytest with the options joined by ``=``, if the command line misled it.
+
+    There is no plainer way: what pytest found is final when the first hook is called, and without the
+    project's own settings neither its gates nor its plugins are the same. Where it can't be done (pytest
+    called by a program, an option in PYTEST_ADDOPTS) ``resolve`` reports it.
+    """
+    given = [str(one) for one in config.invocation_params.args]
+    joined: list[str] = []
+    words = iter(given)
+    for word in words:
+        value = next(words, None) if word in _WITH_VALUE else None
+        joined.append(word if value is None else f"{word}={value}")
+    if joined == given or sys.orig_argv[-len(given) :] != given or misread_option(config) is None:
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = sys.orig_argv[1 : -len(given)]
+    os.execv(sys.executable, [sys.executable, *before, *joined])  # noqa: S606 - the same program, no shell
+
+
 def _configured(path: Path) -> Path | None:
     """Return the nearest folder, from a path upwards, with a file that may hold pytest's configuration."""
     for folder in (path, *path.parents):

@@ -18,6 +18,7 @@ from bais_gates.pytest_plugin.options import (
     catalog_path,
     finds_older_decision,
     resolve,
+    restart_with_joined_options,
     void_older,
 )
 from bais_gates.verdict.model import GOLIVE, SCOPES, Phase, Severity
@@ -51,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
     """Put BLOCK on disk before any conftest is loaded."""
+    restart_with_joined_options(early_config)
     state = _begin(early_config)
     try:
         return (yield)
