@@ -18,6 +18,8 @@ WIDEST = 160
 """Columns beyond which lines are hard to read."""
 _REMEDY_LIMIT = 600
 _REASONS_LIMIT = 50
+_PASSED_LIMIT = 200
+"""Passed gates of a phase up to which each has a row; of more nobody reads them here."""
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1"}
 _DETAIL_WIDTH = 34
@@ -116,10 +118,13 @@ def _table(decision: Decision, paper: Paper) -> None:
     lead_width = max((len(judged.result.outcome.value) for judged in decision.gates), default=0)
     name_width = min(longest, max(paper.width - lead_width - _DETAIL_WIDTH, 16))
     for group in view.by_phase(decision.gates):
-        passed = sum(view.standing(judged) is view.Standing.PASSED for judged in group.gates)
+        others = [judged for judged in group.gates if view.standing(judged) is not view.Standing.PASSED]
+        passed = len(group.gates) - len(others)
         paper.row(paper.styled(f"{group.phase.value}: {passed} of {len(group.gates)} passed", "bold"))
-        for judged in group.gates:
+        for judged in group.gates if passed <= _PASSED_LIMIT else others:
             paper.row(_table_row(judged, paper, lead_width, name_width))
+        if passed > _PASSED_LIMIT:
+            paper.row(f"  {passed:,} passed: signoff.html lists them")
         paper.line()
 
 

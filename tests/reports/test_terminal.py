@@ -97,6 +97,22 @@ def test_both_targets_a_dated_exemption_and_a_missing_image_are_named(deploy: De
         assert "subject: not_required" in texts[name]
 
 
+def test_hundreds_of_passed_gates_are_counted(block: Decision) -> None:
+    """Of a phase with very many passed gates those that did not pass have a row, the others a number."""
+    passed = next(judged for judged in block.gates if judged.result.outcome is Outcome.PASS)
+    many = tuple(
+        dataclasses.replace(
+            passed, gate=dataclasses.replace(passed.gate, id=f"{passed.gate.phase}.many_{number}")
+        )
+        for number in range(1000)
+    )
+    text = render(dataclasses.replace(block, gates=(*block.gates, *many)), colour=False, width=100)
+
+    assert re.search(r"  1,0\d\d passed: signoff.html lists them", text)
+    assert "many_7" not in text
+    assert all(f" {one.gate.id.partition('.')[2]} " in text for one in block.gates if one.blocking)
+
+
 def test_the_table_has_each_gate_once(block: Decision) -> None:
     """Each gate is one row below its phase, with severity, outcome and the check that decided."""
     lines = render(block, colour=False, width=110).splitlines()
