@@ -191,7 +191,8 @@ def between(bench: Bench, lie: Lie) -> Iterator[Callable[[str], Judged]]:
 @pytest.mark.parametrize(
     "gate",
     [
-        *("analytics_dashboard_data", "error_handling"),
+        "analytics_dashboard_data",
+        pytest.param("error_handling", marks=pytest.mark.nightly),
         *(
             pytest.param(gate, marks=pytest.mark.quiet)
             for gate in ("database_connectivity", "cache_functionality")
