@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -174,7 +175,7 @@ def test_output_that_nobody_reads(project: Project) -> None:
         closed = ("{} >&-",) if words.startswith(("run --env", "explain")) else ()
         for form in ("{} 2>&1 | true; exit ${{PIPESTATUS[0]}}", *closed):
             done = subprocess.run(
-                [shell, "-c", form.format(f"{sys.executable} -m bais_gates {words}")],
+                [shell, "-c", form.format(f"{shlex.quote(sys.executable)} -m bais_gates {words}")],
                 cwd=project.folder,
                 env=project.env,
                 stdin=subprocess.DEVNULL,
