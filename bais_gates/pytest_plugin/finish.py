@@ -28,6 +28,7 @@ from bais_gates.verdict.model import (
     Decision,
     ExitStatus,
     GateResult,
+    Origin,
     Reason,
     Subject,
     TargetIdentity,
@@ -120,8 +121,7 @@ class Finish:
         reasons += recorder.whole_run_reasons(session, exitstatus)
         reasons += refusals(self._config, self._config.option)
         reasons += self._unbound()
-        counted = {result.imported_from for result in results if result.imported_from is not None}
-        origins = tuple(origin for origin in run.imported.origins if origin.run_id in counted)
+        origins = self._origins(results)
         if recorder.aborted is None:
             learn_facts(state, origins)
             reasons += compare_target(state)
@@ -141,6 +141,18 @@ class Finish:
             origins=origins,
             now=datetime.now(UTC),
         )
+
+    def _origins(self, results: list[GateResult]) -> tuple[Origin, ...]:
+        """Return the earlier decisions whose results count here, or were rolled up by a gate of the scope."""
+        run, catalog = self._run, self._run.state.catalog()
+        phases = {gate.rolls_up for gate in catalog.for_scope(run.scope)}
+        rolled_up = [
+            result
+            for gate_id, result in run.imported.results.items()
+            if gate_id in catalog.by_id and catalog.by_id[gate_id].phase in phases
+        ]
+        counted = {result.imported_from for result in (*results, *rolled_up)}
+        return tuple(origin for origin in run.imported.origins if origin.run_id in counted)
 
     def _ledger(self) -> LedgerView:
         ledger = self._run.state.ledger

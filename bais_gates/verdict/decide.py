@@ -157,7 +157,7 @@ def decide(
         reasons.append(_no_subject())
     order = {gate.id: index for index, gate in enumerate(catalog.gates)}
     ordered = _in_order(_joined(reasons, order), order)
-    limits = [*exemptions.expiries(gates), *imports.expiries(gates)]
+    limits = [*exemptions.expiries(gates), *imports.expiries()]
     return Decision(
         verdict=Verdict.BLOCK if ordered else Verdict.DEPLOY,
         exit_status=_exit_status(ordered),

@@ -20,6 +20,7 @@ class Imports:
     """
 
     origins: Sequence[Origin]
+    """Those of the results of gates, and of what a gate rolled up."""
     target: TargetIdentity
     subject: Subject | None
     contract: str | None
@@ -28,8 +29,7 @@ class Imports:
     def reasons(self, gates: Iterable[JudgedGate], now: datetime) -> Iterator[Reason]:
         """Yield why imported results of these gates, those of the scope, do not count."""
         gates = list(gates)
-        counted = self._counted(gates)
-        for origin in counted:
+        for origin in self.origins:
             about = f"The results of run {origin.run_id} on {origin.target.name}"
             clauses = list(
                 differences(origin, self.target, subject=self.subject, contract=self.contract, ended=True)
@@ -47,7 +47,7 @@ class Imports:
                     remedy="Decide that scope anew, then import it.",
                 )
         for judged in gates:
-            for origin in counted:
+            for origin in self.origins:
                 if origin.run_id == judged.result.imported_from and not self.admits(judged.gate, origin):
                     yield Reason(
                         code=Code.IMPORT_OTHER_TARGET,
@@ -58,7 +58,11 @@ class Imports:
                     )
         here = [judged for judged in gates if judged.result.imported_from is None]
         failed = any(judged.blocking and judged.result.outcome in RAN for judged in here)
-        if counted and not failed and not any(judged.result.outcome is Outcome.PASS for judged in here):
+        if (
+            len(here) < len(gates)
+            and not failed
+            and not any(judged.result.outcome is Outcome.PASS for judged in here)
+        ):
             yield Reason(
                 code=Code.ONLY_IMPORTED,
                 message="Everything that passed was imported: no gate of the scope passed in this run.",
@@ -77,10 +81,6 @@ class Imports:
             by_policy = datetime.max.replace(tzinfo=UTC)
         return min(origin.valid_until, by_policy)
 
-    def expiries(self, gates: Iterable[JudgedGate]) -> list[datetime]:
-        """Return when each earlier decision ends to count whose results these gates have."""
-        return [self.valid_until(origin) for origin in self._counted(list(gates))]
-
-    def _counted(self, gates: Sequence[JudgedGate]) -> list[Origin]:
-        imported = {judged.result.imported_from for judged in gates}
-        return [origin for origin in self.origins if origin.run_id in imported]
+    def expiries(self) -> list[datetime]:
+        """Return when each of the earlier decisions ends to count."""
+        return [self.valid_until(origin) for origin in self.origins]

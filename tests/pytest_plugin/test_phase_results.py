@@ -141,7 +141,7 @@ def test_a_gate_of_the_phase_that_was_left_out_is_told(rolled_up: Project) -> No
 
 @pytest.mark.parametrize("how", SERIAL_AND_PARALLEL, ids=["serial", "parallel"])
 def test_an_imported_decision_is_judged_in_place_of_the_phase(rolled_up: Project, how: Sequence[str]) -> None:
-    """A verified decision about the phase, waived gates included, lets the roll-up pass without it."""
+    """A verified decision about the phase lets the roll-up pass without it, for as long as it is valid."""
     rolled_up.tests(TESTS.format(other='evidence.check("one", 1, "==", 2)'))
     waive(rolled_up)
     earlier = rolled_up.run("-m", "acceptance")
@@ -154,6 +154,9 @@ def test_an_imported_decision_is_judged_in_place_of_the_phase(rolled_up: Project
     assert ran.outcomes == {"acceptance_tests": "PASS"}, ran.output
     check = ran.gate("acceptance_tests")["checks"][0]
     assert earlier.decision["run"]["run_id"] in check["source"]
+    assert ran.decision is not None
+    assert [origin["run_id"] for origin in ran.decision["origins"]] == [earlier.decision["run"]["run_id"]]
+    assert ran.decision["valid_until"] <= earlier.decision["valid_until"]
 
 
 def test_an_import_of_another_subject_does_not_count(rolled_up: Project) -> None:
