@@ -20,7 +20,7 @@ from bais_gates.verdict.document import load_decision
 from bais_gates.verdict.files import digest_of, read_bytes
 from bais_gates.verdict.model import GOLIVE, Decision, JudgedGate, Severity, Subject, Verdict
 from bais_gates.verdict.policy import ALWAYS_BLOCKING, Policy, load_policy
-from bais_gates.verdict.target import is_loopback, on_loopback
+from bais_gates.verdict.target import local_parts, on_loopback
 from bais_gates.verdict.waivers import WaiverFile, load_waivers
 
 SANDBOX: Final = "sandbox"
@@ -131,7 +131,7 @@ def _identity(
         )
     target = decision.target
     if (target.rehearsal or target.provisioned or on_loopback(target)) and env != SANDBOX:
-        local = ", ".join(dict.fromkeys(key for key, address in target.addresses if is_loopback(address)))
+        local = ", ".join(local_parts(target))
         text = (
             f"The decision is a rehearsal: its target is the sandbox or on loopback ({local or 'api.url'})."
         )

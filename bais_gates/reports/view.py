@@ -13,7 +13,7 @@ from bais_gates.reports.wording import check_text, count, moment, most_telling_f
 from bais_gates.verdict.decide import remedy_of
 from bais_gates.verdict.model import Check, Decision, JudgedGate, Outcome, Phase, Reason, Verdict, Waiver
 from bais_gates.verdict.outcomes import PROVEN
-from bais_gates.verdict.target import is_loopback
+from bais_gates.verdict.target import local_parts
 
 CHANGE_KINDS = ("new failures", "newly not run", "fixed", "still failing")
 """How a gate can differ from the previous decision, the gravest first."""
@@ -211,7 +211,7 @@ def rehearsal_note(decision: Decision) -> str | None:
         return None
     if not target.environment_digest:
         return "The environment file could not be read, so the target is unknown."
-    local = dict.fromkeys(key for key, address in target.addresses if is_loopback(address))
+    local = local_parts(target)
     what = f" ({', '.join(local)})" if local and not target.provisioned else ""
     return f"{target.name}{what} is on this machine; this decision never deploys anything."
 

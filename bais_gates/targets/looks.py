@@ -30,7 +30,6 @@ def look(
     parts: Iterable[str],
     *,
     gates_dir: Path,
-    progress: Callable[[str], None] = lambda _text: None,
 ) -> dict[str, str]:
     """Return, by part, one paragraph with the remedy for each of ``parts`` that can't be judged.
 
@@ -39,7 +38,7 @@ def look(
     """
     own = environment.provision != "none"
     looks: dict[str, Callable[[], object]] = {
-        "target": lambda: target.open_target(run, gates_dir=gates_dir, progress=progress),
+        "target": lambda: target.open_target(run, gates_dir=gates_dir),
         "limits": lambda: environment.limits,
         "kubernetes": lambda: target.reach_cluster(run, environment, gates_dir=gates_dir),
         "database": lambda: _query(environment),

@@ -46,6 +46,11 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback or (int(address) >> 24 == 0 if address.version == 4 else int(address) == 0)
 
 
+def local_parts(target: TargetIdentity) -> tuple[str, ...]:
+    """Return the keys of an environment file whose addresses are this machine, each once."""
+    return tuple(dict.fromkeys(key for key, address in target.addresses if is_loopback(address)))
+
+
 def on_loopback(target: TargetIdentity) -> bool:
     """Return whether an address that a decision names is this machine."""
     hosts = [_host(url) for key, url in target.facts if key in _URLS]
