@@ -24,7 +24,7 @@ def step(name):
     ahead = "ahead" if threading.current_thread().name == "provisioning" else "asked"
     log(f"{name} {ahead}")
 
-def open_target(run, *, gates_dir, progress):
+def open_target(run, *, gates_dir, **_):
     step("target")
     if (gates_dir / "broken").exists():
         raise RuntimeError("no target")
@@ -35,7 +35,7 @@ class Writer:
     def __exit__(self, *_): pass
     def close(self): pass
 
-def open_cluster_writer(run, environment, *, gates_dir, progress):
+def open_cluster_writer(run, environment, **_):
     step("cluster")
     return Writer()
 
