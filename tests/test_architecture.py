@@ -66,7 +66,14 @@ ONLY_IN = {
     ("pytest_plugin", "staging"): {"fixtures.py", "provisioning.py"},  # as above
     ("targets", "sandbox"): {"provision.py"},  # the sandbox is reached through an environment file
 }
-PUBLIC = ("bais_gates", "bais_gates.bais", "bais_gates.probes", "bais_gates.rules", "bais_gates.staging")
+PUBLIC = (
+    "bais_gates",
+    "bais_gates.bais",
+    "bais_gates.probes",
+    "bais_gates.rules",
+    "bais_gates.rules.kubernetes",
+    "bais_gates.staging",
+)
 """The packages that gates import from; what they export is in their ``__all__``."""
 STARTER = PACKAGE / "cli" / "starter"  # what `bais-gates init` writes is a project's, not the package's
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(STARTER))

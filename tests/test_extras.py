@@ -16,7 +16,7 @@ from bais_gates.probes.kubernetes.cluster import Cluster
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.redis import Cache
 from bais_gates.probes.tls import read_certificate
-from bais_gates.rules.cronjobs import previous_run
+from bais_gates.rules.kubernetes.cronjobs import previous_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

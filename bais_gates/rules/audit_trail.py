@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from bais_gates.rules.objects import dig, labels_of, selects
+from bais_gates.rules.kubernetes.objects import dig, labels_of, selects
 
 _UNAUTHORIZED: Final = re.compile(r'^\w+(?:_total|_count)\{[^}]*="401"[^}]*\}\s+([0-9.eE+]+)', re.MULTILINE)
 

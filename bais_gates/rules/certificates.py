@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from bais_gates.rules.objects import Object, dig
+from bais_gates.rules.kubernetes.objects import Object, dig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

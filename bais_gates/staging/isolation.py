@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bais_gates.rules.network_policies import open_rules
+from bais_gates.rules.kubernetes.network_policies import open_rules
 from bais_gates.staging import credentials
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from bais_gates import BackupPart, Environment, Evidence
 from bais_gates.probes import Backup, Cluster, Database, restore
 from bais_gates.probes import backup as backups
-from bais_gates.rules import cron_job_findings, schedule_status
+from bais_gates.rules.kubernetes import cron_job_findings, schedule_status
 
 MAX_DIFFERENCES: Final = 20
 

@@ -9,7 +9,7 @@ import pytest
 
 from bais_gates import CapacityPart, Environment, Evidence
 from bais_gates.probes import Cache, Cluster, Database, cache_health
-from bais_gates.rules import Disk, capacity, pod_requests, workloads
+from bais_gates.rules.kubernetes import Disk, capacity, pod_requests, workloads
 
 MAX_CONNECTION_USAGE: Final = 0.8
 """The share of max_connections that all replicas together may open."""

@@ -25,25 +25,20 @@ from bais_gates.probes import (
     read_text,
     tls,
 )
-from bais_gates.rules import (
+from bais_gates.rules import audit_trail, cache, parse_exceptions, parse_report, procedure_faults, uncovered
+from bais_gates.rules.kubernetes import (
     Finding,
     Network,
-    audit_trail,
-    cache,
     exposure,
     hygiene,
     isolation_findings,
     labels_of,
     of_kind,
-    parse_exceptions,
-    parse_report,
-    procedure_faults,
     rbac,
-    uncovered,
     unencrypted_claims,
     violations,
 )
-from bais_gates.rules import objects as kubernetes_objects
+from bais_gates.rules.kubernetes import objects as kubernetes_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

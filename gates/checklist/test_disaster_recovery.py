@@ -25,7 +25,8 @@ from bais_gates.probes import (
     read_text,
     restore,
 )
-from bais_gates.rules import recovery, workloads
+from bais_gates.rules import recovery
+from bais_gates.rules.kubernetes import workloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ import pytest
 from bais_gates import Environment, Evidence
 from bais_gates.bais import Api
 from bais_gates.probes import Cluster, HttpClient, Unreachable, fire
-from bais_gates.rules import (
+from bais_gates.rules.kubernetes import (
     Distribution,
     count_ids,
     count_requests,

@@ -9,7 +9,7 @@ import pytest
 
 from bais_gates import Environment, Evidence
 from bais_gates.probes import Cluster, read_namespace, read_network
-from bais_gates.rules import (
+from bais_gates.rules.kubernetes import (
     DIRECTIONS,
     Network,
     Workload,

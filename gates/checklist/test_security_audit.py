@@ -11,13 +11,13 @@ from bais_gates.rules import (
     AuditRecord,
     Report,
     ScanException,
-    containers_of,
     parse_audit_record,
     parse_exceptions,
     parse_report,
     uncovered,
 )
-from bais_gates.rules import objects as kubernetes_objects
+from bais_gates.rules.kubernetes import containers_of
+from bais_gates.rules.kubernetes import objects as kubernetes_objects
 
 
 @pytest.mark.gate("checklist.security_audit")

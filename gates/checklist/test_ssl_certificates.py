@@ -10,7 +10,8 @@ import pytest
 from bais_gates import Environment, Evidence
 from bais_gates.bais import Api
 from bais_gates.probes import Cluster, HttpClient, tls
-from bais_gates.rules import CertificateState, certificate_state, dig
+from bais_gates.rules import CertificateState, certificate_state
+from bais_gates.rules.kubernetes import dig
 
 HSTS_S: Final = 31_536_000
 """A year: the minimum for the preload lists of browsers."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates import Evidence
-from bais_gates.rules import workloads
+from bais_gates.rules.kubernetes import workloads
 from bais_gates.staging import StagedPlatform, Step, judge, workload
 
 if TYPE_CHECKING:

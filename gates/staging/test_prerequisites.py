@@ -8,7 +8,7 @@ import pytest
 
 from bais_gates import Environment, Evidence, KubernetesPart
 from bais_gates.probes import Cluster, Objects, version_number
-from bais_gates.rules import prerequisites as needed
+from bais_gates.rules.kubernetes import prerequisites as needed
 
 READ = ("pods", "deployments.apps", "services", "networkpolicies.networking.k8s.io")
 """What the gates' credentials must be allowed to list in the platform's namespace."""

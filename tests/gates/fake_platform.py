@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bais_gates.manifests import render
-from bais_gates.rules.objects import dig, labels_of, namespace_of
+from bais_gates.rules.kubernetes.objects import dig, labels_of, namespace_of
 
 OVERLAY = Path(__file__).parents[2] / "gates" / "staging" / "manifests" / "overlays" / "sandbox"
 NAMESPACE = "bais"

@@ -12,7 +12,7 @@ import pytest
 from bais_gates.probes.kubernetes.cluster import ClusterRefused, ClusterUnreachable
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import FakeCluster, Result, environment, judge, load, platform_parts
-from tests.rules import platform_objects as objects
+from tests.rules.kubernetes import platform_objects as objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable

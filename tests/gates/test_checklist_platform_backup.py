@@ -22,7 +22,7 @@ from bais_gates.targets.environment import load_environment
 from bais_gates.targets.parts import BackupPart, DatabasePart, KubernetesPart
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import FakeCluster, Result, environment, judge
-from tests.rules import platform_objects as objects
+from tests.rules.kubernetes import platform_objects as objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

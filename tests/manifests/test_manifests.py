@@ -12,9 +12,9 @@ import yaml
 
 from bais_gates.errors import GateInputError
 from bais_gates.manifests import image_references, is_cluster_scoped, render
-from bais_gates.rules import exposure, hygiene, rbac, resilience, wiring
-from bais_gates.rules.network_policies import Network, dangling_findings, isolation_findings
-from bais_gates.rules.pod_security import POD_KINDS, violations
+from bais_gates.rules.kubernetes import exposure, hygiene, rbac, resilience, wiring
+from bais_gates.rules.kubernetes.network_policies import Network, dangling_findings, isolation_findings
+from bais_gates.rules.kubernetes.pod_security import POD_KINDS, violations
 
 OVERLAYS = Path(__file__).parents[2] / "gates" / "staging" / "manifests" / "overlays"
 NAMES = ("production", "sandbox", "staging")

@@ -121,7 +121,7 @@ class ControlPlane:
                     "tls_key": str(certificates.key),
                     "audit_log": str(self._home / "audit.log"),
                     "tokens": [account.as_json() for account in self._accounts.values()],
-                    "pod_security": "bais_gates.rules.pod_security:violations",
+                    "pod_security": "bais_gates.rules.kubernetes.pod_security:violations",
                 },
             )
             self._fork("kube-apiserver", _STAND_IN_MODULE, config, pass_fds=(bound.fileno(),))

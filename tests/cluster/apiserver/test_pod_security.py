@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules import pod_security
+from bais_gates.rules.kubernetes import pod_security
 from bais_gates.sandbox.cluster.apiserver.admission import admit_pod
 from bais_gates.sandbox.cluster.apiserver.core import Core
 from bais_gates.sandbox.cluster.apiserver.request import Request, read_info

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules.quantities import QuantityError, Resources, parse_quantity, pod_requests, total
+from bais_gates.rules.kubernetes.quantities import (
+    QuantityError,
+    Resources,
+    parse_quantity,
+    pod_requests,
+    total,
+)
 
 
 @pytest.mark.parametrize(

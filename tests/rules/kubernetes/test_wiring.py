@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules import wiring
-from bais_gates.rules.exposure import dangling_services
-from bais_gates.rules.objects import workloads
+from bais_gates.rules.kubernetes import wiring
+from bais_gates.rules.kubernetes.exposure import dangling_services
+from bais_gates.rules.kubernetes.objects import workloads
 
 Manifest = dict[str, Any]
 

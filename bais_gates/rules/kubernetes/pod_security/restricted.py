@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bais_gates.rules.pod_security.baseline import bad_seccomp
-from bais_gates.rules.pod_security.pod_view import (
+from bais_gates.rules.kubernetes.pod_security.baseline import bad_seccomp
+from bais_gates.rules.kubernetes.pod_security.pod_view import (
     PodView,
     Refusal,
     format_containers,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bais_gates.rules.objects import containers_of, dig
+from bais_gates.rules.kubernetes.objects import containers_of, dig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

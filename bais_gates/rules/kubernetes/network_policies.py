@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bais_gates.rules.objects import (
+from bais_gates.rules.kubernetes.objects import (
     Finding,
     Object,
     Workload,

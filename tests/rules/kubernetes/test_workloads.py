@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bais_gates.rules import workloads
-from tests.rules import platform_objects as objects
+from bais_gates.rules.kubernetes import workloads
+from tests.rules.kubernetes import platform_objects as objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bais_gates.rules.network_policies import (
+from bais_gates.rules.kubernetes.network_policies import (
     Network,
     allowed_cidrs,
     connecting_sources,
@@ -20,7 +20,7 @@ from bais_gates.rules.network_policies import (
     reaches,
     unknown_pods,
 )
-from bais_gates.rules.objects import Workload, selects
+from bais_gates.rules.kubernetes.objects import Workload, selects
 
 Labels = dict[str, str]
 LABELS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz"), max_size=3)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules.replicas import Distribution, count_ids, count_requests, pod_address
+from bais_gates.rules.kubernetes.replicas import Distribution, count_ids, count_requests, pod_address
 
 HISTOGRAM = """# TYPE http_request_duration_seconds histogram
 http_request_duration_seconds_bucket{method="GET",route="/health",status="200",le="0.1"} 7

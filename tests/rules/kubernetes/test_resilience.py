@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules import resilience
+from bais_gates.rules.kubernetes import resilience
 
 Manifest = dict[str, Any]
 LABELS = {"app": "foo"}

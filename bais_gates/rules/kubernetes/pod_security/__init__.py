@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bais_gates.rules.objects import dig
-from bais_gates.rules.pod_security import baseline, restricted
-from bais_gates.rules.pod_security.pod_view import Control, PodView
+from bais_gates.rules.kubernetes.objects import dig
+from bais_gates.rules.kubernetes.pod_security import baseline, restricted
+from bais_gates.rules.kubernetes.pod_security.pod_view import Control, PodView
 
 Level = Literal["privileged", "baseline", "restricted"]
 POD_KINDS = frozenset(

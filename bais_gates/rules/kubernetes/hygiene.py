@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bais_gates.rules.objects import (
+from bais_gates.rules.kubernetes.objects import (
     Finding,
     Object,
     Workload,

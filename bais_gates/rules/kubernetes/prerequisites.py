@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bais_gates.rules.workloads import condition
+from bais_gates.rules.kubernetes.workloads import condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bais_gates.rules.workloads import Object
+    from bais_gates.rules.kubernetes.workloads import Object
 
 _NAME: Final = "app.kubernetes.io/name"
 _COMPONENT: Final = "app.kubernetes.io/component"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bais_gates.rules.pod_security import BASELINE, RESTRICTED, minor_version, summary, violations
+from bais_gates.rules.kubernetes.pod_security import BASELINE, RESTRICTED, minor_version, summary, violations
 
 Spec = dict[str, Any]
 GOOD: Spec = {

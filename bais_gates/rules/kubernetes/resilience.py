@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bais_gates.rules.objects import (
+from bais_gates.rules.kubernetes.objects import (
     Finding,
     Object,
     Workload,
@@ -24,7 +24,7 @@ from bais_gates.rules.objects import (
     selects,
     workloads,
 )
-from bais_gates.rules.workloads import resolve_count
+from bais_gates.rules.kubernetes.workloads import resolve_count
 
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 HANDLERS = ("httpGet", "tcpSocket", "grpc", "exec")

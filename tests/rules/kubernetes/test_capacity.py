@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules import capacity
-from bais_gates.rules.quantities import Resources
-from tests.rules import platform_objects as objects
+from bais_gates.rules.kubernetes import capacity
+from bais_gates.rules.kubernetes.quantities import Resources
+from tests.rules.kubernetes import platform_objects as objects
 
 NODES = [objects.node(name) for name in ("n1", "n2", "n3")]
 

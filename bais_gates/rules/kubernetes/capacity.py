@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bais_gates.rules.quantities import Resources, parse_quantity, pod_requests, total
-from bais_gates.rules.workloads import condition, is_schedulable
+from bais_gates.rules.kubernetes.quantities import Resources, parse_quantity, pod_requests, total
+from bais_gates.rules.kubernetes.workloads import condition, is_schedulable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

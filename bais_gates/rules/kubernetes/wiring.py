@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bais_gates.rules.objects import (
+from bais_gates.rules.kubernetes.objects import (
     Finding,
     Object,
     dig,

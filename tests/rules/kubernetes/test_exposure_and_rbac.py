@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules import exposure, rbac
+from bais_gates.rules.kubernetes import exposure, rbac
 
 
 def obj(kind: str, name: str = "x", **fields: Any) -> dict[str, Any]:

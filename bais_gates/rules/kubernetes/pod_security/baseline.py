@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from bais_gates.rules.objects import containers_of, dig
-from bais_gates.rules.pod_security.pod_view import (
+from bais_gates.rules.kubernetes.objects import containers_of, dig
+from bais_gates.rules.kubernetes.pod_security.pod_view import (
     PodView,
     Refusal,
     Setting,

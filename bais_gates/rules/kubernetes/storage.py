@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bais_gates.rules.objects import Finding, Object, dig, locate, name_of, of_kind
+from bais_gates.rules.kubernetes.objects import Finding, Object, dig, locate, name_of, of_kind
 
 _FLAGS = ("encrypted", "encryption")
 _KEYS = ("kmskeyid", "disk-encryption-kms-key", "diskencryptionsetid", "encryptionkmsid", "encryptionkey")

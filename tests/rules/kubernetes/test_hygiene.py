@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules import hygiene
-from bais_gates.rules.storage import is_encrypted, unencrypted_claims
+from bais_gates.rules.kubernetes import hygiene
+from bais_gates.rules.kubernetes.storage import is_encrypted, unencrypted_claims
 
 DIGEST = "@sha256:" + "0" * 64
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules.cronjobs import ScheduleError, parse_time, previous_run, schedule_status
+from bais_gates.rules.kubernetes.cronjobs import ScheduleError, parse_time, previous_run, schedule_status
 
 
 def at(text: str) -> datetime:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules import prerequisites as needed
+from bais_gates.rules.kubernetes import prerequisites as needed
 
 CRD = {
     "metadata": {"name": "certificates.cert-manager.io"},

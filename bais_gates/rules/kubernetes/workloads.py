@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bais_gates.rules.objects import selects
+from bais_gates.rules.kubernetes.objects import selects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

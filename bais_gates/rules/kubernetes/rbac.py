@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bais_gates.rules.objects import Finding, Object, dig, locate, name_of, namespace_of, of_kind
+from bais_gates.rules.kubernetes.objects import Finding, Object, dig, locate, name_of, namespace_of, of_kind
 
 SECRET_VERBS = frozenset(
     {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "*"}
