@@ -14,6 +14,7 @@ from bais_gates.probes.postgres import Database, DatabaseError
 from bais_gates.probes.redis import Cache
 from bais_gates.rules import cache as cache_rules
 from bais_gates.rules import database as database_rules
+from bais_gates.rules import database_settings
 from bais_gates.targets.environment import load_environment
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def test_the_health_of_a_database(environment: Environment) -> None:
     assert seen.unindexed_foreign_keys == ()
     assert database_rules.invalid_indexes(seen.indexes) == []
     assert database_rules.duplicate_indexes(seen.indexes) == []
-    assert database_rules.differing_settings(environment.database_settings, seen.settings) == []
+    assert database_settings.differing_settings(environment.database_settings, seen.settings) == []
 
 
 def test_faults_of_a_database_are_found(environment: Environment, owner: str) -> None:
@@ -67,7 +68,9 @@ def test_faults_of_a_database_are_found(environment: Environment, owner: str) ->
 
     assert seen.unindexed_foreign_keys == ("two: FOREIGN KEY (a) REFERENCES one(id)",)
     assert database_rules.duplicate_indexes(seen.indexes) == ["public.two_x_again duplicates public.two_x"]
-    assert database_rules.tables_without_autovacuum(seen.tables) == ["public.two"]
+    assert database_rules.tables_without_autovacuum(seen.tables) == [
+        "public.two: autovacuum_enabled=off (ALTER TABLE public.two RESET (autovacuum_enabled))"
+    ]
     assert len(database_rules.idle_in_transaction(seen.sessions, max_s=0.0)) == 1
 
 
