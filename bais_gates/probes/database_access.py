@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bais_gates import redaction
 from bais_gates.extras import optional
 from bais_gates.probes.database_health import APPLICATION, OVERRIDES, SETTINGS, is_managed, require_monitor
-from bais_gates.probes.database_maintenance import FILES, read_maintenance
+from bais_gates.probes.database_maintenance import FILES, open_maintenance
 from bais_gates.probes.postgres import CONNECT_TIMEOUT_S, Database, DatabaseError
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def read(url: str, append_only: Iterable[str] = ()) -> DatabaseAccess:
     settings = {str(row["name"]): row for row in found["settings"]}
     files = rules = passwords = None
     if not is_managed(settings):
-        secured = read_maintenance(url, gates, {"files": FILES, "rules": _RULES, "passwords": _PASSWORDS})
+        with open_maintenance(url) as maintenance:
+            secured = maintenance.read({"files": FILES, "rules": _RULES, "passwords": _PASSWORDS})
         files, rules, passwords = (tuple(secured[key]) for key in ("files", "rules", "passwords"))
     return DatabaseAccess(
         gates=gates,

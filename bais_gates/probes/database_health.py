@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bais_gates.probes.database_maintenance import FILES, read_maintenance
+from bais_gates.probes.database_maintenance import FILES, open_maintenance
 from bais_gates.probes.postgres import DatabaseError, StatementStatistics
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def read(database: Database) -> DatabaseHealth:
     (counters,) = found["counters"]
     files = None
     if not is_managed(settings):
-        files = tuple(read_maintenance(database.url, counters["role"], {"files": FILES})["files"])
+        with open_maintenance(database.url) as maintenance:
+            files = tuple(maintenance.read({"files": FILES})["files"])
     return DatabaseHealth(
         statements=tuple(statements.values()),
         blocks_hit=int(counters["blks_hit"]),
@@ -139,7 +140,7 @@ _COUNTERS: Final = """
 SELECT s.blks_hit, s.blks_read, coalesce(s.checksum_failures, 0) AS checksum_failures,
   extract(epoch FROM now() - greatest(s.stats_reset, pg_postmaster_start_time()))::float8 / 86400 AS days,
   (SELECT max(age(datfrozenxid)) FROM pg_database) AS xid_age,
-  (SELECT max(mxid_age(datminmxid)) FROM pg_database) AS mxid_age, current_user::text AS role,
+  (SELECT max(mxid_age(datminmxid)) FROM pg_database) AS mxid_age,
   current_setting('max_connections')::int AS max_connections, (SELECT count(*) FROM pg_stat_activity
    WHERE datname IS NOT NULL AND backend_type = 'client backend') AS connections
 FROM pg_stat_database s WHERE s.datname = current_database()

@@ -6,12 +6,13 @@ A lock on a catalog of the platform's database keeps every sign-in there waiting
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from bais_gates.probes.postgres import Database, DatabaseBlocked, DatabaseError, DatabaseFull
+from bais_gates.probes.postgres import Database, DatabaseBlocked, DatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
 Row = dict[str, Any]
 MAINTENANCE: Final = "postgres"
@@ -26,18 +27,19 @@ GRANTS: Final = (
 """What a superuser runs for the gates' role."""
 
 
-def read_maintenance(url: str, role: str, statements: Mapping[str, str]) -> dict[str, list[Row]]:
-    """Read in the server's database ``postgres``; a DatabaseError names the right that ``role`` lacks."""
-    try:
-        with Database(url, name=MAINTENANCE) as database:
-            return database.read(statements)
-    except (DatabaseBlocked, DatabaseFull):
-        raise
-    except DatabaseError as e:
-        raise DatabaseError(
-            f"the rules of sign-in and the configuration files can't be read: {str(e).rstrip('.')}. Run as a "
-            f"superuser: {GRANTS.format(role=role)}"
-        ) from None
+@contextmanager
+def open_maintenance(url: str) -> Iterator[Database]:
+    """Open the server's database ``postgres``; a DatabaseError inside names the right that is missing."""
+    with Database(url, name=MAINTENANCE) as database:
+        try:
+            yield database
+        except DatabaseError as e:
+            if "permission denied" not in str(e) and "does not exist" not in str(e):
+                raise
+            raise DatabaseError(
+                f"the rules of sign-in and the configuration files can't be read: {str(e).rstrip('.')}. "
+                f"Run as a superuser: {GRANTS.format(role=database.role)}"
+            ) from None
 
 
 def read_blockers(url: str, min_s: float) -> tuple[Row, ...]:
@@ -46,7 +48,7 @@ def read_blockers(url: str, min_s: float) -> tuple[Row, ...]:
     Waits until a younger lock is released or that old. ``object`` is None where it is no table. Raises
     :class:`DatabaseError` when the server does not answer.
     """
-    with Database(url, name=MAINTENANCE) as maintenance, Database(url) as platform:
+    with open_maintenance(url) as maintenance, Database(url) as platform:
         until = time.monotonic() + min_s
         while True:
             rows: list[Row] = maintenance.rows(_BLOCKERS, {"database": platform.database})

@@ -95,7 +95,8 @@ class Database:
             url = psycopg.conninfo.make_conninfo(url, dbname=name)
             parts["dbname"] = name
         self.name = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
-        self.url, self.database = url, str(parts.get("dbname") or parts.get("user") or "")
+        self.url, self.role = url, str(parts.get("user") or "")
+        self.database = str(parts.get("dbname") or self.role)
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = statement_timeout_s
         self._connection: psycopg.Connection[dict[str, object]] | None = None
@@ -251,7 +252,9 @@ class Database:
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             return "the statement writes, but gates have read-only access"
         text = error.diag.message_primary or str(error).strip() or type(error).__name__
-        return redaction.redact(" ".join(text.split()))[:300]
+        if "timeout expired" in text:
+            text += " (no way to its port, or a lock on pg_database or pg_authid keeps every sign-in waiting)"
+        return redaction.redact(" ".join(text.split()))[:400]
 
     def close(self) -> None:
         """Close the connection."""
