@@ -21,7 +21,12 @@ if TYPE_CHECKING:
         Objects,
         version_number,
     )
-    from bais_gates.probes.kubernetes.snapshot import read_cluster, read_namespace, read_network
+    from bais_gates.probes.kubernetes.snapshot import (
+        read_cluster,
+        read_exposure,
+        read_namespace,
+        read_network,
+    )
     from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.probes.listener import Delivery, Inbox, Listener, signature_problem
     from bais_gates.probes.postgres import Database, DatabaseError, plaintext_refusal, statements_since
@@ -94,6 +99,7 @@ __all__ = [
     "plaintext_refusal",
     "read_bytes",
     "read_cluster",
+    "read_exposure",
     "read_namespace",
     "read_network",
     "read_text",

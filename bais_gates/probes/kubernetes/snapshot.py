@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from bais_gates.probes.kubernetes.access import ClusterRefused
+
 if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.cluster import Cluster, Object
 
@@ -21,6 +23,13 @@ IN_NAMESPACE: Final = (
     ("rbac.authorization.k8s.io/v1", "RoleBinding"),
     ("v1", "Pod"),
     ("batch/v1", "Job"),
+)
+ROUTES: Final = (
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("gateway.networking.k8s.io/v1", "GRPCRoute"),
+    ("gateway.networking.k8s.io/v1alpha2", "TLSRoute"),
+    ("gateway.networking.k8s.io/v1alpha2", "TCPRoute"),
+    ("gateway.networking.k8s.io/v1alpha2", "UDPRoute"),
 )
 IN_CLUSTER: Final = (
     ("v1", "PersistentVolume"),
@@ -45,6 +54,25 @@ def read_network(cluster: Cluster, namespace: str) -> list[Object]:
         *cluster.list("v1", "Pod"),
         *cluster.list("networking.k8s.io/v1", "NetworkPolicy", namespace),
     ]
+
+
+def read_exposure(cluster: Cluster) -> list[Object]:
+    """Read the Services, Ingresses and Gateway API routes of all namespaces, and the IngressClasses.
+
+    A cluster without the Gateway API has no routes.
+    """
+    objects = [
+        *cluster.list("v1", "Service"),
+        *cluster.list("networking.k8s.io/v1", "Ingress"),
+        *cluster.list("networking.k8s.io/v1", "IngressClass"),
+    ]
+    for version, kind in ROUTES:
+        try:
+            objects += cluster.list(version, kind)
+        except ClusterRefused as e:
+            if not e.kind_missing:
+                raise
+    return objects
 
 
 def read_cluster(cluster: Cluster) -> list[Object]:

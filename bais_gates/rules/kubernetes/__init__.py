@@ -11,7 +11,9 @@ if TYPE_CHECKING:
         capacity,
         exposure,
         hygiene,
+        ingresses,
         objects,
+        peers,
         prerequisites,
         rbac,
         resilience,
@@ -23,16 +25,13 @@ if TYPE_CHECKING:
     from bais_gates.rules.kubernetes.network_policies import (
         DIRECTIONS,
         Network,
-        allowed_cidrs,
-        allowed_sources,
-        allows_ingress,
-        connecting_sources,
+        allows,
         dangling_findings,
         has_default_deny,
         isolation_findings,
-        unknown_pods,
     )
     from bais_gates.rules.kubernetes.objects import Finding, Workload, containers_of, dig, labels_of, of_kind
+    from bais_gates.rules.kubernetes.peers import COMPONENT, NAME, Peers
     from bais_gates.rules.kubernetes.pod_security import violations
     from bais_gates.rules.kubernetes.quantities import pod_requests
     from bais_gates.rules.kubernetes.replicas import Distribution, count_ids, count_requests, pod_address
@@ -45,8 +44,10 @@ else:
         "cronjobs",
         "exposure",
         "hygiene",
+        "ingresses",
         "network_policies",
         "objects",
+        "peers",
         "pod_security",
         "prerequisites",
         "quantities",
@@ -59,17 +60,17 @@ else:
     )
 
 __all__ = [
+    "COMPONENT",
     "DIRECTIONS",
+    "NAME",
     "Disk",
     "Distribution",
     "Finding",
     "Network",
+    "Peers",
     "Workload",
-    "allowed_cidrs",
-    "allowed_sources",
-    "allows_ingress",
+    "allows",
     "capacity",
-    "connecting_sources",
     "containers_of",
     "count_ids",
     "count_requests",
@@ -79,10 +80,12 @@ __all__ = [
     "exposure",
     "has_default_deny",
     "hygiene",
+    "ingresses",
     "isolation_findings",
     "labels_of",
     "objects",
     "of_kind",
+    "peers",
     "pod_address",
     "pod_requests",
     "prerequisites",
@@ -90,7 +93,6 @@ __all__ = [
     "resilience",
     "schedule_status",
     "unencrypted_claims",
-    "unknown_pods",
     "violations",
     "wiring",
     "workloads",
