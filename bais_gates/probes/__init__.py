@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         version_number,
     )
     from bais_gates.probes.kubernetes.snapshot import (
+        list_served,
         read_cluster,
         read_exposure,
         read_namespace,
@@ -93,6 +94,7 @@ __all__ = [
     "inspect_dump",
     "jwt",
     "list_backups",
+    "list_served",
     "measure",
     "measure_again_if_slow",
     "percentile",

@@ -66,13 +66,17 @@ def read_exposure(cluster: Cluster) -> list[Object]:
         *cluster.list("networking.k8s.io/v1", "Ingress"),
         *cluster.list("networking.k8s.io/v1", "IngressClass"),
     ]
-    for version, kind in ROUTES:
-        try:
-            objects += cluster.list(version, kind)
-        except ClusterRefused as e:
-            if not e.kind_missing:
-                raise
-    return objects
+    return objects + [one for version, kind in ROUTES for one in list_served(cluster, version, kind)]
+
+
+def list_served(cluster: Cluster, api_version: str, kind: str, namespace: str | None = None) -> list[Object]:
+    """Read the objects of a kind, none where the cluster does not serve it; raise ClusterError else."""
+    try:
+        return cluster.list(api_version, kind, namespace)
+    except ClusterRefused as e:
+        if e.kind_missing:
+            return []
+        raise
 
 
 def read_cluster(cluster: Cluster) -> list[Object]:

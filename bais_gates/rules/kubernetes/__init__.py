@@ -8,6 +8,7 @@ from bais_gates.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from bais_gates.rules.kubernetes import (
+        autoscaling,
         capacity,
         exposure,
         hygiene,
@@ -32,14 +33,15 @@ if TYPE_CHECKING:
     )
     from bais_gates.rules.kubernetes.objects import Finding, Workload, containers_of, dig, labels_of, of_kind
     from bais_gates.rules.kubernetes.peers import COMPONENT, NAME, Peers
+    from bais_gates.rules.kubernetes.placement import Demand, cluster_capacity, unhealthy_nodes
     from bais_gates.rules.kubernetes.pod_security import violations
-    from bais_gates.rules.kubernetes.quantities import pod_requests
     from bais_gates.rules.kubernetes.replicas import Distribution, count_ids, count_requests, pod_address
     from bais_gates.rules.kubernetes.resilience import cron_job_findings
     from bais_gates.rules.kubernetes.storage import unencrypted_claims
 else:
     __getattr__ = lazy_exports(
         __name__,
+        "autoscaling",
         "capacity",
         "cronjobs",
         "exposure",
@@ -48,9 +50,9 @@ else:
         "network_policies",
         "objects",
         "peers",
+        "placement",
         "pod_security",
         "prerequisites",
-        "quantities",
         "rbac",
         "replicas",
         "resilience",
@@ -63,6 +65,7 @@ __all__ = [
     "COMPONENT",
     "DIRECTIONS",
     "NAME",
+    "Demand",
     "Disk",
     "Distribution",
     "Finding",
@@ -70,7 +73,9 @@ __all__ = [
     "Peers",
     "Workload",
     "allows",
+    "autoscaling",
     "capacity",
+    "cluster_capacity",
     "containers_of",
     "count_ids",
     "count_requests",
@@ -87,12 +92,12 @@ __all__ = [
     "of_kind",
     "peers",
     "pod_address",
-    "pod_requests",
     "prerequisites",
     "rbac",
     "resilience",
     "schedule_status",
     "unencrypted_claims",
+    "unhealthy_nodes",
     "violations",
     "wiring",
     "workloads",
