@@ -38,14 +38,13 @@ SELECT (SELECT sum(pg_database_size(oid)) FROM pg_database)
 _CONNECTION_LIMITS: Final = """
 SELECT current_setting('superuser_reserved_connections')::int
     + coalesce(current_setting('reserved_connections', true), '0')::int AS reserved,
-  (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) AS of_database,
-  role.rolname, role.rolconnlimit
-FROM pg_roles role
-WHERE role.oid IN (
-  (SELECT datdba FROM pg_database WHERE datname = current_database()),
+  datname, datconnlimit AS of_database, role.rolname, role.rolconnlimit
+FROM pg_database JOIN pg_roles role ON role.oid IN (
+  datdba,
   (SELECT usesysid FROM pg_stat_activity
     WHERE datname = current_database() AND usename <> current_user
     GROUP BY usesysid ORDER BY count(*) DESC LIMIT 1))
+WHERE datname = current_database()
 """
 """The server's own connections, and the limits of the database and of its owner and most connected role."""
 
@@ -171,7 +170,7 @@ def check_nodes(snapshot: Snapshot, part: CapacityPart, environment: Environment
     evidence.check("CPU requested", cluster.cpu_requested, "<=", limit, n=n, source=source)
     limit = 1 - part.memory_headroom
     evidence.check("memory requested", cluster.memory_requested, "<=", limit, n=n, source=source)
-    name = "pods of unusable nodes that fit nowhere else"
+    name = "displaced and pending pods that fit on no node"
     evidence.check(name, cluster.unplaceable(), "==", [], source=source)
     missing = max(0, required_replicas(part, environment) - snapshot.replicas)
     remaining = cluster.unplaceable_after_loss(snapshot.further(missing))
@@ -191,9 +190,9 @@ def check_replicas(
     snapshot: Snapshot, part: CapacityPart, environment: Environment, evidence: Evidence
 ) -> None:
     """Check that the autoscaler can add the replicas that the promised load needs, unrefused."""
-    maximum, current = snapshot.max_replicas, snapshot.replicas
+    maximum, current, name = snapshot.max_replicas, snapshot.replicas, snapshot.scaler["metadata"]["name"]
     evidence.check(
-        "maximum replicas (autoscaler)",
+        f"maximum replicas (autoscaler {name})",
         maximum,
         ">=",
         required_replicas(part, environment),
@@ -202,13 +201,13 @@ def check_replicas(
         f"{part.requests_per_s_per_replica:g} requests/s per replica, one may be lost",
     )
     source = "autoscaler's status, Deployment and pods"
-    evidence.check("current replicas", current, "<", maximum, unit="pods", source=source)
-    name = snapshot.scaler["metadata"]["name"]
+    what = f"current replicas (autoscaler {name})"
+    evidence.check(what, current, "<", maximum, unit="pods", source=source)
     faults = autoscaling.scaling_faults(
         snapshot.scaler, snapshot.template, max_share=MAX_TARGET_UTILIZATION, max_seconds=MAX_SCALE_UP_S
     )
     source = f"HorizontalPodAutoscaler {name}: conditions, metrics, requests and behavior"
-    evidence.check("reasons why the autoscaler cannot scale", faults, "==", [], source=source)
+    evidence.check(f"reasons why autoscaler {name} cannot scale", faults, "==", [], source=source)
     further = max(0, maximum - current + snapshot.surge)
     cluster = cluster_capacity(snapshot.nodes, snapshot.all_pods)
     request = Demand.of(snapshot.template, "").requests
@@ -233,7 +232,8 @@ def check_connections(
         raise environment.missing("capacity.connections_per_replica")
     source = f"{POOL_VARIABLE} of the Deployment; capacity.connections_per_replica"
     configured = pool_size(snapshot) or "not configured"
-    evidence.check("connection pool size (per replica)", configured, "==", str(each), source=source)
+    name = f"connection pool size of a replica ({POOL_VARIABLE})"
+    evidence.check(name, configured, "==", str(each), source=source)
     available = database.max_connections()
     peak = capacity.total_connections(snapshot.max_replicas, each, reserved=part.reserved_connections)
     during_rollout = peak + snapshot.surge * each
@@ -253,7 +253,7 @@ def check_connections(
         f"{kind} may have {limit} of {opened} connections"
         for one in limits
         for kind, limit in (
-            ("the database", one["of_database"]),
+            (f"database {one['datname']}", one["of_database"]),
             (f"role {one['rolname']}", one["rolconnlimit"]),
         )
         if 0 <= int(str(limit)) < opened

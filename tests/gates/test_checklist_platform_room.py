@@ -31,7 +31,12 @@ class Database:
 
     def rows(self, _sql: str) -> list[dict[str, Any]]:
         """Return the connections that the server keeps, and the limits of the database and a role."""
-        limits = {"of_database": -1, "rolname": "bais_app", "rolconnlimit": self.figures["of_role"]}
+        limits = {
+            "datname": "bais",
+            "of_database": -1,
+            "rolname": "bais_app",
+            "rolconnlimit": self.figures["of_role"],
+        }
         return [{"reserved": self.figures["kept"]} | limits]
 
     def max_connections(self) -> int:
@@ -111,12 +116,12 @@ def _cordon_with_large_pods(everything: Objects) -> None:
         ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(maxReplicas=2),
-            "maximum replicas (autoscaler)",
+            "maximum replicas (autoscaler bais-api)",
             id="autoscaler too low",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["status"].update(currentReplicas=5),
-            "current replicas",
+            "current replicas (autoscaler bais-api)",
             id="at its most",
         ),
         pytest.param(
@@ -133,18 +138,22 @@ def _cordon_with_large_pods(everything: Objects) -> None:
         ),
         pytest.param(
             lambda o: o["configuration"]["data"].update(DATABASE_POOL="20"),
-            "connection pool size (per replica)",
+            "connection pool size of a replica (DATABASE_POOL)",
             id="pool",
         ),
         pytest.param(
-            lambda o: o["configuration"].update(data={}), "connection pool size (per replica)", id="no pool"
+            lambda o: o["configuration"].update(data={}),
+            "connection pool size of a replica (DATABASE_POOL)",
+            id="no pool",
         ),
-        pytest.param(_cordon_with_large_pods, "pods of unusable nodes that fit nowhere else", id="cordoned"),
+        pytest.param(
+            _cordon_with_large_pods, "displaced and pending pods that fit on no node", id="cordoned"
+        ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"]["metrics"][0]["resource"]["target"].update(
                 averageUtilization=100
             ),
-            "reasons why the autoscaler cannot scale",
+            "reasons why autoscaler bais-api cannot scale",
             id="target of 100 %",
         ),
         pytest.param(
