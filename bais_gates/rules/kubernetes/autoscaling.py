@@ -115,10 +115,20 @@ def hard_limits(quota: Mapping[str, Any]) -> dict[str, Any]:
     return dict(dig(quota, "spec", "hard") or dig(quota, "status", "hard") or {})
 
 
+def _scopes(quota: Mapping[str, Any]) -> set[str]:
+    selected = dig(quota, "spec", "scopeSelector", "matchExpressions") or ()
+    return set(dig(quota, "spec", "scopes") or ()) | {str(one.get("scopeName")) for one in selected}
+
+
 def nearly_used_quotas(quotas: Iterable[Mapping[str, Any]], max_share: float) -> list[str]:
-    """List the ResourceQuota entries used beyond ``max_share`` (0..1) of their hard limit."""
+    """List the ResourceQuota entries used beyond ``max_share`` (0..1) of their hard limit.
+
+    Without those of pods without requests: there are none where every container must have requests.
+    """
     exceeded = []
     for quota in quotas:
+        if "BestEffort" in _scopes(quota):
+            continue
         used = dig(quota, "status", "used") or {}
         for key, hard in hard_limits(quota).items():
             if parse_quantity(used.get(key, 0)) > parse_quantity(hard) * parse_quantity(str(max_share)):
@@ -145,10 +155,7 @@ def quota_shortages(
     }
     shortages = []
     for quota in quotas:
-        scopes = set(dig(quota, "spec", "scopes") or ()) | {
-            one.get("scopeName") for one in dig(quota, "spec", "scopeSelector", "matchExpressions") or ()
-        }
-        if scopes & _NOT_OURS:
+        if _scopes(quota) & _NOT_OURS:
             continue
         used = dig(quota, "status", "used") or {}
         shortages += [

@@ -117,7 +117,10 @@ def test_nearly_used_quotas() -> None:
 
     assert autoscaling.nearly_used_quotas([one], 0.9) == ["q: requests.cpu 3700m of 4"]
     assert autoscaling.nearly_used_quotas([old], 0.9) == ["q: pods 5 of 4"]
-    assert autoscaling.nearly_used_quotas([], 0.9) == []
+    assert (
+        autoscaling.nearly_used_quotas([quota({"pods": "0"}, {"pods": "1"}, scopes=["BestEffort"])], 0.9)
+        == []
+    )
 
 
 @pytest.mark.parametrize(
