@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates import Environment, Evidence
+from bais_gates import Environment, Evidence, KubernetesPart
 from bais_gates.bais import Api
 from bais_gates.probes import (
     Cluster,
@@ -34,6 +34,7 @@ from bais_gates.rules.kubernetes import (
     isolation_findings,
     labels_of,
     of_kind,
+    plaintext,
     rbac,
     unencrypted_claims,
     violations,
@@ -61,7 +62,8 @@ def test_compliance_verified(
     objects = [*read_namespace(cluster, namespace), *read_cluster(cluster)]
     network = read_network(cluster, namespace)
     check_pods(objects, network, namespace, evidence)
-    check_permissions(objects, namespace, evidence)
+    check_permissions(objects, environment.kubernetes, evidence)
+    check_secrets(objects, environment.kubernetes, evidence)
     check_tls(objects, environment, evidence)
     check_scans(environment, evidence)
     trail = Trail(api=api, cluster=cluster, environment=environment)
@@ -104,15 +106,35 @@ def check_pods(objects: list[Any], network: list[Any], namespace: str, evidence:
     check_none(evidence, name, unisolated, "CIS 5.3.2", len(running))
 
 
-def check_permissions(objects: list[Any], namespace: str, evidence: Evidence) -> None:
-    """Check secrets management and RBAC."""
-    source = "CIS 5.4; Polaris sensitiveContainerEnvVar"
-    literal = hygiene.literal_secrets(objects)
-    check_none(evidence, "secrets management: secrets in plain text", literal, source)
+def check_permissions(objects: list[Any], part: KubernetesPart, evidence: Evidence) -> None:
+    """Check RBAC: accounts and their tokens, and who has permissions that lead to more."""
     accounts, name = hygiene.account_findings(objects), "RBAC: default service accounts and mounted tokens"
     check_none(evidence, name, accounts, "CIS 5.1.5, 5.1.6")
-    bindings = rbac.binding_findings(objects, namespace)
-    check_none(evidence, "RBAC: excessive permissions", bindings, "CIS 5.1.1-5.1.8")
+    trusted = [subject for subject, _ in part.trusted_subjects]
+    bindings = rbac.binding_findings(objects, part.namespace, trusted)
+    check_none(evidence, "RBAC: excessive permissions", bindings, "CIS 5.1.1-5.1.13; RBAC Good Practices")
+
+
+def check_secrets(objects: list[Any], part: KubernetesPart, evidence: Evidence) -> None:
+    """Check secrets management: no secret is text, no token is for ever, no password is a default."""
+    text, name = plaintext.literal_secrets(objects), "secrets management: secrets in plain text"
+    check_none(evidence, name, text, "CIS 5.4.1; detect-secrets")
+    with Cluster(part.secrets_access()) as cluster:
+        if not cluster.may("list", "secrets", part.namespace):
+            right = f"--verb=list --resource=secrets -n {part.namespace}"
+            source = f"context {cluster.access.context} may not: kubectl create role secrets-lister {right}"
+            evidence.check("secrets management: Secrets looked through", None, ">=", 0, source=source)
+            return
+        listed = cluster.list("v1", "Secret", part.namespace)
+    check_none(
+        evidence,
+        "secrets management: tokens that never expire",
+        hygiene.long_lived_tokens(listed),
+        "Kubernetes: Managing Service Accounts",
+        len(listed),
+    )
+    weak, name = plaintext.weak_secrets(listed), "secrets management: default passwords"
+    check_none(evidence, name, weak, "PCI DSS 2.2.2", len(listed))
 
 
 def check_tls(objects: list[Any], environment: Environment, evidence: Evidence) -> None:

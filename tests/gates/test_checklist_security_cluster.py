@@ -173,7 +173,10 @@ def compliance_checks(cluster: FakeCluster) -> list[str]:
 
     def judge(evidence: Evidence) -> None:
         compliance.check_pods(objects, network, NAMESPACE, evidence)
-        compliance.check_permissions(objects, NAMESPACE, evidence)
+        compliance.check_permissions(objects, CLUSTER, evidence)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(compliance, "Cluster", lambda _access: cluster)
+            compliance.check_secrets(objects, CLUSTER, evidence)
         unsafe = compliance.unencrypted_claims(objects)
         compliance.check_none(evidence, "encryption at rest", unsafe, "PCI DSS 3.5")
 
@@ -183,6 +186,14 @@ def compliance_checks(cluster: FakeCluster) -> list[str]:
 def test_the_manifests_pass_the_compliance_gate() -> None:
     """Every check of objects holds."""
     assert compliance_checks(platform()) == []
+
+
+def test_secrets_that_may_not_be_listed_are_no_pass() -> None:
+    """Without the right to list Secrets, the check has no data and names the right."""
+    cluster = platform()
+    cluster.forbidden = frozenset({"secrets"})
+
+    assert compliance_checks(cluster) == ["secrets management: Secrets looked through"]
 
 
 def container(obj: dict[str, Any]) -> dict[str, Any]:
@@ -234,6 +245,15 @@ ACCOUNT = {"kind": "ServiceAccount", "name": "bais-api", "namespace": NAMESPACE}
             edit("Role", "bais-gates-reader", lambda o: o["rules"][0]["resources"].append("secrets")),
             "RBAC",
         ),
+        (
+            edit("ServiceAccount", "bais-api", lambda o: o.update(automountServiceAccountToken=True)),
+            "RBAC",
+        ),
+        (
+            add("v1", "Secret", type="kubernetes.io/service-account-token", data={}),
+            "secrets management",
+        ),
+        (edit("Secret", "bais-api", lambda o: o["data"].update(DB_PASSWORD="")), "secrets management"),
         (edit("StorageClass", "bais-encrypted", lambda o: o.update(parameters={})), "encryption at rest"),
         (
             edit("PersistentVolumeClaim", "bais-backups", lambda o: o.update(status={"phase": "Pending"})),
@@ -252,6 +272,9 @@ ACCOUNT = {"kind": "ServiceAccount", "name": "bais-api", "namespace": NAMESPACE}
         "token mounted",
         "cluster-admin",
         "reads Secrets",
+        "account mounts tokens",
+        "long-lived token",
+        "empty password",
         "unencrypted class",
         "claim unbound",
     ],

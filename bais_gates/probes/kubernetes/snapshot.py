@@ -27,6 +27,8 @@ IN_CLUSTER: Final = (
     ("storage.k8s.io/v1", "StorageClass"),
     ("rbac.authorization.k8s.io/v1", "ClusterRole"),
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
 )
 
 
@@ -48,5 +50,5 @@ def read_network(cluster: Cluster, namespace: str) -> list[Object]:
 
 
 def read_cluster(cluster: Cluster) -> list[Object]:
-    """Read the persistent volumes, storage classes, cluster roles and their bindings."""
+    """Read the persistent volumes, the storage classes, and the roles and bindings of all namespaces."""
     return [obj for version, kind in IN_CLUSTER for obj in cluster.list(version, kind)]
