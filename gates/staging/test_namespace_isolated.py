@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bais_gates import Evidence
+from bais_gates.probes import version_number
+from bais_gates.rules.kubernetes import hygiene
 from bais_gates.staging import OWNER, StagedPlatform, Step, isolation, owner_of, request
 
 OWNED = (("v1", "Secret"), ("v1", "ConfigMap"), ("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"))
@@ -35,6 +37,11 @@ def check_ownership(staging: StagedPlatform, evidence: Evidence) -> None:
     restricted = dict.fromkeys(isolation.MODES, "restricted")
     levels = isolation.pod_security(namespace)
     evidence.check("Pod Security levels", levels, "==", restricted, source="labels of the namespace")
+    version = version_number(request("Reading the version", staging.server.version)) or (0, 0)
+    pinned = [
+        str(one) for one in hygiene.namespace_findings(namespace, version) if one.rule == hygiene.PINNED
+    ]
+    evidence.check("old Pod Security versions", pinned, "==", [], source="labels of the namespace")
     objects = [one for api_version, kind in OWNED for one in staging.list(api_version, kind)]
     issued = {
         str((one.get("spec") or {}).get("secretName"))

@@ -173,6 +173,7 @@ def compliance_checks(cluster: FakeCluster) -> list[str]:
 
     def judge(evidence: Evidence) -> None:
         compliance.check_pods(objects, network, NAMESPACE, evidence)
+        compliance.check_namespace(network, NAMESPACE, "v1.36.0", evidence)
         compliance.check_permissions(objects, CLUSTER, evidence)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(compliance, "Cluster", lambda _access: cluster)

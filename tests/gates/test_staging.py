@@ -84,6 +84,11 @@ def _baseline(stage: Stage) -> None:
     labels["pod-security.kubernetes.io/enforce"] = "baseline"
 
 
+def _old_rules(stage: Stage) -> None:
+    labels = stage.server.one("Namespace", NAMESPACE)["metadata"]["labels"]
+    labels["pod-security.kubernetes.io/enforce-version"] = "v1.20"
+
+
 def _without_default_deny(stage: Stage) -> None:
     del stage.server.objects["NetworkPolicy", NAMESPACE, "default-deny"]
 
@@ -129,6 +134,7 @@ def _terminating(stage: Stage) -> None:
     ("change", "name"),
     [
         (_baseline, "Pod Security levels"),
+        (_old_rules, "old Pod Security versions"),
         (_without_default_deny, "default-deny directions"),
         (_open_policy, "policies open to everybody"),
         (_node_port, "externally exposed Services"),

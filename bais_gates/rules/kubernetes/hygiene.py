@@ -17,6 +17,7 @@ from bais_gates.rules.kubernetes.objects import (
     Workload,
     containers_of,
     dig,
+    labels_of,
     locate,
     name_of,
     namespace_of,
@@ -24,6 +25,9 @@ from bais_gates.rules.kubernetes.objects import (
     workloads,
 )
 
+PSS: Final = "pod-security.kubernetes.io"
+PSS_MODES: Final = ("enforce", "audit", "warn")
+PINNED: Final = "pod-security-version"
 TOKEN_MAX_S: Final = 86400
 """Seconds that a projected token may be valid; the API server warns above it (the default is an hour)."""
 
@@ -127,6 +131,27 @@ def long_lived_tokens(secrets: Iterable[Object]) -> list[Finding]:
             detail = f"has a token of ServiceAccount {account or '?'} that never expires: delete it"
             findings.append(Finding(rule="long-lived-token", where=locate(secret), detail=detail))
     return findings
+
+
+def namespace_findings(namespace: Object, cluster: tuple[int, int]) -> list[Finding]:
+    """Return findings for a namespace's Pod Security labels, in a cluster of version (major, minor).
+
+    ``restricted`` must be enforced, by the rules of the cluster's version: ``latest``, no version, or
+    one that is not older. A weaker ``audit`` or ``warn`` hides what would be refused. Source:
+    Kubernetes "Pod Security Admission" and "Enforce Pod Security Standards with Namespace Labels".
+    """
+    labels, findings = labels_of(namespace), []
+    for mode in PSS_MODES:
+        level = labels.get(f"{PSS}/{mode}")
+        if level != "restricted" and (level is not None or mode == "enforce"):
+            findings.append(("pod-security-level", f"{PSS}/{mode} is {level or 'not set'}, not restricted"))
+        pinned = labels.get(f"{PSS}/{mode}-version", "latest")
+        match = re.fullmatch(r"v(\d+)\.(\d+)", pinned)
+        if pinned != "latest" and (match is None or (int(match[1]), int(match[2])) < cluster):
+            detail = f"{PSS}/{mode}-version is {pinned}, the cluster v{cluster[0]}.{cluster[1]}: set latest"
+            findings.append((PINNED, detail))
+    where = f"Namespace/{name_of(namespace)}"
+    return [Finding(rule=rule, where=where, detail=detail) for rule, detail in findings]
 
 
 def root_users(objects: Iterable[Object]) -> list[Finding]:

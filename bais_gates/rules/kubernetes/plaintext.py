@@ -16,6 +16,7 @@ from typing import Any, Final
 from bais_gates.rules import secret_text
 from bais_gates.rules.kubernetes.objects import Finding, Object, locate, of_kind
 
+_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _SKIPPED: Final = frozenset(
     {"managedFields", "uid", "resourceVersion", "creationTimestamp", "ownerReferences", "generation"}
 )
@@ -28,16 +29,18 @@ Found = Iterator[tuple[str, str]]
 
 def literal_secrets(objects: Iterable[Object]) -> list[Finding]:
     """Return findings for secrets as text in objects other than Secrets, without their values."""
-    return sorted(
-        {
+    findings = []
+    for obj in objects:
+        found = [] if obj.get("kind") == "Secret" else list(_search(obj, "", "", free=False))
+        paths = {path for path, _ in found}
+        findings += [
             Finding(
                 rule="plain-text-secret", where=locate(obj), detail=f"{path} has a secret as text: {kind}"
             )
-            for obj in objects
-            if obj.get("kind") != "Secret"
-            for path, kind in _search(obj, "", "", free=False)
-        }
-    )
+            for path, kind in found
+            if path.partition(f"[{_APPLIED}].")[2] not in paths  # kubectl's copy of what is found itself
+        ]
+    return sorted(findings)
 
 
 def weak_secrets(secrets: Iterable[Object]) -> list[Finding]:

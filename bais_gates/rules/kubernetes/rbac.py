@@ -83,6 +83,8 @@ _PUBLIC_PATHS: Final = frozenset(
     | {"/openid/v1/jwks/"}
 )
 _DISCOVERY_PATHS: Final = _PUBLIC_PATHS | {"/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"}
+_SHOWN: Final = 3
+"""Permissions of everybody that a finding lists."""
 _SELF_REVIEWS: Final = frozenset(
     {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"}
 )
@@ -238,9 +240,10 @@ def _grant_faults(
     """Yield the faults of granting rules to a subject; ``here`` if they hold in the judged namespace."""
     if subject in EVERYBODY and here:
         who = "anybody without signing in" if subject in ANONYMOUS else "everybody"
-        for rule in rules:
-            if not _is_public(rule, subject):
-                yield "public-access", f"{who} ({subject}) may {_show(rule)}"
+        shown = sorted({_show(rule) for rule in rules if not _is_public(rule, subject)}, key=len)
+        more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+        if shown:
+            yield "public-access", f"{who} ({subject}) may {'; '.join(shown[:_SHOWN])}{more}"
         return
     if subject.startswith("ServiceAccount ") and subject.endswith("/default"):
         yield "default-service-account", f"{subject} has permissions: use another account"

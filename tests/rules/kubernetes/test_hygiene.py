@@ -112,6 +112,31 @@ def test_accounts_that_mount_tokens(name: str, automount: bool | None, count: in
     assert len(hygiene.account_findings([account])) == count
 
 
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        ({"enforce": "restricted"}, []),
+        ({"enforce": "restricted", "enforce-version": "latest", "warn": "restricted"}, []),
+        ({"enforce": "restricted", "enforce-version": "v1.36"}, []),
+        ({"enforce": "restricted", "enforce-version": "v1.37"}, []),
+        ({}, ["pod-security-level"]),
+        ({"enforce": "baseline"}, ["pod-security-level"]),
+        ({"enforce": "Restricted"}, ["pod-security-level"]),
+        ({"enforce": "restricted", "audit": "privileged"}, ["pod-security-level"]),
+        ({"enforce": "restricted", "enforce-version": "v1.20"}, ["pod-security-version"]),
+        ({"enforce": "restricted", "enforce-version": "v1.9"}, ["pod-security-version"]),
+        ({"enforce": "restricted", "enforce-version": "1.36"}, ["pod-security-version"]),
+        ({"enforce": "restricted", "warn": "restricted", "warn-version": "v1.35"}, ["pod-security-version"]),
+    ],
+)
+def test_pod_security_of_a_namespace(labels: dict[str, str], found: list[str]) -> None:
+    """Restricted must be enforced by rules that are not older than the cluster."""
+    named = {f"pod-security.kubernetes.io/{key}": value for key, value in labels.items()}
+    space = {"metadata": {"name": "bais", "labels": named}}
+
+    assert rules(hygiene.namespace_findings(space, (1, 36))) == found
+
+
 def test_tokens_that_never_expire() -> None:
     """A Secret with an account's token is a finding that names both, whatever its type says."""
     annotations = {"kubernetes.io/service-account.name": "bais-api"}
