@@ -110,6 +110,11 @@ def _foreign_account(stage: Stage) -> None:
     stage.server.one("RoleBinding", "bais-gates-reader")["subjects"].append(subject)
 
 
+def _everybody(stage: Stage) -> None:
+    subject = {"kind": "Group", "name": "system:authenticated"}
+    stage.server.one("RoleBinding", "bais-gates-reader")["subjects"].append(subject)
+
+
 def _foreign_object(stage: Stage) -> None:
     metadata = {"name": "somebodys", "namespace": NAMESPACE}
     stage.server.add({"kind": "ConfigMap", "metadata": metadata})
@@ -140,6 +145,7 @@ def _terminating(stage: Stage) -> None:
         (_node_port, "externally exposed Services"),
         (_no_quota, "resources without a quota"),
         (_foreign_account, "foreign service accounts with rights"),
+        (_everybody, "excessive permissions in the namespace"),
         (_foreign_object, "objects without the owner's label"),
         (_shared_secret, "secrets shared with namespace bais"),
         (_other_owner, "label bais-gates/owner"),
