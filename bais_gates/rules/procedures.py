@@ -1,4 +1,7 @@
-"""Check that an incident procedure in Markdown has an owner, contacts, a recent review and every step."""
+"""Check that an incident procedure in Markdown has an owner, contacts, a recent review and every step.
+
+Source: NIST SP 800-61 (phases, contacts); PCI DSS 12.10.1 and 12.10.2 (reviewed at least once a year).
+"""
 
 from __future__ import annotations
 

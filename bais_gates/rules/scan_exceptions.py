@@ -1,4 +1,7 @@
-"""Parse the dated exceptions for open critical and high findings, and apply them to scanner findings."""
+"""Parse the dated exceptions for open critical and high findings, and apply them to scanner findings.
+
+Source: NIST SP 800-53 CA-5 and RA-5 (open findings have a plan with a date); PCI DSS 6.3.3 and 11.3.1.1.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,8 @@ def test_compliance_verified(
     check_pods(objects, network, namespace, evidence)
     check_namespace(network, namespace, cluster.version(), evidence)
     check_permissions(objects, environment.kubernetes, evidence)
-    check_secrets(objects, environment.kubernetes, evidence)
+    more = [o for o in network if o["kind"] == "NetworkPolicy" or o["metadata"]["name"] == namespace]
+    check_secrets([*objects, *more], environment.kubernetes, evidence)
     check_tls(objects, environment, evidence)
     check_scans(environment, evidence)
     trail = Trail(api=api, cluster=cluster, environment=environment)
