@@ -1,7 +1,7 @@
 """Parse the record of a security audit: auditor, approver, audited build, date, scope and open findings.
 
-Source: NIST SP 800-53 CA-2 (assessors who are independent, what is assessed, results); PCI DSS 6.2.3.1 (reviewed
-by others than the author) and 11.3; OWASP ASVS 5 (areas); RFC 8259 section 4 and RFC 3339 (unambiguous records).
+Source: NIST SP 800-53 CA-2 (independent assessors, what is assessed, results); PCI DSS 6.2.3.1 (reviewed by
+others than the author) and 11.3; OWASP ASVS 5 (areas); RFC 8259 section 4, RFC 3339 (unambiguous records).
 """
 
 from __future__ import annotations
