@@ -265,7 +265,9 @@ def _is_built_in(binding: Object, subject: str, role: str) -> bool:
         return subject.startswith("Group system:bootstrappers:")
     # Bootstrap bindings have their role's name: system:controller:X binds the account kube-system/X.
     if subject in _SYSTEM_USERS:
-        return subject == f"User {role}"
+        return role.startswith("system:")
+    if subject == "Group system:monitoring":
+        return role == "system:monitoring"
     component = subject.removeprefix("ServiceAccount kube-system/")
     return role in {f"system:controller:{component}", f"system:{component}"}
 

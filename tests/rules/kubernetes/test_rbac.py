@@ -153,6 +153,8 @@ ROLES = [
     cluster_role(
         "system:node-bootstrapper", rule("create", "certificatesigningrequests", "certificates.k8s.io")
     ),
+    cluster_role("system:volume-scheduler", rule("get update patch", "persistentvolumes"), labels=BOOTSTRAP),
+    cluster_role("system:monitoring", paths("/metrics", "/flagz", "/statusz"), labels=BOOTSTRAP),
     cluster_role("system:node", rule("get", "secrets"), labels=BOOTSTRAP),
     cluster_role("aggregated", aggregationRule={"clusterRoleSelectors": [{"matchLabels": {"add": "true"}}]}),
     cluster_role("added", rule("create", "pods/exec"), labels={"add": "true"}),
@@ -237,6 +239,8 @@ def test_a_binding_that_grants_too_much_is_a_finding(given: tuple[str, ...], rul
         ("Group system:serviceaccounts", ALL, "ClusterRole/system:service-account-issuer-discovery"),
         ("ServiceAccount kube-system/job-controller", ALL, "ClusterRole/system:controller:job-controller"),
         ("User system:kube-scheduler", ALL, "ClusterRole/system:kube-scheduler"),
+        ("User system:kube-scheduler", ALL, "ClusterRole/system:volume-scheduler"),
+        ("Group system:monitoring", ALL, "ClusterRole/system:monitoring"),
         ("Group system:bootstrappers:kubeadm:x", ALL, "ClusterRole/system:node-bootstrapper"),
         ("ServiceAccount kube-system/csi", ALL, "ClusterRole/reads-secrets"),
         ("User jane", "RoleBinding", "Role/r", "elsewhere"),
