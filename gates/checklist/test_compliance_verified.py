@@ -150,13 +150,8 @@ def check_secrets(objects: list[Any], part: KubernetesPart, evidence: Evidence) 
             evidence.check("secrets management: Secrets looked through", None, ">=", 0, source=source)
             return
         listed = cluster.list("v1", "Secret", part.namespace)
-    check_none(
-        evidence,
-        "secrets management: tokens that never expire",
-        hygiene.long_lived_tokens(listed),
-        "Kubernetes: Managing Service Accounts",
-        len(listed),
-    )
+    tokens, name = hygiene.long_lived_tokens(listed), "secrets management: tokens that never expire"
+    check_none(evidence, name, tokens, "Kubernetes: Managing Service Accounts", len(listed))
     weak, name = plaintext.weak_secrets(listed), "secrets management: default passwords"
     check_none(evidence, name, weak, "PCI DSS 2.2.2", len(listed))
 
