@@ -12,7 +12,6 @@ A backup is three files: ``<stamp>.dump.age`` (``pg_dump`` in the custom format,
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bais_gates import redaction
 from bais_gates.errors import GateInputError
 from bais_gates.extras import optional
+from bais_gates.strict import parse_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def list_backups(directory: Path) -> list[Backup]:
 
 def _read_description(path: Path) -> Backup:
     try:
-        document: Any = json.loads(path.read_bytes())
+        document: Any = parse_json(path.read_bytes())
         revision = document.get("schema_revision")
         return Backup(
             path=path.with_name(path.name.removesuffix(".json") + DUMP),

@@ -171,6 +171,9 @@ class KubernetesPart:
     namespace: str = "bais"
     read_only: bool = False
     admin_context: str | None = None
+    secrets_context: str | None = None
+    trusted_subjects: tuple[tuple[str, str], ...] = ()
+    """Subjects that need permissions which lead to more, as patterns, each with the reason."""
     request_timeout_s: float = REQUEST_TIMEOUT_S
     cluster_uid: str | None = None
     minimum_version: str = "1.20"
@@ -182,14 +185,18 @@ class KubernetesPart:
         """Return the description of one of :attr:`COMPONENTS`, an empty one if the file has none."""
         return dict(self.components).get(name, Component())
 
-    def access(self) -> ClusterAccess:
-        """Return the access for reading, the only one that most gates have."""
+    def access(self, context: str | None = None) -> ClusterAccess:
+        """Return the access for reading, the only one that most gates have, by ``context`` or the part's."""
         return ClusterAccess(
             kubeconfig=self.kubeconfig,
-            context=self.context,
+            context=context or self.context,
             verified=self.read_only,
             request_timeout_s=self.request_timeout_s,
         )
+
+    def secrets_access(self) -> ClusterAccess:
+        """Return the access for reading the namespace's Secrets."""
+        return self.access(self.secrets_context or self.admin_context)
 
     def write_access(self) -> ClusterAccess:
         """Return the access for writing, by ``admin_context`` if named; raise GateInputError if read_only."""

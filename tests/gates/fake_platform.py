@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from bais_gates.manifests import render
@@ -23,6 +24,8 @@ class FakeCluster:
     log: str = ""
     error: Exception | None = None
     asked: list[str] = field(default_factory=list)
+    forbidden: frozenset[str] = frozenset()
+    access = SimpleNamespace(context="c")
 
     def list(
         self, api_version: str, kind: str, namespace: str | None = None, *, labels: str | None = None
@@ -52,6 +55,16 @@ class FakeCluster:
         """Return the log, the same for each pod."""
         self.asked.append(f"logs {namespace}/{pod}/{container}/{tail}")
         return self.log
+
+    def may(self, _verb: str, resource: str, _namespace: str | None = None) -> bool:
+        """Return whether a test allows a resource."""
+        return resource not in self.forbidden
+
+    def __enter__(self) -> FakeCluster:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Leave it open."""
 
     def one(self, kind: str, name: str) -> dict[str, Any]:
         """Return an object, for a test to change."""
@@ -84,6 +97,8 @@ def platform() -> FakeCluster:
         objects.append(
             {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume}, "spec": spec}
         )
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bais-api", "namespace": NAMESPACE}}
+    objects.append(secret | {"type": "Opaque", "data": {"DB_PASSWORD": "N2hRMi14S2w5LXpXcTA="}})
     return FakeCluster(objects)
 
 

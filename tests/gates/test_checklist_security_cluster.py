@@ -241,7 +241,11 @@ def compliance_checks(cluster: FakeCluster) -> list[str]:
 
     def judge(evidence: Evidence) -> None:
         compliance.check_pods(objects, network, NAMESPACE, evidence)
-        compliance.check_permissions(objects, NAMESPACE, evidence)
+        compliance.check_namespace(network, NAMESPACE, "v1.36.0", evidence)
+        compliance.check_permissions(objects, CLUSTER, evidence)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(compliance, "Cluster", lambda _access: cluster)
+            compliance.check_secrets(objects, CLUSTER, evidence)
         unsafe = compliance.unencrypted_claims(objects)
         compliance.check_none(evidence, "encryption at rest", unsafe, "PCI DSS 3.5")
 
@@ -251,6 +255,14 @@ def compliance_checks(cluster: FakeCluster) -> list[str]:
 def test_the_manifests_pass_the_compliance_gate() -> None:
     """Every check of objects holds."""
     assert compliance_checks(platform()) == []
+
+
+def test_secrets_that_may_not_be_listed_are_no_pass() -> None:
+    """Without the right to list Secrets, the check has no data and names the right."""
+    cluster = platform()
+    cluster.forbidden = frozenset({"secrets"})
+
+    assert compliance_checks(cluster) == ["secrets management: Secrets looked through"]
 
 
 def container(obj: dict[str, Any]) -> dict[str, Any]:
@@ -302,6 +314,15 @@ ACCOUNT = {"kind": "ServiceAccount", "name": "bais-api", "namespace": NAMESPACE}
             edit("Role", "bais-gates-reader", lambda o: o["rules"][0]["resources"].append("secrets")),
             "RBAC",
         ),
+        (
+            edit("ServiceAccount", "bais-api", lambda o: o.update(automountServiceAccountToken=True)),
+            "RBAC",
+        ),
+        (
+            add("v1", "Secret", type="kubernetes.io/service-account-token", data={}),
+            "secrets management",
+        ),
+        (edit("Secret", "bais-api", lambda o: o["data"].update(DB_PASSWORD="")), "secrets management"),
         (edit("StorageClass", "bais-encrypted", lambda o: o.update(parameters={})), "encryption at rest"),
         (
             edit("PersistentVolumeClaim", "bais-backups", lambda o: o.update(status={"phase": "Pending"})),
@@ -320,6 +341,9 @@ ACCOUNT = {"kind": "ServiceAccount", "name": "bais-api", "namespace": NAMESPACE}
         "token mounted",
         "cluster-admin",
         "reads Secrets",
+        "account mounts tokens",
+        "long-lived token",
+        "empty password",
         "unencrypted class",
         "claim unbound",
     ],

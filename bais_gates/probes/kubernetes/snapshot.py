@@ -36,6 +36,8 @@ IN_CLUSTER: Final = (
     ("storage.k8s.io/v1", "StorageClass"),
     ("rbac.authorization.k8s.io/v1", "ClusterRole"),
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
 )
 
 
@@ -80,5 +82,5 @@ def list_served(cluster: Cluster, api_version: str, kind: str, namespace: str | 
 
 
 def read_cluster(cluster: Cluster) -> list[Object]:
-    """Read the persistent volumes, storage classes, cluster roles and their bindings."""
+    """Read the persistent volumes, the storage classes, and the roles and bindings of all namespaces."""
     return [obj for version, kind in IN_CLUSTER for obj in cluster.list(version, kind)]

@@ -1,4 +1,4 @@
-"""Exposure to the outside of the cluster, and RBAC permissions: each rule violated and satisfied."""
+"""Exposure to the outside of the cluster: each rule violated and satisfied."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules.kubernetes import exposure, rbac
+from bais_gates.rules.kubernetes import exposure
 
 
 def obj(kind: str, name: str = "x", **fields: Any) -> dict[str, Any]:
@@ -164,89 +164,3 @@ def test_endpoints_are_pods_at_their_own_address(
     given = [obj("EndpointSlice", metadata={"labels": labels}, endpoints=[endpoint])]
 
     assert rules(exposure.foreign_endpoints(given, [pod])) == found
-
-
-def rule(verbs: str, resources: str, group: str = "") -> dict[str, Any]:
-    """Return a rule of a role."""
-    return {"verbs": verbs.split(), "resources": resources.split(), "apiGroups": [group]}
-
-
-@pytest.mark.parametrize(
-    ("given", "found"),
-    [
-        (rule("get list watch", "pods services"), []),
-        (rule("get", "pods/log"), []),
-        (rule("get", "secrets"), ["access-to-secrets"]),
-        (rule("list", "secrets"), ["access-to-secrets"]),
-        (rule("create", "secrets"), ["access-to-secrets"]),
-        (rule("create", "deployments", "apps"), ["access-to-create-pods"]),
-        (rule("get", "deployments", "apps"), []),
-        (rule("get", "secrets", "example.com"), []),
-        (rule("create", "pods"), ["access-to-create-pods"]),
-        (rule("create", "pods/exec"), ["pod-exec"]),
-        (rule("get", "pods/attach"), ["pod-exec"]),
-        (rule("create", "serviceaccounts/token"), ["access-to-tokens"]),
-        (rule("*", "configmaps"), ["wildcard-in-rules"]),
-        (rule("get", "deployments", "*"), ["wildcard-in-rules"]),
-        (rule("bind", "clusterroles", "rbac.authorization.k8s.io"), ["escalation"]),
-        (rule("impersonate", "users"), ["escalation"]),
-        ({"nonResourceURLs": ["*"], "verbs": ["get"]}, []),
-    ],
-)
-def test_excessive_permissions(given: dict[str, Any], found: list[str]) -> None:
-    """Wildcards, Secrets, creating pods, exec, tokens and escalation are faults; reading is not."""
-    assert [name for name, _ in rbac.rule_faults(given)] == found
-
-
-ROLE = obj("Role", "r", rules=[rule("get", "secrets")])
-
-
-def binding(
-    subject: dict[str, Any], kind: str = "RoleBinding", role: str = "Role/r", space: str = "n"
-) -> dict[str, Any]:
-    """Return a binding of a role."""
-    of, name = role.split("/")
-    metadata = {"name": "b"} | ({"namespace": space} if kind == "RoleBinding" else {})
-    return {"kind": kind, "metadata": metadata, "subjects": [subject], "roleRef": {"kind": of, "name": name}}
-
-
-ACCOUNT = {"kind": "ServiceAccount", "name": "api", "namespace": "n"}
-CLUSTER_ADMIN = "ClusterRole/cluster-admin"
-
-
-@pytest.mark.parametrize(
-    ("given", "found"),
-    [
-        (binding(ACCOUNT), ["access-to-secrets"]),
-        (binding(ACCOUNT, role="Role/gone"), ["dangling-binding"]),
-        (binding(ACCOUNT, role=CLUSTER_ADMIN), ["cluster-admin"]),
-        (binding(ACCOUNT, "ClusterRoleBinding", CLUSTER_ADMIN), ["cluster-admin"]),
-        (binding({"kind": "Group", "name": "system:masters"}, "ClusterRoleBinding", CLUSTER_ADMIN), []),
-        (
-            binding({"kind": "Group", "name": "system:authenticated"}, "ClusterRoleBinding", CLUSTER_ADMIN),
-            ["cluster-admin"],
-        ),
-        (
-            binding({"kind": "User", "name": "system:anonymous"}, "ClusterRoleBinding", CLUSTER_ADMIN),
-            ["cluster-admin"],
-        ),
-        (
-            binding(
-                {"kind": "Group", "name": "system:serviceaccounts:n"}, "ClusterRoleBinding", CLUSTER_ADMIN
-            ),
-            ["cluster-admin"],
-        ),
-        (binding({**ACCOUNT, "namespace": "m"}, "ClusterRoleBinding", CLUSTER_ADMIN), []),
-    ],
-    ids=str,
-)
-def test_a_binding_counts_if_it_applies_to_the_namespace(given: dict[str, Any], found: list[str]) -> None:
-    """Bindings of the namespace's accounts and of public groups count; those of others do not."""
-    assert rules(rbac.binding_findings([ROLE, given], "n")) == found
-
-
-def test_without_a_namespace_every_binding_counts() -> None:
-    """In manifests, a binding to cluster-admin is a finding whatever its subjects."""
-    given = binding({"kind": "User", "name": "jane"}, "ClusterRoleBinding", CLUSTER_ADMIN)
-
-    assert rules(rbac.binding_findings([given])) == ["cluster-admin"]
