@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bais_gates.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from bais_gates.probes import backup, cache_health, database_health, jwt, restore, tls
+    from bais_gates.probes import backup, cache_health, content, database_health, jwt, restore, tls
     from bais_gates.probes.backup import Backup, BackupError, inspect_dump, list_backups
     from bais_gates.probes.cache_health import CacheHealth
     from bais_gates.probes.database_health import DatabaseHealth
@@ -34,6 +34,7 @@ else:
         __name__,
         "backup",
         "cache_health",
+        "content",
         "database_health",
         "files",
         "http",
@@ -82,6 +83,7 @@ __all__ = [
     "backup",
     "cache_health",
     "callers_for",
+    "content",
     "database_health",
     "decimal_text",
     "fire",

@@ -155,7 +155,9 @@ class Database:
                 # Detects a lost server also while sending, where no statement timeout applies.
                 tcp_user_timeout=2 * milliseconds,
                 options=f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
-                " -c default_transaction_read_only=on",
+                " -c default_transaction_read_only=on"
+                # The text of a row must not depend on the settings of a role or database.
+                " -c TimeZone=UTC -c DateStyle=ISO -c extra_float_digits=1 -c bytea_output=hex",
                 application_name="bais-gates",
                 autocommit=True,
                 row_factory=psycopg.rows.dict_row,

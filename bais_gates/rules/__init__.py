@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bais_gates.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from bais_gates.rules import audit_trail, cache, database, internals, recovery
+    from bais_gates.rules import audit_trail, backups, cache, database, internals, recovery
     from bais_gates.rules.audit_record import SCOPE, AuditRecord, parse_audit_record
     from bais_gates.rules.certificates import CertificateState, certificate_state
     from bais_gates.rules.procedures import procedure_faults
@@ -18,6 +18,7 @@ else:
         __name__,
         "audit_record",
         "audit_trail",
+        "backups",
         "cache",
         "certificates",
         "database",
@@ -35,6 +36,7 @@ __all__ = [
     "Report",
     "ScanException",
     "audit_trail",
+    "backups",
     "cache",
     "certificate_state",
     "database",

@@ -9,6 +9,7 @@ from bais_gates.lazy import lazy_exports
 if TYPE_CHECKING:
     from bais_gates.rules.kubernetes import (
         capacity,
+        cronjobs,
         exposure,
         hygiene,
         objects,
@@ -74,6 +75,7 @@ __all__ = [
     "count_ids",
     "count_requests",
     "cron_job_findings",
+    "cronjobs",
     "dangling_findings",
     "dig",
     "exposure",

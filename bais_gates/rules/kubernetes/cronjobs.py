@@ -1,6 +1,7 @@
-"""Compare the last success in a CronJob's status with its schedule.
+"""Compare a CronJob's schedule with what is asked of it, and its last runs with the schedule and template.
 
-Source: the CronJob resource of batch/v1 (schedule, timeZone, startingDeadlineSeconds, lastSuccessfulTime).
+Source: the CronJob resource of batch/v1 (schedule, timeZone, startingDeadlineSeconds, lastSuccessfulTime);
+Kubernetes documentation, "CronJob" (Modifying a CronJob: a change applies to new Jobs alone) and "Jobs".
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bais_gates.extras import optional
+from bais_gates.rules.kubernetes.objects import Object, containers_of, dig, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 croniter = optional("croniter", extra="bais")
 
@@ -76,6 +78,123 @@ def previous_run(schedule: str, when: datetime, *, zone: str | None = None) -> d
     except (ValueError, KeyError, AttributeError, ZoneInfoNotFoundError) as e:
         raise ScheduleError(f"invalid schedule {schedule!r} or time zone {zone or 'UTC'}: {e}") from None
     return previous.astimezone(UTC)
+
+
+def largest_gap(schedule: str, now: datetime, *, zone: str | None = None) -> timedelta:
+    """Return the longest time between two scheduled times in the next year; raise :class:`ScheduleError`.
+
+    At most ``_RUNS`` times are looked at, which are more than a year of hourly runs.
+    """
+    previous = previous_run(schedule, now, zone=zone)
+    until, longest = now + timedelta(days=370), timedelta()
+    runs = croniter.croniter(schedule, previous.astimezone(ZoneInfo(zone) if zone else UTC))
+    for _ in range(_RUNS):
+        following: datetime = runs.get_next(datetime).astimezone(UTC)
+        longest, previous = max(longest, following - previous), following
+        if following > until:
+            break
+    return longest
+
+
+_RUNS: Final = 9_000
+_SHORTEST_S: Final = 30.0
+_PARTS: Final = ("image", "command", "args", "env", "envFrom", "volumeMounts", "workingDir")
+
+
+def run_faults(cron_job: Object, jobs: Iterable[Object]) -> list[str]:
+    """List what the Jobs of a CronJob say against its next run: the last one failed, or ran something else.
+
+    A change of the template applies to new Jobs alone: until one of them succeeded, the last success proves
+    nothing about it. Source: Kubernetes documentation, "CronJob" and "Jobs".
+    """
+    ended = sorted(
+        (time, name_of(job), kind, job)
+        for job in jobs
+        if _is_owned(job, cron_job) and (time := _ended(job)) and (kind := _outcome(job))
+    )
+    if not ended:
+        return []
+    faults = []
+    if ended[-1][2] == "Failed":
+        faults.append(f"the last Job, {ended[-1][1]}, failed: {_reason(ended[-1][3])}")
+    succeeded = [job for _, _, kind, job in ended if kind == "Complete"]
+    template = dig(cron_job, "spec", "jobTemplate", "spec") or {}
+    if succeeded:
+        last = succeeded[-1]
+        changed = template_differences(template, last.get("spec") or {})
+        faults += [f"{what} changed since {name_of(last)}, the last Job that succeeded" for what in changed]
+        took, limit = _took(last), template.get("activeDeadlineSeconds")
+        if limit is not None and max(2 * took, _SHORTEST_S) > float(limit):
+            detail = f"{name_of(last)} took {took:.0f} s, and a slower run is ended"
+            faults.append(f"activeDeadlineSeconds is {limit}: {detail}")
+    return faults
+
+
+def template_differences(template: Mapping[str, Any], ran: Mapping[str, Any]) -> list[str]:
+    """List what one Job spec runs differently from another: containers, volumes, service account.
+
+    Source: Kubernetes documentation, "CronJob" (Modifying a CronJob).
+    """
+    new, old = (dig(spec, "template", "spec") or {} for spec in (template, ran))
+    containers = [{str(one.get("name")): one for one in containers_of(spec)} for spec in (new, old)]
+    changed = [
+        f"container {name}"
+        for name in sorted({*containers[0], *containers[1]})
+        if name not in containers[0] or name not in containers[1]
+    ]
+    for name in sorted(containers[0].keys() & containers[1].keys()):
+        changed += [
+            f"{part} of container {name}"
+            for part in _PARTS
+            if (containers[0][name].get(part) or None) != (containers[1][name].get(part) or None)
+        ]
+    if _sources(new) != _sources(old):
+        changed.append("the volumes")
+    accounts = [spec.get("serviceAccountName") or "default" for spec in (new, old)]
+    return changed + (["the service account"] if accounts[0] != accounts[1] else [])
+
+
+def _sources(spec: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Return what each volume is, without the values that the API server fills in."""
+    names = ("claimName", "secretName", "name", "path", "driver", "server")
+    return {
+        str(volume.get("name")): sorted(
+            (kind, next((str(found) for key in names if (found := dig(source, key))), ""))
+            for kind, source in volume.items()
+            if kind != "name"
+        )
+        for volume in spec.get("volumes") or ()
+    }
+
+
+def _is_owned(job: Object, cron_job: Object) -> bool:
+    owners = dig(job, "metadata", "ownerReferences") or ()
+    return any(one.get("kind") == "CronJob" and one.get("name") == name_of(cron_job) for one in owners)
+
+
+def _condition(job: Object, kind: str) -> Mapping[str, Any] | None:
+    conditions = dig(job, "status", "conditions") or ()
+    return next((one for one in conditions if one.get("type") == kind and one.get("status") == "True"), None)
+
+
+def _outcome(job: Object) -> str | None:
+    return next((kind for kind in ("Complete", "Failed") if _condition(job, kind)), None)
+
+
+def _reason(job: Object) -> str:
+    condition = _condition(job, "Failed") or {}
+    return str(condition.get("message") or condition.get("reason") or "no reason given")
+
+
+def _ended(job: Object) -> str:
+    """Return when a Job ended, as the API server's text, which sorts by time."""
+    condition = _condition(job, "Failed") or _condition(job, "Complete") or {}
+    return str(dig(job, "status", "completionTime") or condition.get("lastTransitionTime") or "")
+
+
+def _took(job: Object) -> float:
+    started, ended = dig(job, "status", "startTime"), dig(job, "status", "completionTime")
+    return (parse_time(str(ended)) - parse_time(str(started))).total_seconds() if started and ended else 0.0
 
 
 def parse_time(text: str) -> datetime:
