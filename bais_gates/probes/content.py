@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 else:
     psycopg = optional("psycopg", extra="database")
 
+AS_TEXT: Final = "-c TimeZone=UTC -c DateStyle=ISO -c extra_float_digits=1 -c bytea_output=hex"
+"""Options of both sessions, so that the text of a row does not depend on the settings of a role."""
 SAMPLE: Final = 250
 """Rows of each of the two parts of a sample."""
 LARGE: Final = 1_000_000
@@ -91,7 +93,7 @@ def is_same_cluster(backup: Backup, live: Database) -> bool:
 
 
 def compare(table: Table, backup: Backup, live: Database, restored: Database, *, whole: bool) -> Compared:
-    """Compare a table's rows of the backup's time, live and restored.
+    """Compare a table's rows of the backup's time, live and restored, in sessions with ``AS_TEXT``.
 
     With ``whole``, these are the rows last written before the snapshot's oldest transaction, and they are
     compared whole; otherwise the rows created ``UNCOMMITTED`` before it, by the columns that do not change.

@@ -56,7 +56,7 @@ class Database:
     """One PostgreSQL database, read-only. Connects on first use; safe to share between threads.
 
     ``url`` is a DSN (``postgresql://user:password@host:port/name``); its password is registered with
-    redaction.
+    redaction. ``options`` are more settings of the session (``-c name=value``).
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Database:
         *,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,
+        options: str = "",
     ) -> None:
         try:
             parts = psycopg.conninfo.conninfo_to_dict(url)
@@ -78,6 +79,7 @@ class Database:
         self._url = url
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = statement_timeout_s
+        self._options = options
         self._connection: psycopg.Connection[dict[str, object]] | None = None
         self._lock = threading.Lock()
 
@@ -155,9 +157,7 @@ class Database:
                 # Detects a lost server also while sending, where no statement timeout applies.
                 tcp_user_timeout=2 * milliseconds,
                 options=f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
-                " -c default_transaction_read_only=on"
-                # The text of a row must not depend on the settings of a role or database.
-                " -c TimeZone=UTC -c DateStyle=ISO -c extra_float_digits=1 -c bytea_output=hex",
+                f" -c default_transaction_read_only=on {self._options}",
                 application_name="bais-gates",
                 autocommit=True,
                 row_factory=psycopg.rows.dict_row,

@@ -150,9 +150,12 @@ def check_restore(
             return
         source = f"{newest.path.name} in a scratch database"
         evidence.check("restore time", took, "<=", part.restore_within_s, unit="s", source=source)
-        with Database(url, statement_timeout_s=part.restore_within_s) as scratch:
+        with (
+            Database(url, statement_timeout_s=part.restore_within_s, options=content.AS_TEXT) as scratch,
+            Database(environment.database.url, options=content.AS_TEXT) as live,
+        ):
             check_content(newest, scratch, database, evidence)
-            check_rows(newest, scratch, database, evidence)
+            check_rows(newest, scratch, live, evidence)
     left = [name for name in restore.list_scratch_databases(part.scratch_url) if name in url]
     evidence.check("scratch databases left behind", left, "==", [], source="pg_database")
     times = {"restore_s": took, "with_comparison_s": time.monotonic() - began}
