@@ -149,14 +149,15 @@ def list_dump(backup: Backup, identity: str, *, within_s: float) -> str:
     return _run([find_pg_restore(), "--list"], backup, identity, {}, within_s)
 
 
-def restore(backup: Backup, identity: str, url: str, *, within_s: float) -> float:
+def restore(backup: Backup, identity: str, url: str, *, within_s: float, listing: str | None = None) -> float:
     """Restore ``backup`` into the database of ``url``; return the seconds taken, including decryption.
 
+    ``listing`` is what :func:`list_dump` returned, if it was called already.
     Raises :class:`BackupError` with the message of pg_restore when it fails or takes longer than
     ``within_s``, and GateInputError if ``identity`` is not an age secret key.
     """
     program, began = find_pg_restore(), time.monotonic()
-    entries = list_dump(backup, identity, within_s=within_s)
+    entries = listing or list_dump(backup, identity, within_s=within_s)
     skipped = _skipped_extensions(url)
     kept = "".join(
         f"{line}\n"

@@ -26,8 +26,8 @@ def test_backup_verified(
     check_schedule(cluster, environment, evidence)
     newest = check_folder(part, evidence)
     check_dump(newest, part, environment, evidence)
-    check_listing(newest, part, database, environment, evidence)
-    check_restore(newest, part, database, environment, evidence)
+    listing = check_listing(newest, part, database, environment, evidence)
+    check_restore(newest, listing, database, environment, evidence)
 
 
 def check_schedule(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
@@ -111,8 +111,8 @@ def check_dump(newest: Backup, part: BackupPart, environment: Environment, evide
 
 def check_listing(
     newest: Backup, part: BackupPart, database: Database, environment: Environment, evidence: Evidence
-) -> None:
-    """Check the dump's own header and table of contents against its description and the live database."""
+) -> str | None:
+    """Check the dump's own header and table of contents, and return the listing; None if there is none."""
     if part.identity is None:
         raise environment.missing("backup.identity")
     restore.find_pg_restore()  # its absence is an ERROR, as it says nothing about the backup
@@ -121,7 +121,7 @@ def check_listing(
         text = restore.list_dump(newest, part.identity, within_s=part.restore_within_s)
     except backups.BackupError as e:
         evidence.check("header of the newest dump", str(e), "==", "readable", source=source)
-        return
+        return None
     listing = rules.parse_listing(text)
     live, version = (str(database.value(sql)) for sql in ("SELECT current_database()", "SHOW server_version"))
     faults = rules.header_faults(
@@ -131,12 +131,14 @@ def check_listing(
     missing = rules.missing_content(listing, content.read_catalog(database))
     name, source = "content missing from the newest dump", f"{source}; the live database's pg_catalog"
     evidence.check(name, missing[:MAX_DIFFERENCES], "==", [], source=source)
+    return text
 
 
 def check_restore(
-    newest: Backup, part: BackupPart, database: Database, environment: Environment, evidence: Evidence
+    newest: Backup, listing: str | None, database: Database, environment: Environment, evidence: Evidence
 ) -> None:
     """Restore into a scratch database, compare the content, and check that the scratch database is gone."""
+    part = environment.backup
     if part.identity is None or part.scratch_url is None:
         raise environment.missing("backup.identity" if part.identity is None else "backup.scratch_url")
     if environment.kubernetes.read_only:
@@ -144,7 +146,9 @@ def check_restore(
     began = time.monotonic()
     with restore.scratch_database(part.scratch_url) as url:
         try:
-            took = restore.restore(newest, part.identity, url, within_s=part.restore_within_s)
+            took = restore.restore(
+                newest, part.identity, url, within_s=part.restore_within_s, listing=listing
+            )
         except backups.BackupError as e:
             evidence.require("restore of the newest backup", str(e), "==", "restored", source="pg_restore")
             return

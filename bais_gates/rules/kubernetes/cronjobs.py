@@ -7,7 +7,8 @@ Kubernetes documentation, "CronJob" (Modifying a CronJob: a change applies to ne
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -83,20 +84,28 @@ def previous_run(schedule: str, when: datetime, *, zone: str | None = None) -> d
 def largest_gap(schedule: str, now: datetime, *, zone: str | None = None) -> timedelta:
     """Return the longest time between two scheduled times in the next year; raise :class:`ScheduleError`.
 
-    At most ``_RUNS`` times are looked at, which are more than a year of hourly runs.
+    A gap is over a midnight, or within a day; the hours and minutes of a schedule are those of every day.
     """
-    previous = previous_run(schedule, now, zone=zone)
-    until, longest = now + timedelta(days=370), timedelta()
-    runs = croniter.croniter(schedule, previous.astimezone(ZoneInfo(zone) if zone else UTC))
-    for _ in range(_RUNS):
-        following: datetime = runs.get_next(datetime).astimezone(UTC)
-        longest, previous = max(longest, following - previous), following
-        if following > until:
-            break
-    return longest
+    first = previous_run(schedule, now, zone=zone).astimezone(ZoneInfo(zone) if zone else UTC)
+    midnight = datetime.combine(first, time(), first.tzinfo)
+    day = [midnight]  # the runs of one day; the gap before its first is over a midnight
+    while day[-1] < midnight + timedelta(days=1):
+        day.append(_following(schedule, day[-1]))
+    gaps = [after.astimezone(UTC) - before.astimezone(UTC) for before, after in pairwise(day[1:])]
+    until = midnight + timedelta(days=370)
+    while midnight < until:
+        before: datetime = croniter.croniter(schedule, midnight).get_prev(datetime)
+        after = _following(schedule, before)
+        gaps.append(after.astimezone(UTC) - before.astimezone(UTC))
+        midnight = datetime.combine(max(after, midnight) + timedelta(days=1), time(), first.tzinfo)
+    return max(gaps)
 
 
-_RUNS: Final = 9_000
+def _following(schedule: str, when: datetime) -> datetime:
+    following: datetime = croniter.croniter(schedule, when).get_next(datetime)
+    return following
+
+
 _SHORTEST_S: Final = 30.0
 _PARTS: Final = ("image", "command", "args", "env", "envFrom", "volumeMounts", "workingDir")
 
@@ -108,9 +117,9 @@ def run_faults(cron_job: Object, jobs: Iterable[Object]) -> list[str]:
     nothing about it. Source: Kubernetes documentation, "CronJob" and "Jobs".
     """
     ended = sorted(
-        (time, name_of(job), kind, job)
+        (end, name_of(job), kind, job)
         for job in jobs
-        if _is_owned(job, cron_job) and (time := _ended(job)) and (kind := _outcome(job))
+        if _is_owned(job, cron_job) and (end := _ended(job)) and (kind := _outcome(job))
     )
     if not ended:
         return []
@@ -200,9 +209,9 @@ def _took(job: Object) -> float:
 def parse_time(text: str) -> datetime:
     """Parse a timestamp of the API server ("2026-11-23T22:15:00Z"); the result is aware, in UTC."""
     try:
-        time = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError:
         raise ScheduleError(f"{text!r} is not a timestamp") from None
-    if time.tzinfo is None:
+    if parsed.tzinfo is None:
         raise ScheduleError(f"{text!r} is a timestamp without a time zone")
-    return time.astimezone(UTC)
+    return parsed.astimezone(UTC)
