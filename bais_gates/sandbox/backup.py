@@ -36,10 +36,10 @@ _VARIABLES = {
 }
 _OPTIONS = "-c idle_in_transaction_session_timeout=0"  # the snapshot is held while the dump is made
 _SNAPSHOT = """
-SELECT pg_export_snapshot(), current_database(), clock_timestamp(), system_identifier::text,
-       pg_snapshot_xmin(pg_current_snapshot())::text
-FROM pg_control_system()
+SELECT pg_export_snapshot(), current_database(), clock_timestamp(),
+       pg_snapshot_xmin(pg_current_snapshot())::text, has_function_privilege('pg_control_system()', 'EXECUTE')
 """
+_IDENTIFIER = "SELECT system_identifier::text FROM pg_control_system()"
 _TABLES = """
 SELECT schemaname, tablename FROM pg_tables
 WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2
@@ -57,7 +57,7 @@ class Snapshot:
     name: str
     taken_at: datetime
     database: str
-    system_identifier: str
+    system_identifier: str | None
     xmin: int
 
 
@@ -107,14 +107,15 @@ def take(database_url: str, recipient: str, directory: Path, programs: Path) -> 
 
 
 def _snapshot(connection: psycopg.Connection[Any]) -> Snapshot:
-    name, database, taken_at, system_identifier, xmin = cast(
-        "tuple[str, str, datetime, str, str]", connection.execute(_SNAPSHOT).fetchone()
+    name, database, taken_at, xmin, may_identify = cast(
+        "tuple[str, str, datetime, str, bool]", connection.execute(_SNAPSHOT).fetchone()
     )
+    row = connection.execute(_IDENTIFIER).fetchone() if may_identify else None
     return Snapshot(
         name=name,
         taken_at=taken_at.astimezone(UTC),
         database=database,
-        system_identifier=system_identifier,
+        system_identifier=None if row is None else str(row[0]),
         xmin=int(xmin),
     )
 
