@@ -32,7 +32,13 @@ if TYPE_CHECKING:
         Objects,
         version_number,
     )
-    from bais_gates.probes.kubernetes.snapshot import read_cluster, read_namespace, read_network
+    from bais_gates.probes.kubernetes.snapshot import (
+        list_served,
+        read_cluster,
+        read_exposure,
+        read_namespace,
+        read_network,
+    )
     from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.probes.listener import Delivery, Inbox, Listener, signature_problem
     from bais_gates.probes.postgres import (
@@ -116,11 +122,13 @@ __all__ = [
     "inspect_dump",
     "jwt",
     "list_backups",
+    "list_served",
     "measure",
     "measure_again_if_slow",
     "percentile",
     "read_bytes",
     "read_cluster",
+    "read_exposure",
     "read_namespace",
     "read_network",
     "read_text",
