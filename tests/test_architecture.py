@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "reports": {"verdict", "redaction", "errors", "lazy"},
     "attest": {"verdict", "redaction", "errors"},
     "rules": {"redaction", "errors", "extras", "lazy", "people", "strict"},
-    "probes": {"redaction", "errors", "extras", "lazy", "strict"},
+    "probes": {"rules", "redaction", "errors", "extras", "lazy", "strict"},
     "targets": {"probes", "verdict", "redaction", "errors", "sandbox"},
     "staging": {"probes", "rules", "targets", "manifests", "redaction", "errors", "extras", "lazy"},
     "bais": {"probes", "targets", "staging", "redaction", "errors", "extras"},

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bais_gates.probes import (
         backup,
         cache_health,
+        content,
         database_access,
         database_health,
         database_maintenance,
@@ -57,6 +58,7 @@ else:
         __name__,
         "backup",
         "cache_health",
+        "content",
         "database_access",
         "database_health",
         "database_maintenance",
@@ -111,6 +113,7 @@ __all__ = [
     "backup",
     "cache_health",
     "callers_for",
+    "content",
     "database_access",
     "database_health",
     "database_maintenance",

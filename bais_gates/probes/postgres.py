@@ -72,7 +72,7 @@ class Database:
     """One PostgreSQL database, read-only. Connects on first use; safe to share between threads.
 
     ``url`` is a DSN (``postgresql://user:password@host:port/name``); its password is registered with
-    redaction. ``name`` is another database of that server.
+    redaction. ``name`` is another database of that server, ``options`` more settings (``-c name=value``).
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Database:
         name: str | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,
+        options: str = "",
     ) -> None:
         try:
             parts = psycopg.conninfo.conninfo_to_dict(url)
@@ -99,6 +100,7 @@ class Database:
         self.database = str(parts.get("dbname") or self.role)
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = statement_timeout_s
+        self._options = options
         self._connection: psycopg.Connection[dict[str, object]] | None = None
         self._lock = threading.Lock()
 
@@ -232,7 +234,7 @@ class Database:
                 # Detects a lost server also while sending, where no statement timeout applies.
                 tcp_user_timeout=2 * milliseconds,
                 options=f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds // 2}"
-                " -c default_transaction_read_only=on",
+                f" -c default_transaction_read_only=on {self._options}",
                 application_name="bais-gates",
                 autocommit=True,
                 row_factory=psycopg.rows.dict_row,

@@ -9,6 +9,7 @@ from bais_gates.lazy import lazy_exports
 if TYPE_CHECKING:
     from bais_gates.rules import (
         audit_trail,
+        backups,
         cache,
         database,
         database_access,
@@ -27,6 +28,7 @@ else:
         __name__,
         "audit_record",
         "audit_trail",
+        "backups",
         "cache",
         "certificates",
         "database",
@@ -47,6 +49,7 @@ __all__ = [
     "Report",
     "ScanException",
     "audit_trail",
+    "backups",
     "cache",
     "certificate_state",
     "database",

@@ -297,6 +297,8 @@ class CacheSettings:
     persistence: str | None = None
     maxmemory: str | int | None = None
     admin_users: tuple[str, ...] = ()
+    application_users: tuple[str, ...] | None = None
+    """The users that may write; every other one may only read. None: only the gates' own is held to that."""
     hit_rate_samples: int = 100
 
 

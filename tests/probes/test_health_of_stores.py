@@ -126,6 +126,12 @@ def test_the_health_of_a_cache(environment: Environment) -> None:
     assert 0 < seen.memory_used < 1
     assert seen.persistence == wanted.persistence == "none"
     assert not seen.accepts_unauthenticated
-    assert {"bais_app", "gates_ro"} <= set(seen.allowed_commands)
-    assert cache_rules.dangerous_users(seen.allowed_commands, wanted.admin_users) == []
+    assert (seen.open_users, seen.monitors, seen.user) == ((), (), "gates_ro")
+    assert {"bais_app", "gates_ro"} <= set(seen.permissions)
+    assert cache_rules.dangerous_users(seen.permissions, wanted.admin_users) == []
+    application = wanted.application_users
+    assert cache_rules.writers(seen.permissions, own=seen.user, application=application) == []
+    assert cache_rules.writers(seen.permissions, own=seen.user, application=())[0].startswith(
+        "bais_app: DEL,"
+    )
     assert cache_rules.count_calls(seen.info) > 0

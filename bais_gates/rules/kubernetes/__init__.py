@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bais_gates.rules.kubernetes import (
         autoscaling,
         capacity,
+        cronjobs,
         exposure,
         hygiene,
         ingresses,
@@ -82,6 +83,7 @@ __all__ = [
     "count_ids",
     "count_requests",
     "cron_job_findings",
+    "cronjobs",
     "dangling_findings",
     "dig",
     "exposure",
