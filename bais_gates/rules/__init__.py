@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from bais_gates.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from bais_gates.rules import audit_trail, cache, database, internals, recovery
+    from bais_gates.rules import (
+        audit_trail,
+        cache,
+        database,
+        database_access,
+        database_requirements,
+        database_settings,
+        internals,
+        recovery,
+    )
     from bais_gates.rules.audit_record import SCOPE, AuditRecord, parse_audit_record
     from bais_gates.rules.certificates import CertificateState, certificate_state
     from bais_gates.rules.procedures import procedure_faults
@@ -21,6 +30,9 @@ else:
         "cache",
         "certificates",
         "database",
+        "database_access",
+        "database_requirements",
+        "database_settings",
         "internals",
         "procedures",
         "recovery",
@@ -38,6 +50,9 @@ __all__ = [
     "cache",
     "certificate_state",
     "database",
+    "database_access",
+    "database_requirements",
+    "database_settings",
     "internals",
     "parse_audit_record",
     "parse_exceptions",

@@ -189,6 +189,13 @@ def _cluster_sections(directory: Path, http_url: str, platform: Platform) -> dic
             "scans": [str(records / "ruff.sarif")],
             "incident_procedures": [str(records / "incident_procedure.md")],
             "max_audit_age_d": 90,
+            "privileged_roles": {
+                postgres.SCRATCH_ROLE: {
+                    "rights": ["CREATEDB"],
+                    "reason": "creates the databases that backups are restored to",
+                }
+            },
+            "append_only": ["audit_log"],
         },
         "recovery": {
             "drill": True,

@@ -249,6 +249,10 @@ class SecurityPart:
     """SQL that selects the audit entries of request %(request_id)s; without it, the pods' logs are read."""
     expected_exposed: tuple[str, ...] = ()
     """Services that may be of type LoadBalancer or NodePort."""
+    privileged_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The rights that a database role may have beyond reading, by role; the file states a reason for each."""
+    append_only: tuple[str, ...] = ()
+    """Tables of the database whose rows nobody may change or delete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

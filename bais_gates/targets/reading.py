@@ -205,6 +205,8 @@ class Reader:
         for key in ("scans", "incident_procedures"):
             if key in part:
                 part[key] = tuple(self._path(one) for one in part[key])
+        roles = part.get("privileged_roles", {})
+        part["privileged_roles"] = {name: tuple(role["rights"]) for name, role in roles.items()}
         return SecurityPart(**_tuples(part))
 
     def _recovery(self) -> RecoveryPart | None:

@@ -68,6 +68,15 @@ def platform() -> FakeCluster:
         objects.append(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
         )
+    controller = {"controller": "k8s.io/ingress-nginx"}
+    objects.append(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IngressClass",
+            "metadata": {"name": "nginx"},
+            "spec": controller,
+        }
+    )
     for claim in [o for o in objects if o["kind"] == "PersistentVolumeClaim"]:
         volume = f"pv-{claim['metadata']['name']}"
         claim["spec"]["volumeName"], claim["status"] = volume, {"phase": "Bound"}
@@ -81,7 +90,11 @@ def platform() -> FakeCluster:
 def _pod_of(owner: dict[str, Any]) -> dict[str, Any]:
     path = ("spec", "jobTemplate", "spec", "template") if owner["kind"] == "CronJob" else ("spec", "template")
     template = copy.deepcopy(dig(owner, *path))
-    metadata = {"name": f"{owner['metadata']['name']}-0", "namespace": NAMESPACE}
+    metadata = {
+        "name": f"{owner['metadata']['name']}-0",
+        "namespace": NAMESPACE,
+        "ownerReferences": [{"kind": owner["kind"], "name": owner["metadata"]["name"], "controller": True}],
+    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -10,13 +10,14 @@ import pytest
 
 from bais_gates.probes.kubernetes.cluster import ClusterUnreachable
 from bais_gates.pytest_plugin.evidence import Evidence
+from bais_gates.targets.parts import ApiPart
 from tests.gates.fake_platform import NAMESPACE, FakeCluster, platform
 from tests.gates.platform_bench import CLUSTER, environment, false_checks
 
 network_gate = importlib.import_module("gates.checklist.test_network_security")
 compliance = importlib.import_module("gates.checklist.test_compliance_verified")
 Break = Callable[[FakeCluster], None]
-ENVIRONMENT = environment(kubernetes=CLUSTER)
+ENVIRONMENT = environment(kubernetes=CLUSTER, api=ApiPart(url="https://127.0.0.1:8443"))
 
 
 def network_checks(cluster: FakeCluster) -> list[str]:
@@ -48,6 +49,7 @@ def test_the_manifests_pass_the_network_gate() -> None:
 
 
 CONTAINER = {"containers": [{"name": "c"}]}
+ROUTE_TO_CACHE = {"rules": [{"backendRefs": [{"name": "bais-redis"}]}]}
 DANGLING = "network policies and peers that match nothing"
 
 
@@ -102,8 +104,74 @@ DANGLING = "network policies and peers that match nothing"
                     values=["bais-api2"]
                 ),
             ),
-            {"access of the API to the database", DANGLING},
+            {"denied connections that are needed by the database", DANGLING},
             id="a label mistyped",
+        ),
+        pytest.param(
+            edit("NetworkPolicy", "bais-redis", lambda o: o["spec"]["ingress"][0].pop("ports")),
+            {"unneeded ports that peers may reach at the cache"},
+            id="every port of the cache",
+        ),
+        pytest.param(
+            edit("NetworkPolicy", "bais-api", lambda o: o["spec"]["ingress"][0]["from"].pop(0)),
+            {"denied connections that are needed by the API"},
+            id="ingress controller denied",
+        ),
+        pytest.param(drop("NetworkPolicy", "allow-dns"), {"pods without DNS egress"}, id="no DNS"),
+        pytest.param(
+            edit(
+                "NetworkPolicy",
+                "bais-api",
+                lambda o: o["spec"]["egress"][2]["to"][0]["ipBlock"].pop("except"),
+            ),
+            {"unneeded destinations of the API", "pods that are not isolated"},
+            id="the API reaches metadata",
+        ),
+        pytest.param(
+            edit("Pod", "bais-api-0", lambda o: o["metadata"].pop("ownerReferences")),
+            {"workloads and pods with another component's labels"},
+            id="impostor",
+        ),
+        pytest.param(
+            edit("Ingress", "bais-api", lambda o: o["spec"]["rules"][0].update(host="evil.example")),
+            {"exposed hosts, paths and backends other than the API's"},
+            id="another host",
+        ),
+        pytest.param(
+            edit("Ingress", "bais-api", lambda o: o["spec"]["tls"][0].update(secretName="other")),
+            {"Ingress Secrets without a Certificate"},
+            id="another Secret",
+        ),
+        pytest.param(drop("IngressClass", "nginx"), {"Ingresses without a known class"}, id="no class"),
+        pytest.param(
+            add(
+                "networking.k8s.io/v1",
+                "Ingress",
+                metadata={"namespace": "monitoring"},
+                spec={"rules": [{"host": "localhost"}]},
+            ),
+            {"Ingresses of other namespaces that lead to the API"},
+            id="the host claimed elsewhere",
+        ),
+        pytest.param(
+            add("gateway.networking.k8s.io/v1alpha2", "TCPRoute", spec=ROUTE_TO_CACHE),
+            {"routes that expose anything but the API"},
+            id="route to the cache",
+        ),
+        pytest.param(
+            add("v1", "Service", spec={"ports": [{"port": 443}]}),
+            {"Services that lead to others' pods"},
+            id="no selector",
+        ),
+        pytest.param(
+            add(
+                "discovery.k8s.io/v1",
+                "EndpointSlice",
+                metadata={"labels": {"kubernetes.io/service-name": "bais-postgres"}},
+                endpoints=[{"addresses": ["203.0.113.9"]}],
+            ),
+            {"endpoints of Services that are not their pods"},
+            id="endpoint elsewhere",
         ),
         pytest.param(drop("Namespace", "monitoring"), {DANGLING}, id="a peer's namespace gone"),
         pytest.param(
@@ -129,7 +197,7 @@ DANGLING = "network policies and peers that match nothing"
                     {"nginx.ingress.kubernetes.io/server-snippet": "x"}
                 ),
             ),
-            {"snippet annotations"},
+            {"snippet annotations", "unsafe annotations"},
             id="snippet",
         ),
         pytest.param(

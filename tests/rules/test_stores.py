@@ -9,7 +9,7 @@ import pytest
 
 from bais_gates.probes.redis import CacheStatistics
 from bais_gates.rules import cache
-from bais_gates.rules.database import is_same_setting
+from bais_gates.rules.database_settings import is_same_setting
 
 
 @pytest.mark.parametrize(

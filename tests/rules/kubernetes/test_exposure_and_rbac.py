@@ -35,9 +35,10 @@ def rules(findings: list[Any]) -> list[str]:
     ],
 )
 def test_exposed_services(spec: dict[str, Any], found: list[str]) -> None:
-    """A Service inside the cluster is no finding, nor is an expected one."""
+    """A Service inside the cluster is no finding; an expected one may be of another type, no more."""
     assert rules(exposure.exposed_services([obj("Service", spec=spec)])) == found
-    assert exposure.exposed_services([obj("Service", spec=spec)], ["x"]) == []
+    remaining = [rule for rule in found if rule != "exposed-service"]
+    assert rules(exposure.exposed_services([obj("Service", spec=spec)], ["x"])) == remaining
 
 
 def test_host_network_and_host_ports() -> None:
@@ -112,6 +113,57 @@ def test_dangling_services_and_backends() -> None:
     assert rules(exposure.dangling_services([pod, lost])) == ["dangling-service"]
     assert rules(exposure.dangling_services([pod, good, to("gone", {"number": 443})])) == ["dangling-ingress"]
     assert rules(exposure.dangling_services([pod, good, to("good", {"number": 80})])) == ["dangling-ingress"]
+
+
+def component(name: str) -> dict[str, Any]:
+    """Return a pod of a component."""
+    labels = {"app": name, "app.kubernetes.io/component": name, "part": "bais"}
+    return obj("Pod", name, metadata={"labels": labels}, spec={})
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "fault"),
+    [
+        ("db", {"selector": {"app": "database"}}, None),
+        ("db", {"selector": {"part": "bais"}}, "selects pods that are not the database's: Pod/n/cache"),
+        ("db", {"selector": {"app": "cache"}}, "selects pods that are not the database's: Pod/n/cache"),
+        ("other", {"selector": {"part": "bais"}}, None),
+        ("other", {"type": "ExternalName"}, None),
+        ("other", {}, "has no selector: it leads wherever its EndpointSlices say"),
+    ],
+)
+def test_a_components_service_selects_its_pods_alone(
+    name: str, spec: dict[str, Any], fault: str | None
+) -> None:
+    """A Service without a selector leads anywhere."""
+    objects = [component("database"), component("cache"), obj("Service", name, spec=spec)]
+
+    found = exposure.misdirected_services(objects, {"db": "database"})
+
+    assert [one.detail for one in found] == ([fault] if fault else [])
+
+
+@pytest.mark.parametrize(
+    ("managed", "endpoint", "found"),
+    [
+        (True, {"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a"}}, []),
+        (True, {"addresses": ["10.0.0.2"], "targetRef": {"kind": "Pod", "name": "gone"}}, []),
+        (True, {"addresses": ["10.0.0.2"], "targetRef": {"kind": "Pod", "name": "a"}}, ["foreign-endpoint"]),
+        (True, {"addresses": ["10.0.0.1"]}, ["foreign-endpoint"]),
+        (False, {"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a"}}, ["foreign-endpoint"]),
+    ],
+)
+def test_endpoints_are_pods_at_their_own_address(
+    *, managed: bool, endpoint: dict[str, Any], found: list[str]
+) -> None:
+    """Kept by the cluster's controller; a pod that is gone by now is no finding."""
+    labels = {"kubernetes.io/service-name": "s"}
+    labels |= {"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"} if managed else {}
+    pod = obj("Pod", "a", status={"podIPs": [{"ip": "10.0.0.1"}]})
+
+    given = [obj("EndpointSlice", metadata={"labels": labels}, endpoints=[endpoint])]
+
+    assert rules(exposure.foreign_endpoints(given, [pod])) == found
 
 
 def rule(verbs: str, resources: str, group: str = "") -> dict[str, Any]:
