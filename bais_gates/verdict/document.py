@@ -49,6 +49,9 @@ SCHEMA_VERSION: Final = "1"
 MAX_BYTES: Final = 256 * 1024 * 1024
 """The size limit of a decision file; one of 10,000 gates has some 30 MiB."""
 
+_PHASES = {phase.value: phase for phase in Phase}  # as in codec: quicker than `Phase(...)`, once a gate
+_SEVERITIES = {severity.value: severity for severity in Severity}
+
 _Json = dict[str, Any]
 _Read = TypeVar("_Read")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -309,8 +312,8 @@ def _to_gate(data: _Json) -> JudgedGate:
     gate = Gate(
         id=data["id"],
         title=data["title"],
-        phase=Phase(data["phase"]),
-        severity=Severity(data["severity"]),
+        phase=_PHASES[data["phase"]],
+        severity=_SEVERITIES[data["severity"]],
         scopes=tuple(data["scopes"]),
         requirement=data["requirement"],
         remedy=data["remedy"],
