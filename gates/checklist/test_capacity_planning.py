@@ -82,7 +82,8 @@ class Snapshot:
 
     def further(self, count: int) -> list[Demand]:
         """Return the demands of as many more replicas of the API."""
-        return [Demand.of(self.template, f"replica {number + 1} more") for number in range(count)]
+        name, first = self.deployment["metadata"]["name"], self.replicas + 1
+        return [Demand.of(self.template, f"replica {first + number} of {name}") for number in range(count)]
 
     @property
     def max_replicas(self) -> int:
@@ -127,9 +128,8 @@ def read_snapshot(cluster: Cluster, environment: Environment, evidence: Evidence
         missing = "no Deployment" if deployment is None else "no autoscaler"
         name = f"Deployment {part.names.api} and its autoscaler"
         evidence.require(name, missing, "==", "present", source=f"namespace {part.namespace}")
-    names = sorted(one["metadata"]["name"] for one in found)
-    source = "HorizontalPodAutoscalers of the Deployment: " + ", ".join(names)
-    evidence.check("autoscalers of the Deployment", len(found), "==", 1, source=source)
+    several = workloads.one_of("HorizontalPodAutoscaler", found, deployment or {})
+    evidence.check("missing or several autoscalers", several, "==", [], source="scaleTargetRef")
     maps = cluster.list("v1", "ConfigMap", part.namespace)
     return Snapshot(
         namespace=part.namespace,
@@ -166,10 +166,14 @@ def check_nodes(snapshot: Snapshot, part: CapacityPart, environment: Environment
         f"requests of {len(cluster.pods)} pods, {len(cluster.displaced)} of them of unusable nodes or none / "
         f"allocatable of {n} usable of {len(nodes)} nodes"
     )
-    limit = 1 - part.cpu_headroom
-    evidence.check("CPU requested", cluster.cpu_requested, "<=", limit, n=n, source=source)
-    limit = 1 - part.memory_headroom
-    evidence.check("memory requested", cluster.memory_requested, "<=", limit, n=n, source=source)
+    for resource, requested, limit in (
+        ("CPU", cluster.cpu_requested, 1 - part.cpu_headroom),
+        ("memory", cluster.memory_requested, 1 - part.memory_headroom),
+    ):
+        evidence.check(f"{resource} requested", requested, "<=", limit, n=n, source=source)
+        largest = cluster.largest(resource.lower()) if requested > limit else []
+        name = f"largest requests of {resource} where there is no headroom"
+        evidence.check(name, largest, "==", [], source=source)
     name = "displaced and pending pods that fit on no node"
     evidence.check(name, cluster.unplaceable(), "==", [], source=source)
     missing = max(0, required_replicas(part, environment) - snapshot.replicas)
@@ -235,6 +239,7 @@ def check_connections(
     name = f"connection pool size of a replica ({POOL_VARIABLE})"
     evidence.check(name, configured, "==", str(each), source=source)
     available = database.max_connections()
+    scaled = f"peak connections at maxReplicas (autoscaler {snapshot.scaler['metadata']['name']}"
     peak = capacity.total_connections(snapshot.max_replicas, each, reserved=part.reserved_connections)
     during_rollout = peak + snapshot.surge * each
     source = (
@@ -242,12 +247,14 @@ def check_connections(
         f"reserved; max_connections {available}"
     )
     limit = MAX_CONNECTION_USAGE * available
-    evidence.check("peak connections (all replicas)", peak, "<=", limit, source=source)
-    evidence.check("peak connections (absolute cap)", peak, "<", part.max_connections_cap, source=source)
+    of_server = f"{MAX_CONNECTION_USAGE:.0%} of max_connections"
+    evidence.check(f"{scaled}; {of_server})", peak, "<=", limit, source=source)
+    cap = "capacity.max_connections_cap"
+    evidence.check(f"{scaled}; {cap})", peak, "<", part.max_connections_cap, source=source)
     limits = database.rows(_CONNECTION_LIMITS)
     usable = available - max((int(str(one["reserved"])) for one in limits), default=0)
     source = f"{source}, {available - usable} of them kept by the server; maxSurge"
-    evidence.check("peak connections (during a rollout)", during_rollout, "<=", usable, source=source)
+    evidence.check(f"{scaled}; during a rollout)", during_rollout, "<=", usable, source=source)
     opened = during_rollout - part.reserved_connections
     exceeded = [
         f"{kind} may have {limit} of {opened} connections"

@@ -133,7 +133,7 @@ def _cordon_with_large_pods(everything: Objects) -> None:
         ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(maxReplicas=9),
-            "peak connections (all replicas)",
+            "peak connections at maxReplicas (autoscaler bais-api; 80% of max_connections)",
             id="connections",
         ),
         pytest.param(
@@ -158,7 +158,7 @@ def _cordon_with_large_pods(everything: Objects) -> None:
         ),
         pytest.param(
             lambda o: o.update(other=o["autoscaler"] | {"metadata": {"name": "other", "namespace": "bais"}}),
-            "autoscalers of the Deployment",
+            "missing or several autoscalers",
             id="two autoscalers",
         ),
         pytest.param(
@@ -218,7 +218,9 @@ def test_connections_are_capped_however_large_the_server(
         capacity=CapacityPart(requests_per_s_per_replica=250, connections_per_replica=160),
     )
 
-    assert result.false == ["peak connections (absolute cap)"]
+    assert result.false == [
+        "peak connections at maxReplicas (autoscaler bais-api; capacity.max_connections_cap)"
+    ]
 
 
 def test_connections_of_other_clients_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_connections_of_other_clients_fail(monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.parametrize(
     ("over", "name"),
     [
-        ({"kept": 20}, "peak connections (during a rollout)"),
+        ({"kept": 20}, "peak connections at maxReplicas (autoscaler bais-api; during a rollout)"),
         ({"of_role": 40}, "connection limits below the peak"),
     ],
 )
