@@ -47,6 +47,10 @@ FROM pg_database JOIN pg_roles role ON role.oid IN (
 WHERE datname = current_database()
 """
 """The server's own connections, and the limits of the database and of its owner and most connected role."""
+_CLIENTS: Final = """
+SELECT count(*) AS open, usename::text AS role, coalesce(application_name, '') AS program
+FROM pg_stat_activity WHERE backend_type = 'client backend' GROUP BY 2, 3 ORDER BY 1 DESC LIMIT 3
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,10 +238,10 @@ def check_connections(
     each = part.connections_per_replica
     if each is None:
         raise environment.missing("capacity.connections_per_replica")
-    source = f"{POOL_VARIABLE} of the Deployment; capacity.connections_per_replica"
-    configured = pool_size(snapshot) or "not configured"
-    name = f"connection pool size of a replica ({POOL_VARIABLE})"
-    evidence.check(name, configured, "==", str(each), source=source)
+    configured, where = pool_size(snapshot)
+    name = f"connection pool size of a replica ({POOL_VARIABLE} of {where})"
+    source = "capacity.connections_per_replica"
+    evidence.check(name, configured or "not configured", "==", str(each), source=source)
     available = database.max_connections()
     scaled = f"peak connections at maxReplicas (autoscaler {snapshot.scaler['metadata']['name']}"
     peak = capacity.total_connections(snapshot.max_replicas, each, reserved=part.reserved_connections)
@@ -268,23 +272,30 @@ def check_connections(
     source = "pg_database.datconnlimit, pg_roles.rolconnlimit"
     evidence.check("connection limits below the peak", sorted(set(exceeded)), "==", [], source=source)
     source = "pg_stat_activity; more than all replicas may open are another client's"
-    evidence.check("open connections", database.all_connections(), "<=", during_rollout, source=source)
+    opened = database.all_connections()
+    evidence.check("open connections", opened, "<=", during_rollout, source=source)
+    clients = [
+        f"{one['open']} of role {one['role']} by {one['program'] or 'an unnamed program'}"
+        for one in (database.rows(_CLIENTS) if opened > during_rollout else ())
+    ]
+    evidence.check("clients with the most of too many connections", clients, "==", [], source=source)
 
 
-def pool_size(snapshot: Snapshot) -> str | None:
-    """Return the pool size in the API's container environment; None if it is not configured there."""
+def pool_size(snapshot: Snapshot) -> tuple[str | None, str]:
+    """Return the pool size in the API's container environment, None if not configured, and where it is."""
+    own = f"Deployment {snapshot.deployment['metadata']['name']}"
     for container in snapshot.template["containers"]:
         for one in container.get("env") or []:
             if one.get("name") == POOL_VARIABLE:
                 ref = (one.get("valueFrom") or {}).get("configMapKeyRef") or {}
                 referred = snapshot.configuration.get(str(ref.get("name")), {}).get(str(ref.get("key")))
-                return one.get("value") or referred
+                return one.get("value") or referred, f"ConfigMap {ref['name']}" if ref else own
         # The last source that has a key wins.
         for one in reversed(container.get("envFrom") or []):
             name = (one.get("configMapRef") or {}).get("name")
             if name and POOL_VARIABLE in snapshot.configuration.get(name, {}):
-                return snapshot.configuration[name][POOL_VARIABLE]
-    return None
+                return snapshot.configuration[name][POOL_VARIABLE], f"ConfigMap {name}"
+    return None, own
 
 
 def check_volumes(
