@@ -85,7 +85,11 @@ def ingress_findings(
         for rule in spec.get("rules") or ():
             host = str(rule.get("host") or "")
             if host.lower() not in hosts:
-                detail = f"exposes host {host or '(every host)'}: expected {' or '.join(sorted(hosts))}"
+                leads = {_backend(path.get("backend") or {}) for path in dig(rule, "http", "paths") or ()}
+                detail = (
+                    f"exposes host {host or '(every host)'} of {', '.join(sorted(leads)) or 'no backend'}: "
+                    f"expected {' or '.join(sorted(hosts))}"
+                )
                 found.append(Finding(rule="ingress-host", where=where, detail=detail))
             found += [
                 Finding(rule="ingress-path", where=where, detail=fault)

@@ -32,6 +32,7 @@ from bais_gates.rules.kubernetes.objects import (
     dig,
     locate,
     name_of,
+    namespace_of,
     selects,
     workloads,
 )
@@ -190,7 +191,7 @@ def unreachable_for(
 def without_dns(pods: Iterable[Workload], network: Network) -> list[str]:
     """List the policies that keep pods from the cluster's DNS, by UDP or TCP, with those pods.
 
-    Those with rules for port 53 are the ones to mend; without such a rule, it is every policy for egress.
+    Those are the pods' policies with rules for port 53, or else the namespace's, which do not select them.
     """
     servers = [
         one
@@ -207,11 +208,20 @@ def without_dns(pods: Iterable[Workload], network: Network) -> list[str]:
             )
         ]
         if closed:
-            asking = {locate(one.policy) for one in _applying(pod, network, "Egress") if one.only(DNS_PORT)}
-            isolating = {locate(one) for one in network.policies if applies(one, pod, "Egress")}
-            cause = f"{' and '.join(sorted(asking or isolating))} denies {' and '.join(closed)} {DNS_PORT}"
+            here = [one for one in network.policies if namespace_of(one) == pod.namespace]
+            asking = [one for one in _applying(pod, network, "Egress") if one.only(DNS_PORT)] or [
+                one for one in admissions(here, "Egress") if one.only(DNS_PORT)
+            ]
+            named = sorted({locate(one.policy) for one in asking})
+            verb = "allow no" if len(named) > 1 else "allows no"
+            cause = (
+                f"{' and '.join(named) or 'no policy'} {verb if named else 'allows'} {' or '.join(closed)}"
+            )
             denied.setdefault(cause, set()).add(pod.where)
-    return [f"{cause} of kube-dns to {', '.join(sorted(found))}" for cause, found in sorted(denied.items())]
+    return [
+        f"{cause} {DNS_PORT} of kube-dns to {', '.join(sorted(found))}"
+        for cause, found in sorted(denied.items())
+    ]
 
 
 def dns_server() -> Workload:

@@ -203,8 +203,8 @@ KUBE_DNS = {
         ({"to": [KUBE_DNS | {"namespaceSelector": {}}], "ports": DNS}, ""),
         ({"to": [KUBE_DNS], "ports": DNS[:1]}, "TCP"),
         ({"to": [KUBE_DNS], "ports": DNS[1:]}, "UDP"),
-        ({"to": [{"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": DNS}, "UDP and TCP"),
-        (None, "UDP and TCP"),
+        ({"to": [{"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": DNS}, "UDP or TCP"),
+        (None, "UDP or TCP"),
     ],
 )
 def test_dns_is_asked_by_both_protocols(rule: dict[str, Any] | None, denied: str) -> None:
@@ -213,8 +213,18 @@ def test_dns_is_asked_by_both_protocols(rule: dict[str, Any] | None, denied: str
 
     found = peers.without_dns([one(net, "bais-api")], net)
 
-    expected = f"NetworkPolicy/bais/p denies {denied} 53 of kube-dns to Pod/bais/bais-api-0"
-    assert found == ([expected] if denied else [])
+    by = "NetworkPolicy/bais/p allows no" if rule else "no policy allows"
+    assert found == ([f"{by} {denied} 53 of kube-dns to Pod/bais/bais-api-0"] if denied else [])
+
+
+def test_dns_is_allowed_for_other_pods_alone() -> None:
+    """The policy that allows it, and does not select the pod, is named."""
+    deny = policy("bais-api", egress=True) | {"metadata": {"name": "deny", "namespace": "bais"}}
+    net = network(deny, policy("bais-redis", {"to": [KUBE_DNS], "ports": DNS}, egress=True))
+
+    found = peers.without_dns([one(net, "bais-api")], net)
+
+    assert found == ["NetworkPolicy/bais/p allows no UDP or TCP 53 of kube-dns to Pod/bais/bais-api-0"]
 
 
 OTEL = {
