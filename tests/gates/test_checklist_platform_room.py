@@ -32,7 +32,7 @@ class Database:
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Return a client, or the connections that the server keeps and the limits of database and role."""
         if "usename::text" in sql:
-            return [{"open": 60, "role": "bais_app", "program": "report"}]
+            return [{"open": self.figures["open"], "role": "bais_app", "program": "report"}]
         limits = {
             "datname": "bais",
             "of_database": -1,
@@ -44,10 +44,6 @@ class Database:
     def max_connections(self) -> int:
         """Return max_connections."""
         return self.figures["most"]
-
-    def all_connections(self) -> int:
-        """Return the open connections."""
-        return self.figures["open"]
 
 
 def run_gate(
