@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "redaction",
         "errors",
     },
+    "monitoring": {"verdict", "errors", "extras"},
     "sandbox": {"manifests", "rules", "errors"},  # of rules only what judges pods, for admission
     "cli": {
         "verdict",
@@ -52,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
         "probes",
         "sandbox",
         "staging",
+        "monitoring",
         "redaction",
         "errors",
         "pytest_plugin",

@@ -11,6 +11,7 @@ import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.extras import optional
+from bais_gates.monitoring.promql import parse
 from bais_gates.probes.kubernetes.access import ClusterAccess
 from bais_gates.probes.kubernetes.cluster import Cluster
 from bais_gates.probes.postgres import Database
@@ -41,6 +42,7 @@ def _cluster(folder: Path) -> object:
         ("redis", "cache", lambda _: Cache("redis://127.0.0.1:1/0")),
         ("kubernetes", "cluster", _cluster),
         ("cryptography.x509", "tls", lambda _: read_certificate(b"")),
+        ("promql_parser", "monitoring", lambda _: parse("up == 0")),
         ("croniter", "bais", lambda _: previous_run("* * * * *", datetime.now(UTC))),
     ],
 )

@@ -6,20 +6,22 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bais_gates.errors import GateInputError
 from bais_gates.monitoring import findings, project
-from bais_gates.monitoring.checks import Settings
-from bais_gates.verdict.outcomes import name_some
+from bais_gates.monitoring.context import Settings
+from bais_gates.monitoring.rulefiles import parse_duration
 
 FOUND = 1
 CHECK = """\
 Check rule files (plain, or PrometheusRule objects): whether Prometheus would load them, and then for
-alerts that can never fire, always fire, lose the labels they print or are routed by, and the like. A folder is
-searched for *.yaml, *.yml and *.json. A metric catalogue among them (jobs, target_labels, metrics) lets
-metrics and labels be checked, too. Touches nothing: reads files.
+alerts that can never fire, always fire, lose the labels they print or are routed by, and the like. In a
+folder the files *.yaml, *.yml, *.json and *.rules with groups of rules are checked, hidden ones left out. A
+metric catalogue among them (jobs, target_labels, metrics) lets metrics and labels be checked, too. Touches
+nothing: reads files.
 
-Exit status: 0 nothing found, or warnings alone; 1 errors (with --strict also warnings); 2 wrong input. A comment
-suppresses a warning: # bais-gates: disable=CHECK until=2027-03-31 reason="why"."""
+Exit status: 0 nothing found, or warnings alone; 1 errors (with --strict also warnings); 2 wrong input. A
+comment in a rule or above it suppresses a warning there:
+  # bais-gates: disable=CHECK until=2027-03-31 reason="why it is right here"
+"""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,7 +45,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="version of the Prometheus that loads the rules (default: 2.42)",
     )
     check.add_argument(
-        "--scrape-interval", type=float, default=15.0, metavar="S", help="in seconds (default: 15)"
+        "--scrape-interval", type=_interval, default="15s", metavar="DURATION", help="default: %(default)s"
     )
     check.add_argument(
         "--require-label",
@@ -63,6 +65,16 @@ def _version(text: str) -> tuple[int, int]:
     return major, minor
 
 
+def _interval(text: str) -> float:
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not seconds:
+        raise argparse.ArgumentTypeError("must be longer than 0")
+    return seconds
+
+
 def run_check(arguments: argparse.Namespace) -> int:
     """Check the files, print the findings, and return the exit status."""
     settings = Settings(
@@ -71,15 +83,21 @@ def run_check(arguments: argparse.Namespace) -> int:
         required_labels=tuple(arguments.require_label),
     )
     checked = project.check(arguments.paths, settings, today=datetime.now(UTC).date())
-    if not checked.files:
-        raise GateInputError(
-            f"{name_some(map(str, arguments.paths))}: no rule file. Give files, or a folder with some."
-        )
     found = findings.show(checked.findings, arguments.format)
     if found:
         print(found)
     if arguments.format == "text":
-        rules = f"{checked.alerts} alerts and {checked.recordings} recording rules in {checked.files} files"
-        print(f"{rules}: {checked.errors} errors, {len(checked.findings) - checked.errors} warnings")
+        counts = (
+            _count(checked.alerts, "alert"),
+            _count(checked.recordings, "recording rule"),
+            _count(checked.files, "file"),
+            _count(checked.errors, "error"),
+            _count(len(checked.findings) - checked.errors, "warning"),
+        )
+        print("{} and {} in {}: {}, {}".format(*counts))
     failed = checked.errors or (arguments.strict and checked.findings)
     return FOUND if failed else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

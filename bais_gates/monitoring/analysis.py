@@ -95,46 +95,41 @@ def _of_aggregation(node: Any, of_metric: LabelsOf) -> Labels:
 
 
 def _of_operation(node: Any, of_metric: LabelsOf) -> Labels:
-    left, right = promql.bare(node.lhs), promql.bare(node.rhs)
-    if is_scalar(left) or is_scalar(right):
-        return possible_labels(right if is_scalar(left) else left, of_metric)
-    ours, theirs = possible_labels(left, of_metric), possible_labels(right, of_metric)
+    ours, theirs = possible_labels(node.lhs, of_metric), possible_labels(node.rhs, of_metric)
     op, modifier = str(node.op), node.modifier
-    if op in {"and", "unless"}:
-        return ours
-    if op == "or":
+    if op == "or" or is_scalar(node.lhs) or is_scalar(node.rhs):  # a number has no labels
         return ours.union(theirs)
-    card = "" if modifier is None else str(modifier.card).rpartition(".")[2]
+    if op in {"and", "unless"} or modifier is None:
+        return ours
+    card = str(modifier.card).rpartition(".")[2]
     if card in {"ManyToOne", "OneToMany"}:
         many = ours if card == "ManyToOne" else theirs
         return many.plus(modifier.group_labels or ())
-    if modifier is not None and modifier.matching is not None:
-        names = modifier.matching.labels
-        if str(modifier.matching.type).endswith("Include"):
-            return ours.only(names)
-        return ours.without(names)
-    return ours
-
-
-_EMPTY: Final = frozenset({"vector", "scalar", "time", "pi"})
+    if modifier.matching is None:
+        return ours
+    names = modifier.matching.labels
+    return ours.only(names) if str(modifier.matching.type).endswith("Include") else ours.without(names)
 
 
 def _of_call(node: Any, of_metric: LabelsOf) -> Labels:
-    name = node.func.name
-    if name in _EMPTY or not node.args:
-        return NONE
+    name, arguments = node.func.name, [promql.bare(one) for one in node.args]
     if name in {"absent", "absent_over_time"}:
-        argument = promql.bare(node.args[0])
+        argument = arguments[0]
         if kind(argument) == "MatrixSelector":
             argument = argument.vector_selector
         if kind(argument) != "VectorSelector":
             return NONE
         matchers = promql.selector(argument).matchers
         return Labels(frozenset(one for one, op, _value in matchers if op == "="))
-    vectors = [one for one in node.args if kind(promql.bare(one)) not in {"NumberLiteral", "StringLiteral"}]
-    inner = possible_labels(vectors[-1], of_metric) if vectors else NONE
-    if name in {"label_replace", "label_join"} and kind(node.args[1]) == "StringLiteral":
-        return inner.plus([node.args[1].val])
+    if name == "info":  # adds the labels of whatever info metrics there are
+        return ANY
+    vectors = [one for one in arguments if kind(one) != "StringLiteral" and not is_scalar(one)]
+    inner = possible_labels(vectors[0], of_metric) if vectors else NONE
+    if (
+        name in {"label_replace", "label_join", "histogram_quantiles"}
+        and kind(arguments[1]) == "StringLiteral"
+    ):
+        inner = inner.plus([arguments[1].val])
     if name.startswith("histogram_quantile"):
         return inner.without(["le"])
     return inner
@@ -151,7 +146,7 @@ def is_scalar(node: Any) -> bool:
         case "BinaryExpr":
             return is_scalar(node.lhs) and is_scalar(node.rhs)
         case "Call":
-            return node.func.name in {"time", "scalar", "pi"}
+            return str(node.func.return_type).endswith("Scalar")
     return False
 
 
@@ -171,15 +166,31 @@ WIDE: Final = Range()
 NOT_NEGATIVE: Final = Range(0.0)
 RangeOf = Callable[[str], Range]
 """Returns the range of a metric's samples."""
-_NOT_NEGATIVE_FUNCTIONS: Final = frozenset(
-    "rate irate increase count_over_time changes resets stddev_over_time stdvar_over_time abs sqrt "
-    "absent_over_time present_over_time".split()
-)
 _KEEPING: Final = frozenset(
-    "avg_over_time min_over_time max_over_time last_over_time quantile_over_time first_over_time sort sort_desc "
-    "sort_by_label sort_by_label_desc label_replace label_join".split()
+    {
+        "vector",
+        "scalar",
+        "avg_over_time",
+        "min_over_time",
+        "max_over_time",
+        "last_over_time",
+        "first_over_time",
+    }
+    | {"sort", "sort_desc", "sort_by_label", "sort_by_label_desc", "label_replace", "label_join"}
 )
-_CALENDAR: Final = {
+_AGGREGATIONS: Final = {
+    "count": Range(1.0),
+    "count_values": Range(1.0),
+    "group": Range(1.0, 1.0),
+    "stddev": NOT_NEGATIVE,
+    "stdvar": NOT_NEGATIVE,
+}
+_FUNCTIONS: Final = {
+    **dict.fromkeys(("rate", "irate", "increase", "changes", "resets", "time"), NOT_NEGATIVE),
+    **dict.fromkeys(("stddev_over_time", "stdvar_over_time", "abs", "sqrt"), NOT_NEGATIVE),
+    **dict.fromkeys(("absent", "absent_over_time", "present_over_time"), Range(1.0, 1.0)),
+    "count_over_time": Range(1.0),
+    "pi": Range(math.pi, math.pi),
     "hour": Range(0, 23),
     "minute": Range(0, 59),
     "month": Range(1, 12),
@@ -193,60 +204,56 @@ _CALENDAR: Final = {
 def value_range(node: Any, of_metric: RangeOf) -> Range:
     """Return limits of an expression's values."""
     node = promql.bare(node)
+    found = WIDE
     match kind(node):
         case "NumberLiteral":
-            return Range(node.val, node.val)
+            found = _range(node.val, node.val)
         case "VectorSelector":
-            return of_metric(promql.selector(node).metric)
+            found = of_metric(promql.selector(node).metric)
         case "MatrixSelector":
-            return of_metric(promql.selector(node.vector_selector).metric)
+            found = of_metric(promql.selector(node.vector_selector).metric)
         case "SubqueryExpr":
-            return value_range(node.expr, of_metric)
+            found = value_range(node.expr, of_metric)
         case "UnaryExpr":
             inner = value_range(node.expr, of_metric)
-            return Range(-inner.high, -inner.low)
+            found = Range(-inner.high, -inner.low)
         case "AggregateExpr":
-            return _range_of_aggregation(node, of_metric)
+            found = _range_of_aggregation(node, of_metric)
         case "Call":
-            return _range_of_call(node, of_metric)
+            found = _range_of_call(node, of_metric)
         case "BinaryExpr":
-            return _range_of_operation(node, of_metric)
-    return WIDE
+            found = _range_of_operation(node, of_metric)
+    return found
 
 
 def _range_of_aggregation(node: Any, of_metric: RangeOf) -> Range:
     op, inner = str(node.op), value_range(node.expr, of_metric)
-    if op in {"count", "count_values"}:
-        return Range(1.0) if op == "count" else WIDE
-    if op == "group":
-        return Range(1.0, 1.0)
-    if op in {"stddev", "stdvar"}:
-        return NOT_NEGATIVE
     if op == "sum":
-        return Range(inner.low if inner.low >= 0 else -math.inf, inner.high if inner.high <= 0 else math.inf)
-    return inner
+        return _sum(inner)
+    if op == "quantile" and not _is_quantile(node.param):
+        return WIDE
+    return _AGGREGATIONS.get(op, inner)
+
+
+def _is_quantile(node: Any) -> bool:
+    """Return whether a quantile is between 0 and 1; any other yields an infinity."""
+    return 0 <= (math.nan if (q := constant(node)) is None else q) <= 1
+
+
+def _sum(one: Range) -> Range:
+    """Return the range of a sum of one or more values."""
+    return Range(one.low if one.low >= 0 else -math.inf, one.high if one.high <= 0 else math.inf)
 
 
 def _range_of_call(node: Any, of_metric: RangeOf) -> Range:
     name = node.func.name
-    if name in {"absent", "absent_over_time", "present_over_time"}:
-        return Range(1.0, 1.0)
-    if name in _CALENDAR:
-        return _CALENDAR[name]
-    if name == "time":
-        return NOT_NEGATIVE
-    if name == "pi":
-        return Range(math.pi, math.pi)
-    if name in {"vector", "scalar"} or name in _KEEPING:
-        index = 1 if name == "quantile_over_time" else 0
-        return value_range(node.args[index], of_metric)
-    if name == "count_over_time":
-        return Range(1.0)
-    if name in _NOT_NEGATIVE_FUNCTIONS:
-        return NOT_NEGATIVE
-    if name == "sum_over_time":
-        return NOT_NEGATIVE if value_range(node.args[0], of_metric).low >= 0 else WIDE
-    return WIDE
+    if name in _FUNCTIONS:
+        return _FUNCTIONS[name]
+    if name == "quantile_over_time":
+        return value_range(node.args[1], of_metric) if _is_quantile(node.args[0]) else WIDE
+    if name in _KEEPING:
+        return value_range(node.args[0], of_metric)
+    return _sum(value_range(node.args[0], of_metric)) if name == "sum_over_time" else WIDE
 
 
 def _range_of_operation(node: Any, of_metric: RangeOf) -> Range:
@@ -255,28 +262,24 @@ def _range_of_operation(node: Any, of_metric: RangeOf) -> Range:
     if op in COMPARISONS:
         if node.modifier is not None and node.modifier.return_bool:
             return Range(0.0, 1.0)
-        if is_scalar(node.lhs):  # a number compared with a vector keeps the vector's values
-            return right
-        return left
-    if op in {"and", "unless"}:
-        return left
+        return right if is_scalar(node.lhs) else left  # what is compared with a number keeps its values
     if op == "or":
         return Range(min(left.low, right.low), max(left.high, right.high))
-    if op == "+":
-        return _range(left.low + right.low, left.high + right.high)
-    if op == "-":
-        return _range(left.low - right.high, left.high - right.low)
-    if op == "*":
-        products = [a * b for a in (left.low, left.high) for b in (right.low, right.high)]
-        return (
-            _range(min(products), max(products)) if not any(map(math.isnan, products)) else _sign(left, right)
-        )
-    if op == "/":
-        if right.low == right.high and math.isfinite(right.low) and right.low != 0:
-            ends = (left.low / right.low, left.high / right.low)
-            return _range(min(ends), max(ends))
-        return _sign(left, right)
-    return WIDE
+    if op in {"and", "unless"}:
+        return left
+    return _ARITHMETIC[op](left, right) if op in _ARITHMETIC else WIDE
+
+
+def _multiplied(left: Range, right: Range) -> Range:
+    products = [a * b for a in (left.low, left.high) for b in (right.low, right.high)]
+    return _sign(left, right) if any(map(math.isnan, products)) else Range(min(products), max(products))
+
+
+def _divided(left: Range, right: Range) -> Range:
+    if right.low == right.high and math.isfinite(right.low) and right.low != 0:
+        ends = (left.low / right.low, left.high / right.low)
+        return _range(min(ends), max(ends))
+    return _sign(left, right)
 
 
 def _sign(left: Range, right: Range) -> Range:
@@ -287,6 +290,12 @@ def _range(low: float, high: float) -> Range:
     return Range(-math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high)
 
 
+_ARITHMETIC: Final[dict[str, Callable[[Range, Range], Range]]] = {
+    "+": lambda left, right: _range(left.low + right.low, left.high + right.high),
+    "-": lambda left, right: _range(left.low - right.high, left.high - right.low),
+    "*": _multiplied,
+    "/": _divided,
+}
 COMPARISONS: Final = frozenset({"==", "!=", "<", ">", "<=", ">="})
 _SWAPPED: Final = {"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 

@@ -2,150 +2,197 @@
 
 Both are written in Go: text stays text (``yes``, ``00:05:00`` and ``5`` are strings where a string is
 wanted), a duplicate or unknown key is an error, merge keys work, and of several documents in one file only
-the first is read. PyYAML's own values would differ in each of these.
+the first is read. PyYAML's own values would differ in each of these, so its events alone are used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Literal
 
 import yaml
+from yaml.reader import Reader
 
 from bais_gates.monitoring.findings import Finding, Place
 
 MAX_BYTES: Final = 5 * 1024 * 1024
-MAX_DEPTH: Final = 100
+MAX_DEPTH: Final = 50
+MAX_VALUES: Final = 1_000_000
+"""In one file, aliases counted as often as they are used."""
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-_STRING: Final = "tag:yaml.org,2002:str"
 _MERGE: Final = "<<"
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A file, or a part of it, that Prometheus or Alertmanager would not load."""
 
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.message)
-        self.finding = finding
+    def __init__(self, message: str, place: Place, *, check: str = "load") -> None:
+        super().__init__(message)
+        self.finding = Finding(check=check, place=place, message=message)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
     """A value of a document, and where it stands."""
 
-    node: yaml.Node
-    path: str
+    kind: Literal["text", "list", "mapping"]
+    place: Place
+    raw: str = ""
+    """The text as it is written, without quotes."""
+    is_null: bool = False
+    """Whether nothing is given: an empty plain scalar, ``~`` or ``null``."""
+    is_merge: bool = False
+    """Whether it is the key ``<<``, without quotes."""
+    parts: list[Value]
+    """A list's values; a mapping's keys and values by turns."""
 
-    @property
-    def place(self) -> Place:
-        """File, line and column, from 1."""
-        mark = self.node.start_mark
-        return Place(path=self.path, line=mark.line + 1, column=mark.column + 1)
-
-    @property
-    def is_null(self) -> bool:
-        """Whether nothing is given: an empty plain scalar, ``~`` or ``null``."""
-        return (
-            isinstance(self.node, yaml.ScalarNode) and not self.node.style and self.node.value in _NULLS
-        )
-
-    def refuse(self, message: str, *, check: str = "load") -> Refused:
+    def refuse(self, message: str) -> RefusedError:
         """Return the exception that refuses the file for this value."""
-        return Refused(Finding(check=check, place=self.place, message=message))
+        return RefusedError(message, self.place)
 
     def text(self, what: str) -> str:
-        """Return the scalar's text, "" for null; raise :class:`Refused` for a list or a mapping."""
-        if not isinstance(self.node, yaml.ScalarNode):
+        """Return the scalar's text, "" for null; raise :class:`RefusedError` for a list or a mapping."""
+        if self.kind != "text":
             raise self.refuse(f"{what} must be text, not a {self.kind}")
-        return "" if self.is_null else str(self.node.value)
-
-    def plain(self) -> object:
-        """Return the value as Python's dict, list and str."""
-        if isinstance(self.node, yaml.MappingNode):
-            return {key: value.plain() for key, value in self.mapping("value").items()}
-        if isinstance(self.node, yaml.SequenceNode):
-            return [value.plain() for value in self.items("value")]
-        return self.text("value")
-
-    @property
-    def kind(self) -> str:
-        """What the value is: text, list or mapping."""
-        return {yaml.SequenceNode: "list", yaml.MappingNode: "mapping"}.get(type(self.node), "text")
+        return "" if self.is_null else self.raw
 
     def items(self, what: str) -> list[Value]:
-        """Return the list's values, [] for null; raise :class:`Refused` for anything else."""
-        if self.is_null:
-            return []
-        if not isinstance(self.node, yaml.SequenceNode):
-            raise self.refuse(f"{what} must be a list, not a {self.kind}")
-        return [Value(node, self.path) for node in self.node.value]
+        """Return the list's values, [] for null; raise :class:`RefusedError` for anything else."""
+        if not self.is_null and self.kind != "list":
+            raise self.refuse(f"{what} must be a list, not {_article(self.kind)}")
+        return self.parts
 
     def mapping(self, what: str, allowed: frozenset[str] | None = None) -> dict[str, Value]:
         """Return the mapping's values, {} for null.
 
-        Raises :class:`Refused` for anything else, for a duplicate key, and for a key that is not ``allowed``.
+        Raises :class:`RefusedError` for anything else, for a duplicate key and one that is not ``allowed``.
         """
-        if self.is_null:
-            return {}
-        if not isinstance(self.node, yaml.MappingNode):
-            raise self.refuse(f"{what} must be a mapping, not a {self.kind}")
+        if not self.is_null and self.kind != "mapping":
+            raise self.refuse(f"{what} must be a mapping, not {_article(self.kind)}")
         found: dict[str, Value] = {}
         merged: dict[str, Value] = {}
-        for key, node in self.node.value:
-            at = Value(key, self.path)
-            name = at.text("a key")
-            value = Value(node, self.path)
-            if name == _MERGE and not key.style:
-                for source in value.items(_MERGE) if value.kind == "list" else [value]:
+        for key, value in zip(self.parts[::2], self.parts[1::2], strict=True):
+            name = key.text("a key")
+            if key.is_merge:
+                for source in value.parts if value.kind == "list" else [value]:
                     merged = source.mapping(_MERGE) | merged
                 continue
             if name in found:
-                raise at.refuse(f"duplicate key {name}")
-            if allowed is not None and name not in allowed:
-                raise at.refuse(f"unknown key {name} in {what}; allowed: {', '.join(sorted(allowed))}")
+                raise key.refuse(f"duplicate key {name}")
+            _check_allowed(name, key, what, allowed)
             found[name] = value
-        unknown = [name for name in merged if allowed is not None and name not in allowed]
-        if unknown:
-            raise merged[unknown[0]].refuse(f"unknown key {unknown[0]} in {what}")
+        for name, value in merged.items():
+            _check_allowed(name, value, what, allowed)
         return merged | found
 
 
-def read_documents(text: str, path: str) -> Iterator[Value]:
-    """Yield the documents of a YAML text; raise :class:`Refused` where it is not YAML."""
+def _check_allowed(name: str, at: Value, what: str, allowed: frozenset[str] | None) -> None:
+    if allowed is not None and name not in allowed:
+        raise at.refuse(f"unknown key {name} in {what}; allowed: {', '.join(sorted(allowed))}")
+
+
+def _article(kind: str) -> str:
+    return kind if kind == "text" else f"a {kind}"
+
+
+def read_documents(text: str, path: str) -> list[Value]:
+    """Return the documents of a YAML text; raise :class:`RefusedError` where it is not YAML, or too large."""
     if len(text) > MAX_BYTES:
-        message = f"{len(text)} characters; at most {MAX_BYTES} are read"
-        raise Refused(Finding(check="load", place=Place(path=path, line=1, column=1), message=message))
+        raise RefusedError(
+            f"{len(text):,} characters; at most {MAX_BYTES:,} are read", Place(path=path, line=1, column=1)
+        )
+    if found := Reader.NON_PRINTABLE.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        column = found.start() - text.rfind("\n", 0, found.start())
+        place = Place(path=path, line=line, column=column)
+        raise RefusedError(f"not YAML: the character {found.group()!a}", place)
+    composer = _Composer(path)
     try:
-        _check_depth(text, path)
-        for node in yaml.compose_all(text, Loader=_LOADER):
-            yield Value(node, path)
+        for event in yaml.parse(text, Loader=_LOADER):
+            composer.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Place(path=path, line=mark.line + 1 if mark else 1, column=mark.column + 1 if mark else 1)
-        message = f"not YAML: {error.problem or error.context}"
-        raise Refused(Finding(check="load", place=place, message=message)) from None
-    except yaml.YAMLError:
-        message = "not YAML: a character that is not printable"
-        raise Refused(
-            Finding(check="load", place=Place(path=path, line=1, column=1), message=message)
-        ) from None
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+        place = Place(path=path, line=line, column=column)
+        raise RefusedError(f"not YAML: {error.problem or error.context}", place) from None
+    return composer.documents
 
 
-def _check_depth(text: str, path: str) -> None:
-    """Refuse nesting that would exhaust the composer's stack."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                mark = event.start_mark
-                place = Place(path=path, line=mark.line + 1, column=mark.column + 1)
-                message = f"nested more than {MAX_DEPTH} levels deep"
-                raise Refused(Finding(check="load", place=place, message=message))
+class _Composer:
+    """Makes values from the events of a parser, without recursion and within the limits.
+
+    PyYAML's own composer takes a stack frame a level, and follows an alias into what contains it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.documents: list[Value] = []
+        self._open: list[tuple[Value, str | None, int]] = []
+        """The collections that are not closed: value, anchor, and number of values before it."""
+        self._anchors: dict[str, tuple[Value, int]] = {}
+        """Each anchor's value, and how many values it is."""
+        self._count = 0
+
+    def take(self, event: yaml.Event) -> None:
+        """Add what an event tells."""
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._anchors.clear()
+        elif isinstance(event, yaml.ScalarEvent):
+            self._scalar(event)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            kind: Literal["mapping", "list"] = (
+                "mapping" if isinstance(event, yaml.MappingStartEvent) else "list"
+            )
+            value = Value(kind=kind, place=self._place(event), parts=[])
+            self._add(value, 1)
+            self._open.append((value, event.anchor, self._count - 1))
+            if event.anchor:
+                self._anchors[event.anchor] = (value, 0)
+            if len(self._open) > MAX_DEPTH:
+                raise value.refuse(f"nested more than {MAX_DEPTH} levels deep")
         elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+            value, anchor, before = self._open.pop()
+            if anchor:
+                self._anchors[anchor] = (value, self._count - before)
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event)
+
+    def _scalar(self, event: yaml.ScalarEvent) -> None:
+        is_plain = not event.style and event.tag is None
+        value = Value(
+            kind="text",
+            place=self._place(event),
+            raw=sys.intern(event.value) if len(event.value) < 20 else event.value,
+            is_null=is_plain and event.value in _NULLS,
+            is_merge=is_plain and event.value == _MERGE,
+            parts=[],
+        )
+        self._add(value, 1)
+        if event.anchor:
+            self._anchors[event.anchor] = (value, 1)
+
+    def _alias(self, event: yaml.AliasEvent) -> None:
+        place, name = self._place(event), event.anchor
+        if name not in self._anchors:
+            raise RefusedError(f"not YAML: unknown anchor {name}", place)
+        value, size = self._anchors[name]
+        if any(value is one for one, _, _ in self._open):
+            raise RefusedError(f"not YAML: the value of the anchor {name} contains itself", place)
+        self._add(value, size)
+
+    def _add(self, value: Value, size: int) -> None:
+        """Put a value where it belongs."""
+        self._count += size
+        if self._count > MAX_VALUES:
+            raise value.refuse(f"more than {MAX_VALUES:,} values, those of aliases included")
+        (self._open[-1][0].parts if self._open else self.documents).append(value)
+
+    def _place(self, event: yaml.Event) -> Place:
+        mark: Any = event.start_mark  # each event of a parser has one
+        return Place(path=self._path, line=mark.line + 1, column=mark.column + 1)
 
 
 def texts(value: Value | None, what: str) -> Mapping[str, Value]:

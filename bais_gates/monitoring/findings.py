@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 Level = Literal["error", "warning"]
 FORMATS: Final = ("text", "json", "github")
+_MAX_MESSAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -49,11 +50,21 @@ def show(findings: Iterable[Finding], style: str) -> str:
             f"col={one.place.column},title={one.check}::{_escaped(one.message)}"
             for one in ordered
         )
-    return "\n".join(f"{one.place}: {one.level}: {one.message} ({one.check})" for one in ordered)
+    return "\n".join(
+        f"{_line(str(one.place))}: {one.level}: {_line(one.message)} ({one.check})" for one in ordered
+    )
+
+
+def _line(text: str) -> str:
+    """Return a text as one line that moves no cursor and fits a terminal; names in it come from the files."""
+    if len(text) > _MAX_MESSAGE:
+        text = text[:_MAX_MESSAGE] + "..."
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _escaped(text: str, more: str = "") -> str:
     """Return a text as GitHub's workflow commands want it: percent-encoded where it would end the command."""
-    for character in "%\r\n" + more:
+    text = _line(text)
+    for character in "%" + more:
         text = text.replace(character, f"%{ord(character):02X}")
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,12 +12,13 @@ from typing import Final
 from bais_gates.errors import GateInputError
 from bais_gates.monitoring import checks, suppressions
 from bais_gates.monitoring.catalogue import Catalogue, load_catalogue
-from bais_gates.monitoring.documents import MAX_BYTES, Refused, Value, read_documents
+from bais_gates.monitoring.context import Settings
+from bais_gates.monitoring.documents import MAX_BYTES, RefusedError, Value, read_documents
 from bais_gates.monitoring.findings import Finding, Place
-from bais_gates.monitoring.rulefiles import RuleFile, load_rules
+from bais_gates.monitoring.rulefiles import RuleFile, holds_rules, load_rules
 from bais_gates.verdict.files import read_bytes
 
-SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
+SUFFIXES: Final = (".yaml", ".yml", ".json", ".rules")
 CATALOGUE_KEYS: Final = frozenset({"jobs", "target_labels", "metrics"})
 
 
@@ -35,85 +37,89 @@ class Checked:
         return sum(one.level == "error" for one in self.findings)
 
 
-def check(paths: Iterable[Path], settings: checks.Settings, *, today: date) -> Checked:
-    """Check the files and folders; raise GateInputError for a path that can't be read."""
-    rule_files: list[RuleFile] = []
-    texts: dict[str, str] = {}
+def check(paths: Iterable[Path], settings: Settings, *, today: date) -> Checked:
+    """Check the files and folders.
+
+    Raises GateInputError for a path that can't be read or has no rule file, and for a wrong catalogue.
+    """
+    rule_files: dict[Path, tuple[RuleFile, str]] = {}
     catalogue: Catalogue | None = None
-    findings: list[Finding] = []
-    for path, named in _files(paths):
-        text, fault = _read(path)
-        kind = "rules" if fault else _kind(text, str(path))
-        if kind == "catalogue":
-            catalogue = load_catalogue(path)
-        elif fault:
-            findings.append(fault)
-            texts[str(path)] = ""
-        elif kind == "rules" or named:
-            texts[str(path)] = text
-            rule_files.append(load_rules(text, str(path), settings.version))
+    for path in paths:
+        count = 0
+        for file in _files(path):
+            text, documents, fault = _read(file, named=file == path)
+            if _is_catalogue(documents):
+                if catalogue is not None and catalogue.path.resolve() != file.resolve():
+                    raise GateInputError(f"{file}: {catalogue.path} is a catalogue, too. Give one of them.")
+                catalogue = load_catalogue(file)
+            elif fault or holds_rules(documents) or file == path:
+                loaded = load_rules(documents, str(file), settings.version)
+                loaded = replace(loaded, findings=(*loaded.findings, *fault))
+                if not (loaded.findings or holds_rules(documents)):
+                    continue
+                rule_files.setdefault(file.resolve(), (loaded, text))
+            else:
+                continue
+            count += 1
+        if not count:
+            raise GateInputError(f"{path}: no rule file. Give a file with groups, or a folder with some.")
     settings = replace(settings, catalogue=catalogue or settings.catalogue)
-    findings += [one for file in rule_files for one in file.findings]
-    findings += checks.check_rules(rule_files, settings)
-    rules = [rule for file in rule_files for rule in file.rules]
+    return _judged(list(rule_files.values()), settings, today)
+
+
+def _judged(files: list[tuple[RuleFile, str]], settings: Settings, today: date) -> Checked:
+    found: dict[str, list[Finding]] = {file.path: list(file.findings) for file, _ in files}
+    for one in checks.check_rules([file for file, _ in files], settings):
+        found[one.place.path].append(one)
+    findings: list[Finding] = []
+    for file, text in files:
+        starts = [line for group in file.groups for line in (group.line, *(one.line for one in group.rules))]
+        findings += suppressions.apply(found[file.path], text, file.path, today, starts)
+    rules = [rule for file, _ in files for rule in file.rules]
     return Checked(
-        findings=tuple(_without_suppressed(findings, texts, rule_files, today)),
-        files=len(texts),
+        findings=tuple(findings),
+        files=len(files),
         alerts=sum(rule.is_alert for rule in rules),
         recordings=sum(not rule.is_alert for rule in rules),
     )
 
 
-def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
-    """Yield the files once each, and whether a file was named itself."""
-    seen: set[Path] = set()
-    for path in paths:
-        if path.is_dir():
-            found = sorted(one for one in path.rglob("*") if one.suffix in SUFFIXES and one.is_file())
-        else:
-            found = [path]
-        for one in found:
-            if one not in seen:
-                seen.add(one)
-                yield one, not path.is_dir()
+def _files(path: Path) -> Iterator[Path]:
+    """Yield a file itself, or the files below a folder that may hold rules; hidden ones are left out."""
+    if not path.is_dir():
+        yield path
+        return
+
+    def refuse(error: OSError) -> None:
+        raise GateInputError(f"{error.filename}: {error.strerror}. Check its owner and mode.")
+
+    for folder, folders, names in os.walk(path, onerror=refuse):
+        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        for name in sorted(names):
+            file = Path(folder, name)
+            if name.endswith(SUFFIXES) and not name.startswith(".") and file.is_file():
+                yield file
 
 
-def _read(path: Path) -> tuple[str, Finding | None]:
-    """Return the text of a file, or the finding that it is none."""
-    raw = read_bytes(path, limit=4 * MAX_BYTES)
+def _read(path: Path, *, named: bool) -> tuple[str, list[Value], list[Finding]]:
+    """Return text and documents of a file, or the finding that it has none."""
+    place = Place(path=str(path), line=1, column=1)
     try:
-        return raw.decode("utf-8-sig"), None
+        text = read_bytes(path, limit=4 * MAX_BYTES).decode("utf-8-sig")
+        return text, read_documents(text, str(path)), []
+    except RefusedError as refused:
+        return "", [], [refused.finding]
     except UnicodeDecodeError as error:
-        place = Place(path=str(path), line=raw.count(b"\n", 0, error.start) + 1, column=1)
-        return "", Finding(check="load", place=place, message="not UTF-8 text")
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return "", [], [Finding(check="load", place=replace(place, line=line), message="not UTF-8 text")]
+    except GateInputError as error:
+        if named:
+            raise
+        message = str(error).removeprefix(f"{path}: ")
+        return "", [], [Finding(check="load", place=place, message=message)]
 
 
-def _kind(text: str, path: str) -> str:
-    """Return what a file is: ``rules``, ``catalogue``, or "" for anything else."""
-    try:
-        keys: set[str] = set()
-        for document in read_documents(text, path):
-            if document.kind == "mapping":
-                top = document.mapping("the file")
-                if "apiVersion" in top and not _holds_rules(top):
-                    continue
-                keys |= top.keys()
-    except Refused:
-        return "rules"
-    if keys >= CATALOGUE_KEYS:
-        return "catalogue"
-    return "rules" if keys & {"groups", "apiVersion"} else ""
-
-
-def _holds_rules(top: dict[str, Value]) -> bool:
-    kind = top["kind"].text("kind") if "kind" in top else ""
-    return kind.startswith("PrometheusRule") or kind == "List"
-
-
-def _without_suppressed(
-    findings: list[Finding], texts: dict[str, str], rule_files: list[RuleFile], today: date
-) -> Iterator[Finding]:
-    starts = {file.path: [rule.start_line for rule in file.rules] for file in rule_files}
-    for path, text in texts.items():
-        own = [one for one in findings if one.place.path == path]
-        yield from suppressions.apply(own, text, path, today, [line - 1 for line in starts.get(path, [])])
+def _is_catalogue(documents: list[Value]) -> bool:
+    if len(documents) != 1 or documents[0].kind != "mapping":
+        return False
+    return {key.raw for key in documents[0].parts[::2]} >= CATALOGUE_KEYS

@@ -1,8 +1,8 @@
 """Parse PromQL with the ``promql-parser`` library, and say what an expression yields.
 
-The library is a parser of Prometheus 2.45 in Rust. It crashes on deep nesting, so length and depth are limited
-first; regular expressions and raw strings are taken out before it sees them, as it reads both by Rust's
-rules: RE2 (the ``google-re2`` library) judges the former, and the latter are written with escapes.
+The library is a parser of Prometheus 2.45 in Rust. It crashes on deep nesting, so length and depth are
+limited first; regular expressions and raw strings are taken out before it sees them, as it reads both by
+Rust's rules: RE2 (the ``google-re2`` library) judges the former, and the latter are written with escapes.
 Source: the PromQL documentation ("Querying basics", "Operators", "Functions") and its grammar.
 """
 
@@ -19,8 +19,9 @@ promql_parser = optional("promql_parser", extra="monitoring")
 re2 = optional("re2", extra="monitoring")
 
 MAX_LENGTH: Final = 20_000
-MAX_DEPTH: Final = 200
-MAX_OPERATORS: Final = 1000
+MAX_DEPTH: Final = 80
+MAX_OPERATORS: Final = 250
+"""Both keep the parser, and what walks its tree by recursion, within the stack."""
 _TOKEN: Final = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)
       | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)
@@ -30,8 +31,25 @@ _TOKEN: Final = re.compile(
       | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
-_BINARY: Final = frozenset({"+", "-", "*", "/", "%", "^", "==", "!=", "<", ">", "<=", ">=", "=~"})
-_WORDS: Final = frozenset({"and", "or", "unless", "atan2"})
+_BRACKETS: Final = {"(": ")", "[": "]", "{": "}"}
+_BINARY: Final = frozenset({*"+-*/%^<>", "==", "!=", "<=", ">=", "and", "or", "unless", "atan2"})
+SINCE: Final = {
+    "clamp": (2, 26), "last_over_time": (2, 26), "sgn": (2, 26), "present_over_time": (2, 29),
+    "acos": (2, 31), "asin": (2, 31), "atan": (2, 31), "cos": (2, 31), "sin": (2, 31), "tan": (2, 31),
+    "acosh": (2, 31), "asinh": (2, 31), "atanh": (2, 31), "cosh": (2, 31), "sinh": (2, 31), "tanh": (2, 31),
+    "deg": (2, 31), "rad": (2, 31), "pi": (2, 31), "day_of_year": (2, 38), "histogram_count": (2, 40),
+    "histogram_sum": (2, 40), "histogram_fraction": (2, 40), "histogram_stddev": (2, 47),
+    "histogram_stdvar": (2, 47), "mad_over_time": (2, 47), "sort_by_label": (2, 49),
+    "sort_by_label_desc": (2, 49), "histogram_avg": (2, 50), "info": (3, 0),
+    "double_exponential_smoothing": (3, 0), "ts_of_max_over_time": (3, 5), "ts_of_min_over_time": (3, 5),
+    "ts_of_last_over_time": (3, 5), "ts_of_first_over_time": (3, 7), "first_over_time": (3, 7),
+    "start": (3, 12), "end": (3, 12), "range": (3, 12), "step": (3, 12), "min_of": (3, 13), "max_of": (3, 13),
+    "limitk": (2, 54), "limit_ratio": (2, 54), "histogram_quantiles": (3, 10),
+    "histogram_avg_over_time": (3, 10),
+}  # fmt: skip
+"""The first version of Prometheus that knows a function or an aggregation."""
+_RENAMED: Final = {"holt_winters": "double_exponential_smoothing"}
+"""Functions that Prometheus 3.0 renamed, by their former names."""
 
 
 class PromqlError(ValueError):
@@ -55,7 +73,7 @@ def selector(node: Any) -> Selector:
     metric, matchers = node.name or "", []
     for one in node.matchers.matchers:
         op = _OPERATORS[str(one.op).rpartition(".")[2]]
-        value = one.value if op in {"=", "!="} else _ESCAPED.sub(lambda m: chr(int(m[1], 16)), one.value)
+        value = one.value if op in {"=", "!="} else _pattern(one.value)
         if one.name == "__name__" and op == "=":
             metric = value
         else:
@@ -68,72 +86,87 @@ def parse(text: str, version: tuple[int, int] = (2, 42)) -> Any:
     if not text.strip():
         raise PromqlError("the expression is empty")
     if len(text) > MAX_LENGTH:
-        raise PromqlError(f"{len(text)} characters; at most {MAX_LENGTH} are parsed")
+        raise PromqlError(f"{len(text):,} characters; at most {MAX_LENGTH:,} are parsed")
     try:
-        return promql_parser.parse(_prepare(text, version))
+        tree = promql_parser.parse(_prepare(text, version))
     except ValueError as error:
         raise PromqlError(str(error)) from None
+    for node in walk(tree):
+        kind = type(node).__name__
+        if kind == "VectorSelector" and node.matchers.or_matchers:
+            raise PromqlError('"or" between label matchers is not PromQL')
+        if kind in {"Call", "AggregateExpr"}:
+            _check_version(node.func.name if kind == "Call" else str(node.op), version)
+    return tree
 
 
-def tokens(text: str) -> Iterator[tuple[str, str]]:
-    """Yield kind and text of each token, spaces and comments left out."""
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup or "other"
-        if kind != "space":
-            yield kind, match.group()
+def _check_version(function: str, version: tuple[int, int]) -> None:
+    since = SINCE.get(function)
+    if since is not None and since > version and not (version < (3, 0) and function in _RENAMED.values()):
+        was, came = (".".join(map(str, one)) for one in (version, since))
+        raise PromqlError(f"Prometheus {was} has no {function}; it came with {came}")
 
 
 def _prepare(text: str, version: tuple[int, int]) -> str:
     """Return the text without what the library reads wrongly; raise :class:`PromqlError`."""
     parts: list[str] = []
-    depth = operators = 0
-    previous = ("", "")
     brackets: list[str] = []
+    before, last, operators = "", "", 0
     for match in _TOKEN.finditer(text):
         kind, token = match.lastgroup, match.group()
         if kind == "space":
             parts.append(" ")
             continue
-        if kind == "other":
-            raise PromqlError(f"unexpected character {token!r}")
-        if token in {"(", "[", "{"}:
-            depth += 1
+        inside = brackets[-1] if brackets else ""
+        if token in _BRACKETS:
             brackets.append(token)
-        elif token in {")", "]", "}"}:
-            depth -= 1
-            if brackets:
-                brackets.pop()
-        elif kind == "operator" and token in _BINARY or token in _WORDS:
+        elif token in _BRACKETS.values() and brackets:
+            brackets.pop()
+        elif inside != "{" and token.lower() in _BINARY:
             operators += 1
-        if depth > MAX_DEPTH or operators > MAX_OPERATORS:
+        if len(brackets) > MAX_DEPTH or operators > MAX_OPERATORS:
             raise PromqlError(f"nested more than {MAX_DEPTH} deep, or more than {MAX_OPERATORS} operators")
-        if token == "or" and brackets and brackets[-1] == "{":
-            raise PromqlError('"or" between label matchers is not PromQL')
-        if kind == "number" and version < (3, 0):
-            _check_number(token, previous[1], in_range="[" in brackets)
+        if version < (3, 0):
+            _check_before_3(kind, token, before, last, inside)
+            token = _RENAMED.get(token, token)
         if kind == "string":
-            token = _string(token, is_pattern=previous[1] in {"=~", "!~"} and "{" in brackets)
+            token = _string(token, is_pattern=inside == "{" and last in {"=~", "!~"})
+        elif kind == "other":
+            raise PromqlError(f"unexpected character {token!r}")
         parts.append(token)
-        previous = (kind or "", match.group())
+        before, last = last, token
     return "".join(parts)
 
 
-def _check_number(token: str, previous: str, *, in_range: bool) -> None:
-    """Refuse a number where a duration is wanted, and the reverse, which Prometheus 3.0 allowed."""
-    has_unit = token[-1] in "smhdwy" and not token.startswith("0x")
-    if in_range and not has_unit:
-        raise PromqlError(f"the range [{token}] needs a unit, as in [{token}s], before Prometheus 3.0")
-    if has_unit and not in_range and previous.lower() not in {"offset", "-"}:
+def _check_before_3(kind: str | None, token: str, before: str, last: str, inside: str) -> None:
+    """Refuse what Prometheus 3.0 allowed: durations as numbers and the reverse, and quoted names."""
+    if kind == "string" and inside == "{" and last in {"{", ","}:
+        raise PromqlError(f"the quoted name {token} needs Prometheus 3.0")
+    if kind != "number":
+        return
+    has_unit = token[-1] in "smhdwy" and not token.lower().startswith("0x")
+    is_duration = inside == "[" or last.lower() == "offset" or (last == "-" and before.lower() == "offset")
+    if is_duration and not has_unit:
+        raise PromqlError(f"the duration {token} needs a unit, as in {token}s, before Prometheus 3.0")
+    if has_unit and not is_duration:
         raise PromqlError(f"the duration {token} is not a number before Prometheus 3.0")
 
 
 def _string(token: str, *, is_pattern: bool) -> str:
-    """Return a string token with escapes alone; of a pattern, which RE2 judges, one that Rust accepts."""
+    """Return a string token with escapes alone; of a pattern, which RE2 judges, one that Rust accepts.
+
+    Whether a pattern matches the empty text counts for the parser, so that it keeps an empty alternative.
+    """
     value = unquote(token)
     if not is_pattern:
         return quote(value) if token.startswith("`") else token
-    check_pattern(value)
-    return quote("".join(f"\\x{{{ord(one):x}}}" if not one.isalnum() else one for one in value))
+    escaped = "".join(f"\\x{{{ord(one):x}}}" if not one.isalnum() else one for one in value)
+    return quote(escaped + "|" * check_pattern(value))
+
+
+def _pattern(written: str) -> str:
+    """Return the pattern that :func:`_string` rewrote."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), written.removesuffix("|"))
 
 
 def unquote(token: str) -> str:
@@ -160,7 +193,10 @@ def _unescape(match: re.Match[str]) -> str:
         raise ValueError
     if simple:
         return _SIMPLE[simple]
-    return chr(int(octal, 8) if octal else int(two or four or eight, 16))
+    code = int(octal, 8) if octal else int(two or four or eight, 16)
+    if 0xD800 <= code < 0xE000:
+        raise ValueError
+    return chr(code)
 
 
 def quote(value: str) -> str:
@@ -169,12 +205,15 @@ def quote(value: str) -> str:
     return f'"{escaped}"'
 
 
-def check_pattern(pattern: str) -> None:
-    """Raise :class:`PromqlError` if RE2, whose rules Go's regular expressions follow, refuses a pattern."""
+def check_pattern(pattern: str) -> bool:
+    """Return whether a pattern matches the empty text.
+
+    Raises :class:`PromqlError` if RE2, whose rules Go's regular expressions follow, refuses it.
+    """
     options = re2.Options()
     options.log_errors = False
     try:
-        re2.compile(f"^(?:{pattern})$", options=options)
+        return re2.compile(f"^(?:{pattern})$", options=options).search("") is not None
     except re2.error as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
         raise PromqlError(f"a wrong regular expression: {reason}") from None

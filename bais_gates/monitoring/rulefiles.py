@@ -7,16 +7,18 @@ PrometheusRule resource of the Prometheus Operator (``monitoring.coreos.com/v1``
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bais_gates.monitoring import promql, templates
-from bais_gates.monitoring.documents import Refused, Value, read_documents, texts
+from bais_gates.monitoring.documents import RefusedError, Value, texts
 from bais_gates.monitoring.findings import Finding, Place
 
-_GROUP_KEYS: Final = frozenset({"name", "interval", "query_offset", "limit", "labels", "rules"})
-_OPERATOR_KEYS: Final = _GROUP_KEYS | {"partial_response_strategy"}
+_GROUP_KEYS: Final = frozenset({"name", "interval", "limit", "rules"})
+_SINCE: Final = {"query_offset": (2, 53), "labels": (3, 0)}
+"""The first version that knows a key of a group."""
+_OPERATOR_KEYS: Final = _GROUP_KEYS | _SINCE.keys() | {"partial_response_strategy"}
 _RULE_KEYS: Final = frozenset({"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"})
 _DURATION: Final = re.compile(
     r"(?:0|(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?)"
@@ -34,7 +36,7 @@ class Text:
     place: Place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rule:
     """An alerting or a recording rule that Prometheus would load."""
 
@@ -48,8 +50,10 @@ class Rule:
     for_s: float
     keep_firing_for_s: float
     labels: Mapping[str, Text]
+    """Those of its group included."""
     annotations: Mapping[str, Text]
-    start_line: int
+    line: int
+    """Where it starts."""
 
     @property
     def is_alert(self) -> bool:
@@ -62,7 +66,8 @@ class Group:
     """A group of rules that are evaluated one after the other."""
 
     name: Text
-    interval_s: float | None
+    line: int
+    """Where it starts."""
     rules: tuple[Rule, ...]
 
 
@@ -90,24 +95,34 @@ def parse_duration(text: str) -> float:
     return sum(int(amount) * unit for amount, unit in amounts if amount) / 1000
 
 
-def load_rules(text: str, path: str, version: tuple[int, int] = (2, 42)) -> RuleFile:
+def load_rules(documents: Iterable[Value], path: str, version: tuple[int, int] = (2, 42)) -> RuleFile:
     """Load a file for a version of Prometheus: plain rules, or any number of PrometheusRule objects."""
     loader = _Loader(version)
     groups: list[Group] = []
     try:
-        for number, document in enumerate(read_documents(text, path)):
+        for number, document in enumerate(documents):
             if document.is_null:
                 continue
-            top = document.mapping("the file")
-            if "apiVersion" in top:
+            if "apiVersion" in document.mapping("the file"):
                 for spec in _specs(document):
                     groups += loader.groups(spec, _OPERATOR_KEYS)
             elif number == 0:
                 document.mapping("the file", frozenset({"groups"}))
-                groups += loader.groups(document, _GROUP_KEYS)
-    except Refused as refused:
+                known = _GROUP_KEYS | {key for key, since in _SINCE.items() if since <= version}
+                groups += loader.groups(document, known)
+    except RefusedError as refused:
         loader.findings.append(refused.finding)
     return RuleFile(path=path, groups=tuple(groups), findings=tuple(loader.findings))
+
+
+def holds_rules(documents: Iterable[Value]) -> bool:
+    """Return whether a file is one of rules: a list of groups, or a PrometheusRule among its objects."""
+    for document in documents:
+        if document.kind == "mapping":
+            top = document.mapping("the file")
+            if next(_specs(document), None) is not None if "apiVersion" in top else "groups" in top:
+                return True
+    return False
 
 
 def _specs(document: Value) -> Iterator[Value]:
@@ -142,7 +157,7 @@ class _Loader:
                     raise _refuse(group.name, f"duplicate group {group.name.value}")
                 names.add(group.name.value)
                 yield group
-            except Refused as refused:
+            except RefusedError as refused:
                 self.findings.append(refused.finding)
 
     def _group(self, value: Value, allowed: frozenset[str]) -> Group:
@@ -150,22 +165,23 @@ class _Loader:
         name = _text(keys.get("name"), "name")
         if name is None or not name.value:
             raise value.refuse("a group needs a name")
-        for label in texts(keys.get("labels"), "labels"):
+        labels = _named_texts(keys.get("labels"), "labels")
+        for label, text in labels.items():
             if not _LABEL.fullmatch(label) or label == "__name__":
-                raise keys["labels"].refuse(f"{label} is not a label name")
+                raise RefusedError(f"{label} is not a label name", text.place)
         if (limit := keys.get("limit")) and not re.fullmatch(r"[-+]?\d+", limit.text("limit") or "0"):
             raise limit.refuse("limit must be a whole number")
         _duration(keys.get("query_offset"), "query_offset")
         rules = []
         for one in keys["rules"].items("rules") if "rules" in keys else []:
             try:
-                rules.append(self._rule(one, name.value))
-            except Refused as refused:
+                rules.append(self._rule(one, name.value, labels))
+            except RefusedError as refused:
                 self.findings.append(refused.finding)
-        interval = _duration(keys.get("interval"), "interval")
-        return Group(name=name, interval_s=interval or None, rules=tuple(rules))
+        _duration(keys.get("interval"), "interval")
+        return Group(name=name, line=value.place.line, rules=tuple(rules))
 
-    def _rule(self, value: Value, group: str) -> Rule:
+    def _rule(self, value: Value, group: str, labels: Mapping[str, Text]) -> Rule:
         keys = value.mapping("a rule", _RULE_KEYS)
         record, alert = _raw(keys.get("record"), "record"), _raw(keys.get("alert"), "alert")
         named = [one for one in (record, alert) if one is not None and one.value]
@@ -188,16 +204,16 @@ class _Loader:
             tree=tree,
             for_s=_duration(keys.get("for"), "for"),
             keep_firing_for_s=_duration(keys.get("keep_firing_for"), "keep_firing_for"),
-            labels=_named_texts(keys.get("labels"), "labels"),
+            labels={**labels, **_named_texts(keys.get("labels"), "labels")},
             annotations=_named_texts(keys.get("annotations"), "annotations"),
-            start_line=value.place.line,
+            line=value.place.line,
         )
         _check_names(rule, keys)
         return rule
 
 
 def _check_names(rule: Rule, keys: Mapping[str, Value]) -> None:
-    """Raise :class:`Refused` for what only the other kind of rule may have, and for names and templates."""
+    """Raise :class:`RefusedError` for wrong names and templates, and for keys of the other kind of rule."""
     if rule.kind == "record":
         for key in ("for", "keep_firing_for", "annotations"):
             if key in keys and (rule.annotations if key == "annotations" else _duration(keys[key], key)):
@@ -216,8 +232,8 @@ def _check_names(rule: Rule, keys: Mapping[str, Value]) -> None:
                     raise _refuse(text, message, check="template-syntax") from None
 
 
-def _refuse(text: Text, message: str, *, check: str = "load") -> Refused:
-    return Refused(Finding(check=check, place=text.place, message=message))
+def _refuse(text: Text, message: str, *, check: str = "load") -> RefusedError:
+    return RefusedError(message, text.place, check=check)
 
 
 def _text(value: Value | None, what: str) -> Text | None:
@@ -229,7 +245,7 @@ def _raw(value: Value | None, what: str) -> Text | None:
     if value is None:
         return None
     value.text(what)
-    return Text(value=str(value.node.value), place=value.place)
+    return Text(value=value.raw, place=value.place)
 
 
 def _named_texts(value: Value | None, what: str) -> dict[str, Text]:

@@ -1,15 +1,17 @@
 """Suppress a finding in the file where it stands, with a reason and an end.
 
-A comment on a line of a rule, or on the line above it, suppresses that check there::
+A comment inside a rule, or above it, suppresses that check for this rule::
 
     # bais-gates: disable=ratio-without-for until=2027-03-31 reason="a single failed payout must page"
 
-After its date it suppresses nothing, and is a finding itself. Without a reason or a date it never does.
+After its date it suppresses nothing, and is a finding itself; so is one without a reason or a date, and one
+that suppresses nothing.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -19,63 +21,77 @@ from bais_gates.monitoring.findings import Finding, Place
 
 _COMMENT: Final = re.compile(r"(?:^|\s)#\s*bais-gates:(?P<words>.*)$")
 _WORD: Final = re.compile(r"(?P<key>\w+)=(?:\"(?P<quoted>[^\"]*)\"|(?P<plain>\S+))")
+_EMPTY: Final = re.compile(r"\s*(?:#.*)?")
+_BREAK: Final = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+"""What ends a line in YAML."""
 _KEYS: Final = {"disable", "until", "reason"}
 MIN_REASON: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Suppression:
-    """One comment: what it suppresses, and on which line it stands."""
+class _Suppression:
+    """One comment: where it stands, the line that it is about, and the check that it suppresses."""
 
-    line: int
+    place: Place
+    about: int
     check: str
-    until: date
 
 
 def apply(
-    findings: Iterable[Finding], text: str, path: str, today: date, ends: Iterable[int]
+    findings: Iterable[Finding], text: str, path: str, today: date, starts: Iterable[int]
 ) -> list[Finding]:
     """Return the findings of a file that no comment suppresses, and those about the comments.
 
-    ``ends`` are the last lines of the file's rules, by which a comment knows where its rule ends. A finding of
-    level error is never suppressed: the file could not be loaded.
+    ``starts`` are the first lines of the file's groups and rules, by which a comment knows its rule. An
+    error is never suppressed: the file could not be loaded.
     """
-    comments, faults = _read(text, path, today)
-    borders = sorted(ends)
-    left = [
-        one
-        for one in findings
-        if one.level == "error" or not any(_covers(comment, one, borders) for comment in comments)
+    if "bais-gates:" not in text:
+        return list(findings)
+    comments, left = _read(text, path, today)
+    borders, used = sorted(starts), set()
+    for finding in findings:
+        rule = bisect_right(borders, finding.place.line)
+        by = [
+            one
+            for one in comments
+            if finding.level != "error"
+            and one.check == finding.check
+            and bisect_right(borders, one.about) == rule
+        ]
+        used.update(by)
+        if not by:
+            left.append(finding)
+    left += [
+        Finding(
+            check="suppression",
+            place=one.place,
+            message=f"no {one.check} to suppress here: remove it",
+            level="warning",
+        )
+        for one in comments
+        if one not in used
     ]
-    return [*left, *faults]
+    return left
 
 
-def _covers(comment: Suppression, finding: Finding, borders: list[int]) -> bool:
-    """Return whether a comment stands in the rule of a finding, or right above it."""
-    if comment.check != finding.check:
-        return False
-
-    def rule(line: int) -> int:
-        return sum(border < line for border in borders)
-
-    return rule(finding.place.line) in {rule(comment.line), rule(comment.line + 1)}
-
-
-def _read(text: str, path: str, today: date) -> tuple[list[Suppression], list[Finding]]:
-    comments: list[Suppression] = []
+def _read(text: str, path: str, today: date) -> tuple[list[_Suppression], list[Finding]]:
+    comments: list[_Suppression] = []
     faults: list[Finding] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = _BREAK.split(text)
+    for number, line in enumerate(lines, start=1):
         match = _COMMENT.search(line)
         if match is None:
             continue
-        place = Place(path=path, line=number, column=match.start() + 1)
+        place = Place(path=path, line=number, column=line.index("#", match.start()) + 1)
         words = {one["key"]: one["quoted"] or one["plain"] or "" for one in _WORD.finditer(match["words"])}
         problem = _problem(words, today)
         if problem:
             faults.append(Finding(check="suppression", place=place, message=problem))
-        else:
-            until = date.fromisoformat(words["until"])
-            comments.append(Suppression(line=number, check=words["disable"], until=until))
+            continue
+        about = number
+        while about <= len(lines) and _EMPTY.fullmatch(lines[about - 1]):  # the next line with content
+            about += 1
+        comments.append(_Suppression(place=place, about=about, check=words["disable"]))
     return comments, faults
 
 

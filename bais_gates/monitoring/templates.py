@@ -11,25 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-_BUILT_IN: Final = frozenset(
-    "and call html index slice js len not or print printf println urlquery eq ge gt le lt ne".split()
-)
-PROMETHEUS_FUNCTIONS: Final = _BUILT_IN | frozenset(
-    "query first label value sortByLabel strvalue args reReplaceAll safeHtml match title toUpper toLower "
-    "graphLink tableLink stripPort stripDomain humanize humanize1024 humanizeDuration humanizePercentage "
-    "humanizeTimestamp toTime toDuration now pathPrefix externalURL parseDuration parseDurationTime tmpl "
-    "urlQueryEscape".split()
-)
-ALERTMANAGER_FUNCTIONS: Final = _BUILT_IN | frozenset(
-    "toUpper toLower title trimSpace join match safeHtml safeUrl urlUnescape reReplaceAll stringSlice date tz "
-    "since humanizeDuration toJson list append dict fromJson".split()
-)
+# fmt: off
+_BUILT_IN: Final = frozenset({
+    "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print",
+    "printf", "println", "slice", "urlquery",
+})
+FUNCTIONS: Final = _BUILT_IN | {
+    "args", "externalURL", "first", "graphLink", "humanize", "humanize1024", "humanizeDuration",
+    "humanizePercentage", "humanizeTimestamp", "label", "match", "now", "parseDuration", "parseDurationTime",
+    "pathPrefix", "query", "reReplaceAll", "safeHtml", "sortByLabel", "stripDomain", "stripPort", "strvalue",
+    "tableLink", "title", "tmpl", "toDuration", "toLower", "toTime", "toUpper", "urlQueryEscape", "value",
+}
+# fmt: on
 _PREDEFINED: Final = frozenset({"$", "$labels", "$value", "$externalLabels", "$externalURL"})
 _TOKEN: Final = re.compile(
     r"""(?P<space>\s+)
       | (?P<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)
       | (?P<character>'(?:[^'\\\n]|\\.[^'\n]*)')
-      | (?P<number>[-+]?(?:0[xXbBoO][0-9a-fA-F_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?)i?(?![A-Za-z_]))
+      | (?P<number>[-+]?(?:0[xXbBoO][0-9a-fA-F_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?)
+          i?(?![A-Za-z_]))
       | (?P<variable>\$[A-Za-z0-9_]*)
       | (?P<field>\.[A-Za-z_][A-Za-z0-9_]*)
       | (?P<dot>\.)
@@ -39,6 +39,7 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _BLOCKS: Final = frozenset({"if", "range", "with", "define", "block"})
+_AFTER_COMMENT: Final = re.compile(r"\s-\}\}|\}\}")
 MAX_TOKENS: Final = 10_000
 MAX_DEPTH: Final = 100
 
@@ -54,9 +55,6 @@ class Template:
     labels: frozenset[str]
     """The labels it prints: ``$labels.name`` and ``index $labels "name"``."""
     uses_value: bool
-    humanizes: bool
-    """Whether a function formats a number."""
-    has_actions: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +65,15 @@ class _Token:
     """Whether a space stands before it."""
 
 
-def parse(text: str, functions: frozenset[str] = PROMETHEUS_FUNCTIONS) -> Template:
+def parse(text: str) -> Template:
     """Parse a template; raise :class:`TemplateError`."""
-    parser = _Parser(functions)
+    parser = _Parser()
     for action in _actions(text):
         parser.action(action)
     parser.end()
     return Template(
         labels=frozenset(parser.labels),
         uses_value=parser.uses_value,
-        humanizes=parser.humanizes,
-        has_actions=parser.has_actions,
     )
 
 
@@ -87,12 +83,10 @@ def _actions(text: str) -> Iterator[list[_Token]]:
     while (start := text.find("{{", position)) >= 0:
         inside = start + 2
         if text[inside : inside + 1] == "-" and text[inside + 1 : inside + 2].isspace():
-            inside += 1
-        stripped = text[inside:].lstrip()
-        if stripped.startswith("/*"):
-            begun = len(text) - len(stripped)
-            close = text.find("*/", begun)
-            ended = re.compile(r"\s-\}\}|\}\}").match(text, close + 2) if close >= 0 else None
+            inside += 2
+        if text.startswith("/*", inside):
+            close = text.find("*/", inside)
+            ended = _AFTER_COMMENT.match(text, close + 2) if close >= 0 else None
             if ended is None:
                 raise TemplateError("a comment is not closed")
             position = ended.end()
@@ -127,8 +121,7 @@ def _action(text: str, position: int) -> tuple[list[_Token], int]:
 class _Parser:
     """Checks the actions of a template one after the other."""
 
-    def __init__(self, functions: frozenset[str]) -> None:
-        self._functions = functions
+    def __init__(self) -> None:
         self._open: list[tuple[str, bool]] = []
         """The open blocks, and whether their else was seen."""
         self._scopes: list[set[str]] = [set(_PREDEFINED)]
@@ -136,7 +129,7 @@ class _Parser:
         self._at = 0
         self._depth = 0
         self.labels: set[str] = set()
-        self.uses_value = self.humanizes = self.has_actions = False
+        self.uses_value = False
 
     def end(self) -> None:
         """Raise :class:`TemplateError` if a block is still open."""
@@ -147,7 +140,6 @@ class _Parser:
         """Check one action."""
         if not tokens:
             raise TemplateError("an empty action {{ }}")
-        self.has_actions = True
         self._tokens, self._at = tokens, 0
         word = tokens[0].text if tokens[0].kind == "word" else ""
         if word in _BLOCKS or word == "template":
@@ -243,7 +235,7 @@ class _Parser:
             raise TemplateError("a missing value in an action")
         start, count = self._at, 0
         while (token := self._peek()) is not None and token.text not in {"|", ")"}:
-            if count and not token.spaced and token.kind not in {"field"} and token.text != "(":
+            if count and not token.spaced and token.kind != "field" and token.text != "(":
                 raise TemplateError(f"unexpected {token.text!r} in an action")
             self._operand()
             count += 1
@@ -263,9 +255,8 @@ class _Parser:
             self.uses_value = self.uses_value or token.text == ".Value"
             self._fields(token.text)
         elif token.kind == "word":
-            if token.text not in self._functions and token.text not in {"true", "false", "nil"}:
+            if token.text not in FUNCTIONS and token.text not in {"true", "false", "nil"}:
                 raise TemplateError(f"function {token.text!r} is not defined")
-            self.humanizes = self.humanizes or token.text.startswith("humanize") or token.text == "printf"
             self._fields("")
         elif token.text == "(":
             self._depth += 1
@@ -290,7 +281,12 @@ class _Parser:
 
     def _note_label(self, tokens: list[_Token]) -> None:
         """Note the label of ``index $labels "name"``."""
-        if len(tokens) == 3 and tokens[0].text == "index" and tokens[1].text == "$labels":
+        if (
+            len(tokens) == 3
+            and tokens[0].text == "index"
+            and tokens[1].text == "$labels"
+            and tokens[2].kind == "string"
+        ):
             self.labels.add(tokens[2].text[1:-1])
 
     def _known(self, name: str) -> None:

@@ -27,6 +27,7 @@ RUN = ("run", "--env=staging.yaml")
         ("sandbox",),
         ("sandbox", "up"),
         ("sandbox", "fault"),
+        ("monitoring", "check"),
     ],
     ids=" ".join,
 )
