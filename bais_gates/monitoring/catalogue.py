@@ -8,8 +8,8 @@
     metrics:
       - {name: http_request_duration_seconds, type: histogram, labels: [method, route, status], job: bais-api}
 
-A metric may state the ``range`` of its values, as in ``[0, 1]`` for ``up``, and ``absent``: the environments
-that can't have it, each with the reason.
+A metric may state the ``range`` of its values, as in ``[0, 1]`` for ``pg_up``, and ``absent``: the
+environments that can't have it, each with the reason.
 """
 
 from __future__ import annotations
@@ -23,6 +23,14 @@ from bais_gates.monitoring.analysis import NOT_NEGATIVE, WIDE, Labels, Range
 from bais_gates.verdict.files import load_document
 
 _HISTOGRAM: Final = (("_bucket", ("le",)), ("_sum", ()), ("_count", ()))
+_SCRAPES: Final = {
+    "up": Range(0.0, 1.0),
+    "scrape_duration_seconds": NOT_NEGATIVE,
+    "scrape_samples_scraped": NOT_NEGATIVE,
+    "scrape_samples_post_metric_relabeling": NOT_NEGATIVE,
+    "scrape_series_added": NOT_NEGATIVE,
+}
+"""What Prometheus writes about each scrape."""
 _SUMMARY: Final = (("", ("quantile",)), ("_sum", ()), ("_count", ()))
 
 
@@ -31,14 +39,10 @@ class Series:
     """The series of one name, as a selector names them."""
 
     name: str
-    metric: str
-    """The catalogued metric, as in ``http_request_duration_seconds`` for its ``_bucket``."""
     type: str
     """``counter`` or ``gauge``: whether its values only grow."""
-    labels: frozenset[str]
-    job: str
+    labels: frozenset[str] = frozenset()
     range: Range
-    absent: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,7 @@ def load_catalogue(path: Path) -> Catalogue:
     """Read a catalogue; raise GateInputError with file, line, key and remedy."""
     document = load_document(path, "metrics")
     data: Any = document.data
-    series: dict[str, Series] = {}
+    series = {name: Series(name=name, type="gauge", range=limits) for name, limits in _SCRAPES.items()}
     for number, metric in enumerate(data["metrics"]):
         if metric["job"] not in data["jobs"]:
             raise document.error(("metrics", number, "job"), f"jobs has no {metric['job']}. Add it there.")
@@ -91,12 +95,9 @@ def _series(metric: Mapping[str, Any]) -> list[Series]:
         found.append(
             Series(
                 name=name + suffix,
-                metric=name,
                 type="counter" if counts else "unknown" if kind == "unknown" else "gauge",
                 labels=frozenset(metric.get("labels", ())) | frozenset(more),
-                job=metric["job"],
                 range=Range(*metric["range"]) if "range" in metric else default,
-                absent=metric.get("absent", {}),
             )
         )
     return found

@@ -84,7 +84,7 @@ def check_counters(rule: Rule, context: Context) -> Iterator[Finding]:
             continue
         metric = promql.selector(vector).metric
         counts = context.is_counter(metric)
-        if counts is None:
+        if context.settings.catalogue is None:
             counts = metric not in context.recorded and _COUNTER_NAME.fullmatch(metric) is not None
         if counts and not (one.op in {"==", "<="} and one.limit == 0):
             message = f"{rule.name.value}: {metric} is a counter; compare its rate or increase"

@@ -23,13 +23,13 @@ MAX_DEPTH: Final = 80
 MAX_OPERATORS: Final = 250
 """Both keep the parser, and what walks its tree by recursion, within the stack."""
 _TOKEN: Final = re.compile(
-    r"""(?P<space>\s+|\#[^\n]*)
+    r"""(?P<space>[ \t\r\n]+|\#[^\n]*)
       | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)
       | (?P<word>[A-Za-z_:][A-Za-z0-9_:]*)
       | (?P<number>0[xX][0-9a-fA-F]+|(?:\d+(?:ms|[smhdwy]))+|\d*\.?\d+(?:[eE][+-]?\d+)?|\d+\.)
       | (?P<operator>=~|!~|==|!=|<=|>=|[-+*/%^<>=@(){}\[\],:.])
       | (?P<other>.)""",
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _BRACKETS: Final = {"(": ")", "[": "]", "{": "}"}
 _BINARY: Final = frozenset({*"+-*/%^<>", "==", "!=", "<=", ">=", "and", "or", "unless", "atan2"})
@@ -96,13 +96,15 @@ def parse(text: str, version: tuple[int, int] = (2, 42)) -> Any:
         if kind == "VectorSelector" and node.matchers.or_matchers:
             raise PromqlError('"or" between label matchers is not PromQL')
         if kind in {"Call", "AggregateExpr"}:
-            _check_version(node.func.name if kind == "Call" else str(node.op), version)
+            name = node.func.name if kind == "Call" else str(node.op)
+            if name not in _RENAMED.values():
+                _check_version(name, version)
     return tree
 
 
 def _check_version(function: str, version: tuple[int, int]) -> None:
     since = SINCE.get(function)
-    if since is not None and since > version and not (version < (3, 0) and function in _RENAMED.values()):
+    if since is not None and since > version:
         was, came = (".".join(map(str, one)) for one in (version, since))
         raise PromqlError(f"Prometheus {was} has no {function}; it came with {came}")
 
@@ -140,6 +142,8 @@ def _prepare(text: str, version: tuple[int, int]) -> str:
 
 def _check_before_3(kind: str | None, token: str, before: str, last: str, inside: str) -> None:
     """Refuse what Prometheus 3.0 allowed: durations as numbers and the reverse, and quoted names."""
+    if token in _RENAMED.values():
+        _check_version(token, (2, 42))
     if kind == "string" and inside == "{" and last in {"{", ","}:
         raise PromqlError(f"the quoted name {token} needs Prometheus 3.0")
     if kind != "number":

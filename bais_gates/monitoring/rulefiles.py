@@ -21,7 +21,8 @@ _SINCE: Final = {"query_offset": (2, 53), "labels": (3, 0)}
 _OPERATOR_KEYS: Final = _GROUP_KEYS | _SINCE.keys() | {"partial_response_strategy"}
 _RULE_KEYS: Final = frozenset({"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"})
 _DURATION: Final = re.compile(
-    r"(?:0|(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?)"
+    r"(?:0|(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?)",
+    re.ASCII,
 )
 _UNITS_MS: Final = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -223,7 +224,7 @@ def _check_names(rule: Rule, keys: Mapping[str, Value]) -> None:
     for what, found in (("label", rule.labels), ("annotation", rule.annotations)):
         for name, text in found.items():
             if not _LABEL.fullmatch(name) or (what == "label" and name == "__name__"):
-                raise _refuse(text, f"{rule.name.value}: {name!r} is not a name for a {what}")
+                raise _refuse(text, f"{rule.name.value}: {name!r} is not a valid {what} name")
             if rule.is_alert:
                 try:
                     templates.parse(text.value)

@@ -25,7 +25,7 @@ FUNCTIONS: Final = _BUILT_IN | {
 # fmt: on
 _PREDEFINED: Final = frozenset({"$", "$labels", "$value", "$externalLabels", "$externalURL"})
 _TOKEN: Final = re.compile(
-    r"""(?P<space>\s+)
+    r"""(?P<space>[ \t\r\n]+)
       | (?P<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)
       | (?P<character>'(?:[^'\\\n]|\\.[^'\n]*)')
       | (?P<number>[-+]?(?:0[xXbBoO][0-9a-fA-F_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?)
@@ -36,10 +36,10 @@ _TOKEN: Final = re.compile(
       | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
       | (?P<operator>:=|=|\||\(|\)|,)
       | (?P<other>.)""",
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _BLOCKS: Final = frozenset({"if", "range", "with", "define", "block"})
-_AFTER_COMMENT: Final = re.compile(r"\s-\}\}|\}\}")
+_AFTER_COMMENT: Final = re.compile(r"[ \t\r\n]-\}\}|\}\}")
 MAX_TOKENS: Final = 10_000
 MAX_DEPTH: Final = 100
 
@@ -82,7 +82,7 @@ def _actions(text: str) -> Iterator[list[_Token]]:
     position = 0
     while (start := text.find("{{", position)) >= 0:
         inside = start + 2
-        if text[inside : inside + 1] == "-" and text[inside + 1 : inside + 2].isspace():
+        if text.startswith(("- ", "-\t", "-\r", "-\n"), inside):
             inside += 2
         if text.startswith("/*", inside):
             close = text.find("*/", inside)
