@@ -33,6 +33,7 @@ _TOKEN: Final = re.compile(
 )
 _BRACKETS: Final = {"(": ")", "[": "]", "{": "}"}
 _BINARY: Final = frozenset({*"+-*/%^<>", "==", "!=", "<=", ">=", "and", "or", "unless", "atan2"})
+_GROUPING: Final = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
 SINCE: Final = {
     "clamp": (2, 26), "last_over_time": (2, 26), "sgn": (2, 26), "present_over_time": (2, 29),
     "acos": (2, 31), "asin": (2, 31), "atan": (2, 31), "cos": (2, 31), "sin": (2, 31), "tan": (2, 31),
@@ -113,15 +114,15 @@ def _prepare(text: str, version: tuple[int, int]) -> str:
     """Return the text without what the library reads wrongly; raise :class:`PromqlError`."""
     parts: list[str] = []
     brackets: list[str] = []
-    before, last, operators = "", "", 0
+    previous, operators = ("", "", ""), 0
     for match in _TOKEN.finditer(text):
         kind, token = match.lastgroup, match.group()
         if kind == "space":
             parts.append(" ")
             continue
-        inside = brackets[-1] if brackets else ""
+        inside, last = brackets[-1] if brackets else "", previous[-1]
         if token in _BRACKETS:
-            brackets.append(token)
+            brackets.append("by" if token == "(" and last.lower() in _GROUPING else token)
         elif token in _BRACKETS.values() and brackets:
             brackets.pop()
         elif inside != "{" and token.lower() in _BINARY:
@@ -129,27 +130,34 @@ def _prepare(text: str, version: tuple[int, int]) -> str:
         if len(brackets) > MAX_DEPTH or operators > MAX_OPERATORS:
             raise PromqlError(f"nested more than {MAX_DEPTH} deep, or more than {MAX_OPERATORS} operators")
         if version < (3, 0):
-            _check_before_3(kind, token, before, last, inside)
+            _check_before_3(kind, token, previous, inside)
             token = _RENAMED.get(token, token)
+        previous = (*previous[1:], token)
         if kind == "string":
             token = _string(token, is_pattern=inside == "{" and last in {"=~", "!~"})
         elif kind == "other":
             raise PromqlError(f"unexpected character {token!r}")
         parts.append(token)
-        before, last = last, token
     return "".join(parts)
 
 
-def _check_before_3(kind: str | None, token: str, before: str, last: str, inside: str) -> None:
+def _check_before_3(kind: str | None, token: str, previous: tuple[str, str, str], inside: str) -> None:
     """Refuse what Prometheus 3.0 allowed: durations as numbers and the reverse, and quoted names."""
     if token in _RENAMED.values():
         _check_version(token, (2, 42))
-    if kind == "string" and inside == "{" and last in {"{", ","}:
+    if kind == "string" and (inside == "by" or (inside == "{" and previous[-1] in {"{", ","})):
         raise PromqlError(f"the quoted name {token} needs Prometheus 3.0")
     if kind != "number":
         return
     has_unit = token[-1] in "smhdwy" and not token.lower().startswith("0x")
-    is_duration = inside == "[" or last.lower() == "offset" or (last == "-" and before.lower() == "offset")
+    of, offset = previous[:2] if previous[-1] == "-" else previous[1:]
+    is_offset = offset.lower() == "offset" and of.lower() not in {
+        "",
+        "(",
+        ",",
+        *_BINARY,
+    }  # else it is a metric
+    is_duration = inside == "[" or is_offset
     if is_duration and not has_unit:
         raise PromqlError(f"the duration {token} needs a unit, as in {token}s, before Prometheus 3.0")
     if has_unit and not is_duration:
@@ -178,8 +186,11 @@ def unquote(token: str) -> str:
     body = token[1:-1]
     if token.startswith("`"):
         return body
+    other = "'" if token.startswith('"') else '"'  # only its own quote may be escaped
+    if any(match[1] == other for match in _ESCAPE.finditer(body)):
+        raise PromqlError(f"a wrong escape in {token}")
     try:
-        return re.sub(_ESCAPE, _unescape, body)
+        return _ESCAPE.sub(_unescape, body)
     except (ValueError, OverflowError):
         raise PromqlError(f"a wrong escape in {token}") from None
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from bais_gates.monitoring import promql
+
 # fmt: off
 _BUILT_IN: Final = frozenset({
     "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print",
@@ -20,7 +22,7 @@ FUNCTIONS: Final = _BUILT_IN | {
     "args", "externalURL", "first", "graphLink", "humanize", "humanize1024", "humanizeDuration",
     "humanizePercentage", "humanizeTimestamp", "label", "match", "now", "parseDuration", "parseDurationTime",
     "pathPrefix", "query", "reReplaceAll", "safeHtml", "sortByLabel", "stripDomain", "stripPort", "strvalue",
-    "tableLink", "title", "tmpl", "toDuration", "toLower", "toTime", "toUpper", "urlQueryEscape", "value",
+    "tableLink", "title", "toDuration", "toLower", "toTime", "toUpper", "urlQueryEscape", "value",
 }
 # fmt: on
 _PREDEFINED: Final = frozenset({"$", "$labels", "$value", "$externalLabels", "$externalURL"})
@@ -38,8 +40,11 @@ _TOKEN: Final = re.compile(
       | (?P<other>.)""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
+_CONSTANTS: Final = frozenset({"true", "false", "nil"})
+_NOT_CALLED: Final = frozenset({"string", "number", "character", "dot"})
 _BLOCKS: Final = frozenset({"if", "range", "with", "define", "block"})
 _AFTER_COMMENT: Final = re.compile(r"[ \t\r\n]-\}\}|\}\}")
+_TERMINATOR: Final = re.compile(r"[ \t\r\n.,|:()]|\}\}|$")
 MAX_TOKENS: Final = 10_000
 MAX_DEPTH: Final = 100
 
@@ -116,6 +121,15 @@ def _action(text: str, position: int) -> tuple[list[_Token], int]:
                 raise TemplateError(f"more than {MAX_TOKENS} tokens in an action")
         spaced = kind == "space"
         position = match.end()
+        if kind in {"variable", "field", "word"} and not _TERMINATOR.match(text, position):
+            raise TemplateError(f"unexpected {text[position]!r} after {found}")
+
+
+def _check_string(token: str) -> None:
+    try:
+        promql.unquote(token)
+    except promql.PromqlError as error:
+        raise TemplateError(str(error)) from None
 
 
 class _Parser:
@@ -203,12 +217,15 @@ class _Parser:
         """Check ``[$x :=] command | command ...`` up to a closing parenthesis or the end."""
         if may_declare:
             self._declaration(two=two)
-        while True:
-            self._command()
-            token = self._peek()
-            if token is None or token.text != "|":
-                return
+        self._command()
+        while (token := self._peek()) is not None and token.text == "|":
             self._at += 1
+            following = self._peek()
+            if following is None or following.text == ")":  # Go lets a pipeline end with one
+                return
+            if following.kind in _NOT_CALLED or following.text in _CONSTANTS:
+                raise TemplateError(f"{following.text} can't be given a value by a pipe")
+            self._command()
 
     def _declaration(self, *, two: bool) -> None:
         """Check variables that are declared or assigned in front of a pipeline."""
@@ -221,11 +238,7 @@ class _Parser:
             at += 1
         if not names or at >= len(self._tokens) or self._tokens[at].text not in {":=", "="}:
             return
-        if self._tokens[at].text == "=":
-            for name in names:
-                self._known(name)
-        else:
-            self._scopes[-1].update(names)
+        self._scopes[-1].update(names)  # Go lets "=" introduce a variable, too
         self._at = at + 1
 
     def _command(self) -> None:
@@ -235,12 +248,10 @@ class _Parser:
             raise TemplateError("a missing value in an action")
         start, count = self._at, 0
         while (token := self._peek()) is not None and token.text not in {"|", ")"}:
-            if count and not token.spaced and token.kind != "field" and token.text != "(":
+            if count and not token.spaced and token.text != "(":
                 raise TemplateError(f"unexpected {token.text!r} in an action")
             self._operand()
             count += 1
-        if count > 1 and first.kind in {"string", "number", "character"}:
-            raise TemplateError(f"{first.text} can't be given arguments")
         self._note_label(self._tokens[start : self._at])
 
     def _operand(self) -> None:
@@ -255,9 +266,7 @@ class _Parser:
             self.uses_value = self.uses_value or token.text == ".Value"
             self._fields(token.text)
         elif token.kind == "word":
-            if token.text not in FUNCTIONS and token.text not in {"true", "false", "nil"}:
-                raise TemplateError(f"function {token.text!r} is not defined")
-            self._fields("")
+            self._word(token.text)
         elif token.text == "(":
             self._depth += 1
             if self._depth > MAX_DEPTH:
@@ -268,8 +277,16 @@ class _Parser:
                 raise TemplateError("a parenthesis is not closed")
             self._depth -= 1
             self._fields("")
-        elif token.kind not in {"string", "number", "character"}:
+        elif token.kind == "string":
+            _check_string(token.text)
+        elif token.kind not in {"number", "character"}:
             raise TemplateError(f"unexpected {token.text!r} in an action")
+
+    def _word(self, name: str) -> None:
+        if name in FUNCTIONS:
+            self._fields("")
+        elif name not in _CONSTANTS:
+            raise TemplateError(f"function {name!r} is not defined")
 
     def _fields(self, owner: str) -> None:
         """Take the fields that follow a value without a space, as in ``$labels.instance``."""
