@@ -1,4 +1,4 @@
-"""``bais-gates monitoring``: check alerting rules, without Prometheus' own tools."""
+"""``bais-gates monitoring``: check alerting rules, and write them for a platform."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bais_gates.monitoring import findings, project
+from bais_gates.monitoring import findings, project, rendering
 from bais_gates.monitoring.context import Settings
 from bais_gates.monitoring.rulefiles import parse_duration
 
@@ -24,9 +24,17 @@ comment in a rule or above it suppresses a warning there:
 """
 
 
+RENDER = """\
+Write each plain rule file with the address of your runbooks: to DIR/rules as it is, for Prometheus, and to
+DIR/prometheusrules as a PrometheusRule object, for the Prometheus Operator. A runbook_url that ends with the
+alert's name becomes URL/NAME. Touches nothing but DIR.
+
+Exit status: 0 written; 2 wrong input, and nothing is written."""
+
+
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
-    top = commands.add_parser("monitoring", help="check alerting rules", description=__doc__)
+    top = commands.add_parser("monitoring", help="check and render alerting rules", description=__doc__)
     actions = top.add_subparsers(title="actions", metavar="ACTION", required=True)
     check = actions.add_parser(
         "check",
@@ -55,6 +63,35 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="a label that every alert must have (repeatable)",
     )
     check.set_defaults(command=run_check)
+    _add_render(actions)
+
+
+def _add_render(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    render = actions.add_parser(
+        "render",
+        help="write rule files for a platform",
+        description=RENDER,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    render.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a plain rule file or a folder")
+    render.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to")
+    render.add_argument("--runbooks", required=True, metavar="URL", help="what comes before an alert's name")
+    render.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        type=_label,
+        metavar="NAME=VALUE",
+        help="of the objects, by which the Prometheus Operator selects them (repeatable)",
+    )
+    render.set_defaults(command=run_render)
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
 
 
 def _version(text: str) -> tuple[int, int]:
@@ -97,6 +134,20 @@ def run_check(arguments: argparse.Namespace) -> int:
         print("{} and {} in {}: {}, {}".format(*counts))
     failed = checked.errors or (arguments.strict and checked.findings)
     return FOUND if failed else 0
+
+
+def run_render(arguments: argparse.Namespace) -> int:
+    """Write the files and print their paths."""
+    written = rendering.render(
+        arguments.paths,
+        arguments.out,
+        runbooks=arguments.runbooks,
+        labels=dict(arguments.label),
+        version=Settings().version,
+    )
+    for path in written:
+        print(path)
+    return 0
 
 
 def _count(number: int, noun: str) -> str:

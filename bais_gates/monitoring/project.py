@@ -42,6 +42,18 @@ def check(paths: Iterable[Path], settings: Settings, *, today: date) -> Checked:
 
     Raises GateInputError for a path that can't be read or has no rule file, and for a wrong catalogue.
     """
+    files, catalogue = _load(paths, settings.version)
+    return _judged(files, replace(settings, catalogue=catalogue or settings.catalogue), today)
+
+
+def find_rule_files(paths: Iterable[Path], version: tuple[int, int]) -> list[tuple[RuleFile, str]]:
+    """Return the rule files of the paths, each with its text; raise GateInputError as :func:`check` does."""
+    return _load(paths, version)[0]
+
+
+def _load(
+    paths: Iterable[Path], version: tuple[int, int]
+) -> tuple[list[tuple[RuleFile, str]], Catalogue | None]:
     rule_files: dict[Path, tuple[RuleFile, str]] = {}
     catalogue: Catalogue | None = None
     for path in paths:
@@ -53,7 +65,7 @@ def check(paths: Iterable[Path], settings: Settings, *, today: date) -> Checked:
                     raise GateInputError(f"{file}: {catalogue.path} is a catalogue, too. Give one of them.")
                 catalogue = load_catalogue(file)
             elif fault or holds_rules(documents) or file == path:
-                loaded = load_rules(documents, str(file), settings.version)
+                loaded = load_rules(documents, str(file), version)
                 loaded = replace(loaded, findings=(*loaded.findings, *fault))
                 if not (loaded.findings or holds_rules(documents)):
                     continue
@@ -63,8 +75,7 @@ def check(paths: Iterable[Path], settings: Settings, *, today: date) -> Checked:
             count += 1
         if not count:
             raise GateInputError(f"{path}: no rule file. Give a file with groups, or a folder with some.")
-    settings = replace(settings, catalogue=catalogue or settings.catalogue)
-    return _judged(list(rule_files.values()), settings, today)
+    return list(rule_files.values()), catalogue
 
 
 def _judged(files: list[tuple[RuleFile, str]], settings: Settings, today: date) -> Checked:

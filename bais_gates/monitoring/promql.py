@@ -122,7 +122,7 @@ def _prepare(text: str, version: tuple[int, int]) -> str:
             continue
         inside, last = brackets[-1] if brackets else "", previous[-1]
         if token in _BRACKETS:
-            brackets.append("by" if token == "(" and last.lower() in _GROUPING else token)
+            brackets.append("by" if last.lower() in _GROUPING else token)
         elif token in _BRACKETS.values() and brackets:
             brackets.pop()
         elif inside != "{" and token.lower() in _BINARY:

@@ -28,6 +28,7 @@ RUN = ("run", "--env=staging.yaml")
         ("sandbox", "up"),
         ("sandbox", "fault"),
         ("monitoring", "check"),
+        ("monitoring", "render"),
     ],
     ids=" ".join,
 )
