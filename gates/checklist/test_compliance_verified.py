@@ -321,9 +321,7 @@ def check_roles(state: DatabaseAccess, subjects: access.Subjects, evidence: Evid
     name = "database rights: owners, extensions, languages, publications, row security"
     check_none(evidence, name, exposed, "PCI DSS 7.2; pg_database, pg_extension, ...")
     owned = [f"{name} belongs to {state.gates}" for name in state.owned]
-    settings = database_settings.server_settings(state.settings, state.files)
-    owned += database_settings.gates_findings(state.overrides, settings, state.gates)
-    check_none(evidence, "database rights: the gates' role", owned, "pg_shdepend, pg_db_role_setting")
+    check_none(evidence, "database rights: objects of the gates' role", owned, "pg_shdepend")
     appended = access.append_only_findings(state.append_only)
     name, source = "database audit: append-only tables that can be changed", "PCI DSS 10.3.2; pg_trigger"
     check_none(evidence, name, appended, source)
@@ -373,8 +371,8 @@ def check_database_log(state: DatabaseAccess, environment: Environment, evidence
     overrides += database_settings.search_path_findings(
         state.overrides, state.settings, application=state.application
     )
-    name = "database audit: settings of roles and databases"
-    check_none(evidence, name, overrides, "pg_db_role_setting")
+    overrides += database_settings.gates_findings(state.overrides, settings, state.gates)
+    check_none(evidence, "database: settings of roles and databases", overrides, "pg_db_role_setting")
 
 
 def check_backups(directory: Path, evidence: Evidence) -> None:
