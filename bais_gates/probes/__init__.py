@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         restore,
         tls,
     )
-    from bais_gates.probes.backup import Backup, BackupError, inspect_dump, list_backups
+    from bais_gates.probes.backup import Backup, BackupError, inspect_dump, list_backups, read_backups
     from bais_gates.probes.cache_health import CacheHealth
     from bais_gates.probes.database_access import DatabaseAccess
     from bais_gates.probes.database_health import DatabaseHealth
@@ -134,6 +134,7 @@ __all__ = [
     "measure",
     "measure_again_if_slow",
     "percentile",
+    "read_backups",
     "read_bytes",
     "read_cluster",
     "read_exposure",
