@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bais_gates.probes.database_health import DatabaseHealth
     from bais_gates.probes.files import read_bytes, read_text
     from bais_gates.probes.http import HttpClient, Response, Unreachable, decimal_text
+    from bais_gates.probes.http_network import resolve
     from bais_gates.probes.kubernetes.cluster import (
         Cluster,
         ClusterError,
@@ -37,6 +38,7 @@ else:
         "database_health",
         "files",
         "http",
+        "http_network",
         "jwt",
         "kubernetes.cluster",
         "kubernetes.snapshot",
@@ -97,6 +99,7 @@ __all__ = [
     "read_namespace",
     "read_network",
     "read_text",
+    "resolve",
     "restore",
     "signature_problem",
     "statements_since",

@@ -166,7 +166,6 @@ def _cluster_sections(directory: Path, http_url: str, platform: Platform) -> dic
             "context": "sandbox",
             "admin_context": "sandbox-admin",
             "namespace": "bais",
-            "minimum_version": "1.20",
             "components": {
                 "prometheus_operator": {
                     "absent": "the sandbox runs no Prometheus; gates scrape its API directly"
