@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bais_gates.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from bais_gates.errors import GateInputError
+    from bais_gates.errors import GateInputError, RecordRefused
     from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
     from bais_gates.pytest_plugin.fixtures import PhaseResult
     from bais_gates.pytest_plugin.run_directory import GateRun
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Limits,
         RateLimit,
         RecoveryPart,
+        SecurityPart,
     )
     from bais_gates.targets.target import Target, Unique
 else:
@@ -49,7 +50,9 @@ __all__ = [
     "Limits",
     "PhaseResult",
     "RateLimit",
+    "RecordRefused",
     "RecoveryPart",
+    "SecurityPart",
     "Target",
     "Unique",
     "load_environment",

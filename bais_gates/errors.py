@@ -4,7 +4,8 @@
 
     Exception
     └── GateInputError       a file, option or variable is not usable; the message has the remedy
-        └── AbsentFileError  the file does not exist
+        ├── AbsentFileError  the file does not exist
+        └── RecordRefused    a record that a gate judges is damaged, incomplete or ambiguous
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ def is_finding(error: BaseException) -> bool:
     """
     ours = type(error).__module__.partition(".")[0] == __package__
     return ours and isinstance(error, Exception) and not isinstance(error, ValueError | TypeError)
+
+
+class RecordRefused(GateInputError):  # noqa: N818 - it names the state of the record
+    """A record that a gate judges is damaged, incomplete or ambiguous: nothing is proven, and it fails."""
 
 
 class AbsentFileError(GateInputError):

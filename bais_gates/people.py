@@ -24,6 +24,12 @@ _LATIN: Final = str.maketrans(
     | {"ŋ": "n", "ə": "e"}
 )
 """The small letters of Latin alphabets that are no ASCII letter with a mark."""
+_TITLES: Final = frozenset(
+    {"dr", "prof", "mr", "mrs", "ms", "mx", "herr", "frau", "dipl", "ing", "phd", "md", "msc", "bsc", "mba"}
+    | {"cissp", "cisa", "cism", "oscp"}
+)
+_FULL_NAME: Final = 2
+"""Words of a name that is left when titles and initials are taken away."""
 _COMMENT: Final = re.compile(r"\([^()]*\)")
 
 
@@ -64,9 +70,10 @@ def _problems(text: str) -> Iterator[str]:
 def same_person(one: str, other: str) -> bool:
     """Return whether two texts name the same person, as far as can be told; True where one is unclear.
 
-    Names are compared without case, marks, separators, order of words and comments in brackets; addresses
-    without case, separators and plus-tag, also those of a domain and its subdomain; a name with the part of
-    an address before the @; all of it once more with the ASCII characters that look alike made one.
+    Names are compared without case, marks, separators, order of words, titles, further initials and comments
+    in brackets; addresses without case, separators and plus-tag, also those of a domain and its subdomain; a
+    name with the part of an address before the @; all of it once more with the ASCII characters that look
+    alike made one.
     """
     if why_unclear(one) is not None or why_unclear(other) is not None:
         return True
@@ -99,9 +106,15 @@ def _read(text: str) -> _Person:
 
 
 def _keys(text: str) -> set[str]:
-    """Return the words of a name in their order and sorted, each as one word; none for no words."""
+    """Return the words of a name in their order and sorted, each as one word; none for no words.
+
+    A first and a last name are returned without titles and further initials, too.
+    """
     words = _words(text)
-    return {_joined(words), _joined(sorted(words))} - {""}
+    plain = [word for word in words if len(word) > 1 and word not in _TITLES]
+    if len(plain) < _FULL_NAME:
+        plain = words
+    return {_joined(each) for each in (words, sorted(words), plain, sorted(plain))} - {""}
 
 
 def _words(text: str) -> list[str]:

@@ -23,10 +23,22 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 TESTS_PER_FILE = 250
 PLAIN = """
-def test_{number}():
+def test_{number}(checks):
     \"\"\"One is one.\"\"\"
+    checks.append(("one", 1, "==", 1))
     assert 1 == 1
 """
+CONFTEST = '''
+"""A fixture for plain tests that knows its test, as the evidence of a gate does."""
+
+import pytest
+
+
+@pytest.fixture
+def checks(request):
+    """Return the checks of a test."""
+    return [request.node.nodeid]
+'''
 GATE = """
 @pytest.mark.gate("acceptance.gate_{number}")
 def test_{number}(evidence):
@@ -43,7 +55,7 @@ ENTRY = """
     remedy: Look for another universe.
 """
 CLOSING = '''
-"""Write the CPU seconds between the last test and the end of the run to the file CLOSING."""
+"""Write the CPU seconds of all tests, and from the last test to the end of the run, to the file CLOSING."""
 
 import os
 import time
@@ -54,8 +66,9 @@ import pytest
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtestloop():
+    global began, ran
+    began = time.process_time()
     result = yield
-    global ran
     ran = time.process_time()
     return result
 
@@ -63,7 +76,7 @@ def pytest_runtestloop():
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_unconfigure():
     result = yield
-    Path(os.environ["CLOSING"]).write_text(str(time.process_time() - ran))
+    Path(os.environ["CLOSING"]).write_text(f"{ran - began} {time.process_time() - ran}")
     return result
 '''
 READERS = {
@@ -108,6 +121,8 @@ class Cost:
 
     cpu_s: float
     peak_mib: float
+    tests_s: float
+    """From the first test to the last: what pytest and plugins do around each."""
     closing_s: float
 
 
@@ -126,6 +141,7 @@ def write_project(folder: Path, count: int) -> None:
             tests = "\n".join(template.format(number=number) for number in numbers)
             (folder / kind / f"test_from_{start}.py").write_text(head + tests)
     entries = "".join(ENTRY.format(number=number) for number in range(count))
+    (folder / "plain" / "conftest.py").write_text(CONFTEST.lstrip())
     (folder / "gates" / "catalog.yaml").write_text("gates:" + entries)
     (folder / "gates" / "policy.yaml").write_bytes((REPOSITORY / "gates" / "policy.yaml").read_bytes())
     (folder / "nowhere.yaml").write_text("name: nowhere\n")
@@ -144,8 +160,8 @@ def cost(command: Sequence[str], folder: Path, **variables: str) -> Cost:
             sys.exit(
                 f"{' '.join(command)} ended with {process.returncode}:\n{output.read().decode()[-4000:]}"
             )
-        closing_s = float(closing.read() or 0)
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, closing_s)
+        tests_s, closing_s = map(float, closing.read().split() or (0, 0))
+    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, tests_s, closing_s)
 
 
 def typical(costs: Sequence[Cost]) -> Cost:
@@ -153,6 +169,7 @@ def typical(costs: Sequence[Cost]) -> Cost:
     return Cost(
         cpu_s=median(one.cpu_s for one in costs),
         peak_mib=median(one.peak_mib for one in costs),
+        tests_s=median(one.tests_s for one in costs),
         closing_s=median(one.closing_s for one in costs),
     )
 
@@ -217,6 +234,14 @@ def document(runs: Runs, reading: Mapping[str, Cost], collecting: Mapping[str, C
         *table("MiB", runs, lambda one, _: f"{one.peak_mib:.0f}"),
         "",
         *one_more(runs),
+        "## Hooks around a gate",
+        "",
+        "CPU from the first test to the last, so without start, collection and closing: set-up, call,",
+        "tear-down, reports. Plain tests take a fixture that knows its test, as gates take `evidence`.",
+        "",
+        *table("milliseconds a test", runs, lambda one, count: f"{one.tests_s / count * 1000:.2f}"),
+        "",
+        *hooks(runs[largest], largest),
         "## Closing a run",
         "",
         "CPU from the last test to the end. With bais-gates it goes into the decision, the sign-off page,",
@@ -254,6 +279,13 @@ def one_more(runs: Runs) -> Iterator[str]:
 
     each = ", ".join(f"{kind} {cost_ms(kind):.2f} ms" for kind in KINDS)
     yield from (f"One more test, collected and run, from {small:,} to {large:,}: {each}.", "")
+
+
+def hooks(costs: Mapping[str, Cost], count: int) -> Iterator[str]:
+    """Yield what the hooks around one gate cost, its evidence and its lines in the ledger included."""
+    more_ms = 1000 * (costs["bais-gates"].tests_s - costs["pytest-html"].tests_s) / count
+    yield f"Hooks, evidence and ledger add {more_ms:.2f} ms a gate to pytest-html, which bais-gates uses."
+    yield ""
 
 
 def table(unit: str, runs: Runs, show: Callable[[Cost, int], str]) -> Iterator[str]:

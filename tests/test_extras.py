@@ -16,6 +16,7 @@ from bais_gates.probes.kubernetes.cluster import Cluster
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.redis import Cache
 from bais_gates.probes.tls import read_certificate
+from bais_gates.rules import secret_text
 from bais_gates.rules.kubernetes.cronjobs import previous_run
 
 if TYPE_CHECKING:
@@ -34,12 +35,18 @@ def _cluster(folder: Path) -> object:
     return Cluster(ClusterAccess(kubeconfig=path, context="c"))
 
 
+def _detect_secrets() -> object:
+    secret_text._detectors.cache_clear()
+    return secret_text.looks_secret("X", "some text")
+
+
 @pytest.mark.parametrize(
     ("library", "extra", "use"),
     [
         ("psycopg", "database", lambda _: Database("postgresql://reader@127.0.0.1:1/bais")),
         ("redis", "cache", lambda _: Cache("redis://127.0.0.1:1/0")),
         ("kubernetes", "cluster", _cluster),
+        ("detect_secrets.plugins.aws", "cluster", lambda _: _detect_secrets()),
         ("cryptography.x509", "tls", lambda _: read_certificate(b"")),
         ("croniter", "bais", lambda _: previous_run("* * * * *", datetime.now(UTC))),
     ],

@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING
 from bais_gates.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from bais_gates.probes import backup, cache_health, database_health, jwt, restore, tls
+    from bais_gates.probes import (
+        backup,
+        cache_health,
+        content,
+        database_access,
+        database_health,
+        database_maintenance,
+        jwt,
+        restore,
+        tls,
+    )
     from bais_gates.probes.backup import Backup, BackupError, inspect_dump, list_backups
     from bais_gates.probes.cache_health import CacheHealth
+    from bais_gates.probes.database_access import DatabaseAccess
     from bais_gates.probes.database_health import DatabaseHealth
     from bais_gates.probes.files import read_bytes, read_text
     from bais_gates.probes.http import HttpClient, Response, Unreachable, decimal_text
@@ -22,10 +33,23 @@ if TYPE_CHECKING:
         Objects,
         version_number,
     )
-    from bais_gates.probes.kubernetes.snapshot import read_cluster, read_namespace, read_network
+    from bais_gates.probes.kubernetes.snapshot import (
+        list_served,
+        read_cluster,
+        read_exposure,
+        read_namespace,
+        read_network,
+    )
     from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.probes.listener import Delivery, Inbox, Listener, signature_problem
-    from bais_gates.probes.postgres import Database, DatabaseError, plaintext_refusal, statements_since
+    from bais_gates.probes.postgres import (
+        Database,
+        DatabaseBlocked,
+        DatabaseError,
+        DatabaseFull,
+        StatementsUnavailable,
+        statements_since,
+    )
     from bais_gates.probes.redis import Cache, CacheError, CacheForbiddenError, CacheStatistics, Scratch
     from bais_gates.probes.schedule import Lane, Measured, callers_for, measure, measure_again_if_slow
     from bais_gates.probes.statistics import Summary, percentile
@@ -35,7 +59,10 @@ else:
         __name__,
         "backup",
         "cache_health",
+        "content",
+        "database_access",
         "database_health",
+        "database_maintenance",
         "files",
         "http",
         "http_network",
@@ -67,7 +94,10 @@ __all__ = [
     "ClusterUnreachable",
     "ClusterWriter",
     "Database",
+    "DatabaseAccess",
+    "DatabaseBlocked",
     "DatabaseError",
+    "DatabaseFull",
     "DatabaseHealth",
     "Delivery",
     "HttpClient",
@@ -78,24 +108,29 @@ __all__ = [
     "Objects",
     "Response",
     "Scratch",
+    "StatementsUnavailable",
     "Summary",
     "Unreachable",
     "Volley",
     "backup",
     "cache_health",
     "callers_for",
+    "content",
+    "database_access",
     "database_health",
+    "database_maintenance",
     "decimal_text",
     "fire",
     "inspect_dump",
     "jwt",
     "list_backups",
+    "list_served",
     "measure",
     "measure_again_if_slow",
     "percentile",
-    "plaintext_refusal",
     "read_bytes",
     "read_cluster",
+    "read_exposure",
     "read_namespace",
     "read_network",
     "read_text",

@@ -4,15 +4,20 @@ A backup is three files: ``<stamp>.dump.age`` (``pg_dump`` in the custom format,
 ``<stamp>.dump.age.sha256`` (in the format of sha256sum) and ``<stamp>.json``::
 
     {"taken_at": "2026-11-23T22:15:00Z", "database": "bais", "schema_revision": "0001",
-     "tables": {"payments": 12}, "size": 34567, "sha256": "<of the .dump.age>"}
+     "tables": {"payments": 12}, "size": 34567, "sha256": "<of the .dump.age>",
+     "system_identifier": "7713772134493935313", "snapshot_xmin": 759}
 
-``taken_at`` is the time of the snapshot from which the dump and the row counts were read.
+``taken_at`` is the time of the snapshot from which the dump and the row counts were read; pg_dump begins
+then, with TZ=UTC, as its archive's header has no time zone. The last two keys are optional, from
+``pg_control_system()`` and ``pg_snapshot_xmin(pg_current_snapshot())`` in that snapshot: with them, the rows
+that were last written before it are compared whole.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +25,8 @@ from typing import TYPE_CHECKING, Any, Final
 from bais_gates import redaction
 from bais_gates.errors import GateInputError
 from bais_gates.extras import optional
+from bais_gates.rules.backups import AGE, DUMP, FolderFile
+from bais_gates.strict import parse_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +34,8 @@ if TYPE_CHECKING:
 
 pyrage = optional("pyrage", extra="bais")
 
-DUMP: Final = ".dump.age"
-_AGE: Final = (b"age-encryption.org/v1\n", b"-----BEGIN AGE ENCRYPTED FILE-----")
 _BLOCK: Final = 1024 * 1024
+_HEAD: Final = 4096
 
 
 class BackupError(Exception):
@@ -42,11 +48,14 @@ class Backup:
 
     path: Path
     taken_at: datetime
+    database: str | None
     schema_revision: str | None
     tables: tuple[tuple[str, int], ...]
     """Rows by table, ``schema.table`` without the schema ``public``."""
     size: int
     sha256: str
+    system_identifier: str | None = None
+    snapshot_xmin: int | None = None
 
     def age_s(self, now: datetime) -> float:
         """Return the seconds since the snapshot."""
@@ -67,17 +76,21 @@ def list_backups(directory: Path) -> list[Backup]:
 
 def _read_description(path: Path) -> Backup:
     try:
-        document: Any = json.loads(path.read_bytes())
-        revision = document.get("schema_revision")
+        document: Any = parse_json(path.read_bytes())
+        revision, xmin = document.get("schema_revision"), document.get("snapshot_xmin")
+        database, identifier = document.get("database"), document.get("system_identifier")
         return Backup(
             path=path.with_name(path.name.removesuffix(".json") + DUMP),
             taken_at=_time(document["taken_at"]),
+            database=None if database is None else str(database),
             schema_revision=None if revision is None else str(revision),
             tables=tuple(
                 sorted((str(name).removeprefix("public."), int(n)) for name, n in document["tables"].items())
             ),
             size=int(document["size"]),
             sha256=str(document["sha256"]).lower(),
+            system_identifier=None if identifier is None else str(identifier),
+            snapshot_xmin=None if xmin is None else int(xmin),
         )
     except OSError as e:
         raise BackupError(f"{path} cannot be read: {e.strerror}") from None
@@ -90,6 +103,36 @@ def _time(text: str) -> datetime:
     if time.tzinfo is None:
         raise ValueError("taken_at has no time zone")
     return time.astimezone(UTC)
+
+
+def list_files(directory: Path, now: datetime) -> list[FolderFile]:
+    """Return the folder (as ``.``) and the files in it; raise :class:`BackupError` if one is unreadable.
+
+    A file that is removed meanwhile is left out.
+    """
+    found = []
+    try:
+        for path in (directory, *sorted(directory.iterdir())):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                is_file = stat.S_ISREG(status.st_mode)
+                found.append(
+                    FolderFile(
+                        name="." if path == directory else path.name,
+                        mode=stat.S_IMODE(status.st_mode),
+                        size=status.st_size,
+                        age_s=now.timestamp() - status.st_mtime,
+                        head=_head(path) if is_file else b"",
+                    )
+                )
+    except OSError as e:
+        raise BackupError(f"{e.filename or directory} cannot be read: {e.strerror}") from None
+    return found
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +163,7 @@ def inspect_dump(backup: Backup) -> DumpFile:
         size=size,
         sha256=digest.hexdigest(),
         recorded_sha256=words[0].lower() if words else None,
-        encrypted=head.startswith(_AGE),
+        encrypted=head.startswith(AGE),
     )
 
 

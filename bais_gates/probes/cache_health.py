@@ -1,34 +1,29 @@
 """Read what Redis (or Valkey) reports about itself: INFO, settings, and the permissions of its users.
 
-No command of :data:`DANGEROUS` is run: ``ACL DRYRUN`` only checks whether a user may run it.
+No dangerous command is run: ``ACL DRYRUN`` only checks whether a user may run one.
 """
 
 from __future__ import annotations
 
 import math
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from bais_gates.rules.cache import Permission, is_relevant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bais_gates.probes.redis import Cache
 
-DANGEROUS: Final[tuple[tuple[str, ...], ...]] = (
-    ("FLUSHALL",),
-    ("FLUSHDB",),
-    ("KEYS", "*"),
-    ("CONFIG", "SET", "maxmemory", "0"),
-    ("DEBUG", "SLEEP", "0"),
-    ("SHUTDOWN",),
-    ("REPLICAOF", "NO", "ONE"),
-    ("MODULE", "LIST"),
-    ("ACL", "SETUSER", "nobody"),
-    ("MONITOR",),
-    ("SAVE",),
+_SETTINGS: Final = (
+    *("maxmemory", "maxmemory-policy", "save", "appendonly", "maxclients", "protected-mode", "tcp-keepalive"),
+    *("enable-debug-command", "enable-module-command", "enable-protected-configs", "replica-read-only"),
+    *("slowlog-log-slower-than", "slowlog-max-len", "acllog-max-len", "port", "tls-port", "tls-protocols"),
 )
-"""A call of each command that deletes data, stops or reconfigures the server, or reads others' commands."""
-_SETTINGS: Final = ("maxmemory", "maxmemory-policy", "save", "appendonly", "protected-mode", "maxclients")
+_GUESSED: Final = ("", "foobared", "redis", "password", "admin", "changeme")
+"""Passwords of examples and default installations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +32,17 @@ class CacheHealth:
 
     info: Mapping[str, Any]
     settings: Mapping[str, str]
-    allowed_commands: Mapping[str, tuple[str, ...]]
-    """The dangerous commands that each user may run."""
+    user: str
+    """The gates' own user."""
+    permissions: Mapping[str, tuple[Permission, ...]]
+    """The commands that each user may run, of those that change data, settings or the server."""
+    open_users: tuple[str, ...]
+    """Users that any password, or one that everybody guesses, signs in."""
     accepts_unauthenticated: bool
+    writable_keys: tuple[int, int]
+    """Existing keys that the gates' own user may overwrite, and how many were looked at."""
+    monitors: tuple[str, ...]
+    """Clients that read all commands (MONITOR)."""
 
     @property
     def maxmemory(self) -> int:
@@ -75,12 +78,25 @@ class CacheHealth:
 
 def read(cache: Cache) -> CacheHealth:
     """Read once; raise CacheError if the cache does not answer or refuses a command."""
+    commands = [one for one in cache.commands() if is_relevant(one.name, one.categories)]
+    users, own = cache.users(), cache.user()
     return CacheHealth(
         info=cache.info(),
         settings=cache.settings(*_SETTINGS),
-        allowed_commands={
-            user: tuple(" ".join(call[:2]) for call in DANGEROUS if cache.can_run(user, *call))
-            for user in cache.users()
-        },
-        accepts_unauthenticated=cache.accepts_unauthenticated(),
+        user=own,
+        permissions={user: tuple(cache.permissions(user, commands)) for user in users},
+        open_users=tuple(_open_users(cache, users)),
+        accepts_unauthenticated=cache.accepts(),
+        writable_keys=cache.writable_keys(own),
+        monitors=tuple(cache.monitors()),
     )
+
+
+def _open_users(cache: Cache, users: list[str]) -> list[str]:
+    found = []
+    for user in users:
+        if cache.accepts(user, secrets.token_urlsafe(24)):
+            found.append(f"{user}: any password (nopass)")
+        elif any(cache.accepts(user, password) for password in (user, *_GUESSED)):
+            found.append(f"{user}: a password of examples or its own name")
+    return found

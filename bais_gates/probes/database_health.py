@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from bais_gates.probes.database_maintenance import FILES, open_maintenance
 from bais_gates.probes.postgres import DatabaseError, StatementStatistics
 
 if TYPE_CHECKING:
@@ -33,12 +34,21 @@ class DatabaseHealth:
     indexes: tuple[Row, ...]
     unindexed_foreign_keys: tuple[str, ...]
     tables: tuple[Row, ...]
+    objects: tuple[Row, ...]
+    """Disabled triggers and rules, constraints that are not validated, unlogged tables."""
     oldest_xid: int
     oldest_multixact: int
     replicas: tuple[Row, ...]
     slots: tuple[Row, ...]
     sessions: tuple[Row, ...]
+    prepared: tuple[Row, ...]
+    limits: tuple[Row, ...]
+    archiver: Row
     settings: Mapping[str, Row]
+    overrides: tuple[Row, ...]
+    application: frozenset[str]
+    files: tuple[Row, ...] | None
+    """The settings of the configuration files; None on a managed server, which does not show them."""
     checksum_failures: int
 
     @property
@@ -65,45 +75,74 @@ class DatabaseHealth:
         return self.connections / self.max_connections
 
 
+def is_managed(settings: Mapping[str, Row]) -> bool:
+    """Return whether a server has settings of RDS or Aurora, Cloud SQL, Azure Database or AlloyDB."""
+    return any(name.startswith(("rds.", "cloudsql.", "azure.", "alloydb.")) for name in settings)
+
+
 def read(database: Database) -> DatabaseHealth:
-    """Read once; raise DatabaseError if the database does not answer or the role lacks ``pg_monitor``."""
-    if database.value("SELECT pg_has_role(current_user, 'pg_monitor', 'USAGE')") is not True:
-        raise DatabaseError(
-            f"the database {database.name}: the role of database.url may not read the server's statistics. "
-            "Run as a superuser: GRANT pg_monitor TO <role>"
-        )
-    statements = database.statements()
-    if statements is None:
-        raise DatabaseError(
-            f"the database {database.name}: pg_stat_statements is not readable. Add it to "
-            "shared_preload_libraries, restart, and run CREATE EXTENSION pg_stat_statements in this database"
-        )
-    (counters,) = database.rows(_COUNTERS)
+    """Read once.
+
+    Raises :class:`DatabaseError` if the database does not answer or the role lacks a right that the
+    message names,
+    :class:`StatementsUnavailable` without pg_stat_statements.
+    """
+    require_monitor(database)
+    statements = database.require_statements()
+    found = database.read(_STATEMENTS)
+    settings = {str(row["name"]): row for row in found["settings"]}
+    (counters,) = found["counters"]
+    files = None
+    if not is_managed(settings):
+        with open_maintenance(database.url) as maintenance:
+            files = tuple(maintenance.read({"files": FILES})["files"])
     return DatabaseHealth(
         statements=tuple(statements.values()),
-        blocks_hit=int(counters["blks_hit"]),  # type: ignore[call-overload] # columns are known, rows are not typed
-        blocks_read=int(counters["blks_read"]),  # type: ignore[call-overload] # as above
-        statistics_days=float(counters["days"]),  # type: ignore[arg-type] # as above
-        connections=database.all_connections(),
-        max_connections=database.max_connections(),
-        indexes=tuple(database.rows(_INDEXES)),
-        unindexed_foreign_keys=tuple(str(row["name"]) for row in database.rows(_UNINDEXED_KEYS)),
-        tables=tuple(database.rows(_TABLES)),
-        oldest_xid=int(counters["xid_age"]),  # type: ignore[call-overload] # as above
-        oldest_multixact=int(counters["mxid_age"]),  # type: ignore[call-overload] # as above
-        replicas=tuple(database.rows(_REPLICAS)),
-        slots=tuple(database.rows(_SLOTS)),
-        sessions=tuple(database.rows(_SESSIONS)),
-        settings={str(row["name"]): row for row in database.rows(_SETTINGS)},
-        checksum_failures=int(counters["checksum_failures"]),  # type: ignore[call-overload] # as above
+        blocks_hit=int(counters["blks_hit"]),
+        blocks_read=int(counters["blks_read"]),
+        statistics_days=float(counters["days"]),
+        connections=int(counters["connections"]),
+        max_connections=int(counters["max_connections"]),
+        indexes=tuple(found["indexes"]),
+        unindexed_foreign_keys=tuple(str(row["name"]) for row in found["foreign_keys"]),
+        tables=tuple(found["tables"]),
+        objects=tuple(found["objects"]),
+        oldest_xid=int(counters["xid_age"]),
+        oldest_multixact=int(counters["mxid_age"]),
+        replicas=tuple(found["replicas"]),
+        slots=tuple(found["slots"]),
+        sessions=tuple(found["sessions"]),
+        prepared=tuple(found["prepared"]),
+        limits=tuple(found["limits"]),
+        archiver=found["archiver"][0],
+        settings=settings,
+        overrides=tuple(found["overrides"]),
+        application=frozenset(row["name"] for row in found["application"]),
+        files=files,
+        checksum_failures=int(counters["checksum_failures"]),
     )
+
+
+def require_monitor(database: Database) -> None:
+    """Raise DatabaseError if the gates' role may not read the server's statistics, settings and sessions."""
+    (own,) = database.rows(
+        "SELECT current_user::text AS role, pg_has_role(current_user, 'pg_monitor', 'USAGE') AS monitor"
+    )
+    if own["monitor"] is not True:
+        raise DatabaseError(
+            f"the database {database.name}: {own['role']}, the role of database.url, may not read "
+            f"the server's "
+            f"statistics, settings and sessions. Run as a superuser: GRANT pg_monitor TO {own['role']}"
+        )
 
 
 _COUNTERS: Final = """
 SELECT s.blks_hit, s.blks_read, coalesce(s.checksum_failures, 0) AS checksum_failures,
   extract(epoch FROM now() - greatest(s.stats_reset, pg_postmaster_start_time()))::float8 / 86400 AS days,
   (SELECT max(age(datfrozenxid)) FROM pg_database) AS xid_age,
-  (SELECT max(mxid_age(datminmxid)) FROM pg_database) AS mxid_age
+  (SELECT max(mxid_age(datminmxid)) FROM pg_database) AS mxid_age,
+  current_setting('max_connections')::int AS max_connections, (SELECT count(*) FROM pg_stat_activity
+   WHERE datname IS NOT NULL AND backend_type = 'client backend') AS connections
 FROM pg_stat_database s WHERE s.datname = current_database()
 """
 _INDEXES: Final = """
@@ -131,8 +170,10 @@ ORDER BY 1
 """
 _TABLES: Final = """
 SELECT format('%I.%I', t.schemaname, t.relname) AS name, t.n_live_tup AS live, t.n_dead_tup AS dead,
-  coalesce((SELECT split_part(o, '=', 2) FROM unnest(c.reloptions) o WHERE o LIKE 'autovacuum_enabled=%'),
-           'true') AS autovacuum
+  array(SELECT o FROM unnest(c.reloptions) o WHERE o LIKE 'autovacuum_%' UNION ALL
+    SELECT 'toast.' || o FROM pg_class x, unnest(x.reloptions) o WHERE x.oid = c.reltoastrelid AND o LIKE
+      'autovacuum_%')
+    AS options
 FROM pg_stat_user_tables t JOIN pg_class c ON c.oid = t.relid
 """
 _REPLICAS: Final = """
@@ -154,4 +195,71 @@ SELECT pid, coalesce(usename::text, '') AS role, coalesce(application_name, '') 
 FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
 """
-_SETTINGS: Final = "SELECT name, setting, unit, vartype, pending_restart FROM pg_settings"
+OVERRIDES: Final = """
+SELECT r.rolname::text AS role, d.datname::text AS database, split_part(c, '=', 1) AS name,
+  substr(c, strpos(c, '=') + 1) AS value
+FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) c
+LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
+WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+"""The settings of roles and databases that override the server's, with their values."""
+SETTINGS: Final = """
+SELECT name, setting, reset_val, boot_val, unit, vartype, context, category, source, pending_restart
+FROM pg_settings
+"""
+APPLICATION: Final = """
+SELECT r.rolname::text AS name FROM pg_roles r
+WHERE NOT r.rolsuper AND r.oid >= 16384 AND r.rolname <> current_user AND (
+  r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
+  OR EXISTS (SELECT FROM pg_class c WHERE c.relowner = r.oid AND c.relkind IN ('r', 'p')))
+"""
+"""The roles that own the database or its tables, without superusers."""
+# A trigger that is off, a constraint that was never checked, a table whose rows a crash takes.
+_OBJECTS: Final = """
+SELECT 'trigger' AS kind, g.tgname::text AS name, g.tgrelid::regclass::text AS of,
+  CASE g.tgenabled WHEN 'R' THEN 'enabled for replicas only' ELSE 'disabled' END AS fault
+FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE g.tgenabled IN ('D', 'R') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+UNION ALL SELECT 'rule', w.rulename, w.ev_class::regclass::text,
+  CASE w.ev_enabled WHEN 'R' THEN 'enabled for replicas only' ELSE 'disabled' END
+FROM pg_rewrite w WHERE w.ev_enabled IN ('D', 'R')
+UNION ALL SELECT 'event trigger', evtname, 'the database', 'disabled' FROM pg_event_trigger WHERE
+  evtenabled IN ('D', 'R')
+UNION ALL SELECT 'constraint', k.conname, coalesce(k.conrelid::regclass::text, 'domain'), 'not validated'
+FROM pg_constraint k WHERE NOT k.convalidated
+UNION ALL SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, c.relname, n.nspname, 'unlogged'
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relpersistence = 'u' AND c.relkind IN
+  ('r', 'p', 'S')
+"""
+_PREPARED: Final = """
+SELECT gid, owner::text AS role, extract(epoch FROM clock_timestamp() - prepared)::float8 AS age_s FROM
+  pg_prepared_xacts
+"""
+_LIMITS: Final = """
+SELECT 'role ' || r.rolname AS name, r.rolconnlimit AS most,
+  (SELECT count(*) FROM pg_stat_activity a WHERE a.usesysid = r.oid) AS used, r.rolname::text AS role
+FROM pg_roles r WHERE r.rolcanlogin AND r.rolconnlimit >= 0
+UNION ALL SELECT 'database ' || d.datname, d.datconnlimit,
+  (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid), NULL
+FROM pg_database d WHERE d.datname = current_database() AND d.datconnlimit >= 0
+"""
+_ARCHIVER: Final = """
+SELECT last_failed_time > coalesce(last_archived_time, '-infinity') AS failing, last_failed_wal AS failed_wal
+FROM pg_stat_archiver
+"""
+_STATEMENTS: Final = {
+    "counters": _COUNTERS,
+    "indexes": _INDEXES,
+    "foreign_keys": _UNINDEXED_KEYS,
+    "tables": _TABLES,
+    "objects": _OBJECTS,
+    "replicas": _REPLICAS,
+    "slots": _SLOTS,
+    "sessions": _SESSIONS,
+    "prepared": _PREPARED,
+    "limits": _LIMITS,
+    "archiver": _ARCHIVER,
+    "settings": SETTINGS,
+    "overrides": OVERRIDES,
+    "application": APPLICATION,
+}

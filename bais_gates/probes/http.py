@@ -7,7 +7,6 @@ the environment are not used. Without a complete HTTP response, :class:`Unreacha
 from __future__ import annotations
 
 import contextlib
-import json as jsonlib
 import socket
 import ssl
 import time
@@ -17,6 +16,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.extras import deferred
+from bais_gates.strict import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,10 +77,8 @@ class Response:
         if self.truncated:
             return None
         try:
-            return jsonlib.loads(
-                self.body, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates, **how
-            )
-        except (ValueError, RecursionError):
+            return parse_json(self.body, **how)
+        except ValueError:
             return None
 
     def field(self, *path: str | int) -> Any:
@@ -114,17 +112,6 @@ def decimal_text(value: Decimal) -> str:
     """Return a number in plain notation without trailing zeros: 1E+2 is "100", 19.90 is "19.9"."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
-    if len(mapping) != len(pairs):
-        raise ValueError("an object has a duplicate key")
-    return mapping
 
 
 class HttpClient:

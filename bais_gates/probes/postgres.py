@@ -12,7 +12,7 @@ import dataclasses
 import math
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates import redaction
 from bais_gates.extras import optional
@@ -36,6 +36,22 @@ class DatabaseError(Exception):
     """The database did not answer, or refused. The message names the database and the cause."""
 
 
+class DatabaseBlocked(DatabaseError):  # noqa: N818 - it names what happened
+    """A statement waited for a lock or an answer until its deadline."""
+
+
+class DatabaseFull(DatabaseError):  # noqa: N818 - it names what happened
+    """The server refuses more connections: of the role, of the database, or at all."""
+
+
+class StatementsUnavailable(DatabaseError):  # noqa: N818 - it names what happened
+    """pg_stat_statements is not ``installed``, or the role may not read it. The message has the remedy."""
+
+    def __init__(self, message: str, *, installed: bool) -> None:
+        super().__init__(message)
+        self.installed = installed
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementStatistics:
     """The statistics of one statement of one user in ``pg_stat_statements`` since the last reset."""
@@ -56,15 +72,17 @@ class Database:
     """One PostgreSQL database, read-only. Connects on first use; safe to share between threads.
 
     ``url`` is a DSN (``postgresql://user:password@host:port/name``); its password is registered with
-    redaction.
+    redaction. ``name`` is another database of that server, ``options`` more settings (``-c name=value``).
     """
 
     def __init__(
         self,
         url: str,
         *,
+        name: str | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,
+        options: str = "",
     ) -> None:
         try:
             parts = psycopg.conninfo.conninfo_to_dict(url)
@@ -74,10 +92,15 @@ class Database:
         password = parts.get("password")
         if password:
             redaction.register(str(password))
+        if name is not None:
+            url = psycopg.conninfo.make_conninfo(url, dbname=name)
+            parts["dbname"] = name
         self.name = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
-        self._url = url
+        self.url, self.role = url, str(parts.get("user") or "")
+        self.database = str(parts.get("dbname") or self.role)
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = statement_timeout_s
+        self._options = options
         self._connection: psycopg.Connection[dict[str, object]] | None = None
         self._lock = threading.Lock()
 
@@ -94,8 +117,26 @@ class Database:
                     cursor = connection.execute(sql.encode(), params, binary=True)
                     return cursor.fetchall() if cursor.description else []
             except psycopg.Error as e:
-                self._drop_if_broken()
-                raise DatabaseError(f"the database {self.name}: {self._cause(e)}") from None
+                raise self._error(e) from None
+
+    def read(
+        self, statements: Mapping[str, str], params: Mapping[str, object] | None = None
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Run constant statements in one read-only transaction and one round trip; return rows by key.
+
+        Raises :class:`DatabaseError` as :meth:`rows` does; each statement has a deadline of its own.
+        """
+        with self._lock:
+            try:
+                connection = self._connected()
+                with connection.transaction(), connection.pipeline():
+                    cursors = {
+                        key: connection.execute(sql.encode(), params if "%(" in sql else None, binary=True)
+                        for key, sql in statements.items()
+                    }
+                    return {key: cursor.fetchall() for key, cursor in cursors.items()}
+            except psycopg.Error as e:
+                raise self._error(e) from None
 
     def value(self, sql: str, params: Mapping[str, object] | None = None) -> object:
         """Return the first column of the first row; None without rows."""
@@ -126,14 +167,38 @@ class Database:
 
         Statements of this connection's own user are left out.
         """
-        available = self.value(
-            "SELECT to_regclass('pg_stat_statements') IS NOT NULL"
-            " AND has_table_privilege(to_regclass('pg_stat_statements'), 'SELECT')"
-        )
-        if available is not True:
+        try:
+            schema = self._statements_schema()
+        except StatementsUnavailable:
             return None
+        return self._read_statements(schema)
+
+    def require_statements(self) -> dict[tuple[int, int], StatementStatistics]:
+        """Return :meth:`statements`; raise :class:`StatementsUnavailable` with the remedy without them."""
+        return self._read_statements(self._statements_schema())
+
+    def _statements_schema(self) -> str:
+        (state,) = self.rows(_STATEMENTS_STATE)
+        schema, role = state["schema"], state["role"]
+        if state["loaded"] is False:
+            problem = "pg_stat_statements is not in shared_preload_libraries. Add it there and restart"
+            raise StatementsUnavailable(problem, installed=False)
+        if schema is None:
+            problem = f"no extension pg_stat_statements in {self.name}. Run there: CREATE EXTENSION "
+            "pg_stat_statements"
+            raise StatementsUnavailable(problem, installed=False)
+        if state["readable"] is not True:
+            raise StatementsUnavailable(
+                f"the database {self.name}: {role} may not read pg_stat_statements. Run there: "
+                f"GRANT USAGE ON "
+                f"SCHEMA {schema} TO {role}; GRANT SELECT ON {schema}.pg_stat_statements TO {role}",
+                installed=True,
+            )
+        return str(schema)
+
+    def _read_statements(self, schema: str) -> dict[tuple[int, int], StatementStatistics]:
         statements: dict[tuple[int, int], StatementStatistics] = {}
-        for row in self.rows(_STATEMENTS):
+        for row in self.rows(_STATEMENTS.replace("pg_stat_statements", f"{schema}.pg_stat_statements")):
             one = StatementStatistics(
                 query_id=int(str(row["queryid"])),
                 user_id=int(str(row["userid"])),
@@ -146,16 +211,30 @@ class Database:
 
     # -- the connection --
 
+    def _error(self, error: psycopg.Error) -> DatabaseError:
+        """Return the error to raise, and drop the connection if it is broken."""
+        if self._connection is not None and (self._connection.broken or self._connection.closed):
+            self._connection.close()
+            self._connection = None
+        cause = self._cause(error)
+        kind: type[DatabaseError] = DatabaseError
+        waited = isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable)
+        if waited or "canceling statement due to" in cause:  # a catalog that every sign-in reads is locked
+            kind = DatabaseBlocked
+        elif any(text in cause for text in ("too many c", "connection slots are reserved")):
+            kind = DatabaseFull
+        return kind(f"the database {self.name}: {cause}")
+
     def _connected(self) -> psycopg.Connection[dict[str, object]]:
         if self._connection is None or self._connection.closed:
-            milliseconds = max(1, round(self._statement_timeout_s * 1000))
+            milliseconds = max(2, round(self._statement_timeout_s * 1000))
             connection = psycopg.connect(
-                self._url,
+                self.url,
                 connect_timeout=max(2, math.ceil(self._connect_timeout_s)),  # the minimum of libpq is 2
                 # Detects a lost server also while sending, where no statement timeout applies.
                 tcp_user_timeout=2 * milliseconds,
-                options=f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
-                " -c default_transaction_read_only=on",
+                options=f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds // 2}"
+                f" -c default_transaction_read_only=on {self._options}",
                 application_name="bais-gates",
                 autocommit=True,
                 row_factory=psycopg.rows.dict_row,
@@ -164,18 +243,20 @@ class Database:
             self._connection = connection
         return self._connection
 
-    def _drop_if_broken(self) -> None:
-        if self._connection is not None and (self._connection.broken or self._connection.closed):
-            self._connection.close()
-            self._connection = None
-
     def _cause(self, error: psycopg.Error) -> str:
         if isinstance(error, psycopg.errors.QueryCanceled):
             return f"no answer within {self._statement_timeout_s:g} s"
+        if isinstance(error, psycopg.errors.LockNotAvailable):
+            return (
+                f"a statement waited for a lock for {self._statement_timeout_s / 2:g} s. Find its "
+                "holder in pg_locks: pg_blocking_pids(pid) of the sessions that wait"
+            )
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             return "the statement writes, but gates have read-only access"
         text = error.diag.message_primary or str(error).strip() or type(error).__name__
-        return redaction.redact(" ".join(text.split()))[:300]
+        if "timeout expired" in text:
+            text += " (no way to its port, or a lock on pg_database or pg_authid keeps every sign-in waiting)"
+        return redaction.redact(" ".join(text.split()))[:400]
 
     def close(self) -> None:
         """Close the connection."""
@@ -202,6 +283,17 @@ _NETWORK_SESSIONS: Final = """
 SELECT count(*) FILTER (WHERE NOT s.ssl) AS plain, count(*) AS total
 FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)
 WHERE a.client_addr IS NOT NULL AND a.backend_type = 'client backend' AND a.datname = current_database()
+"""
+_STATEMENTS_STATE: Final = """
+SELECT current_user::text AS role,
+  CASE WHEN pg_has_role(current_user, 'pg_read_all_settings', 'USAGE') THEN
+    current_setting('shared_preload_libraries') LIKE '%pg_stat_statements%' END AS loaded,
+  (SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+   WHERE e.extname = 'pg_stat_statements') AS schema,
+  (SELECT has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+   FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype =
+     'e'
+   WHERE c.relname = 'pg_stat_statements') AS readable
 """
 _STATEMENTS: Final = """
 SELECT queryid, userid, max(query) AS query, sum(calls) AS calls, sum(total_exec_time) AS total_ms
@@ -230,24 +322,3 @@ def statements_since(
         if calls:
             statements.append(dataclasses.replace(now, calls=calls, total_ms=total_ms))
     return sorted(statements, key=lambda one: one.mean_ms, reverse=True)
-
-
-def plaintext_refusal(url: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> str | None:
-    """Connect to PostgreSQL without TLS; return why it was refused, None if the connection was accepted.
-
-    Raises :class:`DatabaseError` when the server does not answer or refuses for another reason.
-    """
-    parts = {k: str(v) for k, v in psycopg.conninfo.conninfo_to_dict(url).items() if not k.startswith("ssl")}
-    name = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
-    plain = psycopg.conninfo.make_conninfo(**parts, sslmode="disable", gssencmode="disable")
-    try:
-        psycopg.connect(plain, connect_timeout=max(2, round(connect_timeout_s))).close()
-    except psycopg.Error as e:
-        message = " ".join(str(e).split())
-        if any(words in message for words in _ENCRYPTION_REQUIRED):
-            return "no entry in pg_hba.conf for a connection without encryption"
-        raise DatabaseError(f"the database {name}, connected without TLS: {type(e).__name__}") from None
-    return None
-
-
-_ENCRYPTION_REQUIRED: Final = ("no encryption", "SSL off", "requires encryption", "SSL required")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates import redaction
 from bais_gates.extras import optional
+from bais_gates.rules.cache import Permission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Self
 
@@ -31,6 +33,13 @@ TIMEOUT_S: Final = 2.0
 KEY_PREFIX: Final = "bais-gates:"
 KEY_TTL_S: Final = 30
 """Seconds after which a timing key expires if the run was killed before it deleted the key."""
+
+
+ABSENT_KEY: Final = "absent-key-of-a-dry-run"
+_LIMITED: Final = re.compile(
+    r"no permissions to access the '.*' (?:key|channel)|no permissions to access a key"
+)
+_ADDRESS: Final = ("host", "port", "path", "socket_timeout", "socket_connect_timeout")
 
 
 class CacheError(Exception):
@@ -50,6 +59,24 @@ class CacheStatistics:
         """The cache hit ratio, 0..1; NaN without lookups."""
         lookups = self.hits + self.misses
         return self.hits / lookups if lookups else math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command of the server: ``config|set`` for a subcommand, its arity, the place of its first key."""
+
+    name: str
+    arity: int
+    key: int
+    categories: frozenset[str]
+
+    def call(self) -> list[str]:
+        """Return the shortest call of it, on a key that is not there."""
+        words = self.name.split("|")
+        words += ["0"] * (abs(self.arity) - len(words))
+        if 0 < self.key < len(words):
+            words[self.key] = ABSENT_KEY
+        return words
 
 
 class Cache:
@@ -114,27 +141,94 @@ class Cache:
         """Return the user names (``ACL USERS``); passwords and their digests are not read."""
         return sorted(map(str, self._ask(self._client.acl_users)))
 
-    def can_run(self, user: str, *command: str) -> bool:
-        """Return whether ``user`` may run a command, without running it (``ACL DRYRUN``)."""
-        return bool(self._ask(lambda: self._client.acl_dryrun(user, *command)) == "OK")
+    def user(self) -> str:
+        """Return the name of this connection's user (``ACL WHOAMI``)."""
+        return str(self._ask(self._client.acl_whoami))
 
-    def accepts_unauthenticated(self) -> bool:
-        """Return whether PING works without a password; raise :class:`CacheError` without an answer."""
-        settings = self._client.connection_pool.connection_kwargs
-        kept = {key: value for key, value in settings.items() if key not in {"username", "password"}}
-        pool = client.ConnectionPool(
-            connection_class=self._client.connection_pool.connection_class, max_connections=1, **kept
-        )
-        unauthenticated = client.Redis.from_pool(pool)
+    def commands(self) -> list[Command]:
+        """Return all commands and subcommands that the server knows, also those of its modules."""
+        names = self._raw(("COMMAND", "LIST"))[0]
+        described = self._raw(("COMMAND", "INFO", *map(str, names)))[0]
+        return [
+            Command(
+                name=str(one[0]),
+                arity=int(one[1]),
+                key=int(one[3]),
+                categories=frozenset(str(category).lstrip("@") for category in one[6]),
+            )
+            for one in described
+            if one
+        ]
+
+    def permissions(self, user: str, commands: Iterable[Command]) -> list[Permission]:
+        """Return which commands ``user`` may run, without running any (``ACL DRYRUN``).
+
+        A command that is allowed on some keys or channels alone is not ``everywhere``.
+        """
+        asked = list(commands)
+        answers = self._raw(*(("ACL", "DRYRUN", user, *one.call()) for one in asked))
+        return [
+            Permission(command=one.name, categories=one.categories, everywhere=answer == "OK")
+            for one, answer in zip(asked, answers, strict=True)
+            # The other answers: no permission to run it, or a container of subcommands alone.
+            if answer == "OK" or _LIMITED.search(str(answer))
+        ]
+
+    def writable_keys(self, user: str, count: int = 20) -> tuple[int, int]:
+        """Return how many of some existing keys ``user`` may overwrite, and how many were looked at."""
+        found = self._raw(("SCAN", "0", "COUNT", "200"))[0][1]
+        keys = [str(key) for key in found if not str(key).startswith(KEY_PREFIX)][:count]
+        answers = self._raw(*(("ACL", "DRYRUN", user, "SET", key, "0") for key in keys)) if keys else []
+        return sum(answer == "OK" for answer in answers), len(keys)
+
+    def monitors(self) -> list[str]:
+        """Return the addresses of clients that read all commands (``CLIENT LIST``, flag O: MONITOR)."""
+        clients = self._ask(self._client.client_list)
+        return [
+            f"{one.get('user')} from {one.get('addr')}" for one in clients if "O" in str(one.get("flags"))
+        ]
+
+    def accepts(self, user: str | None = None, password: str | None = None) -> bool:
+        """Return whether a new connection is authenticated, by this password or without any.
+
+        HELLO, unlike PING, needs no permission: only a connection that is not authenticated is refused.
+        Raises :class:`CacheError` without an answer.
+        """
+        pool = self._client.connection_pool
+        kept = {
+            key: value
+            for key, value in pool.connection_kwargs.items()
+            if key in _ADDRESS or key.startswith("ssl_")
+        }
+        connection = pool.connection_class(protocol=2, redis_connect_func=_send_nothing, **kept)
         try:
-            unauthenticated.ping()
-        except (client.exceptions.AuthenticationError, client.exceptions.NoPermissionError):
+            connection.connect()
+            connection.send_command(*(("HELLO", "2") if user is None else ("AUTH", user, password or "")))
+            connection.read_response()
+        except client.exceptions.NoPermissionError:
+            return True
+        except client.exceptions.AuthenticationError:
             return False
         except (client.exceptions.RedisError, OSError) as e:
+            if any(word in str(e) for word in ("WRONGPASS", "NOAUTH", "DENIED")):
+                return False
             raise CacheError(f"the cache {self.name}: {self._message(e)}") from None
         finally:
-            unauthenticated.close()
+            connection.disconnect()
         return True
+
+    def _raw(self, *commands: tuple[str, ...]) -> list[Any]:
+        """Return the answers as the server gives them; of several commands, an error is its answer."""
+
+        def ask() -> list[Any]:
+            with self._client.pipeline(transaction=False) as pipe:
+                pipe.response_callbacks = {}  # type: ignore[assignment] # the client's own parse these answers
+                for command in commands:
+                    pipe.execute_command(*command)  # type: ignore[no-untyped-call] # its types are incomplete
+                answers: list[Any] = pipe.execute(raise_on_error=len(commands) == 1)
+                return answers
+
+        return list(self._ask(ask))
 
     def scratch(self, run_id: str) -> Scratch:
         """Return temporary keys of this run for timing operations."""
@@ -167,6 +261,11 @@ class Cache:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _send_nothing(connection: client.Connection) -> None:
+    """Prepare a connection without the client's own HELLO, SELECT and CLIENT SETINFO."""
+    connection._parser.on_connect(connection)  # noqa: SLF001 - there is no public name for it
 
 
 class CacheForbiddenError(CacheError):

@@ -8,6 +8,7 @@ target already has or that its role may not create. Source: PostgreSQL documenta
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import re
@@ -67,6 +68,7 @@ def find_pg_restore() -> Path:
     )
 
 
+@functools.cache
 def _version(program: Path) -> tuple[int, ...]:
     try:
         output = subprocess.run([program, "--version"], capture_output=True, timeout=5, check=True).stdout
@@ -100,11 +102,11 @@ def scratch_database(url: str) -> Iterator[str]:
         yield psycopg.conninfo.make_conninfo(url, dbname=name)
     finally:
         with _connection(url, "drop the scratch database") as connection:
-            connection.execute(
-                psycopg.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(
-                    psycopg.sql.Identifier(name)
-                )
-            )
+            drop = psycopg.sql.SQL("DROP DATABASE IF EXISTS {}").format(psycopg.sql.Identifier(name))
+            try:
+                connection.execute(drop)  # ends an autovacuum worker, which FORCE may only as a superuser
+            except psycopg.errors.ObjectInUse:
+                connection.execute(drop + psycopg.sql.SQL(" WITH (FORCE)"))
 
 
 @contextlib.contextmanager
@@ -138,15 +140,24 @@ def list_scratch_databases(url: str) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-def restore(backup: Backup, identity: str, url: str, *, within_s: float) -> float:
+def list_dump(backup: Backup, identity: str, *, within_s: float) -> str:
+    """Return the header and the table of contents of a dump (``pg_restore --list``), times in UTC.
+
+    Raises :class:`BackupError` with the message of pg_restore, GateInputError if ``identity`` is not a key.
+    """
+    parse_identity(identity)
+    return _run([find_pg_restore(), "--list"], backup, identity, {}, within_s)
+
+
+def restore(backup: Backup, identity: str, url: str, *, within_s: float, listing: str | None = None) -> float:
     """Restore ``backup`` into the database of ``url``; return the seconds taken, including decryption.
 
+    ``listing`` is what :func:`list_dump` returned, if it was called already.
     Raises :class:`BackupError` with the message of pg_restore when it fails or takes longer than
     ``within_s``, and GateInputError if ``identity`` is not an age secret key.
     """
-    parse_identity(identity)
     program, began = find_pg_restore(), time.monotonic()
-    entries = _run([program, "--list"], backup, identity, {}, within_s)
+    entries = listing or list_dump(backup, identity, within_s=within_s)
     skipped = _skipped_extensions(url)
     kept = "".join(
         f"{line}\n"
@@ -192,7 +203,7 @@ def _run(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", **environment},
+        env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC", **environment},
     ) as process:
 
         def feed() -> None:
@@ -286,14 +297,42 @@ WHERE c.relkind = 'r' AND {_USER_SCHEMAS} AND {_NO_EXTENSION} ORDER BY 1, 2
 """.replace("%%", "%")  # noqa: S608 - made of constants
 _SCHEMA: Final = f"""
 WITH relations AS (
-  SELECT c.oid, c.relkind, format('%I.%I', n.nspname, c.relname) AS name
+  SELECT c.oid, c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+         format('%I.%I', n.nspname, c.relname) AS name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND {_USER_SCHEMAS} AND {_NO_EXTENSION}
 )
+SELECT CASE r.relkind WHEN 'S' THEN 'sequence ' WHEN 'v' THEN 'view ' WHEN 'm' THEN 'view '
+       ELSE 'table ' END || r.name AS line
+FROM relations r
+UNION ALL
+SELECT 'persistence ' || r.name || ' ' || r.relpersistence::text
+FROM relations r WHERE r.relpersistence <> 'p'
+UNION ALL
+SELECT 'row security ' || r.name || CASE WHEN r.relforcerowsecurity THEN ' forced' ELSE '' END
+FROM relations r WHERE r.relrowsecurity OR r.relforcerowsecurity
+UNION ALL
+SELECT 'policy ' || r.name || ' ' || p.polname || ' ' || p.polcmd::text || p.polpermissive::text || ' '
+       || coalesce(pg_get_expr(p.polqual, p.polrelid), '') || ' '
+       || coalesce(pg_get_expr(p.polwithcheck, p.polrelid), '')
+FROM relations r JOIN pg_policy p ON p.polrelid = r.oid
+UNION ALL
+SELECT 'rule ' || r.name || ' ' || pg_get_ruledef(w.oid)
+FROM relations r JOIN pg_rewrite w ON w.ev_class = r.oid WHERE w.rulename <> '_RETURN'
+UNION ALL
+SELECT format('parameters of sequence %s: %s %s %s %s %s', r.name, s.seqstart, s.seqincrement, s.seqmin,
+              s.seqmax, s.seqcycle)
+FROM relations r JOIN pg_sequence s ON s.seqrelid = r.oid
+UNION ALL
+SELECT 'value of type ' || format('%I.%I', n.nspname, t.typname) || ' ' || e.enumlabel
+FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid JOIN pg_namespace n ON n.oid = t.typnamespace
+WHERE {_USER_SCHEMAS} AND NOT EXISTS (
+  SELECT FROM pg_depend d WHERE d.objid = t.oid AND d.classid = 'pg_type'::regclass AND d.deptype = 'e')
+UNION ALL
 SELECT 'column ' || r.name || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
        || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END || ' '
        || a.attidentity::text || a.attgenerated::text
-       || coalesce(' default ' || pg_get_expr(f.adbin, f.adrelid), '') AS line
+       || coalesce(' default ' || pg_get_expr(f.adbin, f.adrelid), '')
 FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
 UNION ALL
@@ -302,10 +341,13 @@ FROM relations r JOIN pg_constraint k ON k.conrelid = r.oid
 UNION ALL
 SELECT 'index ' || pg_get_indexdef(i.indexrelid) FROM relations r JOIN pg_index i ON i.indrelid = r.oid
 UNION ALL
-SELECT 'trigger ' || pg_get_triggerdef(t.oid) FROM relations r JOIN pg_trigger t ON t.tgrelid = r.oid
+SELECT 'trigger ' || pg_get_triggerdef(t.oid)
+       || CASE t.tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ' disabled' ELSE ' ' || t.tgenabled::text END
+FROM relations r JOIN pg_trigger t ON t.tgrelid = r.oid
 WHERE NOT t.tgisinternal
 UNION ALL
-SELECT 'view ' || r.name || ' ' || pg_get_viewdef(r.oid) FROM relations r WHERE r.relkind IN ('v', 'm')
+SELECT 'definition of view ' || r.name || ' ' || pg_get_viewdef(r.oid)
+FROM relations r WHERE r.relkind IN ('v', 'm')
 UNION ALL
 SELECT 'function ' || format('%I.%I', n.nspname, p.proname) || ' ' || md5(pg_get_functiondef(p.oid))
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace

@@ -33,7 +33,7 @@ evidence_key: pytest.StashKey[Evidence] = pytest.StashKey()
 """On an item: what its test has recorded."""
 
 Journal = Callable[[str, dict[str, JsonValue]], None]
-"""Where records go the moment they are made: (kind, record), e.g. into the ledger."""
+"""Where records go, redacted, the moment they are made: (kind, record), e.g. into the ledger."""
 
 
 class GateFailure(AssertionError):  # noqa: N818 - the name is what a report prints
@@ -164,6 +164,10 @@ class Evidence:
                 checks=tuple(self.__checks), attachments=tuple(self.__attachments), by_test=self.__by_test
             )
 
+    def count_not_held(self) -> int:
+        """Return how many checks up to now are false or without data."""
+        return sum(check.ok is not True for check in self.__checks)
+
     def begin(self) -> None:
         """Take checks, of a later attempt at the same test, too."""
         self.__ended = False
@@ -207,7 +211,7 @@ class Evidence:
             self.__checks.append(check)
             self.__by_test = self.__by_test or self.__in_test()
             if self.__journal is not None:
-                self.__journal("check", check_to_json(check))
+                self.__journal("check", check_to_json(check) | {"case": redact_value(self.__case)})
         if self.__ended:
             raise GateEnded(f"a check was made after the end of its gate: {check_text(check)}")
         return check

@@ -75,7 +75,7 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
 
     def journal(kind: str, record: dict[str, JsonValue]) -> None:
         if ledger is not None:
-            ledger.append(kind, who | {kind: record})
+            ledger.append(kind, who, **{kind: record})
 
     item.stash[evidence_key] = Evidence(
         case=binding.case if binding else None,

@@ -6,6 +6,7 @@ visible and escaped.
 
 from __future__ import annotations
 
+import functools
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -87,9 +88,7 @@ class HtmlColumns:
         phase, severity = (gate.phase.value, gate.severity.value) if gate is not None else ("", "")
         test_id = report.nodeid if report.when == "call" else f"{report.nodeid}::{report.when}"
         cells[1] = _cell("testId", test_id)
-        cells[_BEFORE:_BEFORE] = [
-            _cell(name, text) for name, text in zip(_COLUMNS, (phase, severity, outcome), strict=True)
-        ]
+        cells[_BEFORE:_BEFORE] = _own_cells(phase, severity, outcome)
 
     def pytest_html_results_table_html(self, report: pytest.TestReport, data: list[str]) -> None:  # noqa: ARG002 - the hook's signature
         """Show the control characters of a log, which pytest-html has escaped already."""
@@ -119,6 +118,12 @@ def _is_shown(report: pytest.TestReport) -> bool:
     if report.when == "teardown":
         return any("teardown" in name for name, _ in report.sections)
     return report.when != "setup"
+
+
+@functools.cache
+def _own_cells(*texts: str) -> tuple[str, ...]:
+    """Return our cells of a row: of few phases, severities and outcomes, however many rows there are."""
+    return tuple(_cell(name, text) for name, text in zip(_COLUMNS, texts, strict=True))
 
 
 def _cell(name: str, text: str) -> str:

@@ -24,7 +24,8 @@ from bais_gates.verdict.codec import check_from_json, check_to_json
 from bais_gates.verdict.model import Check, Code, GateResult, JsonValue, Outcome, Reason
 
 LEDGER_FILE = "ledger.jsonl"
-_encode = json.JSONEncoder().encode  # spares each line the look at the options of json.dumps
+_encode = json.JSONEncoder().encode  # spares each line the look at the options of json.dumps,
+_decode = json.JSONDecoder().decode  # and at the encoding
 _REMEDY = "Nothing but `evidence` may write gate-report/ledger.jsonl. Run the whole scope again."
 
 
@@ -67,11 +68,15 @@ class Ledger:
         except OSError as error:
             self.problem = f"{self.path}: {error.strerror}"
 
-    def append(self, kind: str, record: dict[str, JsonValue]) -> None:
-        """Write one line: the moment, the process, its running number, the kind and the record, redacted."""
+    def append(self, kind: str, record: dict[str, JsonValue], **redacted: JsonValue) -> None:
+        """Write one line: the moment, the process, its running number, the kind and the record, redacted.
+
+        ``redacted`` is added to the record as it is: evidence has just been redacted, as it was recorded.
+        """
         self._sequence += 1
         if self._descriptor is None:
             return
+        clean: Any = redact_value(record)
         text = _encode(
             {
                 "at": datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -79,7 +84,7 @@ class Ledger:
                 "pid": os.getpid(),
                 "seq": self._sequence,
                 "kind": kind,
-                "record": redact_value(record),
+                "record": {**clean, **redacted},
             }
         )
         line = f"{text}\n".encode("ascii")
@@ -133,7 +138,7 @@ class LedgerView:
     def take(self, line: bytes) -> bool:
         """Add what a line says; return whether it is a whole record."""
         try:
-            entry: Any = json.loads(line)
+            entry: Any = _decode(line.decode())
             record, kind = entry["record"], entry["kind"]
             nodeid = str(record.get("nodeid", ""))
             if kind == "check":

@@ -105,13 +105,13 @@ class Observer:
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> Generator[None, Any, Any]:
         """Record what the clean-up raises, and fail it when it recorded a check that did not hold."""
-        before = len(_not_held(item))
+        before = _count_not_held(item)
         test = _gate_test(item)
         with _Phase(test, "teardown"):
             answer = yield
             if test is not None:
                 background.wait_for_threads(test.threads)
-            if len(_not_held(item)) > before:
+            if _count_not_held(item) > before:
                 _fail_by_checks(item)
             if nextitem is None and self._listens:
                 background.search()
@@ -279,19 +279,16 @@ def _gate_test(item: pytest.Item) -> GateTest | None:
     return test
 
 
-def _not_held(item: pytest.Item) -> tuple[object, ...]:
+def _count_not_held(item: pytest.Item) -> int:
     evidence = item.stash.get(evidence_key, None)
-    if evidence is None:
-        return ()
-    return tuple(check for check in evidence.recorded().checks if check.ok is not True)
+    return 0 if evidence is None else evidence.count_not_held()
 
 
 def _fail_by_checks(item: pytest.Item) -> None:
     __tracebackhide__ = True
     evidence = item.stash.get(evidence_key, None)
-    text = format_failures(evidence.recorded()) if evidence is not None else ""
-    if text:
-        raise GateFailure(text)
+    if evidence is not None and evidence.count_not_held():
+        raise GateFailure(format_failures(evidence.recorded()))
 
 
 def _shorten(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:

@@ -112,7 +112,7 @@ class Recorder:
             self._of_no_gate(report)
             return
         gate_id, case = known or (observation.gate_id, observation.case)  # type: ignore[union-attr] # one is there
-        seen = self.seen.setdefault(report.nodeid, Seen(gate_id, case))
+        seen = self.seen.get(report.nodeid) or self.seen.setdefault(report.nodeid, Seen(gate_id, case))
         seen.phases.append(report.when)
         if str(report.when) == CRASHED:
             seen.crashed = redact(report.longreprtext.strip())[:_MAX_TEXT]

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 from bais_gates.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from bais_gates.rules import audit_trail, cache, database, internals, recovery
+    from bais_gates.rules import (
+        audit_trail,
+        backups,
+        cache,
+        database,
+        database_access,
+        database_requirements,
+        database_settings,
+        internals,
+        recovery,
+    )
     from bais_gates.rules.audit_record import SCOPE, AuditRecord, parse_audit_record
     from bais_gates.rules.certificates import CertificateState, certificate_state
     from bais_gates.rules.procedures import procedure_faults
@@ -18,9 +28,13 @@ else:
         __name__,
         "audit_record",
         "audit_trail",
+        "backups",
         "cache",
         "certificates",
         "database",
+        "database_access",
+        "database_requirements",
+        "database_settings",
         "internals",
         "procedures",
         "recovery",
@@ -35,9 +49,13 @@ __all__ = [
     "Report",
     "ScanException",
     "audit_trail",
+    "backups",
     "cache",
     "certificate_state",
     "database",
+    "database_access",
+    "database_requirements",
+    "database_settings",
     "internals",
     "parse_audit_record",
     "parse_exceptions",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -76,14 +77,181 @@ def failed_writes(info: Mapping[str, Any]) -> list[str]:
     return [f"{what}: {info[key]}" for key, what in kinds.items() if str(info.get(key, "ok")) != "ok"]
 
 
-def dangerous_users(allowed: Mapping[str, Iterable[str]], admins: Iterable[str]) -> list[str]:
-    """List the users other than ``admins`` that may run dangerous commands, with these commands."""
-    known = set(admins)
-    return sorted(
-        f"{user}: {', '.join(commands)}"
-        for user, commands in allowed.items()
-        if user not in known and list(commands)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """A command that a user may run, and whether on every key and channel or on some alone."""
+
+    command: str
+    """``config|set`` for a subcommand."""
+    categories: frozenset[str]
+    everywhere: bool = True
+
+
+def is_relevant(command: str, categories: Iterable[str]) -> bool:
+    """Return whether these rules judge a command: see :func:`dangerous_users` and :func:`writers`."""
+    return _is_dangerous(command, frozenset(categories)) or _writes(command, frozenset(categories))
+
+
+def _is_dangerous(command: str, categories: frozenset[str]) -> bool:
+    return command in _ALSO_DANGEROUS or (
+        bool(categories & {"admin", "dangerous"}) and command not in _MONITORING
     )
+
+
+def _writes(command: str, categories: frozenset[str]) -> bool:
+    return command in _PUBLISHING or (
+        bool(categories & {"write", "scripting"}) and command not in _READS_SCRIPTS
+    )
+
+
+def dangerous_users(permissions: Mapping[str, Iterable[Permission]], admins: Iterable[str]) -> list[str]:
+    """List the users other than ``admins`` that may lose data, administer the server or copy its data.
+
+    These are the commands of the categories @admin and @dangerous, without those that only monitor, and the
+    changes to functions and scripts of all users. Source: Redis documentation, "ACL" (command categories),
+    "Redis security" (disallowing specific commands).
+    """
+    known, found = set(admins), []
+    for user, allowed in sorted(permissions.items()):
+        names = [one.command for one in allowed if _is_dangerous(one.command, one.categories)]
+        if user not in known and names:
+            found.append(f"{user}: {_by_class(names)}")
+    return found
+
+
+def writers(
+    permissions: Mapping[str, Iterable[Permission]], *, own: str, application: Iterable[str] | None
+) -> list[str]:
+    """List the readers that may change data: the gates' ``own`` user, and all but the ``application`` users.
+
+    The gates' user may SET and DEL its own timing keys, on some keys alone. Without ``application``, only it
+    is judged. Source: Redis documentation, "ACL" (@write, @scripting, selectors); OWASP, least privilege.
+    """
+    found = []
+    for user, allowed in sorted(permissions.items()):
+        if user != own and (application is None or user in application):
+            continue
+        names = [
+            one.command
+            for one in allowed
+            if _writes(one.command, one.categories)
+            and not (user == own and not one.everywhere and one.command in {"set", "del"})
+        ]
+        if names:
+            found.append(f"{user}: {_shortened(names)}")
+    return found
+
+
+def _by_class(commands: Iterable[str]) -> str:
+    classes: dict[str, list[str]] = {}
+    for command in sorted(commands):
+        kind = next((name for name, members in _CLASSES.items() if command in members), "administration")
+        classes.setdefault(kind, []).append(command)
+    return "; ".join(f"{kind} ({_shortened(names)})" for kind, names in classes.items())
+
+
+def _shortened(commands: Iterable[str]) -> str:
+    names = sorted(commands, key=lambda name: (name not in _WELL_KNOWN, name))
+    shown = ", ".join(names[:_SHOWN]).replace("|", " ").upper()
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+
+
+_SHOWN: Final = 5
+_WELL_KNOWN: Final = frozenset(
+    {"flushall", "flushdb", "config|set", "shutdown", "acl|setuser", "set", "del", "eval", "migrate", "keys"}
+)
+_MONITORING: Final = frozenset(
+    {"info", "role", "lastsave", "sort", "sort_ro", "config|get", "client|list", "module|list", "acl|users"}
+    | {"acl|dryrun", "slowlog|get", "slowlog|len", "commandlog|get", "commandlog|len", "latency|doctor"}
+    | {"latency|graph", "latency|histogram", "latency|history", "latency|latest", "cluster|replicas"}
+    | {"cluster|slaves", "cluster|count-failure-reports", "cluster|getslotmigrations"}
+)
+"""Commands of @admin and @dangerous that only read the server's state, or read and write one key (SORT)."""
+_ALSO_DANGEROUS: Final = frozenset(
+    {"function|load", "function|flush", "function|delete", "function|restore", "function|kill"}
+    | {"script|flush", "script|kill", "script|debug"}
+)
+_READS_SCRIPTS: Final = frozenset(
+    {"script|exists", "script|show", "script|help", "function|list", "function|stats", "function|help"}
+    | {"function|dump", "xgroup|help"}
+)
+_PUBLISHING: Final = frozenset({"publish", "spublish"})
+_CLASSES: Final[Mapping[str, frozenset[str]]] = {
+    "data loss": frozenset(
+        {"flushall", "flushdb", "swapdb", "function|flush", "function|delete", "script|flush"}
+        | {"cluster|reset", "cluster|flushslots", "cluster|flushslot"}
+    ),
+    "copies of data": frozenset(
+        {"migrate", "restore", "restore-asking", "sync", "psync", "replconf", "monitor", "keys"}
+        | {"replicaof", "slaveof", "cluster|migrateslots", "cluster|syncslots"}
+    ),
+}
+
+
+def unsafe_settings(settings: Mapping[str, str], *, tls: bool) -> list[str]:
+    """List settings that open the server or switch its records off; ``tls``: its URL is a rediss:// address.
+
+    Settings that the server does not know are left out. Source: Redis documentation, "Redis security"
+    (protected mode, TLS), redis.conf (enable-*-command, slowlog, acllog, tcp-keepalive, replica-read-only).
+    """
+    faults = [
+        f"{name} is {settings[name]}: set it to {safe}"
+        for name, safe in _SAFE.items()
+        if name in settings and settings[name].lower() != safe
+    ]
+    if int(settings.get("slowlog-log-slower-than", 0)) < 0:
+        faults.append("slowlog-log-slower-than is negative: slow commands are not recorded")
+    faults += [f"{name} is 0" for name in _NOT_ZERO if settings.get(name) == "0"]
+    if tls and settings.get("port", "0") != "0":
+        faults.append(f"port is {settings['port']}, without TLS: set port to 0")
+    if tls and any(old in settings.get("tls-protocols", "").split() for old in ("TLSv1", "TLSv1.1")):
+        faults.append(f"tls-protocols is {settings['tls-protocols']}: use TLSv1.2 and TLSv1.3")
+    return faults
+
+
+_SAFE: Final = {
+    "protected-mode": "yes",
+    "enable-debug-command": "no",
+    "enable-module-command": "no",
+    "enable-protected-configs": "no",
+    "replica-read-only": "yes",
+}
+_NOT_ZERO: Final = ("slowlog-max-len", "acllog-max-len", "tcp-keepalive")
+
+
+def replication_faults(info: Mapping[str, Any], *, replicas: int | None) -> list[str]:
+    """List why this is not the primary of ``replicas`` replicas; None: any number.
+
+    Source: Redis documentation, "Replication" and INFO (role, connected_slaves).
+    """
+    faults = []
+    if str(info.get("role", "master")) != "master":
+        faults.append(f"it is a replica of {info.get('master_host')}:{info.get('master_port')}")
+    connected = int(info.get("connected_slaves", 0))
+    if replicas is not None and connected > replicas:
+        addresses = [info[f"slave{i}"] for i in range(connected) if isinstance(info.get(f"slave{i}"), dict)]
+        shown = ", ".join(f"{one.get('ip')}:{one.get('port')}" for one in addresses)
+        faults.append(f"{connected} replicas copy its data ({shown}), {replicas} are declared")
+    return faults
+
+
+def setting_differences(declared: Mapping[str, str], running: Mapping[str, str]) -> list[str]:
+    """List declared directives that are not in effect; those that the server does not report are left out.
+
+    Source: Redis documentation, "Redis configuration" (CONFIG SET does not change redis.conf).
+    """
+    return [
+        f"{name}: {running[name] or 'empty'} in effect, {value or 'empty'} declared"
+        for name, value in sorted(declared.items())
+        if name in running and _amount(running[name]) != _amount(value)
+    ]
+
+
+def _amount(value: str) -> object:
+    try:
+        return parse_memory(value)
+    except ValueError:
+        return value.strip().strip("\"'").lower()
 
 
 def parse_memory(text: object) -> int:

@@ -1,14 +1,13 @@
-"""Judge what PostgreSQL reports about itself: statements, indexes, dead rows, replicas, sessions, settings.
+"""Judge what PostgreSQL reports about itself: statements, indexes, dead rows, replicas, sessions, objects.
 
 Rows have the columns that ``probes.database_health`` selects. Source: PostgreSQL documentation, "The
-Cumulative Statistics System", "Routine Vacuuming", "Replication Slots" and "pg_settings".
+Cumulative Statistics System", "Routine Vacuuming" and "Replication Slots".
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC
 from typing import Any, Final, Protocol, TypeVar
 
 Row = Mapping[str, Any]
@@ -17,18 +16,6 @@ MIN_STATISTICS_DAYS: Final = 7.0
 """An index without scans in a shorter time may still be used, for example by a weekly report."""
 MIN_UNUSED_BYTES: Final = 1024 * 1024
 """Smaller unused indexes are ignored."""
-_TRUE: Final = {"on", "true", "yes", "1"}
-_FALSE: Final = {"off", "false", "no", "0"}
-_BYTES: Final = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}
-_MILLISECONDS: Final = {
-    "us": 0.001,
-    "ms": 1.0,
-    "s": 1000.0,
-    "min": 60_000.0,
-    "h": 3_600_000.0,
-    "d": 86_400_000.0,
-}
-_AMOUNT: Final = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
 
 
 class Statement(Protocol):
@@ -92,8 +79,86 @@ def bloated_tables(tables: Iterable[Row], *, share: float, rows: int) -> list[st
 
 
 def tables_without_autovacuum(tables: Iterable[Row]) -> list[str]:
-    """List the tables for which autovacuum is disabled."""
-    return sorted(str(table["name"]) for table in tables if str(table["autovacuum"]).lower() not in _TRUE)
+    """List the tables for which options disable autovacuum, or put it off until most rows are dead.
+
+    Source: PostgreSQL documentation, "CREATE TABLE" (storage parameters) and "Automatic Vacuuming".
+    """
+    return sorted(
+        f"{table['name']}: {option} (ALTER TABLE {table['name']} RESET ({option.partition('=')[0]}))"
+        for table in tables
+        for option in table["options"]
+        if _puts_off(*str(option).removeprefix("toast.").split("=", 1))
+    )
+
+
+def _puts_off(name: str, value: str) -> bool:
+    if name == "autovacuum_enabled":
+        return value.lower() in {"off", "false", "no", "0", "f", "n"}
+    most = _MOST.get(name)
+    return most is not None and float(value) > most
+
+
+_MOST: Final = {
+    "autovacuum_vacuum_scale_factor": 0.5,
+    "autovacuum_analyze_scale_factor": 0.5,
+    "autovacuum_vacuum_threshold": 1e6,
+    "autovacuum_analyze_threshold": 1e6,
+    "autovacuum_freeze_max_age": 1e9,
+}
+
+
+def object_findings(objects: Iterable[Row], *kinds: str) -> list[str]:
+    """List the objects of ``kinds`` that do not do their work: disabled, not validated, lost by a crash.
+
+    Source: PostgreSQL documentation, "ALTER TABLE" (DISABLE TRIGGER, NOT VALID), "CREATE TABLE" (UNLOGGED).
+    """
+    return sorted(
+        f"{one['kind']} {one['name']} of {one['of']}: {one['fault']}"
+        for one in objects
+        if one["kind"] in kinds
+    )
+
+
+def limit_findings(
+    limits: Iterable[Row], application: Collection[str], *, share: float, per_replica: int
+) -> list[str]:
+    """List the connection limits that are nearly reached, or lower than the pool of one replica.
+
+    Source: PostgreSQL documentation, "ALTER ROLE" and "ALTER DATABASE" (CONNECTION LIMIT).
+    """
+    found = []
+    for limit in limits:
+        most, used = int(limit["most"]), int(limit["used"])
+        platform = limit["role"] is None or limit["role"] in application
+        if (used and used > share * most) or (platform and most < per_replica):
+            found.append(f"{limit['name']}: CONNECTION LIMIT {most}, {used} in use")
+    return sorted(found)
+
+
+def old_prepared_transactions(prepared: Iterable[Row], *, max_s: float) -> list[str]:
+    """List the prepared transactions older than ``max_s`` seconds, which hold locks and stop vacuum.
+
+    Source: PostgreSQL documentation, "PREPARE TRANSACTION".
+    """
+    return sorted(
+        f"{one['gid']} of {one['role']} ({one['age_s']:.0f} s): ROLLBACK PREPARED '{one['gid']}'"
+        for one in prepared
+        if one["age_s"] > max_s
+    )
+
+
+def blocking_sessions(blockers: Iterable[Row]) -> list[str]:
+    """List the sessions that block others: who, since when, on what, and how to end them.
+
+    Source: PostgreSQL documentation, "Explicit Locking" and "pg_locks".
+    """
+    return [
+        f"pid {one['pid']} ({one['role']}, {one['program'] or 'no application_name'}, {one['state']}) holds "
+        f"{one['mode']} on {one['object'] or 'a transaction'} for {one['held_s']:.0f} s, its last "
+        f"query began "
+        f"{one['query_start'].astimezone(UTC):%H:%M:%S} UTC: SELECT pg_terminate_backend({one['pid']})"
+        for one in blockers
+    ]
 
 
 def lagging_replicas(replicas: Iterable[Row], *, lag_s: float, lag_bytes: float) -> list[str]:
@@ -151,49 +216,6 @@ def waiting_for_locks(sessions: Iterable[Row], *, max_s: float) -> list[str]:
 
 
 def _session(session: Row, seconds: float) -> str:
-    return f"{session['role']} {session['program']} ({session['state']}, {seconds:.0f} s)"
-
-
-def differing_settings(expected: Mapping[str, object], settings: Mapping[str, Row]) -> list[str]:
-    """List the settings whose effective value differs from the expected one."""
-    differing = []
-    by_name = {name.lower(): row for name, row in settings.items()}  # as in TimeZone and timezone
-    for name, value in expected.items():
-        row = by_name.get(name.lower())
-        if row is None:
-            differing.append(f"{name}: unknown to this server")
-        elif not is_same_setting(value, row):
-            differing.append(f"{name}: {row['setting']}{row['unit'] or ''}, expected {value}")
-    return sorted(differing)
-
-
-def is_same_setting(expected: object, row: Row) -> bool:
-    """Return whether a value ("32MB", true, 100) equals the setting of a row, whatever their units."""
-    value, setting = str(expected).strip().lower(), str(row["setting"]).strip().lower()
-    if row["vartype"] == "bool":
-        return {value, setting} <= _TRUE or {value, setting} <= _FALSE
-    if row["vartype"] in {"integer", "real"}:
-        left, right = _amount(value, row["unit"]), _amount(setting, row["unit"])
-        return left is not None and right is not None and math.isclose(left, right, rel_tol=1e-9)
-    return value.strip("'") == setting
-
-
-def _amount(text: str, unit: str | None) -> float | None:
-    """Return an amount in bytes or milliseconds; a plain number is in the setting's unit ("8kB", "ms")."""
-    match = _AMOUNT.fullmatch(text)
-    if match is None:
-        return None
-    number, suffix = float(match[1]), match[2].lower()
-    if suffix:
-        factor = _BYTES.get(suffix) or _MILLISECONDS.get(suffix)
-        return None if factor is None else number * factor
-    own = _AMOUNT.fullmatch(unit or "")
-    own_factor = _BYTES.get((unit or "").lower()) or _MILLISECONDS.get((unit or "").lower()) or 1.0
-    if own is not None:
-        own_factor = float(own[1]) * _BYTES.get(own[2].lower(), 1)
-    return number * own_factor
-
-
-def settings_pending_restart(settings: Mapping[str, Row]) -> list[str]:
-    """List the settings that were changed in a file and take effect with the next restart."""
-    return sorted(name for name, row in settings.items() if row["pending_restart"])
+    return (
+        f"pid {session['pid']}, {session['role']} {session['program']} ({session['state']}, {seconds:.0f} s)"
+    )

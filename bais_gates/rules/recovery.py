@@ -9,12 +9,12 @@ The record is a JSON file::
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.errors import GateInputError
+from bais_gates.strict import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,9 +46,7 @@ class Record:
 def parse_record(text: str, path: Path) -> Record:
     """Parse a record read from ``path``; raise GateInputError if it is not JSON or lacks a key."""
     try:
-        return _record(json.loads(text))
-    except json.JSONDecodeError as e:
-        raise GateInputError(f"{path}: the record of the recovery drill is not JSON: {e}") from None
+        return _record(parse_json(text))
     except KeyError as e:
         raise GateInputError(f"{path}: the record of the recovery drill has no key {e}.") from None
     except (TypeError, ValueError) as e:

@@ -17,7 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from bais_gates.errors import GateInputError
+from bais_gates.errors import RecordRefused
+from bais_gates.rules.kubernetes.objects import dig
+from bais_gates.strict import parse_json
 
 SEVERITIES: Final = ("critical", "high", "medium", "low", "none")
 _CVSS: Final = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"), (0.0, "low"))
@@ -65,24 +67,29 @@ class Report:
     """The digests of the scanned images; empty when the report has none."""
     made_at: datetime | None = None
     """The time of the scan; None when the report has none."""
+    version: str | None = None
+    """The version of the scanner; None when the report has none."""
+    database_made_at: datetime | None = None
+    """The time of the scanner's database of vulnerabilities; None when the report has none."""
 
     def open_findings(self, *severities: str) -> list[ScanFinding]:
         """Return the findings of the given severities."""
         return sorted(finding for finding in self.findings if finding.severity in severities)
 
 
-class ScanRefused(GateInputError):  # noqa: N818 - it names the state of the report
+class ScanRefused(RecordRefused):
     """The report is damaged, has an unknown format, or is of a scan that failed or scanned nothing."""
 
 
 def parse_report(content: bytes, path: Path) -> Report:
     """Parse the report of a scanner read from ``path``; raise :class:`ScanRefused` if it is not usable."""
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        raise ScanRefused(f"{path}: not valid JSON. Run the scan again.") from None
+        document = parse_json(content)
+    except ValueError as e:
+        raise ScanRefused(f"{path}: not valid JSON ({e}). Run the scan again.") from None
     try:
         name, scanner, findings, digests, made_at = parse(document)
+        version, database_made_at = _tool_version(document), _database_time(document)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
         fault = str(e) if isinstance(e, ValueError) else "the report does not match the schema of its format"
         raise ScanRefused(f"{path}: {fault}. Run the scan again.") from None
@@ -94,7 +101,28 @@ def parse_report(content: bytes, path: Path) -> Report:
         findings=tuple(findings),
         digests=frozenset(digests),
         made_at=made_at,
+        version=version,
+        database_made_at=database_made_at,
     )
+
+
+def _tool_version(document: Any) -> str | None:
+    """Return the version of the scanner; None if the report has none, or is of several scanners."""
+    versions = {dig(run, "tool", "driver", "version") for run in document.get("runs") or ()}
+    versions |= {dig(document, *keys) for keys in (("descriptor", "version"), ("Trivy", "Version"))}
+    versions -= {None}
+    return str(versions.pop()) if len(versions) == 1 else None
+
+
+def _database_time(document: Any) -> datetime | None:
+    """Return when the scanner's database of vulnerabilities was made; None if the report does not have it."""
+    places = (
+        ("descriptor", "db", "built"),
+        ("descriptor", "db", "status", "built"),
+        ("Trivy", "VulnerabilityDB", "UpdatedAt"),
+        ("Metadata", "VulnerabilityDB", "UpdatedAt"),
+    )
+    return next((_time(found) for keys in places if (found := dig(document, *keys)) is not None), None)
 
 
 Parsed = tuple[str, str, list[ScanFinding], set[str], datetime | None]
@@ -135,12 +163,16 @@ def worst(severities: Iterable[str | None]) -> str:
 
 
 def _time(text: object) -> datetime | None:
-    """Parse a time with a time zone; return None if it is not one."""
+    """Return the time that a text stands for, None for None; raise ValueError if it has no time zone."""
+    if text is None:
+        return None
     try:
         time = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", str(text)))
     except ValueError:
-        return None
-    return time if time.tzinfo is not None else None
+        raise ValueError("a time in the report is not one of ISO 8601") from None
+    if time.tzinfo is None:
+        raise ValueError("a time in the report has no time zone")
+    return time
 
 
 # -- SARIF --
@@ -233,7 +265,7 @@ def _cyclonedx(document: Mapping[str, Any]) -> Parsed:
             where=", ".join(sorted(str(a.get("ref", "")) for a in vulnerability.get("affects") or ())),
         )
         for vulnerability in vulnerabilities
-        if (vulnerability.get("analysis") or {}).get("state") not in _CLOSED_STATES
+        if not _is_closed(vulnerability.get("analysis") or {})
     ]
     digests = set(_DIGEST.findall(json.dumps(metadata.get("component") or {}).replace("%3A", ":")))
     return (
@@ -242,6 +274,13 @@ def _cyclonedx(document: Mapping[str, Any]) -> Parsed:
         findings,
         digests,
         _time(metadata.get("timestamp")),
+    )
+
+
+def _is_closed(analysis: Mapping[str, Any]) -> bool:
+    """Return whether a vulnerability is resolved, and it says how."""
+    return analysis.get("state") in _CLOSED_STATES and bool(
+        analysis.get("detail") or analysis.get("response")
     )
 
 

@@ -3,7 +3,7 @@
 ``CONFIG`` is a JSON file with ``database_url``, ``recipient`` (an age public key), ``directory`` and
 ``programs`` (the folder of ``pg_dump``). The files are named for the time of the snapshot:
 ``<stamp>.dump.age``, ``<stamp>.dump.age.sha256``, and last, as the sign of a complete backup,
-``<stamp>.json``. Its row counts are from the same snapshot as the dump.
+``<stamp>.json``. Its row counts are from the same snapshot as the dump, which begins as soon as it is taken.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ _VARIABLES = {
     "sslmode": "PGSSLMODE",
     "sslrootcert": "PGSSLROOTCERT",
 }
+_OPTIONS = "-c idle_in_transaction_session_timeout=0"  # the snapshot is held while the dump is made
+_SNAPSHOT = """
+SELECT pg_export_snapshot(), current_database(), clock_timestamp(),
+       pg_snapshot_xmin(pg_current_snapshot())::text, has_function_privilege('pg_control_system()', 'EXECUTE')
+"""
+_IDENTIFIER = "SELECT system_identifier::text FROM pg_control_system()"
 _TABLES = """
 SELECT schemaname, tablename FROM pg_tables
 WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2
@@ -46,13 +52,13 @@ class BackupError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The snapshot to dump: its name and time, the schema revision, and the row count of each table."""
+    """The snapshot to dump: its name, time, database and server, and its oldest running transaction."""
 
     name: str
     taken_at: datetime
     database: str
-    schema_revision: str | None
-    tables: dict[str, int]
+    system_identifier: str | None
+    xmin: int
 
 
 def take(database_url: str, recipient: str, directory: Path, programs: Path) -> Path:
@@ -64,7 +70,7 @@ def take(database_url: str, recipient: str, directory: Path, programs: Path) -> 
     except pyrage.RecipientError as error:
         raise BackupError(f"the recipient is not an age public key: {error}") from None
     try:
-        with psycopg.connect(database_url, connect_timeout=10) as connection:
+        with psycopg.connect(database_url, connect_timeout=10, options=_OPTIONS) as connection:
             connection.read_only = True
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             snapshot = _snapshot(connection)
@@ -73,6 +79,7 @@ def take(database_url: str, recipient: str, directory: Path, programs: Path) -> 
             draft = directory / f"{stamp}.dump.age.part"
             try:
                 _dump(database_url, snapshot.name, key, draft, programs / "pg_dump")
+                tables, revision = _contents(connection)
                 draft.replace(dump)
             finally:
                 draft.unlink(missing_ok=True)
@@ -88,37 +95,43 @@ def take(database_url: str, recipient: str, directory: Path, programs: Path) -> 
             "started_at": started_at.isoformat(timespec="milliseconds"),
             "duration_s": round(time.monotonic() - started, 3),
             "database": snapshot.database,
-            "schema_revision": snapshot.schema_revision,
-            "tables": snapshot.tables,
+            "schema_revision": revision,
+            "tables": tables,
             "size": dump.stat().st_size,
             "sha256": digest,
+            "system_identifier": snapshot.system_identifier,
+            "snapshot_xmin": snapshot.xmin,
         },
     )
     return metadata
 
 
 def _snapshot(connection: psycopg.Connection[Any]) -> Snapshot:
-    name, database, taken_at = cast(
-        "tuple[str, str, datetime]",
-        connection.execute("SELECT pg_export_snapshot(), current_database(), clock_timestamp()").fetchone(),
+    name, database, taken_at, xmin, may_identify = cast(
+        "tuple[str, str, datetime, str, bool]", connection.execute(_SNAPSHOT).fetchone()
     )
+    row = connection.execute(_IDENTIFIER).fetchone() if may_identify else None
+    return Snapshot(
+        name=name,
+        taken_at=taken_at.astimezone(UTC),
+        database=database,
+        system_identifier=None if row is None else str(row[0]),
+        xmin=int(xmin),
+    )
+
+
+def _contents(connection: psycopg.Connection[Any]) -> tuple[dict[str, int], str | None]:
+    """Return the row count of each table, and the schema revision."""
     tables = {}
     for schema, table in connection.execute(_TABLES).fetchall():
         row = connection.execute(
             sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
         ).fetchone()
         tables[f"{schema}.{table}"] = int(row[0]) if row is not None else 0
-    revision = None
-    if "public.alembic_version" in tables:
-        row = connection.execute("SELECT version_num FROM public.alembic_version").fetchone()
-        revision = None if row is None else str(row[0])
-    return Snapshot(
-        name=name,
-        taken_at=taken_at.astimezone(UTC),
-        database=database,
-        schema_revision=revision,
-        tables=tables,
-    )
+    if "public.alembic_version" not in tables:
+        return tables, None
+    row = connection.execute("SELECT version_num FROM public.alembic_version").fetchone()
+    return tables, None if row is None else str(row[0])
 
 
 def _dump(url: str, snapshot: str, recipient: object, draft: Path, program: Path) -> None:
@@ -129,9 +142,9 @@ def _dump(url: str, snapshot: str, recipient: object, draft: Path, program: Path
         [program, "--format=custom", "--no-password", f"--snapshot={snapshot}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        env=os.environ | variables,
+        env=os.environ | variables | {"TZ": "UTC"},  # the header of the dump has no time zone
     )
-    with process, draft.open("xb") as file:
+    with process, os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         pyrage.encrypt_io(cast("IO[bytes]", process.stdout), file, [recipient])
         file.flush()
         os.fsync(file.fileno())

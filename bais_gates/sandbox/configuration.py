@@ -188,6 +188,13 @@ def _cluster_sections(directory: Path, http_url: str, platform: Platform) -> dic
             "scans": [str(records / "ruff.sarif")],
             "incident_procedures": [str(records / "incident_procedure.md")],
             "max_audit_age_d": 90,
+            "privileged_roles": {
+                postgres.SCRATCH_ROLE: {
+                    "rights": ["CREATEDB"],
+                    "reason": "creates the databases that backups are restored to",
+                }
+            },
+            "append_only": ["audit_log"],
         },
         "recovery": {
             "drill": True,
@@ -207,7 +214,12 @@ def _cluster_sections(directory: Path, http_url: str, platform: Platform) -> dic
             "disk_used_max": 0.95,  # the disk belongs to the machine, not to the platform
         },
         "database_settings": postgres.SETTINGS | {"ssl": "on", "autovacuum": "on"},
-        "cache_settings": {"maxmemory_policy": "allkeys-lru", "persistence": "none", "maxmemory": "64mb"},
+        "cache_settings": {
+            "maxmemory_policy": "allkeys-lru",
+            "persistence": "none",
+            "maxmemory": "64mb",
+            "application_users": [redis.APP_USER],
+        },
         "staging": {
             "overlay": "sandbox",
             "namespace": "bais-staging",

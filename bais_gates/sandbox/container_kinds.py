@@ -110,18 +110,22 @@ class ContainerKinds:
         return _container(name, "postgres", program, volume=volume)
 
     def _redis(self, name: str, config: Mapping[str, Any], previous: Container | None) -> Container:
-        program = previous.program if previous is not None else None
+        """Make a cache; one with an earlier one's id keeps its port, and has its own configuration."""
+        del previous
+        program = self._caches.get(name)
         if program is None:
             program = Redis(
                 self._directory / "containers" / _log_name(name).removesuffix(".log"),
                 self._directory / "logs",
                 log=_log_name(name),
-                configuration=str(config.get("configuration") or CONFIGURATION),
-                users=str(config["users"]) if config.get("users") else None,
             )
-            if name in self._caches:
-                program.port = self._caches[name].port
             self.remember_cache(name, program)
+        if "configuration" in config or "users" in config:
+            users = config.get("users")
+            program.configure(
+                str(config.get("configuration") or CONFIGURATION),
+                program.users if users is None else str(users),
+            )
         return _container(name, "redis", program)
 
     def _api(self, name: str, config: Mapping[str, Any], previous: Container | None) -> Container:

@@ -222,6 +222,8 @@ def _step(container: Container) -> None:
     except (SandboxError, OSError) as error:
         container.startup = None
         container.error = str(error).replace("\n", " ")
+        if container.program.part is not None and container.program.part.status is None:
+            container.program.part.process.send_signal(signal.SIGKILL)  # it has ended for the cluster, too
         with container.log.open("a", encoding="utf-8") as log:
             log.write(f"{error}\n")
 

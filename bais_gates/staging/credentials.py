@@ -33,7 +33,9 @@ GATES_USER: Final = "gates_ro"
 """The read-only user of database and cache (10-roles.sh creates the database's role)."""
 CACHE_USER: Final = "bais_app"
 DATABASE: Final = "bais"
-_APP_RIGHTS: Final = "~* &* +@all -@admin -@dangerous +info"
+_APP_RIGHTS: Final = (
+    "~* &* +@all -@admin -@dangerous -function -script|flush -script|kill -script|debug +info"
+)
 """All that a cache's client needs, scripts included; without FLUSHALL, KEYS, CONFIG, SHUTDOWN and DEBUG."""
 _GATES_RIGHTS: Final = (
     "~* resetchannels -@all +@read +@connection -@dangerous +info +dbsize +config|get +slowlog|get "

@@ -25,6 +25,9 @@ class Server(Protocol):
     Each call raises ``ClusterRefused`` or ``ClusterUnreachable``; objects are plain dicts.
     """
 
+    def version(self) -> str:
+        """Return the API server's version, such as ``v1.36.2``."""
+
     def named(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Object | None:
         """Return one object; None when it does not exist."""
 

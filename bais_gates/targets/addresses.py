@@ -79,7 +79,9 @@ def _hosts(parts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield from ((f"{part}.{key}", host) for host in _hosts_of(url))
     if "kubernetes" in parts:
         cluster = parts["kubernetes"]
-        for url in _servers(cluster.kubeconfig, {cluster.context, cluster.admin_context}):
+        for url in _servers(
+            cluster.kubeconfig, {cluster.context, cluster.admin_context, cluster.secrets_context}
+        ):
             yield from (("kubernetes.context", host) for host in _hosts_of(url))
 
 

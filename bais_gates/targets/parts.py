@@ -172,6 +172,9 @@ class KubernetesPart:
     namespace: str = "bais"
     read_only: bool = False
     admin_context: str | None = None
+    secrets_context: str | None = None
+    trusted_subjects: tuple[tuple[str, str], ...] = ()
+    """Subjects that need permissions which lead to more, as patterns, each with the reason."""
     request_timeout_s: float = REQUEST_TIMEOUT_S
     cluster_uid: str | None = None
     minimum_version: str = "1.27"
@@ -184,14 +187,18 @@ class KubernetesPart:
         """Return the description of one of :attr:`COMPONENTS`, an empty one if the file has none."""
         return dict(self.components).get(name, Component())
 
-    def access(self) -> ClusterAccess:
-        """Return the access for reading, the only one that most gates have."""
+    def access(self, context: str | None = None) -> ClusterAccess:
+        """Return the access for reading, the only one that most gates have, by ``context`` or the part's."""
         return ClusterAccess(
             kubeconfig=self.kubeconfig,
-            context=self.context,
+            context=context or self.context,
             verified=self.read_only,
             request_timeout_s=self.request_timeout_s,
         )
+
+    def secrets_access(self) -> ClusterAccess:
+        """Return the access for reading the namespace's Secrets."""
+        return self.access(self.secrets_context or self.admin_context)
 
     def write_access(self) -> ClusterAccess:
         """Return the access for writing, by ``admin_context`` if named; raise GateInputError if read_only."""
@@ -251,6 +258,10 @@ class SecurityPart:
     """SQL that selects the audit entries of request %(request_id)s; without it, the pods' logs are read."""
     expected_exposed: tuple[str, ...] = ()
     """Services that may be of type LoadBalancer or NodePort."""
+    privileged_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The rights that a database role may have beyond reading, by role; the file states a reason for each."""
+    append_only: tuple[str, ...] = ()
+    """Tables of the database whose rows nobody may change or delete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +299,8 @@ class CacheSettings:
     persistence: str | None = None
     maxmemory: str | int | None = None
     admin_users: tuple[str, ...] = ()
+    application_users: tuple[str, ...] | None = None
+    """The users that may write; every other one may only read. None: only the gates' own is held to that."""
     hit_rate_samples: int = 100
 
 

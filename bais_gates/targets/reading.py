@@ -162,12 +162,13 @@ class Reader:
     def _kubernetes(self) -> KubernetesPart | None:
         if not (part := self._part("kubernetes")):
             return None
-        for key in ("context", "admin_context"):
+        for key in ("context", "admin_context", "secrets_context"):
             if key in part and not str(part[key]).strip():
                 raise self._document.error(
                     ("kubernetes", key), "the context is empty. Name one: there is no default context."
                 )
         part["kubeconfig"] = self._path(part["kubeconfig"])
+        part["trusted_subjects"] = tuple(part.get("trusted_subjects", {}).items())
         part["names"] = Names(**part.get("names", {}))
         part["components"] = tuple(
             (name, Component(**component)) for name, component in part.get("components", {}).items()
@@ -205,6 +206,8 @@ class Reader:
         for key in ("scans", "incident_procedures"):
             if key in part:
                 part[key] = tuple(self._path(one) for one in part[key])
+        roles = part.get("privileged_roles", {})
+        part["privileged_roles"] = {name: tuple(role["rights"]) for name, role in roles.items()}
         return SecurityPart(**_tuples(part))
 
     def _recovery(self) -> RecoveryPart | None:

@@ -9,9 +9,10 @@ import pytest
 
 from bais_gates import CacheSettings, Environment, Evidence, Limits
 from bais_gates.bais import Api
-from bais_gates.probes import Cache, CacheForbiddenError, CacheHealth, CacheStatistics, percentile
+from bais_gates.probes import Cache, CacheForbiddenError, CacheHealth, CacheStatistics, Cluster, percentile
 from bais_gates.probes import cache_health as health
 from bais_gates.rules import cache as rules
+from bais_gates.staging import workload
 
 MAX_MEMORY_USAGE: Final = 0.85
 MAX_CLIENT_USAGE: Final = 0.8
@@ -25,9 +26,15 @@ STATUS: Final = "/api/v1/system/status"
 
 @pytest.mark.gate("checklist.cache_configured")
 def test_cache_configured(
-    api: Api, cache: Cache, environment: Environment, limits: Limits, evidence: Evidence
+    *,
+    api: Api,
+    cache: Cache,
+    cluster: Cluster,
+    environment: Environment,
+    limits: Limits,
+    evidence: Evidence,
 ) -> None:
-    """The cache has a memory limit, a high hit ratio and low latency, and requires authentication."""
+    """The cache has a memory limit, a high hit ratio and low latency, and gives each user only its rights."""
     settings = environment.cache_settings
     check_hit_ratio(api, cache, environment, evidence)
     check_latency(cache, limits, evidence)
@@ -35,6 +42,7 @@ def test_cache_configured(
     check_memory(state, settings, environment, evidence)
     check_server(state, limits, evidence)
     check_persistence(state, settings, environment, evidence)
+    check_settings(state, cache, cluster, environment, evidence)
     check_access(state, settings, evidence)
 
 
@@ -137,16 +145,71 @@ def check_persistence(
     evidence.check("failed writes to disk", failed, "==", [], source="INFO persistence")
 
 
+def check_settings(
+    state: CacheHealth, cache: Cache, cluster: Cluster, environment: Environment, evidence: Evidence
+) -> None:
+    """Check settings that protect the server, those of its ConfigMap, and that it is a primary."""
+    tls = rules.is_encrypted(environment.cache.url) is True
+    unsafe = rules.unsafe_settings(state.settings, tls=tls)
+    source = "CONFIG GET; Redis documentation, Redis security and redis.conf"
+    evidence.check("unsafe settings", unsafe, "==", [], n=len(state.settings), source=source)
+    part = environment.kubernetes
+    name = part.names.cache
+    found = cluster.named("v1", "ConfigMap", name, part.namespace)
+    text = ((found or {}).get("data") or {}).get("redis.conf")
+    if text is None:
+        evidence.attach(
+            "redis.conf", f"The namespace {part.namespace} has no ConfigMap {name} with redis.conf."
+        )
+    else:
+        declared = {
+            key: value for key, value in workload.redis_settings(text).items() if key not in NOT_COMPARED
+        }
+        differing = rules.setting_differences(declared, cache.settings(*declared))
+        source = f"CONFIG GET; ConfigMap {name}"
+        evidence.check("settings that differ from redis.conf", differing, "==", [], source=source)
+    stateful_set = cluster.named("apps/v1", "StatefulSet", name, part.namespace)
+    replicas = None if stateful_set is None else int(stateful_set["spec"].get("replicas", 1)) - 1
+    faults = rules.replication_faults(state.info, replicas=replicas)
+    source = f"INFO replication; StatefulSet {name}"
+    evidence.check("replication", faults, "==", [], source=source)
+
+
 def check_access(state: CacheHealth, settings: CacheSettings, evidence: Evidence) -> None:
-    """Check that connections need a password, and that only admin users may run dangerous commands."""
+    """Check that every connection needs a password, and what each user may do."""
     anonymous = "accepted" if state.accepts_unauthenticated else "refused"
-    source = "PING on a new connection"
+    source = "HELLO on a new connection"
     evidence.check("unauthenticated connection", anonymous, "==", "refused", source=source)
+    n, source = len(state.permissions), "AUTH with made-up and well-known passwords"
+    evidence.check("users without a secret password", list(state.open_users), "==", [], n=n, source=source)
+    admins = settings.admin_users
     evidence.check(
         "users allowed to run dangerous commands",
-        rules.dangerous_users(state.allowed_commands, settings.admin_users),
+        rules.dangerous_users(state.permissions, admins),
         "==",
         [],
-        n=len(state.allowed_commands),
-        source=f"ACL DRYRUN; admin users: {', '.join(settings.admin_users) or 'none'}",
+        n=n,
+        source=f"ACL DRYRUN of every command; admin users: {', '.join(admins) or 'none'}",
     )
+    application = settings.application_users
+    writers = rules.writers(
+        state.permissions,
+        own=state.user,
+        application=None if application is None else (*application, *admins),
+    )
+    named = "not described" if application is None else ", ".join(application) or "none"
+    source = f"ACL DRYRUN of every command; application users: {named}"
+    evidence.check("readers allowed to write", writers, "==", [], n=n, source=source)
+    writable, looked_at = state.writable_keys
+    source = f"ACL DRYRUN of SET on {looked_at} existing keys"
+    evidence.check(f"keys that {state.user} may overwrite", writable, "==", 0, source=source)
+    source = "CLIENT LIST, flag O"
+    evidence.check("clients that read all commands", list(state.monitors), "==", [], source=source)
+
+
+NOT_COMPARED: Final = frozenset(
+    {"port", "bind", "dir", "aclfile", "include", "pidfile", "logfile", "unixsocket", "user", "loadmodule"}
+    | {"requirepass", "masterauth", "masteruser", "tls-port", "tls-cert-file", "tls-key-file", "daemonize"}
+    | {"tls-ca-cert-file", "tls-ca-cert-dir", "tls-key-file-pass", "client-output-buffer-limit"}
+)
+"""Directives that name secrets, or files and ports of the container; those that may have several lines."""

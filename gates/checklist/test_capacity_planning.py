@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pytest
 
 from bais_gates import CapacityPart, Environment, Evidence
-from bais_gates.probes import Cache, Cluster, Database, cache_health
-from bais_gates.rules.kubernetes import Disk, capacity, pod_requests, workloads
+from bais_gates.probes import Cache, Cluster, Database, cache_health, list_served
+from bais_gates.rules.kubernetes import (
+    Demand,
+    Disk,
+    autoscaling,
+    capacity,
+    cluster_capacity,
+    unhealthy_nodes,
+    workloads,
+)
 
 MAX_CONNECTION_USAGE: Final = 0.8
 """The share of max_connections that all replicas together may open."""
 MAX_CACHE_SHARE: Final = 0.8
 """The share of its container's memory that the cache may fill: buffers and a fork need the rest."""
 MAX_QUOTA_USAGE: Final = 0.9
+MAX_TARGET_UTILIZATION: Final = 0.8
+"""The autoscaler adds pods no later than the alert for CPU fires."""
+MAX_SCALE_UP_S: Final = 300.0
+"""As long as a rollout may take: an autoscaler that is slower does not answer to load."""
+CACHE_PORT: Final = 6379
 POOL_VARIABLE: Final = "DATABASE_POOL"
 _DATABASE_BYTES: Final = """
 SELECT (SELECT sum(pg_database_size(oid)) FROM pg_database)
   + (SELECT coalesce(sum(size), 0) FROM pg_ls_waldir())
 """
+_CONNECTION_LIMITS: Final = """
+SELECT current_setting('superuser_reserved_connections')::int
+    + coalesce(current_setting('reserved_connections', true), '0')::int AS reserved,
+  datname, datconnlimit AS of_database, role.rolname, role.rolconnlimit
+FROM pg_database JOIN pg_roles role ON role.oid IN (
+  datdba,
+  (SELECT usesysid FROM pg_stat_activity
+    WHERE datname = current_database() AND usename <> current_user
+    GROUP BY usesysid ORDER BY count(*) DESC LIMIT 1))
+WHERE datname = current_database()
+"""
+"""The server's own connections, and the limits of the database and of its owner and most connected role."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +59,30 @@ class Snapshot:
     nodes: list[dict[str, Any]]
     all_pods: list[dict[str, Any]]
     claims: list[dict[str, Any]]
+    classes: list[dict[str, Any]]
     quotas: list[dict[str, Any]]
+    ranges: list[dict[str, Any]]
     configuration: dict[str, dict[str, str]]
 
     @property
     def pods(self) -> list[dict[str, Any]]:
-        """The pods of the platform's own namespace."""
-        return [pod for pod in self.all_pods if pod["metadata"].get("namespace") == self.namespace]
+        """The pods of the platform's own namespace that have not ended."""
+        return [
+            pod
+            for pod in self.all_pods
+            if pod["metadata"].get("namespace") == self.namespace
+            and (pod.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}
+        ]
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """The spec of the API's next pods."""
+        spec: dict[str, Any] = self.deployment["spec"]["template"]["spec"]
+        return spec
+
+    def further(self, count: int) -> list[Demand]:
+        """Return the demands of as many more replicas of the API."""
+        return [Demand.of(self.template, f"replica {number + 1} more") for number in range(count)]
 
     @property
     def max_replicas(self) -> int:
@@ -48,8 +91,16 @@ class Snapshot:
 
     @property
     def replicas(self) -> int:
-        """The API's desired replicas."""
-        return workloads.rollout(self.deployment).desired
+        """The API's replicas: the most of those desired, running, and in the autoscaler's status."""
+        status = self.scaler.get("status") or {}
+        running = len(workloads.owned_pods(self.deployment, self.pods))
+        desired = workloads.rollout(self.deployment).desired
+        return max(int(status.get("currentReplicas") or 0), desired, running)
+
+    @property
+    def surge(self) -> int:
+        """The pods that a rollout of the maximum of replicas adds."""
+        return workloads.max_surge(self.deployment, self.max_replicas)
 
 
 @pytest.mark.gate("checklist.capacity_planning")
@@ -59,7 +110,7 @@ def test_capacity_planning(
     """Nodes, autoscaler, connections and volumes sustain the promised load, also after the loss of a node."""
     part = environment.capacity
     snapshot = read_snapshot(cluster, environment, evidence)
-    check_nodes(snapshot, part, evidence)
+    check_nodes(snapshot, part, environment, evidence)
     check_replicas(snapshot, part, environment, evidence)
     check_connections(snapshot, part, database, environment, evidence)
     check_volumes(snapshot, part, database, environment, evidence)
@@ -76,6 +127,9 @@ def read_snapshot(cluster: Cluster, environment: Environment, evidence: Evidence
         missing = "no Deployment" if deployment is None else "no autoscaler"
         name = f"Deployment {part.names.api} and its autoscaler"
         evidence.require(name, missing, "==", "present", source=f"namespace {part.namespace}")
+    names = sorted(one["metadata"]["name"] for one in found)
+    source = "HorizontalPodAutoscalers of the Deployment: " + ", ".join(names)
+    evidence.check("autoscalers of the Deployment", len(found), "==", 1, source=source)
     maps = cluster.list("v1", "ConfigMap", part.namespace)
     return Snapshot(
         namespace=part.namespace,
@@ -84,16 +138,19 @@ def read_snapshot(cluster: Cluster, environment: Environment, evidence: Evidence
         nodes=cluster.list("v1", "Node"),
         all_pods=cluster.list("v1", "Pod"),
         claims=cluster.list("v1", "PersistentVolumeClaim", part.namespace),
+        classes=cluster.list("storage.k8s.io/v1", "StorageClass"),
         quotas=cluster.list("v1", "ResourceQuota", part.namespace),
+        ranges=list_served(cluster, "v1", "LimitRange", part.namespace),
         configuration={one["metadata"]["name"]: one.get("data") or {} for one in maps},
     )
 
 
-def check_nodes(snapshot: Snapshot, part: CapacityPart, evidence: Evidence) -> None:
+def check_nodes(snapshot: Snapshot, part: CapacityPart, environment: Environment, evidence: Evidence) -> None:
     """Check that pods state requests and limits, and that the nodes have the capacity, also with one lost."""
     n, nodes = len(snapshot.pods), snapshot.nodes
-    unlimited = workloads.unlimited_containers(snapshot.pods)
-    source = "CPU and memory of the namespace's pods"
+    template = {"metadata": snapshot.deployment["metadata"], "spec": snapshot.template}
+    unlimited = workloads.unlimited_containers([*snapshot.pods, template])
+    source = "CPU and memory of the namespace's running pods, and of the Deployment's template"
     evidence.check("containers without requests or limits", unlimited, "==", [], n=n, source=source)
     unschedulable = sorted(
         str(pod["metadata"]["name"])
@@ -101,52 +158,69 @@ def check_nodes(snapshot: Snapshot, part: CapacityPart, evidence: Evidence) -> N
         if workloads.condition(pod, "PodScheduled") == "False"
     )
     evidence.check("unschedulable pods", unschedulable, "==", [], n=n, source="condition PodScheduled")
-    unhealthy = capacity.unhealthy_nodes(nodes)
+    unhealthy = unhealthy_nodes(nodes)
     evidence.check("unhealthy nodes", unhealthy, "==", [], n=len(nodes), source="node conditions")
-    cluster = capacity.cluster_capacity(nodes, snapshot.all_pods)
+    cluster = cluster_capacity(nodes, snapshot.all_pods)
     n = len(cluster.nodes)
-    source = f"requests of {len(snapshot.all_pods)} pods / allocatable of {n} schedulable nodes"
+    source = (
+        f"requests of {len(cluster.pods)} pods, {len(cluster.displaced)} of them of unusable nodes or none / "
+        f"allocatable of {n} usable of {len(nodes)} nodes"
+    )
     limit = 1 - part.cpu_headroom
     evidence.check("CPU requested", cluster.cpu_requested, "<=", limit, n=n, source=source)
     limit = 1 - part.memory_headroom
     evidence.check("memory requested", cluster.memory_requested, "<=", limit, n=n, source=source)
-    remaining = "sufficient" if cluster.tolerates_node_loss() else "insufficient"
+    name = "displaced and pending pods that fit on no node"
+    evidence.check(name, cluster.unplaceable(), "==", [], source=source)
+    missing = max(0, required_replicas(part, environment) - snapshot.replicas)
+    remaining = cluster.unplaceable_after_loss(snapshot.further(missing))
     name = "capacity after the loss of a node"
-    evidence.check(name, remaining, "==", "sufficient", n=n, source=source)
-    quotas = capacity.nearly_used_quotas(snapshot.quotas, MAX_QUOTA_USAGE)
-    evidence.check("nearly exhausted quotas", quotas, "==", [], source="ResourceQuotas of the namespace")
+    evidence.check(name, remaining, "==", [], source=source)
+
+
+def required_replicas(part: CapacityPart, environment: Environment) -> int:
+    """Return the replicas that the promised load needs; raise the error of a missing figure."""
+    each = part.requests_per_s_per_replica
+    if each is None:
+        raise environment.missing("capacity.requests_per_s_per_replica")
+    return capacity.required_replicas(part.requests_per_s, each)
 
 
 def check_replicas(
     snapshot: Snapshot, part: CapacityPart, environment: Environment, evidence: Evidence
 ) -> None:
-    """Check that the autoscaler may add the replicas that the promised load needs, and the nodes fit them."""
-    each = part.requests_per_s_per_replica
-    if each is None:
-        raise environment.missing("capacity.requests_per_s_per_replica")
-    maximum = snapshot.max_replicas
+    """Check that the autoscaler can add the replicas that the promised load needs, unrefused."""
+    maximum, current, name = snapshot.max_replicas, snapshot.replicas, snapshot.scaler["metadata"]["name"]
     evidence.check(
-        "maximum replicas (autoscaler)",
+        f"maximum replicas (autoscaler {name})",
         maximum,
         ">=",
-        capacity.required_replicas(part.requests_per_s, each),
+        required_replicas(part, environment),
         unit="pods",
         source=f"maxReplicas for {part.users} users and {part.requests_per_s:g} requests/s: "
-        f"{each:g} requests/s per replica, one may be lost",
+        f"{part.requests_per_s_per_replica:g} requests/s per replica, one may be lost",
     )
-    current = int((snapshot.scaler.get("status") or {}).get("currentReplicas") or snapshot.replicas)
-    source = "autoscaler's status"
-    evidence.check("current replicas", current, "<", maximum, unit="pods", source=source)
-    cluster = capacity.cluster_capacity(snapshot.nodes, snapshot.all_pods)
-    request = pod_requests(snapshot.deployment["spec"]["template"]["spec"])
-    evidence.check(
-        "schedulable additional replicas",
-        cluster.count_placeable(request),
-        ">=",
-        maximum - current,
-        unit="pods",
-        source=f"{request.cpu} CPUs and {request.memory} bytes each, of what the nodes have free",
+    source = "autoscaler's status, Deployment and pods"
+    what = f"current replicas (autoscaler {name})"
+    evidence.check(what, current, "<", maximum, unit="pods", source=source)
+    faults = autoscaling.scaling_faults(
+        snapshot.scaler, snapshot.template, max_share=MAX_TARGET_UTILIZATION, max_seconds=MAX_SCALE_UP_S
     )
+    source = f"HorizontalPodAutoscaler {name}: conditions, metrics, requests and behavior"
+    evidence.check(f"reasons why autoscaler {name} cannot scale", faults, "==", [], source=source)
+    further = max(0, maximum - current + snapshot.surge)
+    cluster = cluster_capacity(snapshot.nodes, snapshot.all_pods)
+    request = Demand.of(snapshot.template, "").requests
+    unplaceable = cluster.unplaceable(snapshot.further(further))
+    source = f"{request} each; up to maxReplicas and its maxSurge"
+    evidence.check("additional replicas that fit on no node", unplaceable, "==", [], source=source)
+    quotas = [
+        *autoscaling.nearly_used_quotas(snapshot.quotas, MAX_QUOTA_USAGE),
+        *autoscaling.quota_shortages(snapshot.quotas, snapshot.template, further),
+    ]
+    evidence.check("nearly exhausted quotas", quotas, "==", [], source="ResourceQuotas of the namespace")
+    refused = autoscaling.limit_range_faults(snapshot.ranges, snapshot.template)
+    evidence.check("limit ranges that refuse the API's pods", refused, "==", [], source="LimitRanges")
 
 
 def check_connections(
@@ -156,13 +230,13 @@ def check_connections(
     each = part.connections_per_replica
     if each is None:
         raise environment.missing("capacity.connections_per_replica")
-    configured = pool_size(snapshot)
-    if configured is not None:
-        source = f"{POOL_VARIABLE} of the Deployment; capacity.connections_per_replica"
-        evidence.check("connection pool size (per replica)", configured, "==", str(each), source=source)
+    source = f"{POOL_VARIABLE} of the Deployment; capacity.connections_per_replica"
+    configured = pool_size(snapshot) or "not configured"
+    name = f"connection pool size of a replica ({POOL_VARIABLE})"
+    evidence.check(name, configured, "==", str(each), source=source)
     available = database.max_connections()
     peak = capacity.total_connections(snapshot.max_replicas, each, reserved=part.reserved_connections)
-    during_rollout = peak + workloads.max_surge(snapshot.deployment, snapshot.max_replicas) * each
+    during_rollout = peak + snapshot.surge * each
     source = (
         f"{snapshot.max_replicas} replicas at most, {each} connections each, {part.reserved_connections} "
         f"reserved; max_connections {available}"
@@ -170,19 +244,36 @@ def check_connections(
     limit = MAX_CONNECTION_USAGE * available
     evidence.check("peak connections (all replicas)", peak, "<=", limit, source=source)
     evidence.check("peak connections (absolute cap)", peak, "<", part.max_connections_cap, source=source)
-    source = f"{source}; maxSurge"
-    evidence.check("peak connections (during a rollout)", during_rollout, "<", available, source=source)
+    limits = database.rows(_CONNECTION_LIMITS)
+    usable = available - max((int(str(one["reserved"])) for one in limits), default=0)
+    source = f"{source}, {available - usable} of them kept by the server; maxSurge"
+    evidence.check("peak connections (during a rollout)", during_rollout, "<=", usable, source=source)
+    opened = during_rollout - part.reserved_connections
+    exceeded = [
+        f"{kind} may have {limit} of {opened} connections"
+        for one in limits
+        for kind, limit in (
+            (f"database {one['datname']}", one["of_database"]),
+            (f"role {one['rolname']}", one["rolconnlimit"]),
+        )
+        if 0 <= int(str(limit)) < opened
+    ]
+    source = "pg_database.datconnlimit, pg_roles.rolconnlimit"
+    evidence.check("connection limits below the peak", sorted(set(exceeded)), "==", [], source=source)
     source = "pg_stat_activity; more than all replicas may open are another client's"
     evidence.check("open connections", database.all_connections(), "<=", during_rollout, source=source)
 
 
 def pool_size(snapshot: Snapshot) -> str | None:
     """Return the pool size in the API's container environment; None if it is not configured there."""
-    for container in snapshot.deployment["spec"]["template"]["spec"]["containers"]:
+    for container in snapshot.template["containers"]:
         for one in container.get("env") or []:
-            if one.get("name") == POOL_VARIABLE and "value" in one:
-                return str(one["value"])
-        for one in container.get("envFrom") or []:
+            if one.get("name") == POOL_VARIABLE:
+                ref = (one.get("valueFrom") or {}).get("configMapKeyRef") or {}
+                referred = snapshot.configuration.get(str(ref.get("name")), {}).get(str(ref.get("key")))
+                return one.get("value") or referred
+        # The last source that has a key wins.
+        for one in reversed(container.get("envFrom") or []):
             name = (one.get("configMapRef") or {}).get("name")
             if name and POOL_VARIABLE in snapshot.configuration.get(name, {}):
                 return snapshot.configuration[name][POOL_VARIABLE]
@@ -203,6 +294,14 @@ def check_volumes(
         disk = Disk(name=claim, used=used, capacity=capacity.claim_capacity(snapshot.claims, claim))
         source = f"{content} / capacity of the bound PersistentVolumeClaim"
         evidence.check(f"volume usage ({claim})", disk.share, "<=", part.disk_used_max, source=source)
+    claims = {f"data-{names.database}-0", f"{names.backup}s"}
+    fixed = capacity.unexpandable_claims(snapshot.claims, snapshot.classes, claims)
+    evidence.check(
+        "volumes that cannot be expanded", fixed, "==", [], source="StorageClass, allowVolumeExpansion"
+    )
+    largest = max((path.stat().st_size for path in directory.glob("*") if path.is_file()), default=0)
+    free, source = shutil.disk_usage(directory).free, f"file system of {directory}; the largest file there"
+    evidence.check("free space for the next backup", free, ">=", largest, unit="bytes", source=source)
 
 
 def check_cache_memory(
@@ -215,7 +314,7 @@ def check_cache_memory(
         for pod in snapshot.pods
         if (pod["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == name
     ]
-    limit = capacity.memory_limit(pods)
+    limit = capacity.memory_limit(pods, CACHE_PORT)
     maxmemory = cache_health.read(cache).maxmemory
     evidence.check(
         "maxmemory / container memory limit",

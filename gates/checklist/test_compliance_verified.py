@@ -9,31 +9,46 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates import Environment, Evidence
+from bais_gates import Environment, Evidence, KubernetesPart, RecordRefused
 from bais_gates.bais import Api
 from bais_gates.probes import (
     Cluster,
     Database,
+    DatabaseAccess,
+    DatabaseBlocked,
     HttpClient,
+    database_access,
+    database_maintenance,
     inspect_dump,
     list_backups,
-    plaintext_refusal,
     read_bytes,
     read_cluster,
     read_namespace,
     read_network,
     read_text,
     tls,
+    version_number,
 )
-from bais_gates.rules import audit_trail, cache, parse_exceptions, parse_report, procedure_faults, uncovered
+from bais_gates.rules import (
+    audit_trail,
+    cache,
+    database,
+    database_requirements,
+    database_settings,
+    parse_exceptions,
+    parse_report,
+    procedure_faults,
+    uncovered,
+)
+from bais_gates.rules import database_access as access
 from bais_gates.rules.kubernetes import (
     Finding,
     Network,
     exposure,
     hygiene,
     isolation_findings,
-    labels_of,
     of_kind,
+    plaintext,
     rbac,
     unencrypted_claims,
     violations,
@@ -44,11 +59,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-ENFORCE: Final = "pod-security.kubernetes.io/enforce"
 LOGIN: Final = "/api/v1/auth/login"
 PROTECTED: Final = "/api/v1/analytics/dashboard"
 LOGGED_WITHIN_S: Final = 10.0
 LOG_LINES: Final = 5000
+BLOCKED_S: Final = 2.0
 DUMP_SUFFIXES: Final = frozenset({".sql", ".dump", ".gz", ".tar", ".pgdump", ".bak"})
 
 
@@ -61,13 +76,17 @@ def test_compliance_verified(
     objects = [*read_namespace(cluster, namespace), *read_cluster(cluster)]
     network = read_network(cluster, namespace)
     check_pods(objects, network, namespace, evidence)
-    check_permissions(objects, namespace, evidence)
+    check_namespace(network, namespace, cluster.version(), evidence)
+    check_permissions(objects, environment.kubernetes, evidence)
+    more = [o for o in network if o["kind"] == "NetworkPolicy" or o["metadata"]["name"] == namespace]
+    check_secrets([*objects, *more], environment.kubernetes, evidence)
     check_tls(objects, environment, evidence)
     check_scans(environment, evidence)
     trail = Trail(api=api, cluster=cluster, environment=environment)
     check_logs(trail, evidence)
     check_monitoring(trail, of_kind(objects, "Service"), evidence)
     check_encryption(objects, environment, evidence)
+    check_database(environment, evidence)
     check_backups(environment.backup.directory, evidence)
     check_procedures(environment, evidence)
 
@@ -93,10 +112,6 @@ def check_pods(objects: list[Any], network: list[Any], namespace: str, evidence:
     check_none(evidence, "non-root: violations of the restricted standard", violated, source, n)
     root = hygiene.root_users(every)
     check_none(evidence, "non-root: containers that may run as root", root, "CIS 5.2.7", n)
-    space = next((o for o in of_kind(network, "Namespace") if o["metadata"]["name"] == namespace), {})
-    enforced = labels_of(space).get(ENFORCE, "nothing")
-    name = "non-root: Pod Security level enforced in the namespace"
-    evidence.check(name, enforced, "==", "restricted", source="CIS 5.2.1")
     unlimited = hygiene.missing_resources(every)
     check_none(evidence, "limits: containers without requests or limits", unlimited, "CKV_K8S_10-13", n)
     unisolated = isolation_findings(Network.of(network), namespace)
@@ -104,15 +119,41 @@ def check_pods(objects: list[Any], network: list[Any], namespace: str, evidence:
     check_none(evidence, name, unisolated, "CIS 5.3.2", len(running))
 
 
-def check_permissions(objects: list[Any], namespace: str, evidence: Evidence) -> None:
-    """Check secrets management and RBAC."""
-    source = "CIS 5.4; Polaris sensitiveContainerEnvVar"
-    literal = hygiene.literal_secrets(objects)
-    check_none(evidence, "secrets management: secrets in plain text", literal, source)
+def check_namespace(network: list[Any], namespace: str, version: str, evidence: Evidence) -> None:
+    """Check that the namespace enforces the restricted standard by the rules of the cluster's version."""
+    space = next((o for o in of_kind(network, "Namespace") if o["metadata"]["name"] == namespace), None)
+    found = hygiene.namespace_findings(
+        space or {"metadata": {"name": namespace}}, version_number(version) or (0, 0)
+    )
+    check_none(
+        evidence, "non-root: Pod Security of the namespace", found, "CIS 5.2.1; Pod Security Admission"
+    )
+
+
+def check_permissions(objects: list[Any], part: KubernetesPart, evidence: Evidence) -> None:
+    """Check RBAC: accounts and their tokens, and who has permissions that lead to more."""
     accounts, name = hygiene.account_findings(objects), "RBAC: default service accounts and mounted tokens"
     check_none(evidence, name, accounts, "CIS 5.1.5, 5.1.6")
-    bindings = rbac.binding_findings(objects, namespace)
-    check_none(evidence, "RBAC: excessive permissions", bindings, "CIS 5.1.1-5.1.8")
+    trusted = [subject for subject, _ in part.trusted_subjects]
+    bindings = rbac.binding_findings(objects, part.namespace, trusted)
+    check_none(evidence, "RBAC: excessive permissions", bindings, "CIS 5.1.1-5.1.13; RBAC Good Practices")
+
+
+def check_secrets(objects: list[Any], part: KubernetesPart, evidence: Evidence) -> None:
+    """Check secrets management: no secret is text, no token is for ever, no password is a default."""
+    text, name = plaintext.literal_secrets(objects), "secrets management: secrets in plain text"
+    check_none(evidence, name, text, "CIS 5.4.1; detect-secrets")
+    with Cluster(part.secrets_access()) as cluster:
+        if not cluster.may("list", "secrets", part.namespace):
+            right = f"--verb=list --resource=secrets -n {part.namespace}"
+            source = f"context {cluster.access.context} may not: kubectl create role secrets-lister {right}"
+            evidence.check("secrets management: Secrets looked through", None, ">=", 0, source=source)
+            return
+        listed = cluster.list("v1", "Secret", part.namespace)
+    tokens, name = hygiene.long_lived_tokens(listed), "secrets management: tokens that never expire"
+    check_none(evidence, name, tokens, "Kubernetes: Managing Service Accounts", len(listed))
+    weak, name = plaintext.weak_secrets(listed), "secrets management: default passwords"
+    check_none(evidence, name, weak, "PCI DSS 2.2.2", len(listed))
 
 
 def check_tls(objects: list[Any], environment: Environment, evidence: Evidence) -> None:
@@ -130,14 +171,18 @@ def check_tls(objects: list[Any], environment: Environment, evidence: Evidence) 
 def check_scans(environment: Environment, evidence: Evidence) -> None:
     """Check scanning: there are reports, and no critical or high finding is open without an exception."""
     part = environment.security
-    reports = [
-        parse_report(read_bytes(path, "scanner report", "security.scans"), path) for path in part.scans
-    ]
-    exceptions = (
-        parse_exceptions(read_text(file, "exceptions file", "security.exceptions"), file)
-        if (file := part.exceptions)
-        else ()
-    )
+    try:
+        reports = [
+            parse_report(read_bytes(path, "scanner report", "security.scans"), path) for path in part.scans
+        ]
+        exceptions = (
+            parse_exceptions(read_text(file, "exceptions file", "security.exceptions"), file)
+            if (file := part.exceptions)
+            else ()
+        )
+    except RecordRefused as e:
+        evidence.check("scanning: state of the records", str(e), "==", "usable", source="security")
+        return
     evidence.check("scanning: scanner reports", len(reports), ">=", 1, source="PCI DSS 6.3, 11.3")
     found = [finding for report in reports for finding in report.open_findings("critical", "high")]
     left = map(str, uncovered(found, exceptions, tls.now().date()))
@@ -226,21 +271,109 @@ def check_monitoring(trail: Trail, services: list[Any], evidence: Evidence) -> N
 
 
 def check_encryption(objects: list[Any], environment: Environment, evidence: Evidence) -> None:
-    """Check encryption at rest (volumes) and in transit (database sessions and cache connections)."""
+    """Check encryption at rest (volumes) and in transit (cache connections)."""
     claims = of_kind(objects, "PersistentVolumeClaim")
     name = "encryption at rest: volumes not known to be encrypted"
     check_none(evidence, name, unencrypted_claims(objects), "PCI DSS 3.5", len(claims))
-    url = environment.database.url
-    with Database(url) as database:
-        plain, sessions = database.network_sessions()
-    name = "encryption in transit: database sessions without TLS"
-    evidence.check(name, plain, "==", 0, n=sessions, source="pg_stat_ssl")
-    name, refusal = "encryption in transit: database sign-in without TLS", plaintext_refusal(url)
-    evidence.check(name, refusal or "accepted", "!=", "accepted", source="pg_hba.conf")
     words = {True: "encrypted", None: "on this machine", False: "unencrypted over a network"}
     connection = words[cache.is_encrypted(environment.cache.url)]
     name = "encryption in transit: cache connection"
     evidence.check(name, connection, "!=", words[False], source="scheme and host of cache.url")
+
+
+def check_database(environment: Environment, evidence: Evidence) -> None:
+    """Check the database: least privilege, authentication, encryption in transit, and what it logs."""
+    url, part = environment.database.url, environment.security
+    try:
+        state = database_access.read(url, part.append_only)
+    except DatabaseBlocked:
+        blocking = database.blocking_sessions(database_maintenance.read_blockers(url, BLOCKED_S))
+        if evidence.check(
+            "database: sessions that block the catalogs", blocking, "==", [], source="pg_locks"
+        ):
+            raise
+        return
+    subjects = access.Subjects(
+        gates=state.gates,
+        application=state.application,
+        roles=state.roles,
+        declared=part.privileged_roles,
+        managed=state.managed,
+    )
+    check_roles(state, subjects, evidence)
+    check_authentication(state, subjects, url, evidence)
+    check_database_log(state, environment, evidence)
+
+
+def check_roles(state: DatabaseAccess, subjects: access.Subjects, evidence: Evidence) -> None:
+    """Check that no role of the database may do more than it needs or the environment file declares."""
+    n = len(state.roles)
+    name = "database rights: roles with more rights than they need"
+    check_none(evidence, name, access.attribute_findings(subjects), "CIS PostgreSQL 4.3; pg_roles", n)
+    members = access.membership_findings(subjects, state.memberships)
+    check_none(evidence, "database rights: memberships", members, "CIS PostgreSQL 4.8; pg_auth_members", n)
+    grants = access.grant_findings(subjects, state.grants)
+    check_none(evidence, "database rights: grants", grants, "CIS PostgreSQL 4.6; aclexplode", n)
+    functions = access.function_findings(state.functions)
+    functions += [f"language {row['name']}: untrusted (DROP EXTENSION)" for row in state.languages]
+    source = "CIS PostgreSQL 4.5; pg_proc, pg_language"
+    check_none(evidence, "database rights: functions and languages", functions, source)
+    policies = [f"table {name}: has policies, but row security is disabled" for name in state.policies]
+    source = "PostgreSQL documentation, Row Security Policies; pg_policy"
+    check_none(evidence, "database rights: row security", policies, source)
+    owned = [f"{name} belongs to {state.gates}" for name in state.owned]
+    check_none(evidence, "database rights: objects of the gates' role", owned, "pg_shdepend")
+    appended = access.append_only_findings(state.append_only)
+    name, source = "database audit: append-only tables that can be changed", "PCI DSS 10.3.2; pg_trigger"
+    check_none(evidence, name, appended, source)
+
+
+def check_authentication(
+    state: DatabaseAccess, subjects: access.Subjects, url: str, evidence: Evidence
+) -> None:
+    """Check how one signs in to the database, by rules and by attempts, and that sessions are encrypted."""
+    source = "CIS PostgreSQL 5.2; pg_hba_file_rules"
+    check_none(evidence, "database sign-in: rules", access.rule_findings(state.rules or ()), source)
+    passwords = access.password_findings(subjects, state.passwords or (), state.rules or ())
+    passwords += access.expiry_findings(subjects)
+    check_none(evidence, "database sign-in: passwords", passwords, "CIS PostgreSQL 6.2; pg_authid, pg_roles")
+    for name, encrypted in (
+        ("database sign-in: method in effect", True),
+        ("encryption in transit: database sign-in without TLS", False),
+    ):
+        methods = database_access.attempt_sign_ins(url, state.sign_ins, encrypted=encrypted)
+        found = access.attempt_findings(methods, encrypted=encrypted)
+        check_none(evidence, name, found, "CIS PostgreSQL 6.8; attempts without a password", len(methods))
+    answer, name = database_access.wrong_password(url), "database sign-in: with a wrong password"
+    evidence.check(name, answer, "==", "refused", source="an attempt as the gates' role")
+    plain = access.session_findings(state.sessions)
+    name = "encryption in transit: database sessions without TLS"
+    check_none(evidence, name, plain, "PCI DSS 4.2.1; pg_stat_ssl", len(state.sessions))
+
+
+def check_database_log(state: DatabaseAccess, environment: Environment, evidence: Evidence) -> None:
+    """Check that the database logs what an audit needs, and that its settings close it to strangers."""
+    stated = environment.database_settings if environment.describes("database_settings") else {}
+    settings = database_settings.server_settings(state.settings, state.files)
+    audit = database_settings.audit_requirements(settings)
+    logged = database_settings.setting_findings(settings, audit, stated)
+    logged += database_settings.log_findings(settings)
+    source = "CIS PostgreSQL 3.1, 3.2; pg_settings"
+    check_none(evidence, "database audit: settings of the log", logged, source)
+    secured = database_settings.setting_findings(settings, database_requirements.AUTHENTICATION, stated)
+    check_none(evidence, "database sign-in: settings", secured, "CIS PostgreSQL 6.8; pg_settings")
+    overrides = database_settings.override_findings(
+        state.overrides,
+        state.settings,
+        audit | database_requirements.AUTHENTICATION,
+        {},
+        application=state.application,
+    )
+    overrides += database_settings.search_path_findings(
+        state.overrides, state.settings, application=state.application
+    )
+    name = "database audit: settings of roles and databases"
+    check_none(evidence, name, overrides, "pg_db_role_setting")
 
 
 def check_backups(directory: Path, evidence: Evidence) -> None:

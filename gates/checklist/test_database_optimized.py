@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from bais_gates import Environment, Evidence, Limits
 from bais_gates.bais import Api
-from bais_gates.probes import Database, DatabaseHealth
+from bais_gates.probes import (
+    Database,
+    DatabaseBlocked,
+    DatabaseFull,
+    DatabaseHealth,
+    StatementsUnavailable,
+    database_maintenance,
+)
 from bais_gates.probes import database_health as health
 from bais_gates.rules import database as rules
+from bais_gates.rules import database_requirements as required
+from bais_gates.rules import database_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 REQUESTS: Final = 20
 """Requests sent first, so that the platform has queried its database."""
@@ -34,22 +46,40 @@ LAG_BYTES: Final = 16 * 1024 * 1024
 def test_database_optimized(
     api: Api, database: Database, environment: Environment, limits: Limits, evidence: Evidence
 ) -> None:
-    """The database is fast, indexed, vacuumed and configured as the environment file says."""
-    settings = environment.database_settings
+    """The database is fast, indexed, vacuumed, durable and configured as the environment file says."""
+    free = True
     for _ in range(REQUESTS):
         api.get("/ready", deadline_s=5.0)
-    state = health.read(database)
+    try:
+        free = check_locks(environment.database.url, evidence)
+        state = health.read(database)
+    except DatabaseFull as e:
+        evidence.check("connections that are refused", str(e), "==", "none", source="an attempt to connect")
+        return
+    except DatabaseBlocked:
+        if free:
+            raise
+        return  # a session that blocks the gate too is the fault
+    except StatementsUnavailable as e:
+        if e.installed:
+            raise
+        evidence.check("pg_stat_statements", str(e), "==", "installed", source="pg_extension")
+        return
     check_query_time(state, limits, evidence)
     check_indexes(state, evidence)
+    check_objects(state, evidence)
     check_maintenance(state, evidence)
     check_sessions(state, evidence)
+    check_limits(state, environment, evidence)
     check_replication(state, evidence)
-    source = "pg_settings"
-    differing = rules.differing_settings(settings, state.settings)
-    name = "settings that differ from the environment file"
-    evidence.check(name, differing, "==", [], n=len(settings), source=source)
-    pending = rules.settings_pending_restart(state.settings)
-    evidence.check("settings pending a restart", pending, "==", [], source=source)
+    check_settings(state, environment.database_settings, evidence)
+
+
+def check_locks(url: str, evidence: Evidence) -> bool:
+    """Check that no session blocks others, and return whether none does."""
+    blocking = rules.blocking_sessions(database_maintenance.read_blockers(url, LOCK_S))
+    name = f"sessions that block others for over {LOCK_S:g} s"
+    return evidence.check(name, blocking, "==", [], source="pg_locks, pg_stat_activity")
 
 
 def check_query_time(state: DatabaseHealth, limits: Limits, evidence: Evidence) -> None:
@@ -103,11 +133,22 @@ def check_indexes(state: DatabaseHealth, evidence: Evidence) -> None:
         evidence.check(name, found, "==", [], n=n, source=source)
 
 
+def check_objects(state: DatabaseHealth, evidence: Evidence) -> None:
+    """Check that triggers are enabled, constraints validated, and tables logged."""
+    for name, kinds in (
+        ("disabled triggers and rules", ("trigger", "rule", "event trigger")),
+        ("constraints that are not validated", ("constraint",)),
+        ("unlogged tables and sequences", ("table", "sequence")),
+    ):
+        found = rules.object_findings(state.objects, *kinds)
+        evidence.check(
+            name, found, "==", [], n=len(state.tables), source="pg_trigger, pg_constraint, pg_class"
+        )
+
+
 def check_maintenance(state: DatabaseHealth, evidence: Evidence) -> None:
     """Check autovacuum, bloat, the age of transaction IDs, and checksums."""
     n = len(state.tables)
-    disabling = rules.differing_settings({"autovacuum": "on", "track_counts": "on"}, state.settings)
-    evidence.check("settings that disable autovacuum", disabling, "==", [], source="pg_settings")
     excluded = rules.tables_without_autovacuum(state.tables)
     evidence.check("tables without autovacuum", excluded, "==", [], n=n, source="reloptions")
     bloated = rules.bloated_tables(state.tables, share=DEAD_SHARE, rows=DEAD_ROWS)
@@ -137,6 +178,18 @@ def check_sessions(state: DatabaseHealth, evidence: Evidence) -> None:
         ),
     ):
         evidence.check(name, found, "==", [], source=source)
+    prepared = rules.old_prepared_transactions(state.prepared, max_s=TRANSACTION_S)
+    name = f"prepared transactions older than {TRANSACTION_S:g} s"
+    evidence.check(name, prepared, "==", [], source="pg_prepared_xacts")
+
+
+def check_limits(state: DatabaseHealth, environment: Environment, evidence: Evidence) -> None:
+    """Check that the connection limits of roles and of the database leave room."""
+    pool = environment.capacity.connections_per_replica if environment.describes("capacity") else None
+    found = rules.limit_findings(
+        state.limits, state.application, share=MAX_CONNECTION_USAGE, per_replica=pool or 1
+    )
+    evidence.check("connection limits reached", found, "==", [], source="pg_roles, pg_database")
 
 
 def check_replication(state: DatabaseHealth, evidence: Evidence) -> None:
@@ -146,3 +199,55 @@ def check_replication(state: DatabaseHealth, evidence: Evidence) -> None:
     evidence.check("lagging replicas", lagging, "==", [], source=source)
     inactive = rules.inactive_slots(state.slots)
     evidence.check("inactive or lost replication slots", inactive, "==", [], source="pg_replication_slots")
+
+
+def check_settings(state: DatabaseHealth, stated: Mapping[str, str], evidence: Evidence) -> None:
+    """Check durability and maintenance, and that the stated settings are in effect for every role."""
+    known = database_settings.server_settings(state.settings, state.files)
+    durability, maintenance = required.LOSSY | required.DURABILITY, required.MAINTENANCE
+    differing = database_settings.differing_settings(stated, state.settings)
+    name = "settings that differ from the environment file"
+    evidence.check(name, differing, "==", [], n=len(stated), source="pg_settings")
+    overrides = database_settings.override_findings(
+        state.overrides,
+        state.settings,
+        durability | maintenance | required.SERVICE,
+        stated,
+        application=state.application,
+        developer=True,
+    )
+    archive = database_settings.archive_findings(state.settings, state.archiver)
+    for name, found, source in (
+        (
+            "settings that endanger data",
+            database_settings.setting_findings(known, durability, stated) + archive,
+            "PostgreSQL documentation, Write Ahead Log; pg_settings",
+        ),
+        (
+            "settings that disable maintenance and statistics",
+            database_settings.setting_findings(known, maintenance, stated),
+            "PostgreSQL documentation, Automatic Vacuuming; pg_settings",
+        ),
+        (
+            "settings that hinder the application",
+            database_settings.setting_findings(known, required.SERVICE, stated),
+            "PostgreSQL documentation, Client Connection Defaults; pg_settings, pg_file_settings",
+        ),
+        (
+            "developer options and disabled plans",
+            database_settings.developer_findings(known),
+            "PostgreSQL documentation, Developer Options; pg_settings",
+        ),
+        ("settings of roles and databases", overrides, "pg_db_role_setting"),
+        (
+            "settings not in effect yet",
+            database_settings.file_findings(state.files or (), state.settings),
+            "pg_file_settings",
+        ),
+        (
+            "settings pending a restart",
+            database_settings.settings_pending_restart(state.settings),
+            "pg_settings",
+        ),
+    ):
+        evidence.check(name, found, "==", [], source=source)

@@ -123,6 +123,8 @@ def check_service(snapshot: Snapshot, evidence: Evidence) -> None:
     labels = template["metadata"].get("labels") or {}
     selector = {"matchLabels": snapshot.service["spec"].get("selector") or {}}
     selects = bool(selector["matchLabels"]) and objects.selects(selector, labels)
+    faults = workloads.service_faults(snapshot.service)
+    evidence.check("Service settings that misdirect requests", faults, "==", [], source="Service, spec")
     selected = "the API's" if selects else "others or none"
     evidence.check("pods selected by the Service", selected, "==", "the API's", source="Service, selector")
 

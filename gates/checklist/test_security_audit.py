@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 import pytest
 
-from bais_gates import Environment, Evidence
+from bais_gates import Environment, Evidence, RecordRefused, SecurityPart
 from bais_gates.probes import Cluster, read_bytes, read_text, tls
 from bais_gates.rules import (
     SCOPE,
@@ -19,6 +21,13 @@ from bais_gates.rules import (
 from bais_gates.rules.kubernetes import containers_of
 from bais_gates.rules.kubernetes import objects as kubernetes_objects
 
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+DATABASE_MAX_D: Final = 5
+"""Days that a scanner's database of vulnerabilities may have had: the default of Grype."""
+
 
 @pytest.mark.gate("checklist.security_audit")
 def test_security_audit(cluster: Cluster, environment: Environment, evidence: Evidence) -> None:
@@ -31,18 +40,14 @@ def test_security_audit(cluster: Cluster, environment: Environment, evidence: Ev
     image = environment.release.image if environment.describes("release") else None
     digest = None if image is None or "@" not in image else image.rpartition("@")[2]
     running = running_digests(cluster, environment)
-    record = parse_audit_record(
-        read_text(part.audit_record, "audit record", "security.audit_record"), part.audit_record
-    )
-    reports = [
-        parse_report(read_bytes(path, "scanner report", "security.scans"), path) for path in part.scans
-    ]
-    exceptions = (
-        parse_exceptions(read_text(file, "exceptions file", "security.exceptions"), file)
-        if (file := part.exceptions)
-        else ()
-    )
+    try:
+        record, reports, exceptions = read_records(part.audit_record, part)
+    except RecordRefused as e:
+        evidence.require("state of the records", str(e), "==", "usable", source="security")
+        return
     check_record(record, part.max_audit_age_d, digest, evidence)
+    check_target(record, environment, evidence)
+    check_scans(record, reports, exceptions, evidence)
     audited = record.digest or "not recorded"
     evidence.check("running API digests", running, "==", [audited], n=len(running))
     if not environment.rehearsal:
@@ -50,7 +55,24 @@ def test_security_audit(cluster: Cluster, environment: Environment, evidence: Ev
         evidence.check("kind of audit", kind, "==", "audit", source=str(record.path))
     for report in reports:
         check_report(report, record, digest, exceptions, evidence)
+        check_times(report, record, part.max_audit_age_d, evidence)
     check_exceptions(exceptions, reports, evidence)
+
+
+def read_records(
+    path: Path, part: SecurityPart
+) -> tuple[AuditRecord, list[Report], tuple[ScanException, ...]]:
+    """Return the audit record, the scanners' reports and the exceptions; raise RecordRefused."""
+    record = parse_audit_record(read_text(path, "audit record", "security.audit_record"), path)
+    reports = [
+        parse_report(read_bytes(scan, "scanner report", "security.scans"), scan) for scan in part.scans
+    ]
+    exceptions = (
+        parse_exceptions(read_text(file, "exceptions file", "security.exceptions"), file)
+        if (file := part.exceptions)
+        else ()
+    )
+    return record, reports, exceptions
 
 
 def running_digests(cluster: Cluster, environment: Environment) -> list[str]:
@@ -81,6 +103,35 @@ def check_record(record: AuditRecord, max_age_d: float, digest: str | None, evid
         evidence.check("audited digest", audited, "==", digest, source=source)
 
 
+def check_target(record: AuditRecord, environment: Environment, evidence: Evidence) -> None:
+    """Check that the audit is about this environment and version, where it names them, by somebody else."""
+    source = str(record.path)
+    if record.environment is not None:
+        evidence.check("audited environment", record.environment, "==", environment.name, source=source)
+    version = environment.release.version if environment.describes("release") else None
+    if None not in {record.version, version}:
+        evidence.check("audited version", record.version, "==", version, source=source)
+    evidence.check("authors who audit their own work", record.own_work, "==", [], source=source)
+
+
+def check_scans(
+    record: AuditRecord, reports: list[Report], exceptions: tuple[ScanException, ...], evidence: Evidence
+) -> None:
+    """Check that every scan of the record was supplied, and that the record counts what the reports count."""
+    source, today = str(record.path), tls.now().date()
+    names = [report.path.name for report in reports]
+    missing = sorted(set(record.scans) - set(names))
+    evidence.check("scans of the audit record that were not supplied", missing, "==", [], source=source)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    evidence.check("reports of the same file name", twice, "==", [], source="security.scans")
+    for severity in ("medium", "low"):  # of critical and high ones, there may be none
+        found = [
+            f for report in reports for f in uncovered(report.open_findings(severity), exceptions, today)
+        ]
+        name = f"open {severity} findings of the reports"
+        evidence.check(name, len(found), "<=", record.open_findings[severity], source=source)
+
+
 def check_report(
     report: Report,
     record: AuditRecord,
@@ -90,19 +141,40 @@ def check_report(
 ) -> None:
     """Check one scanner's report: audited as it is, of this build, with no critical or high finding open."""
     name, moment = report.path.name, tls.now()
-    recorded = record.scans.get(name, "not in the audit record")
-    evidence.check(f"report checksum ({name})", report.sha256, "==", recorded, source=report.scanner)
+    recorded = record.scans.get(name)
+    checksum = "not in the audit record" if recorded is None else recorded.sha256
+    evidence.check(f"report checksum ({name})", report.sha256, "==", checksum, source=report.scanner)
+    if recorded is not None and recorded.scanner is not None:
+        evidence.check(f"scanner ({name})", report.scanner.casefold(), "==", recorded.scanner.casefold())
+    if recorded is not None and None not in {recorded.version, report.version}:
+        evidence.check(f"version of the scanner ({name})", report.version, "==", recorded.version)
     if report.digests and digest is not None:
         evidence.check(f"scanned image ({name})", digest, "in", sorted(report.digests))
-    if report.made_at is not None:
-        age = (moment - report.made_at).total_seconds() / 86400
-        evidence.check(f"scan age, not in the future ({name})", age, ">=", 0, unit="days")
-        order = "before the audit" if report.made_at <= record.taken_at else "after the audit"
-        evidence.check(f"scan time ({name})", order, "==", "before the audit")
     findings = [
         str(f) for f in uncovered(report.open_findings("critical", "high"), exceptions, moment.date())
     ]
     evidence.check(f"open critical and high findings ({name})", findings, "==", [], source=report.format)
+
+
+def check_times(report: Report, record: AuditRecord, max_age_d: float, evidence: Evidence) -> None:
+    """Check when a scan was made, and how old its database of vulnerabilities was then, where it says so."""
+    name, moment, made_at = report.path.name, tls.now(), report.made_at
+    if made_at is None:
+        return
+    age = days(made_at, moment)
+    evidence.check(f"scan age ({name})", age, "<=", max_age_d, unit="days")
+    evidence.check(f"scan age, not in the future ({name})", age, ">=", 0, unit="days")
+    order = "before the audit" if made_at <= record.taken_at else "after the audit"
+    evidence.check(f"scan time ({name})", order, "==", "before the audit")
+    if report.database_made_at is not None:
+        age = days(report.database_made_at, made_at)
+        name, source = f"age of the vulnerability database ({name})", "Grype: db.max-allowed-built-age"
+        evidence.check(name, age, "<=", DATABASE_MAX_D, unit="days", source=source)
+
+
+def days(start: datetime, end: datetime) -> float:
+    """Return the days from one moment to another."""
+    return (end - start).total_seconds() / 86400
 
 
 def check_exceptions(

@@ -46,8 +46,15 @@ def check_configuration(staging: StagedPlatform, cache: Cache, evidence: Evidenc
     evidence.check("maxmemory-policy", health.settings["maxmemory-policy"], "==", policy, source=source)
     anonymous = "accepted" if health.accepts_unauthenticated else "refused"
     evidence.check("unauthenticated connection", anonymous, "==", "refused")
-    dangerous = rules.dangerous_users(health.allowed_commands, ())
-    evidence.check("users with dangerous commands", dangerous, "==", [], n=len(health.allowed_commands))
+    n = len(health.permissions)
+    evidence.check("users without a secret password", list(health.open_users), "==", [], n=n)
+    dangerous = rules.dangerous_users(health.permissions, ())
+    evidence.check("users with dangerous commands", dangerous, "==", [], n=n)
+    writers = rules.writers(health.permissions, own=health.user, application=None)
+    evidence.check("readers allowed to write", writers, "==", [], n=n)
+    tls = workload.has_tls(staging.reach.configuration(NAME).get("redis.conf", ""))
+    unsafe = rules.unsafe_settings(health.settings, tls=tls)
+    evidence.check("unsafe settings", unsafe, "==", [], source="CONFIG GET")
     target = staging.environment
     if not target.describes("cache") or target.kubernetes.namespace == staging.namespace:
         evidence.attach("the target's cache", "The environment file describes no other cache.")

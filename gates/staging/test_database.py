@@ -6,7 +6,7 @@ import pytest
 
 from bais_gates import Evidence
 from bais_gates.probes import Database
-from bais_gates.rules import database as rules
+from bais_gates.rules import database_settings as rules
 from bais_gates.staging import StagedPlatform, Step, judge, workload
 
 NAME = "bais-postgres"

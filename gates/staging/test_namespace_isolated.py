@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bais_gates import Evidence
+from bais_gates.probes import Objects, version_number
+from bais_gates.rules.kubernetes import hygiene, rbac
 from bais_gates.staging import OWNER, StagedPlatform, Step, isolation, owner_of, request
 
 OWNED = (("v1", "Secret"), ("v1", "ConfigMap"), ("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"))
@@ -35,6 +37,11 @@ def check_ownership(staging: StagedPlatform, evidence: Evidence) -> None:
     restricted = dict.fromkeys(isolation.MODES, "restricted")
     levels = isolation.pod_security(namespace)
     evidence.check("Pod Security levels", levels, "==", restricted, source="labels of the namespace")
+    version = version_number(request("Reading the version", staging.server.version)) or (0, 0)
+    pinned = [
+        str(one) for one in hygiene.namespace_findings(namespace, version) if one.rule == hygiene.PINNED
+    ]
+    evidence.check("old Pod Security versions", pinned, "==", [], source="labels of the namespace")
     objects = [one for api_version, kind in OWNED for one in staging.list(api_version, kind)]
     issued = {
         str((one.get("spec") or {}).get("secretName"))
@@ -58,6 +65,17 @@ def check_access(staging: StagedPlatform, evidence: Evidence) -> None:
     bindings = staging.list("rbac.authorization.k8s.io/v1", "RoleBinding")
     foreign = isolation.foreign_subjects(bindings, staging.namespace)
     evidence.check("foreign service accounts with rights", foreign, "==", [])
+    check_permissions(staging, bindings, evidence)
+
+
+def check_permissions(staging: StagedPlatform, bindings: Objects, evidence: Evidence) -> None:
+    """Check that no binding of the namespace grants what leads to more, to whomever."""
+    group, trusted = "rbac.authorization.k8s.io/v1", staging.environment.kubernetes.trusted_subjects
+    roles = staging.list(group, "Role")
+    roles += request("Listing the ClusterRoles", lambda: staging.server.list(group, "ClusterRole"))
+    found = rbac.binding_findings([*bindings, *roles], staging.namespace, [who for who, _ in trusted])
+    name, source = "excessive permissions in the namespace", "CIS 5.1.1-5.1.13; RBAC Good Practices"
+    evidence.check(name, [str(one) for one in found], "==", [], n=len(bindings), source=source)
 
 
 def check_quota(staging: StagedPlatform, evidence: Evidence) -> None:

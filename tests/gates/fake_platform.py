@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from bais_gates.manifests import render
@@ -23,6 +24,8 @@ class FakeCluster:
     log: str = ""
     error: Exception | None = None
     asked: list[str] = field(default_factory=list)
+    forbidden: frozenset[str] = frozenset()
+    access = SimpleNamespace(context="c")
 
     def list(
         self, api_version: str, kind: str, namespace: str | None = None, *, labels: str | None = None
@@ -53,6 +56,16 @@ class FakeCluster:
         self.asked.append(f"logs {namespace}/{pod}/{container}/{tail}")
         return self.log
 
+    def may(self, _verb: str, resource: str, _namespace: str | None = None) -> bool:
+        """Return whether a test allows a resource."""
+        return resource not in self.forbidden
+
+    def __enter__(self) -> FakeCluster:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Leave it open."""
+
     def one(self, kind: str, name: str) -> dict[str, Any]:
         """Return an object, for a test to change."""
         return next(o for o in self.objects if (o["kind"], o["metadata"]["name"]) == (kind, name))
@@ -68,6 +81,15 @@ def platform() -> FakeCluster:
         objects.append(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
         )
+    controller = {"controller": "k8s.io/ingress-nginx"}
+    objects.append(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IngressClass",
+            "metadata": {"name": "nginx"},
+            "spec": controller,
+        }
+    )
     for claim in [o for o in objects if o["kind"] == "PersistentVolumeClaim"]:
         volume = f"pv-{claim['metadata']['name']}"
         claim["spec"]["volumeName"], claim["status"] = volume, {"phase": "Bound"}
@@ -75,13 +97,19 @@ def platform() -> FakeCluster:
         objects.append(
             {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume}, "spec": spec}
         )
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bais-api", "namespace": NAMESPACE}}
+    objects.append(secret | {"type": "Opaque", "data": {"DB_PASSWORD": "N2hRMi14S2w5LXpXcTA="}})
     return FakeCluster(objects)
 
 
 def _pod_of(owner: dict[str, Any]) -> dict[str, Any]:
     path = ("spec", "jobTemplate", "spec", "template") if owner["kind"] == "CronJob" else ("spec", "template")
     template = copy.deepcopy(dig(owner, *path))
-    metadata = {"name": f"{owner['metadata']['name']}-0", "namespace": NAMESPACE}
+    metadata = {
+        "name": f"{owner['metadata']['name']}-0",
+        "namespace": NAMESPACE,
+        "ownerReferences": [{"kind": owner["kind"], "name": owner["metadata"]["name"], "controller": True}],
+    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",

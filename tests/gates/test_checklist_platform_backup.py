@@ -138,6 +138,7 @@ def _set(**over: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda job: job["spec"].update(over)
 
 
+FILES = "faults of the backups' files"
 OLD = f"{datetime.now(UTC) - timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -169,13 +170,19 @@ def test_a_faulty_schedule_fails(
     [
         pytest.param(
             lambda f: _about(f, taken_at=(datetime.now(UTC) - timedelta(hours=30)).isoformat()),
-            ["age of the newest backup"],
+            ["age of the newest backup", "header of the newest dump"],
             id="old",
         ),
         pytest.param(
+            lambda f: _about(f, taken_at=(datetime.now(UTC) + timedelta(hours=2)).isoformat()),
+            ["time of the newest backup in the future", "header of the newest dump"],
+            id="of the future",
+        ),
+        pytest.param(lambda f: _about(f, database="other"), ["header of the newest dump"], id="database"),
+        pytest.param(
             lambda f: [path.unlink() for path in f.iterdir()], ["backups in the directory"], id="none"
         ),
-        pytest.param(lambda f: _dump(f).unlink(), ["dump of the newest backup"], id="dump gone"),
+        pytest.param(lambda f: _dump(f).unlink(), [FILES, "dump of the newest backup"], id="dump gone"),
         pytest.param(lambda f: _about(f, sha256="0" * 64), ["dump checksum"], id="checksum"),
         pytest.param(
             lambda f: _dump(f).with_name(f"{_dump(f).name}.sha256").write_text("0" * 64),
@@ -192,24 +199,34 @@ def test_a_faulty_schedule_fails(
         ),
         pytest.param(
             lambda f: _replace_dump(f, _plain(f)),
-            ["dump encryption", "decryption with backup.identity", "restore of the newest backup"],
+            [
+                FILES,
+                "dump encryption",
+                "decryption with backup.identity",
+                "header of the newest dump",
+                "restore of the newest backup",
+            ],
             id="not encrypted",
         ),
         pytest.param(
             lambda f: _replace_dump(
                 f, pyrage.encrypt(_plain(f), [pyrage.x25519.Identity.generate().to_public()])
             ),
-            ["decryption with backup.identity", "restore of the newest backup"],
+            [
+                "decryption with backup.identity",
+                "header of the newest dump",
+                "restore of the newest backup",
+            ],
             id="for another key",
         ),
         pytest.param(
             lambda f: _replace_dump(f, pyrage.encrypt(_plain(f)[:-2000], [KEY.to_public()])),
-            ["restore of the newest backup"],
+            ["header of the newest dump", "restore of the newest backup"],
             id="cut short",
         ),
         pytest.param(
             lambda f: _replace_dump(f, pyrage.encrypt(b"no dump at all", [KEY.to_public()])),
-            ["restore of the newest backup"],
+            ["header of the newest dump", "restore of the newest backup"],
             id="no dump",
         ),
     ],
@@ -238,8 +255,44 @@ def test_a_damaged_dump_is_not_restored(bench: Bench, folder: Path) -> None:
         "dump checksum",
         "dump checksum (.sha256 file)",
         "decryption with backup.identity",
+        "header of the newest dump",
         "restore of the newest backup",
     ]
+
+
+ROWS = """
+INSERT INTO businesses VALUES ('b1', 'one', now() - interval '1 h') ON CONFLICT DO NOTHING;
+INSERT INTO audit_log (at, request_id, business_id, actor, action, object, address, allowed)
+SELECT now() - interval '1 h', 'r', 'b1', 'a', 'x', 'o', '127.0.0.1', true FROM generate_series(1, 20)
+"""
+
+
+def test_rows_are_compared_with_the_live_database_of_the_backups_time(bench: Bench, folder: Path) -> None:
+    """What was written since does not matter; an older dump lacks rows, and a changed row is seen."""
+    with psycopg.connect(bench.owner, autocommit=True) as connection:
+        connection.execute(ROWS)
+        bench.take(folder)
+        connection.execute(f"UPDATE businesses SET name = 'two'; {ROWS}")
+        unchanged = run_gate(bench, folder)
+
+        first, second = backups.list_backups(folder)
+        record = second.path.with_name(second.path.name.replace(".dump.age", ".json"))
+        before = json.loads(record.read_text())
+        record.write_text(json.dumps(before | {"snapshot_xmin": before["snapshot_xmin"] + 2**20}))
+        changed = run_gate(bench, folder)
+
+        shutil.copy(first.path, second.path)
+        dump = backups.inspect_dump(second)
+        second.path.with_name(f"{second.path.name}.sha256").write_text(dump.sha256)
+        tables = dict(first.tables)
+        record.write_text(json.dumps(before | {"sha256": dump.sha256, "size": dump.size, "tables": tables}))
+        older = run_gate(bench, folder)
+
+    assert unchanged.outcome is Outcome.PASS, str(unchanged)
+    assert "businesses: 1 of 1 sampled rows have other values" in str(changed)
+    assert "audit_log: 20 of 40 rows of the backup's time are missing" in str(changed)
+    assert "audit_log: 20 of 20 rows of the backup's time are missing" in str(older)
+    assert "a copy of" in str(older)
 
 
 def test_a_schema_changed_since_the_backup_fails(bench: Bench, folder: Path) -> None:

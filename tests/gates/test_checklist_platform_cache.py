@@ -10,10 +10,12 @@ import pytest
 
 from bais_gates.probes.cache_health import CacheHealth
 from bais_gates.probes.redis import CacheError, CacheStatistics
-from bais_gates.targets.parts import CacheSettings
+from bais_gates.rules.cache import Permission
+from bais_gates.targets.parts import CachePart, CacheSettings
 from bais_gates.verdict.model import Outcome
-from tests.gates.platform_bench import LIMITS, SILENT, Result, environment, judge, load
+from tests.gates.platform_bench import CLUSTER, LIMITS, SILENT, FakeCluster, Result, environment, judge, load
 
+WRITE = frozenset({"write"})
 HEALTHY = CacheHealth(
     info={
         "used_memory": 10 * 2**20,
@@ -31,10 +33,33 @@ HEALTHY = CacheHealth(
         "appendonly": "no",
         "maxclients": "10000",
     },
-    allowed_commands={"bais_app": (), "gates_ro": ()},
+    user="gates_ro",
+    permissions={
+        "bais_app": (Permission(command="set", categories=WRITE),),
+        "gates_ro": (Permission(command="set", categories=WRITE, everywhere=False),),
+    },
+    open_users=(),
     accepts_unauthenticated=False,
+    writable_keys=(0, 10),
+    monitors=(),
 )
-CONFIGURED = CacheSettings(maxmemory_policy="allkeys-lru", persistence="none", maxmemory="64mb")
+CONFIGURED = CacheSettings(
+    maxmemory_policy="allkeys-lru", persistence="none", maxmemory="64mb", application_users=("bais_app",)
+)
+DECLARED = {
+    "config": {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "bais-redis", "namespace": "bais"},
+        "data": {"redis.conf": 'port 6379\nmaxmemory 64mb\nsave ""\n'},
+    },
+    "set": {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "bais-redis", "namespace": "bais"},
+        "spec": {"replicas": 1},
+    },
+}
 
 
 class Cache:
@@ -47,6 +72,11 @@ class Cache:
         self.counted.append(CacheStatistics(hits=since[0] + hits, misses=since[1] + misses, commands=2))
         self.evicted = [0, 0]
         self.ms = ms
+        self.running = {"maxmemory": str(64 * 2**20), "save": ""}
+
+    def settings(self, *_names: str) -> dict[str, str]:
+        """Return the settings in effect."""
+        return self.running
 
     def statistics(self) -> CacheStatistics:
         """Return the first reading, then the second."""
@@ -68,6 +98,7 @@ def run_gate(
     cache: Cache | None = None,
     wanted: CacheSettings = CONFIGURED,
     rehearsal: bool = True,
+    declared: dict[str, dict[str, Any]] | None = None,
 ) -> Result:
     """Run the gate on a cache with this state, or one that cannot be read."""
 
@@ -81,7 +112,13 @@ def run_gate(
         "cache_configured",
         api=SILENT,
         cache=cache or Cache(),
-        environment=environment(rehearsal=rehearsal, cache_settings=wanted),
+        cluster=FakeCluster(DECLARED if declared is None else declared),
+        environment=environment(
+            rehearsal=rehearsal,
+            cache_settings=wanted,
+            cache=CachePart(url="rediss://cache.example:6379/0"),
+            kubernetes=CLUSTER,
+        ),
         limits=LIMITS,
     )
 
@@ -105,6 +142,13 @@ def _set(**over: str) -> CacheHealth:
     )
 
 
+def _may(*, admin: bool = False, **users: str) -> CacheHealth:
+    """Let users run one more command each."""
+    categories = frozenset({"dangerous"}) if admin else WRITE
+    more = {user: (Permission(command=command, categories=categories),) for user, command in users.items()}
+    return replace(HEALTHY, permissions={**HEALTHY.permissions, **more})
+
+
 @pytest.mark.parametrize(
     ("state", "name"),
     [
@@ -125,10 +169,23 @@ def _set(**over: str) -> CacheHealth:
         pytest.param(_info(rdb_last_bgsave_status="err"), "failed writes to disk", id="failed save"),
         pytest.param(replace(HEALTHY, accepts_unauthenticated=True), "unauthenticated connection", id="open"),
         pytest.param(
-            replace(HEALTHY, allowed_commands={"bais_app": ("FLUSHALL",)}),
-            "users allowed to run dangerous commands",
-            id="dangerous",
+            _may(bais_app="flushall", admin=True), "users allowed to run dangerous commands", id="dangerous"
         ),
+        pytest.param(_may(gates_ro="set"), "readers allowed to write", id="own user"),
+        pytest.param(_may(other="hset"), "readers allowed to write", id="another user"),
+        pytest.param(
+            replace(HEALTHY, open_users=("x: any password (nopass)",)),
+            "users without a secret password",
+            id="no password",
+        ),
+        pytest.param(replace(HEALTHY, writable_keys=(1, 9)), "keys that gates_ro may overwrite", id="keys"),
+        pytest.param(
+            replace(HEALTHY, monitors=("a from b",)), "clients that read all commands", id="monitor"
+        ),
+        pytest.param(_set(protected_mode="no"), "unsafe settings", id="protected mode"),
+        pytest.param(_set(port="6379"), "unsafe settings", id="port without TLS"),
+        pytest.param(_info(role="slave", master_host="192.0.2.1"), "replication", id="replica"),
+        pytest.param(_info(connected_slaves=1), "replication", id="unknown replica"),
     ],
 )
 def test_each_fault_fails_its_check(state: CacheHealth, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +257,17 @@ def test_a_missing_setting_is_an_error(
 
     assert result.outcome is Outcome.ERROR
     assert key in str(result.error)
+
+
+def test_a_setting_that_differs_from_redis_conf_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CONFIG SET does not survive a restart; a namespace without that ConfigMap has nothing to compare."""
+    cache = Cache()
+    cache.running["save"] = "60 1"
+    result = run_gate(monkeypatch, cache=cache)
+
+    assert result.false == ["settings that differ from redis.conf"]
+    assert "save: 60 1 in effect, empty declared" in str(result)
+    assert run_gate(monkeypatch, declared={}).outcome is Outcome.PASS
 
 
 def test_a_cache_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

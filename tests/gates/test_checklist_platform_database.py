@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from bais_gates.probes.database_health import DatabaseHealth
-from bais_gates.probes.postgres import DatabaseError, StatementStatistics
+from bais_gates.probes.postgres import (
+    DatabaseBlocked,
+    DatabaseError,
+    DatabaseFull,
+    StatementStatistics,
+    StatementsUnavailable,
+)
+from bais_gates.targets.parts import DatabasePart
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import LIMITS, SILENT, Result, environment, judge, load
 
 
 def setting(value: str, vartype: str = "bool", unit: str | None = None) -> dict[str, Any]:
     """Make a row of pg_settings."""
-    return {"setting": value, "unit": unit, "vartype": vartype, "pending_restart": False}
+    row = {"setting": value, "reset_val": value, "boot_val": value, "unit": unit, "vartype": vartype}
+    return {**row, "context": "user", "category": "", "source": "default", "pending_restart": False}
 
 
 def index(name: str, **over: Any) -> dict[str, Any]:
@@ -53,13 +62,23 @@ HEALTHY = DatabaseHealth(
     max_connections=100,
     indexes=(index("payments_pkey", required=True, scans=0), index("payments_by_business")),
     unindexed_foreign_keys=(),
-    tables=({"name": "payments", "live": 50_000, "dead": 100, "autovacuum": "true"},),
+    tables=({"name": "payments", "live": 50_000, "dead": 100, "options": []},),
     oldest_xid=1_000_000,
     oldest_multixact=0,
     replicas=({"name": "r1", "state": "streaming", "lag_s": 0.1, "lag_bytes": 512.0},),
     slots=({"name": "s1", "active": True, "wal_status": "reserved"},),
     sessions=(session(),),
+    objects=(),
+    prepared=(),
+    limits=({"name": "role reader", "role": "reader", "most": 5, "used": 1},),
+    archiver={"failing": None, "failed_wal": None},
+    overrides=(),
+    application=frozenset({"app"}),
+    files=(),
     settings={
+        "archive_mode": setting("off", "enum"),
+        "fsync": setting("on"),
+        "synchronous_commit": setting("on", "enum"),
         "autovacuum": setting("on"),
         "track_counts": setting("on"),
         "max_connections": setting("100", "integer"),
@@ -70,7 +89,12 @@ HEALTHY = DatabaseHealth(
 WANTED = {"max_connections": "100", "shared_buffers": "32MB"}
 
 
-def run_gate(monkeypatch: pytest.MonkeyPatch, state: DatabaseHealth | Exception, **wanted: str) -> Result:
+def run_gate(
+    monkeypatch: pytest.MonkeyPatch,
+    state: DatabaseHealth | Exception,
+    *blockers: dict[str, Any],
+    **wanted: str,
+) -> Result:
     """Run the gate on a database with this state, or one that cannot be read."""
 
     def read(_database: object) -> DatabaseHealth:
@@ -78,12 +102,14 @@ def run_gate(monkeypatch: pytest.MonkeyPatch, state: DatabaseHealth | Exception,
             raise state
         return state
 
-    monkeypatch.setattr(load("database_optimized").health, "read", read)
+    gate = load("database_optimized")
+    monkeypatch.setattr(gate.health, "read", read)
+    monkeypatch.setattr(gate.database_maintenance, "read_blockers", lambda _url, _min_s: blockers)
     return judge(
         "database_optimized",
         api=SILENT,
         database=None,
-        environment=environment(database_settings=WANTED | wanted),
+        environment=environment(database_settings=WANTED | wanted, database=DatabasePart(url="")),
         limits=LIMITS,
     )
 
@@ -129,10 +155,12 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
             id="foreign key",
         ),
         pytest.param(
-            _settings(autovacuum=setting("off")), ["settings that disable autovacuum"], id="autovacuum"
+            _settings(autovacuum=setting("off")),
+            ["settings that disable maintenance and statistics"],
+            id="autovacuum",
         ),
         pytest.param(
-            replace(HEALTHY, tables=({**HEALTHY.tables[0], "autovacuum": "false"},)),
+            replace(HEALTHY, tables=({**HEALTHY.tables[0], "options": ["autovacuum_enabled=off"]},)),
             ["tables without autovacuum"],
             id="table",
         ),
@@ -180,6 +208,41 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
             ["settings pending a restart"],
             id="restart",
         ),
+        pytest.param(_settings(fsync=setting("off")), ["settings that endanger data"], id="fsync"),
+        pytest.param(
+            replace(
+                HEALTHY,
+                overrides=({"role": "app", "database": None, "name": "synchronous_commit", "value": "off"},),
+            ),
+            ["settings of roles and databases"],
+            id="override",
+        ),
+        pytest.param(
+            replace(
+                HEALTHY,
+                files=({"name": "fsync", "setting": "off", "file": "f:1", "applied": True, "error": None},),
+            ),
+            ["settings not in effect yet"],
+            id="file",
+        ),
+        pytest.param(
+            replace(
+                HEALTHY,
+                objects=({"kind": "trigger", "name": "t", "of": "payments", "fault": "disabled"},),
+            ),
+            ["disabled triggers and rules"],
+            id="trigger",
+        ),
+        pytest.param(
+            replace(HEALTHY, limits=({"name": "role app", "role": "app", "most": 0, "used": 0},)),
+            ["connection limits reached"],
+            id="limit",
+        ),
+        pytest.param(
+            replace(HEALTHY, prepared=({"gid": "g", "role": "app", "age_s": 400.0},)),
+            ["prepared transactions older than 300 s"],
+            id="prepared",
+        ),
     ],
 )
 def test_each_fault_fails_its_check(
@@ -200,6 +263,43 @@ def test_each_fault_fails_its_check(
 def test_too_few_samples_are_no_data(state: DatabaseHealth, monkeypatch: pytest.MonkeyPatch) -> None:
     """NO_DATA, however good they are."""
     assert run_gate(monkeypatch, state).outcome is Outcome.NO_DATA
+
+
+BLOCKER = {
+    "pid": 7,
+    "role": "admin",
+    "program": "psql",
+    "state": "idle in transaction",
+    "mode": "AccessExclusiveLock",
+    "object": "public.payments",
+    "held_s": 9.0,
+    "query_start": datetime(2026, 1, 1, 9, 30, tzinfo=UTC),
+}
+
+
+@pytest.mark.parametrize("state", [HEALTHY, DatabaseBlocked("waited")], ids=["read", "not read"])
+def test_a_blocking_session_fails(state: DatabaseHealth | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAIL that names the session and its remedy, also if the gate waits for it too."""
+    result = run_gate(monkeypatch, state, BLOCKER)
+
+    assert result.outcome is Outcome.FAIL, str(result)
+    assert "pg_terminate_backend(7)" in str(result.checks[0].observed)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (StatementsUnavailable("no extension", installed=False), Outcome.FAIL),
+        (StatementsUnavailable("GRANT SELECT", installed=True), Outcome.ERROR),
+        (DatabaseFull("too many connections"), Outcome.FAIL),
+        (DatabaseBlocked("by nobody"), Outcome.ERROR),
+    ],
+)
+def test_a_fault_of_the_server_fails_and_a_missing_right_is_an_error(
+    error: Exception, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAIL without the extension or a free connection; ERROR where the gate can't tell."""
+    assert run_gate(monkeypatch, error).outcome is outcome
 
 
 def test_a_database_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

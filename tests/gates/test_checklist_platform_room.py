@@ -23,11 +23,21 @@ class Database:
     """A database with given figures."""
 
     def __init__(self, **over: int) -> None:
-        self.figures = {"most": 100, "open": 30, "size": 100 * 2**20, **over}
+        self.figures = {"most": 100, "open": 30, "size": 100 * 2**20, "kept": 3, "of_role": -1, **over}
 
     def value(self, _sql: str) -> int:
         """Return the bytes of all databases."""
         return self.figures["size"]
+
+    def rows(self, _sql: str) -> list[dict[str, Any]]:
+        """Return the connections that the server keeps, and the limits of the database and a role."""
+        limits = {
+            "datname": "bais",
+            "of_database": -1,
+            "rolname": "bais_app",
+            "rolconnlimit": self.figures["of_role"],
+        }
+        return [{"reserved": self.figures["kept"]} | limits]
 
     def max_connections(self) -> int:
         """Return max_connections."""
@@ -74,6 +84,11 @@ def _requests(everything: Objects, cpu: str) -> None:
         everything[name]["spec"]["containers"][0]["resources"] = objects.resources(cpu, "1Gi")
 
 
+def _cordon_with_large_pods(everything: Objects) -> None:
+    _requests(everything, "2500m")
+    everything["n1"]["spec"]["unschedulable"] = True
+
+
 @pytest.mark.parametrize(
     ("inject", "name"),
     [
@@ -101,19 +116,19 @@ def _requests(everything: Objects, cpu: str) -> None:
         ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(maxReplicas=2),
-            "maximum replicas (autoscaler)",
+            "maximum replicas (autoscaler bais-api)",
             id="autoscaler too low",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["status"].update(currentReplicas=5),
-            "current replicas",
+            "current replicas (autoscaler bais-api)",
             id="at its most",
         ),
         pytest.param(
             lambda o: o["deployment"]["spec"]["template"]["spec"]["containers"][0].update(
                 resources=objects.resources("3900m", "1Gi")
             ),
-            "schedulable additional replicas",
+            "additional replicas that fit on no node",
             id="no place",
         ),
         pytest.param(
@@ -123,8 +138,42 @@ def _requests(everything: Objects, cpu: str) -> None:
         ),
         pytest.param(
             lambda o: o["configuration"]["data"].update(DATABASE_POOL="20"),
-            "connection pool size (per replica)",
+            "connection pool size of a replica (DATABASE_POOL)",
             id="pool",
+        ),
+        pytest.param(
+            lambda o: o["configuration"].update(data={}),
+            "connection pool size of a replica (DATABASE_POOL)",
+            id="no pool",
+        ),
+        pytest.param(
+            _cordon_with_large_pods, "displaced and pending pods that fit on no node", id="cordoned"
+        ),
+        pytest.param(
+            lambda o: o["autoscaler"]["spec"]["metrics"][0]["resource"]["target"].update(
+                averageUtilization=100
+            ),
+            "reasons why autoscaler bais-api cannot scale",
+            id="target of 100 %",
+        ),
+        pytest.param(
+            lambda o: o.update(other=o["autoscaler"] | {"metadata": {"name": "other", "namespace": "bais"}}),
+            "autoscalers of the Deployment",
+            id="two autoscalers",
+        ),
+        pytest.param(
+            lambda o: o.update(
+                range=objects.named(
+                    "LimitRange", "r", "v1", spec={"limits": [{"type": "Container", "max": {"cpu": "1m"}}]}
+                )
+            ),
+            "limit ranges that refuse the API's pods",
+            id="limit range",
+        ),
+        pytest.param(
+            lambda o: o["class"].update(allowVolumeExpansion=False),
+            "volumes that cannot be expanded",
+            id="volumes of one size",
         ),
         pytest.param(
             lambda o: o["data"]["status"]["capacity"].update(storage="110Mi"),
@@ -175,6 +224,29 @@ def test_connections_are_capped_however_large_the_server(
 def test_connections_of_other_clients_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """More connections are open than all replicas may open."""
     assert run_gate(monkeypatch, tmp_path, database=Database(open=95)).false == ["open connections"]
+
+
+@pytest.mark.parametrize(
+    ("over", "name"),
+    [
+        ({"kept": 20}, "peak connections (during a rollout)"),
+        ({"of_role": 40}, "connection limits below the peak"),
+    ],
+)
+def test_connections_that_the_server_refuses_fail(
+    over: dict[str, int], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It keeps some for superusers, and a role's limit may be below what its pools open."""
+    assert run_gate(monkeypatch, tmp_path, database=Database(**over)).false == [name]
+
+
+def test_a_cordoned_node_whose_pods_fit_elsewhere_passes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Maintenance of one of three nodes is no shortage."""
+    result = run_gate(monkeypatch, tmp_path, lambda o: o["n1"]["spec"].update(unschedulable=True))
+
+    assert result.outcome is Outcome.PASS, str(result)
 
 
 def test_an_unbound_volume_is_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

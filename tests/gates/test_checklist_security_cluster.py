@@ -10,13 +10,14 @@ import pytest
 
 from bais_gates.probes.kubernetes.cluster import ClusterUnreachable
 from bais_gates.pytest_plugin.evidence import Evidence
+from bais_gates.targets.parts import ApiPart
 from tests.gates.fake_platform import NAMESPACE, FakeCluster, platform
 from tests.gates.platform_bench import CLUSTER, environment, false_checks
 
 network_gate = importlib.import_module("gates.checklist.test_network_security")
 compliance = importlib.import_module("gates.checklist.test_compliance_verified")
 Break = Callable[[FakeCluster], None]
-ENVIRONMENT = environment(kubernetes=CLUSTER)
+ENVIRONMENT = environment(kubernetes=CLUSTER, api=ApiPart(url="https://127.0.0.1:8443"))
 
 
 def network_checks(cluster: FakeCluster) -> list[str]:
@@ -48,6 +49,7 @@ def test_the_manifests_pass_the_network_gate() -> None:
 
 
 CONTAINER = {"containers": [{"name": "c"}]}
+ROUTE_TO_CACHE = {"rules": [{"backendRefs": [{"name": "bais-redis"}]}]}
 DANGLING = "network policies and peers that match nothing"
 
 
@@ -102,8 +104,74 @@ DANGLING = "network policies and peers that match nothing"
                     values=["bais-api2"]
                 ),
             ),
-            {"access of the API to the database", DANGLING},
+            {"denied connections that are needed by the database", DANGLING},
             id="a label mistyped",
+        ),
+        pytest.param(
+            edit("NetworkPolicy", "bais-redis", lambda o: o["spec"]["ingress"][0].pop("ports")),
+            {"unneeded ports that peers may reach at the cache"},
+            id="every port of the cache",
+        ),
+        pytest.param(
+            edit("NetworkPolicy", "bais-api", lambda o: o["spec"]["ingress"][0]["from"].pop(0)),
+            {"denied connections that are needed by the API"},
+            id="ingress controller denied",
+        ),
+        pytest.param(drop("NetworkPolicy", "allow-dns"), {"pods without DNS egress"}, id="no DNS"),
+        pytest.param(
+            edit(
+                "NetworkPolicy",
+                "bais-api",
+                lambda o: o["spec"]["egress"][2]["to"][0]["ipBlock"].pop("except"),
+            ),
+            {"unneeded destinations of the API", "pods that are not isolated"},
+            id="the API reaches metadata",
+        ),
+        pytest.param(
+            edit("Pod", "bais-api-0", lambda o: o["metadata"].pop("ownerReferences")),
+            {"workloads and pods with another component's labels"},
+            id="impostor",
+        ),
+        pytest.param(
+            edit("Ingress", "bais-api", lambda o: o["spec"]["rules"][0].update(host="evil.example")),
+            {"exposed hosts, paths and backends other than the API's"},
+            id="another host",
+        ),
+        pytest.param(
+            edit("Ingress", "bais-api", lambda o: o["spec"]["tls"][0].update(secretName="other")),
+            {"Ingress Secrets without a Certificate"},
+            id="another Secret",
+        ),
+        pytest.param(drop("IngressClass", "nginx"), {"Ingresses without a known class"}, id="no class"),
+        pytest.param(
+            add(
+                "networking.k8s.io/v1",
+                "Ingress",
+                metadata={"namespace": "monitoring"},
+                spec={"rules": [{"host": "localhost"}]},
+            ),
+            {"Ingresses of other namespaces that lead to the API"},
+            id="the host claimed elsewhere",
+        ),
+        pytest.param(
+            add("gateway.networking.k8s.io/v1alpha2", "TCPRoute", spec=ROUTE_TO_CACHE),
+            {"routes that expose anything but the API"},
+            id="route to the cache",
+        ),
+        pytest.param(
+            add("v1", "Service", spec={"ports": [{"port": 443}]}),
+            {"Services that lead to others' pods"},
+            id="no selector",
+        ),
+        pytest.param(
+            add(
+                "discovery.k8s.io/v1",
+                "EndpointSlice",
+                metadata={"labels": {"kubernetes.io/service-name": "bais-postgres"}},
+                endpoints=[{"addresses": ["203.0.113.9"]}],
+            ),
+            {"endpoints of Services that are not their pods"},
+            id="endpoint elsewhere",
         ),
         pytest.param(drop("Namespace", "monitoring"), {DANGLING}, id="a peer's namespace gone"),
         pytest.param(
@@ -129,7 +197,7 @@ DANGLING = "network policies and peers that match nothing"
                     {"nginx.ingress.kubernetes.io/server-snippet": "x"}
                 ),
             ),
-            {"snippet annotations"},
+            {"snippet annotations", "unsafe annotations"},
             id="snippet",
         ),
         pytest.param(
@@ -173,7 +241,11 @@ def compliance_checks(cluster: FakeCluster) -> list[str]:
 
     def judge(evidence: Evidence) -> None:
         compliance.check_pods(objects, network, NAMESPACE, evidence)
-        compliance.check_permissions(objects, NAMESPACE, evidence)
+        compliance.check_namespace(network, NAMESPACE, "v1.36.0", evidence)
+        compliance.check_permissions(objects, CLUSTER, evidence)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(compliance, "Cluster", lambda _access: cluster)
+            compliance.check_secrets(objects, CLUSTER, evidence)
         unsafe = compliance.unencrypted_claims(objects)
         compliance.check_none(evidence, "encryption at rest", unsafe, "PCI DSS 3.5")
 
@@ -183,6 +255,14 @@ def compliance_checks(cluster: FakeCluster) -> list[str]:
 def test_the_manifests_pass_the_compliance_gate() -> None:
     """Every check of objects holds."""
     assert compliance_checks(platform()) == []
+
+
+def test_secrets_that_may_not_be_listed_are_no_pass() -> None:
+    """Without the right to list Secrets, the check has no data and names the right."""
+    cluster = platform()
+    cluster.forbidden = frozenset({"secrets"})
+
+    assert compliance_checks(cluster) == ["secrets management: Secrets looked through"]
 
 
 def container(obj: dict[str, Any]) -> dict[str, Any]:
@@ -234,6 +314,15 @@ ACCOUNT = {"kind": "ServiceAccount", "name": "bais-api", "namespace": NAMESPACE}
             edit("Role", "bais-gates-reader", lambda o: o["rules"][0]["resources"].append("secrets")),
             "RBAC",
         ),
+        (
+            edit("ServiceAccount", "bais-api", lambda o: o.update(automountServiceAccountToken=True)),
+            "RBAC",
+        ),
+        (
+            add("v1", "Secret", type="kubernetes.io/service-account-token", data={}),
+            "secrets management",
+        ),
+        (edit("Secret", "bais-api", lambda o: o["data"].update(DB_PASSWORD="")), "secrets management"),
         (edit("StorageClass", "bais-encrypted", lambda o: o.update(parameters={})), "encryption at rest"),
         (
             edit("PersistentVolumeClaim", "bais-backups", lambda o: o.update(status={"phase": "Pending"})),
@@ -252,6 +341,9 @@ ACCOUNT = {"kind": "ServiceAccount", "name": "bais-api", "namespace": NAMESPACE}
         "token mounted",
         "cluster-admin",
         "reads Secrets",
+        "account mounts tokens",
+        "long-lived token",
+        "empty password",
         "unencrypted class",
         "claim unbound",
     ],

@@ -17,7 +17,7 @@ import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.probes import tls
-from bais_gates.pytest_plugin.evidence import Evidence
+from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
 from bais_gates.rules.audit_record import SCOPE
 from bais_gates.targets.environment import Environment
 from bais_gates.targets.parts import ReleasePart, SecurityPart
@@ -111,6 +111,8 @@ def test_a_valid_audit_passes(audited: Audited) -> None:
             "open high findings (audit record)",
         ),
         ({"rehearsal": True}, "kind of audit"),
+        ({"environment": "elsewhere"}, "audited environment"),
+        ({"authors": ["B", "a <a@example.com>"]}, "authors who audit their own work"),
         ({"scans": []}, "report checksum (scan.sarif)"),
     ],
 )
@@ -158,12 +160,67 @@ def test_another_running_build_fails(audited: Audited) -> None:
     assert audited.checks() == ["running API digests"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("scan.sarif", "{", "not valid JSON"),
+        ("scan.sarif", '{"version": "2.1.0", "runs": [], "runs": []}', "duplicate key runs"),
+        ("audit.json", '{"auditor": "A", "auditor": "B"}', "duplicate key auditor"),
+        ("audit.json", '{"taken_at": "2026-01-01T00:00:00"}', "taken_at must be a time with its zone"),
+        ("exceptions.yaml", "exceptions: 3", "list exceptions"),
+    ],
+)
+def test_a_bad_record_fails(audited: Audited, name: str, text: str, reason: str) -> None:
+    """What is damaged or ambiguous is no proof: FAIL, with the file and the reason."""
+    described = audited.environment()
+    (audited.folder / name).write_text(text)
+    evidence = Evidence()
+
+    with pytest.raises(GateFailure, match=reason):
+        audit_gate.test_security_audit(audited.cluster, described, evidence)
+
+    (check,) = evidence.recorded().false
+    assert (check.name, name in str(check.observed)) == ("state of the records", True)
+    if name != "audit.json":
+        assert false_checks(lambda e: compliance.check_scans(described, e)) == [
+            "scanning: state of the records"
+        ]
+
+
+def test_a_scan_that_is_listed_and_not_supplied_fails(audited: Audited) -> None:
+    """An audit that covers another scan, or another tool, is not about what was supplied."""
+    listed = {"file": "scan.sarif", "sha256": "0" * 64, "scanner": "other", "version": "2"}
+    audited.run = {"tool": {"driver": {"name": "t", "version": "1"}}}
+    audited.record["scans"] = [{"file": "image.json", "sha256": "0" * 64}, listed]
+
+    assert audited.checks() == [
+        "scans of the audit record that were not supplied",
+        "report checksum (scan.sarif)",
+        "scanner (scan.sarif)",
+        "version of the scanner (scan.sarif)",
+    ]
+
+
+def test_an_audit_counts_what_the_reports_count(audited: Audited) -> None:
+    """More medium findings in the reports than in the record are a fault; fewer are not."""
+    audited.results = [{"ruleId": "S1", "level": "warning"}]
+
+    assert audited.checks() == ["open medium findings of the reports"]
+    audited.record["findings"] = {"critical": 0, "high": 0, "medium": 2, "low": 5}
+    assert audited.checks() == []
+
+
+def test_an_old_scan_fails(audited: Audited) -> None:
+    """Its age is limited as the audit's is."""
+    ended = (NOW - timedelta(days=91)).isoformat()
+    audited.run = {"invocations": [{"executionSuccessful": True, "endTimeUtc": ended}]}
+
+    assert audited.checks() == ["scan age (scan.sarif)"]
+
+
 def test_an_unreadable_file_is_an_error(audited: Audited) -> None:
-    """A damaged report and an absent record are errors that name the file."""
+    """An absent record is an error that names the file."""
     environment = audited.environment()
-    (audited.folder / "scan.sarif").write_text("{")
-    with pytest.raises(GateInputError, match=r"scan\.sarif"):
-        audit_gate.test_security_audit(audited.cluster, environment, Evidence())
     (audited.folder / "audit.json").unlink()
     with pytest.raises(GateInputError, match=r"audit\.json"):
         audit_gate.test_security_audit(audited.cluster, environment, Evidence())

@@ -86,7 +86,7 @@ REASONS: Final[dict[str, str]] = {
     "cache_open_to_a_network": r"reach the cache: .*10.8.0.0/16",
     "ingress_without_tls": r"Ingress/bais/bais-api: spec.tls is empty",
     "service_exposed_outside_the_ingress": r"Service/bais/bais-api: has externalIPs",
-    "autoscaler_at_its_maximum": r"current replicas: 3 pods",
+    "autoscaler_at_its_maximum": r"current replicas .*: 3 pods",
     "quota_nearly_exhausted": r"nearly exhausted quotas: .*pods 5 of 5",
     "connection_pool_enlarged": r"connection pool size .*: 40",
     "pod_larger_than_any_node": r"unschedulable pods: .*report",

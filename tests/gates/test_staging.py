@@ -84,6 +84,11 @@ def _baseline(stage: Stage) -> None:
     labels["pod-security.kubernetes.io/enforce"] = "baseline"
 
 
+def _old_rules(stage: Stage) -> None:
+    labels = stage.server.one("Namespace", NAMESPACE)["metadata"]["labels"]
+    labels["pod-security.kubernetes.io/enforce-version"] = "v1.20"
+
+
 def _without_default_deny(stage: Stage) -> None:
     del stage.server.objects["NetworkPolicy", NAMESPACE, "default-deny"]
 
@@ -102,6 +107,11 @@ def _no_quota(stage: Stage) -> None:
 
 def _foreign_account(stage: Stage) -> None:
     subject = {"kind": "ServiceAccount", "namespace": "ci", "name": "deployer"}
+    stage.server.one("RoleBinding", "bais-gates-reader")["subjects"].append(subject)
+
+
+def _everybody(stage: Stage) -> None:
+    subject = {"kind": "Group", "name": "system:authenticated"}
     stage.server.one("RoleBinding", "bais-gates-reader")["subjects"].append(subject)
 
 
@@ -129,11 +139,13 @@ def _terminating(stage: Stage) -> None:
     ("change", "name"),
     [
         (_baseline, "Pod Security levels"),
+        (_old_rules, "old Pod Security versions"),
         (_without_default_deny, "default-deny directions"),
         (_open_policy, "policies open to everybody"),
         (_node_port, "externally exposed Services"),
         (_no_quota, "resources without a quota"),
         (_foreign_account, "foreign service accounts with rights"),
+        (_everybody, "excessive permissions in the namespace"),
         (_foreign_object, "objects without the owner's label"),
         (_shared_secret, "secrets shared with namespace bais"),
         (_other_owner, "label bais-gates/owner"),

@@ -12,7 +12,7 @@ import yaml
 
 from bais_gates.errors import GateInputError
 from bais_gates.manifests import image_references, is_cluster_scoped, render
-from bais_gates.rules.kubernetes import exposure, hygiene, rbac, resilience, wiring
+from bais_gates.rules.kubernetes import exposure, hygiene, ingresses, plaintext, rbac, resilience, wiring
 from bais_gates.rules.kubernetes.network_policies import Network, dangling_findings, isolation_findings
 from bais_gates.rules.kubernetes.pod_security import POD_KINDS, violations
 
@@ -63,7 +63,7 @@ def test_every_image_has_a_digest(overlay: str) -> None:
 
 
 RULES = (
-    hygiene.literal_secrets,
+    plaintext.literal_secrets,
     hygiene.missing_resources,
     hygiene.unpinned_images,
     hygiene.writable_root,
@@ -75,6 +75,7 @@ RULES = (
     exposure.ingress_tls,
     exposure.snippets,
     exposure.dangling_services,
+    ingresses.annotation_findings,
     resilience.probe_findings,
     resilience.spread_findings,
     resilience.budget_findings,

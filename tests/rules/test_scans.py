@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,8 @@ def scored(score: str) -> list[dict[str, Any]]:
         (bom({"id": "C"}), ["high"]),
         (trivy(Vulnerabilities=[{"VulnerabilityID": "C"}]), ["high"]),
         (bom({"id": "C", "ratings": [{"severity": "unknown"}]}), ["high"]),
-        (bom({"id": "C", "analysis": {"state": "resolved"}}), []),
+        (bom({"id": "C", "analysis": {"state": "resolved", "detail": "1.2 has the fix"}}), []),
+        (bom({"id": "C", "analysis": {"state": "resolved"}}), ["high"]),
         (bom({"id": "C", "analysis": {"state": "false_positive"}}), ["high"]),
         (trivy(), []),
         (trivy(Vulnerabilities=[{"VulnerabilityID": "C", "Severity": "CRITICAL"}]), ["critical"]),
@@ -134,6 +135,31 @@ def test_an_unusable_report_is_refused(document: Any) -> None:
     """A damaged report, one of a failed or empty scan, and an unknown format are refused."""
     with pytest.raises(ScanRefused, match=r"report\.json"):
         parse_report(json.dumps(document).encode(), PATH)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"version": "2.1.0", "runs": [{}], "runs": []}', "duplicate key runs"),
+        (json.dumps(bom(metadata={"timestamp": "2026-03-01T10:00:00"})), "no time zone"),
+        (json.dumps(bom(metadata={"timestamp": "yesterday"})), "not one of ISO 8601"),
+        (json.dumps(sarif(invocations=[{"executionSuccessful": True, "endTimeUtc": "2026-03-01"}])), "zone"),
+    ],
+)
+def test_an_ambiguous_report_is_refused(text: str, reason: str) -> None:
+    """Duplicate keys, and times without a zone, which two readers understand differently."""
+    with pytest.raises(ScanRefused, match=reason):
+        parse_report(text.encode(), PATH)
+
+
+def test_the_scanner_and_its_database() -> None:
+    """Version and age of the database, where the report has them."""
+    descriptor = {"version": "0.80", "db": {"built": "2026-02-01T00:00:00Z"}}
+    found = parse_report(json.dumps(grype() | {"descriptor": descriptor}).encode(), PATH)
+    other = parse_report(json.dumps(sarif()).encode(), PATH)
+
+    assert (found.version, found.database_made_at) == ("0.80", datetime(2026, 2, 1, tzinfo=UTC))
+    assert (other.version, other.database_made_at) == (None, None)
 
 
 def test_a_truncated_report_is_refused() -> None:
@@ -225,6 +251,8 @@ FINDING = ScanFinding(severity="high", id="C", where="pkg@1")
         (exception(id="D"), True),
         (exception(where="pkg"), False),
         (exception(where="other"), True),
+        (exception(where="@"), True),
+        (exception(id="*"), True),
     ],
 )
 def test_a_valid_exception_covers_its_finding(one: ScanException, open_: bool) -> None:
@@ -251,6 +279,14 @@ def test_a_valid_exception_covers_its_finding(one: ScanException, open_: bool) -
             "another person",
         ),
         ("a: [", "YAML"),
+        ("exceptions: []\nexceptions: []", "duplicate key exceptions"),
+        (
+            (
+                "exceptions: [{id: C, reason: r, approved_by: a, expires: 2026-01-01},"
+                " {id: C, reason: s, approved_by: b, expires: 2026-01-02}]"
+            ),
+            "duplicate of another",
+        ),
     ],
 )
 def test_an_invalid_exception_is_an_error(text: str, message: str) -> None:

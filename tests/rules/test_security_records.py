@@ -11,7 +11,7 @@ import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.rules import audit_trail
-from bais_gates.rules.audit_record import SCOPE, parse_audit_record
+from bais_gates.rules.audit_record import SCOPE, RecordedScan, parse_audit_record
 from bais_gates.rules.procedures import STEPS, procedure_faults
 
 TODAY = date(2026, 3, 1)
@@ -39,7 +39,7 @@ def test_a_record_is_parsed() -> None:
     assert record.age_days(datetime(2026, 2, 3, 10, tzinfo=UTC)) == 2
     assert record.digest == "sha256:" + "a" * 64
     assert record.scope == SCOPE
-    assert record.scans == {"ruff.sarif": "ab"}
+    assert record.scans == {"ruff.sarif": RecordedScan(sha256="ab")}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,13 @@ def test_a_record_is_parsed() -> None:
         ({"findings": {"critical": 0}}, "findings"),
         ({"findings": {"critical": -1, "high": 0, "medium": 0, "low": 0}}, "findings"),
         ({"findings": {"critical": True, "high": 0, "medium": 0, "low": 0}}, "findings"),
+        ({"findings": {"critical": 0, "high": 0, "medium": 0, "low": 0, "High": 3}}, "findings"),
         ({"scans": [{"file": "x"}]}, "scans"),
+        ({"scans": [{"file": "a/x", "sha256": "1"}, {"file": "b/x", "sha256": "2"}]}, "same file name"),
+        ({"taken_at": "2026-02-01T10:00:00"}, "with its zone"),
+        ({"taken_at": "2026-02-01"}, "with its zone"),
+        ({"rehearsal": "false"}, "rehearsal"),
+        ({"authors": "A"}, "authors"),
     ],
 )
 def test_an_incomplete_record_is_an_error(fields: dict[str, Any], message: str) -> None:
@@ -62,7 +68,15 @@ def test_an_incomplete_record_is_an_error(fields: dict[str, Any], message: str) 
         parse_audit_record(text(**fields), PATH)
 
 
-@pytest.mark.parametrize(("content", "message"), [("[]", "mapping"), ("a: [", "not valid YAML")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "mapping"),
+        ("a: [", "not valid YAML"),
+        ('{"auditor": "A", "auditor": "B"}', "duplicate key auditor"),
+        ("auditor: A\nfindings: {high: 1, high: 0}", "duplicate key high"),
+    ],
+)
 def test_a_document_that_is_not_a_record_is_an_error(content: str, message: str) -> None:
     """The message names the file."""
     with pytest.raises(GateInputError, match=rf"audit\.json.*{message}"):
@@ -84,6 +98,9 @@ def test_a_complete_procedure_has_no_fault() -> None:
         (BODY, "front matter"),
         (FRONT.replace("owner: security\n", "") + BODY, "no owner"),
         (FRONT.replace("[a@example]", "[]") + BODY, "no contacts"),
+        (FRONT.replace("[a@example]", "['']") + BODY, "no contacts"),
+        (FRONT.replace("owner: security", "owner: TBD") + BODY, "no owner"),
+        (FRONT.replace("owner: security", "owner: a\nowner: b") + BODY, "duplicate key owner"),
         (FRONT.replace("2026-02-01", "2025-01-01") + BODY, "not within"),
         (FRONT.replace("2026-02-01", "2027-01-01") + BODY, "not within"),
         (FRONT.replace("2026-02-01", "soon") + BODY, "not a date"),

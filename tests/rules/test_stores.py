@@ -9,7 +9,7 @@ import pytest
 
 from bais_gates.probes.redis import CacheStatistics
 from bais_gates.rules import cache
-from bais_gates.rules.database import is_same_setting
+from bais_gates.rules.database_settings import is_same_setting
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,116 @@ def test_an_invalid_amount_of_memory_is_an_error(text: str) -> None:
 def test_a_cache_needs_tls_over_a_network(url: str, encrypted: bool | None) -> None:
     """Loopback and sockets need no TLS; other hosts do."""
     assert cache.is_encrypted(url) is encrypted
+
+
+def _may(*commands: str, categories: str = "", everywhere: bool = True) -> list[cache.Permission]:
+    kinds = frozenset(categories.split())
+    return [cache.Permission(command=one, categories=kinds, everywhere=everywhere) for one in commands]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "found"),
+    [
+        (_may("get", "set", "eval", categories="write"), None),
+        (_may("info", "role", "config|get", "client|list", "sort", categories="dangerous admin"), None),
+        (_may("script|exists", "script|load", categories="scripting"), None),
+        (_may("flushall", "swapdb", categories="dangerous"), "data loss (FLUSHALL, SWAPDB)"),
+        (_may("migrate", "restore", categories="dangerous"), "copies of data (MIGRATE, RESTORE)"),
+        (_may("psync", "monitor", categories="admin"), "copies of data (MONITOR, PSYNC)"),
+        (_may("config|set", "client|kill", categories="admin"), "administration (CONFIG SET, CLIENT KILL)"),
+        (_may("of-a-module", categories="dangerous"), "administration (OF-A-MODULE)"),
+        (_may("function|load", categories="write"), "administration (FUNCTION LOAD)"),
+        (_may("script|flush", categories="scripting"), "data loss (SCRIPT FLUSH)"),
+        (_may(*"abcdefg", categories="admin"), "administration (A, B, C, D, E and 2 more)"),
+        (_may("restore", categories="dangerous", everywhere=False), "copies of data (RESTORE)"),
+    ],
+)
+def test_what_only_admin_users_may_do(allowed: list[cache.Permission], found: str | None) -> None:
+    """By the server's own categories: what monitors is allowed, what a module adds is judged as well."""
+    assert cache.dangerous_users({"x": allowed}, ()) == ([] if found is None else [f"x: {found}"])
+    assert cache.dangerous_users({"x": allowed}, ["x"]) == []
+
+
+@pytest.mark.parametrize(
+    ("user", "allowed", "found"),
+    [
+        ("app", _may("set", "eval", categories="write"), None),
+        ("own", _may("set", "del", categories="write", everywhere=False), None),
+        ("own", _may("set", categories="write"), "own: SET"),
+        ("own", _may("expire", categories="write", everywhere=False), "own: EXPIRE"),
+        ("own", _may("eval", categories="scripting"), "own: EVAL"),
+        ("own", _may("publish", categories="pubsub"), "own: PUBLISH"),
+        ("own", _may("get", "function|list", "script|exists", categories="scripting"), "own: GET"),
+        ("other", _may("get", categories="read"), None),
+        ("other", _may("set", categories="write", everywhere=False), "other: SET"),
+    ],
+)
+def test_readers_do_not_write(user: str, allowed: list[cache.Permission], found: str | None) -> None:
+    """The gates' user writes its own timing keys alone; others only where they are application users."""
+    permissions = {user: allowed}
+
+    assert cache.writers(permissions, own="own", application=["app"]) == ([] if found is None else [found])
+    assert (user == "own") or cache.writers(permissions, own="own", application=None) == []
+
+
+SAFE = {
+    "protected-mode": "yes",
+    "enable-debug-command": "no",
+    "replica-read-only": "yes",
+    "slowlog-log-slower-than": "10000",
+    "slowlog-max-len": "128",
+    "port": "0",
+    "tls-protocols": "TLSv1.2 TLSv1.3",
+}
+
+
+@pytest.mark.parametrize(
+    ("over", "found"),
+    [
+        ({}, 0),
+        ({"protected-mode": "no"}, 1),
+        ({"enable-debug-command": "local", "enable-module-command": "yes"}, 2),
+        ({"enable-protected-configs": "yes"}, 1),
+        ({"replica-read-only": "no"}, 1),
+        ({"slowlog-log-slower-than": "-1"}, 1),
+        ({"slowlog-max-len": "0", "acllog-max-len": "0", "tcp-keepalive": "0"}, 3),
+        ({"port": "6379"}, 1),
+        ({"tls-protocols": "TLSv1.1 TLSv1.2"}, 1),
+    ],
+)
+def test_settings_that_open_the_server(over: dict[str, str], found: int) -> None:
+    """An unknown setting is not guessed; ports are judged where the address has TLS."""
+    assert len(cache.unsafe_settings(SAFE | over, tls=True)) == found
+    assert cache.unsafe_settings({"port": "6379"}, tls=False) == []
+
+
+@pytest.mark.parametrize(
+    ("info", "replicas", "found"),
+    [
+        ({"role": "master", "connected_slaves": 0}, 0, None),
+        ({"role": "master", "connected_slaves": 2}, 2, None),
+        ({"role": "master", "connected_slaves": 2}, None, None),
+        (
+            {"connected_slaves": 1, "slave0": {"ip": "192.0.2.1", "port": 1}},
+            0,
+            "(192.0.2.1:1), 0 are declared",
+        ),
+        ({"role": "slave", "master_host": "192.0.2.1", "master_port": 9}, 0, "a replica of 192.0.2.1:9"),
+    ],
+)
+def test_the_cache_is_the_primary_of_its_replicas(
+    info: dict[str, Any], replicas: int | None, found: str | None
+) -> None:
+    """No other server copies its data, and it copies no other's."""
+    assert [found in fault for fault in cache.replication_faults(info, replicas=replicas) if found] == (
+        [] if found is None else [True]
+    )
+
+
+def test_declared_settings_are_compared_by_value() -> None:
+    """Units and quotes do not matter; what the server does not report is left out."""
+    declared = {"maxmemory": "64mb", "save": "", "timeout": "30", "rename-command": "A B"}
+
+    assert cache.setting_differences(declared, {"maxmemory": "67108864", "save": "", "timeout": "0"}) == [
+        "timeout: 0 in effect, 30 declared"
+    ]

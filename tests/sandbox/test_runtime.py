@@ -19,6 +19,9 @@ from bais_gates.sandbox.cluster.node.runtime_client import (
     RuntimeGoneError,
     RuntimeRefusedError,
 )
+from bais_gates.sandbox.errors import SandboxError
+from bais_gates.sandbox.processes import Part, spawn
+from bais_gates.sandbox.runtime import Container, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,6 +156,53 @@ def test_a_database_a_migration_and_a_cache_of_another_namespace(containers: Con
     client = redis.Redis(port=cache["port"], username="app", password="pw-of-app")
     assert client.config_get("maxmemory") == {"maxmemory": str(12 * 1024 * 1024)}
     client.close()
+
+
+def test_a_cache_is_up_whatever_its_users_may_do(containers: Containers) -> None:
+    """A default user without password or rights is up as well; a new start has its own configuration."""
+    name, closed = "staged/cache-1/redis", "user default off\nuser app on >pw ~* +@all\n"
+    containers.run(name, "redis", configuration="maxmemory 12mb\n", users="user default on nopass -@all\n")
+    opened = containers.up(name)
+    with pytest.raises(redis.exceptions.NoPermissionError), redis.Redis(port=opened["port"]) as client:
+        client.ping()
+    containers.client.stop(name, grace_s=2)
+    containers.ended(name)
+    containers.client.remove(name)
+
+    containers.client.run(name, "redis", {"configuration": "maxmemory 13mb\n", "users": closed})
+    again = containers.up(name)
+
+    assert again["port"] == opened["port"]
+    with redis.Redis(port=again["port"], username="app", password="pw") as client:
+        assert client.config_get("maxmemory") == {"maxmemory": str(13 * 1024 * 1024)}
+
+
+def test_a_start_that_fails_leaves_no_process(tmp_path: Path) -> None:
+    """A container that reports an error has ended, whatever its program is doing."""
+    started: list[Part] = []
+
+    class Slow:
+        """A program that is never ready."""
+
+        stop_signals, part, port, log = ((signal.SIGTERM, 1.0),), None, 0, tmp_path / "log"
+
+        def bring_up(self) -> Iterator[None]:
+            """Start a process and give up."""
+            self.part = spawn("slow", ["sleep", "60"], log=self.log, directory=tmp_path)
+            started.append(self.part)
+            yield
+            raise SandboxError("it was not ready")
+
+    def make(name: str, kind: str, *_given: object) -> Container:
+        return Container(id=name, kind=kind, program=Slow(), name=name, log=Slow.log)
+
+    runtime = Runtime(make, lambda _volume: None, {})
+    runtime.handle({"op": "run", "id": "a/b/c", "kind": "redis"})
+    runtime.tick()
+
+    (container,) = runtime.containers
+    assert (container.running, container.error) == (False, "it was not ready")
+    assert started[0].process.wait(timeout=5) == -signal.SIGKILL  # type: ignore[union-attr] # it was spawned
 
 
 def test_the_main_database_is_lost_and_comes_back_empty(containers: Containers) -> None:

@@ -44,6 +44,10 @@ class FakeServer:
 
     # -- reading --
 
+    def version(self) -> str:
+        """Return the version of the sandbox's API server."""
+        return "v1.36.0"
+
     def named(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Object | None:
         """Return one object."""
         del api_version

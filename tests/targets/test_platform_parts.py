@@ -53,6 +53,11 @@ def test_production_is_read_only_and_stages_nothing() -> None:
     assert part.read_only
     assert part.access().read_only
     assert part.access().verified
+    assert part.secrets_access().context == "value-of-production_secrets_context"
+    assert ("ServiceAccount cert-manager/*" in dict(part.trusted_subjects), part.admin_context) == (
+        True,
+        None,
+    )
     assert not production.describes("staging")
     assert production.not_applicable == ()
     staged = load_catalog(GATES / "catalog.yaml").by_id["staging.database"]
@@ -65,6 +70,7 @@ def test_staging_passes_its_variables_on() -> None:
     """The staging part has the platform's variables."""
     staging = load_environment("staging", gates_dir=GATES, variables=filled("staging"))
     assert staging.staging.variables["DB_USER"] == "value-of-db_user"
+    assert staging.kubernetes.secrets_access().context == "value-of-staging_admin_context"
     assert staging.kubernetes.write_access().context == "value-of-staging_admin_context"
 
 
@@ -84,6 +90,14 @@ def test_production_without_a_context_is_refused() -> None:
         ("kubernetes: {kubeconfig: kc, read_only: true}\n", "context is missing"),
         ("kubernetes: {kubeconfig: kc, context: ' ', read_only: true}\n", "context: the context is empty"),
         ("kubernetes: {kubeconfig: kc, context: c, read_only: true, admin_context: a}\n", "admin_context"),
+        (
+            "kubernetes: {kubeconfig: kc, context: c, read_only: true, secrets_context: ' '}\n",
+            "secrets_context",
+        ),
+        (
+            "kubernetes: {kubeconfig: kc, context: c, read_only: true, trusted_subjects: {jane: x}}\n",
+            "trusted_subjects",
+        ),
         (KUBERNETES + "staging: {overlay: staging}\n", "nothing is staged"),
         (KUBERNETES + "recovery: {drill: true}\n", "no drill runs"),
         (KUBERNETES + "release: {image: 'bais-api:latest'}\n", "release.image"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from bais_gates.probes.kubernetes.access import ClusterRefused
+
 if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.cluster import Cluster, Object
 
@@ -22,11 +24,20 @@ IN_NAMESPACE: Final = (
     ("v1", "Pod"),
     ("batch/v1", "Job"),
 )
+ROUTES: Final = (
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("gateway.networking.k8s.io/v1", "GRPCRoute"),
+    ("gateway.networking.k8s.io/v1alpha2", "TLSRoute"),
+    ("gateway.networking.k8s.io/v1alpha2", "TCPRoute"),
+    ("gateway.networking.k8s.io/v1alpha2", "UDPRoute"),
+)
 IN_CLUSTER: Final = (
     ("v1", "PersistentVolume"),
     ("storage.k8s.io/v1", "StorageClass"),
     ("rbac.authorization.k8s.io/v1", "ClusterRole"),
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
 )
 
 
@@ -47,6 +58,29 @@ def read_network(cluster: Cluster, namespace: str) -> list[Object]:
     ]
 
 
+def read_exposure(cluster: Cluster) -> list[Object]:
+    """Read the Services, Ingresses and Gateway API routes of all namespaces, and the IngressClasses.
+
+    A cluster without the Gateway API has no routes.
+    """
+    objects = [
+        *cluster.list("v1", "Service"),
+        *cluster.list("networking.k8s.io/v1", "Ingress"),
+        *cluster.list("networking.k8s.io/v1", "IngressClass"),
+    ]
+    return objects + [one for version, kind in ROUTES for one in list_served(cluster, version, kind)]
+
+
+def list_served(cluster: Cluster, api_version: str, kind: str, namespace: str | None = None) -> list[Object]:
+    """Read the objects of a kind, none where the cluster does not serve it; raise ClusterError else."""
+    try:
+        return cluster.list(api_version, kind, namespace)
+    except ClusterRefused as e:
+        if e.kind_missing:
+            return []
+        raise
+
+
 def read_cluster(cluster: Cluster) -> list[Object]:
-    """Read the persistent volumes, storage classes, cluster roles and their bindings."""
+    """Read the persistent volumes, the storage classes, and the roles and bindings of all namespaces."""
     return [obj for version, kind in IN_CLUSTER for obj in cluster.list(version, kind)]

@@ -8,10 +8,15 @@ from bais_gates.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from bais_gates.rules.kubernetes import (
+        autoscaling,
         capacity,
+        cronjobs,
         exposure,
         hygiene,
+        ingresses,
         objects,
+        peers,
+        plaintext,
         prerequisites,
         rbac,
         resilience,
@@ -23,33 +28,34 @@ if TYPE_CHECKING:
     from bais_gates.rules.kubernetes.network_policies import (
         DIRECTIONS,
         Network,
-        allowed_cidrs,
-        allowed_sources,
-        allows_ingress,
-        connecting_sources,
+        allows,
         dangling_findings,
         has_default_deny,
         isolation_findings,
-        unknown_pods,
     )
     from bais_gates.rules.kubernetes.objects import Finding, Workload, containers_of, dig, labels_of, of_kind
+    from bais_gates.rules.kubernetes.peers import COMPONENT, NAME, Peers
+    from bais_gates.rules.kubernetes.placement import Demand, cluster_capacity, unhealthy_nodes
     from bais_gates.rules.kubernetes.pod_security import violations
-    from bais_gates.rules.kubernetes.quantities import pod_requests
     from bais_gates.rules.kubernetes.replicas import Distribution, count_ids, count_requests, pod_address
     from bais_gates.rules.kubernetes.resilience import cron_job_findings
     from bais_gates.rules.kubernetes.storage import unencrypted_claims
 else:
     __getattr__ = lazy_exports(
         __name__,
+        "autoscaling",
         "capacity",
         "cronjobs",
         "exposure",
         "hygiene",
+        "ingresses",
         "network_policies",
         "objects",
+        "peers",
+        "placement",
+        "plaintext",
         "pod_security",
         "prerequisites",
-        "quantities",
         "rbac",
         "replicas",
         "resilience",
@@ -59,38 +65,44 @@ else:
     )
 
 __all__ = [
+    "COMPONENT",
     "DIRECTIONS",
+    "NAME",
+    "Demand",
     "Disk",
     "Distribution",
     "Finding",
     "Network",
+    "Peers",
     "Workload",
-    "allowed_cidrs",
-    "allowed_sources",
-    "allows_ingress",
+    "allows",
+    "autoscaling",
     "capacity",
-    "connecting_sources",
+    "cluster_capacity",
     "containers_of",
     "count_ids",
     "count_requests",
     "cron_job_findings",
+    "cronjobs",
     "dangling_findings",
     "dig",
     "exposure",
     "has_default_deny",
     "hygiene",
+    "ingresses",
     "isolation_findings",
     "labels_of",
     "objects",
     "of_kind",
+    "peers",
+    "plaintext",
     "pod_address",
-    "pod_requests",
     "prerequisites",
     "rbac",
     "resilience",
     "schedule_status",
     "unencrypted_claims",
-    "unknown_pods",
+    "unhealthy_nodes",
     "violations",
     "wiring",
     "workloads",

@@ -7,7 +7,7 @@ service-type and ingress-targets-service, Polaris tlsSettingsMissing; CVE-2021-2
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from bais_gates.rules.kubernetes.objects import (
     Finding,
@@ -23,22 +23,77 @@ from bais_gates.rules.kubernetes.objects import (
     workloads,
 )
 
+_MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
+
 
 def exposed_services(objects: Iterable[Object], expected: Collection[str] = ()) -> list[Finding]:
-    """Return findings for Services reachable from outside the cluster whose names are not ``expected``."""
+    """Return findings for Services that lead in from outside the cluster, or out of it.
+
+    Those with ``expected`` names may be of type LoadBalancer or NodePort, no more.
+    """
     findings = []
     for service in of_kind(objects, "Service"):
         spec = service.get("spec") or {}
-        if name_of(service) in expected:
-            continue
-        if spec.get("type") in {"LoadBalancer", "NodePort"}:
+        if spec.get("type") in {"LoadBalancer", "NodePort"} and name_of(service) not in expected:
             findings.append(
                 Finding(rule="exposed-service", where=locate(service), detail=f"type {spec['type']}")
             )
         if spec.get("externalIPs"):
-            findings.append(Finding(rule="external-ips", where=locate(service), detail="has externalIPs"))
+            detail = f"has externalIPs {', '.join(map(str, spec['externalIPs']))}"
+            findings.append(Finding(rule="external-ips", where=locate(service), detail=detail))
         if spec.get("type") == "ExternalName":
-            findings.append(Finding(rule="external-name", where=locate(service), detail="type ExternalName"))
+            detail = f"type ExternalName, to {spec.get('externalName')}"
+            findings.append(Finding(rule="external-name", where=locate(service), detail=detail))
+    return findings
+
+
+def misdirected_services(objects: Iterable[Object], names: Mapping[str, str]) -> list[Finding]:
+    """Return findings for Services without a selector, and for those of a component that select others' pods.
+
+    ``names`` maps the name of a component's Service, and of its pods' label, to the component.
+    """
+    every = list(objects)
+    pods = workloads(every)
+    findings = []
+    for service in of_kind(every, "Service"):
+        selector, fault = dig(service, "spec", "selector"), None
+        if not selector and dig(service, "spec", "type") != "ExternalName":
+            fault = "has no selector: it leads wherever its EndpointSlices say"
+        component = names.get(name_of(service))
+        others = {
+            one.where
+            for one in pods
+            if component is not None
+            and one.namespace == namespace_of(service)
+            and selects({"matchLabels": selector or {}}, one.labels)
+            and one.labels.get("app.kubernetes.io/component") != component
+        }
+        if selector and others:
+            fault = f"selects pods that are not the {component}'s: {', '.join(sorted(others))}"
+        if fault:
+            findings.append(Finding(rule="misdirected-service", where=locate(service), detail=fault))
+    return findings
+
+
+def foreign_endpoints(slices: Iterable[Object], pods: Iterable[Object]) -> list[Finding]:
+    """Return findings for endpoints of Services that are not pods of the namespace at their own address.
+
+    A pod that is gone is none, as the two lists are read one after the other.
+    """
+    addresses = {
+        name_of(pod): {str(one.get("ip")) for one in dig(pod, "status", "podIPs") or ()} for pod in pods
+    }
+    findings = []
+    for one in slices:
+        service = dig(one, "metadata", "labels", "kubernetes.io/service-name")
+        by_controller = dig(one, "metadata", "labels", _MANAGED_BY) == "endpointslice-controller.k8s.io"
+        for endpoint in one.get("endpoints") or ():
+            target, claimed = endpoint.get("targetRef") or {}, set(endpoint.get("addresses") or ())
+            own = addresses.get(str(target.get("name")))
+            is_pod = by_controller and target.get("kind") == "Pod"
+            if service and (not is_pod or (own and not claimed <= own)):
+                detail = f"Service {service} leads to {', '.join(sorted(claimed))}, which is not its pod"
+                findings.append(Finding(rule="foreign-endpoint", where=locate(one), detail=detail))
     return findings
 
 
@@ -68,7 +123,7 @@ def ingress_tls(objects: Iterable[Object]) -> list[Finding]:
             findings.append(Finding(rule="ingress-tls", where=locate(ingress), detail="spec.tls is empty"))
             continue
         for host in hosts:
-            if not any(_covers(pattern, host) for pattern in covered):
+            if not any(covers(pattern, host) for pattern in covered):
                 detail = f"host {host} is not in tls.hosts" if host else "a rule without a host has no TLS"
                 findings.append(Finding(rule="ingress-tls", where=locate(ingress), detail=detail))
         if any(not entry.get("secretName") for entry in entries):
@@ -80,7 +135,8 @@ def ingress_tls(objects: Iterable[Object]) -> list[Finding]:
     return findings
 
 
-def _covers(pattern: str, host: str) -> bool:
+def covers(pattern: str, host: str) -> bool:
+    """Return whether a name of a certificate, or a wildcard of one label, covers a host."""
     if pattern.startswith("*.") and not host.startswith("*."):
         first, _, rest = host.partition(".")
         return bool(first) and rest.lower() == pattern[2:].lower()

@@ -1,15 +1,15 @@
-"""Check pods beyond the Pod Security Standards: secrets, resources, images, file system, accounts, users.
+"""Check pods beyond the Pod Security Standards: resources, images, file system, accounts, tokens, users.
 
 Source: CKV_K8S_10-13 and kube-score container-resources (requests and limits), 14/43 and Polaris (images
-pinned), 22 (root file system), 38/41 (accounts and their tokens); kube-linter env-var-secret; Polaris
-sensitiveContainerEnvVar and sensitiveConfigmapContent.
+pinned), 22 (root file system), 38/41 (accounts and their tokens); CIS Kubernetes Benchmark 5.1.5 and 5.1.6;
+Kubernetes "Managing Service Accounts" (long-lived tokens); PCI DSS 2.2.2 (vendor's default passwords).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from bais_gates.rules.kubernetes.objects import (
     Finding,
@@ -17,6 +17,7 @@ from bais_gates.rules.kubernetes.objects import (
     Workload,
     containers_of,
     dig,
+    labels_of,
     locate,
     name_of,
     namespace_of,
@@ -24,62 +25,11 @@ from bais_gates.rules.kubernetes.objects import (
     workloads,
 )
 
-_SECRET_NAME = re.compile(
-    r"secret|passw|pwd|api_?-?key|access_?-?key|private_?-?key|batch_?-?key|key_?-?content|credential|encryption_?-?key|signing_?-?key"
-    r"|(^|[_.-])(token|pass|dsn)([_.-]|$)",
-    re.IGNORECASE,
-)
-_NO_SECRET_NAME = re.compile(r"_?(FILE|PATH|DIR|DIRECTORY|NAME)$", re.IGNORECASE)
-_PLAIN_VALUE = re.compile(r"|true|false|yes|no|on|off|none|null|\d+(\.\d+)?(ms|s|m|h)?", re.IGNORECASE)
-_SECRET_VALUE = re.compile(
-    r"-{3,} ?BEGIN [A-Z ]*PRIVATE KEY"
-    r"|\b(AKIA|ASIA)[0-9A-Z]{16}\b"
-    r"|\bgh[pousr]_[A-Za-z0-9]{36,}"
-    r"|\bxox[abprs]-[A-Za-z0-9-]{10,}"
-    r"|\bsk_live_[A-Za-z0-9]{10,}"
-    r"|hooks\.slack\.com/services/\w+/\w+/\w+"
-    r"|\b[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@$][^\s/@]*@"
-)
-
-
-def looks_secret(name: str, value: str) -> bool:
-    """Return whether a value is likely a secret, by its name (unless the value is harmless) or by its format.
-
-    ``PASSWORD_FILE=/run/x`` is a file name, ``RATE_LIMIT_PER_TOKEN=100`` a number, and ``$(NAME)`` a
-    reference to another variable: these are not secrets.
-    """
-    text = value.strip()
-    if not text or re.fullmatch(r"\$[({][A-Za-z_][A-Za-z0-9_]*[)}]", text):
-        return False
-    if _SECRET_VALUE.search(text):
-        return True
-    if not _SECRET_NAME.search(name) or _NO_SECRET_NAME.search(name):
-        return False
-    harmless = _PLAIN_VALUE.fullmatch(text) is not None
-    return not harmless or re.search(r"passw|pwd|(^|[_.-])pass([_.-]|$)", name, re.IGNORECASE) is not None
-
-
-def literal_secrets(objects: Iterable[Object]) -> list[Finding]:
-    """Return findings for secrets in environment variables and ConfigMaps, without their values."""
-    every = list(objects)
-    findings = [
-        Finding(
-            rule="env-var-secret",
-            where=pod.where,
-            detail=f"container {container.get('name')} has {entry.get('name')} as text, not secretKeyRef",
-        )
-        for pod in workloads(every)
-        for container in containers_of(pod.spec)
-        for entry in container.get("env") or ()
-        if looks_secret(str(entry.get("name", "")), str(entry.get("value") or ""))
-    ]
-    findings += [
-        Finding(rule="configmap-secret", where=locate(config), detail=f"key {key} holds a secret")
-        for config in of_kind(every, "ConfigMap")
-        for key, value in sorted((config.get("data") or {}).items())
-        if looks_secret(key if "\n" not in str(value) else "", str(value))
-    ]
-    return findings
+PSS: Final = "pod-security.kubernetes.io"
+PSS_MODES: Final = ("enforce", "audit", "warn")
+PINNED: Final = "pod-security-version"
+TOKEN_MAX_S: Final = 86400
+"""Seconds that a projected token may be valid; the API server warns above it (the default is an hour)."""
 
 
 def missing_resources(objects: Iterable[Object]) -> list[Finding]:
@@ -131,38 +81,77 @@ def writable_root(objects: Iterable[Object]) -> list[Finding]:
 
 
 def account_findings(objects: Iterable[Object]) -> list[Finding]:
-    """Return findings for pods with the default service account, or with a service account token mounted.
+    """Return findings for accounts and pods that get a token which they need not have.
 
-    The pod's automountServiceAccountToken overrides the account's; unset in both means mounted.
+    The pod's automountServiceAccountToken overrides the account's; unset in both means mounted. The default
+    account must not mount tokens at all, as any pod may use it.
     """
     every = list(objects)
     accounts = {(namespace_of(a), name_of(a)): a for a in of_kind(every, "ServiceAccount")}
     findings = []
+    for (_, name), account in accounts.items():
+        automount = account.get("automountServiceAccountToken")
+        if automount is True or (name == "default" and automount is not False):
+            detail = "does not set automountServiceAccountToken: false"
+            findings.append(Finding(rule="account-mounts-token", where=locate(account), detail=detail))
     for pod in workloads(every):
         name = pod.spec.get("serviceAccountName") or pod.spec.get("serviceAccount") or "default"
         if name == "default":
-            findings.append(
-                Finding(
-                    rule="default-service-account", where=pod.where, detail="uses the default service account"
-                )
-            )
-        if _mounts_token(pod, accounts.get((pod.namespace, name))):
-            findings.append(
-                Finding(rule="service-account-token", where=pod.where, detail=f"mounts the token of {name}")
-            )
+            detail = "uses the default service account"
+            findings.append(Finding(rule="default-service-account", where=pod.where, detail=detail))
+        if (how := _mounted_token(pod, accounts.get((pod.namespace, name)))) is not None:
+            detail = f"mounts {how} of {name}"
+            findings.append(Finding(rule="service-account-token", where=pod.where, detail=detail))
     return findings
 
 
-def _mounts_token(pod: Workload, account: Object | None) -> bool:
+def _mounted_token(pod: Workload, account: Object | None) -> str | None:
+    """Return how a pod gets a token of its account; None if it gets none."""
     automount = pod.spec.get("automountServiceAccountToken")
     if automount is None and account is not None:
         automount = account.get("automountServiceAccountToken")
-    projected = any(
-        source.get("serviceAccountToken") is not None
+    sources = [
+        source["serviceAccountToken"]
         for volume in pod.spec.get("volumes") or ()
         for source in dig(volume, "projected", "sources") or ()
-    )
-    return automount is not False or projected
+        if source.get("serviceAccountToken") is not None
+    ]
+    longest = max((int(one.get("expirationSeconds") or 3600) for one in sources), default=0)
+    if longest > TOKEN_MAX_S:
+        return f"a token that is valid for {longest} s (at most {TOKEN_MAX_S} s)"
+    return "the token" if automount is not False or sources else None
+
+
+def long_lived_tokens(secrets: Iterable[Object]) -> list[Finding]:
+    """Return findings for Secrets with a token of a service account, which never expires."""
+    findings = []
+    for secret in secrets:
+        account = dig(secret, "metadata", "annotations", "kubernetes.io/service-account.name")
+        if secret.get("type") == "kubernetes.io/service-account-token" or account:
+            detail = f"has a token of ServiceAccount {account or '?'} that never expires: delete it"
+            findings.append(Finding(rule="long-lived-token", where=locate(secret), detail=detail))
+    return findings
+
+
+def namespace_findings(namespace: Object, cluster: tuple[int, int]) -> list[Finding]:
+    """Return findings for a namespace's Pod Security labels, in a cluster of version (major, minor).
+
+    ``restricted`` must be enforced, by the rules of the cluster's version: ``latest``, no version, or
+    one that is not older. A weaker ``audit`` or ``warn`` hides what would be refused. Source:
+    Kubernetes "Pod Security Admission" and "Enforce Pod Security Standards with Namespace Labels".
+    """
+    labels, findings = labels_of(namespace), []
+    for mode in PSS_MODES:
+        level = labels.get(f"{PSS}/{mode}")
+        if level != "restricted" and (level is not None or mode == "enforce"):
+            findings.append(("pod-security-level", f"{PSS}/{mode} is {level or 'not set'}, not restricted"))
+        pinned = labels.get(f"{PSS}/{mode}-version", "latest")
+        match = re.fullmatch(r"v(\d+)\.(\d+)", pinned)
+        if pinned != "latest" and (match is None or (int(match[1]), int(match[2])) < cluster):
+            detail = f"{PSS}/{mode}-version is {pinned}, the cluster v{cluster[0]}.{cluster[1]}: set latest"
+            findings.append((PINNED, detail))
+    where = f"Namespace/{name_of(namespace)}"
+    return [Finding(rule=rule, where=where, detail=detail) for rule, detail in findings]
 
 
 def root_users(objects: Iterable[Object]) -> list[Finding]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bais_gates.rules.kubernetes.address_ranges import covered, is_everybody, protected
 from bais_gates.rules.kubernetes.objects import (
     Finding,
     Object,
@@ -64,6 +65,24 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """One peer of one rule of a policy."""
+
+    policy: Object
+    index: int
+    """The rule's index in the policy's direction."""
+    peer: Mapping[str, Any] | None
+    """The peer; None where the rule names none, which admits everybody."""
+    ports: Sequence[Mapping[str, Any]]
+    """The rule's ports; empty for all ports."""
+
+    @property
+    def block(self) -> Mapping[str, Any] | None:
+        """The peer's ipBlock, if it is one."""
+        return dig(self.peer, "ipBlock")  # type: ignore[no-any-return]  # a manifest's value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _PodPort:
     """A port of a pod."""
 
@@ -94,29 +113,63 @@ def isolated_directions(pod: Workload, policies: Iterable[Object]) -> set[Direct
     return {direction for policy in policies for direction in DIRECTIONS if applies(policy, pod, direction)}
 
 
+def admissions(policies: Iterable[Object], direction: Direction) -> list[Admission]:
+    """Return every peer that the rules of policies for a direction admit, one by one."""
+    key, peers = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
+    return [
+        Admission(policy=policy, index=index, peer=peer, ports=tuple(rule.get("ports") or ()))
+        for policy in policies
+        if direction in directions(policy)
+        for index, rule in enumerate(dig(policy, "spec", key) or ())
+        for peer in rule.get(peers) or (None,)
+    ]
+
+
 def open_rules(policy: Object, direction: Direction) -> list[int]:
     """Return the indexes of a policy's rules that allow every peer."""
-    key, peers = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
-    rules = dig(policy, "spec", key) or () if direction in directions(policy) else ()
-    return [index for index, rule in enumerate(rules) if not rule.get(peers) or _any_peer(rule[peers])]
+    admitted = admissions([policy], direction)
+    indexes = sorted({one.index for one in admitted})
+    return [index for index in indexes if _open([one for one in admitted if one.index == index], direction)]
 
 
-def _any_peer(peers: Iterable[Mapping[str, Any]]) -> bool:
-    return any(
-        (is_empty(peer.get("namespaceSelector")) and not (peer.get("podSelector") or {}))
-        or (dig(peer, "ipBlock", "cidr") in {"0.0.0.0/0", "::/0"} and not dig(peer, "ipBlock", "except"))
-        for peer in peers
+def _open(admitted: Sequence[Admission], direction: Direction) -> bool:
+    """Return whether peers together are everybody: any pod of any namespace, or the ranges of the world.
+
+    Egress to the world is open only if it includes private ranges or the metadata service.
+    """
+    ranges = covered(one.block for one in admitted if one.block is not None)
+    return any(one.peer is None or _is_any_pod(one.peer) for one in admitted) or (
+        is_everybody(ranges) and (direction == "Ingress" or bool(protected(ranges)))
     )
 
 
-def reaches(
-    source: Workload, target: Workload, port: int, network: Network, *, protocol: str = "TCP"
+def _is_any_pod(peer: Mapping[str, Any]) -> bool:
+    """Return whether a peer admits a pod without labels in a namespace of any name."""
+    spaces, pods = peer.get("namespaceSelector"), peer.get("podSelector")
+    anywhere = spaces is not None and selects(spaces, {NAMESPACE_LABEL: "any"})
+    return anywhere and (pods is None or selects(pods, {}))
+
+
+def allows(
+    source: Workload,
+    target: Workload,
+    port: int,
+    network: Network,
+    *,
+    protocol: str = "TCP",
+    egress: bool = True,
+    ingress: bool = True,
 ) -> bool:
-    """Return whether a pod can connect to a port of another: egress and ingress must both be allowed."""
+    """Return whether policies allow a connection to a pod's port: those of both ends, or of the named one."""
     pod_port = _PodPort(target=target, port=port, protocol=protocol)
-    return _allows(source, target, "Egress", pod_port, network) and _allows(
-        target, source, "Ingress", pod_port, network
+    return (not egress or _allows(source, target, "Egress", pod_port, network)) and (
+        not ingress or _allows(target, source, "Ingress", pod_port, network)
     )
+
+
+def ports_allow(ports: Sequence[Mapping[str, Any]], target: Workload, port: int) -> bool:
+    """Return whether a rule's ports include a pod's TCP port."""
+    return _ports_allow(ports, _PodPort(target=target, port=port, protocol="TCP"))
 
 
 def _allows(
@@ -125,12 +178,10 @@ def _allows(
     policies = [policy for policy in network.policies if applies(policy, pod, direction)]
     if not policies:
         return True
-    key, peers = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
     return any(
-        _ports_allow(rule.get("ports"), pod_port)
-        and (not rule.get(peers) or any(_peer_matches(p, peer, policy, network) for p in rule[peers]))
-        for policy in policies
-        for rule in dig(policy, "spec", key) or ()
+        _ports_allow(one.ports, pod_port)
+        and (one.peer is None or _peer_matches(one.peer, peer, one.policy, network))
+        for one in admissions(policies, direction)
     )
 
 
@@ -182,25 +233,6 @@ def _port_matches(entry: Mapping[str, Any], pod_port: _PodPort) -> bool:
     return first <= pod_port.port <= int(entry.get("endPort") or first)
 
 
-def allows_ingress(target: Workload, source: Workload, port: int, network: Network) -> bool:
-    """Return whether ingress from a source to a TCP port is allowed; egress policies are ignored."""
-    return _allows(target, source, "Ingress", _PodPort(target=target, port=port, protocol="TCP"), network)
-
-
-def allowed_sources(target: Workload, port: int, network: Network) -> list[Workload]:
-    """Return the other workloads from which ingress to a port is allowed."""
-    return [source for source in _others(target, network) if allows_ingress(target, source, port, network)]
-
-
-def connecting_sources(target: Workload, port: int, network: Network) -> list[Workload]:
-    """Return the other workloads that can connect to a port, their egress policies included."""
-    return [source for source in _others(target, network) if reaches(source, target, port, network)]
-
-
-def _others(target: Workload, network: Network) -> list[Workload]:
-    return [w for w in network.workloads if (w.namespace, w.labels) != (target.namespace, target.labels)]
-
-
 def isolation_findings(network: Network, namespace: str | None = None) -> list[Finding]:
     """Return findings for pods that no policy isolates, or for which a rule allows every peer."""
     findings = []
@@ -212,11 +244,15 @@ def isolation_findings(network: Network, namespace: str | None = None) -> list[F
             detail = f"no NetworkPolicy selects it for {' and '.join(missing)}"
             rule = "non-isolated-pod" if len(missing) == len(DIRECTIONS) else "half-isolated-pod"
             findings.append(Finding(rule=rule, where=pod.where, detail=detail))
-        for policy in network.policies:
-            for direction in DIRECTIONS:
-                if applies(policy, pod, direction) and open_rules(policy, direction):
-                    detail = f"{locate(policy)} allows every peer ({direction})"
-                    findings.append(Finding(rule="open-network-policy", where=pod.where, detail=detail))
+        for direction in DIRECTIONS:
+            policies = [policy for policy in network.policies if applies(policy, pod, direction)]
+            opening = [policy for policy in policies if open_rules(policy, direction)]
+            if not opening and _open(admissions(policies, direction), direction):
+                opening = [one.policy for one in admissions(policies, direction) if one.block is not None]
+            if opening:
+                named = " and ".join(sorted({locate(policy) for policy in opening}))
+                detail = f"{named} {'allows' if len(opening) == 1 else 'allow'} every peer ({direction})"
+                findings.append(Finding(rule="open-network-policy", where=pod.where, detail=detail))
     return findings
 
 
@@ -279,25 +315,3 @@ def _peer_fault(peer: Mapping[str, Any], home: str, network: Network) -> str | N
         if any(_any_pod(network, space, pods) for space in selected)
         else "selects no pod in the selected namespaces"
     )
-
-
-def allowed_cidrs(pod: Workload, policies: Iterable[Object]) -> list[str]:
-    """Return the CIDRs of the ipBlocks from which a pod's policies allow ingress."""
-    return sorted(
-        {
-            str(dig(peer, "ipBlock", "cidr"))
-            for policy in policies
-            if applies(policy, pod, "Ingress")
-            for rule in dig(policy, "spec", "ingress") or ()
-            for peer in rule.get("from") or ()
-            if peer.get("ipBlock") is not None
-        }
-    )
-
-
-def unknown_pods(namespace: str) -> list[Workload]:
-    """Return two pods that no policy may allow: one in the namespace, one in another namespace."""
-    return [
-        Workload(kind="Pod", namespace=space, name="unknown", labels={"unknown": "true"}, spec={})
-        for space in (namespace, f"not-{namespace}")
-    ]

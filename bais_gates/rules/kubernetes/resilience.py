@@ -201,24 +201,50 @@ def replicas_with_autoscaler(manifests: Iterable[Object]) -> list[Finding]:
 
 
 def cron_job_findings(objects: Iterable[Object]) -> list[Finding]:
-    """Return findings for CronJobs without a starting deadline, with concurrent runs or a bad restartPolicy.
+    """Return findings for CronJobs whose runs may be missed, overlap, hang, do nothing or leave no trace.
 
-    restartPolicy has no usable default: Always, the API's default for pods, is not allowed for a Job.
+    restartPolicy has no usable default: Always, the API's default for pods, is not allowed for a Job. Source:
+    kube-score (CronJob); Kubernetes documentation, "CronJob" (startingDeadlineSeconds below 10 s, concurrency
+    policy, history limits) and "Jobs" (parallelism, completions, suspend, activeDeadlineSeconds).
     """
-    findings = []
-    for job in of_kind(objects, "CronJob"):
-        spec = job.get("spec") or {}
-        policy = dig(spec, "jobTemplate", "spec", "template", "spec", "restartPolicy")
-        if spec.get("startingDeadlineSeconds") is None:
-            detail = "has no startingDeadlineSeconds"
-            findings.append(Finding(rule="cronjob-deadline", where=locate(job), detail=detail))
-        if (spec.get("concurrencyPolicy") or "Allow") == "Allow":
-            detail = "concurrencyPolicy is Allow, not Forbid or Replace"
-            findings.append(Finding(rule="cronjob-concurrency", where=locate(job), detail=detail))
-        if policy not in {"Never", "OnFailure"}:
-            detail = f"restartPolicy is {policy}, not Never or OnFailure"
-            findings.append(Finding(rule="cronjob-restart-policy", where=locate(job), detail=detail))
-    return findings
+    return [
+        Finding(rule=rule, where=locate(job), detail=detail)
+        for job in of_kind(objects, "CronJob")
+        for rule, detail in (
+            *_cron_job_faults(job.get("spec") or {}, dig(job, "spec", "jobTemplate", "spec") or {}),
+            *_job_faults(dig(job, "spec", "jobTemplate", "spec") or {}),
+        )
+    ]
+
+
+def _cron_job_faults(spec: Mapping[str, Any], job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    starting, concurrency = spec.get("startingDeadlineSeconds"), spec.get("concurrencyPolicy") or "Allow"
+    if starting is None:
+        yield "cronjob-deadline", "has no startingDeadlineSeconds"
+    elif int(starting) < 10:
+        detail = f"startingDeadlineSeconds is {starting}: below 10 s it may never be scheduled"
+        yield "cronjob-deadline", detail
+    if concurrency == "Allow":
+        yield "cronjob-concurrency", "concurrencyPolicy is Allow, not Forbid or Replace"
+    if concurrency == "Forbid" and job.get("activeDeadlineSeconds") is None:
+        detail = "has no activeDeadlineSeconds: with Forbid, a run that hangs prevents all later ones"
+        yield "cronjob-active-deadline", detail
+    for key in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        if spec.get(key) == 0:
+            yield "cronjob-history", f"{key} is 0: ended Jobs leave no trace"
+
+
+def _job_faults(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    policy = dig(job, "template", "spec", "restartPolicy")
+    if policy not in {"Never", "OnFailure"}:
+        yield "cronjob-restart-policy", f"restartPolicy is {policy}, not Never or OnFailure"
+    if job.get("ttlSecondsAfterFinished") == 0:
+        yield "cronjob-history", "ttlSecondsAfterFinished is 0: ended Jobs leave no trace"
+    for key in ("parallelism", "completions"):
+        if job.get(key) not in {None, 1}:
+            yield "cronjob-runs", f"{key} of its Jobs is {job[key]}, not 1"
+    if job.get("suspend"):
+        yield "cronjob-runs", "its Jobs are created suspended"
 
 
 def _scaled(objects: Iterable[Object]) -> Iterator[tuple[Object, Workload]]:

@@ -113,6 +113,22 @@ def unserved_ports(service: Mapping[str, Any], pod_spec: Mapping[str, Any]) -> l
     ]
 
 
+def service_faults(service: Mapping[str, Any]) -> list[str]:
+    """List the settings of a Service that keep requests from ready pods, or send them to others.
+
+    Source: Kubernetes documentation, "Service" and "Service Internal Traffic Policy".
+    """
+    spec = service["spec"]
+    faults = []
+    if spec.get("sessionAffinity", "None") != "None":
+        faults.append(f"sessionAffinity {spec['sessionAffinity']} ties a client to one pod")
+    if spec.get("publishNotReadyAddresses"):
+        faults.append("publishNotReadyAddresses sends requests to pods that are not ready")
+    if spec.get("internalTrafficPolicy", "Cluster") != "Cluster":
+        faults.append("internalTrafficPolicy Local drops requests on nodes without a pod")
+    return faults
+
+
 # -- spread --
 
 
@@ -239,7 +255,7 @@ def rollout_faults(deployment: Mapping[str, Any]) -> list[str]:
     rolling = strategy.get("rollingUpdate") or {}
     # The API server's defaults are 25%; maxSurge is rounded up, maxUnavailable down.
     unavailable = resolve_count(rolling.get("maxUnavailable", "25%"), desired, round_up=False)
-    faults = []
+    faults = ["it is paused: a release does not roll out"] if spec.get("paused") else []
     if unavailable > 0:
         faults.append(f"maxUnavailable removes {unavailable} of {desired} replicas during a rollout")
     pod = spec["template"]["spec"]

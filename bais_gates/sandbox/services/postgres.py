@@ -39,6 +39,11 @@ SETTINGS = {
     "timezone": "GMT",  # the one name that needs no time-zone files
     "log_timezone": "GMT",
     "log_parameter_max_length_on_error": "0",
+    "log_connections": "on",
+    "log_disconnections": "on",
+    "log_replication_commands": "on",
+    "log_statement": "ddl",
+    "log_line_prefix": "%m [%p] %q%u@%d %a %r ",
     "idle_in_transaction_session_timeout": "60s",
     "jit": "off",
     "max_wal_size": "256MB",
@@ -48,9 +53,6 @@ SETTINGS = {
 _FIXED = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    # The data lives as long as the sandbox: only a power failure, no killed process, loses any.
-    "fsync": "off",
-    "full_page_writes": "off",
     "dynamic_shared_memory_type": "mmap",  # in the data folder, so that a kill -9 leaves nothing in /dev/shm
 }
 """Settings of every sandbox, which override a configuration."""
@@ -140,7 +142,7 @@ class Postgres:
         self.part = self._spawn(
             "initdb",
             *("-D", self._data, "-U", postgres_roles.SUPERUSER, f"--pwfile={password_file}"),
-            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"),
+            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--data-checksums"),
         )
         return self.part
 

@@ -73,6 +73,7 @@ def create(port: int, super_password: str, roles: Roles, *, database: str, log: 
     names["database"] = sql.Identifier(database)
     try:
         with connect("postgres") as connection:
+            connection.execute("SET log_statement = none")  # a log holds no verifier of a password
             for role in roles.all():
                 scrambled = connection.pgconn.encrypt_password(
                     role.password.encode(), role.name.encode(), b"scram-sha-256"
@@ -82,7 +83,7 @@ def create(port: int, super_password: str, roles: Roles, *, database: str, log: 
                         sql.Identifier(role.name), sql.Literal(scrambled.decode())
                     )
                 )
-            for statement in _CLUSTER_STATEMENTS:
+            for statement in (*_CLUSTER_STATEMENTS, *_MAINTENANCE_STATEMENTS):
                 connection.execute(sql.SQL(statement).format(**names))
         with connect(database) as connection:
             for statement in _DATABASE_STATEMENTS:
@@ -104,6 +105,15 @@ _CLUSTER_STATEMENTS = (
     "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC",
     "GRANT CONNECT ON DATABASE {database} TO {gates}",
     "GRANT CONNECT ON DATABASE postgres TO {scratch}",  # the database to connect to while creating another
+)
+# What the gates read of authentication, in the database postgres: no backup of the platform holds it.
+_MAINTENANCE_STATEMENTS = (
+    "GRANT CONNECT ON DATABASE postgres TO {gates}",
+    "GRANT EXECUTE ON FUNCTION pg_hba_file_rules(), pg_show_all_file_settings() TO {gates}",
+    "GRANT SELECT ON pg_hba_file_rules, pg_file_settings TO {gates}",
+    """CREATE VIEW role_password_types AS SELECT rolname, CASE WHEN rolpassword IS NULL THEN 'none'
+      WHEN rolpassword LIKE 'SCRAM-SHA-256$%' THEN 'scram-sha-256' ELSE 'md5' END AS type FROM pg_authid""",
+    "GRANT SELECT ON role_password_types TO {gates}",
 )
 _DATABASE_STATEMENTS = (
     "ALTER SCHEMA public OWNER TO {app}",

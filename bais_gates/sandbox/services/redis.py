@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 APP_USER, GATES_USER = "bais_app", "gates_ro"
-_APP_RULES = "~* &* +@all -@admin -@dangerous +info"
+_APP_RULES = "~* &* +@all -@admin -@dangerous -function -script|flush -script|kill -script|debug +info"
 """The commands of a cache, including scripts; not FLUSHALL, KEYS, CONFIG, SHUTDOWN or DEBUG."""
 _GATES_RULES = (
     "~* resetchannels -@all +@read +@connection -@dangerous +info +dbsize +config|get +slowlog|get "
@@ -71,14 +71,21 @@ class Redis:
         configuration: str = CONFIGURATION,
         users: str | None = None,
     ) -> None:
-        self._directory, self._log, self._text = directory, logs / log, configuration
+        self._directory, self._log = directory, logs / log
         self._passwords = {name: secrets.token_urlsafe(24) for name in (APP_USER, GATES_USER)}
-        self.users = users or "".join(
-            f"user {name} on >{self._passwords[name]} {may}\n"
-            for name, may in ((APP_USER, _APP_RULES), (GATES_USER, _GATES_RULES))
-        )
+        self.users, self._text = "", ""
+        self.configure(configuration, users if users is not None else self._own_users())
         self.port = 0
         self.part: Part | None = None
+
+    def configure(self, configuration: str, users: str) -> None:
+        """Set what the next process is started with: a redis.conf and a users.acl."""
+        self._text, self.users = configuration, users
+
+    def _own_users(self) -> str:
+        rules = ((APP_USER, _APP_RULES), (GATES_USER, _GATES_RULES))
+        lines = (f"user {name} on >{self._passwords[name]} {may}" for name, may in rules)
+        return "\n".join(["user default off", *lines, ""])
 
     @property
     def log(self) -> Path:
@@ -122,19 +129,18 @@ class Redis:
         lines = [line for line in self._text.splitlines() if _directive(line) not in _IGNORED]
         fixed = ["bind 127.0.0.1", f"port {self.port}", f'dir "{self._directory}"', "daemonize no"]
         users = [line for line in self.users.splitlines() if line.startswith("user ")]
-        if not any(line.split()[1] == "default" for line in users):
-            users.insert(0, "user default off")
         return "\n".join([*lines, *fixed, *users]) + "\n"
 
     def _responds(self) -> bool:
-        """Return whether it responds to PING, with PONG or a request to authenticate."""
+        """Return whether it responds to PING: with PONG, or with a refusal by its own configuration."""
         with (
             suppress(OSError),
             socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection,
         ):
             connection.sendall(b"PING\r\n")
             with connection.makefile("rb") as response:
-                return response.readline().startswith((b"-NOAUTH", b"+PONG"))
+                line = response.readline()
+                return line.startswith((b"+", b"-")) and not line.startswith(b"-LOADING")
         return False
 
 

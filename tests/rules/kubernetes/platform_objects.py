@@ -177,7 +177,7 @@ def claim(name: str, storage: str = "1Gi") -> dict[str, Any]:
         "PersistentVolumeClaim",
         name,
         "v1",
-        spec={},
+        spec={"storageClassName": "bais-encrypted"},
         status={"phase": "Bound", "capacity": {"storage": storage}},
     )
 
@@ -199,7 +199,8 @@ def cron_job() -> dict[str, Any]:
 def platform() -> dict[str, dict[str, Any]]:
     """Return all objects by a short name."""
     cache = pod("bais-redis-0", "n3", labels={"app.kubernetes.io/name": "bais-redis"})
-    cache["spec"]["containers"] = [{"name": "redis", "resources": resources("250m", "1Gi")}]
+    ports = [{"name": "redis", "containerPort": 6379}]
+    cache["spec"]["containers"] = [{"name": "redis", "ports": ports, "resources": resources("250m", "1Gi")}]
     return {
         "deployment": deployment(),
         "service": service(),
@@ -214,6 +215,12 @@ def platform() -> dict[str, dict[str, Any]]:
         "n1": node("n1", "z1"),
         "n2": node("n2", "z2"),
         "n3": node("n3", "z3"),
+        "class": {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": "bais-encrypted"},
+            "allowVolumeExpansion": True,
+        },
         "data": claim("data-bais-postgres-0"),
         "backups": claim("bais-backups"),
         "configuration": named("ConfigMap", "bais-api", "v1", data={"DATABASE_POOL": "12"}),

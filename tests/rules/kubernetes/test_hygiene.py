@@ -1,4 +1,4 @@
-"""Secrets, resources, images, accounts and users of pods, and encryption at rest."""
+"""Resources, images, accounts, tokens and users of pods, and encryption at rest."""
 
 from __future__ import annotations
 
@@ -25,55 +25,6 @@ def deployment(container: dict[str, Any], **spec: Any) -> dict[str, Any]:
 def rules(findings: list[Any]) -> list[str]:
     """Return the rules of findings."""
     return [finding.rule for finding in findings]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "secret"),
-    [
-        ("DB_PASSWORD", "hunter2", True),
-        ("DB_PASSWORD", "123456", True),
-        ("POSTGRES_PASS", "x1", True),
-        ("API_KEY", "abc", True),
-        ("SLACK_TOKEN", "abc", True),
-        ("MY_SECRET", "abc", True),
-        ("AWS_SECRET_ACCESS_KEY", "abc", True),
-        ("URL", "postgresql://user:pw@db/x", True),
-        ("KEY", "-----BEGIN EC PRIVATE KEY-----", True),
-        ("AZURE_BATCH_KEY", "xxx", True),
-        ("OCI_CLI_KEY_CONTENT", "xxx", True),
-        ("THE_GOOD_STUFF", "---BEGIN OPENSSH PRIVATE KEY---\nxxxxx\n", True),
-        ("ID", "AKIAABCDEFGHIJKLMNOP", True),
-        ("HOOK", "https://hooks.slack.com/services/T0/B0/abc", True),
-        ("DB_PASSWORD", "", False),
-        ("DB_PASSWORD", "$(OTHER)", False),
-        ("DB_PASSWORD_FILE", "/run/secrets/db", False),
-        ("RATE_LIMIT_PER_TOKEN", "100", False),
-        ("TOKEN_TTL", "15m", False),
-        ("SECRETS_ENABLED", "true", False),
-        ("COMPASS", "north", False),
-        ("URL", "https://api.example/path", False),
-        ("URL", "postgresql://user@db/x", False),
-        ("MONKEY", "banana", False),
-    ],
-)
-def test_a_secret_is_recognised_by_name_or_value(name: str, value: str, secret: bool) -> None:
-    """A file name, a number or a reference to a variable is not a secret."""
-    assert hygiene.looks_secret(name, value) is secret
-
-
-def test_findings_do_not_contain_the_secret() -> None:
-    """A finding has the container and variable, or the ConfigMap's key, and not the value."""
-    config = {
-        "kind": "ConfigMap",
-        "metadata": {"name": "m"},
-        "data": {"password": "hunter2", "conf": "a = 1"},
-    }
-    literal = deployment({"env": [{"name": "PASSWORD", "value": "hunter2"}]})
-    by_reference = deployment({"env": [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "s"}}}]})
-    found = hygiene.literal_secrets([config, literal, by_reference])
-
-    assert rules(found) == ["env-var-secret", "configmap-secret"]
-    assert "hunter2" not in "".join(map(str, found))
 
 
 FULL = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
@@ -136,6 +87,68 @@ def test_mounted_tokens(pod: dict[str, Any], account: bool | None, found: list[s
     given |= {} if account is None else {"automountServiceAccountToken": account}
 
     assert rules(hygiene.account_findings([deployment({}, **pod), given])) == found
+
+
+def test_a_token_that_is_valid_for_long() -> None:
+    """The finding has the seconds that it is valid."""
+    source = {"serviceAccountToken": {"path": "t", "expirationSeconds": 31536000}}
+    pod = {"serviceAccountName": "a", "automountServiceAccountToken": False}
+    (finding,) = hygiene.account_findings(
+        [deployment({}, **pod, volumes=[{"projected": {"sources": [{"configMap": {}}, source]}}])]
+    )
+
+    assert "valid for 31536000 s" in str(finding)
+
+
+@pytest.mark.parametrize(
+    ("name", "automount", "count"),
+    [("a", True, 1), ("a", None, 0), ("a", False, 0), ("default", None, 1), ("default", False, 0)],
+)
+def test_accounts_that_mount_tokens(name: str, automount: bool | None, count: int) -> None:
+    """An account that asks for tokens is a finding, and the default account unless it asks for none."""
+    account: dict[str, Any] = {"kind": "ServiceAccount", "metadata": {"name": name, "namespace": "n"}}
+    account |= {} if automount is None else {"automountServiceAccountToken": automount}
+
+    assert len(hygiene.account_findings([account])) == count
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        ({"enforce": "restricted"}, []),
+        ({"enforce": "restricted", "enforce-version": "latest", "warn": "restricted"}, []),
+        ({"enforce": "restricted", "enforce-version": "v1.36"}, []),
+        ({"enforce": "restricted", "enforce-version": "v1.37"}, []),
+        ({}, ["pod-security-level"]),
+        ({"enforce": "baseline"}, ["pod-security-level"]),
+        ({"enforce": "Restricted"}, ["pod-security-level"]),
+        ({"enforce": "restricted", "audit": "privileged"}, ["pod-security-level"]),
+        ({"enforce": "restricted", "enforce-version": "v1.20"}, ["pod-security-version"]),
+        ({"enforce": "restricted", "enforce-version": "v1.9"}, ["pod-security-version"]),
+        ({"enforce": "restricted", "enforce-version": "1.36"}, ["pod-security-version"]),
+        ({"enforce": "restricted", "warn": "restricted", "warn-version": "v1.35"}, ["pod-security-version"]),
+    ],
+)
+def test_pod_security_of_a_namespace(labels: dict[str, str], found: list[str]) -> None:
+    """Restricted must be enforced by rules that are not older than the cluster."""
+    named = {f"pod-security.kubernetes.io/{key}": value for key, value in labels.items()}
+    space = {"metadata": {"name": "bais", "labels": named}}
+
+    assert rules(hygiene.namespace_findings(space, (1, 36))) == found
+
+
+def test_tokens_that_never_expire() -> None:
+    """A Secret with an account's token is a finding that names both, whatever its type says."""
+    annotations = {"kubernetes.io/service-account.name": "bais-api"}
+    token = {"kind": "Secret", "metadata": {"name": "t", "annotations": annotations}}
+    typed = token | {"type": "kubernetes.io/service-account-token"}
+    other = {"kind": "Secret", "metadata": {"name": "o"}, "type": "Opaque"}
+
+    found = hygiene.long_lived_tokens([token, typed, other])
+
+    assert [str(each) for each in found] == [
+        "Secret/default/t: has a token of ServiceAccount bais-api that never expires: delete it"
+    ] * 2
 
 
 @pytest.mark.parametrize(

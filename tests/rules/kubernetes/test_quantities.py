@@ -11,6 +11,7 @@ from bais_gates.rules.kubernetes.quantities import (
     QuantityError,
     Resources,
     parse_quantity,
+    pod_limits,
     pod_requests,
     total,
 )
@@ -82,6 +83,16 @@ def test_a_pod_requests_what_the_scheduler_counts(spec: dict[str, Any], cpu: str
     counted = pod_requests(spec)
 
     assert (counted.cpu, counted.memory, counted.pods) == (Decimal(cpu), Decimal(memory * 2**20), 1)
+
+
+def test_a_pods_limits_are_added_up_as_its_requests_are() -> None:
+    """A request is no limit; ephemeral storage counts with both."""
+    container = {"resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "2", "ephemeral-storage": "1Mi"}}}
+    spec = {"containers": [container], "initContainers": [{"resources": {"limits": {"cpu": "3"}}}]}
+
+    assert pod_limits(spec) == Resources(cpu=Decimal(3), storage=Decimal(2**20))
+    assert pod_requests(spec).storage == 2**20
+    assert str(pod_requests(spec)) == "3 CPUs and 0 MiB"
 
 
 def test_amounts_add_up_and_fit_part_by_part() -> None:

@@ -217,14 +217,26 @@ def test_autoscalers(objects: list[Manifest], found: list[str]) -> None:
         ({"startingDeadlineSeconds": None}, "Never", ["cronjob-deadline"]),
         ({"concurrencyPolicy": None}, "Never", ["cronjob-concurrency"]),
         ({"concurrencyPolicy": "Allow"}, "Never", ["cronjob-concurrency"]),
+        ({"concurrencyPolicy": "Replace", "job": {"activeDeadlineSeconds": None}}, "Never", []),
+        ({"startingDeadlineSeconds": 9}, "Never", ["cronjob-deadline"]),
+        ({"successfulJobsHistoryLimit": 0}, "Never", ["cronjob-history"]),
+        ({"failedJobsHistoryLimit": 0}, "Never", ["cronjob-history"]),
+        ({"successfulJobsHistoryLimit": 1, "failedJobsHistoryLimit": 1}, "Never", []),
+        ({"job": {"activeDeadlineSeconds": None}}, "Never", ["cronjob-active-deadline"]),
+        ({"job": {"ttlSecondsAfterFinished": 0}}, "Never", ["cronjob-history"]),
+        ({"job": {"parallelism": 0}}, "Never", ["cronjob-runs"]),
+        ({"job": {"completions": 3}}, "Never", ["cronjob-runs"]),
+        ({"job": {"suspend": True}}, "Never", ["cronjob-runs"]),
+        ({"job": {"backoffLimit": 0, "parallelism": 1, "completions": 1}}, "Never", []),
         ({}, None, ["cronjob-restart-policy"]),
         ({}, "Always", ["cronjob-restart-policy"]),
     ],
 )
 def test_scheduled_runs(changed: dict[str, Any], policy: str | None, found: list[str]) -> None:
-    """A CronJob needs a starting deadline, no concurrent runs, and pods that run to completion."""
-    spec = {"startingDeadlineSeconds": 60, "concurrencyPolicy": "Forbid"} | changed
-    spec["jobTemplate"] = {"spec": {"template": {"spec": {"restartPolicy": policy}}}}
+    """A CronJob's runs must start, end, not overlap, run to completion once, and leave a trace."""
+    spec: dict[str, Any] = {"startingDeadlineSeconds": 60, "concurrencyPolicy": "Forbid"} | changed
+    job = {"activeDeadlineSeconds": 600} | spec.pop("job", {})
+    spec["jobTemplate"] = {"spec": {"template": {"spec": {"restartPolicy": policy}}, **job}}
 
     assert rules(resilience.cron_job_findings([{"kind": "CronJob", "spec": spec}])) == found
 

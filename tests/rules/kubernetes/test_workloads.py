@@ -194,6 +194,7 @@ def _strategy(deployment: Object, **rolling: object) -> None:
         (lambda d: _strategy(d, maxUnavailable="67%"), "removes 2 of 3"),
         (lambda d: d["spec"]["template"]["spec"]["containers"][0].pop("readinessProbe"), "readiness probe"),
         (lambda d: d["spec"]["template"]["spec"]["containers"][0].pop("lifecycle"), "preStop"),
+        (lambda d: d["spec"].update(paused=True), "paused"),
         (lambda d: d["spec"]["template"]["spec"].update(terminationGracePeriodSeconds=5), "killed after 5 s"),
     ],
 )
@@ -215,6 +216,22 @@ def test_max_unavailable_is_rounded_down() -> None:
     deployment["spec"]["replicas"] = 4
 
     assert len(workloads.rollout_faults(deployment)) == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        ({"sessionAffinity": "None", "internalTrafficPolicy": "Cluster"}, None),
+        ({"sessionAffinity": "ClientIP"}, "sessionAffinity ClientIP"),
+        ({"publishNotReadyAddresses": True}, "publishNotReadyAddresses"),
+        ({"internalTrafficPolicy": "Local"}, "internalTrafficPolicy Local"),
+    ],
+)
+def test_a_service_sends_every_request_to_any_ready_pod(spec: Object, fault: str | None) -> None:
+    """Without affinity to a client, to unready pods or to the client's own node."""
+    found = workloads.service_faults({"spec": spec})
+
+    assert [text.startswith(fault) for text in found] == [True] if fault else found == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Exposure to the outside of the cluster, and RBAC permissions: each rule violated and satisfied."""
+"""Exposure to the outside of the cluster: each rule violated and satisfied."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bais_gates.rules.kubernetes import exposure, rbac
+from bais_gates.rules.kubernetes import exposure
 
 
 def obj(kind: str, name: str = "x", **fields: Any) -> dict[str, Any]:
@@ -35,9 +35,10 @@ def rules(findings: list[Any]) -> list[str]:
     ],
 )
 def test_exposed_services(spec: dict[str, Any], found: list[str]) -> None:
-    """A Service inside the cluster is no finding, nor is an expected one."""
+    """A Service inside the cluster is no finding; an expected one may be of another type, no more."""
     assert rules(exposure.exposed_services([obj("Service", spec=spec)])) == found
-    assert exposure.exposed_services([obj("Service", spec=spec)], ["x"]) == []
+    remaining = [rule for rule in found if rule != "exposed-service"]
+    assert rules(exposure.exposed_services([obj("Service", spec=spec)], ["x"])) == remaining
 
 
 def test_host_network_and_host_ports() -> None:
@@ -114,87 +115,52 @@ def test_dangling_services_and_backends() -> None:
     assert rules(exposure.dangling_services([pod, good, to("good", {"number": 80})])) == ["dangling-ingress"]
 
 
-def rule(verbs: str, resources: str, group: str = "") -> dict[str, Any]:
-    """Return a rule of a role."""
-    return {"verbs": verbs.split(), "resources": resources.split(), "apiGroups": [group]}
+def component(name: str) -> dict[str, Any]:
+    """Return a pod of a component."""
+    labels = {"app": name, "app.kubernetes.io/component": name, "part": "bais"}
+    return obj("Pod", name, metadata={"labels": labels}, spec={})
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("name", "spec", "fault"),
     [
-        (rule("get list watch", "pods services"), []),
-        (rule("get", "pods/log"), []),
-        (rule("get", "secrets"), ["access-to-secrets"]),
-        (rule("list", "secrets"), ["access-to-secrets"]),
-        (rule("create", "secrets"), ["access-to-secrets"]),
-        (rule("create", "deployments", "apps"), ["access-to-create-pods"]),
-        (rule("get", "deployments", "apps"), []),
-        (rule("get", "secrets", "example.com"), []),
-        (rule("create", "pods"), ["access-to-create-pods"]),
-        (rule("create", "pods/exec"), ["pod-exec"]),
-        (rule("get", "pods/attach"), ["pod-exec"]),
-        (rule("create", "serviceaccounts/token"), ["access-to-tokens"]),
-        (rule("*", "configmaps"), ["wildcard-in-rules"]),
-        (rule("get", "deployments", "*"), ["wildcard-in-rules"]),
-        (rule("bind", "clusterroles", "rbac.authorization.k8s.io"), ["escalation"]),
-        (rule("impersonate", "users"), ["escalation"]),
-        ({"nonResourceURLs": ["*"], "verbs": ["get"]}, []),
+        ("db", {"selector": {"app": "database"}}, None),
+        ("db", {"selector": {"part": "bais"}}, "selects pods that are not the database's: Pod/n/cache"),
+        ("db", {"selector": {"app": "cache"}}, "selects pods that are not the database's: Pod/n/cache"),
+        ("other", {"selector": {"part": "bais"}}, None),
+        ("other", {"type": "ExternalName"}, None),
+        ("other", {}, "has no selector: it leads wherever its EndpointSlices say"),
     ],
 )
-def test_excessive_permissions(given: dict[str, Any], found: list[str]) -> None:
-    """Wildcards, Secrets, creating pods, exec, tokens and escalation are faults; reading is not."""
-    assert [name for name, _ in rbac.rule_faults(given)] == found
+def test_a_components_service_selects_its_pods_alone(
+    name: str, spec: dict[str, Any], fault: str | None
+) -> None:
+    """A Service without a selector leads anywhere."""
+    objects = [component("database"), component("cache"), obj("Service", name, spec=spec)]
 
+    found = exposure.misdirected_services(objects, {"db": "database"})
 
-ROLE = obj("Role", "r", rules=[rule("get", "secrets")])
-
-
-def binding(
-    subject: dict[str, Any], kind: str = "RoleBinding", role: str = "Role/r", space: str = "n"
-) -> dict[str, Any]:
-    """Return a binding of a role."""
-    of, name = role.split("/")
-    metadata = {"name": "b"} | ({"namespace": space} if kind == "RoleBinding" else {})
-    return {"kind": kind, "metadata": metadata, "subjects": [subject], "roleRef": {"kind": of, "name": name}}
-
-
-ACCOUNT = {"kind": "ServiceAccount", "name": "api", "namespace": "n"}
-CLUSTER_ADMIN = "ClusterRole/cluster-admin"
+    assert [one.detail for one in found] == ([fault] if fault else [])
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("managed", "endpoint", "found"),
     [
-        (binding(ACCOUNT), ["access-to-secrets"]),
-        (binding(ACCOUNT, role="Role/gone"), ["dangling-binding"]),
-        (binding(ACCOUNT, role=CLUSTER_ADMIN), ["cluster-admin"]),
-        (binding(ACCOUNT, "ClusterRoleBinding", CLUSTER_ADMIN), ["cluster-admin"]),
-        (binding({"kind": "Group", "name": "system:masters"}, "ClusterRoleBinding", CLUSTER_ADMIN), []),
-        (
-            binding({"kind": "Group", "name": "system:authenticated"}, "ClusterRoleBinding", CLUSTER_ADMIN),
-            ["cluster-admin"],
-        ),
-        (
-            binding({"kind": "User", "name": "system:anonymous"}, "ClusterRoleBinding", CLUSTER_ADMIN),
-            ["cluster-admin"],
-        ),
-        (
-            binding(
-                {"kind": "Group", "name": "system:serviceaccounts:n"}, "ClusterRoleBinding", CLUSTER_ADMIN
-            ),
-            ["cluster-admin"],
-        ),
-        (binding({**ACCOUNT, "namespace": "m"}, "ClusterRoleBinding", CLUSTER_ADMIN), []),
+        (True, {"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a"}}, []),
+        (True, {"addresses": ["10.0.0.2"], "targetRef": {"kind": "Pod", "name": "gone"}}, []),
+        (True, {"addresses": ["10.0.0.2"], "targetRef": {"kind": "Pod", "name": "a"}}, ["foreign-endpoint"]),
+        (True, {"addresses": ["10.0.0.1"]}, ["foreign-endpoint"]),
+        (False, {"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a"}}, ["foreign-endpoint"]),
     ],
-    ids=str,
 )
-def test_a_binding_counts_if_it_applies_to_the_namespace(given: dict[str, Any], found: list[str]) -> None:
-    """Bindings of the namespace's accounts and of public groups count; those of others do not."""
-    assert rules(rbac.binding_findings([ROLE, given], "n")) == found
+def test_endpoints_are_pods_at_their_own_address(
+    *, managed: bool, endpoint: dict[str, Any], found: list[str]
+) -> None:
+    """Kept by the cluster's controller; a pod that is gone by now is no finding."""
+    labels = {"kubernetes.io/service-name": "s"}
+    labels |= {"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"} if managed else {}
+    pod = obj("Pod", "a", status={"podIPs": [{"ip": "10.0.0.1"}]})
 
+    given = [obj("EndpointSlice", metadata={"labels": labels}, endpoints=[endpoint])]
 
-def test_without_a_namespace_every_binding_counts() -> None:
-    """In manifests, a binding to cluster-admin is a finding whatever its subjects."""
-    given = binding({"kind": "User", "name": "jane"}, "ClusterRoleBinding", CLUSTER_ADMIN)
-
-    assert rules(rbac.binding_findings([given])) == ["cluster-admin"]
+    assert rules(exposure.foreign_endpoints(given, [pod])) == found
