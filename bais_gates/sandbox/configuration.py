@@ -221,7 +221,7 @@ def _cluster_sections(directory: Path, http_url: str, platform: Platform) -> dic
             "application_users": [redis.APP_USER],
         },
         "staging": {
-            "overlay": "sandbox",
+            "overlay": "sandbox-staging",
             "namespace": "bais-staging",
             "images": list(platform.images.all()),
             "variables": {
