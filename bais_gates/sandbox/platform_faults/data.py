@@ -54,7 +54,7 @@ FAULTS: Final = (
     fault(
         "database_passwords_hashed_by_md5",
         "New passwords of roles are hashed by MD5.",
-        "checklist.database_optimized",
+        "checklist.database_optimized checklist.compliance_verified",
         Sql(
             ("ALTER SYSTEM SET password_encryption = 'md5'", _RELOAD),
             ("ALTER SYSTEM RESET password_encryption", _RELOAD),
@@ -70,6 +70,27 @@ FAULTS: Final = (
         ),
     ),
     # -- cache --
+    fault(
+        "database_second_superuser",
+        "A role for support is a superuser of PostgreSQL.",
+        "checklist.compliance_verified",
+        Sql(("CREATE ROLE support LOGIN SUPERUSER",), ("DROP ROLE support",)),
+    ),
+    fault(
+        "database_readable_by_everybody",
+        "Every role of PostgreSQL may read payments.",
+        "checklist.compliance_verified",
+        Sql(("GRANT SELECT ON payments TO PUBLIC",), ("REVOKE SELECT ON payments FROM PUBLIC",)),
+    ),
+    fault(
+        "database_audit_log_changeable",
+        "The trigger that keeps the audit log unchanged is disabled.",
+        "checklist.compliance_verified checklist.database_optimized checklist.backup_verified",
+        Sql(
+            ("ALTER TABLE audit_log DISABLE TRIGGER audit_log_append_only",),
+            ("ALTER TABLE audit_log ENABLE TRIGGER audit_log_append_only",),
+        ),
+    ),
     fault(
         "cache_evicts_nothing",
         "Redis refuses writes when its memory is full, instead of evicting keys.",
@@ -128,7 +149,7 @@ FAULTS: Final = (
     fault(
         "backup_in_plain_text",
         "Beside the encrypted backups is a dump in plain text.",
-        "checklist.compliance_verified",
+        "checklist.compliance_verified checklist.backup_verified",
         File(name="backup.directory/manual.sql", text="CREATE TABLE payments (id uuid);\n"),
     ),
     fault(

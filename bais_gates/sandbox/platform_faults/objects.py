@@ -118,6 +118,28 @@ FAULTS: Final = (
         ),
     ),
     fault(
+        "cluster_readable_by_anonymous",
+        "Whoever reaches the API server may read the platform's objects without signing in.",
+        "checklist.compliance_verified",
+        Create(
+            manifest(
+                "rbac.authorization.k8s.io/v1 RoleBinding bais/everybody",
+                roleRef={
+                    "apiGroup": "rbac.authorization.k8s.io",
+                    "kind": "Role",
+                    "name": "bais-gates-reader",
+                },
+                subjects=[
+                    {
+                        "apiGroup": "rbac.authorization.k8s.io",
+                        "kind": "Group",
+                        "name": "system:unauthenticated",
+                    }
+                ],
+            )
+        ),
+    ),
+    fault(
         "password_in_a_config_map",
         "A ConfigMap of the API has a password in plain text.",
         "checklist.compliance_verified",
