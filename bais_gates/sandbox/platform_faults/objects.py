@@ -19,7 +19,7 @@ FAULTS: Final = (
     fault(
         "certificate_not_managed",
         "cert-manager's Certificate of the API is deleted: nothing renews what is served.",
-        "checklist.ssl_certificates",
+        "checklist.ssl_certificates checklist.network_security",
         Delete(_CERTIFICATE),
     ),
     fault(
@@ -31,13 +31,13 @@ FAULTS: Final = (
     fault(
         "certificate_for_another_host",
         "The API's Certificate is for another host than the Ingress.",
-        "checklist.ssl_certificates",
+        "checklist.ssl_certificates checklist.network_security",
         Patch(_CERTIFICATE, {"spec": {"dnsNames": ["shop.example"]}}),
     ),
     fault(
         "ingress_with_another_certificate",
         "The Ingress serves the certificate for internal names.",
-        "checklist.ssl_certificates",
+        "checklist.ssl_certificates checklist.network_security",
         Patch(_INGRESS, {"spec": {"tls": [{"hosts": ["localhost"], "secretName": "bais-internal-tls"}]}}),
     ),
     # -- load balancing --
