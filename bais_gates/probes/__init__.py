@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bais_gates.probes.database_health import DatabaseHealth
     from bais_gates.probes.files import read_bytes, read_text
     from bais_gates.probes.http import HttpClient, Response, Unreachable, decimal_text
+    from bais_gates.probes.http_network import resolve
     from bais_gates.probes.kubernetes.cluster import (
         Cluster,
         ClusterError,
@@ -71,6 +72,7 @@ else:
         "database_maintenance",
         "files",
         "http",
+        "http_network",
         "jwt",
         "kubernetes.cluster",
         "kubernetes.snapshot",
@@ -141,6 +143,7 @@ __all__ = [
     "read_namespace",
     "read_network",
     "read_text",
+    "resolve",
     "restore",
     "signature_problem",
     "statements_since",
