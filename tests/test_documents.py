@@ -27,6 +27,18 @@ def test_the_list_of_ways_round_the_gate_is_that_of_the_tests() -> None:
     assert (ROOT / "docs" / "bypass.md").read_text(encoding="utf-8") == made.stdout
 
 
+def test_the_table_of_rules_is_that_of_the_gates() -> None:
+    """docs/rules.md is what docs/rules.py makes of the gates, and no rule there is without a source."""
+    program = "import rules, sys; sys.stdout.write(rules.document())"
+    made = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT / "docs", capture_output=True, text=True, check=True
+    )
+
+    assert (ROOT / "docs" / "rules.md").read_text(encoding="utf-8") == made.stdout
+    assert re.findall(r"^\| `.*\|\s*\|$", made.stdout, re.MULTILINE) == []
+    assert made.stdout.count("\n| `") > 100
+
+
 def test_links_of_the_readme_lead_somewhere() -> None:
     """Every relative link and picture of the README is a file of the project."""
     targets = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in target]

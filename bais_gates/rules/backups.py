@@ -2,7 +2,7 @@
 
 Source: PostgreSQL documentation, "pg_dump" (what a dump contains, and which options leave something out),
 "pg_restore" (--list) and "System Columns" (xmin); PCI DSS 4.0, 3.6.1 (keys are stored apart from the data);
-CIS PostgreSQL 1.4 and 3.1 (files of the database are not accessible to others).
+CIS PostgreSQL 2.1 (files of the database are not accessible to others).
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def folder_faults(files: Sequence[FolderFile]) -> list[str]:
     """List files that others may read, dumps that are not encrypted, incomplete backups, and stored keys.
 
     Group permissions are left to the platform, as a Kubernetes volume with an fsGroup sets them, and so is
-    who reads other files, such as a note. Source: PCI DSS 4.0, 3.6.1; CIS PostgreSQL 1.4.
+    who reads other files, such as a note. Source: PCI DSS 4.0, 3.6.1; CIS PostgreSQL 2.1.
     """
     names, faults = {file.name for file in files}, []
     for file in files:

@@ -1,10 +1,8 @@
 """Judge who may do what in PostgreSQL, and how one signs in.
 
 Rows have the columns that ``probes.database_access`` selects. ``declared`` holds, by role, the rights that
-the
-environment file grants it under ``security.privileged_roles``: an attribute (``CREATEDB``), the name of a
-role
-that it is a member of, or a privilege (``INSERT``, or ``INSERT ON public.payments``).
+the environment file grants it under ``security.privileged_roles``: an attribute (``CREATEDB``), the name of
+a role that it is a member of, or a privilege (``INSERT``, or ``INSERT ON public.payments``).
 """
 
 from __future__ import annotations
@@ -69,7 +67,7 @@ class Subjects:
 def attribute_findings(subjects: Subjects) -> list[str]:
     """List the roles with SUPERUSER, CREATEROLE, CREATEDB, REPLICATION or BYPASSRLS that are not declared.
 
-    The application's and the gates' own role can't be declared. Source: CIS PostgreSQL 4.3, 4.4; PostgreSQL
+    The application's and the gates' own role can't be declared. Source: CIS PostgreSQL 4.3; PostgreSQL
     documentation, "Role Attributes".
     """
     held = {subjects.gates, *subjects.application}
@@ -86,8 +84,7 @@ def membership_findings(subjects: Subjects, memberships: Iterable[Row]) -> list[
     """List the memberships in predefined, privileged and the application's roles that are not declared.
 
     Roles of monitoring (pg_monitor and what it holds) are free to all but the application. Source: CIS
-    PostgreSQL
-    4.8; PostgreSQL documentation, "Predefined Roles" and "Role Membership".
+    PostgreSQL 4.9; PostgreSQL documentation, "Predefined Roles" and "Role Membership".
     """
     found = []
     for row in memberships:
@@ -114,8 +111,8 @@ def grant_findings(subjects: Subjects, grants: Iterable[Row]) -> list[str]:
     """List the privileges of PUBLIC, and those that write, create or pass on, that are not declared.
 
     Reading (SELECT, USAGE, CONNECT, EXECUTE of ordinary functions) is free to a role, not to PUBLIC.
-    Source: CIS
-    PostgreSQL 4.5, 4.6; PostgreSQL documentation, "Privileges" and "Schemas: Usage Patterns" (CVE-2018-1058).
+    Source: CIS PostgreSQL 4.5, 4.6; PostgreSQL documentation, "Privileges" and "Schemas: Usage Patterns"
+    (CVE-2018-1058).
     """
     found = []
     for row in grants:
@@ -152,8 +149,7 @@ def function_findings(functions: Iterable[Row]) -> list[str]:
     """List SECURITY DEFINER functions without a safe search_path or open to PUBLIC, and untrusted languages.
 
     Functions of extensions are not read. Source: CIS PostgreSQL 4.5; PostgreSQL documentation, "Writing
-    SECURITY
-    DEFINER Functions Safely".
+    SECURITY DEFINER Functions Safely".
     """
     found = []
     for row in functions:
@@ -183,8 +179,7 @@ def password_findings(subjects: Subjects, passwords: Iterable[Row], rules: Itera
     """List the roles that may sign in and have no SCRAM verifier.
 
     A role without a password is free where a rule signs in by certificate or another server. Source: CIS
-    PostgreSQL
-    5.3, 6.2; PostgreSQL documentation, "Password Authentication".
+    PostgreSQL 4.10; PostgreSQL documentation, "Password Authentication".
     """
     external = any(row["method"] in _EXTERNAL and row["type"] != "local" for row in rules)
     login = {str(role["name"]) for role in subjects.roles if role["login"]}
@@ -206,7 +201,7 @@ def password_findings(subjects: Subjects, passwords: Iterable[Row], rules: Itera
 def expiry_findings(subjects: Subjects) -> list[str]:
     """List the application's and the gates' roles whose password has ended or ends within seven days.
 
-    Source: CIS PostgreSQL 4.2; PostgreSQL documentation, "CREATE ROLE" (VALID UNTIL).
+    Source: CIS PostgreSQL 4.4; PostgreSQL documentation, "CREATE ROLE" (VALID UNTIL).
     """
     found = []
     for role in subjects.roles:
@@ -231,7 +226,7 @@ _LOOPBACK: Final = {"127.0.0.1", "::1", "localhost", "samehost"}
 def rule_findings(rules: Iterable[Row]) -> list[str]:
     """List the rules of pg_hba.conf with a weak method, without TLS over a network, or with an error.
 
-    Source: CIS PostgreSQL 5.1, 5.2, 6.8; PostgreSQL documentation, "The pg_hba.conf File".
+    Source: CIS PostgreSQL 5.3, 5.4, 6.8; PostgreSQL documentation, "The pg_hba.conf File".
     """
     found = []
     for row in rules:
@@ -260,7 +255,7 @@ def rule_findings(rules: Iterable[Row]) -> list[str]:
 def attempt_findings(methods: Mapping[tuple[str, str], str], *, encrypted: bool) -> list[str]:
     """List the roles that the server signs in by a weak method, or at all without TLS.
 
-    ``methods`` is by role and database. Source: CIS PostgreSQL 5.2, 6.8; PostgreSQL documentation, "Password
+    ``methods`` is by role and database. Source: CIS PostgreSQL 5.4, 6.8; PostgreSQL documentation, "Password
     Authentication".
     """
     found = []

@@ -86,7 +86,7 @@ DURABILITY: Final = {
     "restart_after_crash": one_of("on"),
     "exit_on_error": one_of("off"),
 }
-"""Source: PostgreSQL documentation, "Write Ahead Log", "Data Checksums"; CIS PostgreSQL 7.1 to 7.5."""
+"""Source: PostgreSQL documentation, "Write Ahead Log", "Data Checksums"; CIS PostgreSQL 7.4, 7.5."""
 MAINTENANCE: Final = {
     "autovacuum": one_of("on"),
     "track_counts": one_of("on"),
@@ -161,7 +161,7 @@ AUTHENTICATION: Final = {
     "row_security": one_of("on"),
     "lo_compat_privileges": one_of("off"),
 }
-"""Source: CIS PostgreSQL 6.8; PCI DSS 4.2.1; RFC 7677; PostgreSQL documentation, "Authentication"."""
+"""Source: CIS PostgreSQL 6.8 to 6.10; PCI DSS 4.2.1; RFC 7677; PostgreSQL documentation, "Authentication"."""
 _WEAK_CIPHER: Final = re.compile(
     r"\b(NULL|eNULL|aNULL|ADH|AECDH|EXP\w*|LOW|RC4|RC2|DES|IDEA|SEED|MD5|ALL|COMPLEMENTOF\w+|SECLEVEL=[01])\b",
     re.IGNORECASE,

@@ -122,8 +122,9 @@ def setting_findings(
 ) -> list[str]:
     """List the settings in effect that do not meet ``required``.
 
-    A value ``stated`` in the environment file excuses one, except those of :data:`LOSSY`. Source: that of
-    each table.
+    A value ``stated`` in the environment file excuses one, except those of :data:`LOSSY`. Source: CIS
+    PostgreSQL 3.1, 6.8 to 6.10, 7.2, 7.4; PostgreSQL documentation, "Write Ahead Log", "Automatic Vacuuming",
+    "Run-time Statistics", "Lock Management" and "Authentication".
     """
     found = []
     for name, requirement in required.items():
@@ -235,7 +236,7 @@ def override_findings(
 
     ``developer`` adds developer options and disabled plans. A shorter timeout than stated is free, and so are
     formats (time zone, locale) of all but the application's roles and databases, for which alone those of
-    :data:`SERVICE` are judged. Source: PostgreSQL documentation, "ALTER ROLE" and that of each table.
+    :data:`SERVICE` are judged. Source: PostgreSQL documentation, "ALTER ROLE" and "ALTER DATABASE".
     """
     found = []
     known = {name.lower(): name for name in settings}  # as in TimeZone and timezone
@@ -290,7 +291,8 @@ def _is_applied(row: Row, application: Collection[str]) -> bool:
 def gates_findings(overrides: Iterable[Row], settings: Mapping[str, Row], gates: str) -> list[str]:
     """List the settings of the gates' own role that let it write or run for ever.
 
-    ``settings`` are those of :func:`server_settings`. Source: that of :data:`GATES`.
+    ``settings`` are those of :func:`server_settings`. Source: PostgreSQL
+    documentation, "ALTER ROLE" and "Statement Behavior".
     """
     rows = sorted(overrides, key=lambda row: (row["role"] is not None, row["database"] is not None))
     found = []

@@ -5,6 +5,9 @@ The record is a JSON file::
     {"held_at": "2026-11-20T09:00:00Z", "environment": "staging", "rehearsal": false, "led_by": "...",
      "scenarios": ["database lost", "API lost", "cache lost"], "recovery_s": 140.0, "data_loss_s": 1800.0,
      "passed": true, "findings": []}
+
+Source: NIST SP 800-34 (contingency plans are tested, and the test's results recorded); the seed target of a
+recovery within five minutes.
 """
 
 from __future__ import annotations

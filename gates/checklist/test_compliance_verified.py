@@ -312,7 +312,7 @@ def check_roles(state: DatabaseAccess, subjects: access.Subjects, evidence: Evid
     name = "database rights: roles with more rights than they need"
     check_none(evidence, name, access.attribute_findings(subjects), "CIS PostgreSQL 4.3; pg_roles", n)
     members = access.membership_findings(subjects, state.memberships)
-    check_none(evidence, "database rights: memberships", members, "CIS PostgreSQL 4.8; pg_auth_members", n)
+    check_none(evidence, "database rights: memberships", members, "CIS PostgreSQL 4.9; pg_auth_members", n)
     grants = access.grant_findings(subjects, state.grants)
     check_none(evidence, "database rights: grants", grants, "CIS PostgreSQL 4.6; aclexplode", n)
     functions = access.function_findings(state.functions)
@@ -331,11 +331,11 @@ def check_authentication(
     state: DatabaseAccess, subjects: access.Subjects, url: str, evidence: Evidence
 ) -> None:
     """Check how one signs in to the database, by rules and by attempts, and that sessions are encrypted."""
-    source = "CIS PostgreSQL 5.2; pg_hba_file_rules"
+    source = "CIS PostgreSQL 5.4; pg_hba_file_rules"
     check_none(evidence, "database sign-in: rules", access.rule_findings(state.rules or ()), source)
     passwords = access.password_findings(subjects, state.passwords or (), state.rules or ())
     passwords += access.expiry_findings(subjects)
-    check_none(evidence, "database sign-in: passwords", passwords, "CIS PostgreSQL 6.2; pg_authid, pg_roles")
+    check_none(evidence, "database sign-in: passwords", passwords, "CIS PostgreSQL 4.10; pg_authid, pg_roles")
     for name, encrypted in (
         ("database sign-in: method in effect", True),
         ("encryption in transit: database sign-in without TLS", False),

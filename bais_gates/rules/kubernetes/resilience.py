@@ -1,9 +1,9 @@
 """Check that workloads declare probes, spread, disruption budgets, autoscaling and CronJob policies.
 
 Only the spec is checked, as read from a cluster or rendered from manifests; ``rules.workloads`` checks the
-status. Source: kube-linter (no-liveness-probe, liveness-port,
-no-anti-affinity, pdb-min-available, dangling-hpa), kube-score (probes, host anti-affinity, HPA, CronJob),
-Polaris (topologySpreadConstraint, missingPodDisruptionBudget, hpaMinAvailability).
+status. Source: kube-linter (no-liveness-probe, liveness-port, no-anti-affinity, pdb-min-available,
+dangling-hpa), kube-score (probes, host anti-affinity, HPA, CronJob), Polaris (topologySpreadConstraint,
+missingPodDisruptionBudget, hpaMinAvailability).
 """
 
 from __future__ import annotations
