@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bais_gates.rules.kubernetes.network_policies import open_rules
+from bais_gates.rules.kubernetes.network_policies import DIRECTIONS, open_rules
 from bais_gates.staging import credentials
 
 if TYPE_CHECKING:
@@ -45,8 +45,16 @@ def default_deny_directions(policies: Iterable[Object]) -> list[str]:
 
 
 def open_policies(policies: Iterable[Object]) -> list[str]:
-    """Return the names of the policies with a rule that admits every namespace or any address."""
-    return sorted(str(one["metadata"]["name"]) for one in policies if open_rules(one, "Ingress"))
+    """Return the policies with a rule that admits every namespace or any address, by name and direction.
+
+    Egress to the world is open only if it includes private ranges or the metadata service.
+    """
+    return sorted(
+        f"{one['metadata']['name']} ({direction})"
+        for one in policies
+        for direction in DIRECTIONS
+        if open_rules(one, direction)
+    )
 
 
 def foreign_subjects(bindings: Iterable[Object], namespace: str) -> list[str]:
@@ -85,11 +93,15 @@ def _values(secret: Object) -> dict[str, str]:
 def exposed_services(services: Iterable[Object]) -> list[str]:
     """Return the names of the Services that can be reached from outside without the Ingress."""
     return sorted(
-        f"{one['metadata']['name']} ({(one.get('spec') or {}).get('type')})"
+        f"{one['metadata']['name']} ({_exposure(one.get('spec') or {})})"
         for one in services
-        if (one.get("spec") or {}).get("type") in {"LoadBalancer", "NodePort"}
-        or (one.get("spec") or {}).get("externalIPs")
+        if _exposure(one.get("spec") or {})
     )
+
+
+def _exposure(spec: Object) -> str:
+    kind = spec.get("type") if spec.get("type") in {"LoadBalancer", "NodePort"} else None
+    return ", ".join(filter(None, [kind, *(f"external IP {ip}" for ip in spec.get("externalIPs") or ())]))
 
 
 def unowned(objects: Iterable[Object], owner_label: str, owner: str) -> list[str]:

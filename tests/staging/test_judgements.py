@@ -56,7 +56,12 @@ def test_open_policies() -> None:
         _policy("out", podSelector=API, policyTypes=["Egress"], egress=[{}]),
     ]
 
-    assert isolation.open_policies(policies) == ["any-address", "everywhere", "no-peer"]
+    assert isolation.open_policies(policies) == [
+        "any-address (Ingress)",
+        "everywhere (Ingress)",
+        "no-peer (Ingress)",
+        "out (Egress)",
+    ]
 
 
 def test_pod_security_levels_are_the_namespaces_labels() -> None:
@@ -114,7 +119,7 @@ def test_foreign_subjects_exposed_services_and_unowned_objects() -> None:
     ]
 
     assert isolation.foreign_subjects([binding], "bais-staging") == ["b: ci/deployer"]
-    assert isolation.exposed_services(services) == ["b (NodePort)", "c (None)"]
+    assert isolation.exposed_services(services) == ["b (NodePort)", "c (external IP 10.0.0.1)"]
     assert isolation.unowned(objects, "o", "sandbox") == ["Secret theirs"]
 
 

@@ -50,6 +50,7 @@ LITERAL = {"env": [{"name": "DB_PASSWORD", "value": CANARY}]}
         (pod({"command": ["sh", "-c", f"PGPASSWORD={CANARY} psql"]}), "containers[c].command[2]"),
         (pod({"args": ["--password", CANARY]}), "containers[c].args"),
         (pod({"args": [f"--password={CANARY}"]}), "containers[c].args[0]"),
+        (pod({"command": ["redis-cli"], "args": ["-h", "cache", "-a", CANARY]}), "containers[c].args"),
         (pod({"livenessProbe": {"exec": {"command": ["redis-cli", "-a", CANARY]}}}), "livenessProbe.exec"),
         (
             pod(
