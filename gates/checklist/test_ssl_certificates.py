@@ -92,8 +92,8 @@ def check_renewal(
     present = "present" if found is not None else "absent"
     evidence.require(name, present, "==", "present", source=f"namespace {part.namespace}")
     state = certificate_state(found or {})
-    ready = "ready" if state.ready else "not ready"
-    evidence.check(f"state of the {name}", ready, "==", "ready", source=state.reason)
+    ready = "ready" if state.ready else f"not ready: {state.reason}"
+    evidence.check(f"state of the {name}", ready, "==", "ready", source="condition Ready")
     check_issuer(cluster, state, part.namespace, evidence)
     renewal = "due before expiry" if state.renews_ahead(tls.now()) else "overdue or not due before expiry"
     evidence.check(f"renewal of the {name}", renewal, "==", "due before expiry", source="renewalTime")

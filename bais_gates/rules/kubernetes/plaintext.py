@@ -67,7 +67,7 @@ def _search(value: object, path: str, name: str, *, free: bool) -> Found:
     if isinstance(value, Mapping):
         yield from _search_mapping(value, path, free=free)
     elif isinstance(value, list):
-        yield from _search_list(value, path, free=free)
+        yield from _search_list(value, path, name, free=free)
     elif isinstance(value, str):
         document = _parse(value) if value.lstrip()[:1] in {"{", "["} else None
         if isinstance(document, Mapping) and document.get("kind") == "Secret":
@@ -97,11 +97,11 @@ def _search_mapping(value: Mapping[str, Any], path: str, *, free: bool) -> Found
     yield from found
 
 
-def _search_list(value: list[Any], path: str, *, free: bool) -> Found:
+def _search_list(value: list[Any], path: str, name: str, *, free: bool) -> Found:
     found: list[tuple[str, str]] = []
     for number, item in enumerate(value):
         label = item.get("name") if isinstance(item, Mapping) else None
-        found += _search(item, f"{path}[{label or number}]", "", free=free)
+        found += _search(item, f"{path}[{label or number}]", name, free=free)
     yield from found or _search_line(value, path)
 
 

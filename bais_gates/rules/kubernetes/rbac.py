@@ -50,6 +50,7 @@ RISKS: Final[tuple[tuple[str, str, frozenset[str], frozenset[str]], ...]] = (
     ("access-to-secrets", "", frozenset({"secrets"}), _READ | _WRITE),
     *(("access-to-create-pods", group, kinds, _CHANGE) for group, kinds in _WORKLOADS.items()),
     ("access-to-workloads", "apps", _WORKLOADS["apps"], frozenset({"delete", "deletecollection"})),
+    ("access-to-workloads", "batch", frozenset({"cronjobs"}), frozenset({"delete", "deletecollection"})),
     ("access-to-workloads", "networking.k8s.io", frozenset({"networkpolicies"}), _WRITE),
     ("pod-exec", "", _IN_POD, frozenset({"create", "get"})),
     ("pod-exec", "", frozenset({"pods/ephemeralcontainers"}), frozenset({"update", "patch"})),

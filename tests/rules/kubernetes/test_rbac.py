@@ -54,6 +54,7 @@ RISKY = [
     (rule("create", "jobs", "batch"), "access-to-create-pods", "create jobs"),
     (rule("create", "replicationcontrollers"), "access-to-create-pods", "replicationcontrollers"),
     (rule("delete", "deployments", "apps"), "access-to-workloads", "delete deployments"),
+    (rule("delete", "cronjobs", "batch"), "access-to-workloads", "delete cronjobs"),
     (rule("patch", "networkpolicies", "networking.k8s.io"), "access-to-workloads", "patch networkpolicies"),
     (rule("create", "pods/exec"), "pod-exec", "create pods/exec"),
     (rule("get", "pods/exec"), "pod-exec", "get pods/exec"),
