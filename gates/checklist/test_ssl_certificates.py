@@ -9,7 +9,7 @@ import pytest
 
 from bais_gates import Environment, Evidence
 from bais_gates.bais import Api
-from bais_gates.probes import Cluster, HttpClient, tls
+from bais_gates.probes import Cluster, HttpClient, list_served, tls
 from bais_gates.rules import CertificateState, certificate_state, issuer_state
 from bais_gates.rules.kubernetes import dig, exposure
 
@@ -113,15 +113,16 @@ def check_renewal(
         evidence.check(title, difference, "<=", SAME_EXPIRY_S, unit="s", source="notAfter of both")
 
 
-def check_issuer(cluster: Cluster, state: CertificateState, namespace: str, evidence: Evidence) -> None:
+def check_issuer(cluster: Cluster, certificate: CertificateState, namespace: str, evidence: Evidence) -> None:
     """Check that the issuer exists and is ready, without which no renewal succeeds."""
-    kind, name = state.issuer
-    if state.external:
+    kind, name = certificate.issuer
+    if certificate.external:
         evidence.attach("issuer", f"{kind} {name} is not one of cert-manager's own: not judged")
         return
     space = namespace if kind == "Issuer" else None
-    issuer = issuer_state(cluster.named("cert-manager.io/v1", kind, name, space))
-    evidence.check(f"state of the {kind} {name}", issuer, "==", "ready", source="condition Ready")
+    every = list_served(cluster, "cert-manager.io/v1", kind, space)
+    state = issuer_state(next((one for one in every if one["metadata"]["name"] == name), None))
+    evidence.check(f"state of the {kind} {name}", state, "==", "ready", source="condition Ready")
 
 
 def expiry_difference_s(served: tls.ServedCertificate, state: CertificateState) -> float | None:
