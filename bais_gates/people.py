@@ -1,4 +1,4 @@
-"""Whether two texts name the same person: who asks for an exception may not be the one who approves it.
+"""Whether a text names a person, and two name the same: who asks for an exception may not approve it.
 
 No table of lookalikes is needed, as texts that could hide one are refused: characters that are not shown,
 words of several scripts, an address that is not ASCII, a name without Latin letters and without an address.
@@ -31,6 +31,15 @@ _TITLES: Final = frozenset(
 _FULL_NAME: Final = 2
 """Words of a name that is left when titles and initials are taken away."""
 _COMMENT: Final = re.compile(r"\([^()]*\)")
+_SEPARATOR: Final = re.compile(r"[,;/&|+\n]|\b(?:and|und|et)\b", re.IGNORECASE)
+_PLACEHOLDER: Final = re.compile(
+    r"(?:(?:tb[acd]|to be \w+|todo|fixme|n/?a|not|none|nil|null|no ?one|nobody|(?:some|any)(?:one|body)"
+    r"|unknown|unassigned|undefined|pending|placeholder|anonymous|changeme|self|ditto|auditor|approver"
+    r"|(?:your|full) name|x+)(?: (?:yet|applicable|assigned|approved|approval|decided|available)){0,2}"
+    r"(?:\s*[(:;.!?].*)?|\W*|<[^@]*>|\{.*\}|\[[^@]*\])",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What forms and templates have where a name is due, alone or with a comment behind punctuation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,11 @@ class _Person:
     shown: frozenset[str]
     """The names in front of or behind an address, or the whole text where there is none."""
     addresses: frozenset[tuple[str, str]]
+
+
+def names_nobody(text: str) -> bool:
+    """Return whether a text is a placeholder, such as TBD, instead of a name."""
+    return _PLACEHOLDER.fullmatch(text.strip()) is not None
 
 
 def why_unclear(text: str) -> str | None:
@@ -73,11 +87,26 @@ def same_person(one: str, other: str) -> bool:
     Names are compared without case, marks, separators, order of words, titles, further initials and comments
     in brackets; addresses without case, separators and plus-tag, also those of a domain and its subdomain; a
     name with the part of an address before the @; all of it once more with the ASCII characters that look
-    alike made one.
+    alike made one. Of a list of names, or a name with a role behind a comma, each part is compared, too.
     """
     if why_unclear(one) is not None or why_unclear(other) is not None:
         return True
-    return any(_same(_read(fold(one)), _read(fold(other))) for fold in (str, _skeleton))
+    return any(
+        _same(_read(fold(a)), _read(fold(b))) for a, b in _pairs(one, other) for fold in (str, _skeleton)
+    )
+
+
+def _pairs(one: str, other: str) -> Iterator[tuple[str, str]]:
+    """Return what to compare: the texts, each part of a list with the other text, and with its first name.
+
+    Later parts are not compared with each other, as two people can have the same role or employer.
+    """
+    yield one, other
+    parts, others = ([p for p in _SEPARATOR.split(text) if _words(p)] for text in (one, other))
+    yield from ((part, other) for part in parts[: len(parts) * (len(parts) > 1)])
+    yield from ((one, part) for part in others[: len(others) * (len(others) > 1)])
+    pairs = [*((p, others[0]) for p in parts if others), *((parts[0], p) for p in others if parts)]
+    yield from (pair for pair in pairs if all("@" in p or len(_words(p)) >= _FULL_NAME for p in pair))
 
 
 def _same(one: _Person, other: _Person) -> bool:

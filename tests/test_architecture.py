@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
         "redaction",
         "errors",
     },
+    "monitoring": {"verdict", "errors", "extras"},
     "sandbox": {"manifests", "rules", "errors"},  # of rules only what judges pods, for admission
     "cli": {
         "verdict",
@@ -53,6 +54,7 @@ ALLOWED: dict[str, set[str]] = {
         "probes",
         "sandbox",
         "staging",
+        "monitoring",
         "redaction",
         "errors",
         "pytest_plugin",

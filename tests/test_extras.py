@@ -11,6 +11,7 @@ import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.extras import optional
+from bais_gates.monitoring.promql import parse
 from bais_gates.probes.kubernetes.access import ClusterAccess
 from bais_gates.probes.kubernetes.cluster import Cluster
 from bais_gates.probes.postgres import Database
@@ -48,6 +49,7 @@ def _detect_secrets() -> object:
         ("kubernetes", "cluster", _cluster),
         ("detect_secrets.plugins.aws", "cluster", lambda _: _detect_secrets()),
         ("cryptography.x509", "tls", lambda _: read_certificate(b"")),
+        ("promql_parser", "monitoring", lambda _: parse("up == 0")),
         ("croniter", "bais", lambda _: previous_run("* * * * *", datetime.now(UTC))),
     ],
 )

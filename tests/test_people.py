@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bais_gates.people import same_person, why_unclear
+from bais_gates.people import names_nobody, same_person, why_unclear
 
 SAME = [
     ("alex", "ALEX"),
@@ -38,6 +38,12 @@ SAME = [
     ("bob", "b0b"),
     ("coco", "\u0441\u043e\u0441\u043e <other@example.com>"),
     ("山田 <yamada@example.com>", "yamada@example.com"),
+    ("Dana Smith, Alex Jones", "Alex Jones"),
+    ("Dana Smith and Alex Jones", "Jones, Alex"),
+    ("Dana Smith; Alex Jones", "alex.jones@example.com"),
+    ("Dana Smith", "Dana Smith, CISO"),
+    ("Dana Smith, auditor", "Dana Smith / security"),
+    ("Dana & Alex", "Alex"),
 ]
 OTHERS = [
     ("dana", "alex"),
@@ -53,6 +59,9 @@ OTHERS = [
     ("O'Brien", "O\u2019Neill"),
     ("Straße", "Strand"),
     ("Dana <dana@example.com>", "山田 <yamada@example.com>"),
+    ("Smith, Dana", "Smith, Robin"),
+    ("Dana Smith, Example Audits", "Alex Jones, Example Audits"),
+    ("Dana Smith, CISSP", "Robin Jones, CISSP"),
 ]
 UNCLEAR = [
     ("al\u200bex", "not shown"),
@@ -100,6 +109,42 @@ def test_a_text_that_can_hide_another_is_unclear(text: str, why: str) -> None:
     """What is not shown, mixed or without an address to compare is refused, and counts as anybody."""
     assert why in (why_unclear(text) or "")
     assert same_person(text, "dana@example.com")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-",
+        "?",
+        "TBD",
+        "tbd (Alex)",
+        "nobody yet",
+        "None.",
+        "n/a",
+        "to be decided",
+        "pending approval",
+        "xx",
+        "not yet approved",
+        "<your name>",
+        "[name]",
+        "{{ approver }}",
+        "self",
+        "unknown: the lead left",
+    ],
+)
+def test_a_placeholder_names_nobody(text: str) -> None:
+    """What a form or template has where a name is due is no name."""
+    assert names_nobody(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Alex", "Nobody Jones", "None Smith", "Na Li", "<alex@example.com>", "Self, Will", "on-call lead"],
+)
+def test_a_name_is_no_placeholder(text: str) -> None:
+    """Names that begin like a placeholder are names."""
+    assert not names_nobody(text)
 
 
 @given(one=st.text(max_size=20), other=st.text(max_size=20))

@@ -26,9 +26,18 @@ _UNVOIDED = 23  # ExitStatus.BROKEN, which takes an import
 
 def commands() -> tuple[ModuleType, ...]:
     """Return the module of each command, imported."""
-    from bais_gates.cli import explain, init, run, sandbox, stage, validate, verify  # noqa: PLC0415 - see above
+    from bais_gates.cli import (  # noqa: PLC0415 - see above
+        explain,
+        init,
+        monitoring,
+        run,
+        sandbox,
+        stage,
+        validate,
+        verify,
+    )
 
-    return (init, run, verify, explain, validate, sandbox, stage)
+    return (init, run, verify, explain, validate, sandbox, stage, monitoring)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -49,7 +49,14 @@ if TYPE_CHECKING:
         StatementsUnavailable,
         statements_since,
     )
-    from bais_gates.probes.redis import Cache, CacheError, CacheForbiddenError, CacheStatistics, Scratch
+    from bais_gates.probes.redis import (
+        Cache,
+        CacheError,
+        CacheForbiddenError,
+        CacheRefusedError,
+        CacheStatistics,
+        Scratch,
+    )
     from bais_gates.probes.schedule import Lane, Measured, callers_for, measure, measure_again_if_slow
     from bais_gates.probes.statistics import Summary, percentile
     from bais_gates.probes.volley import Volley, fire
@@ -85,6 +92,7 @@ __all__ = [
     "CacheError",
     "CacheForbiddenError",
     "CacheHealth",
+    "CacheRefusedError",
     "CacheStatistics",
     "Cluster",
     "ClusterError",

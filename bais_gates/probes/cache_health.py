@@ -10,17 +10,18 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bais_gates.rules.cache import Permission, is_relevant
+from bais_gates.rules.cache import Permission, is_relevant, is_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bais_gates.probes.redis import Cache
+    from bais_gates.probes.redis import Cache, Command
 
 _SETTINGS: Final = (
     *("maxmemory", "maxmemory-policy", "save", "appendonly", "maxclients", "protected-mode", "tcp-keepalive"),
     *("enable-debug-command", "enable-module-command", "enable-protected-configs", "replica-read-only"),
     *("slowlog-log-slower-than", "slowlog-max-len", "acllog-max-len", "port", "tls-port", "tls-protocols"),
+    "min-replicas-to-write",
 )
 _GUESSED: Final = ("", "foobared", "redis", "password", "admin", "changeme")
 """Passwords of examples and default installations."""
@@ -39,8 +40,8 @@ class CacheHealth:
     open_users: tuple[str, ...]
     """Users that any password, or one that everybody guesses, signs in."""
     accepts_unauthenticated: bool
-    writable_keys: tuple[int, int]
-    """Existing keys that the gates' own user may overwrite, and how many were looked at."""
+    writable_keys: Mapping[str, tuple[int, int]]
+    """Of each user that may write some keys alone: existing ones among them, and how many were looked at."""
     monitors: tuple[str, ...]
     """Clients that read all commands (MONITOR)."""
 
@@ -80,16 +81,27 @@ def read(cache: Cache) -> CacheHealth:
     """Read once; raise CacheError if the cache does not answer or refuses a command."""
     commands = [one for one in cache.commands() if is_relevant(one.name, one.categories)]
     users, own = cache.users(), cache.user()
+    permissions = {user: tuple(cache.permissions(user, commands)) for user in users}
     return CacheHealth(
         info=cache.info(),
         settings=cache.settings(*_SETTINGS),
         user=own,
-        permissions={user: tuple(cache.permissions(user, commands)) for user in users},
+        permissions=permissions,
         open_users=tuple(_open_users(cache, users)),
         accepts_unauthenticated=cache.accepts(),
-        writable_keys=cache.writable_keys(own),
+        writable_keys={
+            user: cache.writable_keys(user, limited)
+            for user, allowed in permissions.items()
+            if (limited := _limited_writes(commands, allowed))
+        },
         monitors=tuple(cache.monitors()),
     )
+
+
+def _limited_writes(commands: list[Command], allowed: tuple[Permission, ...]) -> list[Command]:
+    """Return the writing commands that a user may run on some keys alone."""
+    names = {one.command for one in allowed if is_write(one) and not one.everywhere}
+    return [one for one in commands if one.name in names and one.key]
 
 
 def _open_users(cache: Cache, users: list[str]) -> list[str]:

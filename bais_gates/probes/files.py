@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.errors import GateInputError, RecordRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,15 +13,16 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 
 
 def read_bytes(path: Path, what: str, key: str) -> bytes:
-    """Return the content of a file of at most ``MAX_BYTES``; raise AbsentFileError or GateInputError.
+    """Return the content of a file of at most ``MAX_BYTES``; raise GateInputError.
 
-    ``what`` is the kind of file ("audit record"), ``key`` the key of the environment file that names it.
+    A file that does not exist proves nothing, as a damaged one: RecordRefused. ``what`` is the kind of file
+    ("audit record"), ``key`` the key of the environment file that names it.
     """
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise AbsentFileError(
+        raise RecordRefused(
             f"{path}: no such {what}. Provide it, or correct {key} in the environment file."
         ) from None
     except OSError as e:
@@ -36,4 +37,4 @@ def read_text(path: Path, what: str, key: str) -> str:
     try:
         return read_bytes(path, what, key).decode("utf-8")
     except UnicodeDecodeError:
-        raise GateInputError(f"{path}: the {what} is not UTF-8 text. Save it as UTF-8.") from None
+        raise RecordRefused(f"{path}: the {what} is not UTF-8 text. Save it as UTF-8.") from None

@@ -35,10 +35,17 @@ KEY_TTL_S: Final = 30
 """Seconds after which a timing key expires if the run was killed before it deleted the key."""
 
 
+SAMPLED_COMMANDS: Final = 10
+"""Writing commands that are tried on each existing key, without running them."""
 ABSENT_KEY: Final = "absent-key-of-a-dry-run"
 _LIMITED: Final = re.compile(
     r"no permissions to access the '.*' (?:key|channel)|no permissions to access a key"
 )
+_REFUSAL: Final = re.compile(
+    r"NOREPLICAS|MISCONF|against a read only replica|max number of clients|when used memory|Link with MASTER",
+    re.IGNORECASE,
+)
+"""Answers of a server to everybody, not to one user; the client takes the code off some of them."""
 _ADDRESS: Final = ("host", "port", "path", "socket_timeout", "socket_connect_timeout")
 
 
@@ -70,12 +77,12 @@ class Command:
     key: int
     categories: frozenset[str]
 
-    def call(self) -> list[str]:
-        """Return the shortest call of it, on a key that is not there."""
+    def call(self, key: str = ABSENT_KEY) -> list[str]:
+        """Return the shortest call of it, on a key: by default, one that is not there."""
         words = self.name.split("|")
         words += ["0"] * (abs(self.arity) - len(words))
         if 0 < self.key < len(words):
-            words[self.key] = ABSENT_KEY
+            words[self.key] = key
         return words
 
 
@@ -174,12 +181,14 @@ class Cache:
             if answer == "OK" or _LIMITED.search(str(answer))
         ]
 
-    def writable_keys(self, user: str, count: int = 20) -> tuple[int, int]:
-        """Return how many of some existing keys ``user`` may overwrite, and how many were looked at."""
+    def writable_keys(self, user: str, commands: list[Command], count: int = 20) -> tuple[int, int]:
+        """Return how many of some existing keys ``user`` may change, and how many were looked at."""
         found = self._raw(("SCAN", "0", "COUNT", "200"))[0][1]
         keys = [str(key) for key in found if not str(key).startswith(KEY_PREFIX)][:count]
-        answers = self._raw(*(("ACL", "DRYRUN", user, "SET", key, "0") for key in keys)) if keys else []
-        return sum(answer == "OK" for answer in answers), len(keys)
+        asked = [(key, one.call(key)) for key in keys for one in commands[:SAMPLED_COMMANDS]]
+        answers = self._raw(*(("ACL", "DRYRUN", user, *call) for _, call in asked)) if asked else []
+        allowed = {key for (key, _), answer in zip(asked, answers, strict=True) if answer == "OK"}
+        return len(allowed), len(keys)
 
     def monitors(self) -> list[str]:
         """Return the addresses of clients that read all commands (``CLIENT LIST``, flag O: MONITOR)."""
@@ -244,7 +253,8 @@ class Cache:
         except (client.exceptions.TimeoutError, TimeoutError):
             raise CacheError(f"the cache {self.name}: no answer within {self._timeout_s:g} s") from None
         except (client.exceptions.RedisError, OSError) as e:
-            raise CacheError(f"the cache {self.name}: {self._message(e)}") from None
+            kind = CacheRefusedError if _REFUSAL.search(str(e)) else CacheError
+            raise kind(f"the cache {self.name}: {self._message(e)}") from None
 
     @staticmethod
     def _message(error: Exception) -> str:
@@ -270,6 +280,10 @@ def _send_nothing(connection: client.Connection) -> None:
 
 class CacheForbiddenError(CacheError):
     """The user in the environment file has no permission for this command."""
+
+
+class CacheRefusedError(CacheError):
+    """The cache refuses everybody's commands: a replica, memory that is full, too few replicas or clients."""
 
 
 class Scratch:

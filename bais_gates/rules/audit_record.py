@@ -6,6 +6,7 @@ others than the author) and 11.3; OWASP ASVS 5 (areas); RFC 8259 section 4, RFC 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bais_gates.errors import RecordRefused
-from bais_gates.people import same_person
+from bais_gates.people import names_nobody, same_person, why_unclear
 from bais_gates.strict import parse_yaml
 
 SCOPE: Final = frozenset(
@@ -29,6 +30,7 @@ SCOPE: Final = frozenset(
 )
 """Areas that an audit before a go-live must cover. Source: the chapters of OWASP ASVS 5, summarised."""
 SEVERITIES: Final = ("critical", "high", "medium", "low")
+_WITH_DIGEST: Final = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +69,19 @@ class AuditRecord:
         return (now - self.taken_at).total_seconds() / 86400
 
     @property
-    def approver(self) -> str:
-        """Who approved it; the auditor, as spelt there, where that is the same person."""
-        return self.auditor if same_person(self.auditor, self.approved_by) else self.approved_by
+    def approval_faults(self) -> list[str]:
+        """Why the audit is not approved by somebody other than the auditor; one line each."""
+        faults = []
+        for key, text in (("auditor", self.auditor), ("approved_by", self.approved_by)):
+            if names_nobody(text):
+                faults.append(f"{key} names nobody ({text}): write the person's name and address")
+            elif (reason := why_unclear(text)) is not None:
+                faults.append(f"{key} ({text}) {reason}")
+        if not faults and same_person(self.auditor, self.approved_by):
+            faults.append(
+                f"approved_by ({self.approved_by}) is the auditor ({self.auditor}): let another approve"
+            )
+        return faults
 
     @property
     def own_work(self) -> list[str]:
@@ -100,7 +112,7 @@ def parse_audit_record(text: str, path: Path) -> AuditRecord:
         taken_at=_time(document.get("taken_at"), path),
         auditor=_text(document, "auditor", path),
         approved_by=_text(document, "approved_by", path),
-        subject=_text(document, "subject", path) if "subject" in document else None,
+        subject=_image(document, path) if "subject" in document else None,
         version=str(document["version"]) if "version" in document else None,
         scope=frozenset(str(entry) for entry in _list(document, "scope", path)),
         open_findings=_counts(document.get("findings"), path),
@@ -127,6 +139,14 @@ def _text(document: Mapping[str, Any], key: str, path: Path) -> str:
     if not isinstance(value, str) or not value.strip():
         raise RecordRefused(f"{path}: {key} must be a non-empty string.")
     return value.strip()
+
+
+def _image(document: Mapping[str, Any], path: Path) -> str:
+    """Return the audited image; raise RecordRefused for one by its tag, which can be moved to another."""
+    image = _text(document, "subject", path)
+    if not _WITH_DIGEST.fullmatch(image):
+        raise RecordRefused(f"{path}: subject must be an image with its digest, NAME@sha256:... (64 digits).")
+    return image
 
 
 def _list(document: Mapping[str, Any], key: str, path: Path) -> list[Any]:

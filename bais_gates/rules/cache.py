@@ -51,15 +51,21 @@ def hit_ratio_between(before: HitCounters, after: HitCounters) -> tuple[float, i
 
 
 def slow_commands(info: Mapping[str, Any], *, max_ms: float, calls: int = 10) -> list[str]:
-    """List the commands with at least ``calls`` calls whose mean time on the server is above ``max_ms``."""
+    """List the commands with at least ``calls`` calls whose mean time on the server is above ``max_ms``.
+
+    Of fewer calls, but three, it must be above ten times that: each of them blocks every client.
+    """
     slow = []
     for key, statistics in info.items():
-        if not key.startswith("cmdstat_") or int(statistics["calls"]) < calls:
+        if not key.startswith("cmdstat_") or int(statistics["calls"]) < _FEW_CALLS:
             continue
         mean_ms = float(statistics["usec_per_call"]) / 1000.0
-        if mean_ms > max_ms:
+        if mean_ms > (max_ms if int(statistics["calls"]) >= calls else 10 * max_ms):
             slow.append(f"{key.removeprefix('cmdstat_')}: {mean_ms:.1f} ms, {statistics['calls']} calls")
     return sorted(slow)
+
+
+_FEW_CALLS: Final = 3
 
 
 def count_calls(info: Mapping[str, Any]) -> int:
@@ -120,26 +126,41 @@ def dangerous_users(permissions: Mapping[str, Iterable[Permission]], admins: Ite
 
 
 def writers(
-    permissions: Mapping[str, Iterable[Permission]], *, own: str, application: Iterable[str] | None
+    permissions: Mapping[str, Iterable[Permission]],
+    *,
+    own: str,
+    application: Iterable[str] | None,
+    overwritable: Mapping[str, int] | None = None,
 ) -> list[str]:
     """List the readers that may change data: the gates' ``own`` user, and all but the ``application`` users.
 
-    The gates' user may SET and DEL its own timing keys, on some keys alone. Without ``application``, only it
-    is judged. Source: Redis documentation, "ACL" (@write, @scripting, selectors); OWASP, least privilege.
+    The gates' user may SET and DEL its own timing keys, on some keys alone; another user may write and
+    publish on keys and channels of its own, of which none exists: ``overwritable`` has the number of existing
+    keys that each may overwrite. Without ``application``, only the gates' user is judged. Source: Redis
+    documentation, "ACL" (@write, @scripting, key permissions, selectors); OWASP, least privilege.
     """
     found = []
     for user, allowed in sorted(permissions.items()):
         if user != own and (application is None or user in application):
             continue
-        names = [
-            one.command
-            for one in allowed
-            if _writes(one.command, one.categories)
-            and not (user == own and not one.everywhere and one.command in {"set", "del"})
-        ]
+        names = [one.command for one in allowed if _writes(one.command, one.categories)]
+        if user == own:
+            names = [name for name in names if name not in _timing(allowed)]
+        elif not any(one.everywhere and is_write(one) for one in allowed):
+            keys = (overwritable or {}).get(user, 0)
+            names = names if keys else []
         if names:
             found.append(f"{user}: {_shortened(names)}")
     return found
+
+
+def is_write(permission: Permission) -> bool:
+    """Return whether a command itself writes or publishes; a script does what its user may do."""
+    return "write" in permission.categories or permission.command in _PUBLISHING
+
+
+def _timing(allowed: Iterable[Permission]) -> set[str]:
+    return {one.command for one in allowed if not one.everywhere and one.command in {"set", "del"}}
 
 
 def _by_class(commands: Iterable[str]) -> str:
@@ -152,7 +173,7 @@ def _by_class(commands: Iterable[str]) -> str:
 
 def _shortened(commands: Iterable[str]) -> str:
     names = sorted(commands, key=lambda name: (name not in _WELL_KNOWN, name))
-    shown = ", ".join(names[:_SHOWN]).replace("|", " ").upper()
+    shown = ", ".join(f"+{name}" for name in names[:_SHOWN])
     return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
 
 
@@ -192,7 +213,7 @@ def unsafe_settings(settings: Mapping[str, str], *, tls: bool) -> list[str]:
     """List settings that open the server or switch its records off; ``tls``: its URL is a rediss:// address.
 
     Settings that the server does not know are left out. Source: Redis documentation, "Redis security"
-    (protected mode, TLS), redis.conf (enable-*-command, slowlog, acllog, tcp-keepalive, replica-read-only).
+    (protected mode, TLS), redis.conf (enable-*-command, slowlog, acllog, maxclients, replica-read-only).
     """
     faults = [
         f"{name} is {settings[name]}: set it to {safe}"
@@ -202,6 +223,8 @@ def unsafe_settings(settings: Mapping[str, str], *, tls: bool) -> list[str]:
     if int(settings.get("slowlog-log-slower-than", 0)) < 0:
         faults.append("slowlog-log-slower-than is negative: slow commands are not recorded")
     faults += [f"{name} is 0" for name in _NOT_ZERO if settings.get(name) == "0"]
+    if int(settings.get("maxclients", _MIN_CLIENTS)) < _MIN_CLIENTS:
+        faults.append(f"maxclients is {settings['maxclients']}: under load, clients are rejected below 100")
     if tls and settings.get("port", "0") != "0":
         faults.append(f"port is {settings['port']}, without TLS: set port to 0")
     if tls and any(old in settings.get("tls-protocols", "").split() for old in ("TLSv1", "TLSv1.1")):
@@ -216,13 +239,17 @@ _SAFE: Final = {
     "enable-protected-configs": "no",
     "replica-read-only": "yes",
 }
+_MIN_CLIENTS: Final = 100
+"""Below it, a few replicas' connection pools use up all; the server's default is 10000."""
 _NOT_ZERO: Final = ("slowlog-max-len", "acllog-max-len", "tcp-keepalive")
 
 
-def replication_faults(info: Mapping[str, Any], *, replicas: int | None) -> list[str]:
+def replication_faults(
+    info: Mapping[str, Any], settings: Mapping[str, str], *, replicas: int | None
+) -> list[str]:
     """List why this is not the primary of ``replicas`` replicas; None: any number.
 
-    Source: Redis documentation, "Replication" and INFO (role, connected_slaves).
+    Source: Redis documentation, "Replication" (min-replicas-to-write) and INFO (role, connected_slaves).
     """
     faults = []
     if str(info.get("role", "master")) != "master":
@@ -232,6 +259,9 @@ def replication_faults(info: Mapping[str, Any], *, replicas: int | None) -> list
         addresses = [info[f"slave{i}"] for i in range(connected) if isinstance(info.get(f"slave{i}"), dict)]
         shown = ", ".join(f"{one.get('ip')}:{one.get('port')}" for one in addresses)
         faults.append(f"{connected} replicas copy its data ({shown}), {replicas} are declared")
+    needed = int(settings.get("min-replicas-to-write", 0))
+    if needed > connected:
+        faults.append(f"min-replicas-to-write is {needed}, {connected} replicas are connected: no writes")
     return faults
 
 

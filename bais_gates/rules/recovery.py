@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from bais_gates.errors import GateInputError
+from bais_gates.errors import RecordRefused
 from bais_gates.strict import parse_json
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ class Record:
 
 
 def parse_record(text: str, path: Path) -> Record:
-    """Parse a record read from ``path``; raise GateInputError if it is not JSON or lacks a key."""
+    """Parse a record read from ``path``; raise RecordRefused if it is not JSON or lacks a key."""
     try:
         return _record(parse_json(text))
     except KeyError as e:
-        raise GateInputError(f"{path}: the record of the recovery drill has no key {e}.") from None
+        raise RecordRefused(f"{path}: the record of the recovery drill has no key {e}.") from None
     except (TypeError, ValueError) as e:
-        raise GateInputError(f"{path}: the record of the recovery drill is not valid: {e}") from None
+        raise RecordRefused(f"{path}: the record of the recovery drill is not valid: {e}") from None
 
 
 def make_record(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bais_gates.errors import RecordRefused
-from bais_gates.people import same_person
+from bais_gates.people import names_nobody, same_person
 from bais_gates.rules.scans import ScanFinding
 from bais_gates.strict import parse_yaml
 
@@ -64,13 +64,16 @@ def parse_exceptions(text: str, path: Path) -> tuple[ScanException, ...]:
     found = tuple(_exception(entry, f"{path}: exceptions[{number}]") for number, entry in enumerate(entries))
     for number, one in enumerate(found):
         if any((one.id, one.where) == (other.id, other.where) for other in found[:number]):
-            raise RecordRefused(f"{path}: exceptions[{number}] is a duplicate of another. Keep one of them.")
+            raise RecordRefused(
+                f"{path}: exceptions[{number}] ({one.id}) is a duplicate of another. Keep one of them."
+            )
     return found
 
 
 def _exception(entry: object, place: str) -> ScanException:
     if not isinstance(entry, Mapping):
         raise RecordRefused(f"{place}: must have the keys id, reason, approved_by and expires.")
+    place += f" ({_text(entry, 'id', place)})"
     unknown = sorted(str(key) for key in set(entry) - _KEYS)
     if unknown:
         raise RecordRefused(f"{place}: unknown key {', '.join(unknown)}.")
@@ -83,6 +86,9 @@ def _exception(entry: object, place: str) -> ScanException:
     if type(expires) is not date:
         raise RecordRefused(f"{place}: expires must be a date, such as 2026-03-31.")
     texts = {key: _text(entry, key, place) for key in ("id", "reason", "approved_by")}
+    for key in ("reason", "approved_by"):
+        if names_nobody(texts[key]):
+            raise RecordRefused(f"{place}: {key} is a placeholder ({texts[key]}). Write it out.")
     if "requested_by" in entry and same_person(_text(entry, "requested_by", place), texts["approved_by"]):
         raise RecordRefused(f"{place}: approved_by must be another person than requested_by.")
     return ScanException(

@@ -67,6 +67,8 @@ class Report:
     """The digests of the scanned images; empty when the report has none."""
     made_at: datetime | None = None
     """The time of the scan; None when the report has none."""
+    of_image: bool = False
+    """Whether an image was scanned: such a report without digests may be of any image."""
     version: str | None = None
     """The version of the scanner; None when the report has none."""
     database_made_at: datetime | None = None
@@ -101,6 +103,7 @@ def parse_report(content: bytes, path: Path) -> Report:
         findings=tuple(findings),
         digests=frozenset(digests),
         made_at=made_at,
+        of_image=_is_of_image(document),
         version=version,
         database_made_at=database_made_at,
     )
@@ -112,6 +115,12 @@ def _tool_version(document: Any) -> str | None:
     versions |= {dig(document, *keys) for keys in (("descriptor", "version"), ("Trivy", "Version"))}
     versions -= {None}
     return str(versions.pop()) if len(versions) == 1 else None
+
+
+def _is_of_image(document: Mapping[str, Any]) -> bool:
+    """Return whether a report of Trivy, Grype or CycloneDX says that it scanned a container image."""
+    kinds = (("ArtifactType",), ("source", "type"), ("metadata", "component", "type"))
+    return any(dig(document, *keys) in {"container_image", "image", "container"} for keys in kinds)
 
 
 def _database_time(document: Any) -> datetime | None:
@@ -301,11 +310,22 @@ def _trivy(document: Mapping[str, Any]) -> Parsed:
     results = document.get("Results")
     if not isinstance(results, list) or not results:
         raise ValueError("the Trivy report has no Results: nothing was scanned")
-    findings = [finding for result in results for finding in _trivy_findings(result)]
+    findings = [finding for result in results for finding in _trivy_findings(_with_suppressed(result))]
     metadata = document.get("Metadata") or {}
     names = [*(metadata.get("RepoDigests") or ()), str(document.get("ArtifactName", ""))]
     digests = {digest for text in names for digest in _DIGEST.findall(str(text))}
     return "Trivy", "Trivy", findings, digests, _time(document.get("CreatedAt"))
+
+
+def _with_suppressed(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result of Trivy with the findings that .trivyignore or VEX suppressed among the others."""
+    merged = dict(result)
+    for entry in result.get("ExperimentalModifiedFindings") or ():
+        kind = str(entry.get("Type")).capitalize()
+        key = "Vulnerabilities" if kind == "Vulnerability" else f"{kind}s"
+        if entry.get("Status") != "fixed":
+            merged[key] = [*(merged.get(key) or ()), entry["Finding"]]
+    return merged
 
 
 def _trivy_findings(result: Mapping[str, Any]) -> Iterator[ScanFinding]:
@@ -320,15 +340,11 @@ def _trivy_findings(result: Mapping[str, Any]) -> Iterator[ScanFinding]:
         severity = severity_of_word(entry.get("Severity")) or worst(scores)
         where = f"{entry.get('PkgName', '')}@{entry.get('InstalledVersion', '')}"
         yield ScanFinding(severity=severity, id=str(entry["VulnerabilityID"]), where=where)
-    for entry in result.get("Misconfigurations") or ():
-        if entry.get("Status", "FAIL") == "FAIL":
-            yield ScanFinding(
-                severity=worst([severity_of_word(entry.get("Severity"))]), id=str(entry["ID"]), where=target
-            )
-    for entry in result.get("Secrets") or ():
-        yield ScanFinding(
-            severity=worst([severity_of_word(entry.get("Severity"))]), id=str(entry["RuleID"]), where=target
-        )
+    failed = [e for e in result.get("Misconfigurations") or () if e.get("Status", "FAIL") == "FAIL"]
+    others = [(e, e["ID"]) for e in failed] + [(e, e["RuleID"]) for e in result.get("Secrets") or ()]
+    for entry, name in others:
+        severity = worst([severity_of_word(entry.get("Severity"))])
+        yield ScanFinding(severity=severity, id=str(name), where=target)
 
 
 def _grype(document: Mapping[str, Any]) -> Parsed:
@@ -338,19 +354,21 @@ def _grype(document: Mapping[str, Any]) -> Parsed:
             id=str(match["vulnerability"]["id"]),
             where=f"{match['artifact'].get('name', '')}@{match['artifact'].get('version', '')}",
         )
-        for match in document["matches"]
+        for match in (*document["matches"], *filter(_is_suppressed, document.get("ignoredMatches") or ()))
     ]
     target = (document.get("source") or {}).get("target")
     if not target:
         raise ValueError("the Grype report has no source: nothing was scanned")
     image = target if isinstance(target, Mapping) else {"userInput": target}
-    names = [
-        *(image.get("repoDigests") or ()),
-        str(image.get("userInput", "")),
-        str(image.get("manifestDigest", "")),
-    ]
+    names = [*(image.get("repoDigests") or ()), image.get("userInput", ""), image.get("manifestDigest", "")]
     digests = {digest for text in names for digest in _DIGEST.findall(str(text))}
     return "Grype", "Grype", findings, digests, _time((document.get("descriptor") or {}).get("timestamp"))
+
+
+def _is_suppressed(match: Mapping[str, Any]) -> bool:
+    """Return whether somebody's rule suppressed a match of Grype; its own rule is for indirect matches."""
+    rules = match.get("appliedIgnoreRules") or ()
+    return not rules or any(rule.get("match-type") != "exact-indirect-match" for rule in rules)
 
 
 def _pip_audit(document: Mapping[str, Any]) -> Parsed:

@@ -64,7 +64,7 @@ def write_all(directory: Path, *, image: str, version: str) -> None:
         {
             "taken_at": now.isoformat(timespec="seconds"),
             "auditor": "the sandbox",
-            "approved_by": "nobody: a rehearsal",
+            "approved_by": "the rehearsal",
             "subject": image,
             "version": version,
             "rehearsal": True,

@@ -47,6 +47,12 @@ FROM pg_database JOIN pg_roles role ON role.oid IN (
 WHERE datname = current_database()
 """
 """The server's own connections, and the limits of the database and of its owner and most connected role."""
+_CLIENTS: Final = """
+SELECT count(*) AS open, usename::text AS role, coalesce(application_name, '') AS program
+FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename <> current_user
+GROUP BY 2, 3 ORDER BY 1 DESC
+"""
+"""The sessions of others than the gates, of which several may run at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +88,8 @@ class Snapshot:
 
     def further(self, count: int) -> list[Demand]:
         """Return the demands of as many more replicas of the API."""
-        return [Demand.of(self.template, f"replica {number + 1} more") for number in range(count)]
+        name, first = self.deployment["metadata"]["name"], self.replicas + 1
+        return [Demand.of(self.template, f"replica {first + number} of {name}") for number in range(count)]
 
     @property
     def max_replicas(self) -> int:
@@ -127,9 +134,8 @@ def read_snapshot(cluster: Cluster, environment: Environment, evidence: Evidence
         missing = "no Deployment" if deployment is None else "no autoscaler"
         name = f"Deployment {part.names.api} and its autoscaler"
         evidence.require(name, missing, "==", "present", source=f"namespace {part.namespace}")
-    names = sorted(one["metadata"]["name"] for one in found)
-    source = "HorizontalPodAutoscalers of the Deployment: " + ", ".join(names)
-    evidence.check("autoscalers of the Deployment", len(found), "==", 1, source=source)
+    several = workloads.one_of("HorizontalPodAutoscaler", found, deployment or {})
+    evidence.check("missing or several autoscalers", several, "==", [], source="scaleTargetRef")
     maps = cluster.list("v1", "ConfigMap", part.namespace)
     return Snapshot(
         namespace=part.namespace,
@@ -166,10 +172,14 @@ def check_nodes(snapshot: Snapshot, part: CapacityPart, environment: Environment
         f"requests of {len(cluster.pods)} pods, {len(cluster.displaced)} of them of unusable nodes or none / "
         f"allocatable of {n} usable of {len(nodes)} nodes"
     )
-    limit = 1 - part.cpu_headroom
-    evidence.check("CPU requested", cluster.cpu_requested, "<=", limit, n=n, source=source)
-    limit = 1 - part.memory_headroom
-    evidence.check("memory requested", cluster.memory_requested, "<=", limit, n=n, source=source)
+    for resource, requested, limit in (
+        ("CPU", cluster.cpu_requested, 1 - part.cpu_headroom),
+        ("memory", cluster.memory_requested, 1 - part.memory_headroom),
+    ):
+        evidence.check(f"{resource} requested", requested, "<=", limit, n=n, source=source)
+        largest = cluster.largest(resource.lower()) if requested > limit else []
+        name = f"largest requests of {resource} where there is no headroom"
+        evidence.check(name, largest, "==", [], source=source)
     name = "displaced and pending pods that fit on no node"
     evidence.check(name, cluster.unplaceable(), "==", [], source=source)
     missing = max(0, required_replicas(part, environment) - snapshot.replicas)
@@ -230,11 +240,12 @@ def check_connections(
     each = part.connections_per_replica
     if each is None:
         raise environment.missing("capacity.connections_per_replica")
-    source = f"{POOL_VARIABLE} of the Deployment; capacity.connections_per_replica"
-    configured = pool_size(snapshot) or "not configured"
-    name = f"connection pool size of a replica ({POOL_VARIABLE})"
-    evidence.check(name, configured, "==", str(each), source=source)
+    configured, where = pool_size(snapshot)
+    name = f"connection pool size of a replica ({POOL_VARIABLE} of {where})"
+    source = "capacity.connections_per_replica"
+    evidence.check(name, configured or "not configured", "==", str(each), source=source)
     available = database.max_connections()
+    scaled = f"peak connections at maxReplicas (autoscaler {snapshot.scaler['metadata']['name']}"
     peak = capacity.total_connections(snapshot.max_replicas, each, reserved=part.reserved_connections)
     during_rollout = peak + snapshot.surge * each
     source = (
@@ -242,12 +253,14 @@ def check_connections(
         f"reserved; max_connections {available}"
     )
     limit = MAX_CONNECTION_USAGE * available
-    evidence.check("peak connections (all replicas)", peak, "<=", limit, source=source)
-    evidence.check("peak connections (absolute cap)", peak, "<", part.max_connections_cap, source=source)
+    of_server = f"{MAX_CONNECTION_USAGE:.0%} of max_connections"
+    evidence.check(f"{scaled}; {of_server})", peak, "<=", limit, source=source)
+    cap = "capacity.max_connections_cap"
+    evidence.check(f"{scaled}; {cap})", peak, "<", part.max_connections_cap, source=source)
     limits = database.rows(_CONNECTION_LIMITS)
     usable = available - max((int(str(one["reserved"])) for one in limits), default=0)
     source = f"{source}, {available - usable} of them kept by the server; maxSurge"
-    evidence.check("peak connections (during a rollout)", during_rollout, "<=", usable, source=source)
+    evidence.check(f"{scaled}; during a rollout)", during_rollout, "<=", usable, source=source)
     opened = during_rollout - part.reserved_connections
     exceeded = [
         f"{kind} may have {limit} of {opened} connections"
@@ -260,24 +273,36 @@ def check_connections(
     ]
     source = "pg_database.datconnlimit, pg_roles.rolconnlimit"
     evidence.check("connection limits below the peak", sorted(set(exceeded)), "==", [], source=source)
-    source = "pg_stat_activity; more than all replicas may open are another client's"
-    evidence.check("open connections", database.all_connections(), "<=", during_rollout, source=source)
+    # Beyond their pools and what is reserved for others, connections are another client's: they are leaked.
+    most = snapshot.replicas * each + part.reserved_connections
+    source = (
+        f"pg_stat_activity; {snapshot.replicas} replicas, {part.reserved_connections} reserved for others"
+    )
+    sessions = database.rows(_CLIENTS)
+    opened = sum(int(str(one["open"])) for one in sessions)
+    evidence.check("open connections", opened, "<=", most, source=source)
+    clients = [
+        f"{one['open']} of role {one['role']} by {one['program'] or 'an unnamed program'}"
+        for one in (sessions[:3] if opened > most else ())
+    ]
+    evidence.check("clients with the most of too many connections", clients, "==", [], source=source)
 
 
-def pool_size(snapshot: Snapshot) -> str | None:
-    """Return the pool size in the API's container environment; None if it is not configured there."""
+def pool_size(snapshot: Snapshot) -> tuple[str | None, str]:
+    """Return the pool size in the API's container environment, None if not configured, and where it is."""
+    own = f"Deployment {snapshot.deployment['metadata']['name']}"
     for container in snapshot.template["containers"]:
         for one in container.get("env") or []:
             if one.get("name") == POOL_VARIABLE:
                 ref = (one.get("valueFrom") or {}).get("configMapKeyRef") or {}
                 referred = snapshot.configuration.get(str(ref.get("name")), {}).get(str(ref.get("key")))
-                return one.get("value") or referred
+                return one.get("value") or referred, f"ConfigMap {ref['name']}" if ref else own
         # The last source that has a key wins.
         for one in reversed(container.get("envFrom") or []):
             name = (one.get("configMapRef") or {}).get("name")
             if name and POOL_VARIABLE in snapshot.configuration.get(name, {}):
-                return snapshot.configuration[name][POOL_VARIABLE]
-    return None
+                return snapshot.configuration[name][POOL_VARIABLE], f"ConfigMap {name}"
+    return None, own
 
 
 def check_volumes(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from bais_gates import Environment, Evidence, RecoveryPart
+from bais_gates import Environment, Evidence, RecordRefused, RecoveryPart
 from bais_gates.bais import Api, Business, require_field
 from bais_gates.probes import (
     Backup,
@@ -71,8 +71,12 @@ def check_record(part: RecoveryPart, environment: Environment, evidence: Evidenc
     """Check that the recorded drill is recent and complete, and passed within the limits."""
     if part.record is None:
         raise environment.missing("recovery.record")
-    text = read_text(part.record, "recovery drill record", "recovery.record")
-    record = recovery.parse_record(text, part.record)
+    try:
+        text = read_text(part.record, "recovery drill record", "recovery.record")
+        record = recovery.parse_record(text, part.record)
+    except RecordRefused as e:
+        evidence.check("state of the recorded drill", str(e), "==", "usable", source="recovery.record")
+        return
     source = f"{part.record.name}: drill in {record.environment}, led by {record.led_by}"
     age_d, max_age_d = record.age_d(datetime.now(UTC)), part.max_record_age_d
     evidence.check("age of the recorded drill", age_d, "<=", max_age_d, unit="days", source=source)

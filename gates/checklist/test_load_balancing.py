@@ -51,6 +51,11 @@ class Snapshot:
     budgets: list[dict[str, Any]]
 
     @property
+    def name(self) -> str:
+        """The Deployment, as reports print it."""
+        return f"Deployment {self.deployment['metadata']['name']}"
+
+    @property
     def ready(self) -> set[str]:
         """The names of the ready pods."""
         return {str(pod["metadata"]["name"]) for pod in self.pods if workloads.is_ready(pod)}
@@ -104,29 +109,35 @@ def read_snapshot(cluster: Cluster, namespace: str, name: str, evidence: Evidenc
 def check_replicas(snapshot: Snapshot, evidence: Evidence) -> None:
     """Check that every replica is up to date and ready, and that there are at least two."""
     state = workloads.rollout(snapshot.deployment)
-    source = f"Deployment {snapshot.deployment['metadata']['name']}, status"
+    name, source = snapshot.name, f"{snapshot.name}, status"
     generation = "current" if state.current else "outdated"
-    evidence.check("observed generation (Deployment)", generation, "==", "current", source=source)
-    evidence.check("ready replicas", state.ready, "==", state.desired, unit="pods", source=source)
-    evidence.check("updated replicas", state.updated, "==", state.desired, source=source)
-    evidence.check("ready replicas (minimum)", state.ready, ">=", 2, unit="pods", source=source)
+    evidence.check(f"observed generation ({name})", generation, "==", "current", source=source)
+    evidence.check(f"ready replicas ({name})", state.ready, "==", state.desired, unit="pods", source=source)
+    evidence.check(f"updated replicas ({name})", state.updated, "==", state.desired, source=source)
+    evidence.check(f"ready replicas (minimum, {name})", state.ready, ">=", 2, unit="pods", source=source)
 
 
 def check_service(snapshot: Snapshot, evidence: Evidence) -> None:
     """Check that the Service leads to exactly the ready pods."""
     endpoints = sorted(workloads.ready_endpoints(snapshot.service, snapshot.slices))
     source = "EndpointSlices, conditions.ready"
-    evidence.check("endpoints of the Service", endpoints, "==", sorted(snapshot.ready), source=source)
+    name = f"Service {snapshot.service['metadata']['name']}"
+    evidence.check(f"endpoints of {name}", endpoints, "==", sorted(snapshot.ready), source=source)
     template = snapshot.deployment["spec"]["template"]
     unserved = workloads.unserved_ports(snapshot.service, template["spec"])
-    evidence.check("Service ports without a container port", unserved, "==", [], source="targetPort")
+    what = f"ports of {name} without a container port"
+    evidence.check(what, unserved, "==", [], source="targetPort")
     labels = template["metadata"].get("labels") or {}
     selector = {"matchLabels": snapshot.service["spec"].get("selector") or {}}
     selects = bool(selector["matchLabels"]) and objects.selects(selector, labels)
     faults = workloads.service_faults(snapshot.service)
-    evidence.check("Service settings that misdirect requests", faults, "==", [], source="Service, spec")
+    what = f"settings of {name} that misdirect requests"
+    evidence.check(what, faults, "==", [], source="Service, spec")
     selected = "the API's" if selects else "others or none"
-    evidence.check("pods selected by the Service", selected, "==", "the API's", source="Service, selector")
+    evidence.check(f"pods selected by {name}", selected, "==", "the API's", source="Service, selector")
+    foreign = workloads.foreign_pods(snapshot.service, snapshot.deployment, snapshot.pods)
+    what = f"pods selected by {name} that are not of {snapshot.name}"
+    evidence.check(what, foreign, "==", [], source="ownerReferences")
 
 
 def check_spread(snapshot: Snapshot, evidence: Evidence) -> None:
@@ -135,54 +146,59 @@ def check_spread(snapshot: Snapshot, evidence: Evidence) -> None:
     n = len(ready)
     nodes = workloads.spread(ready, snapshot.nodes)
     source = "nodeName: " + ", ".join(f"{count} on {name}" for name, count in nodes.per_domain)
-    evidence.check("nodes with replicas", nodes.used, ">=", 2, unit="nodes", n=n, source=source)
-    remaining, limit = 1 - nodes.largest_share, MIN_SHARE_AFTER_LOSS
-    name = "share of replicas left without the fullest node"
-    evidence.check(name, remaining, ">=", limit, n=n, source=source)
+    name = f"nodes with replicas of {snapshot.name}"
+    evidence.check(name, nodes.used, ">=", 2, unit="nodes", n=n, source=source)
+    crowded = nodes.crowded(1 - MIN_SHARE_AFTER_LOSS)
+    name = f"nodes with more than {1 - MIN_SHARE_AFTER_LOSS:.0%} of the replicas of {snapshot.name}"
+    evidence.check(name, crowded, "==", [], n=n, source=source)
     faults = [finding.detail for finding in resilience.spread_findings([snapshot.deployment])]
     source = "topologySpreadConstraints, affinity"
-    evidence.check("spread faults (Deployment)", faults, "==", [], source=source)
+    evidence.check(f"spread faults ({snapshot.name})", faults, "==", [], source=source)
     zones = workloads.spread(ready, snapshot.nodes, workloads.ZONE)
     if zones.domains > 1:
         source = "zone label: " + ", ".join(f"{count} in {name}" for name, count in zones.per_domain)
-        evidence.check("zones with replicas", zones.used, ">=", 2, n=n, source=source)
+        evidence.check(f"zones with replicas of {snapshot.name}", zones.used, ">=", 2, n=n, source=source)
 
 
 def check_autoscaler(snapshot: Snapshot, evidence: Evidence) -> None:
     """Check that one autoscaler keeps at least two replicas and receives the metrics that it scales by."""
     found = workloads.autoscalers_of(snapshot.deployment, snapshot.scalers)
-    names = ", ".join(one["metadata"]["name"] for one in found)
-    source = f"HorizontalPodAutoscalers: {names or 'none'}"
-    evidence.check("autoscalers of the API", len(found), "==", 1, source=source)
+    several = workloads.one_of("HorizontalPodAutoscaler", found, snapshot.deployment)
+    evidence.check("missing or several autoscalers", several, "==", [], source="scaleTargetRef")
     for one in found:
+        scaler = f"autoscaler {one['metadata']['name']}"
         source = f"HorizontalPodAutoscaler {one['metadata']['name']}"
         least, most = one["spec"].get("minReplicas", 1), one["spec"]["maxReplicas"]
-        evidence.check("minimum replicas (autoscaler)", least, ">=", 2, source=f"{source}, minReplicas")
-        evidence.check("maximum replicas (autoscaler)", most, ">", least, source=f"{source}, maxReplicas")
+        evidence.check(f"minimum replicas ({scaler})", least, ">=", 2, source=f"{source}, minReplicas")
+        evidence.check(f"maximum replicas ({scaler})", most, ">", least, source=f"{source}, maxReplicas")
         for kind in ("ScalingActive", "AbleToScale"):
             status = workloads.condition(one, kind)
-            evidence.check(f"condition {kind} (autoscaler)", status, "==", "True", source=source)
+            evidence.check(f"condition {kind} ({scaler})", status, "==", "True", source=source)
         missing, n = workloads.missing_metrics(one), len(one["spec"].get("metrics") or [])
         source = f"{source}, status.currentMetrics"
-        evidence.check("metrics missing from the autoscaler", missing, "==", [], n=n, source=source)
+        evidence.check(f"metrics missing from {scaler}", missing, "==", [], n=n, source=source)
 
 
 def check_disruption(snapshot: Snapshot, evidence: Evidence) -> None:
     """Check that a node can be drained and a release rolled out without losing requests."""
     budgets = workloads.budgets_of(snapshot.deployment, snapshot.budgets)
-    names = ", ".join(one["metadata"]["name"] for one in budgets)
-    source = f"PodDisruptionBudgets: {names or 'none'}"
-    # More than one budget for a pod makes every eviction fail.
-    evidence.check("disruption budgets of the API", len(budgets), "==", 1, source=source)
-    faults = [fault for one in budgets for fault in workloads.budget_faults(one)]
-    source = "PodDisruptionBudget, status"
-    evidence.check("disruption budget faults", faults, "==", [], n=len(budgets), source=source)
+    several = workloads.one_of("PodDisruptionBudget", budgets, snapshot.deployment)
+    evidence.check("missing or several disruption budgets", several, "==", [], source="selectors")
+    faults = [
+        f"PodDisruptionBudget {one['metadata']['name']}: {fault}"
+        for one in budgets
+        for fault in workloads.budget_faults(one)
+    ]
+    evidence.check("disruption budget faults", faults, "==", [], source="PodDisruptionBudget, status")
+    blocking = workloads.blocking_budgets(one for one in snapshot.budgets if one not in budgets)
+    name = "other disruption budgets that block the drain of a node"
+    evidence.check(name, blocking, "==", [], source="kube-linter pdb-max-unavailable")
     faults = [finding.detail for finding in resilience.probe_findings([snapshot.deployment])]
     source = "readiness and liveness probes; kube-linter, kube-score"
-    evidence.check("probe faults (Deployment)", faults, "==", [], source=source)
+    evidence.check(f"probe faults ({snapshot.name})", faults, "==", [], source=source)
     faults = workloads.rollout_faults(snapshot.deployment)
     source = "strategy, readiness probe, preStop hook"
-    evidence.check("rollout faults (Deployment)", faults, "==", [], source=source)
+    evidence.check(f"rollout faults ({snapshot.name})", faults, "==", [], source=source)
 
 
 def check_traffic(

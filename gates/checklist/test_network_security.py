@@ -21,8 +21,8 @@ from bais_gates.rules.kubernetes import (
     Workload,
     allows,
     dangling_findings,
+    default_deny,
     exposure,
-    has_default_deny,
     ingresses,
     isolation_findings,
     of_kind,
@@ -139,7 +139,7 @@ def check_isolation(network: Network, namespace: str, evidence: Evidence) -> Non
     n = sum(pod.namespace == namespace and pod.kind == "Pod" for pod in network.workloads)
     evidence.require("running pods", n, ">=", 1, source=f"pods of {namespace}")
     for direction in DIRECTIONS:
-        denied = "present" if has_default_deny(namespace, network.policies, direction) else "missing"
+        denied = default_deny(namespace, network.policies, direction)
         evidence.check(f"default deny policy ({direction})", denied, "==", "present", source="CIS 5.3.2")
     unisolated = list(map(str, isolation_findings(network, namespace)))
     evidence.check("pods that are not isolated", unisolated, "==", [], n=n, source="CIS 5.3.2")

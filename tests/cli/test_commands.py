@@ -27,6 +27,8 @@ RUN = ("run", "--env=staging.yaml")
         ("sandbox",),
         ("sandbox", "up"),
         ("sandbox", "fault"),
+        ("monitoring", "check"),
+        ("monitoring", "render"),
     ],
     ids=" ".join,
 )

@@ -84,31 +84,33 @@ def _unready(everything: Objects) -> None:
     [
         pytest.param(lambda o: o.pop("deployment"), "absent objects (bais-api)", id="no deployment"),
         pytest.param(lambda o: o.pop("service"), "absent objects (bais-api)", id="no service"),
-        pytest.param(_unready, "ready replicas", id="not ready"),
+        pytest.param(_unready, "ready replicas (Deployment bais-api)", id="not ready"),
         pytest.param(
             lambda o: o["deployment"]["status"].update(updatedReplicas=1),
-            "updated replicas",
+            "updated replicas (Deployment bais-api)",
             id="rollout stuck",
         ),
         pytest.param(
             lambda o: o["deployment"]["metadata"].update(generation=2),
-            "observed generation (Deployment)",
+            "observed generation (Deployment bais-api)",
             id="outdated status",
         ),
-        pytest.param(lambda o: o["slice"]["endpoints"].pop(), "endpoints of the Service", id="pod left out"),
+        pytest.param(
+            lambda o: o["slice"]["endpoints"].pop(), "endpoints of Service bais-api", id="pod left out"
+        ),
         pytest.param(
             lambda o: o["service"]["spec"]["ports"][0].update(targetPort="http"),
-            "Service ports without a container port",
+            "ports of Service bais-api without a container port",
             id="wrong port",
         ),
         pytest.param(
             lambda o: o["service"]["spec"].update(selector={"app": "other"}),
-            "pods selected by the Service",
+            "pods selected by Service bais-api",
             id="selector",
         ),
         pytest.param(
             lambda o: [o[f"pod{i}"]["spec"].update(nodeName="n1") for i in (1, 2, 3)],
-            "nodes with replicas",
+            "nodes with replicas of Deployment bais-api",
             id="one node",
         ),
         pytest.param(
@@ -119,33 +121,52 @@ def _unready(everything: Objects) -> None:
                 ]
                 and o["pod3"]["spec"].update(nodeName="n2")
             ),
-            "zones with replicas",
+            "zones with replicas of Deployment bais-api",
             id="one zone",
         ),
-        pytest.param(lambda o: o.pop("autoscaler"), "autoscalers of the API", id="no autoscaler"),
+        pytest.param(lambda o: o.pop("autoscaler"), "missing or several autoscalers", id="no autoscaler"),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(minReplicas=1),
-            "minimum replicas (autoscaler)",
+            "minimum replicas (autoscaler bais-api)",
             id="minimum of one",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(maxReplicas=3),
-            "maximum replicas (autoscaler)",
+            "maximum replicas (autoscaler bais-api)",
             id="no headroom",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["status"].update(conditions=[objects.condition("AbleToScale")]),
-            "condition ScalingActive (autoscaler)",
+            "condition ScalingActive (autoscaler bais-api)",
             id="not scaling",
         ),
         pytest.param(
             lambda o: o["autoscaler"]["status"].update(currentMetrics=None),
-            "metrics missing from the autoscaler",
+            "metrics missing from autoscaler bais-api",
             id="no metrics",
         ),
-        pytest.param(lambda o: o.pop("budget"), "disruption budgets of the API", id="no budget"),
+        pytest.param(lambda o: o.pop("budget"), "missing or several disruption budgets", id="no budget"),
         pytest.param(
-            lambda o: o.update(second=objects.budget()), "disruption budgets of the API", id="two budgets"
+            lambda o: o.update(second=objects.budget()),
+            "missing or several disruption budgets",
+            id="two budgets",
+        ),
+        pytest.param(
+            lambda o: o.update(
+                other=objects.budget()
+                | {
+                    "metadata": {"name": "postgres", "namespace": "bais"},
+                    "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "postgres"}}},
+                    "status": {"expectedPods": 1, "disruptionsAllowed": 0},
+                }
+            ),
+            "other disruption budgets that block the drain of a node",
+            id="no drain of another pod's node",
+        ),
+        pytest.param(
+            lambda o: o["pod3"]["metadata"].update(ownerReferences=[]),
+            "pods selected by Service bais-api that are not of Deployment bais-api",
+            id="a pod of nobody",
         ),
         pytest.param(
             lambda o: o["budget"]["status"].update(disruptionsAllowed=0),
@@ -154,17 +175,17 @@ def _unready(everything: Objects) -> None:
         ),
         pytest.param(
             lambda o: o["deployment"]["spec"].update(strategy={"type": "Recreate"}),
-            "rollout faults (Deployment)",
+            "rollout faults (Deployment bais-api)",
             id="recreate",
         ),
         pytest.param(
             lambda o: o["deployment"]["spec"]["template"]["spec"].pop("topologySpreadConstraints"),
-            "spread faults (Deployment)",
+            "spread faults (Deployment bais-api)",
             id="not spread",
         ),
         pytest.param(
             lambda o: o["deployment"]["spec"]["template"]["spec"]["containers"][0].pop("livenessProbe"),
-            "probe faults (Deployment)",
+            "probe faults (Deployment bais-api)",
             id="not probed",
         ),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bais_gates.probes.cache_health import CacheHealth
-from bais_gates.probes.redis import CacheError, CacheStatistics
+from bais_gates.probes.redis import CacheError, CacheRefusedError, CacheStatistics
 from bais_gates.rules.cache import Permission
 from bais_gates.targets.parts import CachePart, CacheSettings
 from bais_gates.verdict.model import Outcome
@@ -40,7 +40,7 @@ HEALTHY = CacheHealth(
     },
     open_users=(),
     accepts_unauthenticated=False,
-    writable_keys=(0, 10),
+    writable_keys={"gates_ro": (0, 10)},
     monitors=(),
 )
 CONFIGURED = CacheSettings(
@@ -162,10 +162,13 @@ def _may(*, admin: bool = False, **users: str) -> CacheHealth:
         pytest.param(
             _info(cmdstat_keys={"calls": 20, "usec_per_call": 25_000.0}), "slow commands", id="slow command"
         ),
+        pytest.param(
+            _info(cmdstat_eval={"calls": 4, "usec_per_call": 350_000.0}), "slow commands", id="slow scripts"
+        ),
         pytest.param(_info(connected_clients=9_000), "connected clients / maxclients", id="clients"),
-        pytest.param(_info(rejected_connections=3), "rejected connections", id="rejected"),
-        pytest.param(_set(appendonly="yes"), "persistence", id="aof"),
-        pytest.param(_set(save="3600 1"), "persistence", id="rdb"),
+        pytest.param(_info(rejected_connections=3), "rejected connections (maxclients)", id="rejected"),
+        pytest.param(_set(appendonly="yes"), "persistence (save, appendonly)", id="aof"),
+        pytest.param(_set(save="3600 1"), "persistence (save, appendonly)", id="rdb"),
         pytest.param(_info(rdb_last_bgsave_status="err"), "failed writes to disk", id="failed save"),
         pytest.param(replace(HEALTHY, accepts_unauthenticated=True), "unauthenticated connection", id="open"),
         pytest.param(
@@ -178,7 +181,11 @@ def _may(*, admin: bool = False, **users: str) -> CacheHealth:
             "users without a secret password",
             id="no password",
         ),
-        pytest.param(replace(HEALTHY, writable_keys=(1, 9)), "keys that gates_ro may overwrite", id="keys"),
+        pytest.param(
+            replace(HEALTHY, writable_keys={"gates_ro": (1, 9)}),
+            "keys that gates_ro may overwrite",
+            id="keys",
+        ),
         pytest.param(
             replace(HEALTHY, monitors=("a from b",)), "clients that read all commands", id="monitor"
         ),
@@ -268,6 +275,13 @@ def test_a_setting_that_differs_from_redis_conf_fails(monkeypatch: pytest.Monkey
     assert result.false == ["settings that differ from redis.conf"]
     assert "save: 60 1 in effect, empty declared" in str(result)
     assert run_gate(monkeypatch, declared={}).outcome is Outcome.PASS
+
+
+def test_a_cache_that_refuses_everybody_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica, or one that waits for a replica, refuses writes: FAIL with its answer, not ERROR."""
+    result = run_gate(monkeypatch, CacheRefusedError("max number of clients reached"))
+
+    assert (result.outcome, result.false) == (Outcome.FAIL, ["commands that the cache refuses"])
 
 
 def test_a_cache_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,12 +89,14 @@ def test_a_rehearsal_may_be_recorded_as_one(tmp_path: Path) -> None:
     ],
     ids=["empty", "list", "nothing", "nobody", "no zone", "a word", "no time"],
 )
-def test_an_incomplete_record_is_an_error(content: str | dict[str, Any], tmp_path: Path) -> None:
-    """ERROR, as it neither passes nor fails."""
-    assert run_gate(tmp_path, content).outcome is Outcome.ERROR
+def test_an_incomplete_record_fails(content: str | dict[str, Any], tmp_path: Path) -> None:
+    """It proves nothing: FAIL, with the file and the reason."""
+    result = run_gate(tmp_path, content)
+
+    assert (result.outcome, result.false) == (Outcome.FAIL, ["state of the recorded drill"])
 
 
-def test_no_record_is_an_error(tmp_path: Path) -> None:
-    """The file is absent, or none is named."""
-    assert run_gate(tmp_path, drill_record(), record=tmp_path / "other.json").outcome is Outcome.ERROR
+def test_a_record_that_is_absent_fails(tmp_path: Path) -> None:
+    """FAIL; where none is named, it is an error that names the key."""
+    assert run_gate(tmp_path, drill_record(), record=tmp_path / "other.json").outcome is Outcome.FAIL
     assert "recovery.record" in str(run_gate(tmp_path, drill_record(), record=None).error)

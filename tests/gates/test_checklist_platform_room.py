@@ -29,8 +29,10 @@ class Database:
         """Return the bytes of all databases."""
         return self.figures["size"]
 
-    def rows(self, _sql: str) -> list[dict[str, Any]]:
-        """Return the connections that the server keeps, and the limits of the database and a role."""
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """Return a client, or the connections that the server keeps and the limits of database and role."""
+        if "usename::text" in sql:
+            return [{"open": self.figures["open"], "role": "bais_app", "program": "report"}]
         limits = {
             "datname": "bais",
             "of_database": -1,
@@ -42,10 +44,6 @@ class Database:
     def max_connections(self) -> int:
         """Return max_connections."""
         return self.figures["most"]
-
-    def all_connections(self) -> int:
-        """Return the open connections."""
-        return self.figures["open"]
 
 
 def run_gate(
@@ -133,17 +131,17 @@ def _cordon_with_large_pods(everything: Objects) -> None:
         ),
         pytest.param(
             lambda o: o["autoscaler"]["spec"].update(maxReplicas=9),
-            "peak connections (all replicas)",
+            "peak connections at maxReplicas (autoscaler bais-api; 80% of max_connections)",
             id="connections",
         ),
         pytest.param(
             lambda o: o["configuration"]["data"].update(DATABASE_POOL="20"),
-            "connection pool size of a replica (DATABASE_POOL)",
+            "connection pool size of a replica (DATABASE_POOL of ConfigMap bais-api)",
             id="pool",
         ),
         pytest.param(
             lambda o: o["configuration"].update(data={}),
-            "connection pool size of a replica (DATABASE_POOL)",
+            "connection pool size of a replica (DATABASE_POOL of Deployment bais-api)",
             id="no pool",
         ),
         pytest.param(
@@ -158,7 +156,7 @@ def _cordon_with_large_pods(everything: Objects) -> None:
         ),
         pytest.param(
             lambda o: o.update(other=o["autoscaler"] | {"metadata": {"name": "other", "namespace": "bais"}}),
-            "autoscalers of the Deployment",
+            "missing or several autoscalers",
             id="two autoscalers",
         ),
         pytest.param(
@@ -218,18 +216,22 @@ def test_connections_are_capped_however_large_the_server(
         capacity=CapacityPart(requests_per_s_per_replica=250, connections_per_replica=160),
     )
 
-    assert result.false == ["peak connections (absolute cap)"]
+    assert result.false == [
+        "peak connections at maxReplicas (autoscaler bais-api; capacity.max_connections_cap)"
+    ]
 
 
 def test_connections_of_other_clients_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """More connections are open than all replicas may open."""
-    assert run_gate(monkeypatch, tmp_path, database=Database(open=95)).false == ["open connections"]
+    result = run_gate(monkeypatch, tmp_path, database=Database(open=95))
+
+    assert result.false == ["open connections", "clients with the most of too many connections"]
 
 
 @pytest.mark.parametrize(
     ("over", "name"),
     [
-        ({"kept": 20}, "peak connections (during a rollout)"),
+        ({"kept": 20}, "peak connections at maxReplicas (autoscaler bais-api; during a rollout)"),
         ({"of_role": 40}, "connection limits below the peak"),
     ],
 )

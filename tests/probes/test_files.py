@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.errors import GateInputError, RecordRefused
 from bais_gates.probes import files
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     assert files.read_text(path, "record", "a.key") == "\xe9\r\n"
 
 
-def test_an_absent_file_is_an_error_of_its_own(tmp_path: Path) -> None:
+def test_an_absent_file_is_refused_as_a_record(tmp_path: Path) -> None:
     """The message has the path, the kind of file and the key."""
-    with pytest.raises(AbsentFileError, match=r"gone\.txt: no such record.*correct a\.key"):
+    with pytest.raises(RecordRefused, match=r"gone\.txt: no such record.*correct a\.key"):
         files.read_text(tmp_path / "gone.txt", "record", "a.key")
 
 
@@ -35,7 +35,7 @@ def test_an_unreadable_file_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
 
     with pytest.raises(GateInputError, match="cannot be read"):
         files.read_bytes(tmp_path, "record", "a.key")
-    with pytest.raises(GateInputError, match="not UTF-8"):
+    with pytest.raises(RecordRefused, match="not UTF-8"):
         files.read_text(path, "record", "a.key")
     monkeypatch.setattr(files, "MAX_BYTES", 1)
     with pytest.raises(GateInputError, match="larger than 1 bytes"):

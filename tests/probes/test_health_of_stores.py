@@ -132,6 +132,6 @@ def test_the_health_of_a_cache(environment: Environment) -> None:
     application = wanted.application_users
     assert cache_rules.writers(seen.permissions, own=seen.user, application=application) == []
     assert cache_rules.writers(seen.permissions, own=seen.user, application=())[0].startswith(
-        "bais_app: DEL,"
+        "bais_app: +del,"
     )
     assert cache_rules.count_calls(seen.info) > 0

@@ -49,6 +49,20 @@ def grype(*matches: dict[str, Any]) -> dict[str, Any]:
     return {"matches": list(matches), "source": {"type": "image", "target": {"repoDigests": [f"x@{DIGEST}"]}}}
 
 
+SUPPRESSED = {
+    "Type": "vulnerability",
+    "Status": "ignored",
+    "Finding": {"VulnerabilityID": "C", "Severity": "CRITICAL"},
+}
+IGNORED = {
+    "vulnerability": {"id": "C", "severity": "High"},
+    "artifact": {},
+    "appliedIgnoreRules": [{"vulnerability": "C"}],
+}
+INDIRECT = [{"package": {"upstream-name": "linux.*-headers-.*"}, "match-type": "exact-indirect-match"}]
+"""The rule that Grype has itself."""
+
+
 def scored(score: str) -> list[dict[str, Any]]:
     """Return a SARIF rule with a security-severity."""
     return [{"id": "R", "properties": {"security-severity": score}}]
@@ -98,6 +112,10 @@ def scored(score: str) -> list[dict[str, Any]]:
         (grype(), []),
         (grype({"vulnerability": {"id": "C", "severity": "Negligible"}, "artifact": {}}), ["low"]),
         (grype({"vulnerability": {"id": "C", "severity": "Unknown"}, "artifact": {}}), ["high"]),
+        (trivy(ExperimentalModifiedFindings=[SUPPRESSED]), ["critical"]),
+        (trivy(ExperimentalModifiedFindings=[SUPPRESSED | {"Status": "fixed"}]), []),
+        (grype() | {"ignoredMatches": [IGNORED]}, ["high"]),
+        (grype() | {"ignoredMatches": [IGNORED | {"appliedIgnoreRules": INDIRECT}]}, []),
         ({"dependencies": [{"name": "p", "version": "1", "vulns": []}]}, []),
         ({"dependencies": [{"name": "p", "version": "1", "vulns": [{"id": "PYSEC-1"}]}]}, ["high"]),
         ({"dependencies": [{"name": "p", "skip_reason": "not found"}]}, ["high"]),
@@ -268,7 +286,12 @@ def test_a_valid_exception_covers_its_finding(one: ScanException, open_: bool) -
         ("exceptions: [1]", "must have the keys"),
         ("exceptions: [{id: C, reason: r, approved_by: a}]", "expires"),
         ("exceptions: [{id: C, reason: r, approved_by: a, expires: soon}]", "expires"),
-        ("exceptions: [{id: C, approved_by: a, expires: 2026-01-01}]", "reason"),
+        ("exceptions: [{id: C, approved_by: a, expires: 2026-01-01}]", r"exceptions\[0\] \(C\): reason"),
+        (
+            "exceptions: [{id: C, reason: TBD, approved_by: a, expires: 2026-01-01}]",
+            "reason is a placeholder",
+        ),
+        ("exceptions: [{id: C, reason: r, approved_by: '?', expires: 2026-01-01}]", "approved_by is a place"),
         ("exceptions: [{id: C, reason: r, approved_by: '', expires: 2026-01-01}]", "approved_by"),
         (
             "exceptions: [{id: C, reason: r, approved_by: a, expires: 2026-01-01, until: x}]",

@@ -60,12 +60,32 @@ def test_a_record_is_parsed() -> None:
         ({"taken_at": "2026-02-01"}, "with its zone"),
         ({"rehearsal": "false"}, "rehearsal"),
         ({"authors": "A"}, "authors"),
+        ({"subject": "registry/api:1.0.0"}, "subject must be an image with its digest"),
+        ({"subject": "registry/api@sha256:" + "a" * 63}, "subject"),
     ],
 )
 def test_an_incomplete_record_is_an_error(fields: dict[str, Any], message: str) -> None:
     """The message names the key."""
     with pytest.raises(GateInputError, match=message):
         parse_audit_record(text(**fields), PATH)
+
+
+@pytest.mark.parametrize(
+    ("auditor", "approved_by", "fault"),
+    [
+        ("A", "B", None),
+        ("A", "a", "approved_by (a) is the auditor (A)"),
+        ("A, B", "B", "approved_by (B) is the auditor (A, B)"),
+        ("A", "TBD", "approved_by names nobody (TBD)"),
+        ("n/a", "B", "auditor names nobody"),
+        ("A", "D\u0430na", "mixes letters of several scripts"),
+    ],
+)
+def test_another_person_approves(auditor: str, approved_by: str, fault: str | None) -> None:
+    """The fault names the key and both persons."""
+    faults = parse_audit_record(text(auditor=auditor, approved_by=approved_by), PATH).approval_faults
+
+    assert [fault in one for one in faults if fault] == ([] if fault is None else [True])
 
 
 @pytest.mark.parametrize(
@@ -93,6 +113,22 @@ def test_a_complete_procedure_has_no_fault() -> None:
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        FRONT + BODY.replace("## ", "# 1. ").replace("Detect", "Detection and analysis"),
+        FRONT + BODY.replace("## Contain\n", "## Contain\n### Who\n"),
+        FRONT + BODY.replace("## Contain\n", "## Contain\n```\n# scale down\nkubectl scale\n```\n"),
+        FRONT.replace("[a@example]", "[{name: A, telephone: 1}]") + BODY,
+        FRONT.replace("2026-02-01", "2026-02-01T10:00:00Z") + BODY,
+        FRONT.replace("2026-02-01", "'2026-02-01'") + BODY,
+    ],
+)
+def test_a_procedure_in_another_form_has_no_fault(content: str) -> None:
+    """Numbers, further words, subsections and code do not matter; nor how contacts and days are written."""
+    assert procedure_faults(content, TODAY) == []
+
+
+@pytest.mark.parametrize(
     ("content", "fault"),
     [
         (BODY, "front matter"),
@@ -105,6 +141,10 @@ def test_a_complete_procedure_has_no_fault() -> None:
         (FRONT.replace("2026-02-01", "2027-01-01") + BODY, "not within"),
         (FRONT.replace("2026-02-01", "soon") + BODY, "not a date"),
         (FRONT + BODY.replace("## Notify", "## Tell"), "Notify"),
+        (FRONT + BODY.replace("## Notify\n\n", "## Notify\n\nTODO: the regulator. "), "not finished (TODO)"),
+        (FRONT + BODY.replace("## Notify\n", "## Notify\n<!--") + "-->", "Notify is absent"),
+        (FRONT.replace("owner: security", "owner: not yet assigned") + BODY, "no owner"),
+        (FRONT.replace("[a@example]", "[{name: TBD}]") + BODY, "no contacts"),
         (
             FRONT + "## Detect\n\nlook\n" + BODY.partition("## Contain")[1] + BODY.partition("## Contain")[2],
             "Detect",

@@ -105,15 +105,15 @@ def _may(*commands: str, categories: str = "", everywhere: bool = True) -> list[
         (_may("get", "set", "eval", categories="write"), None),
         (_may("info", "role", "config|get", "client|list", "sort", categories="dangerous admin"), None),
         (_may("script|exists", "script|load", categories="scripting"), None),
-        (_may("flushall", "swapdb", categories="dangerous"), "data loss (FLUSHALL, SWAPDB)"),
-        (_may("migrate", "restore", categories="dangerous"), "copies of data (MIGRATE, RESTORE)"),
-        (_may("psync", "monitor", categories="admin"), "copies of data (MONITOR, PSYNC)"),
-        (_may("config|set", "client|kill", categories="admin"), "administration (CONFIG SET, CLIENT KILL)"),
-        (_may("of-a-module", categories="dangerous"), "administration (OF-A-MODULE)"),
-        (_may("function|load", categories="write"), "administration (FUNCTION LOAD)"),
-        (_may("script|flush", categories="scripting"), "data loss (SCRIPT FLUSH)"),
-        (_may(*"abcdefg", categories="admin"), "administration (A, B, C, D, E and 2 more)"),
-        (_may("restore", categories="dangerous", everywhere=False), "copies of data (RESTORE)"),
+        (_may("flushall", "swapdb", categories="dangerous"), "data loss (+flushall, +swapdb)"),
+        (_may("migrate", "restore", categories="dangerous"), "copies of data (+migrate, +restore)"),
+        (_may("psync", "monitor", categories="admin"), "copies of data (+monitor, +psync)"),
+        (_may("config|set", "client|kill", categories="admin"), "administration (+config|set, +client|kill)"),
+        (_may("of-a-module", categories="dangerous"), "administration (+of-a-module)"),
+        (_may("function|load", categories="write"), "administration (+function|load)"),
+        (_may("script|flush", categories="scripting"), "data loss (+script|flush)"),
+        (_may(*"abcdefg", categories="admin"), "administration (+a, +b, +c, +d, +e and 2 more)"),
+        (_may("restore", categories="dangerous", everywhere=False), "copies of data (+restore)"),
     ],
 )
 def test_what_only_admin_users_may_do(allowed: list[cache.Permission], found: str | None) -> None:
@@ -127,20 +127,25 @@ def test_what_only_admin_users_may_do(allowed: list[cache.Permission], found: st
     [
         ("app", _may("set", "eval", categories="write"), None),
         ("own", _may("set", "del", categories="write", everywhere=False), None),
-        ("own", _may("set", categories="write"), "own: SET"),
-        ("own", _may("expire", categories="write", everywhere=False), "own: EXPIRE"),
-        ("own", _may("eval", categories="scripting"), "own: EVAL"),
-        ("own", _may("publish", categories="pubsub"), "own: PUBLISH"),
-        ("own", _may("get", "function|list", "script|exists", categories="scripting"), "own: GET"),
+        ("own", _may("set", categories="write"), "own: +set"),
+        ("own", _may("expire", categories="write", everywhere=False), "own: +expire"),
+        ("own", _may("eval", categories="scripting"), "own: +eval"),
+        ("own", _may("publish", categories="pubsub"), "own: +publish"),
+        ("own", _may("get", "function|list", "script|exists", categories="scripting"), "own: +get"),
         ("other", _may("get", categories="read"), None),
-        ("other", _may("set", categories="write", everywhere=False), "other: SET"),
+        ("other", _may("set", categories="write", everywhere=False), None),
+        ("other", _may("set", categories="write"), "other: +set"),
+        ("other", _may("publish", categories="pubsub"), "other: +publish"),
+        ("other", _may("eval", categories="scripting"), None),
+        ("overlapping", _may("set", categories="write", everywhere=False), "overlapping: +set"),
     ],
 )
 def test_readers_do_not_write(user: str, allowed: list[cache.Permission], found: str | None) -> None:
     """The gates' user writes its own timing keys alone; others only where they are application users."""
-    permissions = {user: allowed}
+    permissions, keys = {user: allowed}, {"own": 0, "other": 0, "overlapping": 1}
 
-    assert cache.writers(permissions, own="own", application=["app"]) == ([] if found is None else [found])
+    writers = cache.writers(permissions, own="own", application=["app"], overwritable=keys)
+    assert writers == ([] if found is None else [found])
     assert (user == "own") or cache.writers(permissions, own="own", application=None) == []
 
 
@@ -166,6 +171,8 @@ SAFE = {
         ({"slowlog-log-slower-than": "-1"}, 1),
         ({"slowlog-max-len": "0", "acllog-max-len": "0", "tcp-keepalive": "0"}, 3),
         ({"port": "6379"}, 1),
+        ({"maxclients": "12"}, 1),
+        ({"maxclients": "5000"}, 0),
         ({"tls-protocols": "TLSv1.1 TLSv1.2"}, 1),
     ],
 )
@@ -179,6 +186,8 @@ def test_settings_that_open_the_server(over: dict[str, str], found: int) -> None
     ("info", "replicas", "found"),
     [
         ({"role": "master", "connected_slaves": 0}, 0, None),
+        ({"connected_slaves": 0, "min-replicas-to-write": "1"}, 0, "min-replicas-to-write is 1, 0 replicas"),
+        ({"connected_slaves": 1, "min-replicas-to-write": "1"}, 1, None),
         ({"role": "master", "connected_slaves": 2}, 2, None),
         ({"role": "master", "connected_slaves": 2}, None, None),
         (
@@ -192,10 +201,11 @@ def test_settings_that_open_the_server(over: dict[str, str], found: int) -> None
 def test_the_cache_is_the_primary_of_its_replicas(
     info: dict[str, Any], replicas: int | None, found: str | None
 ) -> None:
-    """No other server copies its data, and it copies no other's."""
-    assert [found in fault for fault in cache.replication_faults(info, replicas=replicas) if found] == (
-        [] if found is None else [True]
-    )
+    """No other server copies its data, it copies no other's, and it waits for no replica that is absent."""
+    settings = {key: value for key, value in info.items() if key.startswith("min-")}
+    assert [
+        found in fault for fault in cache.replication_faults(info, settings, replicas=replicas) if found
+    ] == ([] if found is None else [True])
 
 
 def test_declared_settings_are_compared_by_value() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Network,
         allows,
         dangling_findings,
-        has_default_deny,
+        default_deny,
         isolation_findings,
     )
     from bais_gates.rules.kubernetes.objects import Finding, Workload, containers_of, dig, labels_of, of_kind
@@ -85,9 +85,9 @@ __all__ = [
     "cron_job_findings",
     "cronjobs",
     "dangling_findings",
+    "default_deny",
     "dig",
     "exposure",
-    "has_default_deny",
     "hygiene",
     "ingresses",
     "isolation_findings",

@@ -19,6 +19,8 @@ PRIVATE: Final = tuple(
     map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
 )
 """Ranges of nodes, pods and Services, and of whatever else is in the same network."""
+_NODE_DNS: Final = tuple(map(ipaddress.ip_network, ("169.254.0.0/16", "fd00::/8")))
+_CREDENTIALS: Final = tuple(map(ipaddress.ip_network, ("169.254.169.254/32", "fd00:ec2::254/128")))
 _EVERYBODY: Final = tuple(map(ipaddress.ip_network, ("0.0.0.0/0", "2000::/3")))
 """The addresses of everybody: all of IPv4, the global unicast addresses of IPv6."""
 
@@ -62,6 +64,23 @@ def _common(one: Range, other: Range) -> int:
 def overlap(one: Range, other: Range) -> bool:
     """Return whether two ranges of any family have an address in common."""
     return one.version == other.version and one.overlaps(other)
+
+
+def is_node_dns(block: Mapping[str, Any]) -> bool:
+    """Return whether an ipBlock is one address by which a DNS cache of the node may listen.
+
+    Source: Kubernetes documentation, "Using NodeLocal DNSCache in Kubernetes Clusters" (169.254.0.0/16 or
+    fd00::/8). The metadata service's own addresses are none.
+    """
+    ranges = covered([block])
+    return (
+        len(ranges) == 1
+        and ranges[0].num_addresses == 1
+        and (
+            any(overlap(ranges[0], one) for one in _NODE_DNS)
+            and not any(overlap(ranges[0], one) for one in _CREDENTIALS)
+        )
+    )
 
 
 def protected(ranges: Iterable[Range]) -> list[str]:

@@ -132,7 +132,7 @@ def nearly_used_quotas(quotas: Iterable[Mapping[str, Any]], max_share: float) ->
         used = dig(quota, "status", "used") or {}
         for key, hard in hard_limits(quota).items():
             if parse_quantity(used.get(key, 0)) > parse_quantity(hard) * parse_quantity(str(max_share)):
-                exceeded.append(f"{quota['metadata']['name']}: {key} {used.get(key)} of {hard}")
+                exceeded.append(f"ResourceQuota {quota['metadata']['name']}: {key} {used.get(key)} of {hard}")
     return sorted(exceeded)
 
 
@@ -159,7 +159,8 @@ def quota_shortages(
             continue
         used = dig(quota, "status", "used") or {}
         shortages += [
-            f"{quota['metadata']['name']}: {key} {used.get(key, 0)} of {hard} allows no {count} more pods"
+            f"ResourceQuota {quota['metadata']['name']}: {key} {used.get(key, 0)} of {hard} "
+            f"allows no {count} more pods"
             for key, hard in hard_limits(quota).items()
             if key in each and parse_quantity(used.get(key, 0)) + count * each[key] > parse_quantity(hard)
         ]
@@ -184,7 +185,7 @@ def limit_range_faults(ranges: Iterable[Mapping[str, Any]], template: Mapping[st
             )
             for name, resources in subjects:
                 faults += [
-                    f"{item['metadata']['name']}: {name}: {fault}"
+                    f"LimitRange {item['metadata']['name']}: {name}: {fault}"
                     for fault in _range_faults(entry, resources)
                 ]
     return sorted(faults)

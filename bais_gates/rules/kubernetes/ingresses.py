@@ -25,6 +25,14 @@ from bais_gates.rules.kubernetes.objects import (
 NGINX: Final = "nginx.ingress.kubernetes.io/"
 _CLASS: Final = "kubernetes.io/ingress.class"
 _PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*")
+_INTERNAL: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "actuator admin administration administrator admins backoffice console debug diagnostics env heapdump"
+        " internal jolokia management metrics monitoring pprof private profiler prometheus",
+    )
+)
+"""Words in the paths of operators' interfaces: administration, metrics, profiles and debugging."""
 _TUNING: Final = re.compile(
     r"proxy-(connect|read|send)-timeout|proxy-(request-)?buffering|proxy-buffers?-(size|number)"
     r"|proxy-next-upstream(-timeout|-tries)?|proxy-http-version|proxy-max-temp-file-size|client-body-buffer-size"
@@ -61,47 +69,59 @@ _VALUES: Final = {
 def ingress_findings(
     objects: Iterable[Object], *, service: str, hosts: Collection[str], paths: Collection[str]
 ) -> list[Finding]:
-    """Return findings for what Ingresses expose but a Service, at these hosts, below these paths."""
+    """Return findings for what Ingresses expose but a Service, at these hosts, without its internal paths.
+
+    ``paths`` are what the Service publishes: nothing below them is internal. Source: Kubernetes
+    documentation, "Ingress"; OWASP WSTG-CONF-05, "Enumerate Infrastructure and Application Admin
+    Interfaces"; OWASP API Security Top 10, API5:2023 and API8:2023.
+    """
     found = []
     for ingress in of_kind(objects, "Ingress"):
         spec = ingress.get("spec") or {}
         where = locate(ingress)
         if spec.get("defaultBackend"):
-            detail = "defaultBackend answers for every host and path"
+            detail = f"defaultBackend {_backend(spec['defaultBackend'])} answers for every host and path"
             found.append(Finding(rule="ingress-default-backend", where=where, detail=detail))
         for rule in spec.get("rules") or ():
             host = str(rule.get("host") or "")
             if host.lower() not in hosts:
-                detail = f"exposes host {host or '(every host)'}: expected {' or '.join(sorted(hosts))}"
+                leads = {_backend(path.get("backend") or {}) for path in dig(rule, "http", "paths") or ()}
+                detail = (
+                    f"exposes host {host or '(every host)'} of {', '.join(sorted(leads)) or 'no backend'}: "
+                    f"expected {' or '.join(sorted(hosts))}"
+                )
                 found.append(Finding(rule="ingress-host", where=where, detail=detail))
-            for path in dig(rule, "http", "paths") or ():
-                found += [
-                    Finding(rule="ingress-path", where=where, detail=fault)
-                    for fault in _path_faults(path, paths)
-                ]
-        for name in _backends(spec):
-            if name != service:
-                detail = f"exposes {name}: expected Service {service} alone"
-                found.append(Finding(rule="ingress-backend", where=where, detail=detail))
+            found += [
+                Finding(rule="ingress-path", where=where, detail=fault)
+                for path in dig(rule, "http", "paths") or ()
+                for fault in _path_faults(path, service, paths)
+            ]
     return found
 
 
-def _path_faults(path: Mapping[str, Any], paths: Collection[str]) -> Iterator[str]:
-    text = str(path.get("path") or "/")
+def _path_faults(path: Mapping[str, Any], service: str, paths: Collection[str]) -> Iterator[str]:
+    text, backend = str(path.get("path") or "/"), _backend(path.get("backend") or {})
+    published = text == "/" or any(f"{text}/".startswith(f"{one}/") for one in paths)
+    internal = sorted(set(re.split(r"[^a-z0-9]+", text.lower())) & _INTERNAL)
+    if backend != f"Service {service}":
+        yield f"exposes path {text} of {backend}: expected Service {service} alone"
     if not _PLAIN_PATH.fullmatch(text) or ".." in text:
-        yield f"path {text} is a pattern: the controller may match more than it says"
-    elif text != "/" and not any(f"{text}/".startswith(f"{one}/") for one in paths):
-        yield f"exposes path {text}, which is not one of the API's ({', '.join(sorted(paths))})"
+        yield f"path {text} of {backend} is a pattern: the controller may match more than it says"
+    elif not published and (internal or "/." in text.replace("/.well-known", "")):
+        yield f"exposes path {text} of {backend}, which is for operators ({', '.join(internal) or 'hidden'})"
 
 
 def _backends(spec: Mapping[str, Any]) -> list[str]:
     backends = [spec["defaultBackend"]] if spec.get("defaultBackend") else []
     for rule in spec.get("rules") or ():
         backends += [path.get("backend") or {} for path in dig(rule, "http", "paths") or ()]
-    return [
-        str(dig(one, "service", "name") or f"a {dig(one, 'resource', 'kind') or 'missing backend'}")
-        for one in backends
-    ]
+    return [str(dig(one, "service", "name") or "") for one in backends]
+
+
+def _backend(backend: Mapping[str, Any]) -> str:
+    """Return a backend as its kind and name: ``Service bais-api``."""
+    name, resource = dig(backend, "service", "name"), backend.get("resource") or {}
+    return f"Service {name}" if name else f"{resource.get('kind', 'no backend')} {resource.get('name', '')}"
 
 
 def annotation_findings(objects: Iterable[Object]) -> list[Finding]:

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bais_gates.rules.kubernetes.address_ranges import covered, is_everybody, protected
+from bais_gates.rules.kubernetes.address_ranges import covered, is_everybody, is_node_dns, protected
 from bais_gates.rules.kubernetes.objects import (
     Finding,
     Object,
     Workload,
     containers_of,
+    describe,
     dig,
     is_empty,
     labels_of,
@@ -33,6 +34,7 @@ Direction = Literal["Ingress", "Egress"]
 DIRECTIONS: tuple[Direction, Direction] = ("Ingress", "Egress")
 PEER_RULE = "dangling-network-policy-peer"
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+DNS_PORT = 53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,18 @@ class Admission:
     def block(self) -> Mapping[str, Any] | None:
         """The peer's ipBlock, if it is one."""
         return dig(self.peer, "ipBlock")  # type: ignore[no-any-return]  # a manifest's value
+
+    def only(self, port: int) -> bool:
+        """Return whether the rule allows one port alone."""
+        return bool(self.ports) and all(
+            str(entry.get("port")) == str(port) and entry.get("endPort") in {None, port}
+            for entry in self.ports
+        )
+
+    @property
+    def is_node_dns(self) -> bool:
+        """Whether it admits a DNS cache of the node, by port 53 alone."""
+        return self.block is not None and self.only(DNS_PORT) and is_node_dns(self.block)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +149,10 @@ def open_rules(policy: Object, direction: Direction) -> list[int]:
 def _open(admitted: Sequence[Admission], direction: Direction) -> bool:
     """Return whether peers together are everybody: any pod of any namespace, or the ranges of the world.
 
-    Egress to the world is open only if it includes private ranges or the metadata service.
+    Egress to the world is open only if it includes private ranges or the metadata service; a DNS cache of
+    the node is neither.
     """
-    ranges = covered(one.block for one in admitted if one.block is not None)
+    ranges = covered(one.block for one in admitted if one.block is not None and not one.is_node_dns)
     return any(one.peer is None or _is_any_pod(one.peer) for one in admitted) or (
         is_everybody(ranges) and (direction == "Ingress" or bool(protected(ranges)))
     )
@@ -256,14 +271,21 @@ def isolation_findings(network: Network, namespace: str | None = None) -> list[F
     return findings
 
 
-def has_default_deny(namespace: str, policies: Iterable[Object], direction: Direction) -> bool:
-    """Return whether a policy isolates all present and future pods of a namespace in a direction."""
-    return any(
-        namespace_of(policy) == namespace
-        and direction in directions(policy)
-        and is_empty(dig(policy, "spec", "podSelector") or {})
-        for policy in policies
-    )
+def default_deny(namespace: str, policies: Iterable[Object], direction: Direction) -> str:
+    """Return ``present`` if a policy isolates all present and future pods of a namespace in a direction.
+
+    Else ``missing``, with the policies without rules, which deny less.
+    """
+    here = [policy for policy in policies if namespace_of(policy) == namespace]
+    if any(direction in directions(one) and is_empty(dig(one, "spec", "podSelector") or {}) for one in here):
+        return "present"
+    denying = [
+        f"{locate(one)} denies {' and '.join(sorted(directions(one)))} of "
+        + (f"pods with {text}" if (text := describe(dig(one, "spec", "podSelector"))) else "every pod")
+        for one in here
+        if not dig(one, "spec", "ingress") and not dig(one, "spec", "egress")
+    ]
+    return ": ".join(["missing", *(["; ".join(sorted(denying))] if denying else [])])
 
 
 def dangling_findings(network: Network, namespace: str | None = None) -> list[Finding]:

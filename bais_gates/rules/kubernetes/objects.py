@@ -157,3 +157,14 @@ def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 def is_empty(selector: Mapping[str, Any] | None) -> bool:
     """Return whether a selector is present and selects everything."""
     return selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions")
+
+
+def describe(selector: Mapping[str, Any] | None) -> str:
+    """Return a selector in kubectl's syntax: ``app=api,tier notin (web)``; empty if it selects all."""
+    terms = [f"{key}={value}" for key, value in (dig(selector, "matchLabels") or {}).items()]
+    for one in dig(selector, "matchExpressions") or ():
+        key, values = one.get("key"), ", ".join(map(str, one.get("values") or ()))
+        negated = "!" if one.get("operator") == "DoesNotExist" else ""
+        operator = str(one.get("operator")).lower()
+        terms.append(f"{key} {operator} ({values})" if values else f"{negated}{key}")
+    return ",".join(terms)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from bais_gates.rules.kubernetes.address_ranges import covered, is_everybody, protected
 from bais_gates.rules.kubernetes.network_policies import (
+    DNS_PORT,
     NAMESPACE_LABEL,
     Admission,
     Network,
@@ -27,9 +28,11 @@ from bais_gates.rules.kubernetes.objects import (
     Object,
     Workload,
     containers_of,
+    describe,
     dig,
     locate,
     name_of,
+    namespace_of,
     selects,
     workloads,
 )
@@ -39,7 +42,7 @@ COMPONENT: Final = "app.kubernetes.io/component"
 _IDENTIFYING: Final = frozenset({NAME, COMPONENT, "app", "k8s-app"})
 DNS_NAMESPACE: Final = "kube-system"
 _DNS_APPS: Final = frozenset({"kube-dns", "coredns", "node-local-dns"})
-_DNS_PORT, _HTTPS_PORT = 53, 443
+_HTTPS_PORT = 443
 _SELECTED_MAX: Final = 1000
 """Most combinations of labels that are compared for one selector."""
 
@@ -80,17 +83,6 @@ def fewest_labels(selector: Mapping[str, Any] | None) -> Iterator[dict[str, str]
         labels = dict(chosen) | required
         if selects(selector, labels):
             yield labels
-
-
-def describe(selector: Mapping[str, Any] | None) -> str:
-    """Return a selector in kubectl's syntax: ``app=api,tier notin (web)``; empty if it selects all."""
-    terms = [f"{key}={value}" for key, value in (dig(selector, "matchLabels") or {}).items()]
-    for one in dig(selector, "matchExpressions") or ():
-        key, values = one.get("key"), ", ".join(map(str, one.get("values") or ()))
-        negated = "!" if one.get("operator") == "DoesNotExist" else ""
-        operator = str(one.get("operator")).lower()
-        terms.append(f"{key} {operator} ({values})" if values else f"{negated}{key}")
-    return ",".join(terms)
 
 
 def _describe_peer(peer: Mapping[str, Any] | None) -> str:
@@ -197,18 +189,39 @@ def unreachable_for(
 
 
 def without_dns(pods: Iterable[Workload], network: Network) -> list[str]:
-    """List the pods that may not ask the cluster's DNS, by UDP and by TCP."""
+    """List the policies that keep pods from the cluster's DNS, by UDP or TCP, with those pods.
+
+    Those are the pods' policies with rules for port 53, or else the namespace's, which do not select them.
+    """
     servers = [
         one
         for one in network.workloads
         if one.namespace == DNS_NAMESPACE and one.labels.get("k8s-app") in _DNS_APPS and one.kind == "Pod"
     ] or [dns_server()]
-    return sorted(
-        f"{pod.where}: {protocol} {_DNS_PORT}"
-        for pod in pods
-        for protocol in ("UDP", "TCP")
-        if not any(allows(pod, one, _DNS_PORT, network, protocol=protocol, ingress=False) for one in servers)
-    )
+    denied: dict[str, set[str]] = {}
+    for pod in pods:
+        closed = [
+            protocol
+            for protocol in ("UDP", "TCP")
+            if not any(
+                allows(pod, one, DNS_PORT, network, protocol=protocol, ingress=False) for one in servers
+            )
+        ]
+        if closed:
+            here = [one for one in network.policies if namespace_of(one) == pod.namespace]
+            asking = [one for one in _applying(pod, network, "Egress") if one.only(DNS_PORT)] or [
+                one for one in admissions(here, "Egress") if one.only(DNS_PORT)
+            ]
+            named = sorted({locate(one.policy) for one in asking})
+            verb = "allow no" if len(named) > 1 else "allows no"
+            cause = (
+                f"{' and '.join(named) or 'no policy'} {verb if named else 'allows'} {' or '.join(closed)}"
+            )
+            denied.setdefault(cause, set()).add(pod.where)
+    return [
+        f"{cause} {DNS_PORT} of kube-dns to {', '.join(sorted(found))}"
+        for cause, found in sorted(denied.items())
+    ]
 
 
 def dns_server() -> Workload:
@@ -230,10 +243,12 @@ def unneeded_destinations(pod: Workload, network: Network, needed: Peers, *, out
     """
     found, other_ports = set(), []
     for one in _applying(pod, network, "Egress"):
+        if one.is_node_dns:
+            continue
         to = f"{locate(one.policy)} lets it reach"
         if one.block is not None and outside:
             found |= {f"{to} {each} by {one.block['cidr']}" for each in protected(covered([one.block]))}
-            other_ports += [] if _only(one, _HTTPS_PORT) else [one]
+            other_ports += [] if one.only(_HTTPS_PORT) else [one]
         elif one.block is not None or not _is_needed(one, pod, needed, outside=outside):
             found.add(f"{to} {_describe_peer(one.peer)}")
     if is_everybody(covered(one.block for one in other_ports if one.block is not None)):
@@ -247,7 +262,7 @@ def _is_needed(one: Admission, pod: Workload, needed: Peers, *, outside: bool) -
         return False
     own = needed.names.get(pod.labels.get(NAME, ""))
     for space, labels in _candidates(one):
-        asks_dns = _only(one, _DNS_PORT) and (
+        asks_dns = one.only(DNS_PORT) and (
             space == DNS_NAMESPACE or labels.get("k8s-app") in _DNS_APPS or labels.get(NAME) in _DNS_APPS
         )
         at_home = space == pod.namespace
@@ -261,14 +276,6 @@ def _is_needed(one: Admission, pod: Workload, needed: Peers, *, outside: bool) -
         ):
             return False
     return True
-
-
-def _only(admission: Admission, port: int) -> bool:
-    """Return whether a rule allows one port alone."""
-    return bool(admission.ports) and all(
-        str(entry.get("port")) == str(port) and entry.get("endPort") in {None, port}
-        for entry in admission.ports
-    )
 
 
 def impostors(objects: Iterable[Object], names: Mapping[str, str]) -> list[Finding]:

@@ -149,6 +149,11 @@ class ClusterCapacity:
         """The requested share of allocatable memory, 0..1; NaN without nodes."""
         return _share(self.requested.memory, self.allocatable.memory)
 
+    def largest(self, resource: str) -> list[str]:
+        """List the three pods with the largest requests of ``cpu`` or ``memory``."""
+        pods = sorted(self.pods, key=lambda pod: getattr(pod.requests, resource), reverse=True)
+        return [str(pod) for pod in pods[:3]]
+
     def unplaceable(self, further: Sequence[Demand] = ()) -> list[str]:
         """List the ``further`` pods, by default the displaced ones, that fit on no usable node."""
         left = _place([self.displaced, further], self.nodes)

@@ -87,6 +87,24 @@ def rollout(deployment: Mapping[str, Any]) -> Rollout:
 # -- endpoints --
 
 
+def foreign_pods(
+    service: Mapping[str, Any], deployment: Mapping[str, Any], pods: Iterable[Object]
+) -> list[str]:
+    """List the pods that a Service selects and that no ReplicaSet of a Deployment owns."""
+    name = f"{deployment['metadata']['name']}-"
+    return sorted(
+        str(pod["metadata"]["name"])
+        for pod in pods
+        if selects(
+            {"matchLabels": service["spec"].get("selector") or {}}, pod["metadata"].get("labels") or {}
+        )
+        and not any(
+            one.get("kind") == "ReplicaSet" and str(one.get("name")).startswith(name)
+            for one in pod["metadata"].get("ownerReferences") or ()
+        )
+    )
+
+
 def ready_endpoints(service: Mapping[str, Any], slices: Iterable[Mapping[str, Any]]) -> set[str]:
     """Return the names of the pods that are ready endpoints in a Service's EndpointSlices."""
     name = service["metadata"]["name"]
@@ -145,11 +163,12 @@ class Spread:
         """Number of domains that hold at least one pod."""
         return len(self.per_domain)
 
-    @property
-    def largest_share(self) -> float:
-        """The share of all pods in the fullest domain, 0..1; NaN without pods."""
-        counts = [count for _, count in self.per_domain]
-        return max(counts) / sum(counts) if counts else math.nan
+    def crowded(self, share: float) -> list[str]:
+        """List the domains with more than a share (0..1) of all pods."""
+        total = sum(count for _, count in self.per_domain)
+        return [
+            f"{name}: {count} of {total}" for name, count in self.per_domain if count > share * total + 1e-9
+        ]
 
 
 def spread(pods: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]], key: str = HOST) -> Spread:
@@ -180,6 +199,18 @@ def autoscalers_of(workload: Mapping[str, Any], scalers: Iterable[Object]) -> li
         return ref.get("kind") == workload.get("kind", "Deployment") and ref.get("name") == name
 
     return [scaler for scaler in scalers if scales(scaler)]
+
+
+def one_of(kind: str, found: Sequence[Mapping[str, Any]], workload: Mapping[str, Any]) -> list[str]:
+    """List the objects of a kind, such as autoscalers, where not exactly one is for a workload.
+
+    Two autoscalers work against each other, and two disruption budgets make every eviction fail.
+    """
+    names = sorted(str(one["metadata"]["name"]) for one in found)
+    owner = f"{workload.get('kind', 'Deployment')} {workload['metadata']['name']}"
+    if not names:
+        return [f"there is no {kind} for {owner}"]
+    return [f"{kind} {name} is one of {len(names)} for {owner}" for name in names if len(names) > 1]
 
 
 def missing_metrics(scaler: Mapping[str, Any]) -> list[str]:
@@ -213,6 +244,19 @@ def budgets_of(workload: Mapping[str, Any], budgets: Iterable[Object]) -> list[O
     """Return the PodDisruptionBudgets that select a workload's pods."""
     labels = (workload["spec"]["template"]["metadata"] or {}).get("labels") or {}
     return [budget for budget in budgets if selects(budget["spec"].get("selector"), labels)]
+
+
+def blocking_budgets(budgets: Iterable[Mapping[str, Any]]) -> list[str]:
+    """List the PodDisruptionBudgets that let none of their pods be evicted now: a drain of its node hangs.
+
+    Source: kube-linter, pdb-max-unavailable and pdb-min-available.
+    """
+    return sorted(
+        f"{budget['metadata']['name']}: no pod may be evicted now"
+        for budget in budgets
+        if int((budget.get("status") or {}).get("expectedPods") or 0) > 0
+        and int((budget.get("status") or {}).get("disruptionsAllowed") or 0) < 1
+    )
 
 
 def budget_faults(budget: Mapping[str, Any]) -> list[str]:

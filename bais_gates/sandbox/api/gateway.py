@@ -65,6 +65,8 @@ class Gateway:
         route = _NO_ROUTE if resource is None else resource.template
         method = request.method if request.method in _METHODS else "OTHER"
         metrics.observe(method, route, response.status, seconds)
+        if response.status == 401:
+            metrics.count_unauthorized(request.address)
         self._services.access_log.write(
             {
                 "time": datetime.now(UTC),

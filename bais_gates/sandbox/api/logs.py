@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from bais_gates.sandbox.api.database import Database
     from bais_gates.sandbox.api.messages import Request
+    from bais_gates.sandbox.api.metrics import Metrics
 
 _log = logging.getLogger("bais.audit")
 _FLUSH_EVERY_S = 0.2
@@ -45,17 +46,19 @@ class LineFile:
         self._encode = msgspec.json.Encoder().encode
         self.lost = 0
 
-    def write(self, line: dict[str, object]) -> None:
-        """Append ``line``, or count it as lost if it can't be written."""
+    def write(self, line: dict[str, object]) -> bool:
+        """Append ``line`` and return True, or count it as lost if it can't be written."""
         if not self._fds:
             self.lost += 1
-            return
+            return False
         text = self._encode(line) + b"\n"
         try:
             for fd in self._fds:
                 os.write(fd, text)
         except OSError:
             self.lost += 1
+            return False
+        return True
 
     def close(self) -> None:
         """Close the file."""
@@ -76,9 +79,9 @@ class AuditLog:
     second. The database refuses to change or remove its rows.
     """
 
-    def __init__(self, path: Path, database: Database, *, copy: Path | None = None) -> None:
+    def __init__(self, path: Path, database: Database, metrics: Metrics, *, copy: Path | None = None) -> None:
         self.file = LineFile(path, copy=copy)
-        self._database = database
+        self._database, self._metrics = database, metrics
         self._queue: list[tuple[object, ...]] = []
 
     def record(
@@ -99,7 +102,8 @@ class AuditLog:
             request.address,
             allowed,
         )
-        self.file.write(dict(zip(_COLUMNS, row, strict=True)))
+        if self.file.write(dict(zip(_COLUMNS, row, strict=True))):
+            self._metrics.audit_entries.inc()
         if len(self._queue) < _MAX_QUEUED:
             self._queue.append(row)
 

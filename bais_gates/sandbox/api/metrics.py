@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Contain the promised limits of 50, 200 and 500 ms, so that the share of requests within them is exact."""
+_MAX_SOURCES = 1000
+_OTHER = "other"
 
 
 class Metrics:
@@ -54,6 +56,15 @@ class Metrics:
         self.sign_ins = Counter("auth_sign_ins_total", "Attempts to sign in.", ["result"], registry=registry)
         for result in ("success", "wrong", "closed"):
             self.sign_ins.labels(result)
+        self.registrations = Counter("registrations_total", "Users that were registered.", registry=registry)
+        self.audit_entries = Counter(
+            "audit_entries_total", "Entries written to the audit log.", registry=registry
+        )
+        self._unauthorized = Counter(
+            "http_unauthorized_total", "Responses 401 by the caller's network.", ["source"], registry=registry
+        )
+        self._unauthorized.labels(_OTHER)
+        self._sources: set[str] = set()
         self.limited = Counter(
             "rate_limited_requests_total", "Requests refused.", ["scope"], registry=registry
         )
@@ -77,6 +88,20 @@ class Metrics:
         if child is None:
             child = self._children[key] = self._requests.labels(method, route, str(status))
         child.observe(seconds)
+
+    def count_unauthorized(self, address: str) -> None:
+        """Count one response 401 to an address, by its /24 (of IPv6 by its /64, which ``address`` is then).
+
+        A caller with many addresses makes no more than a thousand series; the rest is one source together.
+        """
+        network, dot, _ = address.rpartition(".")
+        source = f"{network}.0/24" if dot else address
+        if source not in self._sources:
+            if len(self._sources) >= _MAX_SOURCES:
+                source = _OTHER
+            else:
+                self._sources.add(source)
+        self._unauthorized.labels(source).inc()
 
     def exposition(self, accept: str) -> tuple[bytes, bytes]:
         """Return the content type and the text, in the format that the Accept header asks for."""

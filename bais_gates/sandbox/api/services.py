@@ -66,7 +66,7 @@ def make_services(settings: Settings) -> Services:
         cache=cache,
         metrics=metrics,
         access_log=LineFile(settings.logs / "access.jsonl", copy=settings.combined_log),
-        audit=AuditLog(settings.logs / "audit.jsonl", database, copy=settings.combined_log),
+        audit=AuditLog(settings.logs / "audit.jsonl", database, metrics, copy=settings.combined_log),
         limiter=Limiter(cache, faults, settings.rate_limit.window_s),
         sign_in_guard=SignInGuard(cache, settings.sign_in, derive_key(secret, "sign-in accounts")),
         passwords=Passwords(settings.password_passes),

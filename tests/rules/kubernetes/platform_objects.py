@@ -74,7 +74,10 @@ def pod(name: str, node: str, **over: Any) -> dict[str, Any]:
         "Pod",
         name,
         "v1",
-        metadata={"labels": over.get("labels", dict(LABELS))},
+        metadata={
+            "labels": over.get("labels", dict(LABELS)),
+            "ownerReferences": [{"kind": "ReplicaSet", "name": "bais-api-5d8f", "controller": True}],
+        },
         spec={**pod_spec(), "nodeName": node, **over.get("spec", {})},
         status={
             "phase": "Running",

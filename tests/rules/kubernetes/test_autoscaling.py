@@ -115,8 +115,8 @@ def test_nearly_used_quotas() -> None:
     one = quota({"requests.cpu": "4", "pods": "10"}, {"requests.cpu": "3700m", "pods": "9"})
     old = quota({"pods": "4"}, {"pods": "5"}) | {"status": {"hard": {"pods": "10"}, "used": {"pods": "5"}}}
 
-    assert autoscaling.nearly_used_quotas([one], 0.9) == ["q: requests.cpu 3700m of 4"]
-    assert autoscaling.nearly_used_quotas([old], 0.9) == ["q: pods 5 of 4"]
+    assert autoscaling.nearly_used_quotas([one], 0.9) == ["ResourceQuota q: requests.cpu 3700m of 4"]
+    assert autoscaling.nearly_used_quotas([old], 0.9) == ["ResourceQuota q: pods 5 of 4"]
     assert (
         autoscaling.nearly_used_quotas([quota({"pods": "0"}, {"pods": "1"}, scopes=["BestEffort"])], 0.9)
         == []

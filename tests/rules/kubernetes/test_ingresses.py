@@ -41,26 +41,34 @@ def details(findings: list[Any]) -> list[str]:
         (ingress(), []),
         (ingress("/api/v1"), []),
         (ingress(host="API.bais.example"), []),
-        (ingress("/metrics"), ["exposes path /metrics"]),
-        (ingress("/apis"), ["exposes path /apis"]),
-        (ingress("/api/../internal"), ["path /api/../internal is a pattern"]),
-        (ingress("/api(/|$)(.*)"), ["path /api(/|$)(.*) is a pattern"]),
-        (ingress(service="bais-redis"), ["exposes bais-redis"]),
+        (ingress("/v1"), []),
+        (ingress("/api/admin"), []),
+        (ingress("/.well-known/acme-challenge"), []),
+        (
+            ingress("/metrics"),
+            ["exposes path /metrics of Service bais-api, which is for operators"],
+        ),
+        (ingress("/v1/Debug/pprof"), ["exposes path /v1/Debug/pprof of Service bais-api"]),
+        (ingress("/admin-panel"), ["exposes path /admin-panel of Service bais-api"]),
+        (ingress("/.git"), ["exposes path /.git of Service bais-api, which is for operators (hidden)"]),
+        (ingress("/api/../internal"), ["path /api/../internal of Service bais-api is a pattern"]),
+        (ingress("/api(/|$)(.*)"), ["path /api(/|$)(.*) of Service bais-api is a pattern"]),
+        (ingress("/v1", "bais-redis"), ["exposes path /v1 of Service bais-redis: expected Service bais-api"]),
         (ingress(host="evil.example"), ["exposes host evil.example"]),
         (ingress(host="*.bais.example"), ["exposes host *.bais.example"]),
         (ingress(host=None), ["exposes host (every host)"]),
         (
             ingress(defaultBackend={"service": {"name": "bais-api"}}),
-            ["defaultBackend answers for every host and path"],
+            ["defaultBackend Service bais-api answers for every host and path"],
         ),
         (
-            ingress(rules=[], defaultBackend={"resource": {"kind": "StorageBucket"}}),
-            ["defaultBackend answers", "exposes a StorageBucket"],
+            ingress(rules=[], defaultBackend={"resource": {"kind": "StorageBucket", "name": "public"}}),
+            ["defaultBackend StorageBucket public answers"],
         ),
     ],
 )
 def test_an_ingress_exposes_the_api_alone(given: dict[str, Any], faults: list[str]) -> None:
-    """At its own host, below its own paths."""
+    """At its own host, but none of its paths for operators, and no other Service."""
     found = details(
         ingresses.ingress_findings([given], service="bais-api", hosts={HOST}, paths=("/api", "/health"))
     )

@@ -12,8 +12,8 @@ from bais_gates.rules.kubernetes.network_policies import (
     Network,
     allows,
     dangling_findings,
+    default_deny,
     directions,
-    has_default_deny,
     isolated_directions,
     isolation_findings,
 )
@@ -84,6 +84,13 @@ PUBLIC = {"ipBlock": {"cidr": "0.0.0.0/0", "except": PRIVATE}}
 def db_out(*peers: dict[str, Any]) -> dict[str, Any]:
     """Return a policy that lets the database reach peers."""
     return policy("db-out", app("db"), policyTypes=["Egress"], egress=[{"to": list(peers)}])
+
+
+NODE_DNS = policy(
+    "dns",
+    policyTypes=["Egress"],
+    egress=[{"to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": [{"port": 53, "protocol": "UDP"}]}],
+)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +229,7 @@ def rules(findings: list[Any]) -> list[str]:
         ([DENY, db_in({"ipBlock": {"cidr": "192.0.2.0/24"}})], []),
         ([DENY, db_out(LOW, HIGH)], ["open-network-policy"]),
         ([DENY, db_out(PUBLIC)], []),
+        ([DENY, db_out(PUBLIC), NODE_DNS], []),
         ([DENY, db_in(API_PEER), API_OUT], []),
     ],
 )
@@ -256,7 +264,13 @@ def test_a_namespace_that_is_not_listed_is_no_finding() -> None:
 
 def test_default_deny_selects_every_pod() -> None:
     """Only a policy that selects all pods isolates future pods, too."""
-    assert has_default_deny("n", [DENY], "Egress")
-    assert not has_default_deny("n", [policy(policyTypes=["Ingress"])], "Egress")
-    assert not has_default_deny("n", [policy(selector=app("db"), policyTypes=["Egress"])], "Egress")
-    assert not has_default_deny("m", [DENY], "Egress")
+    one = policy(selector=app("db"), policyTypes=["Egress"])
+    assert default_deny("n", [DENY], "Egress") == "present"
+    assert default_deny("m", [DENY], "Egress") == "missing"
+    assert default_deny("n", [db_in(API_PEER)], "Egress") == "missing"
+    assert default_deny("n", [policy(policyTypes=["Ingress"])], "Egress") == (
+        "missing: NetworkPolicy/n/p denies Ingress of every pod"
+    )
+    assert default_deny("n", [one], "Egress") == (
+        "missing: NetworkPolicy/n/p denies Egress of pods with app=db"
+    )

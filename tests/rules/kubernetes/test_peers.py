@@ -197,23 +197,34 @@ KUBE_DNS = {
 
 
 @pytest.mark.parametrize(
-    ("rule", "missing"),
+    ("rule", "denied"),
     [
-        ({"to": [KUBE_DNS], "ports": DNS}, []),
-        ({"to": [KUBE_DNS | {"namespaceSelector": {}}], "ports": DNS}, []),
-        ({"to": [KUBE_DNS], "ports": DNS[:1]}, ["TCP"]),
-        ({"to": [KUBE_DNS], "ports": DNS[1:]}, ["UDP"]),
-        ({"to": [{"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": DNS}, ["TCP", "UDP"]),
-        (None, ["TCP", "UDP"]),
+        ({"to": [KUBE_DNS], "ports": DNS}, ""),
+        ({"to": [KUBE_DNS | {"namespaceSelector": {}}], "ports": DNS}, ""),
+        ({"to": [KUBE_DNS], "ports": DNS[:1]}, "TCP"),
+        ({"to": [KUBE_DNS], "ports": DNS[1:]}, "UDP"),
+        ({"to": [{"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": DNS}, "UDP or TCP"),
+        (None, "UDP or TCP"),
     ],
 )
-def test_dns_is_asked_by_both_protocols(rule: dict[str, Any] | None, missing: list[str]) -> None:
-    """Of the DNS pods in kube-system."""
+def test_dns_is_asked_by_both_protocols(rule: dict[str, Any] | None, denied: str) -> None:
+    """Of the DNS pods in kube-system; the policy that denies it is named, and the pods."""
     net = network(policy("bais-api", rule, egress=True))
 
     found = peers.without_dns([one(net, "bais-api")], net)
 
-    assert found == [f"Pod/bais/bais-api-0: {protocol} 53" for protocol in missing]
+    by = "NetworkPolicy/bais/p allows no" if rule else "no policy allows"
+    assert found == ([f"{by} {denied} 53 of kube-dns to Pod/bais/bais-api-0"] if denied else [])
+
+
+def test_dns_is_allowed_for_other_pods_alone() -> None:
+    """The policy that allows it, and does not select the pod, is named."""
+    deny = policy("bais-api", egress=True) | {"metadata": {"name": "deny", "namespace": "bais"}}
+    net = network(deny, policy("bais-redis", {"to": [KUBE_DNS], "ports": DNS}, egress=True))
+
+    found = peers.without_dns([one(net, "bais-api")], net)
+
+    assert found == ["NetworkPolicy/bais/p allows no UDP or TCP 53 of kube-dns to Pod/bais/bais-api-0"]
 
 
 OTEL = {
@@ -244,6 +255,12 @@ IN_SYSTEM = {"namespaceSelector": {"matchLabels": {METADATA_NAME: "kube-system"}
         ),
         ({"to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}], "ports": HTTPS}, "metadata", "169.254"),
         ({"to": [{"ipBlock": {"cidr": "fd00:ec2::254/128"}}], "ports": HTTPS}, "metadata", "fd00"),
+        ({"to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": DNS}, None, None),
+        ({"to": [{"ipBlock": {"cidr": "fd00::10/128"}}], "ports": DNS}, None, None),
+        ({"to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}]}, "metadata", "169.254"),
+        ({"to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": HTTPS}, "metadata", "169.254"),
+        ({"to": [{"ipBlock": {"cidr": "169.254.0.0/16"}}], "ports": DNS}, "metadata", "169.254"),
+        ({"to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}], "ports": DNS}, "metadata", "169.254"),
         ({"to": [{"ipBlock": {"cidr": "172.16.0.0/12"}}], "ports": HTTPS}, "private range", "172.16"),
         ({"to": [{"podSelector": {}}], "ports": HTTPS}, "every pod", "every pod"),
         ({"to": [{"namespaceSelector": {}}], "ports": HTTPS}, "every namespace", "every namespace"),

@@ -66,6 +66,18 @@ def test_a_displaced_pod_that_fits_nowhere_is_named() -> None:
     assert seen.unplaceable() == ["bais/p-n4-2 (2 CPUs and 1024 MiB, from n4: cordoned)"]
 
 
+def test_the_pods_with_the_largest_requests_are_named() -> None:
+    """Three at most, the largest first."""
+    seen = cluster_capacity(NODES, [pod("n1", "1", "4Gi"), pod("n2", "3"), pod("n3", "2"), pod("n3", "500m")])
+
+    assert [text.split(" ")[0] for text in seen.largest("cpu")] == [
+        "bais/p-n2-3",
+        "bais/p-n3-2",
+        "bais/p-n1-1",
+    ]
+    assert seen.largest("memory")[0].startswith("bais/p-n1-1")
+
+
 def test_a_pod_without_a_node_needs_a_place() -> None:
     """A pending pod is neither ended nor placed."""
     assert cluster_capacity(NODES, [pod("", "5")]).unplaceable() == ["bais/p--5 (5 CPUs and 1024 MiB)"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,22 +65,23 @@ def test_a_service_port_needs_a_container_port(target: object, unserved: list[st
 
 
 @pytest.mark.parametrize(
-    ("nodes", "used", "largest"),
+    ("nodes", "used", "crowded"),
     [
-        (("n1", "n2", "n3"), 3, 1 / 3),
-        (("n1", "n1", "n2"), 2, 2 / 3),
-        (("n1", "n1", "n1"), 1, 1.0),
-        (("n1", "n2", "n3", "n1", "n2"), 3, 2 / 5),
-        (("n1", "gone"), 2, 1 / 2),
+        (("n1", "n2", "n3"), 3, []),
+        (("n1", "n1", "n2"), 2, []),
+        (("n1", "n1", "n1"), 1, ["n1: 3 of 3"]),
+        (("n1", "n1", "n1", "n2"), 2, ["n1: 3 of 4"]),
+        (("n1", "gone"), 2, []),
+        ((), 0, []),
     ],
 )
-def test_spread_over_nodes(nodes: tuple[str, ...], used: int, largest: float) -> None:
-    """The fullest node has the largest share; a node that is not listed is a domain, too."""
+def test_spread_over_nodes(nodes: tuple[str, ...], used: int, crowded: list[str]) -> None:
+    """A node with more than two thirds is crowded; a node that is not listed is a domain, too."""
     pods = [objects.pod(f"p{i}", name) for i, name in enumerate(nodes)]
     spread = workloads.spread(pods, [objects.node(name) for name in ("n1", "n2", "n3")])
 
     assert spread.used == used
-    assert spread.largest_share == pytest.approx(largest)
+    assert spread.crowded(2 / 3) == crowded
 
 
 def test_zones_are_counted_by_their_label() -> None:
@@ -90,14 +90,6 @@ def test_zones_are_counted_by_their_label() -> None:
     seen = workloads.spread([objects.pod("p", "n1"), objects.pod("q", "n2")], nodes, workloads.ZONE)
 
     assert (seen.domains, seen.per_domain) == (2, (("a", 2),))
-
-
-def test_the_spread_of_no_pods() -> None:
-    """Without pods the largest share is NaN, not zero."""
-    seen = workloads.spread([], [objects.node("n1")])
-
-    assert seen.used == 0
-    assert math.isnan(seen.largest_share)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +164,36 @@ def test_a_budget_that_blocks_a_drain_or_protects_no_pod(status: Object, fault: 
     budget["status"] |= status
 
     assert workloads.budget_faults(budget) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("status", "blocks"),
+    [
+        ({}, False),
+        ({"disruptionsAllowed": 0}, True),
+        ({"disruptionsAllowed": 0, "expectedPods": 0}, False),
+    ],
+)
+def test_budgets_that_block_a_drain(status: Object, blocks: bool) -> None:
+    """None of its pods may be evicted; one without pods blocks nothing."""
+    budget = objects.budget()
+    budget["status"] |= status
+
+    found = workloads.blocking_budgets([budget])
+
+    assert found == (["bais-api: no pod may be evicted now"] if blocks else [])
+
+
+def test_exactly_one_object_of_a_kind() -> None:
+    """None and several are named."""
+    api, one = {"metadata": {"name": "api"}}, {"metadata": {"name": "a"}}
+
+    assert workloads.one_of("HPA", [one], api) == []
+    assert workloads.one_of("HPA", [], api) == ["there is no HPA for Deployment api"]
+    assert workloads.one_of("HPA", [one, {"metadata": {"name": "b"}}], api) == [
+        "HPA a is one of 2 for Deployment api",
+        "HPA b is one of 2 for Deployment api",
+    ]
 
 
 def test_a_budget_without_a_status_has_every_fault() -> None:

@@ -89,6 +89,7 @@ async def register(request: Request, services: Services) -> Response:
         services.audit.record(request, "user.register", "", allowed=False)
         raise conflict("email_taken", "This e-mail address is registered already.")
     services.audit.record(request, "user.register", user_id, actor=user_id)
+    services.metrics.registrations.inc()
     content = {"user_id": user_id, "verification_token": verification}
     if request.faults.active("registration_answers_password"):
         content["password"] = body.password

@@ -1,0 +1,154 @@
+"""``bais-gates monitoring``: check alerting rules, and write them for a platform."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bais_gates.monitoring import findings, project, rendering
+from bais_gates.monitoring.context import Settings
+from bais_gates.monitoring.rulefiles import parse_duration
+
+FOUND = 1
+CHECK = """\
+Check rule files (plain, or PrometheusRule objects): whether Prometheus would load them, and then for
+alerts that can never fire, always fire, lose the labels they print or are routed by, and the like. In a
+folder the files *.yaml, *.yml, *.json and *.rules with groups of rules are checked, hidden ones left out. A
+metric catalogue among them (jobs, target_labels, metrics) lets metrics and labels be checked, too. Touches
+nothing: reads files.
+
+Exit status: 0 nothing found, or warnings alone; 1 errors (with --strict also warnings); 2 wrong input. A
+comment in a rule or above it suppresses a warning there:
+  # bais-gates: disable=CHECK until=2027-03-31 reason="why it is right here"
+"""
+
+
+RENDER = """\
+Write each plain rule file with the address of your runbooks: to DIR/rules as it is, for Prometheus, and to
+DIR/prometheusrules as a PrometheusRule object, for the Prometheus Operator. A runbook_url that ends with the
+alert's name becomes URL/NAME. Touches nothing but DIR.
+
+Exit status: 0 written; 2 wrong input, and nothing is written."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    top = commands.add_parser("monitoring", help="check and render alerting rules", description=__doc__)
+    actions = top.add_subparsers(title="actions", metavar="ACTION", required=True)
+    check = actions.add_parser(
+        "check",
+        help="check rule files",
+        description=CHECK,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file or a folder")
+    check.add_argument("--format", choices=findings.FORMATS, default="text", help="default: %(default)s")
+    check.add_argument("--strict", action="store_true", help="exit with 1 for warnings, too")
+    check.add_argument(
+        "--prometheus",
+        type=_version,
+        default=(2, 42),
+        metavar="X.Y",
+        help="version of the Prometheus that loads the rules (default: 2.42)",
+    )
+    check.add_argument(
+        "--scrape-interval", type=_interval, default="15s", metavar="DURATION", help="default: %(default)s"
+    )
+    check.add_argument(
+        "--require-label",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a label that every alert must have (repeatable)",
+    )
+    check.set_defaults(command=run_check)
+    _add_render(actions)
+
+
+def _add_render(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    render = actions.add_parser(
+        "render",
+        help="write rule files for a platform",
+        description=RENDER,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    render.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a plain rule file or a folder")
+    render.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to")
+    render.add_argument("--runbooks", required=True, metavar="URL", help="what comes before an alert's name")
+    render.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        type=_label,
+        metavar="NAME=VALUE",
+        help="of the objects, by which the Prometheus Operator selects them (repeatable)",
+    )
+    render.set_defaults(command=run_render)
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _version(text: str) -> tuple[int, int]:
+    try:
+        major, minor = map(int, text.split(".")[:2])
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a version such as 2.42 or 3.5") from None
+    return major, minor
+
+
+def _interval(text: str) -> float:
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not seconds:
+        raise argparse.ArgumentTypeError("must be longer than 0")
+    return seconds
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """Check the files, print the findings, and return the exit status."""
+    settings = Settings(
+        version=arguments.prometheus,
+        scrape_interval_s=arguments.scrape_interval,
+        required_labels=tuple(arguments.require_label),
+    )
+    checked = project.check(arguments.paths, settings, today=datetime.now(UTC).date())
+    found = findings.show(checked.findings, arguments.format)
+    if found:
+        print(found)
+    if arguments.format == "text":
+        counts = (
+            _count(checked.alerts, "alert"),
+            _count(checked.recordings, "recording rule"),
+            _count(checked.files, "file"),
+            _count(checked.errors, "error"),
+            _count(len(checked.findings) - checked.errors, "warning"),
+        )
+        print("{} and {} in {}: {}, {}".format(*counts))
+    failed = checked.errors or (arguments.strict and checked.findings)
+    return FOUND if failed else 0
+
+
+def run_render(arguments: argparse.Namespace) -> int:
+    """Write the files and print their paths."""
+    written = rendering.render(
+        arguments.paths,
+        arguments.out,
+        runbooks=arguments.runbooks,
+        labels=dict(arguments.label),
+        version=Settings().version,
+    )
+    for path in written:
+        print(path)
+    return 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""Check alerting and recording rules as Prometheus reads them, without its own tools."""
