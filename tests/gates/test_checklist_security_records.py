@@ -378,25 +378,17 @@ def renewal_checks(change: Callable[[dict[str, Any]], object]) -> list[str]:
 def test_each_fault_of_the_renewal_fails_its_check() -> None:
     """Not ready, renewed too late, of another Secret or host, or not the one that is served."""
     assert renewal_checks(dict.copy) == []
-    assert renewal_checks(lambda one: one["status"].update(conditions=[])) == [
-        "state of the Certificate bais-api"
-    ]
-    assert renewal_checks(lambda one: one["status"].update(renewalTime=NOW.isoformat())) == [
-        "renewal of the Certificate bais-api"
-    ]
-    assert renewal_checks(lambda one: one["spec"].update(secretName="x")) == [
-        "Secret of the Certificate bais-api"
-    ]
-    assert renewal_checks(lambda one: one["spec"].update(dnsNames=[])) == [
-        "Ingress hosts missing from the Certificate bais-api"
-    ]
     late = (VALID.not_after - timedelta(hours=1)).isoformat()
-    assert renewal_checks(lambda one: one["status"].update(renewalTime=late)) == [
-        "time from renewal to expiry (Certificate bais-api)"
-    ]
-    assert renewal_checks(lambda one: one["spec"]["issuerRef"].update(name="gone")) == [
-        "state of the ClusterIssuer gone"
-    ]
+    title = "Certificate bais-api"
+    for part, values, found in (
+        ("status", {"conditions": []}, f"state of the {title}"),
+        ("status", {"renewalTime": NOW.isoformat()}, f"renewal of the {title}"),
+        ("status", {"renewalTime": late}, f"time from renewal to expiry ({title})"),
+        ("spec", {"issuerRef": {"kind": "ClusterIssuer", "name": "gone"}}, "state of the ClusterIssuer gone"),
+        ("spec", {"secretName": "x"}, f"Secret of the {title}"),
+        ("spec", {"dnsNames": []}, f"Ingress hosts missing from the {title}"),
+    ):
+        assert renewal_checks(lambda one, p=part, v=values: one[p].update(v)) == [found]
     later = (NOW + timedelta(days=80)).isoformat()
     assert renewal_checks(lambda one: one["status"].update(notAfter=later)) == [
         "expiry difference (served certificate, Certificate bais-api)"
