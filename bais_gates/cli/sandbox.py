@@ -6,12 +6,12 @@ import argparse
 import functools
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 from bais_gates import sandbox
 from bais_gates.errors import GateInputError
-from bais_gates.sandbox.faults import FAULTS
 
 DEFAULT_MANIFESTS = Path("gates/staging/manifests/overlays/sandbox")
 DESCRIPTION = """\
@@ -21,6 +21,9 @@ the path of its environment file, with which any run can use it.
 
 With KUBEBUILDER_ASSETS set, the cluster runs the kube-apiserver and etcd of that folder instead of its own
 API server.
+
+A fault of the platform (its database, cache, cluster or records) is made once the cluster is up, one of
+staging once `bais-gates stage --keep` has provisioned it; switching it off restores what it changed.
 
 Touches: processes that listen on loopback only, and the sandbox's folder."""
 
@@ -43,14 +46,29 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="folder of the sandbox (default: by user and name, in $XDG_RUNTIME_DIR or the temporary folder)",
     )
 
-    def add_action(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def add_action(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, *, epilog: str | None = None
+    ) -> argparse.ArgumentParser:
         action = actions.add_parser(
-            name, parents=[where], help=text, description=f"{text[0].upper()}{text[1:]}."
+            name,
+            parents=[where],
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         action.set_defaults(command=run)
         return action
 
-    up = add_action("up", _up, "start the sandbox and print how to run gates against it")
+    limits = "\n".join(
+        textwrap.fill(f"- {one}", 100, subsequent_indent="  ") for one in sandbox.cluster_limits()
+    )
+    up = add_action(
+        "up",
+        _up,
+        "start the sandbox and print how to run gates against it",
+        epilog=f"The cluster's own API server (without KUBEBUILDER_ASSETS)\n{limits}",
+    )
     up.add_argument(
         "--environment", type=Path, metavar="FILE", help="write the environment file to FILE as well"
     )
@@ -96,6 +114,7 @@ def _report_error(action: Callable[[argparse.Namespace], int]) -> Callable[[argp
 @_report_error
 def _up(arguments: argparse.Namespace) -> int:
     manifests = None if arguments.without_cluster else _manifests(arguments.manifests)
+    of_its_platform = _platform_faults(arguments.fault, cluster=manifests is not None)
     folder = arguments.dir or sandbox.default_directory(arguments.name, make_parent=True)
     info = sandbox.status(folder)
     if info is not None and info.state == "ready":
@@ -104,7 +123,7 @@ def _up(arguments: argparse.Namespace) -> int:
         info = sandbox.start(
             folder,
             owner_pid=None,
-            faults=arguments.fault,
+            faults=[name for name in arguments.fault if name not in of_its_platform],
             progress=_print_progress,
             environment_copy=arguments.environment,
         )
@@ -115,8 +134,31 @@ def _up(arguments: argparse.Namespace) -> int:
         except ModuleNotFoundError as error:
             message = f"the sandbox needs the library {error.name}: pip install 'bais-gates[sandbox]'"
             raise GateInputError(message) from None
-    _describe(info, arguments.environment)
+    if of_its_platform:
+        sandbox.set_faults(folder, [*info.faults, *of_its_platform])
+    _describe(sandbox.status(folder) or info, arguments.environment)
     return 0
+
+
+def _platform_faults(names: list[str], *, cluster: bool) -> tuple[str, ...]:
+    """Return those of the faults that are made once the cluster is up; raise for one that can't be then."""
+    if not names:
+        return ()
+    from bais_gates.sandbox.platform_faults import check_faults, of_platform  # noqa: PLC0415 - rarely needed
+
+    check_faults(names)
+    found, without_staging = of_platform(names), of_platform(names, staged=False)
+    if found and not cluster:
+        raise GateInputError(
+            f"--fault {found[0]} changes the platform's cluster, which is not started: leave out "
+            "--without-cluster, or name the overlay that it runs by --manifests"
+        )
+    if staged := [name for name in found if name not in without_staging]:
+        raise GateInputError(
+            f"--fault {staged[0]} changes staging, which is not provisioned: run `bais-gates stage --keep`, "
+            f"then `bais-gates sandbox fault {staged[0]}`"
+        )
+    return found
 
 
 def _manifests(named: Path | None) -> Path | None:
@@ -165,7 +207,9 @@ def _fault(arguments: argparse.Namespace) -> int:
     if info is None or info.state != "ready":
         raise sandbox.SandboxError(f"no sandbox is up in {folder}: start one with `bais-gates sandbox up`")
     on, off = arguments.on, arguments.off
-    sandbox.check_faults([*on, *off])
+    from bais_gates.sandbox.platform_faults import check_faults  # noqa: PLC0415 - for this action only
+
+    check_faults([*on, *off])
     active = [name for name in (*(() if arguments.clear else info.faults), *on) if name not in off]
     if on or off or arguments.clear:
         sandbox.set_faults(folder, active)
@@ -175,7 +219,9 @@ def _fault(arguments: argparse.Namespace) -> int:
 
 def _faults(arguments: argparse.Namespace) -> int:
     del arguments
-    for fault in FAULTS.values():
+    from bais_gates.sandbox.platform_faults import ALL_FAULTS  # noqa: PLC0415 - for this action only
+
+    for fault in ALL_FAULTS.values():
         print(f"{fault.name}: {fault.description}\n    fails: {', '.join(fault.gates)}")
     return 0
 

@@ -13,13 +13,14 @@ of it (gates/staging/smoke.py: health, and one payment), and delete everything u
 
 Touches: the cluster of kubernetes.admin_context (or kubernetes.context) of the environment file; in it the
 namespace with the label bais-gates/owner of that environment, and objects of the manifests outside
-namespaces, which are created only if absent. A namespace of another owner is never changed; a read_only
-environment is refused.
+namespaces, which are created only if absent. A namespace of another owner, or one that another run holds, is
+never changed; a read_only environment is refused. The run's annotations on the namespace (bais-gates/holder,
+renewed while it runs, past after a minute) keep others out; --keep lets go of it at the end.
 
 Exit status: 0 the release was provisioned and its check passed (or the namespace is deleted, with --down);
 1 the release could not be provisioned, or its check failed; 2 the input is wrong, or the namespace belongs to
-another owner; 3 the cluster prevented the attempt, or something could not be deleted; 130 interrupted, after
-deleting what was created."""
+another owner or is held by another run; 3 the cluster prevented the attempt, or something could not be
+deleted; 130 interrupted, after deleting what was created."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

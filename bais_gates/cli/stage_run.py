@@ -19,7 +19,8 @@ from bais_gates.probes.http import Unreachable
 from bais_gates.probes.kubernetes.access import ClusterError
 from bais_gates.staging import run as staging
 from bais_gates.staging.errors import StageCode, StageError
-from bais_gates.staging.namespace import KEPT, RUN, annotation, is_kept, owner_of, staged_namespaces
+from bais_gates.staging.holding import RUN, Holding, annotation, let_go, require_free
+from bais_gates.staging.namespace import KEPT, is_kept, owner_of, staged_namespaces
 from bais_gates.staging.reach import NotReachable, Reach
 from bais_gates.staging.server import Clock
 from bais_gates.staging.teardown import tear_down
@@ -62,6 +63,7 @@ class _Stage:
 def stage(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     try:
+        _check_options(arguments)
         environment = _environment(arguments.env)
         with staging.open_writer(environment) as server:
             if arguments.list:
@@ -74,6 +76,15 @@ def stage(arguments: argparse.Namespace) -> int:
     except ClusterError as error:
         _complain(str(error))
         return CLUSTER_FAILED
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Raise GateInputError for an option that has no effect with --down or --list."""
+    unused = {"overlay", "manifests", "image", "timeout"} | ({"namespace"} if arguments.list else set())
+    given = sorted(f"--{name}" for name in unused if getattr(arguments, name) not in (None, []))
+    if given and (arguments.down or arguments.list):
+        action = "--list" if arguments.list else "--down"
+        raise GateInputError(f"{given[0]} has no effect with {action}: leave one of them out.")
 
 
 def _environment(name: str) -> Environment:
@@ -119,7 +130,7 @@ def _stage(arguments: argparse.Namespace, environment: Environment, server: Clus
         unique=Unique(run_id),
         kept_before=before is not None and is_kept(before, plan.owner),
     )
-    with _sigterm_as_interrupt():
+    with _sigterm_as_interrupt(), Holding(lambda: staging.open_writer(environment), plan):
         try:
             status = _provision(stage)
         except KeyboardInterrupt:
@@ -178,13 +189,14 @@ def _clean_up(stage: _Stage, status: int) -> int:
     """Tear down the namespace unless it is to be kept or is another owner's; return the exit status."""
     namespace = stage.plan.namespace
     live = stage.server.named("v1", "Namespace", namespace)
-    if live is None or owner_of(live) != stage.plan.owner:
+    if live is None or owner_of(live) != stage.plan.owner or annotation(live, RUN) != stage.plan.run:
         return status
+    let_go(stage.server, namespace, stage.plan.run)
     if stage.kept_before or (status != INTERRUPTED and is_kept(live, stage.plan.owner)):
         _report(f"the namespace {namespace} is kept; delete it with `{stage.down_command}`")
         return status
     try:
-        _tear_down(stage.server, namespace, stage.plan.owner)
+        _tear_down(stage.server, namespace, stage.plan.owner, only_run=stage.plan.run)
     except StageError as error:
         error_status = _report_error(error)
         return status or error_status
@@ -194,13 +206,16 @@ def _clean_up(stage: _Stage, status: int) -> int:
     return status
 
 
-def _tear_down(server: ClusterWriter, namespace: str, owner: str) -> None:
-    existed = tear_down(server, namespace, owner, clock=Clock.lasting(TEAR_DOWN_S), progress=_report)
+def _tear_down(server: ClusterWriter, namespace: str, owner: str, *, only_run: str | None = None) -> None:
+    clock = Clock.lasting(TEAR_DOWN_S)
+    existed = tear_down(server, namespace, owner, clock=clock, progress=_report, only_run=only_run)
     _report(f"the namespace {namespace} {'is deleted' if existed else 'does not exist: nothing to delete'}")
 
 
 def _down(arguments: argparse.Namespace, environment: Environment, server: ClusterWriter) -> int:
-    namespace = arguments.namespace or environment.staging.namespace
+    namespace = staging.namespace_name(environment, arguments.namespace)
+    if (live := server.named("v1", "Namespace", namespace)) is not None:
+        require_free(live)
     with _sigterm_as_interrupt():
         _tear_down(server, namespace, staging.owner_name(environment))
     return 0
@@ -224,7 +239,7 @@ def _report_error(error: StageError) -> int:
     """Print an error of staging and return the exit status for its code."""
     where = f" in the step {error.step}" if error.step else ""
     _complain(f"staging failed{where}: {error}")
-    if error.code in {StageCode.MANIFESTS, StageCode.NAMESPACE_FOREIGN}:
+    if error.code in {StageCode.MANIFESTS, StageCode.NAMESPACE_FOREIGN, StageCode.NAMESPACE_HELD}:
         return REFUSED
     return RELEASE_FAILED if error.code.blames_release else CLUSTER_FAILED
 

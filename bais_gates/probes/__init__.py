@@ -18,12 +18,13 @@ if TYPE_CHECKING:
         restore,
         tls,
     )
-    from bais_gates.probes.backup import Backup, BackupError, inspect_dump, list_backups
+    from bais_gates.probes.backup import Backup, BackupError, inspect_dump, list_backups, read_backups
     from bais_gates.probes.cache_health import CacheHealth
     from bais_gates.probes.database_access import DatabaseAccess
     from bais_gates.probes.database_health import DatabaseHealth
     from bais_gates.probes.files import read_bytes, read_text
     from bais_gates.probes.http import HttpClient, Response, Unreachable, decimal_text
+    from bais_gates.probes.http_network import resolve
     from bais_gates.probes.kubernetes.cluster import (
         Cluster,
         ClusterError,
@@ -71,6 +72,7 @@ else:
         "database_maintenance",
         "files",
         "http",
+        "http_network",
         "jwt",
         "kubernetes.cluster",
         "kubernetes.snapshot",
@@ -134,12 +136,14 @@ __all__ = [
     "measure",
     "measure_again_if_slow",
     "percentile",
+    "read_backups",
     "read_bytes",
     "read_cluster",
     "read_exposure",
     "read_namespace",
     "read_network",
     "read_text",
+    "resolve",
     "restore",
     "signature_problem",
     "statements_since",

@@ -67,11 +67,25 @@ def list_backups(directory: Path) -> list[Backup]:
 
     A dump without a description is left out: it is incomplete, or its content is unknown.
     """
+    found, faults = read_backups(directory)
+    if faults:
+        raise BackupError(faults[0])
+    return found
+
+
+def read_backups(directory: Path) -> tuple[list[Backup], list[str]]:
+    """Return the backups in a folder, the oldest first, and why other descriptions are not of a backup."""
     try:
         paths = sorted(path for path in directory.iterdir() if path.suffix == ".json")
     except OSError as e:
         raise BackupError(f"the backup folder {directory} cannot be read: {e.strerror}") from None
-    return sorted((_read_description(path) for path in paths), key=lambda backup: backup.taken_at)
+    found, faults = [], []
+    for path in paths:
+        try:
+            found.append(_read_description(path))
+        except BackupError as e:
+            faults.append(str(e))
+    return sorted(found, key=lambda backup: backup.taken_at), faults
 
 
 def _read_description(path: Path) -> Backup:
@@ -93,9 +107,10 @@ def _read_description(path: Path) -> Backup:
             snapshot_xmin=None if xmin is None else int(xmin),
         )
     except OSError as e:
-        raise BackupError(f"{path} cannot be read: {e.strerror}") from None
+        raise BackupError(f"{path.name} cannot be read: {e.strerror}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as e:
-        raise BackupError(f"{path} is not the description of a backup: {type(e).__name__} {e}") from None
+        text = f"no {e}" if isinstance(e, KeyError) else str(e)
+        raise BackupError(f"{path.name} is not the description of a backup: {text}") from None
 
 
 def _time(text: str) -> datetime:
@@ -214,6 +229,11 @@ class _FirstBlock:
 
     def flush(self) -> None:
         return None
+
+
+def public_key(identity: str) -> str:
+    """Return the recipient (``age1...``) of an age secret key."""
+    return str(parse_identity(identity).to_public())
 
 
 def generate_identity() -> str:

@@ -44,8 +44,8 @@ class DatabaseAccess:
     memberships: tuple[Row, ...]
     grants: tuple[Row, ...]
     functions: tuple[Row, ...]
-    languages: tuple[Row, ...]
-    policies: tuple[str, ...]
+    exposed: tuple[Row, ...]
+    """What opens the database past its grants: ``kind``, ``name``, ``owner``."""
     owned: tuple[str, ...]
     """What the gates' own role owns."""
     overrides: tuple[Row, ...]
@@ -97,8 +97,7 @@ def read(url: str, append_only: Iterable[str] = ()) -> DatabaseAccess:
         memberships=tuple(found["memberships"]),
         grants=tuple(found["grants"]),
         functions=tuple(found["functions"]),
-        languages=tuple(found["languages"]),
-        policies=tuple(row["name"] for row in found["policies"]),
+        exposed=tuple(found["exposed"]),
         owned=tuple(row["name"] for row in found["owned"]),
         overrides=tuple(found["overrides"]),
         sessions=tuple(found["sessions"]),
@@ -199,11 +198,15 @@ SELECT m.rolname::text AS member, m.oid::int8 AS member_oid, g.rolname::text AS 
 FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member JOIN pg_roles g ON g.oid = a.roleid
 GROUP BY 1, 2, 3, 4
 """
-# Grants beyond the initial ones; those of PUBLIC on the own database (CONNECT, TEMPORARY) count too.
+# Grants beyond the initial ones; those of PUBLIC on databases (CONNECT, TEMPORARY) count too, but on the
+# server's own, and on those to which the gate of the backups restores.
 _GRANTS: Final = """
 WITH objects (kind, name, owner, acl, baseline, system) AS (
   SELECT 'database', quote_ident(datname), datdba, coalesce(datacl, acldefault('d', datdba)),
-    CASE WHEN datname = current_database() THEN NULL::aclitem[] ELSE acldefault('d', datdba) END, false
+    CASE WHEN datname <> current_database() AND (oid < 16384 OR datname LIKE 'bais_gates_restore_%' OR
+      datname IN ('rdsadmin', 'cloudsqladmin', 'azure_maintenance', 'azure_sys', 'alloydbadmin',
+        'alloydbmetadata'))
+      THEN acldefault('d', datdba) ELSE NULL::aclitem[] END, false
   FROM pg_database WHERE datallowconn
   UNION ALL SELECT 'tablespace', quote_ident(spcname), spcowner, spcacl, acldefault('t', spcowner), false
   FROM pg_tablespace WHERE spcacl IS NOT NULL
@@ -267,13 +270,6 @@ JOIN pg_roles o ON o.oid = p.proowner
 WHERE p.oid >= 16384 AND (p.prosecdef OR NOT l.lanpltrusted) AND NOT EXISTS (
   SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
 """
-_LANGUAGES: Final = """
-SELECT lanname::text AS name FROM pg_language WHERE NOT lanpltrusted AND lanname NOT IN ('internal', 'c')
-"""
-_POLICIES: Final = """
-SELECT DISTINCT polrelid::regclass::text AS name FROM pg_policy JOIN pg_class c ON c.oid = polrelid
-WHERE NOT c.relrowsecurity
-"""
 _OWNED: Final = """
 SELECT CASE classid WHEN 'pg_class'::regclass THEN objid::regclass::text
   WHEN 'pg_proc'::regclass THEN objid::regprocedure::text WHEN 'pg_namespace'::regclass THEN
@@ -282,6 +278,37 @@ SELECT CASE classid WHEN 'pg_class'::regclass THEN objid::regclass::text
 FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o'
   AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = current_user)
   AND dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+_EXPOSED: Final = """
+WITH tables AS (
+  SELECT c.oid, c.relnamespace AS space, c.relowner AS owner, count(*) OVER (
+    PARTITION BY c.relnamespace, c.relowner) AS own, count(*) OVER (PARTITION BY c.relnamespace) AS every
+  FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.oid >= 16384
+), people AS (SELECT oid, rolname FROM pg_roles WHERE rolcanlogin AND NOT rolsuper AND oid >= 16384)
+SELECT 'template' AS kind, quote_ident(datname) AS name, pg_get_userbyid(datdba)::text AS owner
+FROM pg_database WHERE datistemplate AND oid >= 16384
+UNION ALL SELECT 'database owner', quote_ident(datname), p.rolname FROM pg_database d
+JOIN people p ON p.oid = datdba WHERE datname = current_database() AND EXISTS (SELECT FROM tables)
+  AND NOT EXISTS (SELECT FROM tables t WHERE t.owner = datdba)
+UNION ALL SELECT 'table owner', t.oid::regclass::text, p.rolname
+FROM tables t JOIN people p ON p.oid = t.owner WHERE t.own * 2 < t.every
+UNION ALL SELECT 'extension', e.extname, pg_get_userbyid(e.extowner) FROM pg_extension e
+UNION ALL SELECT 'publication', p.pubname, pg_get_userbyid(p.pubowner) FROM pg_publication p
+WHERE p.puballtables OR EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid)
+UNION ALL SELECT 'language', lanname, pg_get_userbyid(lanowner) FROM pg_language
+WHERE NOT lanpltrusted AND lanname NOT IN ('internal', 'c')
+UNION ALL SELECT DISTINCT 'policy', c.oid::regclass::text, ''
+FROM pg_policy JOIN pg_class c ON c.oid = polrelid WHERE NOT c.relrowsecurity
+UNION ALL SELECT 'subscription', subname, pg_get_userbyid(subowner) FROM pg_subscription
+WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+UNION ALL SELECT 'user mapping', srvname, '' FROM pg_user_mappings WHERE umuser = 0
+UNION ALL SELECT 'shadow', format('%I.%I', n.nspname, c.relname), n.nspname
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN people p ON p.rolname = n.nspname
+WHERE EXISTS (SELECT FROM pg_class o WHERE o.relname = c.relname AND o.relnamespace = 'public'::regnamespace)
+  AND c.relkind NOT IN ('i', 'I')
+UNION ALL SELECT 'shadow', format('%I.%I()', n.nspname, f.proname), n.nspname
+FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace JOIN people p ON p.rolname = n.nspname
+WHERE EXISTS (SELECT FROM pg_proc o WHERE o.proname = f.proname AND o.pronamespace = 'public'::regnamespace)
 """
 _SESSIONS: Final = """
 SELECT a.usename::text AS role, a.application_name AS program, s.ssl, s.version, s.cipher, s.bits
@@ -320,8 +347,7 @@ _STATEMENTS: Final = {
     "memberships": _MEMBERSHIPS,
     "grants": _GRANTS,
     "functions": _FUNCTIONS,
-    "languages": _LANGUAGES,
-    "policies": _POLICIES,
+    "exposed": _EXPOSED,
     "owned": _OWNED,
     "overrides": OVERRIDES,
     "settings": SETTINGS,

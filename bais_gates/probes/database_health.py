@@ -43,6 +43,7 @@ class DatabaseHealth:
     sessions: tuple[Row, ...]
     prepared: tuple[Row, ...]
     limits: tuple[Row, ...]
+    sequences: tuple[Row, ...]
     archiver: Row
     settings: Mapping[str, Row]
     overrides: tuple[Row, ...]
@@ -92,6 +93,13 @@ def read(database: Database) -> DatabaseHealth:
     found = database.read(_STATEMENTS)
     settings = {str(row["name"]): row for row in found["settings"]}
     (counters,) = found["counters"]
+    application = frozenset(row["name"] for row in found["application"])
+    hidden = [
+        row["name"] for row in found["sequences"] if not row["readable"] and row["owner"] in application
+    ]
+    if hidden:
+        grant = f"GRANT SELECT ON SEQUENCE {', '.join(hidden)} TO {database.role}"
+        raise DatabaseError(f"the database {database.name}: sequences can't be read. Run: {grant}")
     files = None
     if not is_managed(settings):
         with open_maintenance(database.url) as maintenance:
@@ -114,10 +122,11 @@ def read(database: Database) -> DatabaseHealth:
         sessions=tuple(found["sessions"]),
         prepared=tuple(found["prepared"]),
         limits=tuple(found["limits"]),
+        sequences=tuple(found["sequences"]),
         archiver=found["archiver"][0],
         settings=settings,
         overrides=tuple(found["overrides"]),
-        application=frozenset(row["name"] for row in found["application"]),
+        application=application,
         files=files,
         checksum_failures=int(counters["checksum_failures"]),
     )
@@ -223,6 +232,10 @@ WHERE g.tgenabled IN ('D', 'R') AND n.nspname NOT IN ('pg_catalog', 'information
 UNION ALL SELECT 'rule', w.rulename, w.ev_class::regclass::text,
   CASE w.ev_enabled WHEN 'R' THEN 'enabled for replicas only' ELSE 'disabled' END
 FROM pg_rewrite w WHERE w.ev_enabled IN ('D', 'R')
+UNION ALL SELECT 'rule', w.rulename, w.ev_class::regclass::text,
+  'replaces ' || CASE w.ev_type WHEN '2' THEN 'UPDATE' WHEN '3' THEN 'INSERT' ELSE 'DELETE' END
+FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class
+WHERE w.is_instead AND w.ev_type IN ('2', '3', '4') AND c.relkind IN ('r', 'p') AND w.ev_enabled IN ('O', 'A')
 UNION ALL SELECT 'event trigger', evtname, 'the database', 'disabled' FROM pg_event_trigger WHERE
   evtenabled IN ('D', 'R')
 UNION ALL SELECT 'constraint', k.conname, coalesce(k.conrelid::regclass::text, 'domain'), 'not validated'
@@ -243,6 +256,20 @@ UNION ALL SELECT 'database ' || d.datname, d.datconnlimit,
   (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid), NULL
 FROM pg_database d WHERE d.datname = current_database() AND d.datconnlimit >= 0
 """
+# The highest value is that of the column, if its type is smaller than the sequence's.
+_SEQUENCES: Final = """
+SELECT format('%I.%I', n.nspname, c.relname) AS name,
+  CASE WHEN has_sequence_privilege(c.oid, 'SELECT') THEN pg_sequence_last_value(c.oid) END AS last,
+  least(q.seqmax, CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647
+    ELSE q.seqmax END) AS most, has_sequence_privilege(c.oid, 'SELECT')
+    OR NOT has_schema_privilege(n.oid, 'USAGE') AS readable,
+  pg_get_userbyid(c.relowner)::text AS owner
+FROM pg_sequence q JOIN pg_class c ON c.oid = q.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_depend d ON d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+  AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
+LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+WHERE q.seqincrement > 0 AND NOT q.seqcycle
+"""
 _ARCHIVER: Final = """
 SELECT last_failed_time > coalesce(last_archived_time, '-infinity') AS failing, last_failed_wal AS failed_wal
 FROM pg_stat_archiver
@@ -258,6 +285,7 @@ _STATEMENTS: Final = {
     "sessions": _SESSIONS,
     "prepared": _PREPARED,
     "limits": _LIMITS,
+    "sequences": _SEQUENCES,
     "archiver": _ARCHIVER,
     "settings": SETTINGS,
     "overrides": OVERRIDES,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 EARLIEST: Final = timedelta(seconds=-10)
 """How far the clock of pg_dump may be behind the server's."""
@@ -21,7 +21,9 @@ LATEST: Final = timedelta(minutes=5)
 """How long after its snapshot a dump may begin."""
 CLOCK_TOLERANCE: Final = timedelta(seconds=60)
 INCOMPLETE_AFTER_S: Final = 6 * 3600.0
-"""How old a dump without a description may be: until then, it may still be being made."""
+"""How old a part of a dump may be: until then, it may still be being made."""
+DESCRIBED_WITHIN_S: Final = 15.0
+"""How long after its last write a whole dump may lack its description."""
 DUMP: Final = ".dump.age"
 AGE: Final = (b"age-encryption.org/v1\n", b"-----BEGIN AGE ENCRYPTED FILE-----")
 _KEY: Final = b"AGE-SECRET-KEY-1"
@@ -128,15 +130,28 @@ class Catalog:
     large_objects: int
 
 
-def missing_content(listing: Listing, live: Catalog) -> list[str]:
-    """List what the live database has, and the dump was made without: data, sequence values, grants, blobs.
+def missing_content(listing: Listing, live: Catalog, described: Collection[str] = ()) -> list[str]:
+    """List what the live database has, and the dump was made without: tables, data, sequence values, grants.
 
-    Source: PostgreSQL documentation, "pg_dump": --schema-only, --exclude-table-data, --section,
-    --no-privileges, --no-large-objects.
+    ``described`` are the tables of the backup's description, without the schema ``public``: a table of later
+    is no fault. Source: PostgreSQL documentation, "pg_dump": --table, --exclude-table, --schema-only,
+    --exclude-table-data, --section, --no-privileges, --no-large-objects.
     """
-    faults = [
-        f"no data of table {name}" for name in live.tables if _in(listing, "TABLE", name, data="TABLE DATA")
+    absent = [
+        name
+        for name in live.tables
+        if name not in listing.of("TABLE") and name.removeprefix("public.") in described
     ]
+    empty = [name for name in live.tables if _in(listing, "TABLE", name, data="TABLE DATA")]
+    faults = []
+    if empty and not listing.of("TABLE DATA"):
+        faults.append(f"no data at all (pg_dump --schema-only?), as of {_names(empty)}")
+    elif empty:
+        faults += [f"no data of table {name}" for name in empty]
+    if len(absent) > _MANY:
+        faults.append(f"no tables {_names(absent)} (pg_dump --table?)")
+    else:
+        faults += [f"no table {name}" for name in absent]
     faults += [
         f"no value of sequence {name}"
         for name in live.sequences
@@ -151,6 +166,13 @@ def missing_content(listing: Listing, live: Catalog) -> list[str]:
     if live.large_objects and not listing.of("BLOB"):
         faults.append(f"no large objects: the live database has {live.large_objects}")
     return faults
+
+
+_MANY: Final = 3
+
+
+def _names(tables: Iterable[str]) -> str:
+    return ", ".join(name.removeprefix("public.") for name in tables)
 
 
 def _in(listing: Listing, kind: str, name: str, *, data: str) -> bool:
@@ -194,33 +216,48 @@ class FolderFile:
 def folder_faults(files: Sequence[FolderFile]) -> list[str]:
     """List files that others may read, dumps that are not encrypted, incomplete backups, and stored keys.
 
-    Group permissions are left to the platform, as a Kubernetes volume with an fsGroup sets them. Source: PCI
-    DSS 4.0, 3.6.1; CIS PostgreSQL 1.4.
+    Group permissions are left to the platform, as a Kubernetes volume with an fsGroup sets them, and so is
+    who reads other files, such as a note. Source: PCI DSS 4.0, 3.6.1; CIS PostgreSQL 1.4.
     """
     names, faults = {file.name for file in files}, []
     for file in files:
         shown = "the folder" if file.name == "." else file.name
-        if file.mode & 0o007:
+        is_dump = file.name.endswith(DUMP)
+        is_part = file.name.endswith(".part") and file.age_s <= INCOMPLETE_AFTER_S
+        is_plain = not is_dump and (
+            file.head.startswith(_PLAIN) or (file.name.endswith(_PLAIN_SUFFIXES) and not is_part)
+        )
+        is_own = is_dump or is_plain or file.name == "." or file.name.endswith((".json", ".sha256"))
+        if file.mode & (0o007 if is_own else 0o002):
             remedy = "chmod o-rwx"
             faults.append(f"{shown}: mode {file.mode:04o}, accessible to every account: {remedy}")
         if _KEY in file.head:
             faults.append(f"{shown}: contains an age secret key, which belongs elsewhere than the backups")
-        is_dump = file.name.endswith(DUMP)
-        is_part = file.name.endswith(".part") and file.age_s <= INCOMPLETE_AFTER_S
         if is_dump and not file.head.startswith(AGE):
             faults.append(f"{shown}: not encrypted" if file.size else f"{shown}: empty")
-        elif not is_dump and (
-            file.head.startswith(_PLAIN) or (file.name.endswith(_PLAIN_SUFFIXES) and not is_part)
-        ):
+        elif is_plain:
             faults.append(f"{shown}: a dump that is not encrypted with age")
         record = file.name.removesuffix(DUMP) + ".json"
-        if is_dump and record not in names and file.age_s > INCOMPLETE_AFTER_S:
+        if is_dump and record not in names and file.age_s > DESCRIBED_WITHIN_S:
             faults.append(f"{shown}: without its description {record}")
         if file.name.endswith(".dump.age.part") and file.age_s > INCOMPLETE_AFTER_S:
             faults.append(f"{shown}: left behind by a backup that failed")
         if file.name.endswith(".json") and file.name.removesuffix(".json") + DUMP not in names:
             faults.append(f"{shown}: describes a dump that is not there")
     return faults
+
+
+def undescribed(files: Iterable[FolderFile]) -> list[str]:
+    """List the whole dumps without a description that was perhaps not written yet."""
+    every = list(files)
+    names = {file.name for file in every}
+    return [
+        file.name
+        for file in every
+        if file.name.endswith(DUMP)
+        and file.name.removesuffix(DUMP) + ".json" not in names
+        and file.age_s <= DESCRIBED_WITHIN_S
+    ]
 
 
 def record_faults(described: Iterable[tuple[str, int, str]], files: Iterable[FolderFile]) -> list[str]:
@@ -275,18 +312,20 @@ class Compared:
 
 
 def missing_rows(tables: Iterable[Compared]) -> list[str]:
-    """List tables without some of the rows that the live database had when the backup was made.
+    """List tables without some of the rows that the live database had when the backup was made, most first.
 
     Source: PostgreSQL documentation, "System Columns" (xmin: a row's last writer).
     """
-    faults = []
+    faults: list[tuple[int, str]] = []
     for one in tables:
         lacking = max((one.due or 0) - (one.restored or 0), 0) if one.due is not None else 0
         if lacking:
-            faults.append(f"{one.table}: {lacking} of {one.due} rows of the backup's time are missing")
+            text = f"{one.table}: {lacking} of {one.due} rows of the backup's time are missing"
+            faults.append((lacking, text))
         elif one.absent:
-            faults.append(f"{one.table}: {one.absent} of {one.sampled} sampled rows are missing")
-    return faults
+            text = f"{one.table}: {one.absent} of {one.sampled} sampled rows are missing"
+            faults.append((one.absent, text))
+    return [text for _, text in sorted(faults, key=lambda fault: -fault[0])]
 
 
 def differing_rows(tables: Iterable[Compared]) -> list[str]:

@@ -135,6 +135,18 @@ def limit_findings(
     return sorted(found)
 
 
+def used_up_sequences(sequences: Iterable[Row], *, share: float) -> list[str]:
+    """List the sequences of which more than ``share`` (0..1) of the values are used.
+
+    Source: PostgreSQL documentation, "CREATE SEQUENCE" (MAXVALUE) and "Numeric Types".
+    """
+    return sorted(
+        f"sequence {one['name']}: at {one['last']} of {one['most']} (make it and its column bigint)"
+        for one in sequences
+        if one["last"] is not None and one["last"] > share * one["most"]
+    )
+
+
 def old_prepared_transactions(prepared: Iterable[Row], *, max_s: float) -> list[str]:
     """List the prepared transactions older than ``max_s`` seconds, which hold locks and stop vacuum.
 

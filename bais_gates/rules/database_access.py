@@ -57,6 +57,10 @@ class Subjects:
             right.lower() for right in self.declared.get(name, ())
         )
 
+    def declares(self, name: str) -> bool:
+        """Return whether the environment file declares a right of this name for any role."""
+        return any(self.may(role, name) for role in self.declared)
+
     def attributes(self, name: str) -> list[str]:
         """Return the attributes of a role that give it more than its own objects."""
         return [a for role in self.roles if role["name"] == name for a in ATTRIBUTES if role[a]]
@@ -286,9 +290,11 @@ def session_findings(sessions: Iterable[Row]) -> list[str]:
 
 # -- append-only tables --
 
-_BEFORE, _DELETE, _UPDATE, _TRUNCATE, _ROW = 2, 8, 16, 32, 1
+_ROW, _BEFORE, _INSERT, _DELETE, _UPDATE, _TRUNCATE = 1, 2, 4, 8, 16, 32
 _EVENTS: Final = {"UPDATE": _UPDATE, "DELETE": _DELETE, "TRUNCATE": _TRUNCATE}
 _RULE_EVENTS: Final = {"UPDATE": "2", "DELETE": "4"}
+_INSERT_RULE: Final = "3"
+_DROPS: Final = re.compile(r"\bRETURN\s+NULL\b", re.IGNORECASE)
 _COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _RAISES: Final = re.compile(
     r"(\s*<<\w+>>)?(\s*DECLARE\b.*?)?\s*BEGIN\s+RAISE\s+(?!DEBUG|LOG|INFO|NOTICE|WARNING)",
@@ -302,7 +308,8 @@ def append_only_findings(tables: Iterable[Row]) -> list[str]:
 
     UPDATE, DELETE and TRUNCATE are each refused by an enabled BEFORE trigger whose function raises an
     exception
-    first, or (not TRUNCATE) by a rule DO INSTEAD NOTHING; no role but the owner holds the privilege.
+    first, or (not TRUNCATE) by a rule DO INSTEAD NOTHING; no role but the owner holds the privilege, and no
+    rule or trigger drops an INSERT.
     Source: PCI DSS
     10.3.2; OWASP Logging Cheat Sheet, "Protection"; PostgreSQL documentation, "CREATE TRIGGER".
     """
@@ -327,6 +334,18 @@ def append_only_findings(tables: Iterable[Row]) -> list[str]:
             if one["enabled"] in _STATES
         ]
         found += disabled
+        found += [
+            f"{name}: rule {one['name']} replaces INSERT (DROP RULE {one['name']} ON {table['name']})"
+            for one in table["rules"]
+            if one["event"] == _INSERT_RULE and one["instead"] and one["enabled"] not in _STATES
+        ]
+        found += [
+            f"{name}: trigger {one['name']} may drop an entry: function {one['function']} has RETURN NULL"
+            for one in table["triggers"]
+            if int(one["type"]) & (_BEFORE | _ROW | _INSERT) == _BEFORE | _ROW | _INSERT
+            and one["enabled"] not in _STATES
+            and _DROPS.search(_COMMENT.sub(" ", str(one["source"])))
+        ]
         for event in _EVENTS:
             if not _guarded(table, event):
                 found.append(f"{name}: nothing refuses {event}{_weak_guard(table, event)}")

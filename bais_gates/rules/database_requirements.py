@@ -83,6 +83,8 @@ LOSSY: Final = {
 DURABILITY: Final = {
     "wal_level": one_of("replica", "logical"),
     "data_checksums": one_of("on"),
+    "restart_after_crash": one_of("on"),
+    "exit_on_error": one_of("off"),
 }
 """Source: PostgreSQL documentation, "Write Ahead Log", "Data Checksums"; CIS PostgreSQL 7.1 to 7.5."""
 MAINTENANCE: Final = {
@@ -105,8 +107,27 @@ SERVICE: Final = {
     "idle_in_transaction_session_timeout": between("1s", "1h"),
     "statement_timeout": between("1s", _DAY, or_zero=True),
     "transaction_timeout": between("1s", _DAY, or_zero=True),
+    "lock_timeout": between("10ms", _DAY, or_zero=True),
+    "idle_session_timeout": between("10s", "30d", or_zero=True),
+    "event_triggers": one_of("on"),
+    "standard_conforming_strings": one_of("on"),
+    "transform_null_equals": one_of("off"),
+    "array_nulls": one_of("on"),
+    "backslash_quote": one_of("safe_encoding", "off"),
+    "work_mem": between("64kB", "512MB"),
+    "temp_buffers": between("800kB", "512MB"),
+    "hash_mem_multiplier": between("1", "8"),
+    "maintenance_work_mem": between("1MB", "4GB"),
 }
-"""What the application's sessions need. Source: PostgreSQL documentation, "Statement Behavior"."""
+"""What the application's sessions need, each sort of each of them as well.
+
+Source: PostgreSQL documentation, "Statement Behavior", "Version and Platform Compatibility", "Memory".
+"""
+GATES: Final = {
+    "default_transaction_read_only": one_of("on"),
+    "statement_timeout": between("1s", _DAY),
+}
+"""What the gates' own role has. Source: PostgreSQL documentation, "ALTER ROLE" and "Statement Behavior"."""
 _LOWER_LEVELS: Final = ("notice", "info", "log", *(f"debug{n}" for n in range(1, 6)))
 _DESTINATIONS: Final[frozenset[str]] = frozenset({"stderr", "csvlog", "jsonlog", "syslog", "eventlog"})
 AUDIT: Final = {

@@ -11,7 +11,16 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from bais_gates.rules.database_requirements import AUDIT, FALSE, LOSSY, SERVICE, TRUE, Requirement, amount
+from bais_gates.rules.database_requirements import (
+    AUDIT,
+    FALSE,
+    GATES,
+    LOSSY,
+    SERVICE,
+    TRUE,
+    Requirement,
+    amount,
+)
 
 Row = Mapping[str, Any]
 
@@ -29,10 +38,16 @@ def differing_settings(expected: Mapping[str, object], settings: Mapping[str, Ro
     return sorted(differing)
 
 
+_ALIASES: Final = {"pglz": TRUE, "debug2": {"debug"}}
+"""Values that PostgreSQL shows, and others that mean them."""
+
+
 def is_same_setting(expected: object, row: Row) -> bool:
     """Return whether a value ("32MB", true, 100) equals the setting of a row, whatever their units."""
     value, setting = str(expected).strip().lower(), str(row["setting"]).strip().lower()
     if row["vartype"] in {"bool", "enum"} and ({value, setting} <= TRUE or {value, setting} <= FALSE):
+        return True
+    if row["vartype"] == "enum" and value in _ALIASES.get(setting, ()):
         return True
     if row["vartype"] in {"integer", "real"}:
         left, right = amount(value, row["unit"]), amount(setting, row["unit"])
@@ -218,13 +233,15 @@ def override_findings(
 ) -> list[str]:
     """List the settings of roles and databases that are not as ``required`` or as ``stated``.
 
-    ``developer`` adds developer options and disabled plans. A shorter timeout than stated, and formats
-    (time zone, locale) are free. Those of :data:`SERVICE` are judged for the
-    application's roles and databases. Source: PostgreSQL documentation, "ALTER ROLE" and that of each table.
+    ``developer`` adds developer options and disabled plans. A shorter timeout than stated is free, and so are
+    formats (time zone, locale) of all but the application's roles and databases, for which alone those of
+    :data:`SERVICE` are judged. Source: PostgreSQL documentation, "ALTER ROLE" and that of each table.
     """
     found = []
+    known = {name.lower(): name for name in settings}  # as in TimeZone and timezone
+    stated = {known.get(name.lower(), name): value for name, value in stated.items()}
     for row in overrides:
-        name, value = str(row["name"]), str(row["value"])
+        name, value = known.get(str(row["name"]).lower(), ""), str(row["value"])
         setting = settings.get(name)
         if setting is None or setting["context"] not in {"user", "superuser"}:
             continue
@@ -240,7 +257,11 @@ def override_findings(
             wanted = requirement.wanted
         elif developer and _is_for_developers(name, setting) and value != setting["boot_val"]:
             wanted = str(setting["boot_val"])
-        elif name in stated and _overrides(name, value, stated[name], setting):
+        elif (
+            name in stated
+            and (_is_applied(row, application) or not _is_format(setting))
+            and _overrides(name, value, stated[name], setting)
+        ):
             wanted = str(stated[name])
         if wanted is not None:
             found.append(f"{where}: {name} = {value}, must be {wanted} ({_reset(row)})")
@@ -248,8 +269,6 @@ def override_findings(
 
 
 def _overrides(name: str, value: str, stated: object, setting: Row) -> bool:
-    if str(setting["category"]).endswith("Locale and Formatting"):
-        return False
     if is_same_setting(stated, {**setting, "setting": value}) or is_same_setting(
         value, {**setting, "setting": stated}
     ):
@@ -258,6 +277,42 @@ def _overrides(name: str, value: str, stated: object, setting: Row) -> bool:
         own, limit = amount(value, setting["unit"]), amount(str(stated), setting["unit"])
         return own is None or limit is None or own == 0 or own > limit
     return True
+
+
+def _is_format(setting: Row) -> bool:
+    return str(setting["category"]).endswith("Locale and Formatting")
+
+
+def _is_applied(row: Row, application: Collection[str]) -> bool:
+    return row["role"] is None or row["role"] in application
+
+
+def gates_findings(overrides: Iterable[Row], settings: Mapping[str, Row], gates: str) -> list[str]:
+    """List the settings of the gates' own role that let it write or run for ever.
+
+    ``settings`` are those of :func:`server_settings`. Source: that of :data:`GATES`.
+    """
+    rows = sorted(overrides, key=lambda row: (row["role"] is not None, row["database"] is not None))
+    found = []
+    for name, requirement in GATES.items():
+        setting = settings.get(name, {"reset_val": "off", "unit": "ms"})
+        own = [row["value"] for row in rows if row["name"] == name and row["role"] in {None, gates}]
+        value = str(own[-1] if own else setting["reset_val"])
+        if not requirement.holds(value, setting):
+            fix = f"ALTER ROLE {gates} SET {name} = {'30s' if name.endswith('timeout') else 'on'}"
+            found.append(f"role {gates}: {name} = {value}, must be {requirement.wanted} ({fix})")
+    return found
+
+
+def standby_findings(settings: Mapping[str, Row], replicas: Collection[Row]) -> list[str]:
+    """List the synchronous standbys that do not exist, for which every commit waits.
+
+    Source: PostgreSQL documentation, "Synchronous Replication".
+    """
+    names = str(settings.get("synchronous_standby_names", {}).get("reset_val", ""))
+    if not names or any(one["state"] == "streaming" for one in replicas):
+        return []
+    return [f"synchronous_standby_names: {names}, and no standby streams: every commit waits for it"]
 
 
 def _reset(row: Row) -> str:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from bais_gates.sandbox.errors import SandboxError
 from bais_gates.sandbox.files import default_directory
-from bais_gates.sandbox.lifecycle import SandboxInfo, check_faults, set_faults, start, status, stop
+from bais_gates.sandbox.lifecycle import SandboxInfo, set_faults, start, status, stop
 
 __all__ = [
     "ClusterInfo",
     "SandboxError",
     "SandboxInfo",
-    "check_faults",
+    "cluster_limits",
     "default_directory",
     "set_faults",
     "start",
@@ -44,3 +44,10 @@ def start_cluster(
     from bais_gates.sandbox.bootstrap import start  # noqa: PLC0415 - slow to import, and most runs need no cluster
 
     return start.start_cluster(directory, manifests=manifests, progress=progress, within=within)
+
+
+def cluster_limits() -> tuple[str, ...]:
+    """Return what the cluster's own API server does not do, each as the end of a sentence about it."""
+    from bais_gates.sandbox.cluster.apiserver.unsupported import sentences  # noqa: PLC0415 - for help only
+
+    return sentences()

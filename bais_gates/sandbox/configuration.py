@@ -166,7 +166,6 @@ def _cluster_sections(directory: Path, http_url: str, platform: Platform) -> dic
             "context": "sandbox",
             "admin_context": "sandbox-admin",
             "namespace": "bais",
-            "minimum_version": "1.20",
             "components": {
                 "prometheus_operator": {
                     "absent": "the sandbox runs no Prometheus; gates scrape its API directly"
@@ -222,7 +221,7 @@ def _cluster_sections(directory: Path, http_url: str, platform: Platform) -> dic
             "application_users": [redis.APP_USER],
         },
         "staging": {
-            "overlay": "sandbox",
+            "overlay": "sandbox-staging",
             "namespace": "bais-staging",
             "images": list(platform.images.all()),
             "variables": {

@@ -24,6 +24,7 @@ CONTENTS = (
     "volumes",
     "containers",
     "runtime.sock",
+    "made",
     "faults.json",
     "api.json",
     "ca.pem",

@@ -6,7 +6,6 @@ process id alone may belong to another process by now.
 
 from __future__ import annotations
 
-import difflib
 import fcntl
 import json
 import os
@@ -66,11 +65,15 @@ def start(
 
     It runs until ``stop``, or until the process ``owner_pid`` ends; then ``discard``, a folder of the owner,
     is removed as well. ``environment_copy`` is a second path for the environment file, removed at the end if
-    unchanged. ``progress`` receives a short text for each step. Raises ``SandboxError``, and leaves nothing
+    unchanged. ``progress`` receives a short text for each step. ``faults`` are those of the API; for those
+    of the platform start its cluster, then call ``set_faults``. Raises ``SandboxError``, and leaves nothing
     behind, if a part fails to start or the sandbox is not ready ``within`` seconds.
     """
     directory = directory.absolute()
-    check_faults(faults)
+    if faults:
+        from bais_gates.sandbox.platform_faults import check_faults  # noqa: PLC0415 - rarely needed
+
+        check_faults(faults, platform=False)
     made = _make_directory(directory)
     ready = (_read_state(directory) or {}).get("state") == "ready"
     # The owner of a sandbox that is starting or ending may have been killed: then it ends soon.
@@ -155,24 +158,28 @@ def status(directory: Path) -> SandboxInfo | None:
 
 
 def set_faults(directory: Path, faults: Sequence[str]) -> None:
-    """Make exactly ``faults`` active in the running sandbox of ``directory``. Raises ``SandboxError``."""
+    """Make exactly ``faults`` active in the running sandbox of ``directory``, and return when they are.
+
+    Those of the platform need its cluster, those of staging a staged namespace. Raises ``SandboxError``.
+    """
+    from bais_gates.sandbox.platform_faults import check_faults, of_platform  # noqa: PLC0415 - rarely needed
+
     check_faults(faults)
     if (info := status(directory)) is None or info.state != "ready":
         raise SandboxError(f"no sandbox is up in {directory}")
-    write_json(info.directory / "faults.json", list(dict.fromkeys(faults)))
+    wanted = of_platform(faults)
+    active = [name for name in dict.fromkeys(faults) if name not in wanted]
+    try:
+        if wanted or (info.directory / "made").exists():
+            from bais_gates.sandbox.platform_faults.making import Maker  # noqa: PLC0415 - as above
 
-
-def check_faults(faults: Sequence[str]) -> None:
-    """Raise ``SandboxError`` that lists the known faults, if one of ``faults`` isn't among them."""
-    if not faults:
-        return
-    from bais_gates.sandbox.faults import FAULTS  # noqa: PLC0415 - only needed when a fault is named
-
-    if unknown := [name for name in faults if name not in FAULTS]:
-        near = difflib.get_close_matches(unknown[0], FAULTS, n=3)
-        hint = f"Did you mean {' or '.join(near)}? " if near else ""
-        listed = "`bais-gates sandbox faults` lists them all"
-        raise SandboxError(f"unknown fault {', '.join(unknown)}. {hint}{listed}.")
+            maker = Maker(info.directory)
+            try:
+                maker.make_exactly(wanted)
+            finally:
+                active += maker.made
+    finally:
+        write_json(info.directory / "faults.json", active)
 
 
 def _make_directory(directory: Path) -> bool:

@@ -7,7 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.staging.errors import StageCode, StageError
-from bais_gates.staging.namespace import annotation, owner_of, with_owner
+from bais_gates.staging.holding import annotation
+from bais_gates.staging.namespace import owner_of, with_owner
 from bais_gates.staging.plan import CLUSTER_SCOPED, describe, pod_templates
 from bais_gates.staging.readiness import State, judge
 from bais_gates.staging.server import key_of, qualified_name, request

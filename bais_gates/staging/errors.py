@@ -12,6 +12,7 @@ class StageCode(StrEnum):
     """Why staging could not be provisioned, or not be torn down."""
 
     NAMESPACE_FOREIGN = "NAMESPACE_FOREIGN"
+    NAMESPACE_HELD = "NAMESPACE_HELD"
     NAMESPACE_TERMINATING = "NAMESPACE_TERMINATING"
     UNREACHABLE = "UNREACHABLE"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -73,6 +74,10 @@ REMEDIES: Final[dict[StageCode, str]] = {
     StageCode.NAMESPACE_FOREIGN: (
         "Choose another namespace (staging.namespace in the environment file, or --namespace): only one with "
         "the label bais-gates/owner of this environment is ever changed."
+    ),
+    StageCode.NAMESPACE_HELD: (
+        "Wait until that run has ended, or choose another namespace (--namespace). A run that was killed is "
+        "past a minute after it last renewed this."
     ),
     StageCode.NAMESPACE_TERMINATING: (
         "Wait until it is gone. If it stays, read status.conditions for what blocks it: `kubectl get "

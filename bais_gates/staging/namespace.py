@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.probes.kubernetes.access import ClusterRefused
+from bais_gates.staging import holding
 from bais_gates.staging.errors import StageCode, StageError
+from bais_gates.staging.holding import RUN, annotation
 from bais_gates.staging.plan import Step
 from bais_gates.staging.server import request
 
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
 OWNER: Final = "bais-gates/owner"
 """Label: the environment that the object was created for."""
-RUN: Final = "bais-gates/run"
-"""Annotation of the namespace: the run that provisioned it last, and that tears it down at its end."""
 KEPT: Final = "bais-gates/kept"
 """Annotation of the namespace: ``true`` when it was provisioned with --keep."""
 TEAR_DOWN: Final = "tear-down"
@@ -37,11 +37,6 @@ def owner_of(obj: Mapping[str, Any]) -> str | None:
     labels = (obj.get("metadata") or {}).get("labels") or {}
     owner = labels.get(OWNER)
     return str(owner) if owner else None
-
-
-def annotation(obj: Mapping[str, Any], name: str) -> str | None:
-    """Return an annotation of an object, None without one."""
-    return ((obj.get("metadata") or {}).get("annotations") or {}).get(name)
 
 
 def with_owner(obj: Object, owner: str) -> Object:
@@ -89,7 +84,10 @@ def staged_namespaces(server: Server) -> Objects:
 
 
 def ensure_namespace(server: Server, plan: Plan, clock: Clock, progress: Callable[[str], None]) -> None:
-    """Create the namespace or update the plan owner's; raise ``StageError`` for a foreign one, unchanged."""
+    """Create the namespace or update the plan owner's, and hold it for the plan's run.
+
+    Raises ``StageError`` for a foreign one, and for one that another live run holds; neither is changed.
+    """
     wanted = namespace_object(plan)
     live = read_namespace(server, plan.namespace, step=Step.NAMESPACE)
     if live is not None and is_terminating(live):
@@ -100,6 +98,9 @@ def ensure_namespace(server: Server, plan: Plan, clock: Clock, progress: Callabl
     if live is None:
         live = _create(server, wanted)
     require_own(live, plan.owner)
+    holding.require_free(live, plan.run)
+    if annotation(live, RUN) != plan.run:
+        holding.take(server, live, wanted["metadata"]["annotations"])
     if is_kept(live, plan.owner):
         wanted["metadata"]["annotations"][KEPT] = "true"
     request(
@@ -120,6 +121,7 @@ def namespace_object(plan: Plan) -> Object:
         )
     obj = with_owner(manifest, plan.owner)
     annotations: dict[str, Any] = {**(obj["metadata"].get("annotations") or {}), RUN: plan.run}
+    annotations |= holding.held_now()
     if plan.keep:
         annotations[KEPT] = "true"
     obj["metadata"]["annotations"] = annotations

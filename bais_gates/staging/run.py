@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ from bais_gates.manifests import image_references, render
 from bais_gates.probes.kubernetes.access import ClusterError
 from bais_gates.probes.postgres import Database, DatabaseError
 from bais_gates.staging.errors import StageCode, StageError
+from bais_gates.staging.holding import Holding, let_go
 from bais_gates.staging.namespace import is_kept
 from bais_gates.staging.plan import CompletedStep, Plan
 from bais_gates.staging.provision import provision
@@ -19,7 +21,7 @@ from bais_gates.staging.reach import NotReachable, Reach
 from bais_gates.staging.server import Clock
 from bais_gates.staging.staged import StagedPlatform, StagingResult
 from bais_gates.staging.teardown import tear_down
-from bais_gates.targets.provision import RunContext, environment_for, once
+from bais_gates.targets.provision import RunContext, environment_for, make_staged_faults, once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +36,7 @@ CLAIM: Final = "staging.claim"
 DEADLINE_SHARE: Final = 0.85
 """The part of a gate's deadline that provisioning may take, so that its error comes before the deadline."""
 TEAR_DOWN_S: Final = 90.0
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 REVISION_QUERY: Final = "SELECT version_num FROM alembic_version"
 
 
@@ -61,7 +64,7 @@ def plan_for(
     file. Raises GateInputError that names what to correct.
     """
     part = environment.staging
-    target_namespace = namespace or part.namespace
+    target_namespace = namespace_name(environment, namespace)
     folder = manifests or gates_dir / "staging" / "manifests" / "overlays" / (overlay or part.overlay)
     if not folder.is_dir():
         raise GateInputError(
@@ -81,6 +84,18 @@ def plan_for(
         run=run,
         keep=keep,
     )
+
+
+def namespace_name(environment: Environment, named: str | None = None) -> str:
+    """Return the name of the namespace to stage in; raise GateInputError for one that Kubernetes refuses."""
+    name = environment.staging.namespace if named is None else named
+    if not _NAMESPACE.fullmatch(name):
+        where = f"{environment.path}: staging.namespace" if named is None else "--namespace"
+        raise GateInputError(
+            f"{where}: {name!r} can't name a namespace. Use at most 63 lower-case letters, digits and "
+            "hyphens, with a letter or digit at both ends."
+        )
+    return name
 
 
 def owner_name(environment: Environment) -> str:
@@ -153,7 +168,12 @@ def open_staging(
         (run.directory / CLAIM).write_text(json.dumps(claim), encoding="utf-8")
         seconds = min(environment.staging.timeout_s, DEADLINE_SHARE * gate_deadline_s)
         report = _prefixed(progress)
-        return carry_out(server, environment, plan, seconds=seconds, progress=report).as_record()
+        if environment.provision == "none":  # nobody else reaches a sandbox that the run started
+            Holding(lambda: open_writer(environment), plan).begin()
+        staged = carry_out(server, environment, plan, seconds=seconds, progress=report)
+        if staged.error is None:
+            make_staged_faults(run)
+        return staged.as_record()
 
     result = StagingResult.from_record(once(run.directory, "staging", stage))
     folder = run.directory / "staged"
@@ -177,6 +197,7 @@ def release(run: RunContext, *, gates_dir: Path, progress: Callable[[str], None]
         with open_writer(environment) as server:
             live = server.named("v1", "Namespace", namespace)
             if live is not None and is_kept(live, owner):
+                let_go(server, namespace, run.run_id)
                 report(f"the namespace {namespace} is kept (--keep)")
                 return
             clock = Clock.lasting(TEAR_DOWN_S)

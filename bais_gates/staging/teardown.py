@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 from bais_gates.probes.kubernetes.access import ClusterRefused
 from bais_gates.staging.applying import STAGED_FOR
 from bais_gates.staging.errors import StageCode, StageError
+from bais_gates.staging.holding import RUN, annotation
 from bais_gates.staging.namespace import (
     OWNER,
     POLL_S,
-    RUN,
     TEAR_DOWN,
-    annotation,
     is_terminating,
     owner_of,
     read_namespace,

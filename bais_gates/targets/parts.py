@@ -32,6 +32,7 @@ class ApiPart:
     ca_file: Path | None = None
     environment: str | None = None
     version: str | None = None
+    ingress_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +177,8 @@ class KubernetesPart:
     """Subjects that need permissions which lead to more, as patterns, each with the reason."""
     request_timeout_s: float = REQUEST_TIMEOUT_S
     cluster_uid: str | None = None
-    minimum_version: str = "1.20"
+    minimum_version: str = "1.27"
+    """The oldest Kubernetes version that is accepted; by default the one that the manifests need."""
     helm_releases: tuple[str, ...] = ()
     components: tuple[tuple[str, Component], ...] = ()
     names: Names = field(default_factory=Names)

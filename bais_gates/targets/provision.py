@@ -88,7 +88,7 @@ def environment_for(
                 "this one is not. Remove the option, or choose --gate-env sandbox."
             )
         return environment
-    file = _sandbox_file(run, progress)
+    file = _sandbox_file(run, gates_dir, progress)
     return environment.completed_by(load_environment(file, gates_dir=gates_dir))
 
 
@@ -110,10 +110,21 @@ def start_cluster(
     from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
 
     try:
-        manifests = gates_dir / "staging" / "manifests" / "overlays" / "sandbox"
-        sandbox.start_cluster(folder, manifests=manifests, progress=progress)
+        sandbox.start_cluster(folder, manifests=_manifests(gates_dir), progress=progress)
     except (sandbox.SandboxError, GateInputError, OSError) as e:
         raise ProvisionError(f"the sandbox's cluster did not start: {e}") from e
+
+
+def make_staged_faults(run: RunContext) -> None:
+    """Make the faults of staging that the run asks for; raise ProvisionError if that fails."""
+    if not run.faults:
+        return
+    from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
+
+    try:
+        sandbox.set_faults(run.directory / _FOLDER, run.faults)
+    except sandbox.SandboxError as e:
+        raise ProvisionError(str(e)) from e
 
 
 def release(directory: Path) -> None:
@@ -125,27 +136,36 @@ def release(directory: Path) -> None:
         sandbox.stop(folder)
 
 
-def _sandbox_file(run: RunContext, progress: Callable[[str], None]) -> Path:
+def _manifests(gates_dir: Path) -> Path:
+    return gates_dir / "staging" / "manifests" / "overlays" / "sandbox"
+
+
+def _sandbox_file(run: RunContext, gates_dir: Path, progress: Callable[[str], None]) -> Path:
     """Return the environment file of this run's sandbox, starting it first if no process has."""
-    record = once(run.directory, "sandbox", lambda: _start(run, progress))
+    record = once(run.directory, "sandbox", lambda: _start(run, gates_dir, progress))
     if record["error"] is not None:
         raise ProvisionError(record["error"])
     return Path(str(record["environment_file"]))
 
 
-def _start(run: RunContext, progress: Callable[[str], None]) -> dict[str, str | None]:
+def _start(run: RunContext, gates_dir: Path, progress: Callable[[str], None]) -> dict[str, str | None]:
     folder = run.directory / _FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     try:
         from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
 
+        first, then = _by_time(run.faults)
         info = sandbox.start(
             folder,
             owner_pid=run.owner_pid,
-            faults=tuple(run.faults),
+            faults=first,
             progress=progress,
             discard=run.directory,  # a killed run can't remove it itself
         )
+        if then:
+            sandbox.start_cluster(folder, manifests=_manifests(gates_dir), progress=progress)
+            progress(f"making the faults {', '.join(then)}")
+            sandbox.set_faults(folder, [*first, *then])
     except ImportError as e:
         error = (
             f"the sandbox is not installed ({e}). Install it: pip install 'bais-gates[sandbox]', or choose "
@@ -155,3 +175,13 @@ def _start(run: RunContext, progress: Callable[[str], None]) -> dict[str, str | 
     except (sandbox.SandboxError, GateInputError, OSError) as e:
         return {"environment_file": None, "error": f"the sandbox did not start: {e}"}
     return {"environment_file": str(info.environment_file), "error": None}
+
+
+def _by_time(faults: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the faults to start a sandbox with, and those for its cluster; none of staging."""
+    if not faults:
+        return [], ()
+    from bais_gates.sandbox.platform_faults import of_platform  # noqa: PLC0415 - rarely needed
+
+    of_its_platform = of_platform(faults)
+    return [name for name in faults if name not in of_its_platform], of_platform(faults, staged=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from bais_gates import BackupPart, Environment, Evidence
 from bais_gates.probes import Backup, Cluster, Database, DatabaseError, content, restore
 from bais_gates.probes import backup as backups
+from bais_gates.rules import backup_job
 from bais_gates.rules import backups as rules
 from bais_gates.rules.kubernetes import cron_job_findings, cronjobs, schedule_status
 
@@ -40,48 +41,76 @@ def check_schedule(cluster: Cluster, environment: Environment, evidence: Evidenc
         return
     now, spec = datetime.now(UTC), cron_job["spec"]
     faults = [finding.detail for finding in cron_job_findings([cron_job])]
-    source = f"CronJob {name}; kube-score; Kubernetes documentation, CronJob and Jobs"
-    evidence.check("CronJob faults", faults, "==", [], source=source)
-    jobs = cluster.list("batch/v1", "Job", part.namespace)
-    evidence.check(
-        "faults of the backup's Jobs", cronjobs.run_faults(cron_job, jobs), "==", [], source=f"Jobs of {name}"
-    )
+    faults += backup_job.volume_faults(cron_job)
+    source = "kube-score; Kubernetes documentation, CronJob and Jobs"
+    evidence.check(f"faults of CronJob {name}", faults, "==", [], source=source)
+    failed = cronjobs.run_faults(cron_job, cluster.list("batch/v1", "Job", part.namespace))
+    evidence.check(f"faults of the Jobs of CronJob {name}", failed, "==", [], source="batch/v1, Job")
+    check_recipients(cron_job, environment, evidence)
     source = f"CronJob {name}, schedule {spec['schedule']}"
     try:
         gap = cronjobs.largest_gap(str(spec["schedule"]), now, zone=spec.get("timeZone"))
         status = schedule_status(cron_job, now)
     except cronjobs.ScheduleError as e:
-        evidence.check("backup schedule", str(e), "==", "active", source=source)
+        evidence.check(f"schedule of CronJob {name}", str(e), "==", "active", source=source)
         return
     state = "suspended" if status.suspended else "active"
-    evidence.check("backup schedule", state, "==", "active", source=source)
+    evidence.check(f"schedule of CronJob {name}", state, "==", "active", source=source)
     gap_h = gap.total_seconds() / 3600
     limited = f"{source}; backup.max_age_h of the environment file"
-    evidence.check("longest time between two backups", gap_h, "<=", max_age_h, unit="h", source=limited)
+    longest = f"longest time between two runs of CronJob {name}, {spec['schedule']}"
+    evidence.check(longest, gap_h, "<=", max_age_h, unit="h", source=limited)
     source = f"{source}, lastSuccessfulTime"
     if status.last_success is None:
-        evidence.check("last successful backup", "never", "!=", "never", source=source)
+        evidence.check(f"last success of CronJob {name}", "never", "!=", "never", source=source)
         return
     age_s, due = status.age_s, f"{status.due:%Y-%m-%d %H:%M} UTC"
     source = f"{source}; the run of {due} must have ended"
-    name = "age of the last successful backup"
-    evidence.check(name, age_s, "<=", status.max_age_s, unit="s", source=source)
+    evidence.check(
+        f"age of the last success of CronJob {name}", age_s, "<=", status.max_age_s, unit="s", source=source
+    )
+
+
+def check_recipients(cron_job: dict[str, Any], environment: Environment, evidence: Evidence) -> None:
+    """Check that the next backups are encrypted for the environment file's key, where the CronJob says so."""
+    part, backup = environment.kubernetes, environment.backup
+    if backup.identity is None:
+        raise environment.missing("backup.identity")
+    secrets: list[Any] = []
+    if wanted := backup_job.secret_references(cron_job):
+        with Cluster(part.secrets_access()) as reader:
+            if not reader.may("list", "secrets", part.namespace):
+                source = f"context {reader.access.context} may not list the Secrets of {part.namespace}"
+                evidence.check("recipients of the next backups", None, "==", [], source=source)
+                return
+            listed = reader.list("v1", "Secret", part.namespace)
+        secrets = [one for one in listed if one["metadata"]["name"] in wanted]
+    found = backup_job.recipient_faults(cron_job, secrets, backups.public_key(backup.identity))
+    source = f"CronJob {cron_job['metadata']['name']} and its Secrets; backup.identity"
+    evidence.check("recipients of the next backups", found, "==", [], source=source)
 
 
 def check_folder(part: BackupPart, evidence: Evidence) -> Backup:
     """Check the files in the folder and the newest backup's age; return it, or end the gate without one."""
     now = datetime.now(UTC)
-    found, files = backups.list_backups(part.directory), backups.list_files(part.directory, now)
-    faults = rules.folder_faults(files)
+    files = backups.list_files(part.directory, now)
+    while rules.undescribed(files):  # until it is described, or too old
+        time.sleep(0.5)
+        now = datetime.now(UTC)
+        files = backups.list_files(part.directory, now)
+    found, faults = backups.read_backups(part.directory)
+    faults += rules.folder_faults(files)
     faults += rules.record_faults(((one.path.name, one.size, one.sha256) for one in found), files)
     source = f"{part.directory}: modes, first bytes and descriptions"
     evidence.check("faults of the backups' files", faults[:MAX_DIFFERENCES], "==", [], source=source)
     evidence.require("backups in the directory", len(found), ">=", 1, source=str(part.directory))
     newest = found[-1]
     age_h, source = newest.age_s(now) / 3600, f"{newest.path.name}, taken_at"
-    evidence.check("age of the newest backup", age_h, "<=", part.max_age_h, unit="h", source=source)
+    evidence.check(
+        f"age of the newest backup, {newest.path.name}", age_h, "<=", part.max_age_h, unit="h", source=source
+    )
     ahead_s, allowed_s = -newest.age_s(now), rules.CLOCK_TOLERANCE.total_seconds()
-    name = "time of the newest backup in the future"
+    name = f"time in the future of the newest backup, {newest.path.name}"
     evidence.check(name, max(ahead_s, 0.0), "<=", allowed_s, unit="s", source=source)
     return newest
 
@@ -90,23 +119,23 @@ def check_dump(newest: Backup, part: BackupPart, environment: Environment, evide
     """Check that the dump is complete, and that only the environment file's key decrypts it."""
     if part.identity is None:
         raise environment.missing("backup.identity")
-    source = newest.path.name
+    source, dumped = newest.path.name, f"dump {newest.path.name}"
     present = "present" if newest.path.is_file() else "absent"
-    evidence.require("dump of the newest backup", present, "==", "present", source=source)
+    evidence.require(dumped, present, "==", "present", source=source)
     dump = backups.inspect_dump(newest)
     described = f"{source}, description of the backup"
-    evidence.check("dump size", dump.size, "==", newest.size, unit="bytes", source=described)
-    evidence.check("dump checksum", dump.sha256, "==", newest.sha256, source=described)
-    recorded, file = dump.recorded_sha256, f"{source}.sha256"
-    evidence.check("dump checksum (.sha256 file)", recorded, "==", dump.sha256, source=file)
+    evidence.check(f"{dumped}: size", dump.size, "==", newest.size, unit="bytes", source=described)
+    evidence.check(f"{dumped}: checksum", dump.sha256, "==", newest.sha256, source=described)
+    recorded, file = dump.recorded_sha256 or "absent", f"{source}.sha256"
+    evidence.check(f"{dumped}: checksum in the .sha256 file", recorded, "==", dump.sha256, source=file)
     encryption = "encrypted" if dump.encrypted else "not encrypted"
-    evidence.check("dump encryption", encryption, "==", "encrypted", source=f"{source}, first bytes")
+    evidence.check(f"{dumped}: encryption", encryption, "==", "encrypted", source=f"{source}, first bytes")
     own, other = (
         "succeeds" if backups.can_decrypt(newest, key) else "fails"
         for key in (part.identity, backups.generate_identity())
     )
-    evidence.check("decryption with backup.identity", own, "==", "succeeds", source=source)
-    evidence.check("decryption with another key", other, "==", "fails", source="a generated key")
+    evidence.check(f"{dumped}: decryption with backup.identity", own, "==", "succeeds", source=source)
+    evidence.check(f"{dumped}: decryption with another key", other, "==", "fails", source="a generated key")
 
 
 def check_listing(
@@ -120,16 +149,17 @@ def check_listing(
     try:
         text = restore.list_dump(newest, part.identity, within_s=part.restore_within_s)
     except backups.BackupError as e:
-        evidence.check("header of the newest dump", str(e), "==", "readable", source=source)
+        evidence.check(f"header of {newest.path.name}", str(e), "==", "readable", source=source)
         return None
     listing = rules.parse_listing(text)
     live, version = (str(database.value(sql)) for sql in ("SELECT current_database()", "SHOW server_version"))
     faults = rules.header_faults(
         listing, taken_at=newest.taken_at, recorded=newest.database, live=live, live_version=version
     )
-    evidence.check("header of the newest dump", faults, "==", [], n=listing.count, source=source)
-    missing = rules.missing_content(listing, content.read_catalog(database))
-    name, source = "content missing from the newest dump", f"{source}; the live database's pg_catalog"
+    evidence.check(f"header of {newest.path.name}", faults, "==", [], n=listing.count, source=source)
+    described = [name for name, _ in newest.tables]
+    missing = rules.missing_content(listing, content.read_catalog(database), described)
+    name, source = f"content missing from {newest.path.name}", f"{source}; the live database's pg_catalog"
     evidence.check(name, missing[:MAX_DIFFERENCES], "==", [], source=source)
     return text
 
@@ -150,7 +180,7 @@ def check_restore(
                 newest, part.identity, url, within_s=part.restore_within_s, listing=listing
             )
         except backups.BackupError as e:
-            evidence.require("restore of the newest backup", str(e), "==", "restored", source="pg_restore")
+            evidence.require(f"restore of {newest.path.name}", str(e), "==", "restored", source="pg_restore")
             return
         source = f"{newest.path.name} in a scratch database"
         evidence.check("restore time", took, "<=", part.restore_within_s, unit="s", source=source)
@@ -175,8 +205,8 @@ def check_content(newest: Backup, scratch: Database, live: Database, evidence: E
         if counts.get(name) != described.get(name)
     ]
     source = f"{newest.path.name}: count(*) after the restore, counts in its description"
-    name = "tables with a different row count"
-    evidence.check(name, differing, "==", [], n=len(described), source=source)
+    name = f"tables of {newest.path.name} with a different row count"
+    evidence.check(name, differing, "==", [], n=len({*counts, *described}), source=source)
     evidence.check("restored rows", sum(counts.values()), ">=", 1, source="count(*) in the scratch database")
     revision, live_revision = restore.schema_revision(scratch), restore.schema_revision(live)
     source = f"{newest.path.name}; alembic_version"

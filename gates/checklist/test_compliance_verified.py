@@ -21,7 +21,7 @@ from bais_gates.probes import (
     database_access,
     database_maintenance,
     inspect_dump,
-    list_backups,
+    read_backups,
     read_bytes,
     read_cluster,
     read_namespace,
@@ -34,6 +34,7 @@ from bais_gates.rules import (
     audit_trail,
     cache,
     database,
+    database_exposure,
     database_requirements,
     database_settings,
     parse_exceptions,
@@ -315,12 +316,10 @@ def check_roles(state: DatabaseAccess, subjects: access.Subjects, evidence: Evid
     grants = access.grant_findings(subjects, state.grants)
     check_none(evidence, "database rights: grants", grants, "CIS PostgreSQL 4.6; aclexplode", n)
     functions = access.function_findings(state.functions)
-    functions += [f"language {row['name']}: untrusted (DROP EXTENSION)" for row in state.languages]
-    source = "CIS PostgreSQL 4.5; pg_proc, pg_language"
-    check_none(evidence, "database rights: functions and languages", functions, source)
-    policies = [f"table {name}: has policies, but row security is disabled" for name in state.policies]
-    source = "PostgreSQL documentation, Row Security Policies; pg_policy"
-    check_none(evidence, "database rights: row security", policies, source)
+    check_none(evidence, "database rights: functions", functions, "CIS PostgreSQL 4.5; pg_proc")
+    exposed = database_exposure.exposure_findings(subjects, state.exposed)
+    name = "database rights: owners, extensions, languages, publications, row security"
+    check_none(evidence, name, exposed, "PCI DSS 7.2; pg_database, pg_extension, ...")
     owned = [f"{name} belongs to {state.gates}" for name in state.owned]
     check_none(evidence, "database rights: objects of the gates' role", owned, "pg_shdepend")
     appended = access.append_only_findings(state.append_only)
@@ -372,13 +371,13 @@ def check_database_log(state: DatabaseAccess, environment: Environment, evidence
     overrides += database_settings.search_path_findings(
         state.overrides, state.settings, application=state.application
     )
-    name = "database audit: settings of roles and databases"
-    check_none(evidence, name, overrides, "pg_db_role_setting")
+    overrides += database_settings.gates_findings(state.overrides, settings, state.gates)
+    check_none(evidence, "database: settings of roles and databases", overrides, "pg_db_role_setting")
 
 
 def check_backups(directory: Path, evidence: Evidence) -> None:
     """Check backup encryption: every backup is encrypted, and there is no other dump in the directory."""
-    found = list_backups(directory)
+    found, _ = read_backups(directory)  # invalid descriptions are for the gate of the backups
     evidence.check("backup encryption: backups", len(found), ">=", 1, source=str(directory))
     plain = [backup.path.name for backup in found if not inspect_dump(backup).encrypted]
     plain += [path.name for path in directory.iterdir() if path.suffix in DUMP_SUFFIXES]

@@ -35,6 +35,7 @@ DEAD_ROWS: Final = 10_000
 """Fewer dead rows than this are below autovacuum's threshold, or soon removed."""
 MAX_XID_AGE: Final = 500_000_000
 """Transactions; PostgreSQL refuses to write at two thousand million."""
+USED_SHARE: Final = 0.8
 TRANSACTION_S: Final = 300.0
 IDLE_S: Final = 60.0
 LOCK_S: Final = 5.0
@@ -67,9 +68,9 @@ def test_database_optimized(
         return
     check_query_time(state, limits, evidence)
     check_indexes(state, evidence)
-    check_objects(state, evidence)
+    check_objects(state, environment, evidence)
     check_maintenance(state, evidence)
-    check_sessions(state, evidence)
+    check_sessions(state, environment.database_settings, evidence)
     check_limits(state, environment, evidence)
     check_replication(state, evidence)
     check_settings(state, environment.database_settings, evidence)
@@ -133,14 +134,19 @@ def check_indexes(state: DatabaseHealth, evidence: Evidence) -> None:
         evidence.check(name, found, "==", [], n=n, source=source)
 
 
-def check_objects(state: DatabaseHealth, evidence: Evidence) -> None:
-    """Check that triggers are enabled, constraints validated, and tables logged."""
+def check_objects(state: DatabaseHealth, environment: Environment, evidence: Evidence) -> None:
+    """Check that triggers are enabled, no rule replaces statements, constraints hold, tables are logged."""
+    guarded = environment.security.append_only if environment.describes("security") else ()
+    guards = {
+        (name.removeprefix("public."), f"replaces {e}") for name in guarded for e in ("UPDATE", "DELETE")
+    }
+    objects = [one for one in state.objects if (one["of"], one["fault"]) not in guards]
     for name, kinds in (
-        ("disabled triggers and rules", ("trigger", "rule", "event trigger")),
+        ("disabled triggers, and rules that replace statements", ("trigger", "rule", "event trigger")),
         ("constraints that are not validated", ("constraint",)),
         ("unlogged tables and sequences", ("table", "sequence")),
     ):
-        found = rules.object_findings(state.objects, *kinds)
+        found = rules.object_findings(objects, *kinds)
         evidence.check(
             name, found, "==", [], n=len(state.tables), source="pg_trigger, pg_constraint, pg_class"
         )
@@ -156,10 +162,13 @@ def check_maintenance(state: DatabaseHealth, evidence: Evidence) -> None:
     evidence.check("bloated tables", bloated, "==", [], n=n, source=source)
     evidence.check("transaction ID age", state.oldest_xid, "<=", MAX_XID_AGE, source="age(datfrozenxid)")
     evidence.check("multixact age", state.oldest_multixact, "<=", MAX_XID_AGE, source="mxid_age(datminmxid)")
+    used = rules.used_up_sequences(state.sequences, share=USED_SHARE)
+    name = f"sequences used by more than {USED_SHARE:.0%}"
+    evidence.check(name, used, "==", [], source="CREATE SEQUENCE; pg_sequence_last_value")
     evidence.check("checksum failures", state.checksum_failures, "==", 0, source="pg_stat_database")
 
 
-def check_sessions(state: DatabaseHealth, evidence: Evidence) -> None:
+def check_sessions(state: DatabaseHealth, stated: Mapping[str, str], evidence: Evidence) -> None:
     """Check that connections are available, and that no session blocks others."""
     source, used = "pg_stat_activity", state.connections_used
     evidence.check("open connections / max_connections", used, "<=", MAX_CONNECTION_USAGE, source=source)
@@ -178,9 +187,11 @@ def check_sessions(state: DatabaseHealth, evidence: Evidence) -> None:
         ),
     ):
         evidence.check(name, found, "==", [], source=source)
-    prepared = rules.old_prepared_transactions(state.prepared, max_s=TRANSACTION_S)
-    name = f"prepared transactions older than {TRANSACTION_S:g} s"
-    evidence.check(name, prepared, "==", [], source="pg_prepared_xacts")
+    managed = "max_prepared_transactions" in stated  # without a transaction manager, nobody ends one
+    max_s = TRANSACTION_S if managed else 0.0
+    prepared = rules.old_prepared_transactions(state.prepared, max_s=max_s)
+    name = f"prepared transactions older than {max_s:g} s"
+    evidence.check(name, prepared, "==", [], source="PREPARE TRANSACTION; pg_prepared_xacts")
 
 
 def check_limits(state: DatabaseHealth, environment: Environment, evidence: Evidence) -> None:
@@ -217,6 +228,7 @@ def check_settings(state: DatabaseHealth, stated: Mapping[str, str], evidence: E
         developer=True,
     )
     archive = database_settings.archive_findings(state.settings, state.archiver)
+    archive += database_settings.standby_findings(state.settings, state.replicas)
     for name, found, source in (
         (
             "settings that endanger data",

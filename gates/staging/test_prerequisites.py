@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from bais_gates import Environment, Evidence, KubernetesPart
-from bais_gates.probes import Cluster, Objects, version_number
+from bais_gates.probes import Cluster, Objects, resolve, version_number
 from bais_gates.rules.kubernetes import prerequisites as needed
 
 
@@ -32,6 +33,8 @@ def test_prerequisites(environment: Environment, cluster: Cluster, evidence: Evi
             )
         check_workload(part, component, workloads, controllers, evidence)
     check_helm_releases(part, evidence)
+    if environment.describes("api"):
+        check_name(environment, cluster, evidence)
 
 
 def check_cluster(part: KubernetesPart, cluster: Cluster, evidence: Evidence) -> None:
@@ -124,6 +127,28 @@ def check_helm_release(named: str, namespace: str, reader: Cluster, evidence: Ev
         state = "absent" if found is None else found.status
         source = "Secrets helm.sh/release.v1" if found is None else f"revision {found.revision}"
     evidence.check(f"Helm release status ({named})", state, "==", "deployed", source=source)
+
+
+def check_name(environment: Environment, cluster: Cluster, evidence: Evidence) -> None:
+    """Check that the API's public name resolves to its Ingress, or attach that this one has no address."""
+    part, host = environment.kubernetes, urlsplit(environment.api.url).hostname or ""
+    ingress = cluster.named("networking.k8s.io/v1", "Ingress", part.names.ingress, part.namespace) or {}
+    named = environment.api.ingress_address
+    points = [named] if named else needed.ingress_addresses(ingress)
+    if not points:
+        evidence.attach("address of the Ingress", f"No controller has assigned one to {part.names.ingress}.")
+        return
+    source = "api.ingress_address" if named else f"status of the Ingress {part.names.ingress}"
+    expected = sorted({address for point in points for address in resolve(point)})
+    evidence.require(f"addresses of {', '.join(points)}", len(expected), ">=", 1, source=source)
+    resolved = resolve(host)
+    evidence.require(f"addresses of {host}", len(resolved), ">=", 1, source="name resolution, from here")
+    stray = [
+        f"{host} resolves to {address}, which is not {', '.join(expected)}"
+        for address in needed.stray_addresses(resolved, expected)
+    ]
+    name = "addresses of the API other than the Ingress'"
+    evidence.check(name, stray, "==", [], n=len(resolved), source=source)
 
 
 def _name(workload: dict[str, Any]) -> str:

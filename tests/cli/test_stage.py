@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
 KUBERNETES = "kubernetes: {kubeconfig: kube.yaml, context: production, read_only: true}\n"
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: c, user: {token: none}}]
+contexts: [{name: c, context: {cluster: c, user: c}}]
+"""
 STAGING = "staging: {overlay: production}\n"
 
 
@@ -58,12 +65,45 @@ def test_invalid_options(cli: Cli, words: tuple[str, ...]) -> None:
     assert "usage:" in done.stderr
 
 
+@pytest.mark.parametrize("action", [(), ("--down",)], ids=["provision", "down"])
+@pytest.mark.parametrize("name", ["UPPER", "a.b", "-a", "", "a" * 64])
+def test_a_name_that_no_namespace_can_have(
+    cli: Cli, tmp_path: Path, name: str, action: tuple[str, ...]
+) -> None:
+    """An invalid namespace is wrong input, on the command line and in the file, before any request."""
+    kubeconfig, path = tmp_path / "kubeconfig", tmp_path / "there.yaml"
+    kubeconfig.write_text(KUBECONFIG, encoding="utf-8")
+    path.write_text(
+        f"name: there\nkubernetes: {{kubeconfig: {kubeconfig}, context: c}}\nstaging: {{overlay: sandbox}}\n",
+        encoding="utf-8",
+    )
+
+    done = cli("stage", f"--env={path}", f"--namespace={name}", *action)
+
+    assert done.returncode == 2, done.stderr
+    assert "--namespace" in done.stderr
+    assert "can't name a namespace" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("--down", "--image=a"), ("--list", "--namespace=b"), ("--list", "--timeout=5")]
+)
+def test_options_without_effect(cli: Cli, words: tuple[str, ...]) -> None:
+    """An option that the action does not use ends with status 2, and names both."""
+    done = cli("stage", *words)
+
+    assert done.returncode == 2
+    for word in words:
+        assert word.partition("=")[0] in done.stderr
+
+
 @pytest.mark.parametrize(
     ("code", "status"),
     [
         (StageCode.IMAGE_PULL, RELEASE_FAILED),
         (StageCode.JOB_FAILED, RELEASE_FAILED),
         (StageCode.NAMESPACE_FOREIGN, REFUSED),
+        (StageCode.NAMESPACE_HELD, REFUSED),
         (StageCode.MANIFESTS, REFUSED),
         (StageCode.FORBIDDEN, CLUSTER_FAILED),
         (StageCode.KIND_MISSING, CLUSTER_FAILED),

@@ -126,11 +126,11 @@ class Bench:
         path.write_text(yaml.safe_dump(data), encoding="utf-8")
         return path
 
-    def _run(self, gate: str, environment: Environment) -> Judged:
+    def _run(self, gate: str, environment: Environment, phase: str = "acceptance") -> Judged:
         evidence, error = Evidence(), None
         with ExitStack() as stack:
             try:
-                function = gate_function(gate)
+                function = gate_function(gate, phase)
                 names = inspect.signature(function).parameters
                 function(**{name: self._fixture(name, environment, evidence, stack) for name in names})
             except GateFailure:
@@ -174,10 +174,10 @@ class Bench:
         return lambda: register_business(api, unique)
 
 
-def gate_function(gate: str) -> Callable[..., None]:
-    """Return the function of ``acceptance.<gate>``, loaded from its file."""
-    path = GATES / "acceptance" / f"test_{gate}.py"
-    spec = importlib.util.spec_from_file_location(f"gate_{gate}", path)
+def gate_function(gate: str, phase: str = "acceptance") -> Callable[..., None]:
+    """Return the function of a phase's gate, loaded from its file."""
+    path = GATES / phase / f"test_{gate}.py"
+    spec = importlib.util.spec_from_file_location(f"{phase}_gate_{gate}", path)
     if spec is None or spec.loader is None:
         raise FileNotFoundError(path)
     module = importlib.util.module_from_spec(spec)

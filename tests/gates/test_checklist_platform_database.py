@@ -70,6 +70,7 @@ HEALTHY = DatabaseHealth(
     sessions=(session(),),
     objects=(),
     prepared=(),
+    sequences=(),
     limits=({"name": "role reader", "role": "reader", "most": 5, "used": 1},),
     archiver={"failing": None, "failed_wal": None},
     overrides=(),
@@ -230,7 +231,7 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
                 HEALTHY,
                 objects=({"kind": "trigger", "name": "t", "of": "payments", "fault": "disabled"},),
             ),
-            ["disabled triggers and rules"],
+            ["disabled triggers, and rules that replace statements"],
             id="trigger",
         ),
         pytest.param(
@@ -240,7 +241,7 @@ def _settings(**over: dict[str, Any]) -> DatabaseHealth:
         ),
         pytest.param(
             replace(HEALTHY, prepared=({"gid": "g", "role": "app", "age_s": 400.0},)),
-            ["prepared transactions older than 300 s"],
+            ["prepared transactions older than 0 s"],
             id="prepared",
         ),
     ],

@@ -375,6 +375,11 @@ def renewal_checks(change: Callable[[dict[str, Any]], object]) -> list[str]:
     return false_checks(lambda e: tls_gate.check_renewal(cluster, described, VALID, e))
 
 
+def update(part: str, values: dict[str, object]) -> Callable[[dict[str, Any]], object]:
+    """Return a change of an object's spec or status."""
+    return lambda one: one[part].update(values)
+
+
 def test_each_fault_of_the_renewal_fails_its_check() -> None:
     """Not ready, renewed too late, of another Secret or host, or not the one that is served."""
     assert renewal_checks(dict.copy) == []
@@ -388,7 +393,7 @@ def test_each_fault_of_the_renewal_fails_its_check() -> None:
         ("spec", {"secretName": "x"}, f"Secret of the {title}"),
         ("spec", {"dnsNames": []}, f"Ingress hosts missing from the {title}"),
     ):
-        assert renewal_checks(lambda one, p=part, v=values: one[p].update(v)) == [found]
+        assert renewal_checks(update(part, values)) == [found]
     later = (NOW + timedelta(days=80)).isoformat()
     assert renewal_checks(lambda one: one["status"].update(notAfter=later)) == [
         "expiry difference (served certificate, Certificate bais-api)"

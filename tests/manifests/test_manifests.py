@@ -17,7 +17,7 @@ from bais_gates.rules.kubernetes.network_policies import Network, dangling_findi
 from bais_gates.rules.kubernetes.pod_security import POD_KINDS, violations
 
 OVERLAYS = Path(__file__).parents[2] / "gates" / "staging" / "manifests" / "overlays"
-NAMES = ("production", "sandbox", "staging")
+NAMES = ("production", "sandbox", "sandbox-staging", "staging")
 POD = """\
 apiVersion: v1
 kind: Pod

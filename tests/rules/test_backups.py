@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from bais_gates.rules import backups
+from bais_gates.rules import backup_job, backups
 
 TAKEN = datetime(2026, 11, 30, 1, 35, 34, tzinfo=UTC)
 LISTING = """\
@@ -133,8 +134,9 @@ OLD = 10 * 3600.0
     ("files", "words"),
     [
         (GOOD, None),
-        ((*GOOD, file("lost+found", mode=0o700), file("README.md", mode=0o640)), None),
-        ((*GOOD, file("2.dump.age.part"), file("3.dump.age")), None),  # being made
+        ((*GOOD, file("lost+found", mode=0o700), file("README.md", mode=0o644)), None),
+        ((*GOOD, file("README.md", mode=0o646)), "README.md: mode 0646"),
+        ((*GOOD, file("2.dump.age.part", mode=0o644), file("3.dump.age", age_s=5.0)), None),
         ((file(".", mode=0o755), *GOOD[1:]), "the folder: mode 0755"),
         ((*GOOD[:3], file("1.json", mode=0o604)), "1.json: mode 0604"),
         ((*GOOD, file("2.dump", head=b"PGDMP")), "2.dump: a dump that is not encrypted"),
@@ -143,7 +145,7 @@ OLD = 10 * 3600.0
         ((GOOD[0], file("1.dump.age", head=b"PGDMP"), *GOOD[2:]), "1.dump.age: not encrypted"),
         ((GOOD[0], file("1.dump.age", head=b"", size=0), *GOOD[2:]), "1.dump.age: empty"),
         ((*GOOD, file("key", head=b"# x\nAGE-SECRET-KEY-1QQ")), "key: contains an age secret key"),
-        ((*GOOD, file("2.dump.age", age_s=OLD)), "2.dump.age: without its description 2.json"),
+        ((*GOOD, file("2.dump.age")), "2.dump.age: without its description 2.json"),
         ((*GOOD, file("2.dump.age.part", age_s=OLD)), "left behind by a backup that failed"),
         ((*GOOD, file("2.json")), "2.json: describes a dump that is not there"),
     ],
@@ -208,3 +210,46 @@ def test_rows_of_the_backups_time(over: dict[str, Any], missing: int, differing:
     assert len(backups.missing_rows(tables)) == missing
     assert len(backups.differing_rows(tables)) == differing
     assert len(backups.foreign_rows(tables, taken_at=TAKEN)) == foreign
+
+
+OWN, OTHER = f"age1{'q' * 58}", f"age1{'p' * 58}"
+
+
+def cron_job(env: list[dict[str, Any]], volume: dict[str, Any], **over: Any) -> dict[str, Any]:
+    """Return a CronJob with one container."""
+    mounts = [{"name": "backups", "mountPath": "/backups"}, {"name": "tmp", "mountPath": "/tmp"}]
+    container = {"name": "backup", "env": env, "volumeMounts": mounts, **over}
+    volumes = [{"name": "backups", **volume}, {"name": "tmp", "emptyDir": {}}]
+    pod = {"containers": [container], "volumes": volumes}
+    return {"metadata": {"name": "b"}, "spec": {"jobTemplate": {"spec": {"template": {"spec": pod}}}}}
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [(OWN, False), (OTHER, True), (f"{OTHER},{OWN}", False), ("", False)],
+)
+def test_the_next_backups_are_for_the_own_key(value: str, *, found: bool) -> None:
+    """As a value, by a key of a Secret, and by all keys of one; another recipient besides is free."""
+    secret = {"metadata": {"name": "s"}, "data": {"KEY": base64.b64encode(value.encode()).decode()}}
+    by_key = {"name": "AGE", "valueFrom": {"secretKeyRef": {"name": "s", "key": "KEY"}}}
+    for env, over in (
+        ([{"name": "KEY", "value": value}], {}),
+        ([by_key], {}),
+        ([], {"envFrom": [{"secretRef": {"name": "s"}}]}),
+    ):
+        job = cron_job(env, {}, **over)
+        assert backup_job.secret_references(job) == (set() if env and "value" in env[0] else {"s"})
+        findings = backup_job.recipient_faults(job, [secret], OWN)
+        assert bool(findings) is found
+        assert all("KEY" in one and OTHER not in one for one in findings)
+
+
+def test_backups_outlive_their_pod() -> None:
+    """A folder in an emptyDir is found, one for temporary files is not."""
+    env = [{"name": "DIRECTORY", "value": "/backups"}, {"name": "TMPDIR", "value": "/tmp"}]
+    claim = {"persistentVolumeClaim": {"claimName": "c"}}
+
+    assert backup_job.volume_faults(cron_job(env, claim)) == []
+    (fault,) = backup_job.volume_faults(cron_job(env, {"emptyDir": {}}))
+    assert fault.startswith("DIRECTORY is /backups")
+    assert len(backup_job.volume_faults(cron_job([], {"emptyDir": {}}, args=["--to=/backups/x"]))) == 1

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bais_gates.rules import database_access as access
+from bais_gates.rules import database_exposure
 
 
 def role(name: str, oid: int = 20000, **over: Any) -> dict[str, Any]:
@@ -250,6 +251,9 @@ def table(*triggers: dict[str, Any], **over: Any) -> dict[str, Any]:
             table(TRIGGER | {"source": "BEGIN RAISE EXCEPTION 'x'; EXCEPTION WHEN OTHERS THEN END"}),
             ["does not raise"],
         ),
+        (table(TRIGGER, rules=[NOTHING_ON_DELETE | {"event": "3"}]), ["replaces INSERT"]),
+        (table(TRIGGER, TRIGGER | {"type": 1 + 2 + 4, "source": "BEGIN RETURN NULL; END"}), ["may drop"]),
+        (table(TRIGGER, TRIGGER | {"type": 1 + 2 + 4, "source": "BEGIN RETURN NEW; END"}), []),
         (table(TRIGGER, writers=[{"role": "ops", "privilege": "DELETE"}]), ["role ops may DELETE"]),
     ],
 )
@@ -259,3 +263,32 @@ def test_append_only_tables(row: dict[str, Any], found: list[str]) -> None:
 
     assert all(one in findings for one in found), findings
     assert bool(findings) is bool(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "found"),
+    [
+        ("template", "bais", True),
+        ("database owner", "bais", True),
+        ("table owner", "payments", True),
+        ("extension", "file_fdw", True),
+        ("extension", "plperlu", True),
+        ("extension", "pg_surgery", True),
+        ("extension", "pg_trgm", False),
+        ("extension", "pg_stat_statements", False),
+        ("extension", "plpgsql", False),
+        ("language", "plrootu", True),
+        ("publication", "leak_all", True),
+        ("policy", "payments", True),
+        ("shadow", "app.webhooks", True),
+    ],
+)
+def test_exposure(kind: str, name: str, *, found: bool) -> None:
+    """A finding names the object; an object that the environment file names for a role is free."""
+    rows = [{"kind": kind, "name": name, "owner": "jim"}]
+    findings = database_exposure.exposure_findings(subjects(role("jim")), rows)
+
+    assert bool(findings) is found
+    assert all(name in one for one in findings)
+    declared = subjects(role("jim"), declared={"jim": (name,)})
+    assert database_exposure.exposure_findings(declared, rows) == []

@@ -85,6 +85,8 @@ KNOWN = {
     "statement_timeout": row("0", unit="ms", vartype="integer", context="user"),
     "idle_in_transaction_session_timeout": row("60000", unit="ms", vartype="integer", context="user"),
     "TimeZone": row("GMT", category="Client Connection Defaults / Locale and Formatting", context="user"),
+    "work_mem": row("4096", unit="kB", vartype="integer", context="user"),
+    "transform_null_equals": row("off", vartype="bool", context="user"),
     "jit": row("off", vartype="bool", context="user"),
     "enable_seqscan": row("on", category="Query Tuning / Planner Method Configuration", context="user"),
     "fsync": row("on", context="sighup"),
@@ -108,10 +110,14 @@ STATED = {"jit": "off", "TimeZone": "GMT", "idle_in_transaction_session_timeout"
         (override("statement_timeout", "20ms", "reader"), None),
         (override("idle_in_transaction_session_timeout", "0"), "ALTER ROLE app RESET idle_in"),
         (override("idle_in_transaction_session_timeout", "5s"), None),
-        (override("TimeZone", "Europe/Berlin"), None),
+        (override("timezone", "Europe/Berlin"), "ALTER ROLE app RESET timezone"),
+        (override("TimeZone", "Europe/Berlin", "reader"), None),
         (override("jit", "false"), None),
         (override("fsync", "off"), None),
         (override("work_mem", "64MB"), None),
+        (override("work_mem", "2GB"), "ALTER ROLE app RESET work_mem"),
+        (override("work_mem", "2GB", "reader"), None),
+        (override("transform_null_equals", "on", None, "bais"), "ALTER DATABASE bais RESET transform_null"),
     ],
 )
 def test_settings_of_roles_and_databases(one: dict[str, Any], remedy: str | None) -> None:
@@ -203,3 +209,36 @@ def test_archiving(mode: str, command: str, failing: bool, found: int) -> None:
     known = {"archive_mode": row(mode), "archive_command": row(command)}
 
     assert len(settings.archive_findings(known, {"failing": failing, "failed_wal": "0001"})) == found
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ({"default_transaction_read_only": "on", "statement_timeout": "30s"}, 0),
+        ({"default_transaction_read_only": "on"}, 1),
+        ({"default_transaction_read_only": "on", "statement_timeout": "0"}, 1),
+        ({"statement_timeout": "30s"}, 1),
+        ({}, 2),
+    ],
+)
+def test_the_gates_role_reads_only_and_ends(rows: dict[str, str], found: int) -> None:
+    """Its own settings count before the database's and the server's."""
+    known = {
+        "default_transaction_read_only": row("off", vartype="bool"),
+        "statement_timeout": row("0", unit="ms", vartype="integer"),
+    }
+    own = [override(name, value, "gates") for name, value in rows.items()]
+    other = [override("statement_timeout", "1ms", "app")]
+
+    assert len(settings.gates_findings([*own, *other], known, "gates")) == found
+    whole = [override(name, value, None, "bais") for name, value in rows.items()]
+    assert len(settings.gates_findings([*whole, *other], known, "gates")) == found
+
+
+def test_a_standby_that_is_named_must_stream() -> None:
+    """Without one, every commit waits."""
+    named = {"synchronous_standby_names": row("'s1'")}
+
+    assert len(settings.standby_findings(named, [])) == 1
+    assert settings.standby_findings(named, [{"state": "streaming"}]) == []
+    assert settings.standby_findings({"synchronous_standby_names": row("")}, []) == []

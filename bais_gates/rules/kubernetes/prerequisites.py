@@ -8,6 +8,7 @@ Kubernetes API with CustomResourceDefinitions" and "Recommended Labels"; the Sec
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.rules.kubernetes.workloads import condition
@@ -156,6 +157,30 @@ def latest_release(name: str, secrets: Iterable[Object]) -> Release | None:
         if revision.isdigit():
             releases.append(Release(name=name, revision=int(revision), status=str(labels.get("status", ""))))
     return max(releases, key=lambda release: release.revision, default=None)
+
+
+def ingress_addresses(ingress: Object) -> list[str]:
+    """Return the addresses and names in an Ingress' status, sorted; none before a controller assigned one.
+
+    Source: Kubernetes documentation, "Ingress": ``status.loadBalancer.ingress``.
+    """
+    points = ((ingress.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    return sorted({str(point.get("ip") or point.get("hostname")) for point in points})
+
+
+def stray_addresses(resolved: Iterable[str], expected: Iterable[str]) -> list[str]:
+    """Return the addresses of the API's name that do not lead to its Ingress, sorted.
+
+    A client connects to any of them. All loopback addresses are one machine's.
+    Source: Kubernetes documentation, "Ingress"; RFC 1034, "CNAME and address records".
+    """
+    admitted = {ip_address(one) for one in expected}
+    own = any(one.is_loopback for one in admitted)
+    return sorted(
+        one
+        for one in resolved
+        if ip_address(one) not in admitted and not (own and ip_address(one).is_loopback)
+    )
 
 
 def helm_selector(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.cluster.controllers.client import Api, ApiError, ApiUnreachableError
@@ -33,6 +34,10 @@ class ClusterClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
         self._api.close()
 
     def is_ready(self) -> bool:
@@ -81,14 +86,31 @@ class ClusterClient:
         items: list[_Object] = self._request("GET", self._path(of_kind))["items"]
         return items
 
-    def set_status(self, obj: _Object, status: _Object) -> None:
+    def set_status(self, obj: Mapping[str, Any], status: _Object) -> None:
         """Replace an object's status."""
-        self._request(
+        self.merge(obj, {"status": status}, subresource="/status")
+
+    def merge(self, obj: Mapping[str, Any], patch: Mapping[str, Any], *, subresource: str = "") -> _Object:
+        """Apply a JSON merge patch to the object, and return it. Raises ``AbsentError``."""
+        return self._request(
             "PATCH",
-            f"{self._path(obj)}/{obj['metadata']['name']}/status",
-            body={"status": status},
+            f"{self._path(obj)}/{obj['metadata']['name']}{subresource}",
+            body=patch,
             content_type="application/merge-patch+json",
         )
+
+    def delete(self, obj: Mapping[str, Any], *, grace_s: int | None = None) -> None:
+        """Delete the object, and its dependents in the background; nothing is done without it."""
+        options = {"propagationPolicy": "Background"} | (
+            {} if grace_s is None else {"gracePeriodSeconds": grace_s}
+        )
+        with suppress(AbsentError):
+            self._request("DELETE", f"{self._path(obj)}/{obj['metadata']['name']}", body=options)
+
+    def version(self) -> str:
+        """Return the resourceVersion of the last change to any object."""
+        answer = self._request("GET", "/api/v1/namespaces", query={"limit": "1"})
+        return str(answer["metadata"]["resourceVersion"])
 
     def _path(self, obj: Mapping[str, Any]) -> str:
         version, kind = str(obj["apiVersion"]), str(obj["kind"])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bais_gates.sandbox.cluster.apiserver import unsupported
 from tests.cluster.conformance.server import (
     APPLY_PATCH,
     JSON_PATCH,
@@ -68,7 +69,7 @@ def test_what_is_not_served_is_refused_in_one_sentence(server: Server, core: str
     """Protobuf, streamed lists and lists of the past are refused by name."""
     protobuf = server.ask("POST", f"{core}/configmaps", b"k8s", media="application/vnd.kubernetes.protobuf")
     assert (protobuf.code, protobuf.reason) == (415, "UnsupportedMediaType")
-    assert protobuf.message.startswith("the sandbox's API server does not read protobuf; ")
+    assert protobuf.message == f"the sandbox's API server {unsupported.PROTOBUF}"
     streamed = server.ask("GET", f"{core}/configmaps", watch=True, sendInitialEvents=True)
     assert (streamed.code, streamed.reason) == (422, "Invalid")
     exact = server.ask("GET", f"{core}/configmaps", resourceVersion=1, resourceVersionMatch="Exact")
@@ -76,8 +77,26 @@ def test_what_is_not_served_is_refused_in_one_sentence(server: Server, core: str
     daemon_set = server.ask("POST", f"/apis/apps/v1/namespaces/{core.rpartition('/')[2]}/daemonsets", {})
     assert (daemon_set.code, daemon_set.reason) == (405, "MethodNotAllowed")
     assert daemon_set.message == "the sandbox's API server does not serve create of daemonsets"
-    shell = server.ask("POST", f"{core}/pods/x/exec")
-    assert (shell.code, shell.message) == (404, "the sandbox's API server does not serve pods/exec")
+
+
+@pytest.mark.parametrize("what", [*unsupported.SUBRESOURCES, *unsupported.GROUPS])
+def test_what_help_lists_is_refused_in_the_same_words(server: Server, core: str, what: str) -> None:
+    """Every resource and group of the one list is answered by a Status with the list's sentence."""
+    plural, _, part = what.partition("/")
+    root = "/api/v1" if plural == "nodes" else core
+    path = f"{root}/{plural}/x/{part}" if part else f"/apis/{what}/v1/things"
+
+    answer = server.ask("POST", path)
+
+    assert (answer.code, answer.reason) == (404, "NotFound")
+    assert answer.message == unsupported.refusal(what)
+    assert answer.message.removeprefix("the sandbox's API server ") in unsupported.sentences()
+
+
+def test_an_unlisted_subresource_is_refused_by_name(server: Server, core: str) -> None:
+    """What is not on the list is not served, either."""
+    answer = server.ask("GET", f"{core}/pods/x/mirror")
+    assert (answer.code, answer.message) == (404, "the sandbox's API server does not serve pods/mirror")
 
 
 BODIES = [

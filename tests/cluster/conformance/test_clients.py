@@ -92,3 +92,27 @@ def test_kubectl_applies_shows_and_deletes(server: Server, namespace: str, name:
     missing = _kubectl(server, tmp_path, "get", "configmap", "nope", *there)
     assert missing.returncode == 1
     assert missing.stderr == 'Error from server (NotFound): configmaps "nope" not found\n'
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
+def test_kubectl_makes_objects_by_command(server: Server, namespace: str, name: str, tmp_path: Path) -> None:
+    """``create KIND``, ``auth can-i`` and ``auth whoami``, whose bodies are protobuf, and ``--as``."""
+    there = ("-n", namespace)
+
+    def run(*arguments: str, status: int = 0) -> str:
+        done = _kubectl(server, tmp_path, *arguments)
+        assert done.returncode == status, done.stderr
+        return done.stdout.strip()
+
+    assert run("create", "configmap", name, *there, "--from-literal=a=b").endswith("created")
+    assert run("get", "configmap", name, *there, "-o", "jsonpath={.data.a}") == "b"
+    assert run("create", "secret", "generic", name, *there, "--from-literal=a=b").endswith("created")
+    assert run("get", "secret", name, *there, "-o", "jsonpath={.data.a}") == "Yg=="
+    run("create", "role", name, *there, "--verb=get,list", "--resource=pods")
+    assert run("get", "role", name, *there, "-o", "jsonpath={.rules[0].verbs}") == '["get","list"]'
+    run("create", "rolebinding", name, *there, f"--role={name}", f"--user={name}")
+    assert run("auth", "can-i", "list", "pods", *there, "--as", name) == "yes"
+    assert run("auth", "can-i", "delete", "pods", *there, "--as", name, status=1) == "no"
+    assert name in run("auth", "whoami", "--as", name)
+    assert run("create", "namespace", f"{name}-by-command").endswith("created")
+    run("delete", "namespace", f"{name}-by-command", "--wait=false")

@@ -232,3 +232,37 @@ def test_health_and_version_are_told(server: Server) -> None:
     assert server.ask("GET", "/version/").body["gitVersion"].startswith("v")
     assert server.ask("GET", "/api/").body["versions"] == ["v1"]
     assert server.ask("GET", "/apis/").body["kind"] == "APIGroupList"
+
+
+def test_an_impersonated_user_decides(server: Server, namespace: str, core: str, name: str) -> None:
+    """A request as another user has that user's rights, its groups' included, and no others."""
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}
+    server.make(f"{rbac}/roles", {"metadata": {"name": name}, "rules": [rule]})
+    subject = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": f"{name}-readers"}
+    reference = {"kind": "Role", "apiGroup": "rbac.authorization.k8s.io", "name": name}
+    binding = {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
+    server.make(f"{rbac}/rolebindings", binding)
+    bob = {"Impersonate-User": name}
+
+    assert server.ask("GET", f"{core}/configmaps").code == 200
+    refused = server.ask("GET", f"{core}/configmaps", headers=bob)
+    member = server.ask("GET", f"{core}/configmaps", headers=bob | {"Impersonate-Group": f"{name}-readers"})
+
+    assert (refused.code, refused.reason) == (403, "Forbidden")
+    assert f'User "{name}" cannot list resource "configmaps"' in refused.message
+    assert member.code == 200
+
+
+def test_impersonation_needs_the_right(server: Server, core: str, name: str) -> None:
+    """Who may not impersonate is refused by 403 with the verb and the user; groups alone are no user."""
+    stranger = {"Impersonate-User": name}
+    review = {"spec": {"resourceAttributes": {"verb": "impersonate", "resource": "users", "name": "admin"}}}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+    asked = server.ask("POST", path, review, headers=stranger)
+    nobody = server.ask("GET", f"{core}/configmaps", headers={"Impersonate-Group": "system:masters"})
+
+    assert asked.body["status"]["allowed"] is False
+    assert nobody.code == 500
+    assert "without impersonating a user" in nobody.message

@@ -144,3 +144,34 @@ def test_the_reader_may_list_what_the_gates_need() -> None:
 
     assert set(needed.LISTED_EVERYWHERE) <= granted["ClusterRole"]
     assert set(needed.LISTED) <= granted["Role"]
+
+
+@pytest.mark.parametrize(
+    ("resolved", "expected", "stray"),
+    [
+        (["203.0.113.7"], ["203.0.113.7"], []),
+        (["203.0.113.7"], ["203.0.113.7", "203.0.113.8"], []),
+        (["203.0.113.7", "203.0.113.9"], ["203.0.113.7"], ["203.0.113.9"]),
+        (["198.51.100.1"], ["203.0.113.7"], ["198.51.100.1"]),
+        (["2001:db8::1"], ["2001:0db8:0:0::1"], []),
+        (["127.0.0.1", "::1"], ["127.0.0.1"], []),
+        (["127.0.0.1"], ["203.0.113.7"], ["127.0.0.1"]),
+        ([], ["203.0.113.7"], []),
+    ],
+)
+def test_every_address_of_the_name_must_be_the_ingress(
+    resolved: list[str], expected: list[str], stray: list[str]
+) -> None:
+    """A client connects to any address of a name, so one that is not the Ingress' is a finding."""
+    assert needed.stray_addresses(resolved, expected) == stray
+
+
+def test_addresses_of_an_ingress_are_those_of_its_status() -> None:
+    """Addresses and names, and none before a controller assigned one."""
+    points = [{"hostname": "lb.example"}, {"ip": "203.0.113.7"}]
+
+    assert needed.ingress_addresses({"status": {"loadBalancer": {"ingress": points}}}) == [
+        "203.0.113.7",
+        "lb.example",
+    ]
+    assert needed.ingress_addresses({}) == needed.ingress_addresses({"status": {"loadBalancer": {}}}) == []

@@ -16,6 +16,7 @@ from bais_gates.sandbox.cluster.apiserver.bodies import LIMIT
 from bais_gates.sandbox.cluster.apiserver.bootstrap import seed
 from bais_gates.sandbox.cluster.apiserver.config import User
 from bais_gates.sandbox.cluster.apiserver.core import Core
+from bais_gates.sandbox.cluster.apiserver.impersonation import SEPARATOR, effective_user
 from bais_gates.sandbox.cluster.apiserver.request import Request, parse_query, read_info
 from bais_gates.sandbox.cluster.apiserver.routes import Answer, answer, json_answer
 from bais_gates.sandbox.cluster.apiserver.statuses import (
@@ -91,7 +92,8 @@ class App:
 
     async def _answer(self, request: Request, receive: Receive) -> Answer:
         try:
-            request.user = self._authenticated(request)
+            request.caller = request.user = self._authenticated(request)
+            request.user = effective_user(self.core.authorizer, request.user, request.headers)
             self._authorize(request, request.user)
             request.body = await _body(request, receive)
             return await answer(self.core, request)
@@ -150,7 +152,11 @@ def _request(scope: Message) -> Request:
     path = unquote(raw_path) if raw_path else str(scope["path"])
     text = scope.get("query_string", b"").decode("latin-1")
     query = parse_query(text)
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        several = name in headers and name.startswith("impersonate-")
+        headers[name] = f"{headers[name]}{SEPARATOR}{value}" if several else value
     client = scope.get("client")
     return Request(
         method=scope["method"],

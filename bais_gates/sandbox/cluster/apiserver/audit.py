@@ -56,10 +56,12 @@ def _event(request: Request, received: str, code: int, status: Object | None, st
         "stage": stage,
         "requestURI": request.raw_target,
         "verb": info.verb,
-        "user": user_info(request.user) if request.user else {},
+        "user": user_info(request.caller) if request.caller else {},
         "sourceIPs": [request.client],
         "userAgent": request.headers.get("user-agent", ""),
     }
+    if request.user is not None and request.user is not request.caller:
+        event["impersonatedUser"] = user_info(request.user)
     if info.is_resource:
         reference = {
             "resource": info.plural,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bais_gates.sandbox.cluster.apiserver import protobuf, unsupported
 from bais_gates.sandbox.cluster.apiserver.statuses import StatusError, bad_request, unsupported_media_type
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
-_NO_PROTOBUF = (
-    "the sandbox's API server does not read protobuf; send JSON or YAML (with kubectl: apply a manifest)"
-)
 _SHOWN_LENGTH = 30
 
 
@@ -69,7 +67,11 @@ def read_object(request: Request, kind: Kind, *, api_version: str = "", kind_nam
 def _decoded(request: Request, expected: str) -> Object:
     media = media_type(request)
     if media == _PROTOBUF:
-        raise StatusError(415, "UnsupportedMediaType", _NO_PROTOBUF)
+        try:
+            return protobuf.decode(request.body)
+        except protobuf.NotDecodedError:
+            message = f"the sandbox's API server {unsupported.PROTOBUF}"
+            raise StatusError(415, "UnsupportedMediaType", message) from None
     if media not in {JSON, YAML}:
         raise unsupported_media_type((JSON, YAML))
     found = _from_yaml(request.body) if media == YAML else _from_json(request.body, expected)

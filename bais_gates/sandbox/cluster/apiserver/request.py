@@ -54,6 +54,9 @@ class Request:
     client: str = ""
     body: bytes = b""
     user: User | None = None
+    """Whom it is answered for."""
+    caller: User | None = None
+    """Who sent it: another than ``user`` where it impersonates one."""
     warnings: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
 

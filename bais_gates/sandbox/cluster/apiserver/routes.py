@@ -11,6 +11,7 @@ from bais_gates.sandbox.cluster.apiserver import (
     output,
     reviews,
     subresources,
+    unsupported,
 )
 from bais_gates.sandbox.cluster.apiserver.core import write_options
 from bais_gates.sandbox.cluster.apiserver.deletion import delete, delete_collection, delete_options
@@ -84,6 +85,8 @@ async def answer(core: Core, request: Request) -> Answer:
 
 def _unknown(core: Core, info: Info) -> Exception:
     """Return the error for no such resource: a Status where the group is served, else plain text."""
+    if info.group in unsupported.GROUPS:  # none of them is registered
+        return not_served(unsupported.refusal(info.group))
     group = [each for each in core.registry.all() if each.group == info.group]
     return PlainError() if not group or any(each.custom for each in group) else no_such_resource()
 
@@ -167,7 +170,11 @@ def _subresource(core: Core, request: Request, kind: Kind) -> Answer:
         case ("pods", "log" | "eviction" | "binding", _) | ("namespaces", "finalize", _):
             raise method_not_allowed()
     if info.subresource not in kind.subresources:
-        raise PlainError if kind.custom else not_served(f"{info.plural}/{info.subresource}")
+        raise (
+            PlainError
+            if kind.custom
+            else not_served(unsupported.refusal(f"{info.plural}/{info.subresource}"))
+        )
     if method not in {"GET", "PUT", "PATCH"}:
         raise method_not_allowed()
     shape = output.negotiate(request)

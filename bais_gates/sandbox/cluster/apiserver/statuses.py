@@ -167,9 +167,9 @@ def no_such_resource() -> StatusError:
     return StatusError(404, "NotFound", "the server could not find the requested resource", details={})
 
 
-def not_served(what: str) -> StatusError:
-    """404 for what a real server has and this one hasn't: ``pods/exec``."""
-    return StatusError(404, "NotFound", f"the sandbox's API server does not serve {what}", details={})
+def not_served(message: str) -> StatusError:
+    """404 for what a real server has and this one hasn't."""
+    return StatusError(404, "NotFound", message, details={})
 
 
 def method_not_allowed(

@@ -1,0 +1,265 @@
+"""Each fault of the platform fails exactly its gates, which name what is wrong; undone, they pass again."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+import yaml
+
+from bais_gates import sandbox
+from bais_gates.probes.kubernetes.cluster import Cluster
+from bais_gates.sandbox.errors import SandboxError
+from bais_gates.sandbox.faults import FAULTS
+from bais_gates.sandbox.platform_faults import ALL_FAULTS, PLATFORM_FAULTS, of_platform
+from bais_gates.sandbox.platform_faults.changes import File
+from bais_gates.sandbox.platform_faults.making import Maker
+from bais_gates.staging import run as staging
+from bais_gates.staging.reach import Reach
+from bais_gates.staging.staged import StagedPlatform
+from bais_gates.targets.environment import load_environment
+from bais_gates.targets.target import Target
+from bais_gates.verdict.model import Outcome
+from tests.gates.conftest import GATES, Bench
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import ExitStack
+
+    from bais_gates.pytest_plugin.evidence import Evidence
+    from bais_gates.targets.environment import Environment
+    from tests.gates.conftest import Judged
+
+ROLLS_UP: Final = "checklist.acceptance_tests"
+CATALOG: Final = {
+    gate["id"]
+    for gate in yaml.safe_load((GATES / "catalog.yaml").read_text(encoding="utf-8"))["gates"]
+    if gate["phase"] in {"checklist", "staging"} and gate["id"] != ROLLS_UP
+}
+DRILL: Final = "checklist.disaster_recovery"
+REASONS: Final[dict[str, str]] = {
+    "database_duplicate_index": r"duplicate indexes: .*public.payments_of_workflow duplicates",
+    "database_foreign_key_without_index": r"without an index: .*payments: FOREIGN KEY .workflow_id",
+    "database_table_without_autovacuum": r"tables without autovacuum: .*public.payments",
+    "database_replication_slot_unused": r"replication slots: .*former_replica",
+    "database_passwords_hashed_by_md5": r"password_encryption: md5, expected scram-sha-256",
+    "database_setting_pending_restart": r"pending a restart: .*max_connections",
+    "database_second_superuser": r"support",
+    "database_readable_by_everybody": r"payments",
+    "database_audit_log_changeable": r"audit_log",
+    "cluster_readable_by_anonymous": r"system:unauthenticated",
+    "cache_evicts_nothing": r"eviction policy: noeviction",
+    "cache_memory_changed": r"maxmemory .*: 33,554,432 bytes",
+    "cache_persistent": r"persistence: aof",
+    "cache_user_may_do_everything": r"dangerous commands: .*bais_app: .*FLUSHALL",
+    "backup_suspended": r"backup schedule: suspended",
+    "backup_truncated": r"dump size: 0 bytes",
+    "backup_checksum_wrong": r"dump checksum .*: 0000",
+    "backup_counts_wrong": r"payments: 0 restored, 1000000 in the backup",
+    "backup_in_plain_text": r"unencrypted dumps: .*manual.sql",
+    "backup_schedule_deleted": r"CronJob bais-backup: absent",
+    "backup_encrypted_for_another_key": r"cannot be decrypted with backup.identity",
+    "backup_job_fails": r"backup Job .*: Failed",
+    "audit_outdated": r"audit age: ",
+    "audit_approved_by_auditor": r"approver other than the auditor: the sandbox",
+    "audit_incomplete": r"parts missing from the audit: .*authorization, cryptography",
+    "audit_of_another_build": r"audited digest: sha256:1111",
+    "audit_leaves_finding_open": r"open critical findings .*: 1",
+    "scan_changed_after_audit": r"report checksum .ruff.sarif",
+    "incident_procedure_outdated": r"incident_procedure.md: reviewed on 2020-01-01",
+    "certificate_not_managed": r"Certificate bais-api: absent",
+    "certificate_issuer_missing": r"state of the Certificate: not ready",
+    "certificate_for_another_host": r"missing from the Certificate: .*localhost",
+    "ingress_with_another_certificate": r"Secret of the Certificate: bais-api-tls .*bais-internal-tls",
+    "service_selects_nothing": r"endpoints of the Service: none",
+    "disruption_budget_deleted": r"disruption budgets of the API: 0",
+    "disruption_budget_blocks_drains": r"no pod may be evicted",
+    "rollout_ends_all_replicas": r"maxUnavailable removes 3 of 3 replicas",
+    "autoscaler_doubled": r"autoscalers of the API: 2",
+    "pod_security_not_enforced": r"Pod Security level .*: privileged",
+    "role_with_all_permissions": r"RoleBinding/bais/everything: grants every",
+    "password_in_a_config_map": r"ConfigMap/bais/bais-api: .*SMTP_PASSWORD",
+    "metrics_not_collected": r"there is no ServiceMonitor",
+    "network_policies_without_default": r"default deny policy .*: missing",
+    "database_open_to_all_namespaces": r"NetworkPolicy/bais/debug-database allows every peer",
+    "cache_open_to_a_network": r"reach the cache: .*10.8.0.0/16",
+    "ingress_without_tls": r"Ingress/bais/bais-api: spec.tls is empty",
+    "service_exposed_outside_the_ingress": r"Service/bais/bais-api: has externalIPs",
+    "autoscaler_at_its_maximum": r"current replicas .*: 3 pods",
+    "quota_nearly_exhausted": r"nearly exhausted quotas: .*pods 5 of 5",
+    "connection_pool_enlarged": r"connection pool size .*: 40",
+    "pod_larger_than_any_node": r"unschedulable pods: .*report",
+    "ingress_class_missing": r"missing IngressClasses: .*nginx",
+    "ingress_of_an_unknown_class": r"missing IngressClasses: .*traefik",
+    "prometheus_rules_unknown": r"prometheusrules.monitoring.coreos.com: not installed",
+    "staging_open_to_everybody": r"open to everybody: .*allow-all",
+    "staging_admits_privileged_pods": r"enforce: privileged",
+    "staging_without_quota": r"without a quota: .*requests.cpu",
+    "staging_writable_by_another_namespace": r"deployer: ci/deployer",
+    "staging_database_writable_by_gates": r"writable by the gates' role: .*payments",
+    "staging_database_setting_overridden": r"idle_in_transaction_session_timeout: 0ms",
+    "staging_database_configuration_not_in_effect": r"max_connections: 100, expected 250",
+    "staging_cache_configuration_not_in_effect": r"maxmemory .*: 67,108,864 bytes",
+    "staging_cache_without_memory_limit": r"maxmemory .*: 0 bytes",
+    "staging_cache_user_may_do_everything": r"dangerous commands: .*bais_app: .*FLUSHALL",
+    "staging_without_disruption_budget": r"disruption budgets .*: 0",
+    "staging_without_autoscaler": r"autoscalers .*: 0",
+    "staging_rollout_paused": r"state .Deployment bais-api.: failed",
+    "staging_schema_at_another_revision": r"schema revision .*: 0001",
+    "staging_schema_with_two_revisions": r"rows in alembic_version: 2",
+    "staging_schema_without_revision": r"rows in alembic_version: 0",
+    "staging_environment_not_in_effect": r"reported environment .*: sandbox .expected production",
+    "staging_pod_fails": r"failing pods: .*pod report",
+    "staging_of_another_version": r"reported version .*: 0.9.0",
+    "staging_payments_lost": r"payment rows .staged database.: 0",
+    "staging_payments_changed": r"payment amount .*: 50 ",
+    "staging_payments_refused": r"payment .smoke test.: not taken",
+}
+"""What the first gate of each fault says: a regular expression for its false checks."""
+
+
+class PlatformBench(Bench):
+    """A sandbox with its cluster and staging, and the gates of checklist and staging run against it."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.environment = load_environment(self.environment_file, gates_dir=GATES)
+        self.server = staging.open_writer(self.environment)
+        plan = staging.plan_for(self.environment, gates_dir=GATES, run="tests", keep=True)
+        self.staged = staging.carry_out(
+            self.server, self.environment, plan, seconds=60, progress=lambda _text: None
+        )
+
+    def judge(self, gate: str) -> Judged:
+        """Run a gate of checklist or staging, named by its id."""
+        phase, _, name = gate.partition(".")
+        return self._run(name, self.environment, phase)
+
+    def failing(self, *, drill: bool) -> dict[str, str]:
+        """Run all gates, and return the outcome and the false checks of those that do not pass."""
+        judged = {gate: self.judge(gate) for gate in sorted(CATALOG, reverse=True) if drill or gate != DRILL}
+        return {
+            gate: f"{one.outcome.value} {one.message}{one.false}"
+            for gate, one in judged.items()
+            # Beside other tests a latency proves nothing: the gate's own quiet run judges it.
+            if one.outcome is Outcome.ERROR or any("latency" not in name for name in one.failed)
+        }
+
+    def _fixture(self, name: str, environment: Environment, evidence: Evidence, stack: ExitStack) -> Any:
+        reach = Reach(
+            server=self.server,
+            namespace=self.staged.namespace,
+            environment=environment,
+            folder=self.directory,
+        )
+        makers: dict[str, Callable[[], Any]] = {
+            "target": lambda: Target(environment=environment, gates_dir=GATES),
+            "cluster": lambda: stack.enter_context(Cluster(environment.kubernetes.access())),
+            "cluster_writer": lambda: self.server,
+            "staging": lambda: StagedPlatform(
+                result=self.staged, server=self.server, environment=environment, reach=reach
+            ),
+            "request": lambda: SimpleNamespace(
+                getfixturevalue=lambda other: self._fixture(other, environment, evidence, stack)
+            ),
+        }
+        maker = makers.get(name)
+        return super()._fixture(name, environment, evidence, stack) if maker is None else maker()
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[PlatformBench]:
+    """Yield a sandbox whose cluster and staging are up."""
+    with tempfile.TemporaryDirectory(prefix="bais-gates-test-") as parent:
+        directory = Path(parent) / "sandbox"
+        sandbox.start(directory, owner_pid=os.getpid())
+        try:
+            manifests = GATES / "staging" / "manifests" / "overlays" / "sandbox"
+            sandbox.start_cluster(directory, manifests=manifests)
+            bench = PlatformBench(directory)
+            with bench.server:
+                yield bench
+        finally:
+            sandbox.stop(directory)
+
+
+def _cases() -> list[Any]:
+    """Return the faults, all but one a gate for the nightly run; those that lose the data come last."""
+    cases, covered = [], set[str]()
+    for name, fault in sorted(PLATFORM_FAULTS.items(), key=lambda item: item[1].gates == (DRILL,)):
+        marks = () if set(fault.gates) - covered and fault.gates != (DRILL,) else (pytest.mark.nightly,)
+        if not marks:
+            covered |= set(fault.gates)
+        cases.append(pytest.param(name, id=name, marks=marks))
+    return cases
+
+
+@pytest.mark.parametrize("name", _cases())
+def test_a_fault_fails_its_gates(platform: PlatformBench, name: str, request: pytest.FixtureRequest) -> None:
+    """A fault fails every gate that it names, the first for its own reason; nightly: and no other."""
+    fault, nightly = PLATFORM_FAULTS[name], request.node.get_closest_marker("nightly") is not None
+    sandbox.set_faults(platform.directory, [name])
+    try:
+        judged = {gate: platform.judge(gate) for gate in fault.gates}
+        others = platform.failing(drill=False) if nightly and fault.gates != (DRILL,) else {}
+    finally:
+        sandbox.set_faults(platform.directory, [])
+
+    assert {gate: one.outcome for gate, one in judged.items()} == dict.fromkeys(fault.gates, Outcome.FAIL)
+    assert re.search(REASONS[name], judged[fault.gates[0]].false), judged[fault.gates[0]].false
+    assert others.keys() <= set(fault.gates), others
+
+
+@pytest.mark.parametrize("drill", [pytest.param(True, marks=pytest.mark.nightly), False])
+def test_a_platform_whose_faults_are_undone_passes(platform: PlatformBench, *, drill: bool) -> None:
+    """Once every fault is undone, all gates pass, nightly also the recovery drill."""
+    assert platform.failing(drill=drill) == {}
+
+
+def test_faults_of_api_and_platform_are_switched_together(platform: PlatformBench) -> None:
+    """Both kinds are one list; a fault that can't be made leaves no trace, and the others as they are."""
+    sandbox.set_faults(platform.directory, ["slow_cache", "disruption_budget_deleted"])
+    assert Maker(platform.directory).made == ("disruption_budget_deleted",)
+
+    with pytest.raises(
+        SandboxError, match=r"disruption_budget_blocks_drains could not be made: .*has no Pod"
+    ):
+        sandbox.set_faults(
+            platform.directory, ["slow_cache", "disruption_budget_deleted", "disruption_budget_blocks_drains"]
+        )
+    info = sandbox.status(platform.directory)
+    assert info is not None
+    assert info.faults == ("slow_cache", "disruption_budget_deleted")
+
+    sandbox.set_faults(platform.directory, [])
+    assert Maker(platform.directory).made == ()
+    assert platform.judge("checklist.load_balancing").outcome is Outcome.PASS
+
+
+# -- the table --
+
+
+def test_every_gate_has_faults_of_its_own() -> None:
+    """Names are unique, each gate exists and has three faults or more, each fault a reason and a sentence."""
+    named = [gate for fault in PLATFORM_FAULTS.values() for gate in fault.gates]
+
+    assert not set(PLATFORM_FAULTS) & set(FAULTS)
+    assert set(PLATFORM_FAULTS) == set(REASONS)
+    assert set(named) == CATALOG
+    assert {gate: named.count(gate) for gate in CATALOG if named.count(gate) < 3} == {}
+    for fault in ALL_FAULTS.values():
+        assert fault.description.endswith("."), fault
+
+
+def test_what_a_fault_changes_is_where_its_name_says() -> None:
+    """A fault of staging changes nothing of the platform, and the other way round."""
+    for name, fault in PLATFORM_FAULTS.items():
+        for change in fault.changes:
+            where = "" if isinstance(change, File) else repr(change)
+            assert fault.staged is ("bais-staging" in where), name
+    assert of_platform(["slow_cache", "staging_payments_lost"], staged=False) == ()
