@@ -375,7 +375,7 @@ def renewal_checks(change: Callable[[dict[str, Any]], object]) -> list[str]:
     return false_checks(lambda e: tls_gate.check_renewal(cluster, described, VALID, e))
 
 
-def update(part: str, values: dict[str, object]) -> Callable[[dict[str, Any]], object]:
+def update(part: str, values: Any) -> Callable[[dict[str, Any]], object]:
     """Return a change of an object's spec or status."""
     return lambda one: one[part].update(values)
 
