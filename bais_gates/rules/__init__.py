@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         recovery,
     )
     from bais_gates.rules.audit_record import SCOPE, AuditRecord, parse_audit_record
-    from bais_gates.rules.certificates import CertificateState, certificate_state
+    from bais_gates.rules.certificates import CertificateState, certificate_state, issuer_state
     from bais_gates.rules.procedures import procedure_faults
     from bais_gates.rules.scan_exceptions import ScanException, parse_exceptions, uncovered
     from bais_gates.rules.scans import Report, parse_report
@@ -63,6 +63,7 @@ __all__ = [
     "database_requirements",
     "database_settings",
     "internals",
+    "issuer_state",
     "parse_audit_record",
     "parse_exceptions",
     "parse_report",

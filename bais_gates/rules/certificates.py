@@ -1,6 +1,6 @@
-"""Judge a cert-manager Certificate: its DNS names, readiness and renewal time.
+"""Judge a cert-manager Certificate: its DNS names, readiness, renewal time and issuer.
 
-Source: the Certificate resource of cert-manager.io/v1.
+Source: the Certificate, Issuer and ClusterIssuer resources of cert-manager.io/v1.
 """
 
 from __future__ import annotations
@@ -22,10 +22,21 @@ class CertificateState:
     secret: str
     not_after: datetime | None
     renewal: datetime | None
+    issuer: tuple[str, str]
+    """Kind (Issuer, ClusterIssuer, or that of an external issuer) and name."""
+    external: bool
+    """Whether the issuer is of another API group than cert-manager's."""
 
     def renews_ahead(self, now: datetime) -> bool:
         """Return whether the renewal is in the future and before the expiry."""
         return self.renewal is not None and self.not_after is not None and now < self.renewal < self.not_after
+
+    def days_to_renew(self) -> float | None:
+        """Return the days between renewal and expiry, in which a failed one is noticed; None if unknown."""
+        if self.renewal is None or self.not_after is None:
+            return None
+        # A third of Let's Encrypt's 90 days lacks a third of a second.
+        return round((self.not_after - self.renewal).total_seconds() / 86400, 3)
 
 
 def certificate_state(certificate: Object) -> CertificateState:
@@ -43,7 +54,22 @@ def certificate_state(certificate: Object) -> CertificateState:
         secret=str(dig(certificate, "spec", "secretName") or ""),
         not_after=_time(dig(certificate, "status", "notAfter")),
         renewal=_time(dig(certificate, "status", "renewalTime")),
+        issuer=(
+            str(dig(certificate, "spec", "issuerRef", "kind") or "Issuer"),
+            str(dig(certificate, "spec", "issuerRef", "name") or ""),
+        ),
+        external=dig(certificate, "spec", "issuerRef", "group") not in {None, "", "cert-manager.io"},
     )
+
+
+def issuer_state(issuer: Object | None) -> str:
+    """Return ``ready``, ``absent``, or why an Issuer or ClusterIssuer is not ready."""
+    if issuer is None:
+        return "absent"
+    conditions = {c.get("type"): c for c in dig(issuer, "status", "conditions") or ()}
+    ready = conditions.get("Ready") or {}
+    reason = ready.get("message") or ready.get("reason") or "no condition Ready"
+    return "ready" if ready.get("status") == "True" else f"not ready: {reason}"
 
 
 def _time(text: object) -> datetime | None:

@@ -57,7 +57,8 @@ _FORMATS: Final = {
     r"|\{S?SHA\}[\w+/]{20,}|\bmd5[0-9a-f]{32}\b",
     "Redis Password": r"(?m)^\s*(requirepass|masterauth)\s+[\"']?[^\s\"'$]"
     r"|\buser\s+\S+\s[^\n]*\s>(?![$<{])\S",
-    "Password File": r"\blogin\s+\S+\s+password\s+[^\s$]|(?m:^[^:\s]+:(\d+|\*):[^:\s]+:[^:\s]+:[^:\s$]+$)",
+    "Password File": r"\blogin\s+\S+\s+password\s+[^\s$]|(?m:^[^:\s]+:(\d+|\*):[^:\s]+:[^:\s]+:[^:\s$]+$)"
+    r"|(?m:^\"[^\"\s]+\" \"[^\"\s$]{6,}\"$)",
     "Password in SQL": r"(?i)\b(password|identified\s+by)\s+'(?![$:])[^'\s]",
     "Password in a command": r"\b(redis|valkey)-cli\b[^|;\n]*?\s(-a|--pass)\s+(?![\"']?\$)\S"
     r"|\bsshpass\s+-p\s*(?![\"']?\$)\S|\bmysql(dump|admin)?\b[^|;\n]*?\s-p(?![\"']?\$)\w"
@@ -89,9 +90,14 @@ _KEY_NAME: Final = re.compile(r"(^|[_.-]|[a-z])(key|salt|seed|cookie|hmac)$", re
 _PLAIN_VALUE: Final = re.compile(
     r"|true|false|yes|no|on|off|none|null|nil|\d+(\.\d+)?\s?(ms|s|m|h|d|[KMG]i?B?)?", re.IGNORECASE
 )
+_SWITCH: Final = re.compile(
+    r"true|false|yes|no|on|off|none|null|nil|(en|dis)abled|required|optional", re.IGNORECASE
+)
+_PROSE: Final = re.compile(r"[^\W\d]\S*( [^\W\d]\S*)*( [^\W\d]+[.?!:])")
+"""A sentence without a number: a text about passwords."""
 _REFERENCE: Final = re.compile(
     r"\$.*|<[^<>]*>|\{\{.*|%\(.*|%[A-Z_]+%|\*+|\.\.\.|@\S+|\.{0,2}/[\w./-]+|(file|vault|env|ref\+\w+|arn|sm|https?):\S+"
-    r"|ENC\[.*|\[?(redacted|hidden|masked)\]?|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+|\w[\w.]*[(\[].*|!.*|=.*",
+    r"|ENC\[.*|\[?(redacted|hidden|masked)\]?|\\[A-Za-z].*|\[\^.*|\.[*+].*|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+|\w[\w.]*[(\[].*|!.*|=.*",
     re.IGNORECASE | re.DOTALL,
 )
 """A reference to a variable, file, attribute or store, a call, or what somebody made unreadable."""
@@ -100,6 +106,15 @@ _ASSIGNMENT: Final = re.compile(
     r"|(?<![\w-])--?(?P<option>[A-Za-z][\w.-]+)[ \t]+(?!-))"
     r"(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',;&|)}\]]+)"
 )
+_PAIRS: Final = (
+    re.compile(r"<(?P<name>[A-Za-z_][\w.-]{1,80})>(?P<value>[^<>\n]+)</"),
+    re.compile(
+        r"\bname[\"']?[ \t]*[:=][ \t]*[\"']?(?P<name>[A-Za-z_][\w.-]{1,80})[\"']?[ \t]*,?\s*"
+        r"[\"']?value[\"']?[ \t]*[:=][ \t]*(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',]+)"
+    ),
+)
+"""An element of XML, and a name with its value beside it."""
+_SENTENCE: Final = re.compile(r"[a-z]+ +[a-z]+ +[a-z]+")
 _PUBLIC: Final = re.compile(
     r"-----BEGIN [A-Z0-9 ]*(?:CERTIFICATE|PUBLIC KEY|CRL|REQUEST|PARAMETERS)-----.*?-----END[^-]*-----"
     r"|\b(?:sha\d{1,3}|md5)[:=-][A-Za-z0-9+/=]+|\b(?:ssh|ecdsa)-\S+ \S+|\bage1[a-z0-9]{40,}",
@@ -193,7 +208,9 @@ def known_format(text: str) -> str | None:
 def _is_named(name: str, value: str, *, free: bool) -> bool:
     """Return whether a value is a secret by its name, unless it is a reference, a number or a word."""
     full, name, value = name, name.rpartition("/")[2], value.strip("\"'")
-    if not value or _REFERENCE.fullmatch(value) or _ABOUT_SECRETS.search(name) or _CHECKSUM.search(full):
+    if not value or any(one.fullmatch(value) for one in (_REFERENCE, _SWITCH, _PROSE)):
+        return False
+    if _ABOUT_SECRETS.search(name) or _CHECKSUM.search(full):
         return False
     if free and _KEY_NAME.search(name) and _looks_random(value) and _entropy(value) >= KEY_ENTROPY:
         return True
@@ -222,12 +239,25 @@ def _looks_random(value: str) -> bool:
 
 def assigned(text: str) -> str | None:
     """Return what a text assigns a secret to (``X=...``, ``X: ...``, ``--x ...``); None if to nothing."""
-    for match in _ASSIGNMENT.finditer(text):
-        name, value = match["name"] or match["option"], match["value"].strip("\"'")
+    pairs = [(match["name"], match["value"]) for one in _PAIRS for match in one.finditer(text)]
+    pairs += [
+        (match["name"] or match["option"], match["value"])
+        for match in _ASSIGNMENT.finditer(text)
+        if not _is_sentence(text, match)
+    ]
+    for name, quoted in pairs:
+        value = quoted.strip("\"'")
         sure = len(value) >= 8 if _PASSWORD.search(name) is None else len(value) >= 3
         if sure and _is_named(name, value, free=False):
             return f"value of {name}"
     return None
+
+
+def _is_sentence(text: str, match: re.Match[str]) -> bool:
+    """Return whether a sentence goes on behind a colon: ``the password: see the runbook``."""
+    if match["name"] is None or ":" not in text[match.end("name") : match.start("value")]:
+        return False
+    return _SENTENCE.match(text, match.start("value")) is not None
 
 
 def decoded(text: str) -> list[str]:

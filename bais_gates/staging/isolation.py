@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bais_gates.rules.kubernetes.network_policies import open_rules
+from bais_gates.rules.kubernetes.network_policies import DIRECTIONS, open_rules
+from bais_gates.rules.kubernetes.rbac import subject_of
 from bais_gates.staging import credentials
 
 if TYPE_CHECKING:
@@ -45,17 +46,32 @@ def default_deny_directions(policies: Iterable[Object]) -> list[str]:
 
 
 def open_policies(policies: Iterable[Object]) -> list[str]:
-    """Return the names of the policies with a rule that admits every namespace or any address."""
-    return sorted(str(one["metadata"]["name"]) for one in policies if open_rules(one, "Ingress"))
+    """Return the policies with a rule that admits every namespace or any address, by name and direction.
+
+    Egress to the world is open only if it includes private ranges or the metadata service.
+    """
+    return sorted(
+        f"{one['metadata']['name']} ({direction})"
+        for one in policies
+        for direction in DIRECTIONS
+        if open_rules(one, direction)
+    )
 
 
 def foreign_subjects(bindings: Iterable[Object], namespace: str) -> list[str]:
-    """Return the ServiceAccounts of other namespaces to which RoleBindings grant rights in this one."""
+    """Return the accounts of other namespaces, or groups of them, that RoleBindings grant rights in this one.
+
+    An account may also be named as a User. Source: Kubernetes "Using RBAC Authorization", subjects.
+    """
+    own = (f"ServiceAccount {namespace}/", f"Group system:serviceaccounts:{namespace}")
     return sorted(
-        f"{binding['metadata']['name']}: {subject.get('namespace')}/{subject.get('name')}"
+        f"{binding['metadata']['name']}: {who}"
         for binding in bindings
         for subject in binding.get("subjects") or []
-        if subject.get("kind") == "ServiceAccount" and subject.get("namespace") != namespace
+        if (who := subject_of(subject, namespace)).startswith(
+            ("ServiceAccount ", "Group system:serviceaccounts")
+        )
+        and not (who.startswith(own[0]) or who == own[1])
     )
 
 
@@ -83,13 +99,19 @@ def _values(secret: Object) -> dict[str, str]:
 
 
 def exposed_services(services: Iterable[Object]) -> list[str]:
-    """Return the names of the Services that can be reached from outside without the Ingress."""
+    """Return the Services that can be reached from outside without the Ingress, or lead out."""
     return sorted(
-        f"{one['metadata']['name']} ({(one.get('spec') or {}).get('type')})"
+        f"{one['metadata']['name']} ({_exposure(one.get('spec') or {})})"
         for one in services
-        if (one.get("spec") or {}).get("type") in {"LoadBalancer", "NodePort"}
-        or (one.get("spec") or {}).get("externalIPs")
+        if _exposure(one.get("spec") or {})
     )
+
+
+def _exposure(spec: Object) -> str:
+    kind = spec.get("type") if spec.get("type") in {"LoadBalancer", "NodePort"} else None
+    if spec.get("type") == "ExternalName":
+        kind = f"ExternalName of {spec.get('externalName')}"
+    return ", ".join(filter(None, [kind, *(f"external IP {ip}" for ip in spec.get("externalIPs") or ())]))
 
 
 def unowned(objects: Iterable[Object], owner_label: str, owner: str) -> list[str]:

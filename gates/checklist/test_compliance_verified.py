@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_compliance_verified(
     namespace = environment.kubernetes.namespace
     objects = [*read_namespace(cluster, namespace), *read_cluster(cluster)]
     network = read_network(cluster, namespace)
-    check_pods(objects, network, namespace, evidence)
+    check_pods(objects, network, environment.kubernetes, evidence)
     check_namespace(network, namespace, cluster.version(), evidence)
     check_permissions(objects, environment.kubernetes, evidence)
     more = [o for o in network if o["kind"] == "NetworkPolicy" or o["metadata"]["name"] == namespace]
@@ -85,7 +86,7 @@ def test_compliance_verified(
     check_scans(environment, evidence)
     trail = Trail(api=api, cluster=cluster, environment=environment)
     check_logs(trail, evidence)
-    check_monitoring(trail, of_kind(objects, "Service"), evidence)
+    check_monitoring(trail, objects, evidence)
     check_encryption(objects, environment, evidence)
     check_database(environment, evidence)
     check_backups(environment.backup.directory, evidence)
@@ -99,36 +100,36 @@ def check_none(
     evidence.check(name, sorted({str(finding) for finding in found}), "==", [], n=n, source=source)
 
 
-def check_pods(objects: list[Any], network: list[Any], namespace: str, evidence: Evidence) -> None:
-    """Check non-root, limits and network policies, of the running pods and of what creates them."""
+def check_pods(objects: list[Any], network: list[Any], part: KubernetesPart, evidence: Evidence) -> None:
+    """Check non-root, images, limits and network policies, of the running pods and of what creates them."""
     running = [pod for pod in of_kind(objects, "Pod") if kubernetes_objects.workloads([pod])]
-    evidence.require("running pods", len(running), ">=", 1, source=f"pods of {namespace}")
+    evidence.require("running pods", len(running), ">=", 1, source=f"pods of {part.namespace}")
     every = [*running, *of_kind(objects, "Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job")]
     violated = [
         f"{obj['kind']} {obj['metadata']['name']}: {violation.message}"
         for obj in every
         for violation in violations(obj, "restricted")
     ]
-    n, source = len(every), "Pod Security Standards restricted"
-    check_none(evidence, "non-root: violations of the restricted standard", violated, source, n)
-    root = hygiene.root_users(every)
-    check_none(evidence, "non-root: containers that may run as root", root, "CIS 5.2.7", n)
-    unlimited = hygiene.missing_resources(every)
-    check_none(evidence, "limits: containers without requests or limits", unlimited, "CKV_K8S_10-13", n)
-    unisolated = isolation_findings(Network.of(network), namespace)
+    own = {part.names.api, part.names.database, part.names.cache, part.names.backup}
+    pss, writable = "Pod Security Standards restricted", hygiene.writable_root(every, own)
+    for name, found, source in (
+        ("non-root: violations of the restricted standard", violated, pss),
+        ("non-root: containers that may run as root", hygiene.root_users(every), "CIS 5.2.7"),
+        ("non-root: writable root file systems", writable, "CIS 5.7.3; NSA/CISA guide"),
+        ("scanning: images that may change", hygiene.moving_images(every), "CKV_K8S_14"),
+        ("limits: containers without requests or limits", hygiene.missing_resources(every), "CKV_K8S_10-13"),
+    ):
+        check_none(evidence, name, found, source, len(every))
+    unisolated = isolation_findings(Network.of(network), part.namespace)
     name = "network policies: pods that are not isolated"
     check_none(evidence, name, unisolated, "CIS 5.3.2", len(running))
 
 
 def check_namespace(network: list[Any], namespace: str, version: str, evidence: Evidence) -> None:
     """Check that the namespace enforces the restricted standard by the rules of the cluster's version."""
-    space = next((o for o in of_kind(network, "Namespace") if o["metadata"]["name"] == namespace), None)
-    found = hygiene.namespace_findings(
-        space or {"metadata": {"name": namespace}}, version_number(version) or (0, 0)
-    )
-    check_none(
-        evidence, "non-root: Pod Security of the namespace", found, "CIS 5.2.1; Pod Security Admission"
-    )
+    found = [one for one in of_kind(network, "Namespace") if one["metadata"]["name"] == namespace]
+    labels = hygiene.namespace_findings(found[0], version_number(version) or (0, 0))
+    check_none(evidence, "non-root: Pod Security of the namespace", labels, "CIS 5.2.1")
 
 
 def check_permissions(objects: list[Any], part: KubernetesPart, evidence: Evidence) -> None:
@@ -249,7 +250,7 @@ def check_logs(trail: Trail, evidence: Evidence) -> None:
     evidence.check(name, len(entries), ">=", 1, source="PCI DSS 10.2")
 
 
-def check_monitoring(trail: Trail, services: list[Any], evidence: Evidence) -> None:
+def check_monitoring(trail: Trail, objects: list[Any], evidence: Evidence) -> None:
     """Check security monitoring: refused requests are counted, and Prometheus collects the metrics."""
     part = trail.environment.metrics
     answer = trail.api.get(PROTECTED)
@@ -265,9 +266,8 @@ def check_monitoring(trail: Trail, services: list[Any], evidence: Evidence) -> N
 
     refused = sum(wait_for(count_refused))
     evidence.check("security monitoring: counted 401 responses", refused, ">=", 1, source=part.url)
-    namespace = trail.environment.kubernetes.namespace
-    monitors = trail.cluster.list("monitoring.coreos.com/v1", "ServiceMonitor", namespace)
-    faults = audit_trail.monitor_faults(monitors, services)
+    name, path = trail.environment.kubernetes.names.api, urlsplit(part.url).path
+    faults = audit_trail.monitor_faults(objects, name, path)
     check_none(evidence, "security monitoring: ServiceMonitor faults", faults, "PCI DSS 10.4.1.1")
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from bais_gates import Environment, Evidence
 from bais_gates.bais import Api
-from bais_gates.probes import Cluster, HttpClient, tls
-from bais_gates.rules import CertificateState, certificate_state
-from bais_gates.rules.kubernetes import dig
+from bais_gates.probes import Cluster, HttpClient, list_served, tls
+from bais_gates.rules import CertificateState, certificate_state, issuer_state
+from bais_gates.rules.kubernetes import dig, exposure
 
 HSTS_S: Final = 31_536_000
 """A year: the minimum for the preload lists of browsers."""
@@ -87,23 +87,42 @@ def check_renewal(
 ) -> None:
     """Check that cert-manager's Certificate is ready, is renewed before it expires, and is the one served."""
     part = environment.kubernetes
+    name = f"Certificate {part.names.certificate}"
     found = cluster.named("cert-manager.io/v1", "Certificate", part.names.certificate, part.namespace)
     present = "present" if found is not None else "absent"
-    evidence.require(f"Certificate {part.names.certificate}", present, "==", "present")
+    evidence.require(name, present, "==", "present", source=f"namespace {part.namespace}")
     state = certificate_state(found or {})
-    ready = "ready" if state.ready else "not ready"
-    evidence.check("state of the Certificate", ready, "==", "ready", source=state.reason)
+    ready = "ready" if state.ready else f"not ready: {state.reason}"
+    evidence.check(f"state of the {name}", ready, "==", "ready", source="condition Ready")
+    check_issuer(cluster, state, part.namespace, evidence)
     renewal = "due before expiry" if state.renews_ahead(tls.now()) else "overdue or not due before expiry"
-    evidence.check("renewal of the Certificate", renewal, "==", "due before expiry", source="renewalTime")
+    evidence.check(f"renewal of the {name}", renewal, "==", "due before expiry", source="renewalTime")
+    days, least = state.days_to_renew(), environment.tls.min_days
+    title, source = f"time from renewal to expiry ({name})", "renewalTime and notAfter; tls.min_days"
+    evidence.check(title, days, ">=", least, unit="days", source=source)
     ingress = cluster.named("networking.k8s.io/v1", "Ingress", part.names.ingress, part.namespace) or {}
     secrets = [str(entry.get("secretName")) for entry in dig(ingress, "spec", "tls") or ()]
     hosts = {str(host) for entry in dig(ingress, "spec", "tls") or () for host in entry.get("hosts") or ()}
-    evidence.check("Secret of the Certificate", state.secret, "in", secrets, source="Ingress tls")
-    evidence.check("Ingress hosts missing from the Certificate", sorted(hosts - set(state.names)), "==", [])
+    source = f"tls of Ingress {part.names.ingress}"
+    evidence.check(f"Secret of the {name}", state.secret, "in", secrets, source=source)
+    missing = sorted(host for host in hosts if not any(exposure.covers(one, host) for one in state.names))
+    evidence.check(f"Ingress hosts missing from the {name}", missing, "==", [], source=source)
     if served is not None:
         difference = expiry_difference_s(served, state)
-        name = "expiry difference (served certificate, Certificate)"
-        evidence.check(name, difference, "<=", SAME_EXPIRY_S, unit="s", source="notAfter of both")
+        title = f"expiry difference (served certificate, {name})"
+        evidence.check(title, difference, "<=", SAME_EXPIRY_S, unit="s", source="notAfter of both")
+
+
+def check_issuer(cluster: Cluster, certificate: CertificateState, namespace: str, evidence: Evidence) -> None:
+    """Check that the issuer exists and is ready, without which no renewal succeeds."""
+    kind, name = certificate.issuer
+    if certificate.external:
+        evidence.attach("issuer", f"{kind} {name} is not one of cert-manager's own: not judged")
+        return
+    space = namespace if kind == "Issuer" else None
+    every = list_served(cluster, "cert-manager.io/v1", kind, space)
+    state = issuer_state(next((one for one in every if one["metadata"]["name"] == name), None))
+    evidence.check(f"state of the {kind} {name}", state, "==", "ready", source="condition Ready")
 
 
 def expiry_difference_s(served: tls.ServedCertificate, state: CertificateState) -> float | None:

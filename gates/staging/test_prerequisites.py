@@ -11,9 +11,6 @@ from bais_gates import Environment, Evidence, KubernetesPart
 from bais_gates.probes import Cluster, Objects, resolve, version_number
 from bais_gates.rules.kubernetes import prerequisites as needed
 
-READ = ("pods", "deployments.apps", "services", "networkpolicies.networking.k8s.io")
-"""What the gates' credentials must be allowed to list in the platform's namespace."""
-
 
 @pytest.mark.gate("staging.prerequisites")
 def test_prerequisites(environment: Environment, cluster: Cluster, evidence: Evidence) -> None:
@@ -35,7 +32,7 @@ def test_prerequisites(environment: Environment, cluster: Cluster, evidence: Evi
                 source="CustomResourceDefinitions and their condition Established",
             )
         check_workload(part, component, workloads, controllers, evidence)
-    check_helm_releases(part, cluster, evidence)
+    check_helm_releases(part, evidence)
     if environment.describes("api"):
         check_name(environment, cluster, evidence)
 
@@ -57,15 +54,15 @@ def check_cluster(part: KubernetesPart, cluster: Cluster, evidence: Evidence) ->
     if part.cluster_uid is not None:
         uid = cluster.uid()
         evidence.check("cluster uid", uid, "==", part.cluster_uid, source="namespace kube-system")
-    refused = [kind for kind in READ if not cluster.may("list", kind, part.namespace)]
-    evidence.check(
-        f"missing list permissions (namespace {part.namespace})",
-        refused,
-        "==",
-        [],
-        n=len(READ),
-        source="SelfSubjectAccessReview",
-    )
+    needs: list[tuple[str, str | None]] = [(kind, part.namespace) for kind in needed.LISTED]
+    needs += [(kind, None) for kind in needed.LISTED_EVERYWHERE]
+    refused = [
+        f"{kind} in {namespace or 'the whole cluster'}"
+        for kind, namespace in needs
+        if not cluster.may("list", kind, namespace)
+    ]
+    name, source = "missing list permissions (bais-gates-reader)", "SelfSubjectAccessReview"
+    evidence.require(name, refused, "==", [], n=len(needs), source=source)
 
 
 def check_ingress_classes(part: KubernetesPart, cluster: Cluster, evidence: Evidence) -> list[str]:
@@ -93,33 +90,43 @@ def check_workload(
     if described.absent is not None:
         evidence.attach(f"{title}: absent by the environment file", described.absent)
         return
+    wanted = title
     if described.workload is not None:
         matching = [one for one in workloads if _name(one) == described.workload]
-        source = f"kubernetes.components.{component}.workload: {described.workload}"
+        wanted, source = f"{title}: {described.workload}", f"kubernetes.components.{component}.workload"
     else:
         matching = needed.component_workloads(component, workloads, controllers=controllers)
         names = f" ({', '.join(controllers)})" if component == "ingress_controller" else ""
         source = f"its labels{names}"
-    evidence.check(f"workloads ({title})", len(matching), ">=", 1, source=source)
+    evidence.check(f"workloads ({wanted})", len(matching), ">=", 1, source=source)
     unavailable = {
         _name(one): reason for one in matching if (reason := needed.explain_unavailable(one)) is not None
     }
     evidence.check(f"unavailable workloads ({title})", unavailable, "==", {}, source=source)
 
 
-def check_helm_releases(part: KubernetesPart, cluster: Cluster, evidence: Evidence) -> None:
+def check_helm_releases(part: KubernetesPart, evidence: Evidence) -> None:
     """Check that the newest revision of each Helm release in the environment file is deployed."""
-    for named in part.helm_releases:
-        namespace, _, name = named.rpartition("/")
-        secrets = cluster.list("v1", "Secret", namespace or part.namespace, labels=needed.helm_selector(name))
-        release = needed.latest_release(name, secrets)
-        evidence.check(
-            f"Helm release status ({named})",
-            release.status if release is not None else "absent",
-            "==",
-            "deployed",
-            source=f"revision {release.revision}" if release is not None else "Secrets helm.sh/release.v1",
+    with Cluster(part.secrets_access()) as reader:
+        for named in part.helm_releases:
+            check_helm_release(named, part.namespace, reader, evidence)
+
+
+def check_helm_release(named: str, namespace: str, reader: Cluster, evidence: Evidence) -> None:
+    """Check the newest revision of one release, ``namespace/name`` or a name in the platform's namespace."""
+    space, _, release = named.rpartition("/")
+    space, state, source = space or namespace, None, ""
+    if not reader.may("list", "secrets", space):
+        source = (
+            f"context {reader.access.context} may not list Secrets in {space}: grant it, or omit the release"
         )
+    else:
+        found = needed.latest_release(
+            release, reader.list("v1", "Secret", space, labels=needed.helm_selector(release))
+        )
+        state = "absent" if found is None else found.status
+        source = "Secrets helm.sh/release.v1" if found is None else f"revision {found.revision}"
+    evidence.check(f"Helm release status ({named})", state, "==", "deployed", source=source)
 
 
 def check_name(environment: Environment, cluster: Cluster, evidence: Evidence) -> None:

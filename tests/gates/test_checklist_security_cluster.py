@@ -240,7 +240,7 @@ def compliance_checks(cluster: FakeCluster) -> list[str]:
     network = [o for o in cluster.objects if o["kind"] in {"Namespace", "Pod", "NetworkPolicy"}]
 
     def judge(evidence: Evidence) -> None:
-        compliance.check_pods(objects, network, NAMESPACE, evidence)
+        compliance.check_pods(objects, network, CLUSTER, evidence)
         compliance.check_namespace(network, NAMESPACE, "v1.36.0", evidence)
         compliance.check_permissions(objects, CLUSTER, evidence)
         with pytest.MonkeyPatch.context() as patch:

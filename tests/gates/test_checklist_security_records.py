@@ -364,22 +364,37 @@ def renewal_checks(change: Callable[[dict[str, Any]], object]) -> list[str]:
         "notAfter": VALID.not_after.isoformat(),
         "renewalTime": (NOW + timedelta(days=10)).isoformat(),
     }
+    issuer = {
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "ClusterIssuer",
+        "metadata": {"name": "letsencrypt"},
+    }
+    cluster.objects.append(issuer | {"status": {"conditions": [ready]}})
     change(one)
-    return false_checks(lambda e: tls_gate.check_renewal(cluster, environment(kubernetes=CLUSTER), VALID, e))
+    described = environment(kubernetes=CLUSTER, tls=SimpleNamespace(min_days=30))
+    return false_checks(lambda e: tls_gate.check_renewal(cluster, described, VALID, e))
+
+
+def update(part: str, values: Any) -> Callable[[dict[str, Any]], object]:
+    """Return a change of an object's spec or status."""
+    return lambda one: one[part].update(values)
 
 
 def test_each_fault_of_the_renewal_fails_its_check() -> None:
     """Not ready, renewed too late, of another Secret or host, or not the one that is served."""
     assert renewal_checks(dict.copy) == []
-    assert renewal_checks(lambda one: one["status"].update(conditions=[])) == ["state of the Certificate"]
-    assert renewal_checks(lambda one: one["status"].update(renewalTime=NOW.isoformat())) == [
-        "renewal of the Certificate"
-    ]
-    assert renewal_checks(lambda one: one["spec"].update(secretName="x")) == ["Secret of the Certificate"]
-    assert renewal_checks(lambda one: one["spec"].update(dnsNames=[])) == [
-        "Ingress hosts missing from the Certificate"
-    ]
+    late = (VALID.not_after - timedelta(hours=1)).isoformat()
+    title = "Certificate bais-api"
+    for part, values, found in (
+        ("status", {"conditions": []}, f"state of the {title}"),
+        ("status", {"renewalTime": NOW.isoformat()}, f"renewal of the {title}"),
+        ("status", {"renewalTime": late}, f"time from renewal to expiry ({title})"),
+        ("spec", {"issuerRef": {"kind": "ClusterIssuer", "name": "gone"}}, "state of the ClusterIssuer gone"),
+        ("spec", {"secretName": "x"}, f"Secret of the {title}"),
+        ("spec", {"dnsNames": []}, f"Ingress hosts missing from the {title}"),
+    ):
+        assert renewal_checks(update(part, values)) == [found]
     later = (NOW + timedelta(days=80)).isoformat()
     assert renewal_checks(lambda one: one["status"].update(notAfter=later)) == [
-        "expiry difference (served certificate, Certificate)"
+        "expiry difference (served certificate, Certificate bais-api)"
     ]

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from bais_gates.probes import tls
-from bais_gates.rules.certificates import certificate_state
+from bais_gates.rules.certificates import certificate_state, issuer_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -235,3 +235,28 @@ def test_readiness_is_for_the_current_generation() -> None:
 def test_renewal_time(renewal: str, ahead: bool) -> None:
     """The renewal must be in the future and before the expiry."""
     assert certificate_state(cert_manager(renewal=renewal)).renews_ahead(NOW) is ahead
+
+
+def test_time_to_renew_and_issuer() -> None:
+    """The days from renewal to expiry are known if both are, an issuer's kind is Issuer by default."""
+    one = cert_manager()
+    assert certificate_state(one).days_to_renew() == 31
+    assert certificate_state(cert_manager(renewal="")).days_to_renew() is None
+    one["spec"] = {"issuerRef": {"name": "ca"}}
+    assert (certificate_state(one).issuer, certificate_state(one).external) == (("Issuer", "ca"), False)
+    one["spec"] = {"issuerRef": {"name": "ca", "kind": "AWSPCAIssuer", "group": "awspca.cert-manager.io"}}
+    assert certificate_state(one).external
+
+
+@pytest.mark.parametrize(
+    ("conditions", "state"),
+    [
+        ([{"type": "Ready", "status": "True"}], "ready"),
+        ([{"type": "Ready", "status": "False", "message": "no account"}], "not ready: no account"),
+        ([], "not ready: no condition Ready"),
+        (None, "absent"),
+    ],
+)
+def test_issuers(conditions: list[dict[str, str]] | None, state: str) -> None:
+    """An issuer is ready by its condition."""
+    assert issuer_state(None if conditions is None else {"status": {"conditions": conditions}}) == state

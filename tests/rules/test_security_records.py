@@ -195,26 +195,56 @@ def test_unauthorized_responses_are_counted(exposition: str, count: float) -> No
     assert audit_trail.count_unauthorized(exposition) == count
 
 
-def monitor(port: str = "https", **labels: str) -> dict[str, Any]:
-    """Return a ServiceMonitor."""
-    spec = {"selector": {"matchLabels": labels}, "endpoints": [{"port": port}]}
-    return {"metadata": {"name": "m"}, "spec": spec}
+def monitor(labels: dict[str, str] | None = None, **endpoint: Any) -> dict[str, Any]:
+    """Return a ServiceMonitor of the API, with a changed endpoint."""
+    scraped = {"port": "https", "scheme": "https", "tlsConfig": {"serverName": "api.example"}} | endpoint
+    spec = {"selector": {"matchLabels": labels or {"app": "api"}}, "endpoints": [scraped]}
+    return {"kind": "ServiceMonitor", "metadata": {"name": "m", "namespace": "bais"}, "spec": spec}
 
 
-SERVICE = {"metadata": {"labels": {"app": "api"}}, "spec": {"ports": [{"name": "https"}]}}
+SERVICE = {
+    "kind": "Service",
+    "metadata": {"name": "api", "namespace": "bais", "labels": {"app": "api"}},
+    "spec": {"ports": [{"name": "https", "port": 443, "targetPort": 8443}]},
+}
+CERTIFICATE = {"kind": "Certificate", "metadata": {"name": "c"}, "spec": {"dnsNames": ["*.example"]}}
+
+
+def elsewhere(**selector: object) -> dict[str, Any]:
+    """Return a ServiceMonitor with a namespaceSelector."""
+    one = monitor()
+    one["spec"]["namespaceSelector"] = selector
+    return one
 
 
 @pytest.mark.parametrize(
     ("monitors", "fault"),
     [
-        ([monitor(app="api")], None),
-        ([monitor(app="other")], "no Service"),
-        ([monitor("metrics", app="api")], "no port"),
-        ([], "there is no ServiceMonitor"),
+        ([monitor()], None),
+        ([monitor({"app": "other"}), monitor(interval="30s", path="/metrics")], None),
+        ([monitor(port=None, targetPort=8443)], None),
+        ([monitor(metricRelabelings=[{"action": "drop", "regex": "go_.*"}])], None),
+        ([elsewhere(any=True)], None),
+        ([elsewhere(matchNames=["payments"])], "m does not select Service api in bais"),
+        ([monitor({"app": "other"})], "m does not select Service api"),
+        ([monitor(port="metrics")], "port metrics, which Service api has not"),
+        ([monitor(path="/prometheus")], "scrapes /prometheus"),
+        ([monitor(scheme="http")], "by http instead of https"),
+        ([monitor(tlsConfig={"insecureSkipVerify": True})], "insecureSkipVerify"),
+        ([monitor(tlsConfig=None)], "no tlsConfig.serverName"),
+        ([monitor(tlsConfig={"serverName": "other.test"})], "expects other.test"),
+        ([monitor(relabelings=[{"action": "drop"}])], "drops everything"),
+        ([monitor(interval="1h30m")], "every 1h30m"),
+        ([], "no ServiceMonitor selects Service api"),
     ],
 )
-def test_a_monitor_must_select_a_port(monitors: list[dict[str, Any]], fault: str | None) -> None:
-    """A ServiceMonitor that selects no Service or an unknown port scrapes nothing."""
-    faults = audit_trail.monitor_faults(monitors, [SERVICE])
+def test_a_monitor_must_scrape_the_service(monitors: list[dict[str, Any]], fault: str | None) -> None:
+    """A ServiceMonitor scrapes an existing port of the Service, by verified TLS, at the metrics' path."""
+    faults = audit_trail.monitor_faults([SERVICE, CERTIFICATE, *monitors], "api")
 
     assert (fault is None and not faults) or (fault is not None and fault in faults[0])
+
+
+def test_a_missing_service_is_not_scraped() -> None:
+    """Without the Service, no ServiceMonitor scrapes it."""
+    assert audit_trail.monitor_faults([monitor()], "api") == ["there is no Service api to scrape"]

@@ -56,7 +56,12 @@ def test_open_policies() -> None:
         _policy("out", podSelector=API, policyTypes=["Egress"], egress=[{}]),
     ]
 
-    assert isolation.open_policies(policies) == ["any-address", "everywhere", "no-peer"]
+    assert isolation.open_policies(policies) == [
+        "any-address (Ingress)",
+        "everywhere (Ingress)",
+        "no-peer (Ingress)",
+        "out (Egress)",
+    ]
 
 
 def test_pod_security_levels_are_the_namespaces_labels() -> None:
@@ -101,20 +106,32 @@ def test_foreign_subjects_exposed_services_and_unowned_objects() -> None:
             {"kind": "ServiceAccount", "namespace": "ci", "name": "deployer"},
             {"kind": "ServiceAccount", "namespace": "bais-staging", "name": "own"},
             {"kind": "User", "name": "bais-gates"},
+            {"kind": "User", "name": "system:serviceaccount:bais:bais-api"},
+            {"kind": "Group", "name": "system:serviceaccounts:bais"},
+            {"kind": "Group", "name": "system:serviceaccounts:bais-staging"},
         ],
     }
     services: list[dict[str, Any]] = [
         {"metadata": {"name": "a"}, "spec": {"type": "ClusterIP"}},
         {"metadata": {"name": "b"}, "spec": {"type": "NodePort"}},
         {"metadata": {"name": "c"}, "spec": {"externalIPs": ["10.0.0.1"]}},
+        {"metadata": {"name": "d"}, "spec": {"type": "ExternalName", "externalName": "db.bais.svc"}},
     ]
     objects = [
         {"kind": "Secret", "metadata": {"name": "ours", "labels": {"o": "sandbox"}}},
         {"kind": "Secret", "metadata": {"name": "theirs"}},
     ]
 
-    assert isolation.foreign_subjects([binding], "bais-staging") == ["b: ci/deployer"]
-    assert isolation.exposed_services(services) == ["b (NodePort)", "c (None)"]
+    assert isolation.foreign_subjects([binding], "bais-staging") == [
+        "b: Group system:serviceaccounts:bais",
+        "b: ServiceAccount bais/bais-api",
+        "b: ServiceAccount ci/deployer",
+    ]
+    assert isolation.exposed_services(services) == [
+        "b (NodePort)",
+        "c (external IP 10.0.0.1)",
+        "d (ExternalName of db.bais.svc)",
+    ]
     assert isolation.unowned(objects, "o", "sandbox") == ["Secret theirs"]
 
 

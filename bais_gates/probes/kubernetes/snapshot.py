@@ -23,6 +23,8 @@ IN_NAMESPACE: Final = (
     ("rbac.authorization.k8s.io/v1", "RoleBinding"),
     ("v1", "Pod"),
     ("batch/v1", "Job"),
+    ("monitoring.coreos.com/v1", "ServiceMonitor"),
+    ("cert-manager.io/v1", "Certificate"),
 )
 ROUTES: Final = (
     ("gateway.networking.k8s.io/v1", "HTTPRoute"),

@@ -8,7 +8,7 @@ Kubernetes "Managing Service Accounts" (long-lived tokens); PCI DSS 2.2.2 (vendo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from bais_gates.rules.kubernetes.objects import (
@@ -28,6 +28,9 @@ from bais_gates.rules.kubernetes.objects import (
 PSS: Final = "pod-security.kubernetes.io"
 PSS_MODES: Final = ("enforce", "audit", "warn")
 PINNED: Final = "pod-security-version"
+_VERSIONED: Final = re.compile(
+    r"@sha256:[0-9a-f]+$|:[\w.-]*(\d+\.\d+|(?<![a-z0-9])[0-9a-f]{7,40}(?![a-z0-9]))[\w.-]*$"
+)
 TOKEN_MAX_S: Final = 86400
 """Seconds that a projected token may be valid; the API server warns above it (the default is an hour)."""
 
@@ -70,14 +73,40 @@ def unpinned_images(objects: Iterable[Object]) -> list[Finding]:
     ]
 
 
-def writable_root(objects: Iterable[Object]) -> list[Finding]:
-    """Return findings for containers with a writable root file system."""
+def moving_images(objects: Iterable[Object]) -> list[Finding]:
+    """Return findings for images without a digest or version: no tag, latest, 17, main.
+
+    A version has two numbers (1.36) or is a commit. Source: Kubernetes documentation, "Images" (image names);
+    CKV_K8S_14; kube-linter latest-tag.
+    """
     return [
-        Finding(rule="writable-root-filesystem", where=pod.where, detail=f"container {c.get('name')}")
+        Finding(
+            rule="moving-image",
+            where=pod.where,
+            detail=f"container {c.get('name')} has image {c.get('image')}: name its digest or version",
+        )
         for pod in workloads(objects)
-        for c in containers_of(pod.spec, ephemeral=False)
-        if dig(c, "securityContext", "readOnlyRootFilesystem") is not True
+        for c in containers_of(pod.spec)
+        if not _VERSIONED.search(str(c.get("image") or ""))
     ]
+
+
+def writable_root(objects: Iterable[Object], names: Collection[str] | None = None) -> list[Finding]:
+    """Return findings for containers with a writable root file system.
+
+    With ``names``, the pods of those names (app.kubernetes.io/name) must forbid it, and others not allow it.
+    Source: CIS Kubernetes Benchmark 5.7.3; NSA/CISA Kubernetes Hardening Guide, "Immutable container file
+    systems".
+    """
+    findings = []
+    for pod in workloads(objects):
+        strict = names is None or pod.labels.get("app.kubernetes.io/name") in names
+        for c in containers_of(pod.spec, ephemeral=False):
+            read_only = dig(c, "securityContext", "readOnlyRootFilesystem")
+            if read_only is not True and (strict or read_only is False):
+                detail = f"container {c.get('name')} has a writable root file system"
+                findings.append(Finding(rule="writable-root-filesystem", where=pod.where, detail=detail))
+    return findings
 
 
 def account_findings(objects: Iterable[Object]) -> list[Finding]:

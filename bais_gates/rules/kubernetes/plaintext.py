@@ -67,7 +67,7 @@ def _search(value: object, path: str, name: str, *, free: bool) -> Found:
     if isinstance(value, Mapping):
         yield from _search_mapping(value, path, free=free)
     elif isinstance(value, list):
-        yield from _search_list(value, path, free=free)
+        yield from _search_list(value, path, name, free=free)
     elif isinstance(value, str):
         document = _parse(value) if value.lstrip()[:1] in {"{", "["} else None
         if isinstance(document, Mapping) and document.get("kind") == "Secret":
@@ -82,26 +82,34 @@ def _search_mapping(value: Mapping[str, Any], path: str, *, free: bool) -> Found
     if isinstance(value.get("name"), str) and isinstance(value.get("value"), str):  # a variable or header
         yield from _search(value["value"], path, value["name"], free=free)
         return
+    found: list[tuple[str, str]] = []
     for key, item in value.items():
         if key in _REFERENCES or (key in _SKIPPED and path.endswith("metadata")):
             continue
         inner = f"{path}[{key}]" if re.search(r"[./]", str(key)) else f"{path}.{key}".lstrip(".")
         if path == "binaryData":
             item = "\n".join(secret_text.decoded(str(item))) or ""  # noqa: PLW2901 - the text of what is encoded
-        yield from _search(item, inner, str(key), free=free or key in _FREE)
+        found += _search(item, inner, str(key), free=free or key in _FREE)
+    command, arguments = value.get("command"), value.get("args")
+    seen = any(one.startswith((f"{path}.command", f"{path}.args")) for one, _ in found)
+    if isinstance(command, list) and isinstance(arguments, list) and not seen:  # redis-cli, and then -a
+        found += _search_line([*command, *arguments], f"{path}.args")
+    yield from found
 
 
-def _search_list(value: list[Any], path: str, *, free: bool) -> Found:
+def _search_list(value: list[Any], path: str, name: str, *, free: bool) -> Found:
     found: list[tuple[str, str]] = []
     for number, item in enumerate(value):
         label = item.get("name") if isinstance(item, Mapping) else None
-        found += _search(item, f"{path}[{label or number}]", "", free=free)
-    line = " ".join(item for item in value if isinstance(item, str))
-    if (
-        not found and (kind := secret_text.known_format(line) or secret_text.assigned(line)) is not None
-    ):  # --password, and then its value
-        found = [(path, kind)]
-    yield from found
+        found += _search(item, f"{path}[{label or number}]", name, free=free)
+    yield from found or _search_line(value, path)
+
+
+def _search_line(words: list[Any], path: str) -> Found:
+    """Yield the secret in words that are one command line: ``--password``, and then its value."""
+    line = " ".join(word for word in words if isinstance(word, str))
+    if (kind := secret_text.known_format(line) or secret_text.assigned(line)) is not None:
+        yield path, kind
 
 
 def _parse(text: str) -> object:

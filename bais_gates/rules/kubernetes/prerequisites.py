@@ -29,6 +29,42 @@ CRDS: Final[dict[str, tuple[str, ...]]] = {
 }
 """The CRDs of each component that the platform's manifests use."""
 
+LISTED: Final = (
+    *("pods", "services", "configmaps", "serviceaccounts", "persistentvolumeclaims", "resourcequotas"),
+    *(
+        "limitranges",
+        "deployments.apps",
+        "statefulsets.apps",
+        "daemonsets.apps",
+        "jobs.batch",
+        "cronjobs.batch",
+    ),
+    *(
+        "horizontalpodautoscalers.autoscaling",
+        "poddisruptionbudgets.policy",
+        "endpointslices.discovery.k8s.io",
+    ),
+    *("ingresses.networking.k8s.io", "networkpolicies.networking.k8s.io", "certificates.cert-manager.io"),
+    *("roles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io"),
+    "servicemonitors.monitoring.coreos.com",
+)
+"""What the gates list in the platform's namespace."""
+LISTED_EVERYWHERE: Final = (
+    *("nodes", "namespaces", "persistentvolumes", "pods", "services", "storageclasses.storage.k8s.io"),
+    *(
+        "deployments.apps",
+        "daemonsets.apps",
+        "ingresses.networking.k8s.io",
+        "ingressclasses.networking.k8s.io",
+    ),
+    *("customresourcedefinitions.apiextensions.k8s.io", "clusterissuers.cert-manager.io"),
+    *(
+        f"{kind}.rbac.authorization.k8s.io"
+        for kind in ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
+    ),
+)
+"""What the gates list in the whole cluster."""
+
 INGRESS_WORKLOADS: Final[dict[str, tuple[str, ...]]] = {
     "k8s.io/ingress-nginx": ("ingress-nginx",),
     "nginx.org/ingress-controller": ("nginx-ingress", "nginx-ingress-controller"),

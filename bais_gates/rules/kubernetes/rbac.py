@@ -2,12 +2,13 @@
 
 Source: Kubernetes "RBAC Good Practices" (privilege escalation risks); CIS Kubernetes Benchmark 5.1.1-5.1.13;
 Kubernetes "Using RBAC Authorization" (default roles, wildcards, EndpointSlices); kube-linter's
-cluster-admin-role-binding, access-to-secrets, access-to-create-pods and wildcard-in-rules.
+cluster-admin-role-binding, access-to-secrets, access-to-create-pods and wildcard-in-rules; Trivy KSV-0056
+(network objects), CVE-2020-8554 and CVE-2021-25742 (Services divert traffic, Ingresses read Secrets).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -49,6 +50,7 @@ RISKS: Final[tuple[tuple[str, str, frozenset[str], frozenset[str]], ...]] = (
     ("access-to-secrets", "", frozenset({"secrets"}), _READ | _WRITE),
     *(("access-to-create-pods", group, kinds, _CHANGE) for group, kinds in _WORKLOADS.items()),
     ("access-to-workloads", "apps", _WORKLOADS["apps"], frozenset({"delete", "deletecollection"})),
+    ("access-to-workloads", "batch", frozenset({"cronjobs"}), frozenset({"delete", "deletecollection"})),
     ("access-to-workloads", "networking.k8s.io", frozenset({"networkpolicies"}), _WRITE),
     ("pod-exec", "", _IN_POD, frozenset({"create", "get"})),
     ("pod-exec", "", frozenset({"pods/ephemeralcontainers"}), frozenset({"update", "patch"})),
@@ -59,6 +61,9 @@ RISKS: Final[tuple[tuple[str, str, frozenset[str], frozenset[str]], ...]] = (
     ("access-to-namespaces", "", frozenset({"namespaces"}), frozenset({"update", "patch", "delete"})),
     ("access-to-endpoints", "", frozenset({"endpoints"}), _CHANGE),
     ("access-to-endpoints", "discovery.k8s.io", frozenset({"endpointslices"}), _CHANGE),
+    ("access-to-endpoints", "", frozenset({"services", "services/status"}), _CHANGE),
+    ("access-to-endpoints", "networking.k8s.io", frozenset({"ingresses"}), _CHANGE),
+    ("access-to-endpoints", "apiregistration.k8s.io", frozenset({"apiservices"}), _WRITE),
     ("escalation", "", frozenset({"users", "groups", "serviceaccounts"}), frozenset({"impersonate"})),
     ("escalation", _RBAC, _ROLES, frozenset({"escalate", "bind"})),
     ("escalation", _RBAC, _ROLES | {"rolebindings", "clusterrolebindings"}, _WRITE),
@@ -237,7 +242,7 @@ def _is_here(binding: Object, access: Access) -> bool:
 
 
 def _grant_faults(
-    subject: str, rules: Iterable[Mapping[str, Any]], *, here: bool
+    subject: str, rules: Sequence[Mapping[str, Any]], *, here: bool
 ) -> Iterator[tuple[str, str]]:
     """Yield the faults of granting rules to a subject; ``here`` if they hold in the judged namespace."""
     if subject in EVERYBODY and here:
@@ -249,6 +254,9 @@ def _grant_faults(
         return
     if subject.startswith("ServiceAccount ") and subject.endswith("/default"):
         yield "default-service-account", f"{subject} has permissions: use another account"
+    if subject.startswith("Group system:serviceaccounts:") and not all(_is_public(r, subject) for r in rules):
+        detail = f"{subject} has permissions, and the account default is in it: bind an account"
+        yield "default-service-account", detail
     for rule in rules:
         for fault, detail in rule_faults(rule):
             if not _is_cluster_component(subject) or fault in {"wildcard-in-rules", "escalation"}:

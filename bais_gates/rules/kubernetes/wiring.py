@@ -59,11 +59,12 @@ def dangling_monitors(objects: Iterable[Object]) -> list[Finding]:
             rule="dangling-service-monitor", where=locate(monitor), detail="its selector selects no Service"
         )
         for monitor in of_kind(every, "ServiceMonitor")
-        if not any(_monitors(monitor, service) for service in services)
+        if not any(monitors_service(monitor, service) for service in services)
     ]
 
 
-def _monitors(monitor: Object, service: Object) -> bool:
+def monitors_service(monitor: Object, service: Object) -> bool:
+    """Return whether a ServiceMonitor selects a Service, by its labels and namespace."""
     selector: dict[str, Any] = dig(monitor, "spec", "namespaceSelector") or {}
     spaces = selector.get("matchNames") or [home for home in [dig(monitor, "metadata", "namespace")] if home]
     here = bool(selector.get("any")) or not spaces or namespace_of(service) in spaces

@@ -168,10 +168,37 @@ def test_root_users(pod: Any, own: Any, may: bool) -> None:
     assert bool(hygiene.root_users([deployment({"securityContext": own}, securityContext=pod)])) is may
 
 
-def test_writable_root_file_systems() -> None:
-    """Only readOnlyRootFilesystem: true is no finding."""
-    assert len(hygiene.writable_root([deployment({})])) == 1
-    assert hygiene.writable_root([deployment({"securityContext": {"readOnlyRootFilesystem": True}})]) == []
+@pytest.mark.parametrize(
+    ("image", "moves"),
+    [
+        ("a/b" + DIGEST, False),
+        ("a/b:latest" + DIGEST, False),
+        ("a/b:1.36", False),
+        ("reg:5000/a/b:v2.4.1-alpine", False),
+        ("a/b:9c1e2f7", False),
+        ("a/b:main-9c1e2f7d", False),
+        ("a/b:17", True),
+        ("a/b:latest", True),
+        ("a/b:stable", True),
+        ("a/b", True),
+        ("reg.1.2:5000/a/b", True),
+        ("", True),
+    ],
+)
+def test_images_need_a_digest_or_a_version(image: str, moves: bool) -> None:
+    """Without both, the next pull may be of another image."""
+    assert bool(hygiene.moving_images([deployment({"image": image})])) is moves
+
+
+@pytest.mark.parametrize(
+    ("read_only", "writable", "foreign"), [(True, False, False), (False, True, True), (None, True, False)]
+)
+def test_writable_root_file_systems(read_only: bool | None, writable: bool, foreign: bool) -> None:
+    """Only readOnlyRootFilesystem: true is no finding; pods of other names must not set false."""
+    pods = [deployment({"securityContext": {"readOnlyRootFilesystem": read_only}})]
+
+    assert bool(hygiene.writable_root(pods)) is writable
+    assert bool(hygiene.writable_root(pods, {"another"})) is foreign
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ LITERAL = {"env": [{"name": "DB_PASSWORD", "value": CANARY}]}
         (pod({"command": ["sh", "-c", f"PGPASSWORD={CANARY} psql"]}), "containers[c].command[2]"),
         (pod({"args": ["--password", CANARY]}), "containers[c].args"),
         (pod({"args": [f"--password={CANARY}"]}), "containers[c].args[0]"),
+        (pod({"command": ["redis-cli"], "args": ["-h", "cache", "-a", CANARY]}), "containers[c].args"),
         (pod({"livenessProbe": {"exec": {"command": ["redis-cli", "-a", CANARY]}}}), "livenessProbe.exec"),
         (
             pod(
@@ -66,6 +67,7 @@ LITERAL = {"env": [{"name": "DB_PASSWORD", "value": CANARY}]}
         (obj("Ingress", metadata={"annotations": {"a.example/password": CANARY}}), "[a.example/password]"),
         (obj("Service", metadata={"labels": {"token": "abc123def456"}}), "metadata.labels.token"),
         (obj("Other", spec={"smtp": {"password": CANARY}}), "spec.smtp.password"),
+        (obj("ServiceMonitor", spec={"params": {"token": [f"{CANARY}1"]}}), "spec.params.token[0]"),
         (applied(pod(LITERAL)), "metadata.annotations[kubectl.kubernetes.io/last-applied-configuration]"),
     ],
     ids=str,

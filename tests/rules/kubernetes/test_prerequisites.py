@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bais_gates.rules.kubernetes import prerequisites as needed
 
@@ -129,6 +131,19 @@ def test_the_latest_revision_of_a_release_counts() -> None:
     assert (newest.revision, newest.status) == (10, "failed")
     assert needed.latest_release("other", [secret("1", "deployed")]) is None
     assert needed.latest_release("prometheus", [secret("1", "deployed", "Opaque")]) is None
+
+
+def test_the_reader_may_list_what_the_gates_need() -> None:
+    """The role and the cluster role bais-gates-reader grant each permission that the gate asks for."""
+    path = Path(__file__).parents[3] / "gates/staging/manifests/base/accounts.yaml"
+    granted: dict[str, set[str]] = {"Role": set(), "ClusterRole": set()}
+    for one in yaml.safe_load_all(path.read_text()):
+        for rule in one.get("rules") or () if "Role" in one["kind"] else ():
+            kinds = {f"{kind}.{rule['apiGroups'][0]}".rstrip(".") for kind in rule["resources"]}
+            granted[one["kind"]] |= kinds if "list" in rule["verbs"] else set()
+
+    assert set(needed.LISTED_EVERYWHERE) <= granted["ClusterRole"]
+    assert set(needed.LISTED) <= granted["Role"]
 
 
 @pytest.mark.parametrize(
