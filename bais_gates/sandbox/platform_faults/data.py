@@ -161,7 +161,7 @@ FAULTS: Final = (
     fault(
         "backup_encrypted_for_another_key",
         "New backups are encrypted for a key that nobody has.",
-        "checklist.disaster_recovery",
+        "checklist.disaster_recovery checklist.backup_verified",
         Configuration("v1 Secret bais/bais-backup", "AGE_RECIPIENT", "^.*$", _UNUSED_KEY),
     ),
     fault(
