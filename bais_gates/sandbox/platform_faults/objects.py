@@ -19,7 +19,7 @@ FAULTS: Final = (
     fault(
         "certificate_not_managed",
         "cert-manager's Certificate of the API is deleted: nothing renews what is served.",
-        "checklist.ssl_certificates checklist.network_security",
+        "checklist.ssl_certificates checklist.network_security checklist.compliance_verified",
         Delete(_CERTIFICATE),
     ),
     fault(
@@ -31,7 +31,7 @@ FAULTS: Final = (
     fault(
         "certificate_for_another_host",
         "The API's Certificate is for another host than the Ingress.",
-        "checklist.ssl_certificates checklist.network_security",
+        "checklist.ssl_certificates checklist.network_security checklist.compliance_verified",
         Patch(_CERTIFICATE, {"spec": {"dnsNames": ["shop.example"]}}),
     ),
     fault(
@@ -68,7 +68,7 @@ FAULTS: Final = (
     fault(
         "autoscaler_doubled",
         "Two autoscalers of the API work against each other.",
-        "checklist.load_balancing",
+        "checklist.load_balancing checklist.capacity_planning",
         Create(
             manifest(
                 "autoscaling/v2 HorizontalPodAutoscaler bais/bais-api-2",
@@ -229,13 +229,13 @@ FAULTS: Final = (
     fault(
         "ingress_class_missing",
         "The IngressClass that the platform uses is deleted.",
-        "staging.prerequisites",
+        "staging.prerequisites checklist.network_security",
         Delete("networking.k8s.io/v1 IngressClass nginx"),
     ),
     fault(
         "ingress_of_an_unknown_class",
         "The Ingress names a class that no controller serves.",
-        "staging.prerequisites",
+        "staging.prerequisites checklist.network_security",
         Patch(_INGRESS, {"spec": {"ingressClassName": "traefik"}}),
     ),
     fault(
