@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from bais_gates.errors import GateInputError
-from bais_gates.pytest_plugin.evidence import Evidence
 from bais_gates.rules.procedures import STEPS
 from bais_gates.targets.parts import SecurityPart
 from tests.gates.fake_platform import platform
@@ -93,7 +91,7 @@ def test_unencrypted_backups_fail(tmp_path: Path) -> None:
 
 
 def test_incomplete_procedures_fail(tmp_path: Path) -> None:
-    """An absent procedure is an error."""
+    """So does one that is not there."""
     path = tmp_path / "incident.md"
     sections = "".join(f"## {step}\n\n{'do this and then that ' * 3}\n\n" for step in STEPS)
     front = f"---\nowner: o\ncontacts: [c]\nreviewed: {NOW.date()}\n---\n"
@@ -108,5 +106,4 @@ def test_incomplete_procedures_fail(tmp_path: Path) -> None:
     path.write_text(sections)
     assert check() == ["incident procedures: faults"]
     path.unlink()
-    with pytest.raises(GateInputError, match=r"incident\.md"):
-        compliance.check_procedures(described, Evidence())
+    assert check() == ["incident procedures: faults"]
