@@ -189,12 +189,13 @@ def platform() -> Iterator[PlatformBench]:
 
 
 def _cases() -> list[Any]:
-    """Return the faults, all but one a gate for the nightly run; those that lose the data come last."""
-    cases, covered = [], set[str]()
+    """Return the faults, all but one a kind of change for the nightly run; those that lose the data come last."""
+    cases, covered = [], set[type]()
     for name, fault in sorted(PLATFORM_FAULTS.items(), key=lambda item: item[1].gates[0] == DRILL):
-        marks = () if set(fault.gates) - covered and fault.gates[0] != DRILL else (pytest.mark.nightly,)
+        kinds = {type(change) for change in fault.changes}
+        marks = () if kinds - covered and fault.gates[0] != DRILL else (pytest.mark.nightly,)
         if not marks:
-            covered |= set(fault.gates)
+            covered |= kinds
         cases.append(pytest.param(name, id=name, marks=marks))
     return cases
 
