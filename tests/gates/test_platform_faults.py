@@ -189,7 +189,7 @@ def platform() -> Iterator[PlatformBench]:
 
 
 def _cases() -> list[Any]:
-    """Return the faults, all but one a kind of change for the nightly run; those that lose the data come last."""
+    """Return the faults, all but one a kind of change nightly; those that lose the data come last."""
     cases, covered = [], set[type]()
     for name, fault in sorted(PLATFORM_FAULTS.items(), key=lambda item: item[1].gates[0] == DRILL):
         kinds = {type(change) for change in fault.changes}
