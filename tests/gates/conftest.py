@@ -56,6 +56,10 @@ class Judged:
         """The names of the checks without data because this machine was too busy to measure times."""
         return frozenset(check.name for check in self.checks if check.ok is None and _is_starved(check))
 
+    def observed(self, name: str) -> float:
+        """Return the figure that a check of this name observed."""
+        return next(float(str(check.observed)) for check in self.checks if check.name == name)
+
     @property
     def failed(self) -> set[str]:
         """The names of the false checks, and of those without data for another reason than a busy machine."""

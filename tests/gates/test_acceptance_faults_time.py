@@ -41,7 +41,9 @@ def test_slow_endpoints_are_named(bench: Bench) -> None:
             f"this machine was too busy to measure times, twice: {len(judged.starved)} checks without data"
         )
     assert judged.outcome is Outcome.FAIL, judged.message
-    assert judged.failed <= slow | {"p95 latency (all endpoints)"}, judged.false
+    # On a slow machine the delayed requests hold up others, but none as long as themselves.
+    others = judged.failed - slow - {"p95 latency (all endpoints)"}
+    assert max(map(judged.observed, others), default=0.0) < min(map(judged.observed, slow)), judged.false
 
 
 @pytest.mark.parametrize("fault", ["rate_limit_switched_off", "rate_limit_higher_than_promised"])
