@@ -157,11 +157,6 @@ class Database:
         """Return the number of client connections to all databases of the server, including this one."""
         return int(str(self.value(_CONNECTIONS)))
 
-    def network_sessions(self) -> tuple[int, int]:
-        """Return the numbers of this database's sessions over the network: without TLS, and all."""
-        row = self.rows(_NETWORK_SESSIONS)[0]
-        return int(str(row["plain"])), int(str(row["total"]))
-
     def statements(self) -> dict[tuple[int, int], StatementStatistics] | None:
         """Return ``pg_stat_statements`` of this database by (user id, query id); None if it is not readable.
 
@@ -278,11 +273,6 @@ class Database:
 _CONNECTIONS: Final = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname IS NOT NULL AND (backend_type IS NULL OR backend_type = 'client backend')
-"""
-_NETWORK_SESSIONS: Final = """
-SELECT count(*) FILTER (WHERE NOT s.ssl) AS plain, count(*) AS total
-FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)
-WHERE a.client_addr IS NOT NULL AND a.backend_type = 'client backend' AND a.datname = current_database()
 """
 _STATEMENTS_STATE: Final = """
 SELECT current_user::text AS role,

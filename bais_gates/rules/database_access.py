@@ -15,10 +15,8 @@ from typing import Any, Final
 
 Row = Mapping[str, Any]
 
-BOOTSTRAP_OID: Final = 10
-"""The superuser that initdb creates, under any name."""
 FIRST_OWN_OID: Final = 16384
-"""Roles below are PostgreSQL's own."""
+"""Roles below are PostgreSQL's own, and the superuser that initdb creates, under any name."""
 MIN_VALID_DAYS: Final = 7.0
 MIN_CIPHER_BITS: Final = 128
 ATTRIBUTES: Final = ("superuser", "createrole", "createdb", "replication", "bypassrls")
