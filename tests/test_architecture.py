@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "lazy": set(),
     "people": set(),
     "redaction": set(),
+    "servers": {"errors"},
     "strict": set(),
     "verdict": {"errors", "people", "strict"},
     "manifests": {"verdict", "errors", "extras"},
@@ -44,8 +45,8 @@ ALLOWED: dict[str, set[str]] = {
         "redaction",
         "errors",
     },
-    "monitoring": {"verdict", "errors", "extras"},
-    "sandbox": {"manifests", "rules", "errors"},  # of rules only what judges pods, for admission
+    "monitoring": {"verdict", "errors", "extras", "lazy", "servers"},
+    "sandbox": {"manifests", "rules", "errors", "servers"},  # of rules only what judges pods, for admission
     "cli": {
         "verdict",
         "reports",
@@ -57,6 +58,7 @@ ALLOWED: dict[str, set[str]] = {
         "monitoring",
         "redaction",
         "errors",
+        "servers",
         "pytest_plugin",
     },
     "__main__": {"cli"},
