@@ -14,17 +14,25 @@ if TYPE_CHECKING:
     from typing import Self
 
 _EVERY_S: Final = 0.025
+_PRESSURES: Final = ("/proc/pressure/cpu", "/proc/pressure/io")
 
 
-class CpuUse:
-    """Reads the CPU time used by all processes (``/proc/stat``), many times a second while it is open."""
+class MachineUse:
+    """Reads how busy this machine's CPUs and disks are, many times a second while it is open.
+
+    Beside the CPU time that was used (``/proc/stat``) it reads for how long some process waited for a CPU or
+    a disk (pressure stall information, where the kernel has it: docs.kernel.org/accounting/psi.html), as a
+    CPU quota and a slow disk stall processes while CPUs are idle.
+    """
 
     def __init__(self) -> None:
         self._at: list[float] = []
-        self._busy: list[float] = []
-        self._total: list[float] = []
+        self._cpu: list[tuple[int, int]] = []
+        """Ticks of all CPUs in use, and in all."""
+        self._waited: list[tuple[float, ...]] = []
+        """Seconds for which some process waited, by resource."""
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="cpu-use", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="machine-use", daemon=True)
 
     def __enter__(self) -> Self:
         self._read()
@@ -39,17 +47,25 @@ class CpuUse:
         self._read()
 
     def share(self, began: float = -math.inf, ended: float = math.inf) -> float:
-        """Return the share (0..1) of all CPU time that was used between two moments (``time.monotonic``).
+        """Return how busy the machine was between two moments (``time.monotonic``), 0..1; NaN when unknown.
 
-        Measured from the last reading before the first moment to the first one after the second; NaN when
-        unknown.
+        It is the largest of the share of all CPU time that was used, and the shares of the time in which some
+        process waited for a CPU or a disk. Measured from the last reading before the first moment to the
+        first one after the second.
         """
         if not self._at:
             return math.nan
         first = max(0, bisect.bisect_right(self._at, began) - 1)
         last = min(len(self._at) - 1, bisect.bisect_left(self._at, ended))
-        total = self._total[last] - self._total[first]
-        return (self._busy[last] - self._busy[first]) / total if total > 0 else math.nan
+        (busy, total), (busy_then, total_then) = self._cpu[first], self._cpu[last]
+        seconds = self._at[last] - self._at[first]
+        if total_then <= total or seconds <= 0:
+            return math.nan
+        waits = zip(self._waited[first], self._waited[last], strict=True)
+        return max(
+            (busy_then - busy) / (total_then - total),
+            *(min(1.0, (after - before) / seconds) for before, after in waits),
+        )
 
     def _follow(self) -> None:
         while not self._ended.wait(_EVERY_S):
@@ -58,15 +74,27 @@ class CpuUse:
     def _read(self) -> None:
         at = time.monotonic()
         try:
-            with open("/proc/stat", "rb") as file:  # noqa: PTH123 - forty times a second
-                words = file.readline().split()
+            words = _first_line("/proc/stat")
             ticks = [int(word) for word in words[1:9]]  # user nice system idle iowait irq softirq steal
             idle = sum(ticks[3:5])
         except (OSError, ValueError):
             return
         self._at.append(at)
-        self._total.append(sum(ticks))
-        self._busy.append(sum(ticks) - idle)
+        self._cpu.append((sum(ticks) - idle, sum(ticks)))
+        self._waited.append(tuple(map(_waited_s, _PRESSURES)))
+
+
+def _waited_s(path: str) -> float:
+    """Return the seconds since boot in which some process waited for a resource; 0 where that is unknown."""
+    try:
+        return int(_first_line(path)[-1].removeprefix(b"total=")) / 1e6
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def _first_line(path: str) -> list[bytes]:
+    with open(path, "rb") as file:  # noqa: PTH123 - a hundred times a second
+        return file.readline().split()
 
 
 class RunDelay:

@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from bais_gates.probes.machine import CpuUse, RunDelay
+from bais_gates.probes.machine import MachineUse, RunDelay
 from bais_gates.probes.statistics import Summary, percentile
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ LEAD_S: Final = 0.05
 GRACE_S: Final = 5.0
 """Seconds after the last due time in which a backlog may be sent."""
 SATURATED: Final = 0.9
-"""Share of all CPU time above which the machine's CPUs are taken to have been fully used."""
+"""Share of the time above which the machine's CPUs or disks are taken to have been fully used."""
 DELAY_SHARE_MAX: Final = 0.25
 """Share of the limit that the generator's own delay (p95) may reach before the latency is not measured."""
 
@@ -77,8 +77,8 @@ class Sample:
     fault: str | None = None
     """What is wrong with the response; None if it is correct."""
     answered: bool = True
-    cpu_use: float = math.nan
-    """Share (0..1) of the machine's CPU time that was used from due time to end; NaN when unknown."""
+    machine_use: float = math.nan
+    """How busy this machine was from due time to end (0..1); NaN when unknown."""
 
     @property
     def latency_ms(self) -> float:
@@ -141,29 +141,29 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """The samples of all lanes, and the CPU usage meanwhile."""
+    """The samples of all lanes, and how busy this machine was meanwhile."""
 
     lanes: Mapping[str, Sampled]
     seconds: float
-    cpu_use: float
-    """Share (0..1) of the machine's CPU time that was used; NaN when unknown."""
+    machine_use: float
+    """As :meth:`MachineUse.share` returns it (0..1); NaN when unknown."""
 
     def starved(self, lane: str, limit_ms: float, *, p: float = 95) -> str | None:
         """Return why the ``p``-th percentile of ``lane`` can't be compared with ``limit_ms``; None if it can.
 
         A busy machine can only increase latencies, as they are measured from the due time: a percentile
         within the limit is valid. One above it is not if it would be within the limit without the generator's
-        own delays, or without the requests during which the machine's CPUs were fully used.
+        own delays, or without the requests during which the machine's CPUs or disks were fully used.
         """
         sampled = self.lanes[lane]
         delayed = sampled.delayed_p95_ms
         if delayed > DELAY_SHARE_MAX * limit_ms:
             return f"the load generator delayed requests by {delayed:.0f} ms (p95)"
         slow = [sample for sample in sampled.samples if sample.latency_ms > limit_ms]
-        excused = [sample for sample in slow if sample.cpu_use > SATURATED]
+        excused = [sample for sample in slow if sample.machine_use > SATURATED]
         latencies = [0.0 if sample in excused else sample.latency_ms for sample in sampled.samples]
         if excused and percentile(latencies, p) <= limit_ms:
-            return f"{len(excused)} of {len(slow)} slow responses came while all CPUs were busy"
+            return f"{len(excused)} of {len(slow)} slow responses came while this machine was busy"
         return None
 
     def joined(self, later: Measured) -> Measured:
@@ -172,7 +172,7 @@ class Measured:
         return Measured(
             lanes={name: lane.joined(later.lanes[name]) for name, lane in self.lanes.items()},
             seconds=seconds,
-            cpu_use=(self.cpu_use * self.seconds + later.cpu_use * later.seconds) / seconds,
+            machine_use=(self.machine_use * self.seconds + later.machine_use * later.seconds) / seconds,
         )
 
 
@@ -198,7 +198,7 @@ def measure(lanes: Iterable[Lane], *, grace_s: float = GRACE_S) -> Measured:
         for run in runs
         for _ in range(run.lane.callers)
     ]
-    with CpuUse() as cpu:
+    with MachineUse() as machine:
         try:
             for thread in threads:
                 thread.start()
@@ -207,8 +207,8 @@ def measure(lanes: Iterable[Lane], *, grace_s: float = GRACE_S) -> Measured:
         finally:
             stop.set()
     now = time.monotonic()
-    sampled = {run.lane.name: run.finish(start, min(deadline, now), cpu.share) for run in runs}
-    return Measured(lanes=sampled, seconds=now - start, cpu_use=cpu.share())
+    sampled = {run.lane.name: run.finish(start, min(deadline, now), machine.share) for run in runs}
+    return Measured(lanes=sampled, seconds=now - start, machine_use=machine.share())
 
 
 def measure_again_if_slow(
@@ -294,7 +294,7 @@ class _LaneRun:
             return f"{type(e).__name__}: {e}"
 
     def finish(
-        self, start: float, now: float, cpu_use: Callable[[float, float], float] = lambda *_: math.nan
+        self, start: float, now: float, machine_use: Callable[[float, float], float] = lambda *_: math.nan
     ) -> Sampled:
         """Close the lane at ``now``; a due request without a response counts with the time it has waited."""
         with self.lock:
@@ -307,5 +307,5 @@ class _LaneRun:
             elif due < now:
                 sent, fault = self.sending.get(slot, now), "no response before the deadline"
                 samples.append(Sample(due=due, sent=sent, end=now, fault=fault, answered=False))
-        with_use = tuple(replace(one, cpu_use=cpu_use(one.due, one.end)) for one in samples)
+        with_use = tuple(replace(one, machine_use=machine_use(one.due, one.end)) for one in samples)
         return Sampled(name=self.lane.name, target_per_s=self.lane.rate_per_s, samples=with_use)

@@ -243,7 +243,8 @@ def check_endpoint(
     lane, limit = measured.lanes[endpoint.name], limit_of(endpoint, limits)
     n_min = SELDOM_N if endpoint.seldom else OFTEN_N
     reason = measured.starved(endpoint.name, limit)
-    unprovable = is_slow(endpoint, measured, limits) and reason is not None
+    slow = is_slow(endpoint, measured, limits)
+    unprovable = slow and reason is not None
     evidence.check(
         f"p95 latency ({endpoint.name})",
         math.nan if unprovable else lane.latency.p95,
@@ -252,7 +253,7 @@ def check_endpoint(
         unit="ms",
         n=lane.latency.n,
         n_min=n_min,
-        source="; ".join(filter(None, (reason if unprovable else None, note))) or None,
+        source=explain(measured, reason, note, slow=slow),
     )
     wrong = sorted(set(lane.faults))
     evidence.check(f"incorrect responses ({endpoint.name})", wrong, "==", [], n=lane.latency.n)
@@ -265,7 +266,8 @@ def check_all_endpoints(
     names = [endpoint.name for endpoint in endpoints if endpoint.limit_ms is None and not endpoint.seldom]
     latency = Summary.of(s.latency_ms for name in names for s in measured.lanes[name].samples)
     reasons = [reason for name in names if (reason := measured.starved(name, limits.api_p95_ms)) is not None]
-    unprovable = latency.p95 > limits.api_p95_ms and bool(reasons)
+    slow = latency.p95 > limits.api_p95_ms
+    unprovable = slow and bool(reasons)
     evidence.check(
         "p95 latency (all endpoints)",
         math.nan if unprovable else latency.p95,
@@ -274,7 +276,7 @@ def check_all_endpoints(
         unit="ms",
         n=latency.n,
         n_min=len(names) * OFTEN_N,
-        source="; ".join(filter(None, (reasons[0] if unprovable else None, note))) or None,
+        source=explain(measured, next(iter(reasons), None), note, slow=slow),
     )
     achieved = min(lane.achieved_per_s / lane.target_per_s for lane in measured.lanes.values())
     evidence.check(
@@ -285,6 +287,12 @@ def check_all_endpoints(
         n=len(measured.lanes),
         source=reasons[0] if reasons else None,
     )
+
+
+def explain(measured: Measured, reason: str | None, note: str | None, *, slow: bool) -> str | None:
+    """Return what else is to be known of a latency: why it proves nothing, or how busy this machine was."""
+    machine = reason or f"this machine was {measured.machine_use:.0%} busy meanwhile"
+    return "; ".join(filter(None, (machine if slow else None, note))) or None
 
 
 def latency_table(measured: Measured) -> dict[str, object]:
@@ -307,4 +315,4 @@ def latency_table(measured: Measured) -> dict[str, object]:
         }
         for name, lane in measured.lanes.items()
     }
-    return {"endpoints": rows, "seconds": ms(measured.seconds), "CPU use": round(measured.cpu_use, 3)}
+    return {"endpoints": rows, "seconds": ms(measured.seconds), "machine use": round(measured.machine_use, 3)}

@@ -147,11 +147,11 @@ def test_a_late_response_is_the_targets_delay() -> None:
 def _measured(*samples: tuple[float, float, float], fault: str | None = None) -> Measured:
     """Return one lane, whose samples are (milliseconds, the generator's delay in seconds, CPU use)."""
     sampled = tuple(
-        Sample(due=0.0, sent=0.0, end=ms / 1000, delayed_s=delayed_s, cpu_use=cpu_use, fault=fault)
-        for ms, delayed_s, cpu_use in samples
+        Sample(due=0.0, sent=0.0, end=ms / 1000, delayed_s=delayed_s, machine_use=machine_use, fault=fault)
+        for ms, delayed_s, machine_use in samples
     )
     lane = Sampled(name="x", target_per_s=10, samples=sampled)
-    return Measured(lanes={"x": lane}, seconds=2.0, cpu_use=0.5)
+    return Measured(lanes={"x": lane}, seconds=2.0, machine_use=0.5)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def _measured(*samples: tuple[float, float, float], fault: str | None = None) ->
         (
             [(300, 0.0, 0.95)] * 20,
             95,
-            "20 of 20 slow responses came while all CPUs were busy",
+            "20 of 20 slow responses came while this machine was busy",
         ),
         ([(50, 0.0, 0.5)] * 18 + [(300, 0.0, 1.0)] * 2, 95, "2 of 2 slow responses"),
         ([(50, 0.0, 0.5)] * 17 + [(300, 0.0, 1.0)] * 2 + [(300, 0.0, 0.5)], 95, "2 of 3 slow responses"),
