@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 OFTEN_PER_S: Final = 25.0
 OFTEN_N: Final = 100
-WARM_UP: Final = 6
+WARM_UP: Final = 20
+"""Enough for connection pools to open what the rate needs: a platform that was just started has cold ones."""
 SELDOM_PER_S: Final = 6.25
 """For endpoints that are slow on purpose (password hashing) or rarely used."""
 SELDOM_N: Final = 25
-SELDOM_WARM_UP: Final = 2
+SELDOM_WARM_UP: Final = 5
 KEY_SHARE: Final = 0.8
 """Share of the rate limit that each API key uses."""
 RATE_SHARE: Final = 0.9
