@@ -167,6 +167,7 @@ class Monitoring:
                 *(program, f"--config.file={self._home / 'prometheus.yaml'}", "--log.level=warn"),
                 *(f"--storage.tsdb.path={self._home / 'data'}", "--web.enable-lifecycle"),
                 f"--web.listen-address={self._free('prometheus')}",
+                "--rules.alert.resend-delay=3s",  # the first are lost: Alertmanager is discovered after 5 s
             ],
         )
 
