@@ -5,10 +5,11 @@ Source: Alertmanager's ``dispatch`` and ``pkg/labels`` packages, and its documen
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from bais_gates.extras import optional
 from bais_gates.monitoring import promql
@@ -23,6 +24,13 @@ _WORD: Final = r'(?:"(?:[^"\\\n]|\\[abfnrtv\\"]|\\x[0-9a-fA-F]{2}|\\u[0-9a-fA-F]
 _UTF8: Final = re.compile(rf"\s*({_WORD})\s*(=~|=|!=|!~)\s*({_WORD})\s*")
 _ALTERNATIVES: Final = re.compile(r"[\w :/-]*(?:\|[\w :/-]*)*")
 UTF8_SINCE: Final = (0, 27)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _compiled(pattern: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(pattern, options=options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +48,7 @@ class Matcher:
         """Return whether a label's value satisfies the matcher."""
         if "~" not in self.op:
             return (value == self.value) == (self.op == "=")
-        options = re2.Options()
-        options.log_errors = False
-        found = re2.fullmatch(f"(?s:{self.value})", value, options=options)
-        return (found is not None) == (self.op == "=~")
+        return (_compiled(self.value).fullmatch(value) is not None) == (self.op == "=~")
 
     def follows_from(self, others: Iterable[Matcher]) -> bool:
         """Return whether whatever satisfies all the others satisfies this one."""
