@@ -15,7 +15,7 @@ environments that can't have it, each with the reason.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +43,10 @@ class Series:
     """``counter`` or ``gauge``: whether its values only grow."""
     labels: frozenset[str] = frozenset()
     range: Range
+    job: str = ""
+    """The scrape job that has it; empty for what Prometheus itself writes about every scrape."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Environments that can't have it, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,8 @@ def _series(metric: Mapping[str, Any]) -> list[Series]:
                 type="counter" if counts else "unknown" if kind == "unknown" else "gauge",
                 labels=frozenset(metric.get("labels", ())) | frozenset(more),
                 range=Range(*metric["range"]) if "range" in metric else default,
+                job=metric["job"],
+                absent=metric.get("absent", {}),
             )
         )
     return found

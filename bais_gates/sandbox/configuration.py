@@ -254,6 +254,8 @@ def _monitoring_sections(ports: Mapping[str, int]) -> dict[str, object]:
             "deliver_within_s": 30,
             "availability_window": "run",
             "availability_min": 0.999,
+            "addresses": {"alertmanager": f"{url['alertmanager']}/-/ready"},
+            "log_query_url": f"{url['monitoring']}/logs/{{request_id}}",
         },
         "allow": ["synthetic_alert"],
     }

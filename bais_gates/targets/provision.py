@@ -122,7 +122,7 @@ def start_monitoring(
     gates_dir: Path,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> None:
-    """Start the monitoring of the run's sandbox if the environment uses it; raise ProvisionError if not started.
+    """Start the monitoring of the run's sandbox if the environment uses it; raise ProvisionError on failure.
 
     A run whose gates ask neither Prometheus nor Alertmanager never calls this, and starts none.
     """

@@ -1,8 +1,8 @@
 """The process beside Prometheus and Alertmanager: cluster metrics, scrape targets, and receivers of alerts.
 
 ``python -m bais_gates.sandbox.monitoring CONFIG`` serves on the socket that the configuration names:
-``GET /metrics/JOB``, ``GET /targets`` (the API's replicas, for http_sd_configs), ``GET /inbox``, and POST of
-the receivers.
+``GET /metrics/JOB``, ``GET /targets`` (the API's replicas, for http_sd_configs), ``GET /logs/TEXT`` (lines of
+the API's access logs with a text, as a log search finds them), ``GET /inbox``, and POST of the receivers.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(self.inbox.listed())
         elif self.path == "/targets":
             self._send((200, "application/json", json.dumps(_targets(self.directory)).encode()))
+        elif self.path.startswith("/logs/"):
+            self._send(_search(self.directory, self.path.removeprefix("/logs/")))
         elif job in self.exporter.jobs:
             self._send(self._metrics(job))
         else:
@@ -89,6 +91,13 @@ def _targets(directory: Path) -> list[dict[str, object]]:
         one for one in containers if one["kind"] == "api" and one["up"] and one["id"].startswith("bais/")
     ]
     return [{"targets": [f"127.0.0.1:{one['port']}" for one in replicas], "labels": {}}]
+
+
+def _search(directory: Path, text: str) -> Reply:
+    """Return the lines of the API's access logs that have the text."""
+    files = (directory / "logs").rglob("access.jsonl")
+    found = [line for file in files for line in file.read_bytes().splitlines() if text.encode() in line]
+    return 200, "application/x-ndjson", b"\n".join(found[-100:])
 
 
 class _Server(ThreadingHTTPServer):
