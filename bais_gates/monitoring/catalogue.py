@@ -8,8 +8,9 @@
     metrics:
       - {name: http_request_duration_seconds, type: histogram, labels: [method, route, status], job: bais-api}
 
-A metric may state the ``range`` of its values, as in ``[0, 1]`` for ``pg_up``, and ``absent``: the
-environments that can't have it, each with the reason.
+A metric may state the ``range`` of its values, as in ``[0, 1]`` for ``pg_up``, ``optional``: those of its
+labels that are empty most of the time, and ``absent``: the environments that can't have it, each with the
+reason.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Series:
     range: Range
     job: str = ""
     """The scrape job that has it; empty for what Prometheus itself writes about every scrape."""
+    optional: frozenset[str] = frozenset()
+    """Labels that its series may lack: those whose values are empty most of the time."""
     absent: Mapping[str, str] = field(default_factory=dict)
     """Environments that can't have it, each with the reason."""
 
@@ -103,6 +106,7 @@ def _series(metric: Mapping[str, Any]) -> list[Series]:
                 labels=frozenset(metric.get("labels", ())) | frozenset(more),
                 range=Range(*metric["range"]) if "range" in metric else default,
                 job=metric["job"],
+                optional=frozenset(metric.get("optional", ())),
                 absent=metric.get("absent", {}),
             )
         )

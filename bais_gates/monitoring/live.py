@@ -165,7 +165,7 @@ def missing_metrics(
         present = labels_of(f'{one.name}{{job="{one.job}"}}')
         if not present:
             found.append(f"{one.name}: no series in job {one.job}")
-        elif lacking := sorted(one.labels - present):
+        elif lacking := sorted(one.labels - one.optional - present):
             found.append(f"{one.name}: no label {', '.join(lacking)} in job {one.job}")
     return found
 
@@ -198,7 +198,7 @@ class LoadedRoutes:
         Source: the checks of ``bais-gates monitoring check``.
         """
         found = check_delivery([self._file], _loaded(live).rules, Settings(alertmanager=(0, 33)))
-        return [f"line {one.place.line}: {one.message}" for one in found if one.check not in _OF_SECRETS]
+        return [f"line {one.place.line}: {one.message}" for one in found if one.check in _OF_DELIVERY]
 
     def deliveries(self, labels: Mapping[str, str]) -> list[Delivery]:
         """Return where an alert with these labels arrives, once each."""
@@ -212,8 +212,10 @@ class LoadedRoutes:
         return list(dict.fromkeys(found))
 
 
-_OF_SECRETS: Final = frozenset({"placeholder", "empty-value", "secret-as-text"})
-"""Alertmanager hides the values of secrets in what it shows."""
+_OF_DELIVERY: Final = frozenset(
+    {"alert-not-delivered", "alert-muted", "route-shadowed", "receiver-empty", "inhibition-of-itself"}
+)
+"""The checks by which alerts do not arrive. Others are about files, or about alerts that others ship."""
 
 
 def _loaded(live: Groups) -> RuleFile:

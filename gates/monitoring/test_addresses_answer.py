@@ -10,15 +10,18 @@ import pytest
 
 from bais_gates import Environment, Evidence
 from bais_gates.bais import Api
-from bais_gates.probes import HttpClient, Unreachable
+from bais_gates.probes import Alertmanager, HttpClient, Unreachable
 
 FOUND_WITHIN_S: Final = 20.0
 """Seconds within which a log search must find a request that was just sent."""
 
 
 @pytest.mark.gate("monitoring.addresses_answer")
-def test_addresses_answer(api: Api, environment: Environment, evidence: Evidence) -> None:
+def test_addresses_answer(
+    alertmanager: Alertmanager, api: Api, environment: Environment, evidence: Evidence
+) -> None:
     """Dashboard, status page and log search answer, and the log search finds a request that was just sent."""
+    alertmanager.configuration()  # it is up: the sandbox starts its monitoring for who asks
     part = environment.monitoring
     if not part.addresses and part.log_query_url is None:
         raise environment.missing("monitoring.addresses")

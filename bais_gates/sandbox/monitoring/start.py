@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from bais_gates.errors import GateInputError
@@ -59,10 +59,9 @@ def start_monitoring(
 
 def _is_ready(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3)
-    with suppress(OSError, http.client.HTTPException):
+    with closing(connection), suppress(OSError, http.client.HTTPException):
         connection.request("GET", path)
         return connection.getresponse().status == 200
-    connection.close()
     return False
 
 
