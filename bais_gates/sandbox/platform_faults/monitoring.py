@@ -8,7 +8,7 @@ import os
 import signal
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.sandbox import lifecycle
@@ -25,6 +25,10 @@ _LOADS: Final = {
     "alertmanager.yaml": "alertmanager_url",
 }
 """Who loads a file again, by the environment file's key; files of secrets are read at each notification."""
+
+
+_IN_EFFECT: Final = timedelta(seconds=2)
+"""After this a scrape is by the new configuration: the one under way ends with the old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,9 @@ class Loaded:
         (platform.directory / "monitoring" / self.file).write_text(text, encoding="utf-8")
         key = _LOADS.get(self.file.partition("/")[0])
         if key is not None:
-            url, since = str(platform.value("monitoring", key)), datetime.now(UTC)
+            url = str(platform.value("monitoring", key))
             _request(url, "POST", "/-/reload")
+            since = datetime.now(UTC) + _IN_EFFECT
             if self.file == "prometheus.yaml":
                 await_that(lambda: _all_scraped(url, since), "the targets are not scraped again")
 
