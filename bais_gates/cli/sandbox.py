@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bais_gates import sandbox, servers
 from bais_gates.errors import GateInputError
-from bais_gates.targets import load_environment
+from bais_gates.targets.environment import load_environment
 
 DEFAULT_MANIFESTS = Path("gates/staging/manifests/overlays/sandbox")
 DEFAULT_MONITORING = Path("gates/monitoring")
