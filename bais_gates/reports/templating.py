@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bais_gates import __version__
 from bais_gates.reports import view, wording
 from bais_gates.reports.bars import bar_of
-from bais_gates.reports.text import cap, cap_middle, visible
+from bais_gates.reports.plots import plots_of
+from bais_gates.reports.text import cap, cap_middle, shorten, visible
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
@@ -52,7 +53,15 @@ def environment() -> jinja2.Environment:
         items_limit=ITEMS_LIMIT,
     )
     functions = (
-        *(anchor, bar_of, view.decisive_check, view.message_beside_checks, view.remedy, view.standing),
+        *(
+            anchor,
+            bar_of,
+            plots_of,
+            view.decisive_check,
+            view.message_beside_checks,
+            view.remedy,
+            view.standing,
+        ),
         *(wording.held_back, wording.most_telling_first),
         *(wording.brief, wording.check_name, wording.check_text, wording.check_word, wording.comparison),
         *(wording.duration, wording.headline, wording.list_items, wording.moment, wording.paragraphs),
@@ -62,6 +71,7 @@ def environment() -> jinja2.Environment:
         counted=wording.count,  # `count` is Jinja's own, and is the length
         message_text=functools.partial(_capped, limit=MESSAGE_LIMIT),
         name_text=functools.partial(_capped, limit=NAME_LIMIT),
+        short_text=functools.partial(shorten, width=30),
         log_text=functools.partial(_capped_middle, limit=TEXT_LIMIT),
     )
     return made
