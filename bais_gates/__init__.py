@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bais_gates.errors import GateInputError, RecordRefused
     from bais_gates.pytest_plugin.evidence import Evidence, GateFailure
     from bais_gates.pytest_plugin.fixtures import PhaseResult
+    from bais_gates.pytest_plugin.roll_up import check_phase
     from bais_gates.pytest_plugin.run_directory import GateRun
     from bais_gates.targets.environment import Environment, load_environment
     from bais_gates.targets.parts import (
@@ -29,6 +30,7 @@ else:
         "errors",
         "pytest_plugin.evidence",
         "pytest_plugin.fixtures",
+        "pytest_plugin.roll_up",
         "pytest_plugin.run_directory",
         "targets.environment",
         "targets.parts",
@@ -55,5 +57,6 @@ __all__ = [
     "SecurityPart",
     "Target",
     "Unique",
+    "check_phase",
     "load_environment",
 ]

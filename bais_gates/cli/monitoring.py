@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,8 @@ CHECK = """\
 Check rule files (plain, or PrometheusRule objects): whether Prometheus would load them, and then for
 alerts that can never fire, always fire, lose the labels they print or are routed by, and the like. In a
 folder the files *.yaml, *.yml, *.json and *.rules with groups of rules are checked, hidden ones left out. A
-metric catalogue among them (jobs, target_labels, metrics) lets metrics and labels be checked, too. Touches
+metric catalogue among them (jobs, target_labels, metrics) lets metrics and labels be checked, too, and an
+Alertmanager configuration is checked with the rules: whether each alert reaches whom it should. Touches
 nothing: reads files.
 
 Exit status: 0 nothing found, or warnings alone; 1 errors (with --strict also warnings); 2 wrong input. A
@@ -30,7 +32,9 @@ comment in a rule or above it suppresses a warning there:
 RENDER = """\
 Write each plain rule file with the address of your runbooks: to DIR/rules as it is, for Prometheus, and to
 DIR/prometheusrules as a PrometheusRule object, for the Prometheus Operator. A runbook_url that ends with the
-alert's name becomes URL/NAME. Touches nothing but DIR.
+alert's name becomes URL/NAME. An Alertmanager configuration among the files is written to
+DIR/alertmanager.yaml, with the folder of secrets and the addresses that the options name. Touches nothing
+but DIR.
 
 Exit status: 0 written; 2 wrong input, and nothing is written."""
 
@@ -78,6 +82,22 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="NAME",
         help="a label that every alert must have (repeatable)",
     )
+    check.add_argument(
+        "--alertmanager",
+        type=_version,
+        default=(0, 25),
+        metavar="X.Y",
+        help="version of the Alertmanager that notifies of the alerts (default: 0.25)",
+    )
+    check.add_argument(
+        "--require-integration",
+        action="append",
+        default=[],
+        type=_label,
+        metavar="PRIORITY=KIND",
+        help="what an alert of a priority must reach, as P1=pagerduty; several kinds as P1=pagerduty,opsgenie"
+        " (repeatable; default: P1 and P2 one that pages)",
+    )
     check.set_defaults(command=run_check)
     _add_test(actions)
     _add_render(actions)
@@ -123,6 +143,12 @@ def _add_render(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="NAME=VALUE",
         help="of the objects, by which the Prometheus Operator selects them (repeatable)",
     )
+    for option, metavar, text in (
+        ("--secrets", "FOLDER", "where Alertmanager finds the files of its secrets"),
+        ("--pagerduty-url", "URL", "address of PagerDuty's Events API"),
+        ("--watchdog-url", "URL", "what is told that the monitoring works"),
+    ):
+        render.add_argument(option, metavar=metavar, help=f"{text} (default: as in the file)")
     render.set_defaults(command=run_render)
 
 
@@ -157,7 +183,11 @@ def run_check(arguments: argparse.Namespace) -> int:
         version=arguments.prometheus,
         scrape_interval_s=arguments.scrape_interval,
         required_labels=tuple(arguments.require_label),
+        alertmanager=arguments.alertmanager,
     )
+    if arguments.require_integration:
+        kinds = tuple((name, tuple(kind.split(","))) for name, kind in arguments.require_integration)
+        settings = replace(settings, required_kinds=kinds)
     checked = project.check(arguments.paths, settings, today=datetime.now(UTC).date())
     found = findings.show(checked.findings, arguments.format)
     if found:
@@ -200,7 +230,10 @@ def run_render(arguments: argparse.Namespace) -> int:
         arguments.out,
         runbooks=arguments.runbooks,
         labels=dict(arguments.label),
-        version=Settings().version,
+        settings=Settings(),
+        secrets=arguments.secrets,
+        pagerduty_url=arguments.pagerduty_url,
+        watchdog_url=arguments.watchdog_url,
     )
     for path in written:
         print(path)

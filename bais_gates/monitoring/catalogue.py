@@ -8,14 +8,15 @@
     metrics:
       - {name: http_request_duration_seconds, type: histogram, labels: [method, route, status], job: bais-api}
 
-A metric may state the ``range`` of its values, as in ``[0, 1]`` for ``pg_up``, and ``absent``: the
-environments that can't have it, each with the reason.
+A metric may state the ``range`` of its values, as in ``[0, 1]`` for ``pg_up``, ``optional``: those of its
+labels that are empty most of the time, and ``absent``: the environments that can't have it, each with the
+reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +44,12 @@ class Series:
     """``counter`` or ``gauge``: whether its values only grow."""
     labels: frozenset[str] = frozenset()
     range: Range
+    job: str = ""
+    """The scrape job that has it; empty for what Prometheus itself writes about every scrape."""
+    optional: frozenset[str] = frozenset()
+    """Labels that its series may lack: those whose values are empty most of the time."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Environments that can't have it, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +105,9 @@ def _series(metric: Mapping[str, Any]) -> list[Series]:
                 type="counter" if counts else "unknown" if kind == "unknown" else "gauge",
                 labels=frozenset(metric.get("labels", ())) | frozenset(more),
                 range=Range(*metric["range"]) if "range" in metric else default,
+                job=metric["job"],
+                optional=frozenset(metric.get("optional", ())),
+                absent=metric.get("absent", {}),
             )
         )
     return found

@@ -12,6 +12,8 @@ from bais_gates.monitoring.catalogue import Catalogue
 from bais_gates.monitoring.findings import Finding, Place
 from bais_gates.monitoring.rulefiles import Rule, Text
 
+PAGING: Final = ("pagerduty", "opsgenie", "victorops", "incidentio")
+"""Kinds of integrations that page somebody."""
 _OWN: Final = frozenset({"ALERTS", "ALERTS_FOR_STATE"})
 """Series that Prometheus itself writes about alerts."""
 
@@ -25,6 +27,10 @@ class Settings:
     version: tuple[int, int] = (2, 42)
     """Of the Prometheus that loads the rules."""
     required_labels: tuple[str, ...] = ()
+    alertmanager: tuple[int, int] = (0, 25)
+    """Version of the Alertmanager that notifies of the alerts."""
+    required_kinds: tuple[tuple[str, tuple[str, ...]], ...] = (("P1", PAGING), ("P2", PAGING))
+    """Priorities (the label ``priority``), and integrations of which one must be told of an alert with it."""
 
 
 @dataclass(slots=True)

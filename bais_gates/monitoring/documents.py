@@ -42,6 +42,8 @@ class Value:
     place: Place
     raw: str = ""
     """The text as it is written, without quotes."""
+    is_plain: bool = False
+    """Whether it is a scalar without quotes, so that it may be more than a text."""
     is_null: bool = False
     """Whether nothing is given: an empty plain scalar, ``~`` or ``null``."""
     is_merge: bool = False
@@ -166,6 +168,7 @@ class _Composer:
             kind="text",
             place=self._place(event),
             raw=sys.intern(event.value) if len(event.value) < 20 else event.value,
+            is_plain=is_plain,
             is_null=is_plain and event.value in _NULLS,
             is_merge=is_plain and event.value == _MERGE,
             parts=[],

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Final
 
 from bais_gates.errors import GateInputError
 from bais_gates.monitoring import checks, suppressions
+from bais_gates.monitoring.alertmanager import AlertmanagerFile, holds_alertmanager, load_alertmanager
 from bais_gates.monitoring.catalogue import Catalogue, load_catalogue
 from bais_gates.monitoring.context import Settings
+from bais_gates.monitoring.delivery import check_delivery
 from bais_gates.monitoring.documents import MAX_BYTES, RefusedError, Value, read_documents
 from bais_gates.monitoring.findings import Finding, Place
 from bais_gates.monitoring.rulefiles import RuleFile, holds_rules, load_rules
@@ -20,6 +22,21 @@ from bais_gates.verdict.files import read_bytes
 
 SUFFIXES: Final = (".yaml", ".yml", ".json", ".rules")
 CATALOGUE_KEYS: Final = frozenset({"jobs", "target_labels", "metrics"})
+
+
+@dataclass(slots=True)
+class Files:
+    """What the paths hold, each file with its text."""
+
+    rules: dict[Path, tuple[RuleFile, str]] = field(default_factory=dict)
+    alertmanagers: dict[Path, tuple[AlertmanagerFile, str]] = field(default_factory=dict)
+    catalogue: Catalogue | None = None
+
+    def add_catalogue(self, path: Path) -> None:
+        """Load a catalogue; raise GateInputError for a second one."""
+        if self.catalogue is not None and self.catalogue.path.resolve() != path.resolve():
+            raise GateInputError(f"{path}: {self.catalogue.path} is a catalogue, too. Give one of them.")
+        self.catalogue = load_catalogue(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,54 +59,53 @@ def check(paths: Iterable[Path], settings: Settings, *, today: date) -> Checked:
 
     Raises GateInputError for a path that can't be read or has no rule file, and for a wrong catalogue.
     """
-    files, catalogue = _load(paths, settings.version)
-    return _judged(files, replace(settings, catalogue=catalogue or settings.catalogue), today)
+    files = find_files(paths, settings)
+    return _judged(files, replace(settings, catalogue=files.catalogue or settings.catalogue), today)
 
 
-def find_rule_files(paths: Iterable[Path], version: tuple[int, int]) -> list[tuple[RuleFile, str]]:
-    """Return the rule files of the paths, each with its text; raise GateInputError as :func:`check` does."""
-    return _load(paths, version)[0]
-
-
-def _load(
-    paths: Iterable[Path], version: tuple[int, int]
-) -> tuple[list[tuple[RuleFile, str]], Catalogue | None]:
-    rule_files: dict[Path, tuple[RuleFile, str]] = {}
-    catalogue: Catalogue | None = None
+def find_files(paths: Iterable[Path], settings: Settings) -> Files:
+    """Return the files of monitoring below the paths; raise GateInputError as :func:`check` does."""
+    files = Files()
     for path in paths:
         count = 0
         for file in files_of(path):
             text, documents, fault = read_file(file, named=file == path)
             if _is_catalogue(documents):
-                if catalogue is not None and catalogue.path.resolve() != file.resolve():
-                    raise GateInputError(f"{file}: {catalogue.path} is a catalogue, too. Give one of them.")
-                catalogue = load_catalogue(file)
+                files.add_catalogue(file)
+            elif holds_alertmanager(documents):
+                config = load_alertmanager(documents, str(file), settings.alertmanager)
+                files.alertmanagers.setdefault(file.resolve(), (config, text))
             elif fault or holds_rules(documents) or file == path:
-                loaded = load_rules(documents, str(file), version)
-                loaded = replace(loaded, findings=(*loaded.findings, *fault))
-                if not (loaded.findings or holds_rules(documents)):
+                rules = load_rules(documents, str(file), settings.version)
+                rules = replace(rules, findings=(*rules.findings, *fault))
+                if not (rules.findings or holds_rules(documents)):
                     continue
-                rule_files.setdefault(file.resolve(), (loaded, text))
+                files.rules.setdefault(file.resolve(), (rules, text))
             else:
                 continue
             count += 1
         if not count:
             raise GateInputError(f"{path}: no rule file. Give a file with groups, or a folder with some.")
-    return list(rule_files.values()), catalogue
+    return files
 
 
-def _judged(files: list[tuple[RuleFile, str]], settings: Settings, today: date) -> Checked:
-    found: dict[str, list[Finding]] = {file.path: list(file.findings) for file, _ in files}
-    for one in checks.check_rules([file for file, _ in files], settings):
+def _judged(files: Files, settings: Settings, today: date) -> Checked:
+    rule_files = [file for file, _ in files.rules.values()]
+    configs = [file for file, _ in files.alertmanagers.values()]
+    rules = [rule for file in rule_files for rule in file.rules]
+    found: dict[str, list[Finding]] = {file.path: list(file.findings) for file in rule_files}
+    found |= {file.path: list(file.findings) for file in configs}
+    for one in (*checks.check_rules(rule_files, settings), *check_delivery(configs, rules, settings)):
         found[one.place.path].append(one)
     findings: list[Finding] = []
-    for file, text in files:
+    for file, text in files.rules.values():
         starts = [line for group in file.groups for line in (group.line, *(one.line for one in group.rules))]
         findings += suppressions.apply(found[file.path], text, file.path, today, starts)
-    rules = [rule for file, _ in files for rule in file.rules]
+    for config, text in files.alertmanagers.values():
+        findings += suppressions.apply(found[config.path], text, config.path, today, config.starts)
     return Checked(
         findings=tuple(findings),
-        files=len(files),
+        files=len(found),
         alerts=sum(rule.is_alert for rule in rules),
         recordings=sum(not rule.is_alert for rule in rules),
     )

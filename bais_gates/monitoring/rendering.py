@@ -1,4 +1,6 @@
-"""Render rule files for a platform: with its runbooks' address, plain and as PrometheusRule objects.
+"""Render rule files and the Alertmanager configuration for a platform, with its addresses.
+
+Rules are written plain and as PrometheusRule objects.
 
 A file is changed as text, so that its comments and layout stay.
 """
@@ -13,25 +15,46 @@ from pathlib import Path
 from typing import Final
 
 from bais_gates.errors import GateInputError
-from bais_gates.monitoring.project import find_rule_files
+from bais_gates.monitoring.alertmanager import Alertmanager, AlertmanagerFile
+from bais_gates.monitoring.alerts import HEARTBEAT
+from bais_gates.monitoring.context import Settings
+from bais_gates.monitoring.project import find_files
 from bais_gates.monitoring.rulefiles import RuleFile
 
 _URL: Final = re.compile(r"https?://[A-Za-z0-9._~:/%@-]+")
+_VALUE: Final = re.compile(r"[A-Za-z0-9._~:/%@+?=&-]+")
+SECRETS_FOLDER: Final = "/etc/alertmanager/secrets"
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 def render(
-    paths: Iterable[Path], out: Path, *, runbooks: str, labels: Mapping[str, str], version: tuple[int, int]
+    paths: Iterable[Path],
+    out: Path,
+    *,
+    runbooks: str,
+    labels: Mapping[str, str],
+    settings: Settings,
+    secrets: str | None = None,
+    pagerduty_url: str | None = None,
+    watchdog_url: str | None = None,
 ) -> list[Path]:
     """Write ``rules/NAME.yaml`` and ``prometheusrules/NAME.yaml`` for each file, and return their paths.
 
+    An Alertmanager configuration among the files becomes ``alertmanager.yaml``, see :func:`with_addresses`.
     ``runbooks`` replaces what stands before the alert's name in each runbook_url; ``labels`` are those of the
     objects, by which the Prometheus Operator selects them. Raises GateInputError.
     """
     if not _URL.fullmatch(runbooks):
         raise GateInputError(f"{runbooks}: not an address. Write it as https://runbooks.example.com/alerts.")
     texts: dict[str, str] = {}
-    for file, text in find_rule_files(paths, version):
+    files = find_files(paths, settings)
+    configs = [
+        with_addresses(file, text, secrets=secrets, pagerduty_url=pagerduty_url, watchdog_url=watchdog_url)
+        for file, text in files.alertmanagers.values()
+    ]
+    if len(configs) > 1:
+        raise GateInputError("two Alertmanager configurations among the files. Give one of them.")
+    for file, text in files.rules.values():
         name = Path(file.path).stem
         if file.findings:
             raise GateInputError(f"{file.findings[0].place}: {file.findings[0].message}. Mend it first.")
@@ -45,6 +68,13 @@ def render(
             raise GateInputError(f"{file.path}: {name} can't name an object, or names two. Rename the file.")
         texts[name] = _with_runbooks(file, text, runbooks.rstrip("/"))
     return [
+        *(_write(out / "alertmanager.yaml", text) for text in configs),
+        *_written_rules(out, texts, labels),
+    ]
+
+
+def _written_rules(out: Path, texts: Mapping[str, str], labels: Mapping[str, str]) -> list[Path]:
+    return [
         path
         for name, text in texts.items()
         for path in (
@@ -52,6 +82,50 @@ def render(
             _write(out / "prometheusrules" / f"{name}.yaml", _as_object(name, text, labels)),
         )
     ]
+
+
+def with_addresses(
+    file: AlertmanagerFile,
+    text: str,
+    *,
+    secrets: str | None = None,
+    pagerduty_url: str | None = None,
+    watchdog_url: str | None = None,
+) -> str:
+    """Return the text of an Alertmanager configuration with another folder of secrets and other addresses.
+
+    ``secrets`` replaces :data:`SECRETS_FOLDER`, ``pagerduty_url`` that of ``global``, ``watchdog_url`` the
+    address of the webhook whose receiver is called watchdog, heartbeat or dead man's switch. None leaves what
+    is there. Raises GateInputError for a file that Alertmanager would not load, and for what is not there.
+    """
+    if file.config is None:
+        raise GateInputError(f"{file.findings[0].place}: {file.findings[0].message}. Mend it first.")
+    folder = None if secrets is None else secrets.rstrip("/")
+    settings = file.config.settings.mapping("global") if file.config.settings else {}
+    old_pagerduty = settings["pagerduty_url"].raw if "pagerduty_url" in settings else ""
+    for old, new, key in (
+        (SECRETS_FOLDER, folder, "secrets"),
+        (old_pagerduty, pagerduty_url, "global.pagerduty_url"),
+        (_watchdog(file.config), watchdog_url, "webhook of a receiver watchdog"),
+    ):
+        if new is None:
+            continue
+        if not old or old not in text:
+            raise GateInputError(f"{file.path}: no {key} in it to replace. Add it, or leave the option out.")
+        if not _VALUE.fullmatch(new):
+            raise GateInputError(f"{new}: not fit for {key}. Give a path or an address without quotes.")
+        text = re.sub(rf"{re.escape(old)}(?![\w-])", new.replace("\\", r"\\"), text)
+    return text
+
+
+def _watchdog(config: Alertmanager) -> str:
+    """Return the address of the dead man's switch; "" if there is none."""
+    for receiver in config.receivers.values():
+        for one in receiver.integrations:
+            url = one.value.mapping("webhook").get("url")
+            if one.kind == "webhook" and HEARTBEAT.search(receiver.name) and url is not None:
+                return url.raw
+    return ""
 
 
 def _with_runbooks(file: RuleFile, text: str, base: str) -> str:

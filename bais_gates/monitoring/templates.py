@@ -14,16 +14,22 @@ from typing import Final
 from bais_gates.monitoring import promql
 
 # fmt: off
-_BUILT_IN: Final = frozenset({
+BUILT_IN: Final = frozenset({
     "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print",
     "printf", "println", "slice", "urlquery",
 })
-FUNCTIONS: Final = _BUILT_IN | {
+FUNCTIONS: Final = BUILT_IN | {
     "args", "externalURL", "first", "graphLink", "humanize", "humanize1024", "humanizeDuration",
     "humanizePercentage", "humanizeTimestamp", "label", "match", "now", "parseDuration", "parseDurationTime",
     "pathPrefix", "query", "reReplaceAll", "safeHtml", "sortByLabel", "stripDomain", "stripPort", "strvalue",
     "tableLink", "title", "toDuration", "toLower", "toTime", "toUpper", "urlQueryEscape", "value",
 }
+_OF_RECEIVERS: Final = {
+    "join": 25, "match": 25, "reReplaceAll": 25, "safeHtml": 25, "stringSlice": 25, "title": 25,
+    "toLower": 25, "toUpper": 25, "trimSpace": 26, "date": 28, "humanizeDuration": 28, "since": 28, "tz": 28,
+    "safeUrl": 30, "toJson": 30, "urlUnescape": 30, "append": 32, "dict": 32, "list": 32, "now": 33,
+}
+"""Alertmanager's functions, and the minor version of 0.x that brought each."""
 # fmt: on
 _PREDEFINED: Final = frozenset({"$", "$labels", "$value", "$externalLabels", "$externalURL"})
 _TOKEN: Final = re.compile(
@@ -60,6 +66,10 @@ class Template:
     labels: frozenset[str]
     """The labels it prints: ``$labels.name`` and ``index $labels "name"``."""
     uses_value: bool
+    defined: frozenset[str] = frozenset()
+    """Names of the templates that it defines."""
+    named: frozenset[str] = frozenset()
+    """Names of the templates that it calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +82,17 @@ class Token:
     """Whether a space stands before it."""
 
 
-def parse(text: str) -> Template:
-    """Parse a template; raise :class:`TemplateError`."""
-    parser = _Parser()
+def receiver_functions(version: tuple[int, int]) -> frozenset[str]:
+    """Return the functions that a version of Alertmanager knows in the templates of receivers."""
+    return BUILT_IN | {name for name, since in _OF_RECEIVERS.items() if (0, since) <= version}
+
+
+def parse(text: str, functions: frozenset[str] | None = None) -> Template:
+    """Parse a template; raise :class:`TemplateError`.
+
+    Without ``functions`` it is one of an alert, with Prometheus' functions and variables.
+    """
+    parser = _Parser(functions)
     for _start, _end, tokens in actions(text):
         if tokens is not None:
             parser.action(tokens)
@@ -82,7 +100,18 @@ def parse(text: str) -> Template:
     return Template(
         labels=frozenset(parser.labels),
         uses_value=parser.uses_value,
+        defined=frozenset(parser.defined),
+        named=frozenset(parser.named),
     )
+
+
+def problem(text: str) -> str:
+    """Return why a template that has Go's own functions alone can't be parsed; "" if it can."""
+    try:
+        parse(text, BUILT_IN)
+    except TemplateError as error:
+        return str(error)
+    return ""
 
 
 def actions(text: str) -> Iterator[tuple[int, int, list[Token] | None]]:
@@ -139,14 +168,17 @@ def _check_string(token: str) -> None:
 class _Parser:
     """Checks the actions of a template one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, functions: frozenset[str] | None) -> None:
+        self._functions = FUNCTIONS if functions is None else functions
         self._open: list[tuple[str, bool]] = []
         """The open blocks, and whether their else was seen."""
-        self._scopes: list[set[str]] = [set(_PREDEFINED)]
+        self._scopes: list[set[str]] = [set(_PREDEFINED if functions is None else "$")]
         self._tokens: list[Token] = []
         self._at = 0
         self._depth = 0
         self.labels: set[str] = set()
+        self.defined: set[str] = set()
+        self.named: set[str] = set()
         self.uses_value = False
 
     def end(self) -> None:
@@ -186,6 +218,7 @@ class _Parser:
             name = self._next()
             if name is None or name.kind != "string":
                 raise TemplateError(f"{{{{ {word} }}}} needs the name of a template in quotes")
+            (self.named if word == "template" else self.defined).add(name.text[1:-1])
         if word == "template":
             if self._peek() is not None:
                 self._pipeline(may_declare=True)
@@ -287,7 +320,7 @@ class _Parser:
             raise TemplateError(f"unexpected {token.text!r} in an action")
 
     def _word(self, name: str) -> None:
-        if name in FUNCTIONS:
+        if name in self._functions:
             self._fields("")
         elif name not in _CONSTANTS:
             raise TemplateError(f"function {name!r} is not defined")

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         StatementsUnavailable,
         statements_since,
     )
+    from bais_gates.probes.prometheus import Alertmanager, Line, Point, Prometheus, PrometheusError
     from bais_gates.probes.redis import (
         Cache,
         CacheError,
@@ -79,6 +80,7 @@ else:
         "kubernetes.writer",
         "listener",
         "postgres",
+        "prometheus",
         "redis",
         "restore",
         "schedule",
@@ -88,6 +90,7 @@ else:
     )
 
 __all__ = [
+    "Alertmanager",
     "Backup",
     "BackupError",
     "Cache",
@@ -111,9 +114,13 @@ __all__ = [
     "HttpClient",
     "Inbox",
     "Lane",
+    "Line",
     "Listener",
     "Measured",
     "Objects",
+    "Point",
+    "Prometheus",
+    "PrometheusError",
     "Response",
     "Scratch",
     "StatementsUnavailable",

@@ -33,6 +33,7 @@ FIXTURES: Final = {
     "database": ("database",),
     "cache": ("cache",),
     "webhooks": ("webhook_listener",),
+    "monitoring": ("prometheus", "alertmanager"),
 }
 """The fixtures of gates that need a part of the target, by the part's key in an environment file."""
 

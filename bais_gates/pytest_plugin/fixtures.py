@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.probes.listener import Listener
     from bais_gates.probes.postgres import Database
+    from bais_gates.probes.prometheus import Alertmanager, Prometheus
     from bais_gates.probes.redis import Cache
     from bais_gates.staging.staged import StagedPlatform
     from bais_gates.targets.environment import Environment
@@ -171,6 +172,34 @@ def cluster_writer(target: Target, gate_run: GateRun, pytestconfig: pytest.Confi
     )
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def prometheus(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> Iterator[Prometheus]:
+    """Open the target's Prometheus; the sandbox's monitoring is started for the first that asks."""
+    from bais_gates.targets.target import open_prometheus  # noqa: PLC0415 - see the module
+
+    _reach_monitoring(target, gate_run, pytestconfig)
+    with open_prometheus(target.environment) as opened:
+        yield opened
+
+
+@pytest.fixture
+def alertmanager(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> Iterator[Alertmanager]:
+    """Open the target's Alertmanager; the sandbox's monitoring is started for the first that asks."""
+    from bais_gates.targets.target import open_alertmanager  # noqa: PLC0415 - see the module
+
+    _reach_monitoring(target, gate_run, pytestconfig)
+    with open_alertmanager(target.environment) as opened:
+        yield opened
+
+
+def _reach_monitoring(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> None:
+    from bais_gates.targets.target import reach_monitoring  # noqa: PLC0415 - see the module
+
+    provisioning = pytestconfig.stash[provisioning_key]
+    provisioning.wait("monitoring")
+    reach_monitoring(gate_run, target.environment, gates_dir=target.gates_dir, progress=provisioning.show)
 
 
 @pytest.fixture

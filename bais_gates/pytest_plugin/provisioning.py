@@ -134,7 +134,12 @@ class Provisioning:
         needing = self._collection.collected.needing
         if "target" not in needing or not self._is_own():
             return ()
-        steps = {"target": "target", "kubernetes": "cluster", "staging": "staging"}
+        steps = {
+            "target": "target",
+            "kubernetes": "cluster",
+            "monitoring": "monitoring",
+            "staging": "staging",
+        }
         return tuple(step for part, step in steps.items() if part in needing)
 
     def _is_own(self) -> bool:
@@ -166,6 +171,8 @@ class Provisioning:
                 ahead["target"].set()
                 if "cluster" in ahead:
                     self._open_cluster(run, target, ahead)
+                elif "monitoring" in ahead:
+                    self._open_monitoring(run, target, ahead)
         finally:
             for ended in ahead.values():
                 ended.set()
@@ -181,8 +188,17 @@ class Provisioning:
         environment, gates_dir = target.environment, target.gates_dir
         with open_cluster_writer(run, environment, gates_dir=gates_dir, progress=self._report) as server:
             ahead["cluster"].set()
+            if "monitoring" in ahead:
+                self._open_monitoring(run, target, ahead)
             if "staging" in ahead:
                 self._open_staging(run, server, environment, self._report)
+
+    def _open_monitoring(self, run: GateRun, target: Target, ahead: dict[str, threading.Event]) -> None:
+        from bais_gates.targets.target import reach_monitoring  # noqa: PLC0415 - as above
+
+        with suppress(Exception):  # found again by the fixture; staging goes on without it
+            reach_monitoring(run, target.environment, gates_dir=target.gates_dir, progress=self._report)
+        ahead["monitoring"].set()
 
     def _open_staging(
         self, run: GateRun, server: ClusterWriter, environment: Environment, progress: Progress

@@ -1,8 +1,9 @@
 """The sandbox: a small BAIS platform (API, PostgreSQL, Redis) on loopback, and the default target.
 
 ``start`` starts one in a folder and returns when it is ready; ``stop`` stops it and empties the folder.
-``start_cluster`` adds a small Kubernetes cluster in which the same processes are pods. A detached supervisor
-runs all of it, and stops everything when its owner ends. Several sandboxes can run at once. Linux only.
+``start_cluster`` adds a small Kubernetes cluster in which the same processes are pods, ``start_monitoring``
+Prometheus, Alertmanager and stand-ins for the receivers of alerts. A detached supervisor runs all of it, and
+stops everything when its owner ends. Several sandboxes can run at once. Linux only.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = [
     "set_faults",
     "start",
     "start_cluster",
+    "start_monitoring",
     "status",
     "stop",
 ]
@@ -44,6 +46,15 @@ def start_cluster(
     from bais_gates.sandbox.bootstrap import start  # noqa: PLC0415 - slow to import, and most runs need no cluster
 
     return start.start_cluster(directory, manifests=manifests, progress=progress, within=within)
+
+
+def start_monitoring(
+    directory: Path, *, artefacts: Path, progress: Callable[[str], None] = lambda _text: None
+) -> None:
+    """Start the sandbox's monitoring: see :func:`bais_gates.sandbox.monitoring.start.start_monitoring`."""
+    from bais_gates.sandbox.monitoring import start  # noqa: PLC0415 - most runs need none
+
+    start.start_monitoring(directory, artefacts=artefacts, progress=progress)
 
 
 def cluster_limits() -> tuple[str, ...]:

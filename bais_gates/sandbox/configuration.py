@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from bais_gates.sandbox import images
 from bais_gates.sandbox.files import write_json, write_private
+from bais_gates.sandbox.monitoring import JOBS
 from bais_gates.sandbox.services import postgres, redis
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from bais_gates.sandbox.images import Images
@@ -111,15 +113,19 @@ def cluster_secrets(platform: Platform, secret_key: str) -> dict[str, dict[str, 
     }
 
 
-def write_environment(directory: Path, *, api_url: str, http_url: str, platform: Platform) -> Path:
+def write_environment(
+    directory: Path, *, api_url: str, http_url: str, platform: Platform, monitoring: Mapping[str, int]
+) -> Path:
     """Write ``environment.yaml``: the addresses, credentials and limits for gate runs (mode 0600).
 
-    Its files of the cluster, backups and records exist once the cluster is ready.
+    ``monitoring`` has the ports of Prometheus, Alertmanager and the receivers' stand-ins. The files of the
+    cluster, backups and records exist once the cluster is ready.
     """
     import yaml  # noqa: PLC0415 - imported while initdb runs
 
     path = directory / "environment.yaml"
     content = _platform_sections(api_url, platform) | _cluster_sections(directory, http_url, platform)
+    content |= _monitoring_sections(monitoring)
     write_private(path, _HEADER + yaml.safe_dump(content, sort_keys=False, width=200))
     return path
 
@@ -233,4 +239,23 @@ def _cluster_sections(directory: Path, http_url: str, platform: Platform) -> dic
                 "CERT_MANAGER_EMAIL": "certificates@bais.example",
             },
         },
+    }
+
+
+def _monitoring_sections(ports: Mapping[str, int]) -> dict[str, object]:
+    """Return the sections for gates of what ``start_monitoring`` starts."""
+    url = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    return {
+        "monitoring": {
+            "prometheus_url": url["prometheus"],
+            "alertmanager_url": url["alertmanager"],
+            "inbox_url": f"{url['monitoring']}/inbox",
+            "jobs": list(JOBS),
+            "deliver_within_s": 10,
+            "availability_window": "run",
+            "availability_min": 0.999,
+            "addresses": {"alertmanager": f"{url['alertmanager']}/-/ready"},
+            "log_query_url": f"{url['monitoring']}/logs/{{request_id}}",
+        },
+        "allow": ["synthetic_alert"],
     }

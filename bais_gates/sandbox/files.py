@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CONTENTS = (
     "environment.yaml",
     "cluster",
+    "monitoring",
     "records",
     "volumes",
     "containers",

@@ -11,7 +11,8 @@ A request is a JSON object with ``op``, and so is the response (see ``cluster.no
 - ``stop`` with ``id`` and ``grace_s`` ends it, by SIGKILL after the grace period; returns at once;
 - ``remove`` with ``id`` removes one that has ended; ``wipe`` with ``volume`` deletes the volume's data;
 - ``cluster`` and then ``node-agent`` start the cluster's own processes (see
-  :mod:`bais_gates.sandbox.bootstrap.control_plane`).
+  :mod:`bais_gates.sandbox.bootstrap.control_plane`), ``monitoring`` those of Prometheus and Alertmanager
+  (see :mod:`bais_gates.sandbox.monitoring.stack`).
 
 A response with ``error`` and without ``id`` is a refusal. Nothing here blocks: ``tick`` is called repeatedly.
 """

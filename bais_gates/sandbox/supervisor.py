@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.bootstrap.control_plane import ControlPlane
     from bais_gates.sandbox.configuration import Platform
     from bais_gates.sandbox.container_kinds import ContainerKinds
+    from bais_gates.sandbox.monitoring.stack import Monitoring
     from bais_gates.sandbox.processes import Part
     from bais_gates.sandbox.runtime import Runtime
     from bais_gates.sandbox.services.programs import ApiProgram, Program
@@ -60,6 +61,7 @@ _PLATFORM_MODULES = (
 _CLUSTER_MODULES = (
     "bais_gates.sandbox.cluster.apiserver.__main__",
     "bais_gates.sandbox.cluster.node.__main__",
+    "bais_gates.sandbox.monitoring.__main__",
 )
 """What the parts run; imported once, before they are forked."""
 _TERMINAL_EXTRAS = ("httpx._main", "mako.ext.pygmentplugin")
@@ -80,6 +82,7 @@ class Supervisor:
         self._parts: dict[str, Part] = {}
         self._runtime: Runtime | None = None
         self._control_plane: ControlPlane | None = None
+        self._monitoring: Monitoring | None = None
         self._socket: RuntimeSocket | None = None
         self._ended: dict[str, str] = {}
         self._saved: object = None
@@ -142,12 +145,13 @@ class Supervisor:
         self._watch.until(lambda: api.status is not None or _is_ready(port, trust) or None, 30, "API")
         if api.status is not None:
             raise start_error("API", api)
-        self._serve_runtime(kinds, program, platform)
+        monitoring = self._serve_runtime(kinds, program, platform)
         environment = configuration.write_environment(
             self._directory,
             api_url=api_url,
             http_url=f"http://127.0.0.1:{group.http_port}",
             platform=platform,
+            monitoring=monitoring.ports,
         )
         if isinstance(copy := self._state.get("environment_copy"), str):
             write_private(Path(copy), environment.read_text(encoding="utf-8"))
@@ -177,20 +181,30 @@ class Supervisor:
         if migration.status != 0:
             raise start_error("migration", migration)
 
-    def _serve_runtime(self, kinds: ContainerKinds, api: ApiProgram, platform: Platform) -> None:
-        """Open the runtime's socket; the programs started so far are its first containers."""
+    def _serve_runtime(self, kinds: ContainerKinds, api: ApiProgram, platform: Platform) -> Monitoring:
+        """Open the runtime's socket; the programs started so far are its first containers.
+
+        Returns what starts the monitoring.
+        """
         from bais_gates.sandbox import container_kinds  # noqa: PLC0415 - imported while initdb ran
         from bais_gates.sandbox.bootstrap.control_plane import ControlPlane  # noqa: PLC0415 - the same
+        from bais_gates.sandbox.monitoring.stack import Monitoring  # noqa: PLC0415 - the same
 
         control_plane = self._control_plane = ControlPlane(self._directory, platform)
+        monitoring = self._monitoring = Monitoring(self._directory, platform)
         self._runtime = container_kinds.make_runtime(
             kinds,
             database=self._database,
             cache=self._cache,
             api=api,
-            operations={"cluster": control_plane.start, "node-agent": control_plane.start_node_agent},
+            operations={
+                "cluster": control_plane.start,
+                "node-agent": control_plane.start_node_agent,
+                "monitoring": monitoring.start,
+            },
         )
         self._socket = RuntimeSocket(self._directory / "runtime.sock", self._runtime.handle)
+        return monitoring
 
     def _watch_parts(self) -> None:
         """Serve the runtime's requests and record which parts end, until ``StopRequestedError``."""
@@ -210,10 +224,11 @@ class Supervisor:
         shown = [one for one in runtime.containers if one.exit_code != 0 or one.kind not in _JOBS]
         self._parts = {one.name: one.program.part for one in shown if one.program.part is not None}
         self._ended = {one.name: one.end_message for one in shown if not one.running}
-        for name, part in self._control_plane.parts.items() if self._control_plane is not None else ():
-            self._parts[name] = part
-            if part.status is not None:
-                self._ended[name] = format_exit_status(part.status)
+        for group in (self._control_plane, self._monitoring):
+            for name, part in group.parts.items() if group is not None else ():
+                self._parts[name] = part
+                if part.status is not None:
+                    self._ended[name] = format_exit_status(part.status)
 
     def _end(self) -> None:
         """End every part and its orphans, and empty the folder. Signals are ignored meanwhile."""

@@ -25,6 +25,7 @@ _FRESH_S: Final = 60.0
 _URLS: Final = {
     "api": ("url",),
     "metrics": ("url",),
+    "monitoring": ("prometheus_url", "alertmanager_url"),
     "database": ("url",),
     "cache": ("url",),
     "tls": ("http_url",),

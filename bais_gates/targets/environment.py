@@ -27,6 +27,7 @@ from bais_gates.targets.parts import (
     KubernetesPart,
     Limits,
     MetricsPart,
+    MonitoringPart,
     PaymentsPart,
     RateLimit,
     RecoveryPart,
@@ -86,6 +87,8 @@ class Environment:
     not_applicable: tuple[tuple[str, str], ...] = ()
     exemptions: tuple[Waiver, ...] = ()
     """Those of ``not_applicable`` that are dated and approved."""
+    allow: tuple[str, ...] = ()
+    """What gates may send to people's receivers."""
 
     api = Part[ApiPart]()
     rate_limit = Part[RateLimit]()
@@ -94,6 +97,7 @@ class Environment:
     webhooks = Part[WebhooksPart]()
     payments = Part[PaymentsPart]()
     metrics = Part[MetricsPart]()
+    monitoring = Part[MonitoringPart]()
     limits = Part[Limits]()
     test_tenant = Part[TestTenant]()
     kubernetes = Part[KubernetesPart]()
@@ -143,6 +147,7 @@ class Environment:
             self,
             parts={**provisioned.parts, **self.parts},
             variables=self.variables or provisioned.variables,
+            allow=self.allow or provisioned.allow,
         )
 
 

@@ -56,6 +56,7 @@ def identity_of(environment: Environment, facts: Iterable[tuple[str, str]] = ())
         not_applicable=environment.not_applicable,
         exemptions=environment.exemptions,
         without_tenant=environment.without_tenant,
+        allow=environment.allow,
     )
 
 

@@ -44,6 +44,7 @@ def look(
         "database": lambda: _query(environment),
         "cache": lambda: _ping(environment),
         "webhooks": lambda: _listen(environment),
+        "monitoring": lambda: _ask_prometheus(environment),
     }
 
     def attempt(part: str) -> str | None:
@@ -66,6 +67,11 @@ def look(
 
 
 _CHECK_ADDRESS: Final = "Check its address, and that this machine may reach it (VPN, firewall, DNS)."
+
+
+def _ask_prometheus(environment: Environment) -> None:
+    with target.open_prometheus(environment) as prometheus:
+        prometheus.query("1")
 
 
 def _query(environment: Environment) -> None:

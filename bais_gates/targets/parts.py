@@ -88,6 +88,26 @@ class MetricsPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoringPart:
+    """Where Prometheus and Alertmanager answer, and what they must show."""
+
+    prometheus_url: str | None = None
+    alertmanager_url: str | None = None
+    ca_file: Path | None = None
+    token: str | None = field(default=None, repr=False)
+    jobs: tuple[str, ...] = ()
+    absent: tuple[tuple[str, str], ...] = ()
+    """Pairs of metric and reason."""
+    inbox_url: str | None = None
+    deliver_within_s: float = 30.0
+    availability_window: str = "30d"
+    availability_min: float = 0.999
+    addresses: tuple[tuple[str, str], ...] = ()
+    """Pairs of name and URL."""
+    log_query_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TestTenant:
     """The account that gates may use to write in production."""
 

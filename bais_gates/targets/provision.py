@@ -115,6 +115,31 @@ def start_cluster(
         raise ProvisionError(f"the sandbox's cluster did not start: {e}") from e
 
 
+def start_monitoring(
+    run: RunContext,
+    environment: Environment,
+    *,
+    gates_dir: Path,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> None:
+    """Start the monitoring of the run's sandbox if the environment uses it; raise ProvisionError on failure.
+
+    A run whose gates ask neither Prometheus nor Alertmanager never calls this, and starts none.
+    """
+    folder = run.directory / _FOLDER
+    if environment.provision != "sandbox":
+        return
+    own = load_environment(folder / "environment.yaml", gates_dir=gates_dir)
+    if own.parts["monitoring"] != environment.monitoring:
+        return
+    from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
+
+    try:
+        sandbox.start_monitoring(folder, artefacts=gates_dir / "monitoring", progress=progress)
+    except (sandbox.SandboxError, GateInputError, OSError) as e:
+        raise ProvisionError(f"the sandbox's monitoring did not start: {e}") from e
+
+
 def make_staged_faults(run: RunContext) -> None:
     """Make the faults of staging that the run asks for; raise ProvisionError if that fails."""
     if not run.faults:

@@ -19,6 +19,7 @@ from bais_gates.targets.parts import (
     KubernetesPart,
     Limits,
     MetricsPart,
+    MonitoringPart,
     Names,
     PaymentsPart,
     RateLimit,
@@ -63,6 +64,7 @@ class Reader:
             "webhooks": self._webhooks(),
             "payments": PaymentsPart(**part) if (part := self._part("payments")) else None,
             "metrics": self._metrics(),
+            "monitoring": self._monitoring(),
             "limits": Limits(path=self._document.path, values=tuple(part.items()))
             if (part := self._part("limits"))
             else None,
@@ -75,6 +77,7 @@ class Reader:
             "provision": str(self._data.get("provision", "none")),
             "parts": described,
             "variables": variables,
+            "allow": tuple(_list(self._data.get("allow"))),
             **self._not_applicable(),
         }
 
@@ -114,6 +117,27 @@ class Reader:
             return None
         self._url(("metrics", "url"), part["url"], ("https", "http"), bare=True)
         return MetricsPart(**{**part, "ca_file": self._ca_file(("metrics", "ca_file"), part.get("ca_file"))})
+
+    def _monitoring(self) -> MonitoringPart | None:
+        if not (part := self._part("monitoring")):
+            return None
+        for key in ("prometheus_url", "alertmanager_url", "inbox_url"):
+            if key in part:
+                url = self._url(("monitoring", key), part[key], ("https", "http"), bare=True)
+                part[key] = url.rstrip("/")
+        for name, url in part.get("addresses", {}).items():
+            self._url(("monitoring", "addresses", name), url, ("https", "http"))
+        if "log_query_url" in part:
+            at = ("monitoring", "log_query_url")
+            if "{request_id}" not in self._url(at, part["log_query_url"], ("https", "http")):
+                raise self._document.error(
+                    at, "{request_id} is missing. Write it where the search expects it."
+                )
+        redaction.register(part.get("token", ""))
+        part["absent"] = tuple(part.get("absent", {}).items())
+        part["addresses"] = tuple(part.get("addresses", {}).items())
+        part["ca_file"] = self._ca_file(("monitoring", "ca_file"), part.get("ca_file"))
+        return MonitoringPart(**_tuples(part))
 
     def _database(self) -> DatabasePart | None:
         if not (part := self._part("database")):
@@ -293,6 +317,10 @@ class Reader:
         if bare and (parts.username or parts.password or parts.query or parts.fragment):
             raise self._document.error(at, "the URL has credentials, a query or a fragment. Remove them.")
         return url
+
+
+def _list(value: JsonValue) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _tuples(part: Mapping[str, Any]) -> dict[str, Any]:

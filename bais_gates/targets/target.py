@@ -12,16 +12,26 @@ from bais_gates.errors import GateInputError
 from bais_gates.probes.http import HttpClient, Unreachable
 from bais_gates.probes.kubernetes.cluster import Cluster, ClusterError
 from bais_gates.targets import identity
-from bais_gates.targets.provision import ProvisionError, RunContext, environment_for, once, start_cluster
+from bais_gates.targets.parts import missing
+from bais_gates.targets.provision import (
+    ProvisionError,
+    RunContext,
+    environment_for,
+    once,
+    start_cluster,
+    start_monitoring,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from bais_gates.probes.kubernetes.writer import ClusterWriter
+    from bais_gates.probes.prometheus import Alertmanager, Prometheus
     from bais_gates.targets.environment import Environment
 
 CLUSTER_RECORD: Final = "cluster"
+MONITORING_RECORD: Final = "monitoring"
 """Name of the record in the run directory that holds why the cluster could not be reached, if so."""
 _MARK_LENGTH: Final = 8
 _NOT_A_MARK: Final = re.compile(r"[^a-z0-9]+")
@@ -137,6 +147,52 @@ def reach_cluster(
     reached = once(run.directory, CLUSTER_RECORD, reach)
     if reached["error"] is not None:
         raise ClusterUnusable(reached["error"])
+
+
+# -- the monitoring --
+
+
+def reach_monitoring(
+    run: RunContext,
+    environment: Environment,
+    *,
+    gates_dir: Path,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> None:
+    """Start the monitoring once a run if the run's sandbox has it; raise ProvisionError if that fails."""
+
+    def reach() -> dict[str, str | None]:
+        try:
+            if environment.provision == "sandbox" and environment.describes("kubernetes"):
+                reach_cluster(run, environment, gates_dir=gates_dir, progress=progress)
+            start_monitoring(run, environment, gates_dir=gates_dir, progress=progress)
+        except (ClusterUnusable, GateInputError, ProvisionError) as e:
+            return {"error": str(e)}
+        return {"error": None}
+
+    reached = once(run.directory, MONITORING_RECORD, reach)
+    if reached["error"] is not None:
+        raise ProvisionError(reached["error"])
+
+
+def open_prometheus(environment: Environment) -> Prometheus:
+    """Return the Prometheus that the environment file names; raise GateInputError where it names none."""
+    from bais_gates.probes.prometheus import Prometheus  # noqa: PLC0415 - only where it is judged
+
+    part = environment.monitoring
+    if part.prometheus_url is None:
+        raise missing(environment.path, "monitoring.prometheus_url")
+    return Prometheus(part.prometheus_url, ca_file=part.ca_file, token=part.token)
+
+
+def open_alertmanager(environment: Environment) -> Alertmanager:
+    """Return the Alertmanager that the environment file names; raise GateInputError where it names none."""
+    from bais_gates.probes.prometheus import Alertmanager  # noqa: PLC0415 - only where it is judged
+
+    part = environment.monitoring
+    if part.alertmanager_url is None:
+        raise missing(environment.path, "monitoring.alertmanager_url")
+    return Alertmanager(part.alertmanager_url, ca_file=part.ca_file, token=part.token)
 
 
 def _cluster_facts(environment: Environment) -> identity.Facts:

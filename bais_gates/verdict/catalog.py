@@ -106,6 +106,7 @@ def _gate(entry: dict[str, Any]) -> Gate:
         mutates=entry.get("mutates", False),
         environments=tuple(entry.get("environments", ())),
         evidence_from=tuple(entry.get("evidence_from", ())),
+        sends=entry.get("sends"),
         deadline_s=float(entry["deadline_s"]) if "deadline_s" in entry else None,
         rolls_up=Phase(entry["rolls_up"]) if "rolls_up" in entry else None,
     )

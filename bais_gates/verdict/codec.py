@@ -115,6 +115,7 @@ def target_to_json(target: TargetIdentity) -> dict[str, Any]:
         "not_applicable": [{"gate": gate, "reason": reason} for gate, reason in target.not_applicable],
         "exemptions": [waiver_to_json(exemption) for exemption in target.exemptions],
         "without_tenant": target.without_tenant,
+        "allow": list(target.allow),
     }
 
 
@@ -130,6 +131,7 @@ def target_from_json(data: dict[str, Any]) -> TargetIdentity:
         not_applicable=tuple((entry["gate"], entry["reason"]) for entry in data["not_applicable"]),
         exemptions=tuple(waiver_from_json(exemption) for exemption in data.get("exemptions", ())),
         without_tenant=data.get("without_tenant", False),
+        allow=tuple(data.get("allow", ())),
     )
 
 

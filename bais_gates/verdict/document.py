@@ -236,6 +236,7 @@ def _from_gate(judged: JudgedGate) -> _Json:
         "mutates": gate.mutates,
         "environments": list(gate.environments),
         "evidence_from": list(gate.evidence_from),
+        "sends": gate.sends,
         **result,
     }
 
@@ -323,6 +324,7 @@ def _to_gate(data: _Json) -> JudgedGate:
         mutates=data["mutates"],
         environments=tuple(data.get("environments", ())),
         evidence_from=tuple(data.get("evidence_from", ())),
+        sends=data.get("sends"),
     )
     waiver = None if data["waived_by"] is None else waiver_from_json(data["waived_by"])
     return JudgedGate(

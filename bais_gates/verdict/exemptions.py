@@ -185,6 +185,10 @@ class Declarations(Protocol):
     def without_tenant(self) -> bool:
         """Whether it is production and names no test tenant."""
 
+    @property
+    def allow(self) -> tuple[str, ...]:
+        """What gates may send to people's receivers."""
+
 
 def not_applicable(gate: Gate, target: Declarations) -> str | None:
     """Return why a gate does not apply to a target, by catalog or environment file; None if it does."""
@@ -195,6 +199,9 @@ def not_applicable(gate: Gate, target: Declarations) -> str | None:
         return declared
     if gate.mutates and target.without_tenant:
         return "it writes, and the environment file of production names no test tenant"
+    if gate.sends is not None and gate.sends not in target.allow:
+        what = gate.sends.replace("_", " ")
+        return f"it sends a {what}, and the environment file has no `allow: [{gate.sends}]`"
     return None
 
 

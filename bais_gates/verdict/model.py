@@ -199,6 +199,8 @@ class Gate:
     """The environments that it belongs to: NOT_APPLICABLE in others. Empty: it belongs to all."""
     evidence_from: tuple[str, ...] = ()
     """Environments whose verified decision may prove it for another one."""
+    sends: str | None = None
+    """What it sends to people's receivers, such as ``synthetic_alert``: NOT_APPLICABLE where not allowed."""
     deadline_s: float | None = field(default=None, compare=False)
     """Its own deadline in seconds instead of the policy's; like rolls_up not written to a decision."""
     rolls_up: Phase | None = field(default=None, compare=False)
@@ -284,6 +286,8 @@ class TargetIdentity:
     """True for the sandbox that the run itself started: each run has another one of the same kind."""
     without_tenant: bool = False
     """True for production without a test tenant: gates that write are NOT_APPLICABLE."""
+    allow: tuple[str, ...] = ()
+    """What gates may send to people's receivers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates import Evidence, PhaseResult
+from bais_gates import Evidence, PhaseResult, check_phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-PHASE: Final = "acceptance"
-WITHOUT_VERDICT: Final = frozenset({"ERROR", "NO_DATA", "NOT_RUN"})
-"""Outcomes of gates that neither passed nor failed. After NO_DATA alone, the phase has no data, either."""
-
-
-class PhaseNotJudged(Exception):  # noqa: N818 - it names the state of the phase
-    """Gates of the phase have no verdict, so the phase has none."""
 
 
 @pytest.mark.gate("checklist.acceptance_tests")
@@ -25,27 +17,4 @@ def test_acceptance_tests(
     phase_results: Callable[[str], tuple[PhaseResult, ...]], evidence: Evidence
 ) -> None:
     """Every acceptance gate passed, in this run or in a verified decision on the same release and target."""
-    results = phase_results(PHASE)
-    evidence.attach(
-        "results of the acceptance gates",
-        "\n".join(f"{one.gate_id}: {one.outcome} {one.excuse}".rstrip() for one in results),
-        "text/plain",
-    )
-    blocking = [one for one in results if not one.stands]
-    failed = {one.gate_id: one.outcome.value for one in blocking if one.outcome not in WITHOUT_VERDICT}
-    runs = ", ".join(sorted({one.run_id for one in results if one.run_id}))
-    n = len(results)
-    evidence.check("failed acceptance gates", failed, "==", {}, n=n, source=f"results of {runs}")
-    unjudged = [one for one in blocking if one.outcome in WITHOUT_VERDICT]
-    pending = ", ".join(f"{one.gate_id} ({one.outcome})" for one in unjudged)
-    if any(one.outcome != "NO_DATA" for one in unjudged):
-        raise PhaseNotJudged(f"no verdict for {pending}. Fix these gates; this one follows them.")
-    evidence.check(
-        "acceptance gates that do not block",
-        n - len(blocking),
-        "==",
-        n,
-        n=n - len(unjudged),
-        n_min=max(1, n),
-        source=f"no verdict for {pending}" if pending else None,
-    )
+    check_phase("acceptance", phase_results("acceptance"), evidence)

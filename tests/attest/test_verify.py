@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
 # a forger who recomputes the digest is a matter for a signature.
 UNBOUND = {
     *("nodeid", "worker", "summary", "message", "log", "attachments", "title", "requirement", "remedy"),
-    *("provisioned", "without_tenant"),
+    *("provisioned", "without_tenant", "allow", "sends"),
     *("duration_s", "unit", "source", "name", "command", "workers", "versions", "facts", "ticket", "reason"),
     *("previous", "started_at", "environment_digest", "requested_by", "approved_by", "schema_version"),
 }

@@ -91,7 +91,7 @@ def left(project: Project) -> list[str]:
     return [path.name for path in (project.folder / "tmp").glob("bais-gates-*")]
 
 
-@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.nightly), 3])
 def test_ctrl_c(project: Project, start: Start, times: int) -> None:
     """Ctrl-C, once or more, ends in BLOCK and 130 without a traceback, after the clean-up."""
     project.gate_b(WAITING)
@@ -127,7 +127,9 @@ def test_ctrl_c_at_the_start(project: Project, start: Start, times: int) -> None
     assert left(project) == []
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["serial", "-n1"])
+@pytest.mark.parametrize(
+    "options", [pytest.param((), id="serial"), pytest.param(("-n", "1"), id="-n1", marks=pytest.mark.nightly)]
+)
 def test_run_is_killed(project: Project, start: Start, options: tuple[str, ...]) -> None:
     """A `bais-gates run` that is killed takes its pytest along, which removes what it made."""
     project.gate_b(WAITING)

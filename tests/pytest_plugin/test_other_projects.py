@@ -259,8 +259,9 @@ def test_without_the_plugins_around_it(project: Project) -> None:
     assert "DEPLOY: 1 of 1 gate passed" in ran.output
 
 
+@pytest.mark.parametrize("place", ["elsewhere", pytest.param("sub", marks=pytest.mark.nightly)])
 def test_a_path_that_pytest_takes_for_tests(
-    project: Project, tmp_path_factory: pytest.TempPathFactory
+    project: Project, tmp_path_factory: pytest.TempPathFactory, place: str
 ) -> None:
     """An option's path that moves pytest's root out of the project is read right or refused."""
     project.catalog(one={})
@@ -271,17 +272,17 @@ def test_a_path_that_pytest_takes_for_tests(
     project.write("sub/pytest.ini", "[pytest]\n")
     below = project.write("sub/environment.yaml", "name: stub\n").relative_to(project.folder)
 
-    for path in (str(environment), str(below)):
-        apart = project.run("-m", "golive", "--gate-env", path)
-        assert apart.status == 0, apart.output
-        by_environment = {"PYTEST_ADDOPTS": f"--gate-env {path}"}
-        refused = project.run("-m", "golive", env=by_environment)
-        assert refused.status == 22, refused.output
-        assert refused.codes == {"REFUSED_OPTION"}
-        assert f"Write--gate-env={path}instead." in "".join(refused.output.split())
-        partial = project.run(env=by_environment)
-        assert partial.status == 4
-        assert f"Write --gate-env={path} instead." in partial.output
+    path = str(environment if place == "elsewhere" else below)
+    apart = project.run("-m", "golive", "--gate-env", path)
+    assert apart.status == 0, apart.output
+    by_environment = {"PYTEST_ADDOPTS": f"--gate-env {path}"}
+    refused = project.run("-m", "golive", env=by_environment)
+    assert refused.status == 22, refused.output
+    assert refused.codes == {"REFUSED_OPTION"}
+    assert f"Write--gate-env={path}instead." in "".join(refused.output.split())
+    partial = project.run(env=by_environment)
+    assert partial.status == 4
+    assert f"Write --gate-env={path} instead." in partial.output
     workers = project.run("-m", "golive", "-n", "1", "--gate-out", str(elsewhere / "new"))
     assert workers.status == 0, workers.output
     joined = project.run("-m", "golive", f"--gate-env={environment}", "-n", "1")

@@ -31,6 +31,12 @@ def wait_for(path: object, project: Project, seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
+SERIAL_AND_PARALLEL = [
+    pytest.param((), id="serial"),
+    pytest.param(("-n", "2"), id="parallel", marks=pytest.mark.nightly),
+]
+
+
 def test_block_is_on_disk_while_the_run_lasts(project: Project) -> None:
     """From before the first conftest the file says BLOCK; a kill leaves it so, and names the run before."""
     project.catalog(one={}, two={})
@@ -58,7 +64,7 @@ def test_block_is_on_disk_while_the_run_lasts(project: Project) -> None:
     assert "second" in (project.out / "signoff.html").read_text()
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["serial", "parallel"])
+@pytest.mark.parametrize("workers", SERIAL_AND_PARALLEL)
 def test_sigterm_cleans_up_and_blocks(project: Project, workers: tuple[str, ...]) -> None:
     """A cancelled job: fixtures are torn down, the decision is BLOCK and says why, the status is ours."""
     project.catalog(one={}, two={})
@@ -167,7 +173,7 @@ def test_a_gate_that_hangs_ends_at_its_deadline(project: Project) -> None:
     assert "deadline of 0.5 s passed in the test" in ran.gate("one")["message"]
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["serial", "parallel"])
+@pytest.mark.parametrize("workers", SERIAL_AND_PARALLEL)
 def test_a_run_that_hangs_ends_at_its_deadline(project: Project, workers: tuple[str, ...]) -> None:
     """The run's deadline ends what no gate's deadline can, in bounded time, with RUN_DEADLINE."""
     project.catalog(one={}, two={})

@@ -154,6 +154,7 @@ targets = st.builds(
     addresses=pairs,
     provisioned=st.booleans(),
     without_tenant=st.booleans(),
+    allow=st.lists(text, max_size=2).map(tuple),
 )
 subjects = st.none() | st.builds(Subject, name=names, digest=digests)
 origins = st.builds(

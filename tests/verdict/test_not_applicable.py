@@ -81,3 +81,13 @@ def test_production_without_a_test_tenant(world: World) -> None:
     assert codes(decide(world, gate={"mutates": True}, without_tenant=True)) == []
     assert codes(decide(world, gate={"mutates": True})) == [Code.NOT_APPLICABLE_UNDECLARED]
     assert codes(decide(world, without_tenant=True)) == [Code.NOT_APPLICABLE_UNDECLARED]
+
+
+def test_a_gate_that_sends_to_people(world: World) -> None:
+    """It applies only where the environment file allows what it sends."""
+    sends: dict[str, Any] = {"sends": "synthetic_alert"}
+
+    assert codes(decide(world, gate=sends)) == []
+    assert codes(decide(world, gate=sends, allow=("synthetic_alert",))) == [Code.NOT_APPLICABLE_UNDECLARED]
+    reason = not_applicable(world.gate(**sends), world.target())
+    assert reason == "it sends a synthetic alert, and the environment file has no `allow: [synthetic_alert]`"

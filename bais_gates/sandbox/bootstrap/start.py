@@ -64,9 +64,9 @@ def start_cluster(
         raise SandboxError(f"no sandbox is up in {directory}: start one before its cluster")
     home = directory / "cluster"
     home.mkdir(mode=0o700, exist_ok=True)
-    with _locked(home / "lock", deadline):
+    with locked(home / "lock", deadline, what="cluster"):
         assets = os.environ.get("KUBEBUILDER_ASSETS") or None
-        reply = _request(directory, op="cluster", assets=assets)
+        reply = ask_supervisor(directory, op="cluster", assets=assets)
         cluster = ClusterInfo(
             kubeconfig=home / "kubeconfig",
             context=CONTEXT,
@@ -92,7 +92,7 @@ def start_cluster(
                 + (" (KUBEBUILDER_ASSETS)" if reply["kind"] == "real" else "")
             )
             _await_server(client, directory, deadline)
-            _request(directory, op="node-agent")
+            ask_supervisor(directory, op="node-agent")
             progress("applying the platform's manifests")
             applied = _apply(client, manifests, reply)
             progress("waiting for the platform's pods")
@@ -105,8 +105,8 @@ def start_cluster(
 
 
 @contextmanager
-def _locked(path: Path, deadline: float) -> Iterator[None]:
-    """Hold a file lock, so that one process starts the cluster and the others wait for it."""
+def locked(path: Path, deadline: float, *, what: str) -> Iterator[None]:
+    """Hold a file lock, so that one process starts a part of the sandbox and the others wait for it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         while True:
@@ -115,19 +115,20 @@ def _locked(path: Path, deadline: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise SandboxError("another process is still starting the sandbox's cluster") from None
+                    raise SandboxError(f"another process is still starting the sandbox's {what}") from None
                 time.sleep(0.05)
         yield
     finally:
         os.close(descriptor)
 
 
-def _request(directory: Path, **request: str | None) -> dict[str, Any]:
+def ask_supervisor(directory: Path, **request: object) -> dict[str, Any]:
+    """Return the response of the supervisor to a request. Raises ``SandboxError``."""
     runtime = RuntimeClient(directory / "runtime.sock", timeout_s=30)
     try:
         return runtime.ask(request)
     except (RuntimeGoneError, RuntimeRefusedError) as error:
-        raise SandboxError(f"the sandbox's cluster could not be started: {error}") from error
+        raise SandboxError(f"the sandbox's {request['op']} could not be started: {error}") from error
     finally:
         runtime.close()
 

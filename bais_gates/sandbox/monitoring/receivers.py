@@ -1,0 +1,93 @@
+"""What stands in for the receivers of alerts: PagerDuty's Events API v2, Slack's webhooks, a watchdog.
+
+Each accepts and refuses as the documentation of the original says
+(developer.pagerduty.com/docs/send-alert-event,
+docs.slack.dev/messaging/sending-messages-using-incoming-webhooks), and keeps what it accepted, in order, for
+``GET /inbox``. Nothing reaches a person.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections import deque
+from typing import Any, Final
+
+_MOST: Final = 10_000
+_ACTIONS: Final = frozenset({"trigger", "acknowledge", "resolve"})
+_SEVERITIES: Final = frozenset({"critical", "error", "warning", "info"})
+_KEY_LENGTH: Final = 32
+
+Reply = tuple[int, str, bytes]
+"""Status, content type and body."""
+
+
+class Inbox:
+    """What the receivers accepted: the latest ten thousand."""
+
+    def __init__(self) -> None:
+        self._received: deque[dict[str, Any]] = deque(maxlen=_MOST)
+        self._lock = threading.Lock()
+
+    def reply(self, path: str, body: bytes) -> Reply:
+        """Answer a POST as its receiver would, and keep what it accepts."""
+        try:
+            content = json.loads(body)
+        except ValueError:
+            content = None
+        if path == "/v2/enqueue":
+            return self._enqueue(content)
+        if path.startswith("/slack/"):
+            if not isinstance(content, dict) or not {"text", "blocks", "attachments"} & content.keys():
+                return 400, "text/plain", b"invalid_payload"
+            self._keep(path.removeprefix("/"), content)
+            return 200, "text/plain", b"ok"
+        if path == "/watchdog":
+            if not isinstance(content, dict) or not isinstance(content.get("alerts"), list):
+                return 400, "text/plain", b"not a message of Alertmanager"
+            self._keep("watchdog", content)
+            return 200, "text/plain", b"ok"
+        return 404, "text/plain", b"no such receiver"
+
+    def listed(self) -> Reply:
+        """Return everything that was accepted."""
+        with self._lock:
+            received = list(self._received)
+        return 200, "application/json", json.dumps({"received": received}).encode()
+
+    def _enqueue(self, event: Any) -> Reply:
+        problems = _problems(event)
+        if problems:
+            answer = {"status": "invalid event", "message": "Event object is invalid", "errors": problems}
+            return 400, "application/json", json.dumps(answer).encode()
+        key = event.get("dedup_key") or uuid.uuid4().hex
+        kept = {name: value for name, value in event.items() if name != "routing_key"}
+        self._keep("pagerduty", kept | {"dedup_key": key})
+        answer = {"status": "success", "message": "Event processed", "dedup_key": key}
+        return 202, "application/json", json.dumps(answer).encode()
+
+    def _keep(self, receiver: str, body: dict[str, Any]) -> None:
+        with self._lock:
+            self._received.append({"at": time.time(), "receiver": receiver, "body": body})
+
+
+def _problems(event: Any) -> list[str]:
+    """Return what is wrong with an event of PagerDuty's Events API v2."""
+    if not isinstance(event, dict):
+        return ["the body is not an object"]
+    found = []
+    key, payload = event.get("routing_key"), event.get("payload")
+    if not isinstance(key, str) or len(key) != _KEY_LENGTH:
+        found.append("'routing_key' is missing or has not 32 characters")
+    if event.get("event_action") not in _ACTIONS:
+        found.append("'event_action' is not trigger, acknowledge or resolve")
+    elif event["event_action"] == "trigger":
+        if not isinstance(payload, dict) or not payload.get("summary") or not payload.get("source"):
+            found.append("'payload.summary' or 'payload.source' is missing")
+        elif payload.get("severity") not in _SEVERITIES:
+            found.append("'payload.severity' is not critical, error, warning or info")
+    elif not event.get("dedup_key"):
+        found.append("'dedup_key' is missing")
+    return found
