@@ -1,8 +1,8 @@
 """Measure how long rule files take to be checked, with more and more rules, and rule tests to be run.
 
 ``python benchmarks/monitoring.py`` prints the CPU seconds of ``bais-gates monitoring check`` for 60, 1,000
-and 10,000 rules, and of ``monitoring test`` for the shipped tests, its server included; and beside them those of
-``promtool``, where that is installed.
+and 10,000 rules, and of ``monitoring test`` for the shipped tests, its server included; and beside them
+those of ``promtool``, where that is installed.
 """
 
 from __future__ import annotations
