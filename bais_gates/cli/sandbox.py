@@ -10,14 +10,17 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-from bais_gates import sandbox
+from bais_gates import sandbox, servers
 from bais_gates.errors import GateInputError
+from bais_gates.targets.environment import load_environment
 
 DEFAULT_MANIFESTS = Path("gates/staging/manifests/overlays/sandbox")
+DEFAULT_MONITORING = Path("gates/monitoring")
 DESCRIPTION = """\
 Start, inspect, break and stop the sandbox: a small BAIS platform (API, PostgreSQL, Redis) on free loopback
-ports, and a small Kubernetes cluster whose pods are those processes. It stays up until `down`. `up` prints
-the path of its environment file, with which any run can use it.
+ports, and a small Kubernetes cluster whose pods are those processes. Where gates/monitoring has rules and an
+Alertmanager configuration, Prometheus and Alertmanager run, too. It stays up until `down`. `up` prints the
+path of its environment file, with which any run can use it.
 
 With KUBEBUILDER_ASSETS set, the cluster runs the kube-apiserver and etcd of that folder instead of its own
 API server.
@@ -25,7 +28,16 @@ API server.
 A fault of the platform (its database, cache, cluster or records) is made once the cluster is up, one of
 staging once `bais-gates stage --keep` has provisioned it; switching it off restores what it changed.
 
-Touches: processes that listen on loopback only, and the sandbox's folder."""
+Touches: processes that listen on loopback only, and the sandbox's folder; `fetch` the user's cache."""
+FETCH = """\
+Download Prometheus, Alertmanager and the exporters for nodes, PostgreSQL and Redis from the sources of this
+system's apt (Debian, Ubuntu), and unpack them. Programs that are there already are not fetched: those that
+BAIS_GATES_PROMETHEUS, BAIS_GATES_ALERTMANAGER, BAIS_GATES_NODE_EXPORTER, BAIS_GATES_POSTGRES_EXPORTER and
+BAIS_GATES_REDIS_EXPORTER name, and those in the PATH. If any is missing, all are.
+
+Touches: the network, by apt-get, and the folder bais-gates/servers in $XDG_CACHE_HOME (default: ~/.cache):
+104 MB, and 300 MB more for some seconds. Needs no root, installs and starts nothing, and leaves apt's lists
+as they are."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -85,8 +97,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="DIR",
         help=f"overlay that the cluster runs (default: {DEFAULT_MANIFESTS}, if it exists)",
     )
+    up.add_argument(
+        "--without-monitoring", action="store_true", help="start no Prometheus and no Alertmanager"
+    )
     add_action("status", _status, "show the state of each process; exit status 0 if all of them run")
     add_action("down", _down, "stop the sandbox and remove its files")
+    fetch = actions.add_parser(
+        "fetch",
+        help="fetch the programs of its monitoring",
+        description=FETCH,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    fetch.set_defaults(command=_fetch)
     faults = actions.add_parser("faults", help="list the faults and the gates that each of them fails")
     faults.set_defaults(command=_faults)
     fault = add_action("fault", _fault, "switch faults of the running sandbox on or off")
@@ -134,9 +156,30 @@ def _up(arguments: argparse.Namespace) -> int:
         except ModuleNotFoundError as error:
             message = f"the sandbox needs the library {error.name}: pip install 'bais-gates[sandbox]'"
             raise GateInputError(message) from None
+        if not arguments.without_monitoring:
+            _start_monitoring(folder)
     if of_its_platform:
         sandbox.set_faults(folder, [*info.faults, *of_its_platform])
     _describe(sandbox.status(folder) or info, arguments.environment)
+    return 0
+
+
+def _start_monitoring(folder: Path) -> None:
+    """Start the monitoring of a project that has one, or say in a line why there is none."""
+    if not (DEFAULT_MONITORING / "alertmanager.yaml").is_file():
+        return
+    if absent := servers.missing():
+        names = ", ".join(servers.COMMANDS[name][-1] for name in absent)
+        _print_progress(f"no monitoring: there is no {names} here; `bais-gates sandbox fetch` fetches them")
+        return
+    sandbox.start_monitoring(folder, artefacts=DEFAULT_MONITORING, progress=_print_progress)
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    del arguments
+    fetched = servers.fetch(_print_progress)
+    where = f"in {servers.unpacked_folder()}" if fetched else "here already"
+    print(f"Prometheus, Alertmanager and their exporters are {where}.")
     return 0
 
 
@@ -238,6 +281,10 @@ def _describe(info: sandbox.SandboxInfo, environment_copy: Path | None) -> None:
         print(f"  cluster           kubectl --kubeconfig {shlex.quote(str(home / 'kubeconfig'))} get pods")
     else:
         print("  cluster           not started; `bais-gates sandbox up` starts it")
+    if info.parts.keys() >= {"prometheus", "alertmanager"}:
+        monitoring = load_environment(info.environment_file, gates_dir=Path("gates")).monitoring
+        print(f"  Prometheus        {monitoring.prometheus_url}")
+        print(f"  Alertmanager      {monitoring.alertmanager_url}")
     if info.faults:
         print(f"  active faults     {', '.join(info.faults)}")
     print(f"Run the gates against it: pytest -m golive --gate-env {shlex.quote(str(file))}")
