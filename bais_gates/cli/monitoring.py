@@ -1,8 +1,10 @@
-"""``bais-gates monitoring``: check alerting rules, and write them for a platform."""
+"""``bais-gates monitoring``: check and test alerting rules, and write them for a platform."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 from bais_gates.monitoring import findings, project, rendering
 from bais_gates.monitoring.context import Settings
 from bais_gates.monitoring.rulefiles import parse_duration
+from bais_gates.monitoring.ruletests import report, runner
 
 FOUND = 1
 CHECK = """\
@@ -35,10 +38,23 @@ but DIR.
 
 Exit status: 0 written; 2 wrong input, and nothing is written."""
 
+TEST = """\
+Run rule tests in promtool's file format on a real Prometheus, which is started for them on a loopback port
+in a temporary folder. Recording rules that a test needs are evaluated, too; other rules are not. Labels and
+annotations are compared as Prometheus expands them. Fails also for a test that names no alert, and for a
+pattern of rule_files that matches no file. Native histograms are not supported: such a file is refused.
+
+Counts which alerts have a test in which they fire, and one in which their series exist and they stay silent;
+rule files among the paths count even if no test names them.
+
+Exit status: 0 all hold; 1 some fail, or, with --require-coverage, an alert is not covered; 2 wrong input.
+"""
+PROGRESS_EVERY_S = 5.0
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
-    top = commands.add_parser("monitoring", help="check and render alerting rules", description=__doc__)
+    top = commands.add_parser("monitoring", help="check, test and render alerting rules", description=__doc__)
     actions = top.add_subparsers(title="actions", metavar="ACTION", required=True)
     check = actions.add_parser(
         "check",
@@ -83,7 +99,30 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         " (repeatable; default: P1 and P2 one that pages)",
     )
     check.set_defaults(command=run_check)
+    _add_test(actions)
     _add_render(actions)
+
+
+def _add_test(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    test = actions.add_parser(
+        "test",
+        help="run rule tests on a Prometheus",
+        description=TEST,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    test.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file or a folder")
+    test.add_argument("--format", choices=report.FORMATS, default="text", help="default: %(default)s")
+    test.add_argument(
+        "--require-coverage", action="store_true", help="exit with 1 for an alert that is not covered, too"
+    )
+    test.add_argument(
+        "--require-label",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a label with which every alert must fire in a test, as its route needs it (repeatable)",
+    )
+    test.set_defaults(command=run_test)
 
 
 def _add_render(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -163,6 +202,24 @@ def run_check(arguments: argparse.Namespace) -> int:
         )
         print("{} and {} in {}: {}, {}".format(*counts))
     failed = checked.errors or (arguments.strict and checked.findings)
+    return FOUND if failed else 0
+
+
+def run_test(arguments: argparse.Namespace) -> int:
+    """Run the tests, print what failed, and return the exit status."""
+    shown = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown > PROGRESS_EVERY_S:
+            shown = time.monotonic()
+            print(f"{done:,} of {total:,} tests are done", file=sys.stderr, flush=True)
+
+    result = runner.run_rule_tests(
+        arguments.paths, required_labels=arguments.require_label, progress=progress
+    )
+    print(report.show(result, arguments.format))
+    failed = not result.passed or (arguments.require_coverage and result.uncovered)
     return FOUND if failed else 0
 
 

@@ -51,11 +51,11 @@ def show(findings: Iterable[Finding], style: str) -> str:
             for one in ordered
         )
     return "\n".join(
-        f"{_line(str(one.place))}: {one.level}: {_line(one.message)} ({one.check})" for one in ordered
+        f"{line(str(one.place))}: {one.level}: {line(one.message)} ({one.check})" for one in ordered
     )
 
 
-def _line(text: str) -> str:
+def line(text: str) -> str:
     """Return a text as one line that moves no cursor and fits a terminal; names in it come from the files."""
     if len(text) > _MAX_MESSAGE:
         text = text[:_MAX_MESSAGE] + "..."
@@ -64,7 +64,7 @@ def _line(text: str) -> str:
 
 def _escaped(text: str, more: str = "") -> str:
     """Return a text as GitHub's workflow commands want it: percent-encoded where it would end the command."""
-    text = _line(text)
+    text = line(text)
     for character in "%" + more:
         text = text.replace(character, f"%{ord(character):02X}")
     return text

@@ -239,7 +239,4 @@ def _loaded(live: Groups) -> RuleFile:
 
 def _unix(moment: str) -> float:
     """Return a moment of Go's (RFC 3339, nanoseconds) as Unix seconds."""
-    whole, dot, rest = moment.partition(".")
-    digits = len(rest) - len(rest.lstrip("0123456789"))
-    text = f"{whole}{dot}{rest[: min(digits, 6)]}{rest[digits:]}" if dot else moment
-    return datetime.fromisoformat(text).timestamp()
+    return datetime.fromisoformat(moment).timestamp()

@@ -68,8 +68,8 @@ def find_files(paths: Iterable[Path], settings: Settings) -> Files:
     files = Files()
     for path in paths:
         count = 0
-        for file in _files(path):
-            text, documents, fault = _read(file, named=file == path)
+        for file in files_of(path):
+            text, documents, fault = read_file(file, named=file == path)
             if _is_catalogue(documents):
                 files.add_catalogue(file)
             elif holds_alertmanager(documents):
@@ -111,7 +111,7 @@ def _judged(files: Files, settings: Settings, today: date) -> Checked:
     )
 
 
-def _files(path: Path) -> Iterator[Path]:
+def files_of(path: Path) -> Iterator[Path]:
     """Yield a file itself, or the files below a folder that may hold rules; hidden ones are left out."""
     if not path.is_dir():
         yield path
@@ -128,7 +128,7 @@ def _files(path: Path) -> Iterator[Path]:
                 yield file
 
 
-def _read(path: Path, *, named: bool) -> tuple[str, list[Value], list[Finding]]:
+def read_file(path: Path, *, named: bool) -> tuple[str, list[Value], list[Finding]]:
     """Return text and documents of a file, or the finding that it has none."""
     place = Place(path=str(path), line=1, column=1)
     try:

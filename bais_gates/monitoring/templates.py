@@ -73,7 +73,9 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """A word, text, operator or the like of an action."""
+
     kind: str
     text: str
     spaced: bool
@@ -91,8 +93,9 @@ def parse(text: str, functions: frozenset[str] | None = None) -> Template:
     Without ``functions`` it is one of an alert, with Prometheus' functions and variables.
     """
     parser = _Parser(functions)
-    for action in _actions(text):
-        parser.action(action)
+    for _start, _end, tokens in actions(text):
+        if tokens is not None:
+            parser.action(tokens)
     parser.end()
     return Template(
         labels=frozenset(parser.labels),
@@ -111,8 +114,8 @@ def problem(text: str) -> str:
     return ""
 
 
-def _actions(text: str) -> Iterator[list[_Token]]:
-    """Yield the tokens of each action between {{ and }}, comments left out."""
+def actions(text: str) -> Iterator[tuple[int, int, list[Token] | None]]:
+    """Yield start, end and tokens of each action from {{ to }}; a comment has None."""
     position = 0
     while (start := text.find("{{", position)) >= 0:
         inside = start + 2
@@ -124,14 +127,15 @@ def _actions(text: str) -> Iterator[list[_Token]]:
             if ended is None:
                 raise TemplateError("a comment is not closed")
             position = ended.end()
+            yield start, position, None
             continue
         tokens, position = _action(text, inside)
-        yield tokens
+        yield start, position, tokens
 
 
-def _action(text: str, position: int) -> tuple[list[_Token], int]:
+def _action(text: str, position: int) -> tuple[list[Token], int]:
     """Return the tokens of one action, and the position after its }}."""
-    tokens: list[_Token] = []
+    tokens: list[Token] = []
     spaced = False
     while True:
         if text.startswith("}}", position):
@@ -145,7 +149,7 @@ def _action(text: str, position: int) -> tuple[list[_Token], int]:
         if kind == "other":
             raise TemplateError(f"unexpected {found!r} in an action")
         if kind != "space":
-            tokens.append(_Token(kind, found, spaced))
+            tokens.append(Token(kind, found, spaced))
             if len(tokens) > MAX_TOKENS:
                 raise TemplateError(f"more than {MAX_TOKENS} tokens in an action")
         spaced = kind == "space"
@@ -169,7 +173,7 @@ class _Parser:
         self._open: list[tuple[str, bool]] = []
         """The open blocks, and whether their else was seen."""
         self._scopes: list[set[str]] = [set(_PREDEFINED if functions is None else "$")]
-        self._tokens: list[_Token] = []
+        self._tokens: list[Token] = []
         self._at = 0
         self._depth = 0
         self.labels: set[str] = set()
@@ -182,7 +186,7 @@ class _Parser:
         if self._open:
             raise TemplateError(f"{{{{ {self._open[-1][0]} }}}} without an {{{{ end }}}}")
 
-    def action(self, tokens: list[_Token]) -> None:
+    def action(self, tokens: list[Token]) -> None:
         """Check one action."""
         if not tokens:
             raise TemplateError("an empty action {{ }}")
@@ -238,10 +242,10 @@ class _Parser:
         else:
             raise TemplateError(f"unexpected {following.text!r} after else")
 
-    def _peek(self) -> _Token | None:
+    def _peek(self) -> Token | None:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
-    def _next(self) -> _Token | None:
+    def _next(self) -> Token | None:
         token = self._peek()
         self._at += token is not None
         return token
@@ -329,7 +333,7 @@ class _Parser:
             owner = token.text if owner in {"$", "."} else ""
             self._at += 1
 
-    def _note_label(self, tokens: list[_Token]) -> None:
+    def _note_label(self, tokens: list[Token]) -> None:
         """Note the label of ``index $labels "name"``."""
         if (
             len(tokens) == 3

@@ -5,14 +5,14 @@ Sources: prometheus.io/docs/prometheus/latest/querying/api, and Alertmanager's a
 
 from __future__ import annotations
 
-import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.probes.http import HttpClient, Response, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -96,31 +96,49 @@ class Prometheus(_Server):
     def query(self, expression: str) -> tuple[Point, ...]:
         """Return the series that an expression has now; a scalar is one without labels."""
         data = self._data("/api/v1/query", {"query": expression})
-        rows = [{"metric": {}, "value": data["result"]}] if data["resultType"] == "scalar" else data["result"]
-        return tuple(Point(labels=row["metric"], value=float(row["value"][1])) for row in rows)
+        with self._shaped("/api/v1/query"):
+            scalar = data["resultType"] == "scalar"
+            rows = [{"metric": {}, "value": data["result"]}] if scalar else data["result"]
+            return tuple(Point(labels=dict(row["metric"]), value=float(row["value"][1])) for row in rows)
 
     def query_range(self, expression: str, *, start: float, end: float, step_s: float) -> tuple[Line, ...]:
         """Return the series that an expression has between two times (Unix seconds)."""
         asked = {"query": expression, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step_s:g}"}
-        rows = self._data("/api/v1/query_range", asked)["result"]
-        return tuple(
-            Line(labels=row["metric"], points=tuple((float(at), float(value)) for at, value in row["values"]))
-            for row in rows
-        )
+        data = self._data("/api/v1/query_range", asked)
+        with self._shaped("/api/v1/query_range"):
+            return tuple(
+                Line(
+                    labels=dict(row["metric"]),
+                    points=tuple((float(at), float(value)) for at, value in row["values"]),
+                )
+                for row in data["result"]
+            )
 
     def rule_groups(self) -> list[dict[str, Any]]:
         """Return the groups of rules that are loaded, as ``/api/v1/rules`` has them."""
-        groups: list[dict[str, Any]] = self._data("/api/v1/rules")["groups"]
-        return groups
+        data = self._data("/api/v1/rules")
+        with self._shaped("/api/v1/rules"):
+            groups: list[dict[str, Any]] = data["groups"]
+            for group in groups:
+                _ = float(group["interval"]), group["name"]
+                for rule in group["rules"]:
+                    _ = [rule[key] for key in ("name", "type", "query", "health", "lastEvaluation")]
+            return groups
 
     def targets(self) -> list[dict[str, Any]]:
         """Return the active scrape targets, as ``/api/v1/targets`` has them."""
-        targets: list[dict[str, Any]] = self._data("/api/v1/targets", {"state": "active"})["activeTargets"]
-        return targets
+        data = self._data("/api/v1/targets", {"state": "active"})
+        with self._shaped("/api/v1/targets"):
+            targets: list[dict[str, Any]] = data["activeTargets"]
+            for target in targets:
+                _ = [target[key] for key in ("health", "lastScrape")], target["labels"]["job"]
+            return targets
 
     def alertmanagers(self) -> tuple[str, ...]:
         """Return the URLs of the Alertmanagers that alerts are sent to."""
-        return tuple(one["url"] for one in self._data("/api/v1/alertmanagers")["activeAlertmanagers"])
+        data = self._data("/api/v1/alertmanagers")
+        with self._shaped("/api/v1/alertmanagers"):
+            return tuple(str(one["url"]) for one in data["activeAlertmanagers"])
 
     def formatted(self, expression: str) -> str:
         """Return an expression as Prometheus itself writes it."""
@@ -138,7 +156,18 @@ class Prometheus(_Server):
         data = answer.field("data")
         if answer.status != 200 or answer.field("status") != "success" or data is None:
             raise self._refuse(answer, "instead of Prometheus' JSON")
-        return _checked(data, path, self)
+        return data
+
+    @contextmanager
+    def _shaped(self, path: str) -> Iterator[None]:
+        """Raise PrometheusError where an answer has another shape than the documented one."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, IndexError) as e:
+            raise PrometheusError(
+                f"{self._http.base_url}{path} answered in another shape than documented ({type(e).__name__}: "
+                f"{str(e)[:80]}). Check that {self.key} is the address of Prometheus itself."
+            ) from None
 
 
 class Alertmanager(_Server):
@@ -159,26 +188,3 @@ class Alertmanager(_Server):
         answer = self._ask("POST", "/api/v2/alerts", json=list(alerts))
         if answer.status != 200:
             raise self._refuse(answer, "and took no alert")
-
-
-def _checked(data: Any, path: str, server: Prometheus) -> Any:
-    """Return the data of an answer if it has the documented shape."""
-    wanted: dict[str, tuple[str, type]] = {
-        "/api/v1/query": ("result", list),
-        "/api/v1/query_range": ("result", list),
-        "/api/v1/rules": ("groups", list),
-        "/api/v1/targets": ("activeTargets", list),
-        "/api/v1/alertmanagers": ("activeAlertmanagers", list),
-    }
-    if path in wanted:
-        key, kind = wanted[path]
-        if not isinstance(data, dict) or not isinstance(data.get(key), kind):
-            raise PrometheusError(
-                f"{path} has no list {key}. Check that {server.key} is Prometheus' address."
-            )
-    return data
-
-
-def is_number(value: float) -> bool:
-    """Return whether a value of a series is a number: neither NaN nor infinite."""
-    return math.isfinite(value)

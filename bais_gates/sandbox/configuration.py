@@ -251,7 +251,7 @@ def _monitoring_sections(ports: Mapping[str, int]) -> dict[str, object]:
             "alertmanager_url": url["alertmanager"],
             "inbox_url": f"{url['monitoring']}/inbox",
             "jobs": list(JOBS),
-            "deliver_within_s": 30,
+            "deliver_within_s": 10,
             "availability_window": "run",
             "availability_min": 0.999,
             "addresses": {"alertmanager": f"{url['alertmanager']}/-/ready"},

@@ -14,7 +14,7 @@ from bais_gates.probes import Prometheus
 
 SHIPPED: Final = Path(__file__).parent
 EVALUATED_WITHIN_S: Final = 30.0
-"""Seconds within which a Prometheus that was just started must have evaluated every rule, and found whom to alert."""
+"""Seconds within which a Prometheus that was just started must have evaluated all rules."""
 
 
 @pytest.mark.gate("monitoring.rules_loaded")

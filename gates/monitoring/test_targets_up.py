@@ -13,7 +13,7 @@ from bais_gates.monitoring import live, load_shipped
 from bais_gates.probes import Prometheus
 
 SHIPPED: Final = Path(__file__).parent
-UP_WITHIN_S: Final = 30.0
+UP_WITHIN_S: Final = 15.0
 """Seconds within which replaced pods must be discovered and scraped."""
 
 

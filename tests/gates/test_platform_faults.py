@@ -13,17 +13,20 @@ import pytest
 import yaml
 
 from bais_gates import sandbox
+from bais_gates.errors import GateInputError
 from bais_gates.probes.kubernetes.cluster import Cluster
 from bais_gates.sandbox.errors import SandboxError
 from bais_gates.sandbox.faults import FAULTS
+from bais_gates.sandbox.monitoring import PROGRAMS
 from bais_gates.sandbox.platform_faults import ALL_FAULTS, PLATFORM_FAULTS, of_platform
 from bais_gates.sandbox.platform_faults.changes import File
 from bais_gates.sandbox.platform_faults.making import Maker
+from bais_gates.servers import find_server
 from bais_gates.staging import run as staging
 from bais_gates.staging.reach import Reach
 from bais_gates.staging.staged import StagedPlatform
 from bais_gates.targets.environment import load_environment
-from bais_gates.targets.target import Target
+from bais_gates.targets.target import Target, open_alertmanager, open_prometheus
 from bais_gates.verdict.model import Outcome
 from tests.gates.conftest import GATES, Bench
 
@@ -35,12 +38,13 @@ if TYPE_CHECKING:
     from bais_gates.targets.environment import Environment
     from tests.gates.conftest import Judged
 
-ROLLS_UP: Final = "checklist.acceptance_tests"
 CATALOG: Final = {
     gate["id"]
     for gate in yaml.safe_load((GATES / "catalog.yaml").read_text(encoding="utf-8"))["gates"]
-    if gate["phase"] in {"checklist", "staging"} and gate["id"] != ROLLS_UP
+    if gate["phase"] in {"checklist", "staging"} and "rolls_up" not in gate
 }
+MONITORED: Final = {"monitoring.rules_loaded", "monitoring.targets_up", "monitoring.routes_deliver"}
+"""Gates of what the sandbox's monitoring has loaded. The faults of the others are tested with the rules."""
 DRILL: Final = "checklist.disaster_recovery"
 REASONS: Final[dict[str, str]] = {
     "database_duplicate_index": r"duplicate indexes: .*public.payments_of_workflow duplicates",
@@ -118,9 +122,29 @@ REASONS: Final[dict[str, str]] = {
     "staging_of_another_version": r"reported version .*: 0.9.0",
     "staging_payments_lost": r"payment rows .staged database.: 0",
     "staging_payments_changed": r"payment amount .*: 50 ",
+    "monitoring_rule_deleted": r"ApiErrorRateHigh is not loaded",
+    "monitoring_comparison_flipped": r"ApiErrorRateHigh: the expression is .* < 0.01",
+    "monitoring_alert_without_pager": r"ApiErrorRateHigh: labels is .*P3",
+    "monitoring_target_hangs": r"redis .*: down",
+    "monitoring_target_forgotten": r"postgres: no target",
+    "monitoring_metric_dropped": r"payments_total: no series",
+    "monitoring_receiver_dead": r"firing alerts that did not arrive.*slack",
+    "monitoring_route_shadowed": r"no alert comes to this route|reaches .*none with pagerduty",
+    "monitoring_pager_key_wrong": r"firing alerts that did not arrive.*pagerduty",
     "staging_payments_refused": r"payment .smoke test.: not taken",
 }
 """What the first gate of each fault names: a regular expression for its false checks."""
+
+
+def _has_monitoring() -> bool:
+    """Return whether this machine has the programs of the sandbox's monitoring."""
+    try:
+        return all(map(find_server, PROGRAMS))
+    except GateInputError:
+        return False
+
+
+MONITORING: Final = _has_monitoring()
 
 
 class PlatformBench(Bench):
@@ -161,6 +185,8 @@ class PlatformBench(Bench):
             "target": lambda: Target(environment=environment, gates_dir=GATES),
             "cluster": lambda: stack.enter_context(Cluster(environment.kubernetes.access())),
             "cluster_writer": lambda: self.server,
+            "prometheus": lambda: stack.enter_context(open_prometheus(environment)),
+            "alertmanager": lambda: stack.enter_context(open_alertmanager(environment)),
             "staging": lambda: StagedPlatform(
                 result=self.staged, server=self.server, environment=environment, reach=reach
             ),
@@ -181,6 +207,8 @@ def platform() -> Iterator[PlatformBench]:
         try:
             manifests = GATES / "staging" / "manifests" / "overlays" / "sandbox"
             sandbox.start_cluster(directory, manifests=manifests)
+            if MONITORING:
+                sandbox.start_monitoring(directory, artefacts=GATES / "monitoring")
             bench = PlatformBench(directory)
             with bench.server:
                 yield bench
@@ -193,7 +221,11 @@ def _cases() -> list[Any]:
     cases, covered = [], set[type]()
     for name, fault in sorted(PLATFORM_FAULTS.items(), key=lambda item: item[1].gates[0] == DRILL):
         kinds = {type(change) for change in fault.changes}
-        marks = () if kinds - covered and fault.gates[0] != DRILL else (pytest.mark.nightly,)
+        if name.startswith("monitoring_") and not MONITORING:
+            continue
+        marks: tuple[pytest.MarkDecorator, ...] = (
+            () if kinds - covered and fault.gates[0] != DRILL else (pytest.mark.nightly,)
+        )
         if not marks:
             covered |= kinds
         cases.append(pytest.param(name, id=name, marks=marks))
@@ -251,8 +283,8 @@ def test_every_gate_has_faults_of_its_own() -> None:
 
     assert not set(PLATFORM_FAULTS) & set(FAULTS)
     assert set(PLATFORM_FAULTS) == set(REASONS)
-    assert set(named) == CATALOG
-    assert {gate: named.count(gate) for gate in CATALOG if named.count(gate) < 3} == {}
+    assert set(named) == CATALOG | MONITORED
+    assert {gate: named.count(gate) for gate in CATALOG | MONITORED if named.count(gate) < 3} == {}
     for fault in ALL_FAULTS.values():
         assert fault.description.endswith("."), fault
 

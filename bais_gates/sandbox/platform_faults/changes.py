@@ -1,7 +1,8 @@
 """The changes that platform faults consist of: each is made on a running sandbox, and undone.
 
 A change is one of a closed set: SQL statements, a merge patch to an object of the cluster, an object that is
-created or deleted, a text in a ConfigMap or Secret, and an edit of a file that the environment names.
+created or deleted, a text in a ConfigMap or Secret, an edit of a file that the environment names, and those
+of the monitoring (in ``monitoring``).
 ``make`` returns, as JSON, what ``undo`` needs to restore the former state.
 """
 
@@ -72,7 +73,7 @@ class Sql:
             with platform.database(self.namespace) as connection:
                 return _loaded(connection) != before
 
-        _await(reloaded, "PostgreSQL has not read its configuration again")
+        await_that(reloaded, "PostgreSQL has not read its configuration again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Configuration:
 
     def make(self, platform: Platform) -> str:  # noqa: D102 - see Change
         text = platform.texts(self.ref)[self.key]
-        self._write(platform, _replaced(text, self.pattern, self.replacement, f"{self.ref}, {self.key}"))
+        self._write(platform, replaced(text, self.pattern, self.replacement, f"{self.ref}, {self.key}"))
         return text
 
     def undo(self, platform: Platform, former: str) -> None:  # noqa: D102 - see Change
@@ -206,7 +207,7 @@ class File:
 
             return json.dumps(merge_patch(json.loads(former), self.merge), indent=2).encode()
         if self.replace is not None:
-            return _replaced(former.decode(), *self.replace, str(path)).encode()
+            return replaced(former.decode(), *self.replace, str(path)).encode()
         return None
 
 
@@ -218,7 +219,7 @@ class Platform:
             kubeconfig = read_object(directory / "cluster" / "kubeconfig")
         except OSError:
             raise SandboxError("the sandbox's cluster is not up: `bais-gates sandbox up` starts it") from None
-        self._environment_file = directory / "environment.yaml"
+        self.directory = directory
         url = kubeconfig["clusters"][0]["cluster"]["server"]
         admin = next(one for one in kubeconfig["users"] if one["name"].endswith("-admin"))
         self.client = ClusterClient(url, ca=directory / "ca.pem", token=admin["user"]["token"])
@@ -231,7 +232,9 @@ class Platform:
     def _environment(self) -> dict[str, Any]:
         import yaml  # noqa: PLC0415 - only changes of files need it
 
-        found: dict[str, Any] = yaml.safe_load(self._environment_file.read_text(encoding="utf-8"))
+        found: dict[str, Any] = yaml.safe_load(
+            (self.directory / "environment.yaml").read_text(encoding="utf-8")
+        )
         return found
 
     def is_staged(self) -> bool:
@@ -262,7 +265,7 @@ class Platform:
     def delete(self, obj: Mapping[str, Any]) -> None:
         """Delete an object, if it exists, and wait until it is gone."""
         self.client.delete(obj)
-        _await(lambda: self.client.get(obj) is None, f"{_described(obj)} is still being deleted")
+        await_that(lambda: self.client.get(obj) is None, f"{_described(obj)} is still being deleted")
         self.settle()
 
     def restart(self, pod: str) -> None:
@@ -277,12 +280,12 @@ class Platform:
             is_ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
             return bool(new["metadata"]["uid"] != former and is_ready)
 
-        _await(ready, f"the pod {pod} is not ready again")
+        await_that(ready, f"the pod {pod} is not ready again")
 
     def settle(self, changed: str = "") -> None:
         """Wait until a changed workload is rolled out, and until the controllers have nothing left to do."""
         if changed.split()[1:2] in (["Deployment"], ["StatefulSet"]):
-            _await(lambda: _is_rolled_out(self.get(changed)), f"{changed} is not rolled out")
+            await_that(lambda: _is_rolled_out(self.get(changed)), f"{changed} is not rolled out")
         version, since, until = "", time.monotonic(), time.monotonic() + _QUIET_WITHIN_S
         while time.monotonic() - since < _QUIET_S and time.monotonic() < until:
             if (current := self.client.version()) != version:
@@ -315,13 +318,18 @@ class Platform:
         except psycopg.Error as error:
             raise SandboxError(f"PostgreSQL of {namespace}: {' '.join(str(error).split())}") from error
 
+    def value(self, part: str, key: str) -> Any:
+        """Return a value of the environment file. Raises ``SandboxError`` without one."""
+        value = (self._environment.get(part) or {}).get(key)
+        if not value:
+            raise SandboxError(f"the sandbox's environment file has no {part}.{key}")
+        return value
+
     def file(self, name: str) -> Path:
         """Return the path of a file by the key of the environment file that names it."""
         key, _, pattern = name.partition("/")
         part, _, field = key.partition(".")
-        value = (self._environment.get(part) or {}).get(field)
-        if not value:
-            raise SandboxError(f"the sandbox's environment file has no {key}")
+        value = self.value(part, field)
         path = Path(value[0] if isinstance(value, list) else value)
         if not pattern:
             return path
@@ -358,7 +366,8 @@ def _loaded(connection: psycopg.Connection[Any]) -> object:
     return row and row[0]
 
 
-def _await(condition: Callable[[], bool], otherwise: str) -> None:
+def await_that(condition: Callable[[], bool], otherwise: str) -> None:
+    """Wait until the condition holds. Raises ``SandboxError`` with ``otherwise`` if it does not."""
     deadline = time.monotonic() + _IN_EFFECT_WITHIN_S
     while not condition():
         if time.monotonic() > deadline:
@@ -366,7 +375,8 @@ def _await(condition: Callable[[], bool], otherwise: str) -> None:
         time.sleep(_POLL_S)
 
 
-def _replaced(text: str, pattern: str, replacement: str, where: str) -> str:
+def replaced(text: str, pattern: str, replacement: str, where: str) -> str:
+    """Return the text with the first match replaced. Raises ``SandboxError`` without one."""
     changed, count = re.subn(pattern, replacement, text, count=1, flags=re.MULTILINE)
     if not count:
         raise SandboxError(f"{where}: nothing in it matches {pattern!r}")

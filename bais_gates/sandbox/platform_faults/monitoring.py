@@ -1,0 +1,195 @@
+"""Faults of the monitoring: of the rules and routes that are loaded, of scrape targets and receivers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from bais_gates.sandbox import lifecycle
+from bais_gates.sandbox.errors import SandboxError
+from bais_gates.sandbox.platform_faults.changes import await_that, replaced
+from bais_gates.sandbox.platform_faults.model import fault
+
+if TYPE_CHECKING:
+    from bais_gates.sandbox.platform_faults.changes import Platform
+
+_LOADS: Final = {
+    "rules": "prometheus_url",
+    "prometheus.yaml": "prometheus_url",
+    "alertmanager.yaml": "alertmanager_url",
+}
+"""Who loads a file again, by the environment file's key; files of secrets are read at each notification."""
+
+
+_IN_EFFECT: Final = timedelta(seconds=2)
+"""After this a scrape is by the new configuration: the one under way ends with the old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A text in a file of the sandbox's monitoring: the first match is replaced, and the file reloaded."""
+
+    file: str
+    pattern: str
+    replacement: str
+
+    def make(self, platform: Platform) -> str:  # noqa: D102 - see Change
+        path = platform.directory / "monitoring" / self.file
+        if not path.exists():
+            raise SandboxError("the sandbox's monitoring is not up: `bais-gates sandbox up` starts it")
+        former = path.read_text(encoding="utf-8")
+        self._write(platform, replaced(former, self.pattern, self.replacement, self.file))
+        return former
+
+    def undo(self, platform: Platform, former: str) -> None:  # noqa: D102 - see Change
+        self._write(platform, former)
+
+    def _write(self, platform: Platform, text: str) -> None:
+        (platform.directory / "monitoring" / self.file).write_text(text, encoding="utf-8")
+        key = _LOADS.get(self.file.partition("/")[0])
+        if key is not None:
+            url = str(platform.value("monitoring", key))
+            _request(url, "POST", "/-/reload")
+            since = datetime.now(UTC) + _IN_EFFECT
+            if self.file == "prometheus.yaml":
+                await_that(lambda: _all_scraped(url, since), "the targets are not scraped again")
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A process of the sandbox's monitoring that hangs: it is stopped by a signal."""
+
+    part: str
+    job: str
+    """Its scrape job."""
+
+    def make(self, platform: Platform) -> None:  # noqa: D102 - see Change
+        self._signal(platform, signal.SIGSTOP)
+        await_that(lambda: not self._is_up(platform), f"{self.part} is still up for Prometheus")
+
+    def undo(self, platform: Platform, former: Any) -> None:  # noqa: ARG002, D102 - see Change
+        self._signal(platform, signal.SIGCONT)
+        await_that(lambda: self._is_up(platform), f"{self.part} is not up again for Prometheus")
+
+    def _is_up(self, platform: Platform) -> bool:
+        targets = _targets(str(platform.value("monitoring", "prometheus_url")))
+        return all(one["health"] == "up" for one in targets if one["labels"]["job"] == self.job)
+
+    def _signal(self, platform: Platform, number: signal.Signals) -> None:
+        info = lifecycle.status(platform.directory)
+        pid = None if info is None else info.pids.get(self.part)
+        if pid is None:
+            raise SandboxError(f"the sandbox has no process {self.part}")
+        os.kill(pid, number)
+
+
+def _request(url: str, method: str, path: str) -> str:
+    """Return what Prometheus or Alertmanager responds with. Raises ``SandboxError``."""
+    with closing(http.client.HTTPConnection(url.partition("://")[2], timeout=20)) as connection:
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            text = answer.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise SandboxError(f"{method} {url}{path}: {error}") from error
+    if answer.status != 200:
+        raise SandboxError(f"{method} {url}{path} was refused: {text[:300].strip()}")
+    return text
+
+
+def _targets(url: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(_request(url, "GET", "/api/v1/targets?state=active"))["data"][
+        "activeTargets"
+    ]
+    return found
+
+
+def _all_scraped(url: str, since: datetime) -> bool:
+    """Return whether every target was scraped after a moment; none before its discovery is a target."""
+    targets = _targets(url)
+    moments = [datetime.fromisoformat(one["lastScrape"]) for one in targets]
+    jobs = {one["labels"]["job"] for one in targets}
+    return "bais-api" in jobs and all(moment > since for moment in moments)
+
+
+_ALERT: Final = r"      - alert: ApiErrorRateHigh\n(?:        .*\n)+"
+
+FAULTS: Final = (
+    fault(
+        "monitoring_rule_deleted",
+        "An alert is no longer among the loaded rules.",
+        "monitoring.rules_loaded",
+        Loaded("rules/application.yaml", _ALERT, ""),
+    ),
+    fault(
+        "monitoring_comparison_flipped",
+        "An alert compares the wrong way round.",
+        "monitoring.rules_loaded",
+        Loaded(
+            "rules/application.yaml",
+            r"job:http_errors:ratio_rate5m > 0\.01",
+            "job:http_errors:ratio_rate5m < 0.01",
+        ),
+    ),
+    fault(
+        "monitoring_alert_without_pager",
+        "An alert has lost the priority by which it pages.",
+        "monitoring.rules_loaded",
+        Loaded(
+            "rules/application.yaml",
+            r"(- alert: ApiErrorRateHigh\n(?:        .*\n)*?        labels: \{.*priority: )P1",
+            r"\g<1>P3",
+        ),
+    ),
+    fault(
+        "monitoring_target_hangs",
+        "The cache's exporter does not respond.",
+        "monitoring.targets_up",
+        Stopped("redis-exporter", "redis"),
+    ),
+    fault(
+        "monitoring_target_forgotten",
+        "The scrape configuration has no job for the database.",
+        "monitoring.targets_up",
+        Loaded("prometheus.yaml", r'"job_name": "postgres"', '"job_name": "postgres-former"'),
+    ),
+    fault(
+        "monitoring_metric_dropped",
+        "A metric that alerts read is dropped when it is scraped.",
+        "monitoring.targets_up",
+        Loaded(
+            "prometheus.yaml",
+            r'"job_name": "bais-api",',
+            '"job_name": "bais-api", "metric_relabel_configs": [{"source_labels": ["__name__"], '
+            '"regex": "payments_total", "action": "drop"}],',
+        ),
+    ),
+    fault(
+        "monitoring_receiver_dead",
+        "Nothing listens at the address of the chat.",
+        "monitoring.routes_deliver",
+        Loaded("secrets/slack-url", r"^http://127\.0\.0\.1:\d+/", "http://127.0.0.1:9/"),
+    ),
+    fault(
+        "monitoring_route_shadowed",
+        "An earlier route takes every alert that should page.",
+        "monitoring.routes_deliver",
+        Loaded(
+            "alertmanager.yaml",
+            r"^( *)- matchers: \['priority=~\"P1\|P2\"'\]$",
+            r"\1- receiver: slack\n\g<0>",
+        ),
+    ),
+    fault(
+        "monitoring_pager_key_wrong",
+        "The pager refuses its key.",
+        "monitoring.routes_deliver",
+        Loaded("secrets/pagerduty-routing-key", r"^\w+", "YOUR_PAGERDUTY_KEY"),
+    ),
+)
