@@ -1,4 +1,4 @@
-"""Where the programs of monitoring are looked for, and how they are fetched; apt-get and dpkg-deb are faked."""
+"""Where the programs of monitoring are looked for, and how they are fetched, by fake apt-get and dpkg-deb."""
 
 from __future__ import annotations
 
