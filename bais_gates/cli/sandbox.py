@@ -35,9 +35,9 @@ system's apt (Debian, Ubuntu), and unpack them. Programs that are there already 
 BAIS_GATES_PROMETHEUS, BAIS_GATES_ALERTMANAGER, BAIS_GATES_NODE_EXPORTER, BAIS_GATES_POSTGRES_EXPORTER and
 BAIS_GATES_REDIS_EXPORTER name, and those in the PATH. If any is missing, all are.
 
-Touches: the network, by apt-get, and the folder bais-gates/servers in $XDG_CACHE_HOME (default: ~/.cache):
-104 MB, and 300 MB more for some seconds. Needs no root, installs and starts nothing, and leaves apt's lists
-as they are."""
+Touches: the network, by apt-get, and the folder bais-gates/servers in $XDG_CACHE_HOME (default: ~/.cache),
+104 MB; 300 MB more for some seconds. Needs no root, installs and starts nothing, and leaves apt's lists as
+they are."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

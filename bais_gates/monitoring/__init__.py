@@ -13,18 +13,23 @@ if TYPE_CHECKING:
     from bais_gates.monitoring.live import Delivery, LoadedRoutes, Shipped, load_shipped
     from bais_gates.monitoring.project import Checked, check
     from bais_gates.monitoring.rulefiles import RuleFile
+    from bais_gates.monitoring.ruletests.runner import RuleTestResult, run_rule_tests
 else:
-    __getattr__ = lazy_exports(__name__, "context", "findings", "live", "project", "rulefiles")
+    __getattr__ = lazy_exports(
+        __name__, "context", "findings", "live", "project", "rulefiles", "ruletests.runner"
+    )
 
 __all__ = [
     "Checked",
     "Delivery",
     "LoadedRoutes",
     "RuleFile",
+    "RuleTestResult",
     "Settings",
     "Shipped",
     "check",
     "live",
     "load_shipped",
+    "run_rule_tests",
     "show",
 ]

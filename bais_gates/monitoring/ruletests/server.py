@@ -102,8 +102,8 @@ def _started(program: Path, options: tuple[str, ...], folder: Path, *, last: boo
             cwd=folder,
         ) as process,
     ):
+        server = Server(port, folder / "consoles")
         try:
-            server = Server(port, folder / "consoles")
             if server.wait_until_ready(process):
                 yield server
             elif last:
@@ -114,6 +114,7 @@ def _started(program: Path, options: tuple[str, ...], folder: Path, *, last: boo
             else:
                 yield None
         finally:
+            server.close()
             process.kill()  # nothing of it is kept
 
 
@@ -128,6 +129,10 @@ class Server:
     def __init__(self, port: int, consoles: Path) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
         self._consoles = consoles
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
         self._count = 0
 
     def wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
