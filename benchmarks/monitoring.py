@@ -1,7 +1,8 @@
-"""Measure how long rule files take to be checked, and how that grows with the number of rules.
+"""Measure how long rule files take to be checked, with more and more rules, and rule tests to be run.
 
 ``python benchmarks/monitoring.py`` prints the CPU seconds of ``bais-gates monitoring check`` for 60, 1,000
-and 10,000 rules, and beside them those of ``promtool check rules``, where that is installed.
+and 10,000 rules, and of ``monitoring test`` for the shipped tests, its server included; and beside them
+those of ``promtool``, where that is installed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+TESTS = Path(__file__).parents[1] / "gates" / "monitoring" / "tests"
 SIZES = (60, 1_000, 10_000)
 PER_FILE = 1_000
 RULE = """\
@@ -58,6 +60,10 @@ def main() -> None:
             ours = measure([sys.executable, "-m", "bais_gates", "monitoring", "check", "--strict", *paths])
             theirs = f"{measure([promtool, 'check', 'rules', *paths]):8.2f}" if promtool else "not installed"
             print(f"{count:>6,} {ours:>10.2f}  {theirs}")
+    tests = sorted(map(str, TESTS.glob("*.yaml")))
+    ours = measure([sys.executable, "-m", "bais_gates", "monitoring", "test", *tests])
+    theirs = f"{measure([promtool, 'test', 'rules', *tests]):8.2f}" if promtool else "not installed"
+    print(f" tests {ours:>10.2f}  {theirs}")
 
 
 if __name__ == "__main__":

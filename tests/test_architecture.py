@@ -74,6 +74,7 @@ ONLY_IN = {
 PUBLIC = (
     "bais_gates",
     "bais_gates.bais",
+    "bais_gates.monitoring",
     "bais_gates.probes",
     "bais_gates.rules",
     "bais_gates.rules.kubernetes",

@@ -1,7 +1,6 @@
 """The values of a verdict, all frozen: outcomes, checks, gates, results, reasons, decisions.
 
-Nothing here depends on pytest, the network or the clock. Every collection is a tuple, every moment an aware
-UTC ``datetime``, every duration a ``float`` of seconds.
+No pytest, network or clock. Collections are tuples, moments aware UTC ``datetime``s, durations float seconds.
 """
 
 from __future__ import annotations
@@ -204,7 +203,7 @@ class Gate:
     deadline_s: float | None = field(default=None, compare=False)
     """Its own deadline in seconds instead of the policy's; like rolls_up not written to a decision."""
     rolls_up: Phase | None = field(default=None, compare=False)
-    """The phase whose results it judges. It only orders a run, so it is not written to a decision."""
+    """The phase whose results it judges. It only orders a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -129,11 +129,11 @@ class Server:
     def __init__(self, port: int, consoles: Path) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
         self._consoles = consoles
+        self._count = 0
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-        self._count = 0
 
     def wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
         """Return whether it became ready before it ended."""

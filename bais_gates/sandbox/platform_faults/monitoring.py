@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from bais_gates.sandbox import lifecycle
 from bais_gates.sandbox.errors import SandboxError
+from bais_gates.sandbox.files import read_object
 from bais_gates.sandbox.platform_faults.changes import await_that, replaced
 from bais_gates.sandbox.platform_faults.model import fault
 
@@ -82,11 +82,11 @@ class Stopped:
         return all(one["health"] == "up" for one in targets if one["labels"]["job"] == self.job)
 
     def _signal(self, platform: Platform, number: signal.Signals) -> None:
-        info = lifecycle.status(platform.directory)
-        pid = None if info is None else info.pids.get(self.part)
-        if pid is None:
-            raise SandboxError(f"the sandbox has no process {self.part}")
-        os.kill(pid, number)
+        try:
+            pid = read_object(platform.directory / "state.json")["parts"][self.part]["pid"]
+            os.kill(pid, number)
+        except (OSError, KeyError) as error:
+            raise SandboxError(f"the sandbox has no process {self.part}") from error
 
 
 def _request(url: str, method: str, path: str) -> str:

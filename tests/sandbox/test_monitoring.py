@@ -1,0 +1,236 @@
+"""The sandbox's monitoring with the real programs: what it exposes, whom it tells, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+import yaml
+
+from bais_gates import sandbox, servers
+from bais_gates.sandbox.monitoring import JOBS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.sandbox.conftest import Machine
+
+GATES = Path(__file__).parents[2] / "gates"
+ARTEFACTS = GATES / "monitoring"
+EVENT = {
+    "routing_key": "0" * 32,
+    "event_action": "trigger",
+    "payload": {"summary": "s", "source": "x", "severity": "critical"},
+}
+_WITHIN_S = 30.0
+
+
+class Stack:
+    """A sandbox with its cluster and monitoring."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.info = sandbox.start(directory, owner_pid=os.getpid())
+        overlay = GATES / "staging" / "manifests" / "overlays" / "sandbox"
+        sandbox.start_cluster(directory, manifests=overlay)
+        sandbox.start_monitoring(directory, artefacts=ARTEFACTS)
+        about = yaml.safe_load(self.info.environment_file.read_text(encoding="utf-8"))
+        self.monitoring: dict[str, Any] = about["monitoring"]
+        self.own = self.monitoring["inbox_url"].removesuffix("/inbox")
+
+    def get(self, url: str) -> Any:
+        """Return the JSON of an address."""
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return json.load(response)
+
+    def prometheus(self, path: str, **query: str) -> Any:
+        """Return the data of an answer of Prometheus."""
+        url = f"{self.monitoring['prometheus_url']}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        return self.get(url)["data"]
+
+    def post(self, path: str, content: object) -> tuple[int, str]:
+        """Return status and text of a receiver's answer; bytes are sent as they are."""
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        request = urllib.request.Request(self.own + path, data=body, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return int(response.status), response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """Yield one stack for the tests of this file; the last of them kills it."""
+    if absent := servers.missing():
+        pytest.skip(f"there is no {', '.join(absent)} here: run `bais-gates sandbox fetch`")
+    parent = Path(tempfile.mkdtemp(prefix="bais-gates-test-"))
+    try:
+        yield Stack(parent / "sandbox")
+    finally:
+        sandbox.stop(parent / "sandbox")
+        shutil.rmtree(parent)
+
+
+def test_every_job_is_up(stack: Stack, machine: Machine) -> None:
+    """Each scrape job has targets, and all of them are up."""
+
+    def down() -> dict[str, str]:
+        targets = stack.prometheus("targets")["activeTargets"]
+        found = {one["labels"]["job"]: one["lastError"] for one in targets if one["health"] != "up"}
+        return found | dict.fromkeys({*JOBS} - {one["labels"]["job"] for one in targets}, "no target")
+
+    machine.eventually(lambda: not down(), _WITHIN_S)
+    assert down() == {}
+    assert sorted(stack.monitoring["jobs"]) == sorted(JOBS)
+
+
+def test_every_metric_of_the_catalogue_is_exposed(stack: Stack, machine: Machine) -> None:
+    """Each is there under its job, with its labels and no others; rules fail nowhere."""
+    catalogue = yaml.safe_load((ARTEFACTS / "metrics.yaml").read_text(encoding="utf-8"))
+    wanted = [one for one in catalogue["metrics"] if "sandbox" not in one.get("absent", {})]
+    assert len(wanted) > 50
+
+    def differing() -> dict[str, str]:
+        found = {}
+        for one in wanted:
+            name = one["name"] + ("_count" if one["type"] == "histogram" else "")
+            series = stack.prometheus("series", **{"match[]": f'{name}{{job="{one["job"]}"}}'})
+            required = {"__name__", *one.get("labels", ())} - {*one.get("optional", ())}
+            allowed = {"__name__", *catalogue["target_labels"], *one.get("labels", ())}
+            labels = set().union(*series)  # an empty label of one series, as of the API's core group, is none
+            if not required <= labels <= allowed:
+                found[one["name"]] = f"labels {sorted(labels)}"
+        return found
+
+    machine.eventually(lambda: not differing(), _WITHIN_S)
+    assert differing() == {}
+    failing = {
+        rule["name"]: rule["lastError"]
+        for group in stack.prometheus("rules")["groups"]
+        for rule in group["rules"]
+        if rule.get("lastError")
+    }
+    assert failing == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status"),
+    [
+        ("/v2/enqueue", EVENT, 202),
+        ("/v2/enqueue", {**EVENT, "event_action": "resolve", "dedup_key": "k"}, 202),
+        ("/v2/enqueue", {**EVENT, "event_action": "resolve"}, 400),
+        ("/v2/enqueue", {**EVENT, "event_action": "close"}, 400),
+        ("/v2/enqueue", {**EVENT, "routing_key": "short"}, 400),
+        ("/v2/enqueue", {**EVENT, "payload": {"summary": "s", "source": "x", "severity": "P1"}}, 400),
+        ("/v2/enqueue", {**EVENT, "payload": {"source": "x", "severity": "info"}}, 400),
+        ("/v2/enqueue", [], 400),
+        ("/v2/enqueue", b"{", 400),
+        ("/slack/slack-url", {"text": "hello"}, 200),
+        ("/slack/slack-url", {"attachments": []}, 200),
+        ("/slack/slack-url", {"channel": "#a"}, 400),
+        ("/slack/slack-url", b"payload", 400),
+        ("/watchdog", {"alerts": []}, 200),
+        ("/watchdog", {"alerts": {}}, 400),
+        ("/elsewhere", {}, 404),
+    ],
+)
+def test_receivers_accept_and_refuse_as_documented(
+    stack: Stack, path: str, content: object, status: int
+) -> None:
+    """An accepted message is in the inbox without its key, a refused one is not."""
+    before = stack.get(stack.monitoring["inbox_url"])["received"]
+    note = f"{path} {time.monotonic_ns()}"
+
+    answered, text = stack.post(path, {**content, "note": note} if isinstance(content, dict) else content)
+
+    received = stack.get(stack.monitoring["inbox_url"])["received"][len(before) :]
+    kept = [one for one in received if one["body"].get("note") == note]
+    assert answered == status, text
+    assert len(kept) == (status < 300)
+    assert all("routing_key" not in one["body"] for one in kept)
+
+
+def test_an_alert_reaches_its_receivers(stack: Stack, machine: Machine) -> None:
+    """A P1 alert is delivered to PagerDuty and Slack; the Watchdog of the rules to its receiver."""
+    labels = {
+        "alertname": "Probe",
+        "synthetic": "true",
+        "priority": "P1",
+        "severity": "critical",
+        "component": "api",
+        "team": "platform",
+    }
+    body = json.dumps([{"labels": labels, "annotations": {"summary": "only a test"}}]).encode()
+    request = urllib.request.Request(
+        f"{stack.monitoring['alertmanager_url']}/api/v2/alerts",
+        data=body,
+        headers={"Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+
+    def told() -> set[str]:
+        received = stack.get(stack.monitoring["inbox_url"])["received"]
+        found = {one["receiver"] for one in received if "only a test" in json.dumps(one)}
+        return found | {one["receiver"] for one in received if one["body"].get("alerts")}
+
+    wanted = {"pagerduty", "slack/slack-url", "watchdog"}
+    machine.eventually(lambda: told() >= wanted, _WITHIN_S)
+    assert told() == wanted
+
+
+def test_passwords_stay_out_of_sight(stack: Stack, machine: Machine) -> None:
+    """No password of the platform, and no key of a receiver, is in a command line, log or the state."""
+    about = yaml.safe_load(stack.info.environment_file.read_text(encoding="utf-8"))
+    urls = [about["database"]["url"], about["cache"]["url"]]
+    passwords = [urllib.parse.urlsplit(url).password for url in urls]
+    keys = [path.read_text() for path in (stack.directory / "monitoring/secrets").glob("pagerduty*")]
+    files = [*(stack.directory / "logs").rglob("*"), *(stack.directory / "monitoring").glob("*.*")]
+    seen = [
+        path.read_text(errors="replace")
+        for path in [*files, stack.directory / "state.json"]
+        if path.is_file()
+    ]
+    seen += [" ".join(one.cmdline()) for one in machine.processes_of(stack.directory)]
+
+    assert len(keys) == 1
+    assert len(seen) > 20
+    for secret in [*passwords, *keys]:
+        assert secret
+        assert not any(secret in text for text in seen)
+
+
+def test_a_program_that_is_absent(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is one paragraph with the remedy."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    with pytest.raises(sandbox.SandboxError, match=r"no prometheus here.*sandbox fetch") as caught:
+        sandbox.start_monitoring(stack.directory, artefacts=ARTEFACTS)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_it_ends_with_its_supervisor(stack: Stack, machine: Machine) -> None:
+    """Also where that is killed, no process of the stack is left."""
+    info = sandbox.status(stack.directory)
+    assert info is not None
+    parts = [psutil.Process(pid) for pid in info.pids.values()]
+    assert {"prometheus", "alertmanager", "monitoring", "redis-exporter"} <= info.pids.keys()
+
+    os.kill(info.pids["supervisor"], signal.SIGKILL)
+
+    assert machine.eventually(lambda: not machine.alive(parts), 10)
+    sandbox.stop(stack.directory)
+    assert not stack.directory.exists()
