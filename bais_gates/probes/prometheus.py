@@ -98,6 +98,7 @@ class Prometheus(_Server):
         data = self._data("/api/v1/query", {"query": expression})
         with self._shaped("/api/v1/query"):
             scalar = data["resultType"] == "scalar"
+            _require_list(data["result"])
             rows = [{"metric": {}, "value": data["result"]}] if scalar else data["result"]
             return tuple(Point(labels=dict(row["metric"]), value=float(row["value"][1])) for row in rows)
 
@@ -106,6 +107,7 @@ class Prometheus(_Server):
         asked = {"query": expression, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step_s:g}"}
         data = self._data("/api/v1/query_range", asked)
         with self._shaped("/api/v1/query_range"):
+            _require_list(data["result"])
             return tuple(
                 Line(
                     labels=dict(row["metric"]),
@@ -118,7 +120,7 @@ class Prometheus(_Server):
         """Return the groups of rules that are loaded, as ``/api/v1/rules`` has them."""
         data = self._data("/api/v1/rules")
         with self._shaped("/api/v1/rules"):
-            groups: list[dict[str, Any]] = data["groups"]
+            groups: list[dict[str, Any]] = _require_list(data["groups"])
             for group in groups:
                 _ = float(group["interval"]), group["name"]
                 for rule in group["rules"]:
@@ -129,7 +131,7 @@ class Prometheus(_Server):
         """Return the active scrape targets, as ``/api/v1/targets`` has them."""
         data = self._data("/api/v1/targets", {"state": "active"})
         with self._shaped("/api/v1/targets"):
-            targets: list[dict[str, Any]] = data["activeTargets"]
+            targets: list[dict[str, Any]] = _require_list(data["activeTargets"])
             for target in targets:
                 _ = [target[key] for key in ("health", "lastScrape")], target["labels"]["job"]
             return targets
@@ -138,7 +140,7 @@ class Prometheus(_Server):
         """Return the URLs of the Alertmanagers that alerts are sent to."""
         data = self._data("/api/v1/alertmanagers")
         with self._shaped("/api/v1/alertmanagers"):
-            return tuple(str(one["url"]) for one in data["activeAlertmanagers"])
+            return tuple(str(one["url"]) for one in _require_list(data["activeAlertmanagers"]))
 
     def formatted(self, expression: str) -> str:
         """Return an expression as Prometheus itself writes it."""
@@ -188,3 +190,9 @@ class Alertmanager(_Server):
         answer = self._ask("POST", "/api/v2/alerts", json=list(alerts))
         if answer.status != 200:
             raise self._refuse(answer, "and took no alert")
+
+
+def _require_list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return value

@@ -224,7 +224,9 @@ def _cases() -> list[Any]:
         if name.startswith("monitoring_") and not MONITORING:
             continue
         marks: tuple[pytest.MarkDecorator, ...] = (
-            () if kinds - covered and fault.gates[0] != DRILL else (pytest.mark.nightly,)
+            ()
+            if kinds - covered and fault.gates[0] not in {DRILL, "monitoring.targets_up"}
+            else (pytest.mark.nightly,)
         )
         if not marks:
             covered |= kinds
