@@ -184,16 +184,41 @@ def receivers_of(root: Route, labels: Mapping[str, str]) -> list[str]:
 
 def shadowed(route: Route, above: tuple[Matcher, ...] = ()) -> list[tuple[Route, Route]]:
     """Return routes all of whose alerts an earlier sibling takes, each with that sibling."""
-    found = []
-    for number, one in enumerate(route.routes):
+    found, earlier = [], _Earlier()
+    for one in route.routes:
         known = (*above, *one.matchers)
-        takes_all = (
-            earlier
-            for earlier in route.routes[:number]
-            if not earlier.goes_on and all(matcher.follows_from(known) for matcher in earlier.matchers)
-        )
-        if (by := next(takes_all, None)) is not None:
+        if (by := earlier.taking_all(known)) is not None:
             found.append((one, by))
         else:
             found += shadowed(one, known)
+        if not one.goes_on:
+            earlier.add(one)
     return found
+
+
+class _Earlier:
+    """Siblings that keep what they take, by what their first matcher asks: there may be thousands."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[tuple[str, ...], list[tuple[int, Route]]] = {}
+        self._count = 0
+
+    def add(self, route: Route) -> None:
+        """Add the next sibling."""
+        first = next(iter(route.matchers), None)
+        key = () if first is None else (first.label, first.value) if first.op == "=" else (first.label,)
+        self._by_key.setdefault(key, []).append((self._count, route))
+        self._count += 1
+
+    def taking_all(self, known: tuple[Matcher, ...]) -> Route | None:
+        """Return the first sibling that takes whatever satisfies the known matchers."""
+        keys: set[tuple[str, ...]] = {()}
+        for one in known:
+            values = one.value.split("|") if one.op == "=~" else [one.value]
+            keys |= {(one.label,), *((one.label, value) for value in values)}
+        candidates = sorted(
+            (pair for key in keys for pair in self._by_key.get(key, ())), key=lambda pair: pair[0]
+        )
+        return next(
+            (route for _, route in candidates if all(one.follows_from(known) for one in route.matchers)), None
+        )
