@@ -6,7 +6,7 @@ import contextlib
 import re
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from bais_gates.errors import GateInputError
 from bais_gates.probes.http import HttpClient, Unreachable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bais_gates.probes.prometheus import Alertmanager, Prometheus
     from bais_gates.targets.environment import Environment
 
+_Server = TypeVar("_Server", "Prometheus", "Alertmanager")
 CLUSTER_RECORD: Final = "cluster"
 MONITORING_RECORD: Final = "monitoring"
 """Name of the record in the run directory that holds why the cluster could not be reached, if so."""
@@ -179,20 +180,21 @@ def open_prometheus(environment: Environment) -> Prometheus:
     """Return the Prometheus that the environment file names; raise GateInputError where it names none."""
     from bais_gates.probes.prometheus import Prometheus  # noqa: PLC0415 - only where it is judged
 
-    part = environment.monitoring
-    if part.prometheus_url is None:
-        raise missing(environment.path, "monitoring.prometheus_url")
-    return Prometheus(part.prometheus_url, ca_file=part.ca_file, token=part.token)
+    return _open_server(Prometheus, environment, environment.monitoring.prometheus_url)
 
 
 def open_alertmanager(environment: Environment) -> Alertmanager:
     """Return the Alertmanager that the environment file names; raise GateInputError where it names none."""
     from bais_gates.probes.prometheus import Alertmanager  # noqa: PLC0415 - only where it is judged
 
+    return _open_server(Alertmanager, environment, environment.monitoring.alertmanager_url)
+
+
+def _open_server(kind: type[_Server], environment: Environment, url: str | None) -> _Server:
+    if url is None:
+        raise missing(environment.path, kind.key)
     part = environment.monitoring
-    if part.alertmanager_url is None:
-        raise missing(environment.path, "monitoring.alertmanager_url")
-    return Alertmanager(part.alertmanager_url, ca_file=part.ca_file, token=part.token)
+    return kind(url, ca_file=part.ca_file, token=part.token)
 
 
 def _cluster_facts(environment: Environment) -> identity.Facts:

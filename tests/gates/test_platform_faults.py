@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import yaml
 
-from bais_gates import sandbox
-from bais_gates.errors import GateInputError
+from bais_gates import sandbox, servers
 from bais_gates.probes.kubernetes.cluster import Cluster
 from bais_gates.sandbox.errors import SandboxError
 from bais_gates.sandbox.faults import FAULTS
-from bais_gates.sandbox.monitoring import PROGRAMS
 from bais_gates.sandbox.platform_faults import ALL_FAULTS, PLATFORM_FAULTS, of_platform
 from bais_gates.sandbox.platform_faults.changes import File
 from bais_gates.sandbox.platform_faults.making import Maker
-from bais_gates.servers import find_server
 from bais_gates.staging import run as staging
 from bais_gates.staging.reach import Reach
 from bais_gates.staging.staged import StagedPlatform
@@ -136,15 +133,8 @@ REASONS: Final[dict[str, str]] = {
 """What the first gate of each fault names: a regular expression for its false checks."""
 
 
-def _has_monitoring() -> bool:
-    """Return whether this machine has the programs of the sandbox's monitoring."""
-    try:
-        return all(map(find_server, PROGRAMS))
-    except GateInputError:
-        return False
-
-
-MONITORING: Final = _has_monitoring()
+MONITORING: Final = not servers.missing()
+"""Whether this machine has the programs of the sandbox's monitoring."""
 
 
 class PlatformBench(Bench):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-PROGRAMS: Final = ("prometheus", "alertmanager", "node_exporter", "postgres_exporter", "redis_exporter")
 SERVED: Final = ("kube-state-metrics", "kubelet", "cert-manager", "apiserver", "blackbox")
 """The scrape jobs that the small process serves."""
 JOBS: Final = ("bais-api", "postgres", "redis", "node", "prometheus", "alertmanager", *SERVED)

@@ -11,9 +11,8 @@ from bais_gates.errors import GateInputError
 from bais_gates.sandbox import lifecycle
 from bais_gates.sandbox.bootstrap.start import ask_supervisor, locked
 from bais_gates.sandbox.errors import SandboxError
-from bais_gates.sandbox.monitoring import PROGRAMS
 from bais_gates.sandbox.processes import log_tail
-from bais_gates.servers import find_server
+from bais_gates.servers import COMMANDS, find_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +39,7 @@ def start_monitoring(
     if info is None or info.state != "ready":
         raise SandboxError(f"no sandbox is up in {directory}: start one before its monitoring")
     try:
-        programs = {name: str(find_server(name)) for name in PROGRAMS}
+        programs = {name: str(find_server(name)) for name in COMMANDS}
     except GateInputError as error:
         raise SandboxError(str(error)) from error
     home = directory / "monitoring"
