@@ -9,6 +9,7 @@ from bais_gates.lazy import lazy_exports
 if TYPE_CHECKING:
     from bais_gates.monitoring import live
     from bais_gates.monitoring.context import Settings
+    from bais_gates.monitoring.dashboards import Dashboard, Panel
     from bais_gates.monitoring.findings import show
     from bais_gates.monitoring.live import Delivery, LoadedRoutes, Shipped, load_shipped
     from bais_gates.monitoring.project import Checked, check
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     from bais_gates.monitoring.ruletests.runner import RuleTestResult, run_rule_tests
 else:
     __getattr__ = lazy_exports(
-        __name__, "context", "findings", "live", "project", "rulefiles", "ruletests.runner"
+        __name__, "context", "dashboards", "findings", "live", "project", "rulefiles", "ruletests.runner"
     )
 
 __all__ = [
     "Checked",
+    "Dashboard",
     "Delivery",
     "LoadedRoutes",
+    "Panel",
     "RuleFile",
     "RuleTestResult",
     "Settings",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from bais_gates.monitoring import promql
-from bais_gates.monitoring.analysis import ANY, WIDE, Labels, Range, kind, possible_labels, value_range
+from bais_gates.monitoring.analysis import ANY, WIDE, Labels, Range, possible_labels, value_range
 from bais_gates.monitoring.catalogue import Catalogue
 from bais_gates.monitoring.findings import Finding, Place
 from bais_gates.monitoring.rulefiles import Rule, Text
@@ -77,7 +77,7 @@ def context_of(rules: Iterable[Rule], settings: Settings) -> Context:
 
 def _recordings_first(rules: Iterable[Rule]) -> list[Rule]:
     """Return the recording rules, each after those whose series it reads."""
-    reads = {rule: _metrics(rule.tree) - {rule.name.value} for rule in rules if not rule.is_alert}
+    reads = {rule: promql.metrics(rule.tree) - {rule.name.value} for rule in rules if not rule.is_alert}
     ordered: list[Rule] = []
     while reads:
         names = {rule.name.value for rule in reads}
@@ -86,10 +86,6 @@ def _recordings_first(rules: Iterable[Rule]) -> list[Rule]:
         for rule in ready:
             del reads[rule]
     return ordered
-
-
-def _metrics(tree: Any) -> set[str]:
-    return {promql.selector(one).metric for one in promql.walk(tree) if kind(one) == "VectorSelector"}
 
 
 def found(check: str, at: Text | Place, message: str) -> Finding:

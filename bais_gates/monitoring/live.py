@@ -11,9 +11,11 @@ from typing import Any, Final
 import yaml
 
 from bais_gates.errors import GateInputError
+from bais_gates.monitoring import promql
 from bais_gates.monitoring.alertmanager import Alertmanager, load_alertmanager
 from bais_gates.monitoring.catalogue import Catalogue
 from bais_gates.monitoring.context import Settings
+from bais_gates.monitoring.dashboards import Dashboard
 from bais_gates.monitoring.delivery import check_delivery
 from bais_gates.monitoring.documents import RefusedError, read_documents
 from bais_gates.monitoring.project import find_files
@@ -35,19 +37,22 @@ class Shipped:
     """The files of a folder of monitoring that gates hold a platform to."""
 
     rules: tuple[RuleFile, ...]
+    dashboards: tuple[Dashboard, ...]
     catalogue: Catalogue
 
 
 def load_shipped(folder: Path) -> Shipped:
-    """Read the rule files and the catalogue of a folder; raise GateInputError for what can't be used."""
+    """Read the rules, dashboards and catalogue of a folder; raise GateInputError for what can't be used."""
     files = find_files([folder], Settings())
     if files.catalogue is None:
         raise GateInputError(f"{folder}: no catalogue of metrics. Add metrics.yaml.")
     rules = tuple(file for file, _ in files.rules.values())
-    for file in rules:
-        for one in file.findings:
-            raise GateInputError(f"{one.place}: {one.message}. Mend it first.")
-    return Shipped(rules=rules, catalogue=files.catalogue)
+    dashboards = tuple(file for file, _ in files.dashboards.values())
+    faults = [one for file in rules for one in file.findings]
+    faults += [one for file in dashboards for one in file.findings]
+    if faults:
+        raise GateInputError(f"{faults[0].place}: {faults[0].message}. Mend it first.")
+    return Shipped(rules=rules, dashboards=dashboards, catalogue=files.catalogue)
 
 
 def rule_differences(shipped: Iterable[RuleFile], live: Groups, formatted: Formatted) -> list[str]:
@@ -168,6 +173,24 @@ def missing_metrics(
         elif lacking := sorted(one.labels - one.optional - present):
             found.append(f"{one.name}: no label {', '.join(lacking)} in job {one.job}")
     return found
+
+
+def empty_queries(
+    shipped: Shipped, has_series: Callable[[str], bool], environment: str, absent: Iterable[str]
+) -> list[str]:
+    """Return the queries of the dashboards that return no series now, each after its panel's title.
+
+    Left out are queries of what the environment can't have, as in :func:`missing_metrics`.
+    """
+    series = shipped.catalogue.series
+    left_out = {*absent, *(name for name, one in series.items() if environment in one.absent)}
+    return [
+        f"{panel.title.value}: {query.expr.value}"
+        for dashboard in shipped.dashboards
+        for panel in dashboard.panels
+        for query in panel.queries
+        if not promql.metrics(query.tree) & left_out and not has_series(query.expr.value)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -14,6 +16,7 @@ from bais_gates.monitoring import checks, suppressions
 from bais_gates.monitoring.alertmanager import AlertmanagerFile, holds_alertmanager, load_alertmanager
 from bais_gates.monitoring.catalogue import Catalogue, load_catalogue
 from bais_gates.monitoring.context import Settings
+from bais_gates.monitoring.dashboards import Dashboard, check_dashboards, holds_dashboard, load_dashboard
 from bais_gates.monitoring.delivery import check_delivery
 from bais_gates.monitoring.documents import MAX_BYTES, RefusedError, Value, read_documents
 from bais_gates.monitoring.findings import Finding, Place
@@ -21,6 +24,7 @@ from bais_gates.monitoring.rulefiles import RuleFile, holds_rules, load_rules
 from bais_gates.verdict.files import read_bytes
 
 SUFFIXES: Final = (".yaml", ".yml", ".json", ".rules")
+_SURROGATES: Final = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 CATALOGUE_KEYS: Final = frozenset({"jobs", "target_labels", "metrics"})
 
 
@@ -30,6 +34,7 @@ class Files:
 
     rules: dict[Path, tuple[RuleFile, str]] = field(default_factory=dict)
     alertmanagers: dict[Path, tuple[AlertmanagerFile, str]] = field(default_factory=dict)
+    dashboards: dict[Path, tuple[Dashboard, str]] = field(default_factory=dict)
     catalogue: Catalogue | None = None
 
     def add_catalogue(self, path: Path) -> None:
@@ -75,6 +80,9 @@ def find_files(paths: Iterable[Path], settings: Settings) -> Files:
             elif holds_alertmanager(documents):
                 config = load_alertmanager(documents, str(file), settings.alertmanager)
                 files.alertmanagers.setdefault(file.resolve(), (config, text))
+            elif holds_dashboard(documents):
+                dashboard = load_dashboard(documents, str(file), settings)
+                files.dashboards.setdefault(file.resolve(), (dashboard, text))
             elif fault or holds_rules(documents) or file == path:
                 rules = load_rules(documents, str(file), settings.version)
                 rules = replace(rules, findings=(*rules.findings, *fault))
@@ -85,17 +93,25 @@ def find_files(paths: Iterable[Path], settings: Settings) -> Files:
                 continue
             count += 1
         if not count:
-            raise GateInputError(f"{path}: no rule file. Give a file with groups, or a folder with some.")
+            raise GateInputError(
+                f"{path}: no rule file. Give a file with groups, or a folder with some; or a dashboard."
+            )
     return files
 
 
 def _judged(files: Files, settings: Settings, today: date) -> Checked:
     rule_files = [file for file, _ in files.rules.values()]
     configs = [file for file, _ in files.alertmanagers.values()]
+    dashboards = [file for file, _ in files.dashboards.values()]
     rules = [rule for file in rule_files for rule in file.rules]
     found: dict[str, list[Finding]] = {file.path: list(file.findings) for file in rule_files}
     found |= {file.path: list(file.findings) for file in configs}
-    for one in (*checks.check_rules(rule_files, settings), *check_delivery(configs, rules, settings)):
+    found |= {file.path: list(file.findings) for file in dashboards}
+    for one in (
+        *checks.check_rules(rule_files, settings),
+        *check_delivery(configs, rules, settings),
+        *check_dashboards(dashboards, rules, settings),
+    ):
         found[one.place.path].append(one)
     findings: list[Finding] = []
     for file, text in files.rules.values():
@@ -103,6 +119,8 @@ def _judged(files: Files, settings: Settings, today: date) -> Checked:
         findings += suppressions.apply(found[file.path], text, file.path, today, starts)
     for config, text in files.alertmanagers.values():
         findings += suppressions.apply(found[config.path], text, config.path, today, config.starts)
+    for dashboard in dashboards:  # JSON has no comments that could suppress one
+        findings += found[dashboard.path]
     return Checked(
         findings=tuple(findings),
         files=len(found),
@@ -133,6 +151,8 @@ def read_file(path: Path, *, named: bool) -> tuple[str, list[Value], list[Findin
     place = Place(path=str(path), line=1, column=1)
     try:
         text = read_bytes(path, limit=4 * MAX_BYTES).decode("utf-8-sig")
+        if path.suffix == ".json":
+            text = _json_as_yaml(text)
         return text, read_documents(text, str(path)), []
     except RefusedError as refused:
         return "", [], [refused.finding]
@@ -144,6 +164,11 @@ def read_file(path: Path, *, named: bool) -> tuple[str, list[Value], list[Findin
             raise
         message = str(error).removeprefix(f"{path}: ")
         return "", [], [Finding(check="load", place=place, message=message)]
+
+
+def _json_as_yaml(text: str) -> str:
+    """Return JSON without what YAML reads otherwise: tabs between values, characters as two escapes."""
+    return _SURROGATES.sub(lambda pair: json.loads(f'"{pair[0]}"'), text.replace("\t", " "))
 
 
 def _is_catalogue(documents: list[Value]) -> bool:

@@ -243,6 +243,11 @@ def walk(expression: Any) -> Iterator[Any]:
         stack.extend(reversed(children(node)))
 
 
+def metrics(expression: Any) -> set[str]:
+    """Return the names of the metrics that an expression reads."""
+    return {selector(one).metric for one in walk(expression) if type(one).__name__ == "VectorSelector"}
+
+
 def children(node: Any) -> list[Any]:
     """Return the direct parts of a node."""
     kind = type(node).__name__

@@ -1,4 +1,4 @@
-"""Render rule files and the Alertmanager configuration for a platform, with its addresses.
+"""Render rule files, dashboards and the Alertmanager configuration for a platform, with its addresses.
 
 Rules are written plain and as PrometheusRule objects.
 
@@ -19,7 +19,7 @@ from bais_gates.monitoring.alertmanager import Alertmanager, AlertmanagerFile
 from bais_gates.monitoring.alerts import HEARTBEAT
 from bais_gates.monitoring.context import Settings
 from bais_gates.monitoring.project import find_files
-from bais_gates.monitoring.rulefiles import RuleFile
+from bais_gates.monitoring.rulefiles import Rule
 
 _URL: Final = re.compile(r"https?://[A-Za-z0-9._~:/%@-]+")
 _VALUE: Final = re.compile(r"[A-Za-z0-9._~:/%@+?=&-]+")
@@ -40,7 +40,8 @@ def render(
 ) -> list[Path]:
     """Write ``rules/NAME.yaml`` and ``prometheusrules/NAME.yaml`` for each file, and return their paths.
 
-    An Alertmanager configuration among the files becomes ``alertmanager.yaml``, see :func:`with_addresses`.
+    An Alertmanager configuration among the files becomes ``alertmanager.yaml``, see :func:`with_addresses`;
+    a dashboard ``dashboards/NAME.json``, with its links to the runbooks of the alerts among the files.
     ``runbooks`` replaces what stands before the alert's name in each runbook_url; ``labels`` are those of the
     objects, by which the Prometheus Operator selects them. Raises GateInputError.
     """
@@ -66,10 +67,16 @@ def render(
             )
         if not _NAME.fullmatch(name) or name in texts:
             raise GateInputError(f"{file.path}: {name} can't name an object, or names two. Rename the file.")
-        texts[name] = _with_runbooks(file, text, runbooks.rstrip("/"))
+        texts[name] = _with_runbooks(file.rules, text, runbooks.rstrip("/"))
+    rules = [rule for file, _ in files.rules.values() for rule in file.rules]
+    dashboards = {
+        Path(file.path).name: _with_runbooks(rules, text, runbooks.rstrip("/"))
+        for file, text in files.dashboards.values()
+    }
     return [
         *(_write(out / "alertmanager.yaml", text) for text in configs),
         *_written_rules(out, texts, labels),
+        *(_write(out / "dashboards" / name, text) for name, text in dashboards.items()),
     ]
 
 
@@ -128,9 +135,9 @@ def _watchdog(config: Alertmanager) -> str:
     return ""
 
 
-def _with_runbooks(file: RuleFile, text: str, base: str) -> str:
-    """Return the text with the runbooks of its alerts below another address."""
-    for rule in file.rules:
+def _with_runbooks(rules: Iterable[Rule], text: str, base: str) -> str:
+    """Return a text with the runbooks of some alerts below another address."""
+    for rule in rules:
         link = rule.annotations.get("runbook_url")
         if link is not None and link.value.endswith(f"/{rule.name.value}"):
             text = re.sub(rf"{re.escape(link.value)}(?![\w/])", f"{base}/{rule.name.value}", text)

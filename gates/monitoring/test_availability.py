@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from typing import Final
@@ -15,33 +14,8 @@ from bais_gates.probes import Prometheus
 
 REQUESTS: Final = 'http_request_duration_seconds_count{job="bais-api"}'
 ERRORS: Final = 'http_request_duration_seconds_count{job="bais-api", status=~"5.."}'
-PLOT_TYPE: Final = "application/vnd.bais-gates.plots+json"
 SCRAPED_WITHIN_S: Final = 15.0
 LIFE: Final = "run"
-SHOWN_S: Final = 300.0
-ERROR: Final = ', status=~"5.."'
-RATE: Final = "rate(http_request_duration_seconds_count{{job='bais-api'{more}}}[30s])"
-PLOTS: Final = (
-    (
-        "Error rate",
-        "%",
-        f"100 * (sum({RATE.format(more=ERROR)}) or vector(0)) / sum({RATE.format(more='')})",
-        1.0,
-        0.1,
-    ),
-    (
-        "p95 latency by route",
-        "ms",
-        (
-            "topk(6, 1000 * histogram_quantile(0.95, sum by (route, le) "
-            "(rate(http_request_duration_seconds_bucket{job='bais-api'}[1m]))))"
-        ),
-        200.0,
-        200.0,
-    ),
-    ("Requests", "requests/s", f"sum({RATE.format(more='')})", None, None),
-)
-"""Title, unit, expression, the limit of the alert, and the target."""
 
 
 @pytest.mark.gate("monitoring.availability")
@@ -58,7 +32,6 @@ def test_availability(prometheus: Prometheus, api: Api, environment: Environment
         errors = total(prometheus, f"sum(increase({ERRORS}[{window}]))")
         oldest = f'count(count_over_time(up{{job="bais-api"}}[1h] offset {window}))'
         has_history = total(prometheus, oldest) > 0
-    evidence.attach("metrics of the last minutes", json.dumps(plots(prometheus)), PLOT_TYPE)
     evidence.check(
         f"availability ({part.availability_window})",
         1 - errors / requests if has_history and requests > 0 else math.nan,
@@ -68,24 +41,6 @@ def test_availability(prometheus: Prometheus, api: Api, environment: Environment
         n_min=n_min,
         source=None if has_history else f"Prometheus has no samples that are {part.availability_window} old",
     )
-
-
-def plots(prometheus: Prometheus) -> list[dict[str, object]]:
-    """Return what people look at before they sign, each with the alert's limit and the target."""
-    now = time.time()
-    found: list[dict[str, object]] = []
-    for title, unit, expression, alert, target in PLOTS:
-        lines = prometheus.query_range(expression, start=now - SHOWN_S, end=now, step_s=SHOWN_S / 150)
-        series = [
-            {
-                "name": ", ".join(line.labels.values()) or "all",
-                "points": [[at, value if math.isfinite(value) else None] for at, value in line.points],
-            }
-            for line in lines
-        ]
-        one = {"title": title, "unit": unit, "series": series, "alert": alert, "target": target}
-        found.append({key: value for key, value in one.items() if value is not None})
-    return found
 
 
 def since_start(prometheus: Prometheus, api: Api, n_min: int) -> tuple[float, float]:
