@@ -20,7 +20,8 @@ Check rule files (plain, or PrometheusRule objects): whether Prometheus would lo
 alerts that can never fire, always fire, lose the labels they print or are routed by, and the like. In a
 folder the files *.yaml, *.yml, *.json and *.rules with groups of rules are checked, hidden ones left out. A
 metric catalogue among them (jobs, target_labels, metrics) lets metrics and labels be checked, too, and an
-Alertmanager configuration is checked with the rules: whether each alert reaches whom it should. Touches
+Alertmanager configuration is checked with the rules: whether each alert reaches whom it should. So is a
+Grafana dashboard (classic JSON): its queries, and whether its lines are the limits of the alerts. Touches
 nothing: reads files.
 
 Exit status: 0 nothing found, or warnings alone; 1 errors (with --strict also warnings); 2 wrong input. A
@@ -33,8 +34,8 @@ RENDER = """\
 Write each plain rule file with the address of your runbooks: to DIR/rules as it is, for Prometheus, and to
 DIR/prometheusrules as a PrometheusRule object, for the Prometheus Operator. A runbook_url that ends with the
 alert's name becomes URL/NAME. An Alertmanager configuration among the files is written to
-DIR/alertmanager.yaml, with the folder of secrets and the addresses that the options name. Touches nothing
-but DIR.
+DIR/alertmanager.yaml, with the folder of secrets and the addresses that the options name; a dashboard to
+DIR/dashboards, with its links to your runbooks. Touches nothing but DIR.
 
 Exit status: 0 written; 2 wrong input, and nothing is written."""
 

@@ -78,14 +78,12 @@ class AlertmanagerFile:
 def holds_alertmanager(documents: Iterable[Value]) -> bool:
     """Return whether a file is an Alertmanager configuration: it has a route tree, or a list of receivers."""
     document = next(iter(documents), None)
-    if document is None or document.kind != "mapping":
-        return False
-    top = {key.raw: value for key, value in zip(document.parts[::2], document.parts[1::2], strict=True)}
+    top = {} if document is None else document.peek()
     if top.keys() & {"apiVersion", "groups"}:
         return False
     route, found = top.get("route"), top.get("receivers")
-    keys = {key.raw for key in route.parts[::2]} if route is not None and route.kind == "mapping" else set()
-    return bool(keys & {"receiver", "routes", "group_by"}) or (
+    keys = {} if route is None else route.peek()
+    return bool(keys.keys() & {"receiver", "routes", "group_by"}) or (
         found is not None and found.kind == "list" and bool(top.keys() & {"route", "inhibit_rules", "global"})
     )
 

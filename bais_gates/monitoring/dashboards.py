@@ -31,9 +31,8 @@ _STRING_OR_VARIABLE: Final = re.compile(
 _DURATIONS: Final = frozenset({"__interval", "__rate_interval", "__range"})
 _NUMBERS: Final = frozenset({"__interval_ms", "__range_s", "__range_ms"})
 _SIMPLE: Final = re.compile(r"[\w:.]+", re.ASCII)
-_NO_PROMETHEUS: Final = re.compile(
-    r"loki|influx|elastic|graphite|tempo|cloudwatch|postgres|mysql", re.IGNORECASE
-)
+_TYPE: Final = re.compile("prometheus|loki|influx|elastic|graphite|tempo|cloudwatch", re.IGNORECASE)
+"""Types of data sources that people put into names, as in DS_LOKI."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +71,7 @@ class Dashboard:
 
 def holds_dashboard(documents: Iterable[Value]) -> bool:
     """Return whether a file is a dashboard of Grafana, whatever its version."""
-    return any(_model(one) is not None for one in documents if one.kind == "mapping")
+    return any(_model(one) is not None for one in documents)
 
 
 def load_dashboard(documents: Iterable[Value], path: str, settings: Settings) -> Dashboard:
@@ -84,25 +83,23 @@ def load_dashboard(documents: Iterable[Value], path: str, settings: Settings) ->
             model = _model(document)
             if model is None:
                 continue
-            if "panels" not in model and "rows" not in model:
-                raise document.refuse("not classic JSON: export the dashboard as the classic or V1 model")
-            panels += loader.panels(model)
+            keys = model.mapping("the dashboard")
+            if not keys.keys() & {"panels", "rows"}:
+                raise model.refuse("not classic JSON: export the dashboard as the classic or V1 model")
+            panels += loader.panels(keys)
         except RefusedError as refused:
             loader.findings.append(refused.finding)
     return Dashboard(path=path, panels=tuple(panels), findings=tuple(loader.findings))
 
 
-def _model(document: Value) -> Mapping[str, Value] | None:
-    """Return the keys of a dashboard's model; None if it is something else."""
-    top = document.mapping("the file")
-    version = top.get("apiVersion")
-    if version is not None:
-        is_ours = version.kind == "text" and version.raw.startswith(_RESOURCE) and "spec" in top
-        return top["spec"].mapping("spec") if is_ours else None
-    inner = top.get("dashboard")
-    if inner is not None and inner.kind == "mapping":
-        top = inner.mapping("dashboard")
-    return top if {"title", "panels"} <= top.keys() or {"title", "rows"} <= top.keys() else None
+def _model(document: Value) -> Value | None:
+    """Return the model of a dashboard; None if the document is something else."""
+    top = document.peek()
+    if "apiVersion" in top:
+        return top.get("spec") if top["apiVersion"].raw.startswith(_RESOURCE) else None
+    model = top.get("dashboard", document)
+    keys = model.peek().keys()
+    return model if "title" in keys and keys & {"panels", "rows"} else None
 
 
 class _Loader:
@@ -116,7 +113,7 @@ class _Loader:
 
     def panels(self, model: Mapping[str, Value]) -> Iterator[Panel]:
         """Yield the panels that query Prometheus, those inside rows included."""
-        self._read_variables(model.get("templating"))
+        self._read_variables(_mapping(model, "templating"))
         for one in _panels(model):
             try:
                 if (panel := self._panel(one.mapping("a panel"), one)) is not None:
@@ -124,12 +121,12 @@ class _Loader:
             except RefusedError as refused:
                 self.findings.append(refused.finding)
 
-    def _read_variables(self, templating: Value | None) -> None:
+    def _read_variables(self, templating: Mapping[str, Value]) -> None:
         """Keep the current value of each variable that is one plain text, and each data source's type."""
-        for one in _list(_keys(templating).get("list")):
-            keys = _keys(one)
+        for one in _items(templating, "list"):
+            keys = one.mapping("a variable")
             name = _text(keys.get("name"))
-            value = _text(_keys(keys.get("current")).get("value")) or _text(keys.get("query"))
+            value = _text(_mapping(keys, "current").get("value")) or _text(keys.get("query"))
             if _text(keys.get("type")) == "datasource":
                 self._datasources[name] = _text(keys.get("query"))
             elif _SIMPLE.fullmatch(value):
@@ -138,31 +135,31 @@ class _Loader:
     def _panel(self, keys: Mapping[str, Value], at: Value) -> Panel | None:
         title = Text(value=_text(keys.get("title")) or "a panel without a title", place=at.place)
         queries = []
-        for one in _list(keys.get("targets")):
-            target = _keys(one)
+        for one in _items(keys, "targets"):
+            target = one.mapping("a target")
             expr = target.get("expr")
-            source = target.get("datasource") or keys.get("datasource")
-            if expr is None or not _text(expr).strip() or not self._is_prometheus(source):
+            source = self._type_of(target.get("datasource")) or self._type_of(keys.get("datasource"))
+            if expr is None or not _text(expr).strip() or source not in {"", "prometheus"}:
                 continue
             if (query := self._query(expr, _text(target.get("legendFormat")), title)) is not None:
                 queries.append(query)
         if not queries:
             return None
-        defaults = _keys(_keys(keys.get("fieldConfig")).get("defaults"))
+        defaults = _mapping(_mapping(keys, "fieldConfig"), "defaults")
         alert, target_line = _lines(defaults)
         unit = _text(defaults.get("unit"))
         return Panel(title=title, unit=unit, queries=tuple(queries), alert=alert, target=target_line)
 
-    def _is_prometheus(self, source: Value | None) -> bool:
-        """Return whether a data source may be Prometheus: it says so, or it is the default."""
+    def _type_of(self, source: Value | None) -> str:
+        """Return the type of a data source; "" where a name alone does not tell it, and for the default."""
         if source is None or source.is_null:
-            return True
-        if source.kind == "mapping":
-            return _text(source.mapping("datasource").get("type")) in {"", "prometheus"}
-        variable = _VARIABLE.fullmatch(name := _text(source))
-        if variable is not None:
-            name = self._datasources.get(variable[variable.lastindex or 0], "")
-        return _NO_PROMETHEUS.search(name) is None
+            return ""
+        keys = {"uid": source} if source.kind == "text" else source.mapping("datasource")
+        name = _text(keys.get("uid"))
+        if (variable := _VARIABLE.fullmatch(name)) is not None:
+            name = variable[variable.lastindex or 0]
+        known = _TYPE.search(name)
+        return _text(keys.get("type")) or self._datasources.get(name) or (known[0].lower() if known else "")
 
     def _query(self, expr: Value, legend: str, title: Text) -> Query | None:
         """Return a query; None for one that is wrong, and for one whose syntax its variables decide."""
@@ -202,23 +199,22 @@ def with_variables(text: str, values: Mapping[str, str], interval_s: float) -> s
 
 
 def _panels(model: Mapping[str, Value]) -> Iterator[Value]:
-    for one in _list(model.get("panels")):
+    """Yield all panels: those of the dashboard, and those inside rows of the new and of the old kind."""
+    for one in (*_items(model, "panels"), *_items(model, "rows")):
         yield one
-        yield from _list(_keys(one).get("panels"))
-    for row in _list(model.get("rows")):
-        yield from _list(_keys(row).get("panels"))
+        yield from _items(one.peek(), "panels")
 
 
 def _lines(defaults: Mapping[str, Value]) -> tuple[float | None, float | None]:
     """Return the lines that a panel draws at its thresholds: the one where red begins or ends, another."""
-    style = _text(_keys(_keys(defaults.get("custom")).get("thresholdsStyle")).get("mode")) or "off"
-    thresholds = _keys(defaults.get("thresholds"))
+    style = _text(_mapping(_mapping(defaults, "custom"), "thresholdsStyle").get("mode")) or "off"
+    thresholds = _mapping(defaults, "thresholds")
     if style == "off" or _text(thresholds.get("mode")) == "percentage":
         return None, None
     alert = target = None
     before = False
-    for number, one in enumerate(_list(thresholds.get("steps"))):
-        step = _keys(one)
+    for number, one in enumerate(_items(thresholds, "steps")):
+        step = one.mapping("a threshold")
         is_red = _ALERT_COLOR.search(_text(step.get("color"))) is not None
         value = step.get("value")
         if number and value is not None:
@@ -241,12 +237,12 @@ def _number(value: Value) -> float:
     return number
 
 
-def _keys(value: Value | None) -> Mapping[str, Value]:
-    return {} if value is None else value.mapping("what is here")
+def _mapping(keys: Mapping[str, Value], name: str) -> Mapping[str, Value]:
+    return keys[name].mapping(name) if name in keys else {}
 
 
-def _list(value: Value | None) -> list[Value]:
-    return [] if value is None else value.items("what is here")
+def _items(keys: Mapping[str, Value], name: str) -> list[Value]:
+    return keys[name].items(name) if name in keys else []
 
 
 def _text(value: Value | None) -> str:

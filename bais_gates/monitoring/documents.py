@@ -67,6 +67,11 @@ class Value:
             raise self.refuse(f"{what} must be a list, not {_article(self.kind)}")
         return self.parts
 
+    def peek(self) -> dict[str, Value]:
+        """Return the values of a mapping without a check of its keys, {} for anything else."""
+        parts = self.parts if self.kind == "mapping" else []
+        return {key.raw: value for key, value in zip(parts[::2], parts[1::2], strict=True)}
+
     def mapping(self, what: str, allowed: frozenset[str] | None = None) -> dict[str, Value]:
         """Return the mapping's values, {} for null.
 

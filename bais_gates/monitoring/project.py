@@ -172,6 +172,4 @@ def _json_as_yaml(text: str) -> str:
 
 
 def _is_catalogue(documents: list[Value]) -> bool:
-    if len(documents) != 1 or documents[0].kind != "mapping":
-        return False
-    return {key.raw for key in documents[0].parts[::2]} >= CATALOGUE_KEYS
+    return len(documents) == 1 and documents[0].peek().keys() >= CATALOGUE_KEYS

@@ -119,11 +119,18 @@ def load_rules(documents: Iterable[Value], path: str, version: tuple[int, int] =
 def holds_rules(documents: Iterable[Value]) -> bool:
     """Return whether a file is one of rules: a list of groups, or a PrometheusRule among its objects."""
     for document in documents:
-        if document.kind == "mapping":
-            top = document.mapping("the file")
-            if next(_specs(document), None) is not None if "apiVersion" in top else "groups" in top:
-                return True
+        top = document.peek()
+        if _has_object(document) if "apiVersion" in top else "groups" in top:
+            return True
     return False
+
+
+def _has_object(document: Value) -> bool:
+    top = document.peek()
+    kind = top["kind"].raw if "kind" in top else ""
+    if kind.endswith("List") and "items" in top:
+        return any(_has_object(one) for one in top["items"].parts)
+    return kind == "PrometheusRule"
 
 
 def _specs(document: Value) -> Iterator[Value]:

@@ -59,7 +59,14 @@ if TYPE_CHECKING:
         CacheStatistics,
         Scratch,
     )
-    from bais_gates.probes.schedule import Lane, Measured, callers_for, measure, measure_again_if_slow
+    from bais_gates.probes.schedule import (
+        Lane,
+        Measured,
+        callers_for,
+        measure,
+        measure_again_if_slow,
+        wrong_responses,
+    )
     from bais_gates.probes.statistics import Summary, percentile
     from bais_gates.probes.volley import Volley, fire
 else:
@@ -86,7 +93,7 @@ else:
         "schedule",
         "statistics",
         "tls",
-        "volley",
+        "measure_again_if_slow",
     )
 
 __all__ = [
@@ -156,4 +163,5 @@ __all__ = [
     "statements_since",
     "tls",
     "version_number",
+    "wrong_responses",
 ]

@@ -90,6 +90,11 @@ class Sample:
         return (self.end - self.due) * 1000.0
 
     @property
+    def starved(self) -> bool:
+        """Whether it has no response, and this machine was busy while it waited."""
+        return not self.answered and self.machine_use > SATURATED
+
+    @property
     def service_ms(self) -> float:
         """Milliseconds since the request was sent (uncorrected latency)."""
         return (self.end - self.sent) * 1000.0
@@ -119,8 +124,8 @@ class Sampled:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """The faults of the responses that were not correct."""
-        return tuple(sample.fault for sample in self.samples if sample.fault is not None)
+        """The faults of the responses that were not correct; of a starved request nothing is known."""
+        return tuple(one.fault for one in self.samples if one.fault is not None and not one.starved)
 
     @property
     def delayed_p95_ms(self) -> float:
@@ -178,6 +183,13 @@ class Measured:
             seconds=seconds,
             machine_use=(self.machine_use * self.seconds + later.machine_use * later.seconds) / seconds,
         )
+
+
+def wrong_responses(*lanes: Sampled) -> list[str] | float:
+    """Return the distinct faults of some lanes, sorted; NaN where there is none but a starved request."""
+    wrong = sorted({fault for lane in lanes for fault in lane.faults})
+    unknown = any(sample.starved for lane in lanes for sample in lane.samples)
+    return math.nan if unknown and not wrong else wrong
 
 
 def callers_for(rate_per_s: float, limit_ms: float) -> int:

@@ -11,7 +11,16 @@ import pytest
 
 from bais_gates import Environment, Evidence, Limits, RateLimit
 from bais_gates.bais import ACCEPTED, Api, Business, card_method, require_field
-from bais_gates.probes import Lane, Measured, Response, Summary, callers_for, measure, measure_again_if_slow
+from bais_gates.probes import (
+    Lane,
+    Measured,
+    Response,
+    Summary,
+    callers_for,
+    measure,
+    measure_again_if_slow,
+    wrong_responses,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -256,8 +265,8 @@ def check_endpoint(
         n_min=n_min,
         source=explain(measured, reason, note, slow=slow),
     )
-    wrong = sorted(set(lane.faults))
-    evidence.check(f"incorrect responses ({endpoint.name})", wrong, "==", [], n=lane.latency.n)
+    wrong = wrong_responses(lane)
+    evidence.check(f"incorrect responses ({endpoint.name})", wrong, "==", [], n=lane.latency.n, source=reason)
 
 
 def check_all_endpoints(

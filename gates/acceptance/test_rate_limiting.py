@@ -21,6 +21,7 @@ from bais_gates.probes import (
     callers_for,
     measure,
     measure_again_if_slow,
+    wrong_responses,
 )
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def check_bystander(
 
     meanwhile, note = measure_again_if_slow(measure_again, too_slow, why_starved)
     late, starved = meanwhile.lanes["other"], why_starved(meanwhile)
-    wrong = [*early.faults, *late.faults]
+    wrong = wrong_responses(early, late)
     evidence.check("responses other than 200 (caller within its limit)", wrong, "==", [])
     unprovable = too_slow(meanwhile) and starved is not None
     increase = late.latency.p50 - early.latency.p50

@@ -20,7 +20,7 @@ SHOWN_WITHIN_S: Final = 20.0
 """Seconds within which a Prometheus that was just started must have two samples of everything."""
 PLOT_TYPE: Final = "application/vnd.bais-gates.plots+json"
 SHOWN_S: Final = 300.0
-POINTS: Final = 60
+POINTS: Final = 150
 SERIES: Final = 5
 UNITS: Final = {
     "percentunit": ("%", 100.0),

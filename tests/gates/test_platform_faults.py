@@ -125,6 +125,7 @@ REASONS: Final[dict[str, str]] = {
     "monitoring_target_hangs": r"redis .*: down",
     "monitoring_target_forgotten": r"postgres: no target",
     "monitoring_metric_dropped": r"payments_total: no series",
+    "monitoring_namespace_relabeled": r"Pods: kube_deployment_status_replicas_available",
     "monitoring_receiver_dead": r"firing alerts that did not arrive.*slack",
     "monitoring_route_shadowed": r"no alert comes to this route|reaches .*none with pagerduty",
     "monitoring_pager_key_wrong": r"firing alerts that did not arrive.*pagerduty",

@@ -183,6 +183,33 @@ def test_a_starved_generator_is_reported(
 
 
 @pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([(None, True, 0.99)], []),
+        ([("status 500", True, 0.99)], ["status 500"]),
+        ([("none", False, 0.5)], ["none"]),
+        ([("none", False, math.nan)], ["none"]),
+        ([("none", False, 0.99), (None, True, 0.1)], None),
+        ([("none", False, 0.99), ("status 500", True, 0.99)], ["status 500"]),
+    ],
+)
+def test_wrong_responses(samples: list[tuple[str | None, bool, float]], expected: list[str] | None) -> None:
+    """A missing response is a fault unless this machine was busy: then nothing is known; others stay faults."""
+    lane = Sampled(
+        name="x",
+        target_per_s=10,
+        samples=tuple(
+            Sample(due=0.0, sent=0.0, end=9.0, fault=fault, answered=answered, machine_use=use)
+            for fault, answered, use in samples
+        ),
+    )
+
+    found = schedule.wrong_responses(lane)
+
+    assert found == expected if expected is not None else isinstance(found, float) and math.isnan(found)
+
+
+@pytest.mark.parametrize(
     ("first", "fault", "p95", "n", "note"),
     [
         ([(50, 0.0, 0.5)] * 20, None, 50, 20, None),

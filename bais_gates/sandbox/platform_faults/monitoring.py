@@ -171,6 +171,17 @@ FAULTS: Final = (
         ),
     ),
     fault(
+        "monitoring_namespace_relabeled",
+        "Prometheus renames the namespace of what it scrapes, so that the dashboard selects nothing.",
+        "monitoring.dashboard_shows_data",
+        Loaded(
+            "prometheus.yaml",
+            r'"job_name": "kube-state-metrics",',
+            r'\g<0> "metric_relabel_configs": [{"source_labels": ["namespace"], "regex": "bais", '
+            '"target_label": "namespace", "replacement": "platform"}],',
+        ),
+    ),
+    fault(
         "monitoring_receiver_dead",
         "Nothing listens at the address of the chat.",
         "monitoring.routes_deliver",
