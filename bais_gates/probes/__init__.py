@@ -93,7 +93,7 @@ else:
         "schedule",
         "statistics",
         "tls",
-        "measure_again_if_slow",
+        "volley",
     )
 
 __all__ = [

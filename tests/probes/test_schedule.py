@@ -194,7 +194,7 @@ def test_a_starved_generator_is_reported(
     ],
 )
 def test_wrong_responses(samples: list[tuple[str | None, bool, float]], expected: list[str] | None) -> None:
-    """A missing response is a fault unless this machine was busy: then nothing is known; others stay faults."""
+    """A missing response is a fault unless this machine was busy: then nothing is known of it."""
     lane = Sampled(
         name="x",
         target_per_s=10,
