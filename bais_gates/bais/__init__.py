@@ -20,6 +20,7 @@ from bais_gates.bais.api import (
     require_field,
 )
 from bais_gates.bais.contract import Contract, ContractError
+from bais_gates.bais.load import LoadRun, paid_ids
 from bais_gates.bais.smoke import ExpectedIdentity, SmokeObjects, check_health, run_smoke_test
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Contract",
     "ContractError",
     "ExpectedIdentity",
+    "LoadRun",
     "SmokeObjects",
     "TargetRefused",
     "card_method",
@@ -39,6 +41,7 @@ __all__ = [
     "differences",
     "mismatches",
     "open_api",
+    "paid_ids",
     "register_business",
     "require_field",
     "run_smoke_test",

@@ -10,9 +10,11 @@ import pytest
 from bais_gates.bais.api import Api, Business, open_api, register_business
 
 if TYPE_CHECKING:
+    from bais_gates.bais.load import LoadRun
+    from bais_gates.pytest_plugin.run_directory import GateRun
     from bais_gates.targets.target import Target, Unique
 
-__all__ = ["api", "new_business"]
+__all__ = ["api", "load_run", "new_business"]
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +29,27 @@ def api(target: Target) -> Iterator[Api]:
 def new_business(api: Api, unique: Unique) -> Callable[[], Business]:
     """Return a function that makes a business of its own: registered and signed in through the API."""
     return lambda: register_business(api, unique)
+
+
+@pytest.fixture(scope="session")
+def load_run(target: Target, gate_run: GateRun, api: Api, progress: Callable[[str], None]) -> LoadRun:
+    """Load the target as `capacity` promises, once a run of gates; see `--gate-load-duration`."""
+    from bais_gates.bais import load  # noqa: PLC0415 - loaded by runs with load gates
+    from bais_gates.targets.target import reach_accounts  # noqa: PLC0415 - as above
+
+    plan = load.plan_for(target.environment, measured_s=gate_run.load_duration_s)
+    reports = gate_run.reports / "load"
+
+    def carry_out() -> LoadRun:
+        accounts = reach_accounts(gate_run, target.environment, gates_dir=target.gates_dir, progress=progress)
+        return load.carry_out(
+            target.environment,
+            api,
+            plan,
+            reports,
+            gates_dir=target.gates_dir,
+            accounts_file=accounts,
+            progress=progress,
+        )
+
+    return load.once(gate_run.directory / "load", reports, plan, carry_out)

@@ -99,7 +99,7 @@ class Execution:
 
     def _seconds(self, gate: Gate) -> float:
         try:
-            return self._state.policy().deadline_of(gate)
+            return self._state.policy().deadline_of(gate) + self._state.load_seconds(gate)
         except GateInputError:
             return 0.0
 
@@ -226,7 +226,8 @@ class Needs:
             return known
         directory = self._state.shared()
         policy = self._state.policy()
-        patience = max(policy.deadline_of(gate) for gate in self._state.catalog().gates) + _GRACE_S
+        gates = self._state.catalog().gates
+        patience = max(policy.deadline_of(one) + self._state.load_seconds(one) for one in gates) + _GRACE_S
         quiet_since = time.time()
         while (outcome := directory.result(gate_id, case)) is None:
             # As long as gates finish anywhere there is progress; then all that run are within their deadline.

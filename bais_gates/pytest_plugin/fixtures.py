@@ -93,6 +93,12 @@ def gate_run(pytestconfig: pytest.Config) -> GateRun:
 
 
 @pytest.fixture(scope="session")
+def progress(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Return a function that writes a line to the terminal while a gate takes long: ``progress("half")``."""
+    return pytestconfig.stash[provisioning_key].show
+
+
+@pytest.fixture(scope="session")
 def phase_results(pytestconfig: pytest.Config) -> Callable[[str], tuple[PhaseResult, ...]]:
     """Return the results of a phase's gates, in this run or imported: ``phase_results("acceptance")``."""
     state, needs = pytestconfig.stash[state_key], pytestconfig.stash[needs_key]

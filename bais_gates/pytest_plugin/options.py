@@ -24,7 +24,7 @@ CATALOG_DEFAULT = Path("gates", "catalog.yaml")
 OUT_DEFAULT = "gate-report"
 ENVIRONMENT_DEFAULT = "sandbox"
 
-_NAMES = ("env", "scope", "out", "run-id", "subject", "catalog", "policy", "waivers")
+_NAMES = ("env", "scope", "out", "run-id", "subject", "catalog", "policy", "waivers", "load-duration")
 _WITH_VALUE = frozenset((*(f"--gate-{name}" for name in _NAMES), "--gate-import", "--sandbox-fault"))
 _CONFIGURATIONS = (
     *("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini"),
@@ -36,6 +36,8 @@ _KEY = re.compile(r"""(\w+)["']?\s*:(?=\s|$)""", re.MULTILINE)
 _TEXT = re.compile(r"""(["']).*?\1""")
 # A mark may be called, as in `gate(id="acceptance.health")`; the rest is as in pytest's own grammar.
 _WORD = re.compile(r"(?!(?:and|or|not)\b)[\w:+\-.\[\]\\/]+\s*\([^()]*\)|[()]|[\w:+\-.\[\]\\/]+")
+_DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)([smh])")
+_LOAD_DURATION_MIN_S = 5.0
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
 
 
@@ -61,6 +63,8 @@ class Settings:
     """The policy file was named, so that it must be there; likewise the waivers."""
     waivers_named: bool
     faults: tuple[str, ...]
+    load_duration_s: float | None
+    """How long a load run is judged, where that was named; deadlines follow."""
     problems: tuple[str, ...]
     """What is wrong with the options themselves, one paragraph each."""
 
@@ -82,6 +86,7 @@ def add_options(parser: pytest.Parser) -> None:
         ("catalog", "PATH", "the catalog of gates (default: gates/catalog.yaml)"),
         ("policy", "PATH", "the policy (default: policy.yaml beside the catalog)"),
         ("waivers", "PATH", "the waivers (default: waivers.yaml beside the catalog)"),
+        ("load-duration", "DURATION", "how long a load run is judged, as 90s or 10m (default: 20s)"),
     ):
         group.addoption(f"--gate-{name}", metavar=metavar, default=None, help=text)
         parser.addini(f"gate_{name.replace('-', '_')}", text, default=None)
@@ -195,8 +200,18 @@ def resolve(config: pytest.Config, catalog: Path) -> Settings:
         policy_named=policy is not None,
         waivers_named=waivers is not None,
         faults=tuple(getattr(options, "sandbox_fault", None) or ()),
+        load_duration_s=_load_duration(_text(config, "gate_load_duration"), problems),
         problems=tuple(problems),
     )
+
+
+def _load_duration(text: str | None, problems: list[str]) -> float | None:
+    match = _DURATION.fullmatch(text or "")
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if text is not None and seconds < _LOAD_DURATION_MIN_S:
+        problems.append(f"--gate-load-duration {text}: write it as 90s, 10m or 2h, and 5s at least.")
+        return None
+    return seconds or None
 
 
 def _scopes(config: pytest.Config) -> tuple[str, ...]:

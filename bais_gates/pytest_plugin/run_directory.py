@@ -38,6 +38,10 @@ class GateRun:
     """The faults to start a sandbox with."""
     catalog: Catalog
     policy: Policy
+    reports: Path
+    """Where the reports go; a gate may add files in a folder of its own there."""
+    load_duration_s: float | None = None
+    """How long a load run is judged, where the run was told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pytest
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.run_directory import GateRun, RunDirectory
 from bais_gates.verdict.catalog import Catalog, load_catalog
-from bais_gates.verdict.model import Outcome
+from bais_gates.verdict.model import Gate, Outcome, Phase
 from bais_gates.verdict.outcomes import PROVEN
 from bais_gates.verdict.policy import BUILT_IN, Policy, load_policy
 
@@ -99,7 +99,14 @@ class RunState:
             faults=self.settings.faults,
             catalog=self.catalog(),
             policy=self.policy(),
+            reports=self.settings.out,
+            load_duration_s=self.settings.load_duration_s,
         )
+
+    def load_seconds(self, gate: Gate | None = None) -> float:
+        """Return what a load run that was asked to be long adds to the deadline of a gate, or of the run."""
+        is_load = gate is None or gate.phase is Phase.LOAD
+        return self.settings.load_duration_s or 0.0 if is_load else 0.0
 
     def why_no_catalog(self) -> str | None:
         """Return why the catalog cannot be used; None when it can."""

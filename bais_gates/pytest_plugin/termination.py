@@ -63,7 +63,7 @@ class Termination:
         raise pytest.exit.Exception(f"bais-gates: {why}", returncode=int(ExitStatus.INCOMPLETE))
 
     def _watch(self) -> None:
-        seconds = self._state.policy().run_deadline_s
+        seconds = self._state.policy().run_deadline_s + self._state.load_seconds()
         if self._done.wait(seconds):
             return
         self._recorder.past_deadline(seconds)

@@ -258,4 +258,5 @@ def _monitoring_sections(ports: Mapping[str, int]) -> dict[str, object]:
             "log_query_url": f"{url['monitoring']}/logs/{{request_id}}",
         },
         "allow": ["synthetic_alert"],
+        "load": {"platform_pids": [os.getpid()]},  # the supervisor's: all processes are below it
     }

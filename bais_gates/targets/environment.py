@@ -26,6 +26,7 @@ from bais_gates.targets.parts import (
     DatabasePart,
     KubernetesPart,
     Limits,
+    LoadPart,
     MetricsPart,
     MonitoringPart,
     PaymentsPart,
@@ -107,6 +108,7 @@ class Environment:
     security = Part[SecurityPart]()
     recovery = Part[RecoveryPart]()
     capacity = Part[CapacityPart]()
+    load = Part[LoadPart]()
     database_settings = Part[Mapping[str, str]]()
     """PostgreSQL's settings by name, as PostgreSQL shows them (``on`` and ``off``)."""
     cache_settings = Part[CacheSettings]()

@@ -312,6 +312,20 @@ class CapacityPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPart:
+    """How load gates reach the rate that ``capacity`` promises."""
+
+    accounts: Path | None = None
+    """What `bais-gates load prepare` wrote."""
+    mix: tuple[tuple[str, int], ...] = ()
+    """Pairs of a user's action and its weight; those that are not named keep theirs."""
+    rate_per_s: float | None = None
+    """Of a sandbox on a small machine: a lower rate than the promised one."""
+    platform_pids: tuple[int, ...] = ()
+    """Processes of the platform on this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheSettings:
     """The required settings of the cache."""
 

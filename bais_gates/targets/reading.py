@@ -18,6 +18,7 @@ from bais_gates.targets.parts import (
     DatabasePart,
     KubernetesPart,
     Limits,
+    LoadPart,
     MetricsPart,
     MonitoringPart,
     Names,
@@ -65,6 +66,7 @@ class Reader:
             "payments": PaymentsPart(**part) if (part := self._part("payments")) else None,
             "metrics": self._metrics(),
             "monitoring": self._monitoring(),
+            "load": self._load(),
             "limits": Limits(path=self._document.path, values=tuple(part.items()))
             if (part := self._part("limits"))
             else None,
@@ -138,6 +140,17 @@ class Reader:
         part["addresses"] = tuple(part.get("addresses", {}).items())
         part["ca_file"] = self._ca_file(("monitoring", "ca_file"), part.get("ca_file"))
         return MonitoringPart(**_tuples(part))
+
+    def _load(self) -> LoadPart | None:
+        if not (part := self._part("load")):
+            return None
+        if "rate_per_s" in part and self._data.get("name") != "sandbox":
+            at = ("load", "rate_per_s")
+            raise self._document.error(at, "only a sandbox may ask for less than capacity.requests_per_s.")
+        if "accounts" in part:
+            part["accounts"] = (self._document.path.parent / part["accounts"]).absolute()
+        part["mix"] = tuple(part.get("mix", {}).items())
+        return LoadPart(**_tuples(part))
 
     def _database(self) -> DatabasePart | None:
         if not (part := self._part("database")):

@@ -1,0 +1,184 @@
+"""Read the record of a load run, and compute what is judged: rates, latencies, and who was starved.
+
+Latencies count from the time at which a request was due (see :mod:`bais_gates.load.generator`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from bais_gates.errors import GateInputError
+from bais_gates.load.plan import Plan
+from bais_gates.probes.statistics import Summary, percentile
+
+RECORD: Final = "requests.jsonl"
+USE: Final = "machine.json"
+GENERATOR_CPU_MAX: Final = 0.8
+"""Share of one core that a generator's process may use; beyond it, it is the bottleneck."""
+LAG_MAX_S: Final = 0.02
+"""The generator's own delay (p95)."""
+FOREIGN_CPU_MAX: Final = 0.5
+"""Share of the machine that others than the generator and the platform itself may use."""
+TOO_MANY: Final = 429
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; times in Unix seconds, ``lag`` and ``took`` in seconds."""
+
+    user: int
+    name: str
+    due: float
+    lag: float
+    sent: float
+    took: float
+    status: int
+    """0 without a response."""
+    fault: str
+    """"" for an expected response; else why it is none."""
+    detail: str
+
+    @property
+    def ended(self) -> float:
+        """When its response was complete."""
+        return self.sent + self.took
+
+    @property
+    def latency_ms(self) -> float:
+        """From the due time."""
+        return (self.ended - self.due) * 1000
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it was served: expected, and no 429."""
+        return not self.fault and self.status != TOO_MANY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """Processor time since the sample before, as shares of one core, at a Unix time."""
+
+    at: float
+    seconds: float
+    generator: float
+    platform: float
+    foreign: float
+    cores: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The requests that were due in a part of the measured time, and those that ended in it."""
+
+    start: float
+    seconds: float
+    due: tuple[Request, ...]
+    ended: tuple[Request, ...]
+    use: tuple[Use, ...] = ()
+
+    @property
+    def accepted_per_s(self) -> float:
+        """Accepted requests that ended here, per second."""
+        return sum(one.accepted for one in self.ended) / self.seconds
+
+    def latency(self, includes: Callable[[Request], bool] = lambda _one: True) -> Summary:
+        """Return latencies in milliseconds from the due times."""
+        return Summary.of(one.latency_ms for one in self.due if includes(one))
+
+    def starved(self) -> str | None:
+        """Return why a bad figure proves nothing of the target; None if it does."""
+        seconds = sum(one.seconds for one in self.use)
+        if seconds > 0:
+            generator = sum(one.generator * one.seconds for one in self.use) / seconds
+            foreign = sum(one.foreign / one.cores * one.seconds for one in self.use) / seconds
+            if generator > GENERATOR_CPU_MAX:
+                return f"the load generator used {generator:.0%} of a core"
+            if foreign > FOREIGN_CPU_MAX:
+                return f"other processes used {foreign:.0%} of this machine"
+        lag = percentile([one.lag for one in self.due], 95)
+        if lag > LAG_MAX_S:
+            return f"the load generator sent requests {lag * 1000:.0f} ms late (p95)"
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A whole run."""
+
+    plan: Plan
+    began: float
+    """When the first users were started, in Unix seconds."""
+    requests: tuple[Request, ...]
+    use: tuple[Use, ...] = ()
+    exceptions: Mapping[str, int] = field(default_factory=dict)
+    """Of the script, by text, with their number."""
+    lost_workers: tuple[str, ...] = ()
+
+    @property
+    def measured_from(self) -> float:
+        """Unix time of the first judged moment."""
+        return self.began + self.plan.ramp_s + self.plan.warm_up_s
+
+    @cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """The judged time in windows of ``plan.window_s`` seconds."""
+        starts = [self.measured_from + number * self.plan.window_s for number in range(self.plan.windows)]
+        return tuple(self._window(start, self.plan.window_s) for start in starts)
+
+    @cached_property
+    def measured(self) -> Window:
+        """The judged time as one window."""
+        return self._window(self.measured_from, self.plan.measured_s)
+
+    def _window(self, start: float, seconds: float) -> Window:
+        end = min(start + seconds, self.measured_from + self.plan.measured_s)
+        return Window(
+            start=start,
+            seconds=end - start,
+            due=tuple(one for one in self.requests if start <= one.due < end),
+            ended=tuple(one for one in self.requests if start <= one.ended < end),
+            use=tuple(one for one in self.use if start < one.at <= end),
+        )
+
+
+def read_result(record: Path, plan: Plan, use: Iterable[Use] = ()) -> Result:
+    """Read a record. Raises GateInputError where it is not complete."""
+    began, rows, end = None, [], None
+    try:
+        with record.open(encoding="utf-8") as file:
+            for line in file:
+                entry: Any = json.loads(line)
+                began = entry.get("begin", began)
+                rows += [Request(*row) for row in entry.get("rows", ())]
+                end = entry if "end" in entry else end
+    except OSError as error:
+        raise GateInputError(f"{record}: {error.strerror}. The load run left no record.") from None
+    except (ValueError, TypeError, AttributeError):
+        raise GateInputError(f"{record}: not the record of a load run, or cut off.") from None
+    if began is None or end is None:
+        raise GateInputError(f"{record}: the load run was broken off: its record has no end.")
+    return Result(
+        plan=plan,
+        began=began,
+        requests=tuple(sorted(rows, key=lambda one: one.due)),
+        use=tuple(use),
+        exceptions=end["exceptions"],
+        lost_workers=tuple(end["lost_workers"]),
+    )
+
+
+def names(requests: Sequence[Request]) -> list[str]:
+    """Return the names of requests, those without a response left out."""
+    return sorted({one.name for one in requests if one.name})
+
+
+def worst(values: Iterable[float]) -> float:
+    """Return the greatest value; NaN if one is, or if there is none."""
+    found = list(values)
+    return math.nan if not found or any(map(math.isnan, found)) else max(found)
