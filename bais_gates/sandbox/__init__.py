@@ -20,6 +20,7 @@ __all__ = [
     "SandboxInfo",
     "cluster_limits",
     "default_directory",
+    "prepare_accounts",
     "set_faults",
     "start",
     "start_cluster",
@@ -55,6 +56,13 @@ def start_monitoring(
     from bais_gates.sandbox.monitoring import start  # noqa: PLC0415 - most runs need none
 
     start.start_monitoring(directory, artefacts=artefacts, progress=progress)
+
+
+def prepare_accounts(directory: Path, *, businesses: int = 20, keys: int = 1000) -> Path:
+    """Prepare accounts for a load: see :func:`bais_gates.sandbox.accounts.prepare_accounts`."""
+    from bais_gates.sandbox import accounts  # noqa: PLC0415 - most runs need none
+
+    return accounts.prepare_accounts(directory, businesses=businesses, keys=keys)
 
 
 def cluster_limits() -> tuple[str, ...]:

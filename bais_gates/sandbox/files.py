@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CONTENTS = (
     "environment.yaml",
+    "accounts.json",
+    "accounts.lock",
     "cluster",
     "monitoring",
     "records",

@@ -140,6 +140,34 @@ def start_monitoring(
         raise ProvisionError(f"the sandbox's monitoring did not start: {e}") from e
 
 
+def prepare_accounts(
+    run: RunContext,
+    environment: Environment,
+    *,
+    gates_dir: Path,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> Path:
+    """Return the file of the accounts that a load uses; the run's sandbox makes them first.
+
+    Raises GateInputError where the environment names none for another API, ProvisionError on failure.
+    """
+    folder = run.directory / _FOLDER
+    if environment.provision == "sandbox":
+        own = load_environment(folder / "environment.yaml", gates_dir=gates_dir)
+        if own.parts["api"] == environment.api:
+            from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
+
+            progress("preparing accounts for the load")
+            try:
+                return sandbox.prepare_accounts(folder)
+            except sandbox.SandboxError as e:
+                raise ProvisionError(str(e)) from e
+    file: Path | None = getattr(getattr(environment, "load", None), "accounts", None)
+    if file is None:
+        raise environment.missing("load.accounts")
+    return file
+
+
 def make_staged_faults(run: RunContext) -> None:
     """Make the faults of staging that the run asks for; raise ProvisionError if that fails."""
     if not run.faults:

@@ -6,6 +6,7 @@ import contextlib
 import re
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from bais_gates.errors import GateInputError
@@ -18,19 +19,20 @@ from bais_gates.targets.provision import (
     RunContext,
     environment_for,
     once,
+    prepare_accounts,
     start_cluster,
     start_monitoring,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.probes.prometheus import Alertmanager, Prometheus
     from bais_gates.targets.environment import Environment
 
 _Server = TypeVar("_Server", "Prometheus", "Alertmanager")
+ACCOUNTS_RECORD: Final = "accounts"
 CLUSTER_RECORD: Final = "cluster"
 MONITORING_RECORD: Final = "monitoring"
 """Name of the record in the run directory that holds why the cluster could not be reached, if so."""
@@ -148,6 +150,35 @@ def reach_cluster(
     reached = once(run.directory, CLUSTER_RECORD, reach)
     if reached["error"] is not None:
         raise ClusterUnusable(reached["error"])
+
+
+# -- the accounts of a load --
+
+
+def reach_accounts(
+    run: RunContext,
+    environment: Environment,
+    *,
+    gates_dir: Path,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> Path:
+    """Return the file of the accounts that a load uses, which the run's sandbox makes once a run.
+
+    Raises GateInputError where the environment file names none, ProvisionError where they can't be made: at
+    once, in every process of the run, without trying again.
+    """
+
+    def reach() -> dict[str, str | None]:
+        try:
+            file = prepare_accounts(run, environment, gates_dir=gates_dir, progress=progress)
+        except ProvisionError as e:
+            return {"file": None, "error": str(e)}
+        return {"file": str(file), "error": None}
+
+    reached = once(run.directory, ACCOUNTS_RECORD, reach)
+    if reached["error"] is not None:
+        raise ProvisionError(reached["error"])
+    return Path(str(reached["file"]))
 
 
 # -- the monitoring --

@@ -20,7 +20,7 @@ import bais_gates.sandbox
 from bais_gates.errors import GateInputError
 from bais_gates.targets import identity
 from bais_gates.targets.provision import ProvisionError, environment_for, release
-from bais_gates.targets.target import TargetUnreachable, open_target
+from bais_gates.targets.target import TargetUnreachable, open_target, reach_accounts
 
 Write = Callable[[str, str], Path]
 
@@ -100,6 +100,71 @@ def test_a_failed_start_is_reported_to_all_and_not_retried(
         with pytest.raises(ProvisionError, match="no space left"):
             environment_for(run, gates_dir=gates_dir)
     assert len(tries) == 1
+
+
+def test_the_sandboxs_accounts_are_prepared_once(
+    write: Write,
+    gates_dir: Path,
+    make_run: Callable[..., Any],
+    started: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every call returns the file in the run's sandbox, which only the first one prepares."""
+    prepared: list[Path] = []
+
+    def prepare(folder: Path) -> Path:
+        prepared.append(folder)
+        return folder / "accounts.json"
+
+    monkeypatch.setattr(bais_gates.sandbox, "prepare_accounts", prepare)
+    write("mine", "name: mine\nprovision: sandbox\n")
+    run = make_run("mine")
+    environment = environment_for(run, gates_dir=gates_dir)
+
+    files = {reach_accounts(run, environment, gates_dir=gates_dir) for _ in range(2)}
+
+    assert files == {started[0] / "accounts.json"}
+    assert prepared == started
+
+
+def test_accounts_that_cannot_be_prepared_are_reported_to_all(
+    write: Write,
+    gates_dir: Path,
+    make_run: Callable[..., Any],
+    started: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every call raises why there are none; only the first one tries."""
+    tries: list[Path] = []
+
+    def prepare(folder: Path) -> Path:
+        tries.append(folder)
+        raise bais_gates.sandbox.SandboxError("PostgreSQL did not accept the accounts")
+
+    monkeypatch.setattr(bais_gates.sandbox, "prepare_accounts", prepare)
+    write("mine", "name: mine\nprovision: sandbox\n")
+    run = make_run("mine")
+    environment = environment_for(run, gates_dir=gates_dir)
+
+    for _ in range(2):
+        with pytest.raises(ProvisionError, match="did not accept"):
+            reach_accounts(run, environment, gates_dir=gates_dir)
+    assert tries == started
+
+
+@pytest.mark.parametrize("provision", ["none", "sandbox"])
+def test_accounts_of_another_api_are_named_by_the_file(
+    write: Write, gates_dir: Path, make_run: Callable[..., Any], started: list[Path], provision: str
+) -> None:
+    """Nothing is prepared for an API that is not the run's sandbox; a file without accounts is an error."""
+    path = write("mine", f"name: mine\nprovision: {provision}\napi: {{url: 'https://127.0.0.1:8'}}\n")
+    run = make_run("mine")
+    environment = environment_for(run, gates_dir=gates_dir)
+
+    with pytest.raises(GateInputError, match=r"load\.accounts") as caught:
+        reach_accounts(run, environment, gates_dir=gates_dir)
+    assert str(path) in str(caught.value)
+    assert len(started) == (provision == "sandbox")
 
 
 def test_release_without_a_sandbox_does_nothing(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def locked(path: Path, deadline: float, *, what: str) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise SandboxError(f"another process is still starting the sandbox's {what}") from None
+                    raise SandboxError(f"another process is still preparing the sandbox's {what}") from None
                 time.sleep(0.05)
         yield
     finally:

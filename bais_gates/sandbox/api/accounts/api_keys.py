@@ -38,6 +38,11 @@ class ApiKeyRequest(msgspec.Struct, frozen=True):
     expires_in: Annotated[int, msgspec.Meta(ge=1, le=_TEN_YEARS_S)] | None = None
 
 
+def new_api_key() -> str:
+    """Return a new key; the database keeps only its :func:`digest`."""
+    return _PREFIX + secrets.token_urlsafe(32)
+
+
 def looks_like_api_key(token: str) -> bool:
     """Return whether a bearer token is an API key rather than an access token."""
     return token.startswith(_PREFIX)
@@ -60,7 +65,7 @@ async def create_api_key(request: Request, services: Services) -> Response:
     """Respond 201 with the key, which is shown only here."""
     body = request.parse(ApiKeyRequest)
     name = values.text(body.name, "name", maximum=200)
-    key, key_id = _PREFIX + secrets.token_urlsafe(32), new_id("key")
+    key, key_id = new_api_key(), new_id("key")
     expires_at = None if body.expires_in is None else datetime.now(UTC) + timedelta(seconds=body.expires_in)
     owner = request.principal
     row = {"id": key_id, "business_id": owner.business_id, "user_id": owner.user_id, "name": name}

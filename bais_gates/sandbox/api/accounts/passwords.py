@@ -22,11 +22,16 @@ _MAX_WAITING = 300
 """What two threads hash in 4 s at 25 ms each; further requests would time out while waiting."""
 
 
+def make_hasher(passes: int) -> PasswordHasher:
+    """Return the hasher of the platform's passwords."""
+    return PasswordHasher(passes, MEMORY_KIB, LANES, type=Type.ID)
+
+
 class Passwords:
     """Hashes and verifies passwords, two at a time; argon2 releases the interpreter lock meanwhile."""
 
     def __init__(self, passes: int) -> None:
-        self._hasher = PasswordHasher(passes, MEMORY_KIB, LANES, type=Type.ID)
+        self._hasher = make_hasher(passes)
         self._threads = ThreadPoolExecutor(2, "argon2")
         self._waiting = 0
         self._dummy_hash = self._hasher.hash(os.urandom(16).hex())

@@ -47,11 +47,16 @@ class WorkflowRequest(msgspec.Struct, frozen=True):
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
 
 
+def new_public_key() -> str:
+    """Return a new public key of a workflow."""
+    return "bais_pk_" + secrets.token_urlsafe(18)
+
+
 async def create_workflow(request: Request, services: Services) -> Response:
     """Respond 201 with the workflow's id and public key, or 400."""
     body = request.parse(WorkflowRequest)
     row = _validate(request, services, body)
-    workflow_id, public_key = new_id("wf"), "bais_pk_" + secrets.token_urlsafe(18)
+    workflow_id, public_key = new_id("wf"), new_public_key()
     row |= {"id": workflow_id, "public_key": public_key, "business_id": request.principal.business_id}
     async with services.concurrency.entered() as fault:
         if fault == "concurrent_requests_refused":
