@@ -158,6 +158,7 @@ def _up(arguments: argparse.Namespace) -> int:
             raise GateInputError(message) from None
         if not arguments.without_monitoring:
             _start_monitoring(folder)
+    sandbox.prepare_accounts(folder)
     if of_its_platform:
         sandbox.set_faults(folder, [*info.faults, *of_its_platform])
     _describe(sandbox.status(folder) or info, arguments.environment)

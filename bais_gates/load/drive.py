@@ -143,7 +143,9 @@ def _await_end(
         if passed > _START_WITHIN_S and not record.exists():
             raise LoadError(f"Locust sent nothing within {_START_WITHIN_S:g} s. {_log_tail(record.parent)}")
         if passed > _START_WITHIN_S + plan.seconds + _STOP_WITHIN_S:
-            raise LoadError(f"Locust did not end in time. {_log_tail(record.parent)}")
+            raise LoadError(
+                f"Locust did not end in time: its machine is too slow. {_log_tail(record.parent)}"
+            )
         if time.monotonic() - shown >= _SHOW_EVERY_S:
             shown = time.monotonic()
             if text := tail.describe(plan):

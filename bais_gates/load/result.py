@@ -147,10 +147,12 @@ class Result:
         )
 
 
-def read_result(record: Path, plan: Plan, use: Iterable[Use] = ()) -> Result:
-    """Read a record. Raises GateInputError where it is not complete."""
+def read_result(directory: Path, plan: Plan) -> Result:
+    """Read what a run left. Raises GateInputError where it is not complete."""
+    record = directory / RECORD
     began, rows, end = None, [], None
     try:
+        use = tuple(Use(**one) for one in json.loads((directory / USE).read_text(encoding="utf-8")))
         with record.open(encoding="utf-8") as file:
             for line in file:
                 entry: Any = json.loads(line)
@@ -167,7 +169,7 @@ def read_result(record: Path, plan: Plan, use: Iterable[Use] = ()) -> Result:
         plan=plan,
         began=began,
         requests=tuple(sorted(rows, key=lambda one: one.due)),
-        use=tuple(use),
+        use=use,
         exceptions=end["exceptions"],
         lost_workers=tuple(end["lost_workers"]),
     )

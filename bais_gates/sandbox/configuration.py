@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -126,6 +127,8 @@ def write_environment(
     path = directory / "environment.yaml"
     content = _platform_sections(api_url, platform) | _cluster_sections(directory, http_url, platform)
     content |= _monitoring_sections(monitoring)
+    # All processes are below this one, the supervisor; the accounts are made when they are asked for.
+    content["load"] = {"accounts": str(directory / "accounts.json"), "platform_pids": [os.getpid()]}
     write_private(path, _HEADER + yaml.safe_dump(content, sort_keys=False, width=200))
     return path
 
@@ -258,5 +261,4 @@ def _monitoring_sections(ports: Mapping[str, int]) -> dict[str, object]:
             "log_query_url": f"{url['monitoring']}/logs/{{request_id}}",
         },
         "allow": ["synthetic_alert"],
-        "load": {"platform_pids": [os.getpid()]},  # the supervisor's: all processes are below it
     }

@@ -162,7 +162,7 @@ def prepare_accounts(
                 return sandbox.prepare_accounts(folder)
             except sandbox.SandboxError as e:
                 raise ProvisionError(str(e)) from e
-    file: Path | None = getattr(getattr(environment, "load", None), "accounts", None)
+    file = environment.load.accounts if environment.describes("load") else None
     if file is None:
         raise environment.missing("load.accounts")
     return file
