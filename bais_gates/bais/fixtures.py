@@ -52,4 +52,4 @@ def load_run(target: Target, gate_run: GateRun, api: Api, progress: Callable[[st
             progress=progress,
         )
 
-    return load.once(gate_run.directory / "load", reports, plan, carry_out)
+    return load.once(gate_run.directory / "load", reports, carry_out)

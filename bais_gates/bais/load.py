@@ -126,7 +126,7 @@ def plan_for(environment: Environment, *, measured_s: float | None = None) -> Pl
     return plan if measured_s is None else replace(plan, measured_s=measured_s)
 
 
-def once(shared: Path, directory: Path, plan: Plan, carry_out: Callable[[], LoadRun]) -> LoadRun:
+def once(shared: Path, directory: Path, carry_out: Callable[[], LoadRun]) -> LoadRun:
     """Return the one load run of a run of gates, whichever of its processes asks first.
 
     ``shared`` is a folder of that run, by which its processes agree; ``directory`` has the load run itself.
@@ -135,18 +135,18 @@ def once(shared: Path, directory: Path, plan: Plan, carry_out: Callable[[], Load
     with (shared / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (shared / "done").exists():
-            return read_run(directory, plan)
+            return read_run(directory)
         run = carry_out()
         (shared / "done").touch()
         return run
 
 
-def read_run(directory: Path, plan: Plan) -> LoadRun:
+def read_run(directory: Path) -> LoadRun:
     """Read what :func:`carry_out` left. Raises GateInputError."""
     try:
         facts: Any = json.loads((directory / _FACTS).read_text(encoding="utf-8"))
         facts |= {name: tuple(facts[name]) for name in ("hooked_workflows", "delivered")}
-        return LoadRun(result=read_result(directory, plan), directory=directory, **facts)
+        return LoadRun(result=read_result(directory), directory=directory, **facts)
     except (OSError, ValueError, KeyError, TypeError):
         raise GateInputError(f"{directory}: not the folder of a load run.") from None
 
@@ -201,7 +201,7 @@ def carry_out(
         "sent_at_once_s": burst.seconds,
     }
     (directory / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
-    return read_run(directory, plan)
+    return read_run(directory)
 
 
 def paid_ids(result: Result, workflows: set[str] | None = None) -> set[str]:

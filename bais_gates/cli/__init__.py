@@ -29,6 +29,7 @@ def commands() -> tuple[ModuleType, ...]:
     from bais_gates.cli import (  # noqa: PLC0415 - see above
         explain,
         init,
+        load,
         monitoring,
         run,
         sandbox,
@@ -37,7 +38,7 @@ def commands() -> tuple[ModuleType, ...]:
         verify,
     )
 
-    return (init, run, verify, explain, validate, sandbox, stage, monitoring)
+    return (init, run, verify, explain, validate, sandbox, stage, monitoring, load)
 
 
 def parser() -> argparse.ArgumentParser:

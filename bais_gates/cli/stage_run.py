@@ -64,7 +64,7 @@ def stage(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     try:
         _check_options(arguments)
-        environment = _environment(arguments.env)
+        environment = environment_of(arguments.env)
         with staging.open_writer(environment) as server:
             if arguments.list:
                 return _list(server)
@@ -87,7 +87,7 @@ def _check_options(arguments: argparse.Namespace) -> None:
         raise GateInputError(f"{given[0]} has no effect with {action}: leave one of them out.")
 
 
-def _environment(name: str) -> Environment:
+def environment_of(name: str) -> Environment:
     """Return the environment; one with ``provision: sandbox`` is completed by the sandbox that is up."""
     environment = load_environment(name, gates_dir=GATES)
     if environment.provision != "sandbox":

@@ -22,7 +22,7 @@ from typing import Any, Final
 from bais_gates.errors import GateInputError
 from bais_gates.load.machine import Watch
 from bais_gates.load.plan import VARIABLE, Plan
-from bais_gates.load.result import RECORD, USE, Request, Result, read_result
+from bais_gates.load.result import PLAN, RECORD, USE, Request, Result, read_result
 from bais_gates.probes.statistics import percentile
 
 PAGE: Final = "locust.html"
@@ -68,6 +68,7 @@ def run_load(
         directory.mkdir(parents=True, exist_ok=True)
         for name in (RECORD, USE, PAGE):
             (directory / name).unlink(missing_ok=True)
+        (directory / PLAN).write_text(plan.encoded(), encoding="utf-8")
     except OSError as error:
         raise LoadError(f"{directory}: {error.strerror}. The load run can't be kept there.") from None
     with (
@@ -77,7 +78,7 @@ def run_load(
         _await_end(processes, plan, record, progress)
     try:
         (directory / USE).write_text(json.dumps([asdict(one) for one in watch.samples]), encoding="utf-8")
-        return read_result(directory, plan)
+        return read_result(directory)
     except OSError as error:
         raise LoadError(f"{directory}: {error.strerror}. The load run can't be kept there.") from None
     except GateInputError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,7 @@ from bais_gates.probes.statistics import Summary, percentile
 
 RECORD: Final = "requests.jsonl"
 USE: Final = "machine.json"
+PLAN: Final = "plan.json"
 GENERATOR_CPU_MAX: Final = 0.8
 """Share of one core that a generator's process may use; beyond it, it is the bottleneck."""
 LAG_MAX_S: Final = 0.02
@@ -125,6 +127,10 @@ class Result:
         """Unix time of the first judged moment."""
         return self.began + self.plan.ramp_s + self.plan.warm_up_s
 
+    def faults(self) -> dict[str, int]:
+        """Return why requests of the measured time failed, with their number."""
+        return dict(Counter(one.fault for one in self.measured.due if one.fault))
+
     @cached_property
     def windows(self) -> tuple[Window, ...]:
         """The judged time in windows of ``plan.window_s`` seconds."""
@@ -147,11 +153,12 @@ class Result:
         )
 
 
-def read_result(directory: Path, plan: Plan) -> Result:
+def read_result(directory: Path) -> Result:
     """Read what a run left. Raises GateInputError where it is not complete."""
     record = directory / RECORD
     began, rows, end = None, [], None
     try:
+        plan, _ = Plan.decoded((directory / PLAN).read_text(encoding="utf-8"))
         use = tuple(Use(**one) for one in json.loads((directory / USE).read_text(encoding="utf-8")))
         with record.open(encoding="utf-8") as file:
             for line in file:
