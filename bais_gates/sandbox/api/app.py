@@ -83,7 +83,7 @@ def make_app(settings: Settings) -> Gateway:
             services.passwords.close()
             services.access_log.close()
             services.audit.file.close()
-            await services.cache.close()
+            services.cache.close()
             await services.database.close()
 
     routes = [resource.route() for resource in RESOURCES]
