@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import psycopg
@@ -56,6 +57,10 @@ class Database:
         """Return the first row, or None. Raises the 503."""
         return await self._bounded(self._row(statement, parameters))
 
+    async def timed_row(self, statement: LiteralString) -> tuple[Row | None, float]:
+        """Return the first row, and the milliseconds it took, without those for a connection."""
+        return await self._bounded(self._timed_row(statement))
+
     async def rows(
         self, statement: LiteralString, parameters: Mapping[str, object] | None = None
     ) -> list[Row]:
@@ -82,6 +87,12 @@ class Database:
     async def _row(self, statement: LiteralString, parameters: Mapping[str, object] | None) -> Row | None:
         async with self.pool.connection() as connection:
             return await (await connection.execute(statement, parameters)).fetchone()
+
+    async def _timed_row(self, statement: LiteralString) -> tuple[Row | None, float]:
+        async with self.pool.connection() as connection:
+            began = time.perf_counter()
+            row = await (await connection.execute(statement)).fetchone()
+            return row, (time.perf_counter() - began) * 1000
 
     async def _rows(self, statement: LiteralString, parameters: Mapping[str, object] | None) -> list[Row]:
         async with self.pool.connection() as connection:
