@@ -88,7 +88,7 @@ def make_app(settings: Settings) -> Gateway:
 
     routes = [resource.route() for resource in RESOURCES]
     router = Router(routes, redirect_slashes=False, default=_unmatched, lifespan=lifespan)
-    return Gateway(router, services)
+    return Gateway(router, services, {one.template: one for one in RESOURCES if "{" not in one.template})
 
 
 async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
-from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
@@ -12,22 +15,20 @@ from psycopg_pool import AsyncConnectionPool
 from bais_gates.sandbox.api.errors import unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Mapping
 
 
 Row = tuple[Any, ...]
-_Result = TypeVar("_Result")
 
 
 class Database:
     """Runs statements, each in its own transaction; what must be atomic is written as one statement.
 
-    A server that does not respond within ``timeout_s`` raises the 503.
+    A server that does not respond within ``timeout_s`` raises the 503; ``within_s`` is a shorter limit.
     """
 
     def __init__(self, url: str, *, size: int, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._abandoned: set[asyncio.Task[Any]] = set()
         self.pool = AsyncConnectionPool(
             url,
             kwargs={
@@ -52,54 +53,48 @@ class Database:
         await self.pool.close(timeout=2)
 
     async def row(
-        self, statement: LiteralString, parameters: Mapping[str, object] | None = None
+        self,
+        statement: LiteralString,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        within_s: float | None = None,
     ) -> Row | None:
         """Return the first row, or None. Raises the 503."""
-        return await self._bounded(self._row(statement, parameters))
+        rows, _ = await self._execute(statement, parameters, within_s)
+        return rows[0] if rows else None
 
-    async def timed_row(self, statement: LiteralString) -> tuple[Row | None, float]:
-        """Return the first row, and the milliseconds it took, without those for a connection."""
-        return await self._bounded(self._timed_row(statement))
+    async def timed_row(self, statement: LiteralString, *, within_s: float) -> tuple[Row | None, float]:
+        """Return the first row, and the seconds it took on a connection. Raises the 503."""
+        rows, seconds = await self._execute(statement, None, within_s)
+        return rows[0] if rows else None, seconds
 
     async def rows(
         self, statement: LiteralString, parameters: Mapping[str, object] | None = None
     ) -> list[Row]:
         """Return all rows, none for a statement without a result. Raises the 503."""
-        return await self._bounded(self._rows(statement, parameters))
+        return (await self._execute(statement, parameters, None))[0]
 
-    async def _bounded(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        """Return the result of ``work``; raise the 503 when PostgreSQL fails or takes too long.
-
-        Overdue work is left to end by itself: to cancel a query takes a response of the server too.
-        """
-        task = asyncio.create_task(work)
-        done, _ = await asyncio.wait({task}, timeout=2 * self._timeout_s)
-        if not done:
-            self._abandoned.add(task)
-            task.add_done_callback(self._forget)
-            task.cancel()
-            raise unavailable("database")
+    async def _execute(
+        self, statement: LiteralString, parameters: Mapping[str, object] | None, within_s: float | None
+    ) -> tuple[list[Row], float]:
+        loop = asyncio.get_running_loop()
+        overdue_at = loop.time() + (within_s or 2 * self._timeout_s)
         try:
-            return task.result()
+            connection = await self.pool.getconn(within_s)
+            overdue = loop.call_at(overdue_at, _disconnect, connection)
+            began = time.perf_counter()
+            try:
+                cursor = await connection.execute(statement, parameters)
+                rows = await cursor.fetchall() if cursor.description is not None else []
+            finally:
+                overdue.cancel()
+                await self.pool.putconn(connection)
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
             raise unavailable("database") from None
+        return rows, time.perf_counter() - began
 
-    async def _row(self, statement: LiteralString, parameters: Mapping[str, object] | None) -> Row | None:
-        async with self.pool.connection() as connection:
-            return await (await connection.execute(statement, parameters)).fetchone()
 
-    async def _timed_row(self, statement: LiteralString) -> tuple[Row | None, float]:
-        async with self.pool.connection() as connection:
-            began = time.perf_counter()
-            row = await (await connection.execute(statement)).fetchone()
-            return row, (time.perf_counter() - began) * 1000
-
-    async def _rows(self, statement: LiteralString, parameters: Mapping[str, object] | None) -> list[Row]:
-        async with self.pool.connection() as connection:
-            cursor = await connection.execute(statement, parameters)
-            return await cursor.fetchall() if cursor.description is not None else []
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._abandoned.discard(task)
-        if not task.cancelled():
-            task.exception()  # retrieved, as asyncio warns of exceptions that never are
+def _disconnect(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Fail the statement of a server that does not respond: to cancel it takes a response as well."""
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as own:
+        own.shutdown(socket.SHUT_RDWR)
