@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import time
 from contextlib import suppress
@@ -24,7 +25,7 @@ Row = tuple[Any, ...]
 class Database:
     """Runs statements, each in its own transaction; what must be atomic is written as one statement.
 
-    A server that does not respond within ``timeout_s`` raises the 503; ``within_s`` is a shorter limit.
+    A server that does not respond within ``timeout_s`` raises the 503.
     """
 
     def __init__(self, url: str, *, size: int, timeout_s: float) -> None:
@@ -53,35 +54,30 @@ class Database:
         await self.pool.close(timeout=2)
 
     async def row(
-        self,
-        statement: LiteralString,
-        parameters: Mapping[str, object] | None = None,
-        *,
-        within_s: float | None = None,
+        self, statement: LiteralString, parameters: Mapping[str, object] | None = None
     ) -> Row | None:
         """Return the first row, or None. Raises the 503."""
-        rows, _ = await self._execute(statement, parameters, within_s)
+        rows, _ = await self._execute(statement, parameters)
         return rows[0] if rows else None
 
-    async def timed_row(self, statement: LiteralString, *, within_s: float) -> tuple[Row | None, float]:
+    async def timed_row(self, statement: LiteralString) -> tuple[Row | None, float]:
         """Return the first row, and the seconds it took on a connection. Raises the 503."""
-        rows, seconds = await self._execute(statement, None, within_s)
+        rows, seconds = await self._execute(statement, None)
         return rows[0] if rows else None, seconds
 
     async def rows(
         self, statement: LiteralString, parameters: Mapping[str, object] | None = None
     ) -> list[Row]:
         """Return all rows, none for a statement without a result. Raises the 503."""
-        return (await self._execute(statement, parameters, None))[0]
+        return (await self._execute(statement, parameters))[0]
 
     async def _execute(
-        self, statement: LiteralString, parameters: Mapping[str, object] | None, within_s: float | None
+        self, statement: LiteralString, parameters: Mapping[str, object] | None
     ) -> tuple[list[Row], float]:
-        loop = asyncio.get_running_loop()
-        overdue_at = loop.time() + (within_s or 2 * self._timeout_s)
         try:
-            connection = await self.pool.getconn(within_s)
-            overdue = loop.call_at(overdue_at, _disconnect, connection)
+            connection = await self.pool.getconn()
+            # PostgreSQL itself ends a statement after half of that time.
+            overdue = asyncio.get_running_loop().call_later(2 * self._timeout_s, _disconnect, connection)
             began = time.perf_counter()
             try:
                 cursor = await connection.execute(statement, parameters)
@@ -97,4 +93,7 @@ class Database:
 def _disconnect(connection: psycopg.AsyncConnection[Any]) -> None:
     """Fail the statement of a server that does not respond: to cancel it takes a response as well."""
     with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as own:
-        own.shutdown(socket.SHUT_RDWR)
+        received = select.poll()
+        received.register(own, select.POLLIN)
+        if not received.poll(0):  # else this process is late, not the server
+            own.shutdown(socket.SHUT_RDWR)

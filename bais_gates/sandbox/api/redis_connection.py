@@ -53,11 +53,7 @@ class RedisConnection:
         replies = self._replies
         if replies is None or replies.ended:
             replies = await self._connect()
-        try:
-            return await replies.to(command)
-        except asyncio.CancelledError:  # overdue: later commands would wait behind this one
-            replies.abort()
-            raise
+        return await replies.to(command)
 
     async def _connect(self) -> _Replies:
         async with self._connecting:

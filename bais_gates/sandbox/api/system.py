@@ -51,7 +51,7 @@ async def ready(request: Request, services: Services) -> Response:
     """Respond 200 while PostgreSQL and Redis respond within two seconds, else 503 with the state of each."""
     del request
     database, cache = await asyncio.gather(
-        _is_up(services.database.row("SELECT 1", within_s=_READY_WITHIN_S)), _is_up(services.cache.ping())
+        _is_up(services.database.row("SELECT 1")), _is_up(services.cache.ping())
     )
     up = {"database": database, "cache": cache}
     for part, is_up in up.items():
@@ -120,7 +120,7 @@ async def _database_status(request: Request, services: Services) -> dict[str, An
     faults = request.faults
     statement = _SLOW_CONNECTIONS if faults.active("slow_database") else _CONNECTIONS
     try:
-        row, seconds = await services.database.timed_row(statement, within_s=_READY_WITHIN_S)
+        row, seconds = await services.database.timed_row(statement)
     except ApiError:
         row = None
     if row is None or faults.active("status_claims_database_disconnected"):
@@ -150,7 +150,7 @@ async def _cache_status(request: Request, services: Services) -> dict[str, Any]:
 
 
 async def _update_gauges(services: Services) -> None:
-    depth = await services.database.row(_QUEUE, within_s=_READY_WITHIN_S)
+    depth = await services.database.row(_QUEUE)
     if depth is not None:
         services.metrics.webhook_queue.set(depth[0])
     services.metrics.log_lines_lost.labels("access").set(services.access_log.lost)
@@ -159,8 +159,9 @@ async def _update_gauges(services: Services) -> None:
 
 async def _is_up(work: Awaitable[object]) -> bool:
     try:
-        await work
-    except ApiError:
+        async with asyncio.timeout(_READY_WITHIN_S):
+            await asyncio.shield(work)  # to cancel a statement takes a response of the server
+    except (ApiError, TimeoutError):
         return False
     return True
 
