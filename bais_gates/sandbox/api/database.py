@@ -36,9 +36,12 @@ class Database:
                 "autocommit": True,
                 "connect_timeout": max(2, round(timeout_s)),
                 "application_name": "bais-api",
-                "options": f"-c statement_timeout={round(timeout_s * 1000)} -c TimeZone=GMT",
+                # No statement has a better plan for certain values: each connection plans it once.
+                "prepare_threshold": 0,
+                "options": f"-c statement_timeout={round(timeout_s * 1000)} -c TimeZone=GMT"
+                " -c plan_cache_mode=force_generic_plan",
             },
-            min_size=min(4, size),
+            min_size=size,  # opened at the start: each takes 10 ms, for which requests would wait
             max_size=size,
             timeout=timeout_s,
             reconnect_timeout=5,  # after that the next request reconnects at once
