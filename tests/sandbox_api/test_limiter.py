@@ -42,7 +42,7 @@ async def waits(
             began = time.monotonic()
             answers = await asyncio.gather(*(limiter.admit(caller, limit) for _ in range(burst)))
             received.append((list(answers), time.monotonic() - began))
-    await cache.close()
+    cache.close()
     return received
 
 

@@ -83,12 +83,12 @@ def make_app(settings: Settings) -> Gateway:
             services.passwords.close()
             services.access_log.close()
             services.audit.file.close()
-            await services.cache.close()
+            services.cache.close()
             await services.database.close()
 
     routes = [resource.route() for resource in RESOURCES]
     router = Router(routes, redirect_slashes=False, default=_unmatched, lifespan=lifespan)
-    return Gateway(router, services)
+    return Gateway(router, services, {one.template: one for one in RESOURCES if "{" not in one.template})
 
 
 async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:

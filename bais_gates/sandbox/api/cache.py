@@ -1,73 +1,66 @@
-"""Redis: one client with short timeouts; no response in time raises the 503."""
+"""Redis: commands with a short time limit; no response in time raises the 503."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+import hashlib
+from functools import lru_cache
+from typing import Any
 
 from bais_gates.sandbox.api.errors import unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-_Result = TypeVar("_Result")
+from bais_gates.sandbox.api.redis_connection import RedisConnection, ReplyError
 
 
 class Cache:
     """The API's Redis client; every key starts with ``bais:``."""
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
-        # One retry, only for a lost connection: after a restart all pooled connections are stale.
-        pool = redis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=32,
-            timeout=timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s / 2,
-            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-            client_name="bais-api",
-        )
-        self._client = redis.Redis.from_pool(pool)
-        self._scripts: dict[str, Any] = {}
+        self._connection = RedisConnection(url, timeout_s=timeout_s, name="bais-api")
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
     async def get(self, key: str) -> bytes | None:
         """Return the value of ``key``, or None."""
-        value = await self._guarded(self._client.get(key))
-        return value.encode() if isinstance(value, str) else value
+        value: bytes | None = await self._run("GET", key)
+        return value
 
     async def set(self, key: str, value: bytes, *, ttl_s: int) -> None:
         """Store ``value`` for ``ttl_s`` seconds."""
-        await self._guarded(self._client.set(key, value, ex=ttl_s))
+        await self._run("SET", key, value, "EX", ttl_s)
 
     async def ping(self) -> None:
         """Raise the 503 unless Redis responds."""
-        await self._guarded(self._client.ping())
+        await self._run("PING")
 
-    async def statistics(self) -> dict[str, Any]:
+    async def statistics(self) -> dict[str, str]:
         """Return the section ``stats`` of INFO."""
-        return await self._guarded(self._client.info("stats"))
+        lines = (await self._run("INFO", "stats")).decode().split("\r\n")
+        return dict(line.split(":", 1) for line in lines if ":" in line)
 
     async def run_script(self, source: str, keys: tuple[str, ...], arguments: tuple[int | str, ...]) -> int:
         """Run a Lua script atomically, and return the integer that it returns."""
-        return int(await self._guarded(self._registered(source)(keys=keys, args=arguments)))
-
-    def _registered(self, source: str) -> Any:
-        script = self._scripts.get(source)
-        if script is None:
-            script = self._scripts[source] = self._client.register_script(source)
-        return script
-
-    async def _guarded(self, work: Awaitable[_Result]) -> _Result:
         try:
-            return await work
-        except (RedisError, OSError):
+            return int(await self._run("EVALSHA", _digest(source), len(keys), *keys, *arguments))
+        except _UnknownScriptError:
+            return int(await self._run("EVAL", source, len(keys), *keys, *arguments))
+
+    async def _run(self, *command: str | bytes | int) -> Any:
+        try:
+            return await self._connection.run(*command)
+        except ReplyError as error:
+            if str(error).startswith("NOSCRIPT"):
+                raise _UnknownScriptError from None
             raise unavailable("cache") from None
+        except OSError:
+            raise unavailable("cache") from None
+
+
+class _UnknownScriptError(Exception):
+    """Redis does not have the script (any more)."""
+
+
+@lru_cache
+def _digest(source: str) -> str:
+    """Return the name that Redis gives to a script."""
+    return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()

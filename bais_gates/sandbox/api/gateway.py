@@ -17,6 +17,8 @@ from bais_gates.sandbox.api.errors import ApiError, bad_request
 from bais_gates.sandbox.api.messages import JSON, Request, Response, error_body
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from bais_gates.sandbox.api.resources import Resource
@@ -38,10 +40,14 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Gateway:
-    """The ASGI application; ``router`` puts the matched resource into ``scope["bais.resource"]``."""
+    """The ASGI application.
 
-    def __init__(self, router: ASGIApp, services: Services) -> None:
-        self._router, self._services = router, services
+    ``paths`` has the resources whose path is known; for others ``router`` puts the matched one into
+    ``scope["bais.resource"]``.
+    """
+
+    def __init__(self, router: ASGIApp, services: Services, paths: Mapping[str, Resource]) -> None:
+        self._router, self._services, self._paths = router, services, paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one HTTP request; pass on anything else."""
@@ -52,11 +58,12 @@ class Gateway:
         metrics = self._services.metrics
         metrics.in_flight.inc()
         request = self._request(scope)
-        resource: Resource | None = None
+        resource = self._paths.get(scope["path"])
         try:
-            await self._router(scope, receive, send)  # only finds the resource and the path's parameters
-            resource = scope.get("bais.resource")
-            request.path = scope.get("path_params", {})
+            if resource is None:
+                await self._router(scope, receive, send)  # only finds the resource and the path's parameters
+                resource = scope.get("bais.resource")
+                request.path = scope.get("path_params", {})
             response = await self._respond(resource, request, scope, receive)
         finally:
             metrics.in_flight.dec()

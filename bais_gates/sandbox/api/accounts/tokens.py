@@ -7,6 +7,7 @@ import hmac
 import secrets
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -51,17 +52,14 @@ class AccessTokens:
         """Return the token's owner, or None if it is malformed, tampered with, unsigned or expired."""
         claims: dict[str, Any] | None
         try:
-            claims = jwt.decode(
-                token,
-                self.key,
-                algorithms=[_ALGORITHM],
-                issuer=_ISSUER,
-                audience=_AUDIENCE,
-                options={"require": _REQUIRED},
-            )
+            claims = _verify(token, self.key)
         except (jwt.PyJWTError, ValueError, RecursionError):
             claims = self._read_unverified(token)
-        if not claims or not all(isinstance(claims[name], str) for name in ("sub", "biz", "jti")):
+        if (
+            not claims
+            or claims["exp"] <= time.time()
+            or not all(isinstance(claims[name], str) for name in ("sub", "biz", "jti"))
+        ):
             return None
         return Principal(
             business_id=claims["biz"], user_id=claims["sub"], subject=claims["sub"], token_id=claims["jti"]
@@ -82,3 +80,17 @@ class AccessTokens:
         except (jwt.PyJWTError, ValueError, RecursionError):
             return None
         return claims
+
+
+@lru_cache(maxsize=4096)
+def _verify(token: str, key: bytes) -> dict[str, Any]:
+    """Return the claims of a valid token; kept for later requests, which must check its expiry."""
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        key,
+        algorithms=[_ALGORITHM],
+        issuer=_ISSUER,
+        audience=_AUDIENCE,
+        options={"require": _REQUIRED},
+    )
+    return claims

@@ -19,9 +19,10 @@ _FIGURES = """
 SELECT count(*), count(*) FILTER (WHERE status = 'completed'),
        coalesce(sum(amount) FILTER (WHERE status = 'completed' OR %(all_volume)s), 0)
 FROM payments
-WHERE (business_id = %(business_id)s OR %(all_businesses)s)
-  AND created_at > now() - make_interval(days => %(days)s)
+WHERE business_id = %(business_id)s AND created_at > now() - make_interval(days => %(days)s)
 """
+# With "or" in the one above PostgreSQL would plan each of its executions anew.
+_FIGURES_OF_ALL = _FIGURES.replace("business_id = %(business_id)s AND", "")
 
 
 async def dashboard(request: Request, services: Services) -> Response:
@@ -35,13 +36,12 @@ async def dashboard(request: Request, services: Services) -> Response:
         period = "7d"
     if request.faults.active("slow_analytics"):
         await asyncio.sleep(0.3)
-    business_id = request.principal.business_id
+    all_businesses = period == "30d" and request.faults.active("analytics_counts_other_businesses")
     row = await services.database.row(
-        _FIGURES,
+        _FIGURES_OF_ALL if all_businesses else _FIGURES,
         {
-            "business_id": business_id,
+            "business_id": request.principal.business_id,
             "days": PERIODS[period],
-            "all_businesses": period == "30d" and request.faults.active("analytics_counts_other_businesses"),
             "all_volume": request.faults.active("analytics_volume_counts_failures"),
         },
     )
