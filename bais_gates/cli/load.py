@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from bais_gates.errors import GateInputError
+from bais_gates.measuring import alone_on_this_machine
 from bais_gates.monitoring.rulefiles import parse_duration
 
 if TYPE_CHECKING:
@@ -102,16 +103,17 @@ def run_load(arguments: argparse.Namespace) -> int:
         raise target.environment.missing("load.accounts")
     api = open_api(target)
     try:
-        done = load.carry_out(
-            target.environment,
-            api,
-            plan,
-            arguments.out,
-            gates_dir=GATES,
-            accounts_file=accounts,
-            workers=arguments.workers,
-            progress=_show,
-        )
+        with alone_on_this_machine(_show):
+            done = load.carry_out(
+                target.environment,
+                api,
+                plan,
+                arguments.out,
+                gates_dir=GATES,
+                accounts_file=accounts,
+                workers=arguments.workers,
+                progress=_show,
+            )
     except (TargetRefused, Unreachable) as error:
         raise GateInputError(str(error)) from None
     finally:

@@ -89,7 +89,7 @@ def _commands(plan: Plan, aim: Aim, directory: Path, workers: int) -> list[list[
     """Return the command of the process that decides when the run ends, and those of its workers."""
     locust = [sys.executable, "-m", "locust", "-f", str(aim.locustfile), "--host", aim.url.rstrip("/")]
     first = [
-        *(*locust, "--headless", "--users", str(plan.users), "--run-time", f"{plan.seconds:g}s"),
+        *(*locust, "--headless", "--users", str(plan.users), "--run-time", f"{math.ceil(plan.seconds)}s"),
         *("--spawn-rate", f"{plan.users / max(plan.ramp_s, 0.1):g}", "--stop-timeout", "2"),
         *("--only-summary", "--exit-code-on-error", "0", "--html", str(directory / PAGE)),
     ]

@@ -4,8 +4,8 @@ A user of Locust that waits for a slow response sends less meanwhile, so that th
 the percentiles ("coordinated omission"). Here each request has a time at which it is due, ``due += period``,
 and its latency counts from there. Source: Gil Tene, "How NOT to Measure Latency".
 
-The record is a file of JSON lines: ``begin`` (when users were started), ``rows`` (requests, see
-:data:`COLUMNS`) once a second, and ``end``. A record without an end is that of a run that was broken off.
+The record is a file of JSON lines: ``begin`` (when users were started), ``rows`` (requests, by the columns of
+``plan.COLUMNS``) once a second, and ``end``. A record without an end is that of a run that was broken off.
 Workers hand their rows to the master, which writes them.
 """
 
@@ -26,10 +26,8 @@ from locust import FastHttpUser, events
 from locust.exception import CatchResponseError
 from locust.runners import WorkerRunner
 
-from bais_gates.load.plan import VARIABLE, Plan
+from bais_gates.load.plan import COLUMNS, VARIABLE, Plan
 
-COLUMNS: Final = ("user", "name", "due", "lag", "sent", "took", "status", "fault", "detail")
-"""Of a row: ``due`` and ``sent`` in Unix seconds; ``lag``, how late the generator was, and ``took``."""
 _FLUSH_EVERY_S: Final = 1.0
 _LOST_AFTER_S: Final = 10.0
 """A worker reports every 3 seconds."""

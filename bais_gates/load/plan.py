@@ -18,6 +18,8 @@ MIX: Final[Mapping[str, int]] = {
     "health": 2,
 }
 """The users' actions and how often each is taken, in parts of the sum."""
+COLUMNS: Final = ("user", "name", "due", "lag", "sent", "took", "status", "fault", "detail")
+"""Of a row: ``due`` and ``sent`` in Unix seconds; ``lag``, how late the generator was, and ``took``."""
 VARIABLE: Final = "BAIS_GATES_LOAD"
 """The environment variable by which a plan reaches the locustfile."""
 
@@ -70,7 +72,7 @@ class Plan:
     def decoded(cls, text: str) -> tuple[Plan, dict[str, str]]:
         """Return what :meth:`encoded` got; the defaults for an empty text. Raises ValueError."""
         try:
-            keys = json.loads(text) if text else {}
+            keys = dict(json.loads(text)) if text else {}
             known = {name: keys.pop(name) for name in list(keys) if name in cls.__slots__}
             return cls(**known), keys
         except (TypeError, AttributeError, ValueError) as error:

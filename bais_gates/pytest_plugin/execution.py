@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates.errors import GateInputError
+from bais_gates.measuring import alone_on_this_machine
 from bais_gates.pytest_plugin.binding import binding_key
 from bais_gates.pytest_plugin.deadlines import Due, Watchdog, clock
 from bais_gates.pytest_plugin.outcome import GateTest, Preset, gate_test_key
@@ -38,10 +39,18 @@ needs_key: pytest.StashKey[Needs] = pytest.StashKey()
 class Execution:
     """Outermost wrappers around a gate's test, in the process that runs it."""
 
-    def __init__(self, state: RunState, config: pytest.Config, settle: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        state: RunState,
+        config: pytest.Config,
+        *,
+        settle: Callable[[], None],
+        show: Callable[[str], None],
+    ) -> None:
         """``settle`` waits until nothing is provisioned any more that would disturb an exclusive gate."""
         self._state = state
         self._settle = settle
+        self._show = show
         self._needs = config.stash[needs_key] = Needs(state)
         self._watchdog: Watchdog | None = None
         self._interactive = any(config.getoption(name, None) for name in ("usepdb", "trace"))
@@ -103,14 +112,20 @@ class Execution:
         except GateInputError:
             return 0.0
 
-    def _turn(self, gate: Gate, test: GateTest) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def _turn(self, gate: Gate, test: GateTest) -> Iterator[None]:
+        """Wait for the gate's turn: in this run, and, if it measures time, on this machine."""
         if test.preset is not None:
-            return contextlib.nullcontext()
-        if gate.exclusive:
-            self._settle()
-        if self._state.worker is None:
-            return contextlib.nullcontext()
-        return turn(self._state.shared().lock_file, exclusive=gate.exclusive)
+            yield
+            return
+        with contextlib.ExitStack() as turns:
+            if gate.exclusive:
+                self._settle()
+            if self._state.worker is not None:
+                turns.enter_context(turn(self._state.shared().lock_file, exclusive=gate.exclusive))
+            if gate.exclusive:
+                turns.enter_context(alone_on_this_machine(self._show))
+            yield
 
     def _hold(self, item: pytest.Item, phase: str) -> Generator[None, Any, Any] | None:
         """Return what wraps a phase to hold it to the deadline; None for one that has none."""

@@ -17,6 +17,8 @@ from bais_gates.verdict.model import Outcome
 if TYPE_CHECKING:
     import jinja2
 
+    from bais_gates.verdict.model import Attachment
+
 
 NAME_LIMIT = 300
 MESSAGE_LIMIT = 4_000
@@ -25,11 +27,20 @@ TEXT_LIMIT = 20_000
 CHECKS_LIMIT = 100
 ATTACHMENTS_LIMIT = 20
 ITEMS_LIMIT = 50
+_BESIDE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,200}")
+"""A relative path without a scheme."""
 
 
 def anchor(gate_id: str) -> str:
     """Return the URL fragment of a gate."""
     return "gate-" + re.sub(r"[^A-Za-z0-9._-]", "-", gate_id)
+
+
+def link_of(attachment: Attachment) -> str:
+    """Return the file beside the page that an attachment of type text/uri-list names; "" for any other."""
+    text = attachment.text.strip()
+    inside = _BESIDE.fullmatch(text) is not None and ".." not in text
+    return text if attachment.content_type == "text/uri-list" and inside else ""
 
 
 @functools.cache
@@ -56,6 +67,7 @@ def environment() -> jinja2.Environment:
         *(
             anchor,
             bar_of,
+            link_of,
             plots_of,
             view.decisive_check,
             view.message_beside_checks,

@@ -14,8 +14,7 @@ import pytest
 
 from bais_gates import Environment, Evidence, Limits
 from bais_gates.bais import LoadRun, paid_ids
-from bais_gates.load import Request, Result, Window
-from bais_gates.load.report import PAGE, PLOT_TYPE, plots, summary
+from bais_gates.load import PAGE, PLOT_TYPE, Request, Result, Window, plots, summary
 
 if TYPE_CHECKING:
     from bais_gates.probes import Database, Prometheus
@@ -75,7 +74,8 @@ def test_errors(load_run: LoadRun, environment: Environment, database: Database,
     failed = [one for one in measured.due if one.fault or one.status == 429]
     n = len(measured.due)
     check(evidence, "error rate", len(failed) / n if n else math.nan, "<", ERRORS_MAX, window=measured, n=n)
-    evidence.check("faults of the responses", fault_counts(result), "==", {}, n=len(result.requests), n_min=1)
+    faults = fault_counts(result)
+    evidence.check("failed assertions about responses", faults, "==", {}, n=len(result.requests), n_min=1)
     evidence.check("exceptions in the script", dict(result.exceptions), "==", {})
     check_nothing_lost(load_run, environment, database, evidence)
     check_limit(load_run, environment, evidence)

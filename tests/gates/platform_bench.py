@@ -125,7 +125,11 @@ class Result:
 
 def judge(gate: str, **given: Any) -> Result:
     """Run ``checklist.<gate>`` with the fixtures that it needs; an exception becomes the result's error."""
-    function = getattr(load(gate), f"test_{gate}")
+    return judge_function(getattr(load(gate), f"test_{gate}"), **given)
+
+
+def judge_function(function: Callable[..., None], **given: Any) -> Result:
+    """Run a gate's function as :func:`judge` does."""
     evidence, error = Evidence(), None
     wanted = inspect.signature(function).parameters
     try:
