@@ -130,6 +130,7 @@ DESTRUCTORS = {
     "weakref": Way(FINALIZER, IGNORE),
 }
 RETURNED = {
+    "alone": Way(f"{GREEN}\nreturn False"),
     "ignored by a mark": Way(f"{GREEN}\nreturn False", IGNORE),
     "ignored by simplefilter": Way(f"{SIMPLE}{GREEN}\nreturn 1 == 2"),
 }
@@ -247,7 +248,7 @@ def test_failing_destructor(ran: Mapping[Way, Ran], way: Way) -> None:
 
 @pytest.mark.parametrize("way", RETURNED.values(), ids=RETURNED)
 def test_returned_comparison(ran: Mapping[Way, Ran], way: Way) -> None:
-    """The test returns its comparison, and a filter ignores the warning."""
+    """The test returns its comparison, also where a filter ignores the warning."""
     ran[way].blocks("FAILED", status=20)
 
 

@@ -181,14 +181,6 @@ def test_no_check_recorded(attempt: Try, way: Way, workers: int) -> None:
     attempt(way, workers).blocks("VACUOUS", status=20)
 
 
-def test_return_false(project: Project) -> None:
-    """`return False` instead of an assertion."""
-    project.gate_b(f"{GREEN}\nreturn False")
-    ran = project.run()
-    ran.verify_refuses()
-    assert ran.status in {20, 22}
-
-
 def test_assertion_of_a_tuple(project: Project) -> None:
     """`assert (condition, "message")` is always true."""
     project.gate_b(f'{GREEN}\nassert (1 == 2, "not equal")')
