@@ -98,22 +98,25 @@ def test_refused_schedulers(project: Project, dist: str) -> None:
     project.run("--dist", dist, workers=2).blocks("REFUSED_OPTION", status=22)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("-W", "ignore"),
-        ("-p", "no:warnings"),
-        ("--disable-warnings",),
-        ("--assert=plain",),
-        ("-o", "filterwarnings=ignore"),
-        ("-p", "no:unraisableexception"),
-        ("-p", "no:threadexception"),
-    ],
-    ids=" ".join,
-)
-def test_refused_options(project: Project, options: tuple[str, ...]) -> None:
-    """Options that silence warnings or assertions are refused."""
-    project.run(*options).blocks("REFUSED_OPTION", status=22)
+REFUSED = {
+    "-W/--pythonwarnings": ("-W", "ignore"),
+    "-p no:warnings": ("-p", "no:warnings"),
+    "--disable-warnings": ("--disable-warnings",),
+    "--assert=plain": ("--assert=plain",),
+    "--override-ini of a guard": ("-o", "filterwarnings=ignore"),
+    "-p no:unraisableexception": ("-p", "no:unraisableexception"),
+    "-p no:threadexception": ("-p", "no:threadexception"),
+}
+
+
+def test_refused_options(project: Project) -> None:
+    """Options that silence warnings or assertions are refused, each with a reason of its own."""
+    ran = project.run(*(word for options in REFUSED.values() for word in options))
+
+    ran.blocks("REFUSED_OPTION", status=22)
+    assert ran.document is not None
+    named = {reason["message"].split(" is refused")[0] for reason in ran.document["reasons"]}
+    assert named == REFUSED.keys()
 
 
 def test_python_optimised(project: Project) -> None:

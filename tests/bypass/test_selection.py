@@ -255,7 +255,7 @@ def test_stopping_at_the_first_failure(project: Project, option: str, workers: i
 
 @pytest.mark.parametrize(
     "option",
-    ["--collect-only", "--setup-plan", "--setup-only", "--fixtures", "--markers", "--help", "--version"],
+    ["--collect-only", "--setup-plan", "--fixtures", "--version"],
 )
 def test_options_that_run_nothing(project: Project, option: str) -> None:
     """`--collect-only` and its like end with status 0 and ran no gate."""
