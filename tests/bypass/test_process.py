@@ -72,7 +72,11 @@ def test_exit_handler(project: Project) -> None:
     ran.verify_refuses()
 
 
-@pytest.mark.parametrize("restart", [(), ("--max-worker-restart=0",)], ids=["restart", "no restart"])
+@pytest.mark.parametrize(
+    "restart",
+    [(), pytest.param(("--max-worker-restart=0",), marks=pytest.mark.nightly)],
+    ids=["restart", "no restart"],
+)
 def test_worker_killed(project: Project, restart: tuple[str, ...]) -> None:
     """A worker dies in the middle of a gate."""
     project.gate_b(f"import os\n{GREEN}\nos.kill(os.getpid(), 9)")
@@ -92,7 +96,7 @@ def test_worker_killed_under_other_schedulers(project: Project, dist: str) -> No
     assert ran.status in {20, 21, 22}
 
 
-@pytest.mark.parametrize("dist", ["loadgroup", "each"])
+@pytest.mark.parametrize("dist", ["loadgroup", pytest.param("each", marks=pytest.mark.nightly)])
 def test_refused_schedulers(project: Project, dist: str) -> None:
     """`--dist=loadgroup` hangs after a crash and `--dist=each` gives a gate two results: both are refused."""
     project.run("--dist", dist, workers=2).blocks("REFUSED_OPTION", status=22)
