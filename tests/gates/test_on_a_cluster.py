@@ -1,4 +1,4 @@
-"""Test on a real cluster what gates do to a target: nothing if it is read-only, otherwise a recovery drill."""
+"""Test on a cluster what gates do to a target: nothing if it is read-only, otherwise a recovery drill."""
 
 from __future__ import annotations
 
