@@ -50,11 +50,12 @@ serial_and_nightly_parallel = pytest.mark.parametrize(
 
 
 def serial_and_parallel_once(name: str, table: Mapping[str, object]) -> pytest.MarkDecorator:
-    """Parametrize a test by the rows of a table, of which the first is tried with ``-n 2`` as well."""
+    """Parametrize a test by the rows of a table; nightly the first is tried with ``-n 2`` as well."""
     rows = [pytest.param(value, 0, id=f"{key}-serial") for key, value in table.items()]
     first = next(iter(table))
     return pytest.mark.parametrize(
-        (name, "workers"), [*rows, pytest.param(table[first], 2, id=f"{first}--n2")]
+        (name, "workers"),
+        [*rows, pytest.param(table[first], 2, id=f"{first}--n2", marks=pytest.mark.nightly)],
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bypass.conftest import GREEN, Project, Way, serial_and_parallel
+from tests.bypass.conftest import GREEN, Project, Way, serial_and_nightly_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -258,7 +258,7 @@ def test_check_after_the_end(ran: Mapping[Way, Ran], way: Way) -> None:
     ran[way].blocks("ERROR", status=20)
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_check_during_another_gate(project: Project, workers: int) -> None:
     """A false check is recorded, and its error swallowed, while the next gate runs."""
     project.gates(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.bypass.conftest import (
     RED,
     serial_and_nightly_parallel,
@@ -148,6 +150,7 @@ def test_collection_error_continued(project: Project, workers: int) -> None:
     project.run("--continue-on-collection-errors", workers=workers).blocks("COLLECTION_ERROR", status=22)
 
 
+@pytest.mark.nightly  # in every run, tests/pytest_plugin/test_workers.py has workers that differ
 def test_workers_collect_different_gates(project: Project) -> None:
     """The xdist workers do not collect the same gates."""
     project.conftest(

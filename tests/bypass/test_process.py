@@ -84,10 +84,8 @@ def test_worker_killed(project: Project, restart: tuple[str, ...]) -> None:
     ran.blocks("ERROR", status=20)
 
 
-@pytest.mark.parametrize(
-    "dist",
-    ["worksteal", *(pytest.param(dist, marks=pytest.mark.nightly) for dist in ("loadscope", "loadfile"))],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("dist", ["worksteal", "loadscope", "loadfile"])
 def test_worker_killed_under_other_schedulers(project: Project, dist: str) -> None:
     """A worker dies under a scheduler that loses the tests behind it."""
     project.gate_b("import os\nos.kill(os.getpid(), 9)")

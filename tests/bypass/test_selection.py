@@ -158,7 +158,7 @@ SHADOWS = {
 }
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_shadowed_gates(project: Project, workers: int) -> None:
     """A later function, import, assignment or condition of the same name hides a red gate."""
     green_b = GATE.format(name="b")

@@ -72,7 +72,7 @@ def test_a_partial_run_decides_nothing(project: Project) -> None:
     )
 
     whole = project.run("-rs")
-    alone = project.run("-k", "two", "-n", "2")
+    alone = project.run("-k", "two")
     by_severity = project.run("-m", "P1", "-k", "two", "-p", "no:terminal")
 
     assert first.status == 21
