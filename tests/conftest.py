@@ -25,7 +25,10 @@ settings.register_profile(
 settings.register_profile("nightly", settings.get_profile("few"), max_examples=1000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
-LONGEST_FIRST = ("gates/test_acceptance", "bypass", "sandbox_api", "sandbox", "pytest_plugin", "cli", "gates")
+LONGEST_FIRST = (
+    *("gates/test_platform_faults", "cli", "pytest_plugin", "bypass", "gates", "sandbox", "sandbox_api"),
+    *("reports/test_signoff_browser", "cluster", "test_architecture"),
+)
 """The beginnings of the files that take longest. Those start first: a long one at the end would run alone."""
 
 

@@ -79,7 +79,7 @@ def test_every_lie_is_told_once() -> None:
 def _when(gate: str) -> list[pytest.MarkDecorator]:
     """Return when a gate is tried behind a proxy that changes nothing: one that is quick in every run."""
     if gate in TIMED:
-        return [pytest.mark.quiet]
+        return [pytest.mark.quiet, pytest.mark.nightly]
     return [] if gate == "user_registration" else [pytest.mark.nightly]
 
 
