@@ -20,12 +20,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same few examples in every run, however busy the machine; HYPOTHESIS_PROFILE=nightly tries many others.
 settings.register_profile(
-    "few", max_examples=20, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "few", max_examples=10, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("nightly", settings.get_profile("few"), max_examples=1000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
-LONGEST_FIRST = ("gates/test_acceptance", "bypass", "sandbox_api", "sandbox", "pytest_plugin", "cli", "gates")
+LONGEST_FIRST = (
+    *("gates/test_platform_faults", "cli", "pytest_plugin", "bypass", "gates", "sandbox", "sandbox_api"),
+    *("reports/test_signoff_browser", "cluster", "test_architecture"),
+)
 """The beginnings of the files that take longest. Those start first: a long one at the end would run alone."""
 
 

@@ -10,6 +10,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -109,6 +111,13 @@ MODULES = {name_of(path): path for path in SOURCES}
 def nodes_of(path: Path) -> tuple[ast.AST, ...]:
     """Return every node of a source file."""
     return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_nodes() -> Iterator[None]:
+    """Forget the nodes afterwards: with so many objects every later collection of garbage takes long."""
+    yield
+    nodes_of.cache_clear()
 
 
 def imports_of(path: Path) -> Iterator[tuple[str, str | None]]:

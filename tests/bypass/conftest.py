@@ -50,11 +50,12 @@ serial_and_nightly_parallel = pytest.mark.parametrize(
 
 
 def serial_and_parallel_once(name: str, table: Mapping[str, object]) -> pytest.MarkDecorator:
-    """Parametrize a test by the rows of a table, of which the first is tried with ``-n 2`` as well."""
+    """Parametrize a test by the rows of a table; nightly the first is tried with ``-n 2`` as well."""
     rows = [pytest.param(value, 0, id=f"{key}-serial") for key, value in table.items()]
     first = next(iter(table))
     return pytest.mark.parametrize(
-        (name, "workers"), [*rows, pytest.param(table[first], 2, id=f"{first}--n2")]
+        (name, "workers"),
+        [*rows, pytest.param(table[first], 2, id=f"{first}--n2", marks=pytest.mark.nightly)],
     )
 
 
@@ -77,7 +78,7 @@ class Ran:
     """One run of the project's decision: exit status, output, the file it left and what verify says."""
 
     status: int | None
-    """None where other gates of the same run have a say in it."""
+    """None where gates with another one are in the same run."""
     output: str
     document: Mapping[str, Any] | None
     verify_status: int
@@ -101,7 +102,7 @@ class Ran:
         assert self.document is not None, self.output
         gate = f"acceptance.{name}"
         reasons = [one for one in self.document["reasons"] if gate in (one["gate"], *one["holds_back"])]
-        return replace(self, status=None, document={**self.document, "reasons": reasons})
+        return replace(self, document={**self.document, "reasons": reasons})
 
     def verify_refuses(self) -> None:
         """Assert that `verify` refuses the decision."""
@@ -144,12 +145,12 @@ class Project:
         """Write gate b with this body and these marks."""
         self.gates(b=Way(body, marks, arguments).text("b"))
 
-    def run_each(self, ways: Iterable[Way]) -> dict[Way, Ran]:
-        """Try each way as a gate of its own, all in one run with ``-n 2``."""
+    def run_each(self, ways: Iterable[Way], *, workers: int = 2) -> dict[Way, Ran]:
+        """Try each way as a gate of its own, all in one run."""
         names = {way: f"b{number}" for number, way in enumerate(ways)}
         self.catalog(*names.values())
         self.write("gates/test_gates.py", HEAD + "\n".join(way.text(name) for way, name in names.items()))
-        ran = self.run(workers=2)
+        ran = self.run(workers=workers)
         return {way: ran.of(name) for way, name in names.items()}
 
     def conftest(self, text: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bypass.conftest import GREEN, Project, Way, serial_and_parallel
+from tests.bypass.conftest import GREEN, Project, Way, serial_and_nightly_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,6 +130,7 @@ DESTRUCTORS = {
     "weakref": Way(FINALIZER, IGNORE),
 }
 RETURNED = {
+    "alone": Way(f"{GREEN}\nreturn False"),
     "ignored by a mark": Way(f"{GREEN}\nreturn False", IGNORE),
     "ignored by simplefilter": Way(f"{SIMPLE}{GREEN}\nreturn 1 == 2"),
 }
@@ -247,7 +248,7 @@ def test_failing_destructor(ran: Mapping[Way, Ran], way: Way) -> None:
 
 @pytest.mark.parametrize("way", RETURNED.values(), ids=RETURNED)
 def test_returned_comparison(ran: Mapping[Way, Ran], way: Way) -> None:
-    """The test returns its comparison, and a filter ignores the warning."""
+    """The test returns its comparison, also where a filter ignores the warning."""
     ran[way].blocks("FAILED", status=20)
 
 
@@ -257,7 +258,7 @@ def test_check_after_the_end(ran: Mapping[Way, Ran], way: Way) -> None:
     ran[way].blocks("ERROR", status=20)
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_check_during_another_gate(project: Project, workers: int) -> None:
     """A false check is recorded, and its error swallowed, while the next gate runs."""
     project.gates(

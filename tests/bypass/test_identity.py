@@ -10,14 +10,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bais_gates.verdict.document import document_digest
+from tests.bypass.conftest import HEAD, RED, Way
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tests.bypass.conftest import Project
+    from tests.bypass.conftest import Project, Ran
 
 NOW = datetime.now(UTC)
+SPELLINGS = (
+    "DANA  SMITH",
+    "Smith, Dana",
+    "D\u00e1na Smith",
+    "Dana Smith (release lead)",
+    "dana+release@example.com",
+    "dana@mail.example.com",
+    "dana.smith@example.org",
+    "dana",
+    "\uff24ana Smith",
+)
 
 
 def moment(hours: float) -> str:
@@ -78,38 +90,29 @@ def test_a_waiver_by_two_people_and_a_dated_exemption_count(project: Project) ->
     assert "declared not applicable until" in ran.verify_output
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "DANA  SMITH",
-        "Smith, Dana",
-        "D\u00e1na Smith",
-        "Dana Smith (release lead)",
-        "dana+release@example.com",
-        "dana@mail.example.com",
-        "dana.smith@example.org",
-        "dana",
-        "\uff24ana Smith",
-    ],
-)
-def test_the_requester_approves_in_another_spelling(project: Project, name: str) -> None:
+def waive_for_each(project: Project, names: Sequence[str]) -> Ran:
+    """Run one red P2 gate for each name, waived by its bearer."""
+    ways = {f"b{number}": name for number, name in enumerate(names)}
+    project.catalog(*ways)
+    catalog = (project.folder / "gates/catalog.yaml").read_text(encoding="utf-8")
+    project.write("gates/catalog.yaml", catalog.replace("severity: P1", "severity: P2"))
+    project.write("gates/test_gates.py", HEAD + "\n".join(Way(RED).text(way) for way in ways))
+    waivers = [
+        {"gate": f"acceptance.{way}", "environment": "staging", **exception(approved_by=name)}
+        for way, name in ways.items()
+    ]
+    project.write("gates/waivers.yaml", json.dumps({"waivers": waivers}))
+    return project.run()
+
+
+def test_the_requester_approves_in_another_spelling(project: Project) -> None:
     """A waiver is approved by its requester: other case, order, marks, tag, domain or width."""
-    waive(project, approved_by=name)
-    project.run().blocks("WAIVER_SELF_APPROVED", status=22)
+    ran = waive_for_each(project, SPELLINGS)
+    for number in range(len(SPELLINGS)):
+        ran.of(f"b{number}").blocks("WAIVER_SELF_APPROVED", status=22)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "d\u0430na",
-        "da\u200bna",
-        "da\u00adna",
-        "\u0501\u0430\u0578\u0430",
-        "d\u0251na",
-        "dana@ex\u0430mple.com",
-        "\u3164",
-    ],
-)
+@pytest.mark.parametrize("name", ["d\u0430na", "da\u200bna", "dana@ex\u0430mple.com"])
 def test_the_requester_approves_by_lookalikes(project: Project, name: str) -> None:
     """A waiver is approved in letters that look like the requester's, or with some that are not shown."""
     waive(project, approved_by=name)
@@ -148,9 +151,7 @@ def test_a_gate_of_a_misspelt_environment(project: Project) -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        'api: {url: "http://ip6-loopback:9"}',
         'api: {url: "http://[::ffff:7f00:1]:9"}',
-        'database: {url: "postgresql://u@127.9.9.9/x"}',
         'database: {url: "postgresql://u@192.0.2.1/x?hostaddr=127.0.0.1"}',
         'cache: {url: "redis://0:6379"}',
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,25 +41,78 @@ SWALLOWED = {
     ),
 }
 SUBTEST = Way(f'{GREEN}\nwith subtests.test("part"):\n    assert False', arguments="evidence, subtests")
+VACUOUS = {
+    "pass": Way("pass"),
+    "return": Way("return None"),
+    "bare assert": Way("assert 1 == 1"),
+    "swallowed assert": Way("try:\n    assert False\nexcept AssertionError:\n    pass"),
+}
+NO_SAMPLES = {
+    "nan": Way('evidence.check("b", float("nan"), "<=", 1)'),
+    "None": Way('evidence.check("b", None, "<=", 1)'),
+    "no samples": Way('evidence.check("b", 0.0, "<=", 1, n=0)'),
+    "too few samples": Way('evidence.check("b", 0.5, "<=", 1, n=9, n_min=10)'),
+    "infinity": Way('evidence.check("b", float("inf"), ">=", 1)'),
+    "nested": Way('evidence.check("b", [1, {"a": (float("nan"), None)}], "!=", [])'),
+}
+PROVES_NOTHING = {
+    check: Way(f'evidence.check("b", {check})')
+    for check in (
+        '"", "in", "text"',
+        '3, "!=", None',
+        '3, "!=", "3"',
+        '3, "not in", []',
+        '"x", "matches", ".*"',
+    )
+}
+XFAIL_CALL = Way(f"{RED}\npytest.xfail('known')")
+XFAIL_CALL_FIRST = Way("pytest.xfail('known')")
+NO_NUMBER = Way('evidence.check("b", 1, "<=", float("nan"))')
+LYING_VALUE = Way(
+    "class Liar(str):\n    __hash__ = str.__hash__\n    def __eq__(self, other): return True\n"
+    'evidence.check("b", Liar("red"), "==", "green")'
+)
+ASSERTION_IN_A_THREAD = Way(
+    'import threading\nevidence.check("b", 1, "==", 1)\ndef run():\n    assert False\n'
+    "thread = threading.Thread(target=run)\nthread.start()\nthread.join()"
+)
+CHECK_IN_A_THREAD = Way(
+    'import threading\nevidence.check("a", 1, "==", 1)\n'
+    'thread = threading.Thread(target=lambda: evidence.check("b", 2, "==", 1))\n'
+    "thread.start()\nthread.join()"
+)
+RED_GATES = (
+    *(*SWALLOWED.values(), *VACUOUS.values(), *NO_SAMPLES.values(), *PROVES_NOTHING.values()),
+    *(XFAIL_CALL, XFAIL_CALL_FIRST, NO_NUMBER, LYING_VALUE, ASSERTION_IN_A_THREAD, CHECK_IN_A_THREAD),
+    SUBTEST,
+)
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Way, Ran]:
+    """Try all ways that are in a test alone, those that end with the same status in one run."""
+    return {
+        way: ran
+        for ways in (SKIPS.values(), XFAILS.values(), RED_GATES)
+        for way, ran in Project(tmp_path_factory.mktemp("serial")).run_each(ways, workers=0).items()
+    }
 
 
 @pytest.fixture(scope="module")
 def parallel(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Way, Ran]:
-    """Try in one run with ``-n 2`` all ways that are in a test alone."""
-    ways = (*SKIPS.values(), *XFAILS.values(), *SWALLOWED.values(), SUBTEST)
-    return Project(tmp_path_factory.mktemp("parallel")).run_each(ways)
+    """Try them all in one run with ``-n 2``, whose status is that of the worst."""
+    ways = (*SKIPS.values(), *XFAILS.values(), *RED_GATES)
+    tried = Project(tmp_path_factory.mktemp("parallel")).run_each(ways)
+    return {way: replace(ran, status=None) for way, ran in tried.items()}
 
 
 @pytest.fixture
-def attempt(project: Project, request: pytest.FixtureRequest) -> Try:
-    """Return a function that tries a way in a run of its own, or with workers in the run of all."""
+def attempt(request: pytest.FixtureRequest) -> Try:
+    """Return a function that returns what became of a way, with workers or without."""
 
     def run(way: Way, workers: int) -> Ran:
-        if workers:
-            ways: Mapping[Way, Ran] = request.getfixturevalue("parallel")
-            return ways[way]
-        project.gate_b(way.body, marks=way.marks, arguments=way.arguments)
-        return project.run()
+        ways: Mapping[Way, Ran] = request.getfixturevalue("parallel" if workers else "serial")
+        return ways[way]
 
     return run
 
@@ -90,16 +144,11 @@ def test_xfail_mark(attempt: Try, way: Way, workers: int) -> None:
     attempt(way, workers).blocks("REFUSED_OPTION", status=22)
 
 
-def test_xfail_call(project: Project) -> None:
-    """`pytest.xfail()` inside the gate turns red into expected."""
-    project.gate_b(f"{RED}\npytest.xfail('known')")
-    project.run().blocks("FAILED", status=20)
-
-
-def test_xfail_call_before_any_check(project: Project) -> None:
-    """`pytest.xfail()` before the first check leaves nothing proven."""
-    project.gate_b("pytest.xfail('known')")
-    project.run().blocks("XFAIL", status=20)
+@serial_and_parallel
+def test_xfail_call(attempt: Try, workers: int) -> None:
+    """`pytest.xfail()` inside the gate turns red into expected, or leaves nothing proven."""
+    attempt(XFAIL_CALL, workers).blocks("FAILED", status=20)
+    attempt(XFAIL_CALL_FIRST, workers).blocks("XFAIL", status=20)
 
 
 def test_xfail_added_while_running(project: Project) -> None:
@@ -125,23 +174,11 @@ def test_false_check_swallowed(attempt: Try, way: Way, workers: int) -> None:
     attempt(way, workers).blocks("FAILED", status=20)
 
 
-@pytest.mark.parametrize(
-    "body",
-    ["pass", "return None", "assert 1 == 1", "try:\n    assert False\nexcept AssertionError:\n    pass"],
-    ids=["pass", "return", "bare assert", "swallowed assert"],
-)
-def test_no_check_recorded(project: Project, body: str) -> None:
+@serial_and_parallel
+@pytest.mark.parametrize("way", VACUOUS.values(), ids=VACUOUS)
+def test_no_check_recorded(attempt: Try, way: Way, workers: int) -> None:
     """A test without a recorded check proves nothing, however green."""
-    project.gate_b(body)
-    project.run().blocks("VACUOUS", status=20)
-
-
-def test_return_false(project: Project) -> None:
-    """`return False` instead of an assertion."""
-    project.gate_b(f"{GREEN}\nreturn False")
-    ran = project.run()
-    ran.verify_refuses()
-    assert ran.status in {20, 22}
+    attempt(way, workers).blocks("VACUOUS", status=20)
 
 
 def test_assertion_of_a_tuple(project: Project) -> None:
@@ -152,75 +189,42 @@ def test_assertion_of_a_tuple(project: Project) -> None:
     assert ran.status in {20, 22}
 
 
-@pytest.mark.parametrize(
-    "check",
-    [
-        '"b", float("nan"), "<=", 1',
-        '"b", None, "<=", 1',
-        '"b", 0.0, "<=", 1, n=0',
-        '"b", 0.5, "<=", 1, n=9, n_min=10',
-        '"b", float("inf"), ">=", 1',
-        '"b", [1, {"a": (float("nan"), None)}], "!=", []',
-    ],
-    ids=["nan", "None", "no samples", "too few samples", "infinity", "nested"],
-)
-def test_zero_samples(project: Project, check: str) -> None:
+@serial_and_parallel
+@pytest.mark.parametrize("way", NO_SAMPLES.values(), ids=NO_SAMPLES)
+def test_zero_samples(attempt: Try, way: Way, workers: int) -> None:
     """A comparison with no number, or of no samples, is not a pass."""
-    project.gate_b(f"evidence.check({check})")
-    project.run().blocks("NO_DATA", status=20)
+    attempt(way, workers).blocks("NO_DATA", status=20)
 
 
-PROVES_NOTHING = (
-    '"", "in", "text"',
-    '3, "!=", None',
-    '3, "!=", "3"',
-    '3, "not in", []',
-    '"x", "matches", ".*"',
-)
-
-
-def test_checks_that_hold_for_everything(project: Project) -> None:
+@serial_and_parallel
+@pytest.mark.parametrize("way", PROVES_NOTHING.values(), ids=PROVES_NOTHING)
+def test_checks_that_hold_for_everything(attempt: Try, way: Way, workers: int) -> None:
     """A check that no observation could make false is refused."""
-    for ran in project.run_each([Way(f'evidence.check("b", {check})') for check in PROVES_NOTHING]).values():
-        ran.blocks("ERROR", status=20)
+    attempt(way, workers).blocks("ERROR", status=20)
 
 
-def test_limit_that_is_no_number(project: Project) -> None:
+@serial_and_parallel
+def test_limit_that_is_no_number(attempt: Try, workers: int) -> None:
     """A limit of NaN can't be met or missed: the gate itself is wrong."""
-    project.gate_b('evidence.check("b", 1, "<=", float("nan"))')
-    project.run().blocks("ERROR", status=20)
+    attempt(NO_NUMBER, workers).blocks("ERROR", status=20)
 
 
-def test_lying_value(project: Project) -> None:
+@serial_and_parallel
+def test_lying_value(attempt: Try, workers: int) -> None:
     """A str subclass whose `==` is always true is observed."""
-    project.gate_b(
-        "class Liar(str):\n    __hash__ = str.__hash__\n    def __eq__(self, other): return True\n"
-        'evidence.check("b", Liar("red"), "==", "green")'
-    )
-    ran = project.run()
-    ran.verify_refuses()
-    assert ran.status == 20
+    attempt(LYING_VALUE, workers).blocks("FAILED", status=20)
 
 
-def test_assertion_in_a_thread(project: Project) -> None:
+@serial_and_parallel
+def test_assertion_in_a_thread(attempt: Try, workers: int) -> None:
     """The assertion is in a thread, where nobody sees it fail."""
-    project.gate_b(
-        'import threading\nevidence.check("b", 1, "==", 1)\ndef run():\n    assert False\n'
-        "thread = threading.Thread(target=run)\nthread.start()\nthread.join()"
-    )
-    ran = project.run()
-    ran.verify_refuses()
-    assert ran.status in {20, 22}
+    attempt(ASSERTION_IN_A_THREAD, workers).blocks("ERROR", status=20)
 
 
-def test_false_check_in_a_thread(project: Project) -> None:
+@serial_and_parallel
+def test_false_check_in_a_thread(attempt: Try, workers: int) -> None:
     """A false check recorded in a thread counts like any other."""
-    project.gate_b(
-        'import threading\nevidence.check("a", 1, "==", 1)\n'
-        'thread = threading.Thread(target=lambda: evidence.check("b", 2, "==", 1))\n'
-        "thread.start()\nthread.join()"
-    )
-    project.run().blocks("FAILED", status=20)
+    attempt(CHECK_IN_A_THREAD, workers).blocks("FAILED", status=20)
 
 
 @serial_and_nightly_parallel

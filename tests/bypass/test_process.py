@@ -72,7 +72,11 @@ def test_exit_handler(project: Project) -> None:
     ran.verify_refuses()
 
 
-@pytest.mark.parametrize("restart", [(), ("--max-worker-restart=0",)], ids=["restart", "no restart"])
+@pytest.mark.parametrize(
+    "restart",
+    [(), pytest.param(("--max-worker-restart=0",), marks=pytest.mark.nightly)],
+    ids=["restart", "no restart"],
+)
 def test_worker_killed(project: Project, restart: tuple[str, ...]) -> None:
     """A worker dies in the middle of a gate."""
     project.gate_b(f"import os\n{GREEN}\nos.kill(os.getpid(), 9)")
@@ -80,10 +84,8 @@ def test_worker_killed(project: Project, restart: tuple[str, ...]) -> None:
     ran.blocks("ERROR", status=20)
 
 
-@pytest.mark.parametrize(
-    "dist",
-    ["worksteal", *(pytest.param(dist, marks=pytest.mark.nightly) for dist in ("loadscope", "loadfile"))],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("dist", ["worksteal", "loadscope", "loadfile"])
 def test_worker_killed_under_other_schedulers(project: Project, dist: str) -> None:
     """A worker dies under a scheduler that loses the tests behind it."""
     project.gate_b("import os\nos.kill(os.getpid(), 9)")
@@ -92,28 +94,31 @@ def test_worker_killed_under_other_schedulers(project: Project, dist: str) -> No
     assert ran.status in {20, 21, 22}
 
 
-@pytest.mark.parametrize("dist", ["loadgroup", "each"])
+@pytest.mark.parametrize("dist", ["loadgroup", pytest.param("each", marks=pytest.mark.nightly)])
 def test_refused_schedulers(project: Project, dist: str) -> None:
     """`--dist=loadgroup` hangs after a crash and `--dist=each` gives a gate two results: both are refused."""
     project.run("--dist", dist, workers=2).blocks("REFUSED_OPTION", status=22)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("-W", "ignore"),
-        ("-p", "no:warnings"),
-        ("--disable-warnings",),
-        ("--assert=plain",),
-        ("-o", "filterwarnings=ignore"),
-        ("-p", "no:unraisableexception"),
-        ("-p", "no:threadexception"),
-    ],
-    ids=" ".join,
-)
-def test_refused_options(project: Project, options: tuple[str, ...]) -> None:
-    """Options that silence warnings or assertions are refused."""
-    project.run(*options).blocks("REFUSED_OPTION", status=22)
+REFUSED = {
+    "-W/--pythonwarnings": ("-W", "ignore"),
+    "-p no:warnings": ("-p", "no:warnings"),
+    "--disable-warnings": ("--disable-warnings",),
+    "--assert=plain": ("--assert=plain",),
+    "--override-ini of a guard": ("-o", "filterwarnings=ignore"),
+    "-p no:unraisableexception": ("-p", "no:unraisableexception"),
+    "-p no:threadexception": ("-p", "no:threadexception"),
+}
+
+
+def test_refused_options(project: Project) -> None:
+    """Options that silence warnings or assertions are refused, each with a reason of its own."""
+    ran = project.run(*(word for options in REFUSED.values() for word in options))
+
+    ran.blocks("REFUSED_OPTION", status=22)
+    assert ran.document is not None
+    named = {reason["message"].split(" is refused")[0] for reason in ran.document["reasons"]}
+    assert named == REFUSED.keys()
 
 
 def test_python_optimised(project: Project) -> None:

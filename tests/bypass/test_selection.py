@@ -28,11 +28,15 @@ def test_nothing_wrong_is_deploy(project: Project, workers: int) -> None:
     """The control: three green gates, nothing tampered with."""
     ran = project.run(workers=workers)
     assert (ran.status, ran.verify_status) == (0, 0), ran.output
-    ran = project.run_command(workers=workers)
-
     assert ran.document is not None, ran.output
     assert (ran.document["verdict"], ran.status) == ("DEPLOY", 0), ran.output
     assert ran.verify_status == 0, ran.verify_output
+
+
+def test_nothing_wrong_is_deploy_as_users_type_it(project: Project) -> None:
+    """The control in a new interpreter, in which pytest finds its plugins itself."""
+    ran = project.run_command()
+    assert (ran.status, ran.verify_status) == (0, 0), ran.output
 
 
 @serial_and_parallel_once(
@@ -154,7 +158,7 @@ SHADOWS = {
 }
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_shadowed_gates(project: Project, workers: int) -> None:
     """A later function, import, assignment or condition of the same name hides a red gate."""
     green_b = GATE.format(name="b")
@@ -236,14 +240,14 @@ def test_protocol_swallowed(project: Project) -> None:
     project.run().blocks("NOT_RUN", status=21)
 
 
-@pytest.mark.parametrize("option", ["--lf", "--sw", "--ff"])
-def test_stale_cache(project: Project, option: str) -> None:
+def test_stale_cache(project: Project) -> None:
     """`--lf`, `--sw` with a cache of last time run a part, or nothing new."""
     project.gate_b('evidence.check("b", 2, "==", 1)')
     project.run()
-    ran = project.run(option)
-    ran.verify_refuses()
-    assert ran.status in {20, 21, 22}
+    for option in ("--lf", "--sw", "--ff"):
+        ran = project.run(option)
+        ran.verify_refuses()
+        assert ran.status in {20, 21, 22}
 
 
 @serial_and_parallel_once("option", {"-x": "-x", "--maxfail=1": "--maxfail=1"})
@@ -255,7 +259,7 @@ def test_stopping_at_the_first_failure(project: Project, option: str, workers: i
 
 @pytest.mark.parametrize(
     "option",
-    ["--collect-only", "--setup-plan", "--setup-only", "--fixtures", "--markers", "--help", "--version"],
+    ["--collect-only", "--setup-plan", "--fixtures", "--version"],
 )
 def test_options_that_run_nothing(project: Project, option: str) -> None:
     """`--collect-only` and its like end with status 0 and ran no gate."""

@@ -91,7 +91,7 @@ def left(project: Project) -> list[str]:
     return [path.name for path in (project.folder / "tmp").glob("bais-gates-*")]
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.nightly), 3])
+@pytest.mark.parametrize("times", [1, *(pytest.param(n, marks=pytest.mark.nightly) for n in (2, 3))])
 def test_ctrl_c(project: Project, start: Start, times: int) -> None:
     """Ctrl-C, once or more, ends in BLOCK and 130 without a traceback, after the clean-up."""
     project.gate_b(WAITING)
@@ -109,7 +109,7 @@ def test_ctrl_c(project: Project, start: Start, times: int) -> None:
     assert left(project) == []
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.nightly), 2])
 def test_ctrl_c_at_the_start(project: Project, start: Start, times: int) -> None:
     """Ctrl-C before pytest has begun ends in BLOCK and 130 without a traceback."""
     assert project.run().status == 0
@@ -158,22 +158,26 @@ def test_pytest_is_killed(project: Project, start: Start, number: signal.Signals
     assert left(project) == []
 
 
-def test_output_that_nobody_reads(project: Project) -> None:
+COMMANDS = {
+    "run --env=staging.yaml": 0,
+    "explain": 0,
+    "verify --env staging": 0,
+    "verify": 1,
+    "validate": 0,
+    "explain nowhere": 2,
+    "run goliv": 2,
+}
+"""Command lines and their exit statuses; the first one makes the decision that the others read."""
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(len(COMMANDS), marks=pytest.mark.nightly)])
+def test_output_that_nobody_reads(project: Project, count: int) -> None:
     """A closed stdout, or a reader that leaves, changes no exit status and makes no traceback."""
     project.env["PYTEST_ADDOPTS"] = " ".join(PLUGINS)
     project.env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     shell = shutil.which("bash")
     assert shell is not None
-    commands = {
-        "run --env=staging.yaml": 0,
-        "verify --env staging": 0,
-        "verify": 1,
-        "explain": 0,
-        "validate": 0,
-        "explain nowhere": 2,
-        "run goliv": 2,
-    }
-    for words, status in commands.items():
+    for words, status in list(COMMANDS.items())[:count]:
         closed = ("{} >&-",) if words.startswith(("run --env", "explain")) else ()
         for form in ("{} 2>&1 | true; exit ${{PIPESTATUS[0]}}", *closed):
             done = subprocess.run(

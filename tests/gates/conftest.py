@@ -28,7 +28,7 @@ from bais_gates.targets.target import Target, Unique
 from bais_gates.verdict.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from bais_gates.targets.environment import Environment
     from bais_gates.verdict.model import Check
@@ -176,6 +176,17 @@ class Bench:
     def _business_maker(self, stack: ExitStack, api: Any, unique: Unique) -> Callable[[], Any]:
         self._closing(stack, api)
         return lambda: register_business(api, unique)
+
+
+def cases_of(reasons: Mapping[str, Sequence[Mapping[str, str]]]) -> list[Any]:
+    """Return a case for each run with faults; all but the first of each gate are nightly."""
+    return [
+        pytest.param(
+            gate, faults, id=f"{gate}-{'+'.join(faults)}", marks=(pytest.mark.nightly,) if number else ()
+        )
+        for gate, runs in reasons.items()
+        for number, faults in enumerate(runs)
+    ]
 
 
 def gate_function(gate: str, phase: str = "acceptance") -> Callable[..., None]:

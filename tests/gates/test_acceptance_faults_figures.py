@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bais_gates.verdict.model import Outcome
+from tests.gates.conftest import cases_of
 
 if TYPE_CHECKING:
     from tests.gates.conftest import Bench
@@ -60,14 +61,8 @@ REASONS: dict[str, tuple[dict[str, str], ...]] = {
 """By gate, the faults of each run, and the checks that each may fail; one of them by no other of the run."""
 
 
-@pytest.mark.parametrize(
-    "gate",
-    [
-        # In every run the others pass through a proxy that only forwards.
-        pytest.param(gate, marks=[] if gate == "concurrent_requests" else pytest.mark.nightly)
-        for gate in REASONS
-    ],
-)
+@pytest.mark.nightly  # in every run, all checks hold but those of the faults
+@pytest.mark.parametrize("gate", REASONS)
 def test_the_gate_passes_without_a_fault(bench: Bench, gate: str) -> None:
     """Without a fault in the sandbox the gate passes."""
     judged = bench.measure(gate)
@@ -75,14 +70,7 @@ def test_the_gate_passes_without_a_fault(bench: Bench, gate: str) -> None:
     assert (judged.outcome, judged.message, judged.false) == (Outcome.PASS, "", "")
 
 
-@pytest.mark.parametrize(
-    ("gate", "reasons"),
-    [
-        pytest.param(gate, reasons, id=f"{gate}-{'+'.join(reasons)}")
-        for gate, runs in REASONS.items()
-        for reasons in runs
-    ],
-)
+@pytest.mark.parametrize(("gate", "reasons"), cases_of(REASONS))
 def test_each_fault_fails_the_gate_for_its_reason(bench: Bench, gate: str, reasons: dict[str, str]) -> None:
     """With faults on, the gate fails; each fails a check of its own, and every false check is about one."""
     # Sixty concurrent requests show the faults of a hundred.

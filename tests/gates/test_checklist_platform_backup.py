@@ -152,13 +152,23 @@ OLD = f"{datetime.now(UTC) - timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}"
     ("cron", "name"),
     [
         pytest.param(_set(suspend=True), "schedule of CronJob bais-backup", id="suspended"),
-        pytest.param(_set(concurrencyPolicy="Allow"), "faults of CronJob bais-backup", id="doubled"),
+        pytest.param(
+            _set(concurrencyPolicy="Allow"),
+            "faults of CronJob bais-backup",
+            id="doubled",
+            marks=pytest.mark.nightly,
+        ),
         pytest.param(
             lambda job: job["status"].update(lastSuccessfulTime=OLD),
             "age of the last success of CronJob bais-backup",
             id="late",
         ),
-        pytest.param(lambda job: job.update(status={}), "last success of CronJob bais-backup", id="never"),
+        pytest.param(
+            lambda job: job.update(status={}),
+            "last success of CronJob bais-backup",
+            id="never",
+            marks=pytest.mark.nightly,
+        ),
         pytest.param(lambda job: job["metadata"].update(name="gone"), "CronJob bais-backup", id="absent"),
     ],
 )
@@ -183,8 +193,11 @@ def test_a_faulty_schedule_fails(
             lambda f: _about(f, taken_at=(datetime.now(UTC) + timedelta(hours=2)).isoformat()),
             ["time in the future of the newest backup", "header"],
             id="of the future",
+            marks=pytest.mark.nightly,
         ),
-        pytest.param(lambda f: _about(f, database="other"), ["header"], id="database"),
+        pytest.param(
+            lambda f: _about(f, database="other"), ["header"], id="database", marks=pytest.mark.nightly
+        ),
         pytest.param(
             lambda f: [path.unlink() for path in f.iterdir()], ["backups in the directory"], id="none"
         ),
@@ -194,6 +207,7 @@ def test_a_faulty_schedule_fails(
             lambda f: _dump(f).with_name(f"{_dump(f).name}.sha256").write_text("0" * 64),
             ["dump: checksum in the .sha256 file"],
             id="checksum beside it",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             lambda f: _about(f, tables={"public.alembic_version": 1, "public.payments": 7}),
@@ -224,6 +238,7 @@ def test_a_faulty_schedule_fails(
                 "restore",
             ],
             id="for another key",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             lambda f: _replace_dump(f, pyrage.encrypt(_plain(f)[:-2000], [KEY.to_public()])),
@@ -234,6 +249,7 @@ def test_a_faulty_schedule_fails(
             lambda f: _replace_dump(f, pyrage.encrypt(b"no dump at all", [KEY.to_public()])),
             ["header", "restore"],
             id="no dump",
+            marks=pytest.mark.nightly,
         ),
     ],
 )

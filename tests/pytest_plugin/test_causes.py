@@ -40,7 +40,9 @@ LINES_MAX = 25 + 4 * 6
 """Lines of a terminal of 80 columns for one cause, and six for each of the four others."""
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["serial", "xdist"])
+@pytest.mark.parametrize(
+    "options", [(), pytest.param(("-n", "2"), marks=pytest.mark.nightly)], ids=["serial", "xdist"]
+)
 def test_every_cause_is_found_before_the_first_gate(project: Project, options: tuple[str, ...]) -> None:
     """Each part that can't be judged is one reason, with its place and the gates it holds back; none runs."""
     project.catalog(api={}, stores={}, platform={}, file={})

@@ -67,11 +67,16 @@ def late_clean_up():
 """
 
 
-def write_gates(project: Project, bodies: Mapping[str, str], arguments: str = "", marks: str = "") -> None:
+def write_gates(
+    project: Project, bodies: Mapping[str, str], arguments: str = "", marks: Mapping[str, str] | None = None
+) -> None:
     """Write a gate for each body, and their catalog."""
+    marks = marks or {}
     project.catalog(**{name: {} for name in bodies})
     text = (
-        GATE.format(name=name, body=body, marks=marks, arguments=f"evidence, monkeypatch{arguments}")
+        GATE.format(
+            name=name, body=body, marks=marks.get(name, ""), arguments=f"evidence, monkeypatch{arguments}"
+        )
         for name, body in bodies.items()
     )
     project.tests(HELPERS + "".join(text))
@@ -123,24 +128,28 @@ def test_gates_keep_their_own_alarm(project: Project) -> None:
     assert project.run("-m", "golive").outcomes == {"alarm": "PASS"}
 
 
-def test_pytest_timeout_by_signal(project: Project) -> None:
+@pytest.mark.parametrize(
+    "workers", [(), pytest.param(("-n", "1"), marks=pytest.mark.nightly)], ids=["serial", "parallel"]
+)
+def test_pytest_timeout_by_signal(project: Project, workers: tuple[str, ...]) -> None:
     """pytest-timeout's marks and ini key end a test that is over them, and leave a gate's deadline alone."""
     project.policy(gate_deadline_s=1)
-    timeout = ("-p", "pytest_timeout")
-    write_gates(project, {"marked": "time.sleep(30)"}, marks="@pytest.mark.timeout(0.3)")
-    marked = project.run("-m", "golive", *timeout)
-    write_gates(project, {"ini": "time.sleep(30)", "quick": "pass"})
-    ini = project.run("-m", "golive", *timeout, "-o", "timeout=0.3", "-n", "1")
-    write_gates(project, {"longer": "time.sleep(30)", "quick": "time.sleep(0.1)"})
-    longer = project.run("-m", "golive", *timeout, "-o", "timeout=20")
-    write_gates(project, {"same": "time.sleep(30)", "quick": "pass"})
-    same = project.run("-m", "golive", *timeout, "-o", "timeout=1")
+    late = dict.fromkeys(("marked", "ini", "longer", "same"), "time.sleep(30)")
+    seconds = {"marked": 0.2, "longer": 20, "same": 1}
+    marks = {name: f"@pytest.mark.timeout({limit})" for name, limit in seconds.items()}
+    write_gates(project, late | {"quick": "time.sleep(0.1)"}, marks=marks)
+    ran = project.run("-m", "golive", "-p", "pytest_timeout", "-o", "timeout=0.4", *workers)
 
-    assert "Timeout (>0.3s)" in marked.gate("marked")["message"], marked.output
-    assert ini.outcomes == {"ini": "FAIL", "quick": "PASS"}, ini.output
-    assert longer.outcomes == {"longer": "ERROR", "quick": "PASS"}, longer.output
-    assert same.outcomes["quick"] == "PASS", same.output
-    assert same.outcomes["same"] in {"FAIL", "ERROR"}, "whichever comes first"
+    assert "Timeout (>0.2s)" in ran.gate("marked")["message"], ran.output
+    assert "Timeout (>0.4s)" in ran.gate("ini")["message"], ran.output
+    assert ran.outcomes["same"] in {"FAIL", "ERROR"}, "whichever comes first"
+    assert ran.outcomes == {
+        "marked": "FAIL",
+        "ini": "FAIL",
+        "longer": "ERROR",
+        "same": ran.outcomes["same"],
+        "quick": "PASS",
+    }, ran.output
 
 
 def test_pytest_timeout_by_thread(project: Project) -> None:

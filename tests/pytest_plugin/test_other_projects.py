@@ -72,7 +72,7 @@ def test_a_partial_run_decides_nothing(project: Project) -> None:
     )
 
     whole = project.run("-rs")
-    alone = project.run("-k", "two", "-n", "2")
+    alone = project.run("-k", "two")
     by_severity = project.run("-m", "P1", "-k", "two", "-p", "no:terminal")
 
     assert first.status == 21
@@ -259,7 +259,23 @@ def test_without_the_plugins_around_it(project: Project) -> None:
     assert "DEPLOY: 1 of 1 gate passed" in ran.output
 
 
-@pytest.mark.parametrize("place", ["elsewhere", pytest.param("sub", marks=pytest.mark.nightly)])
+def test_a_path_of_its_own_that_pytest_takes_for_tests(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """An environment file outside the project moves pytest's root there, and not the project."""
+    project.catalog(one={})
+    project.passing("one")
+    environment = tmp_path_factory.mktemp("elsewhere") / "environment.yaml"
+    environment.write_text("name: stub\n")
+
+    ran = project.run("-m", "golive", "--gate-env", str(environment))
+    assert ran.status == 0, ran.output
+    refused = project.run("-m", "golive", env={"PYTEST_ADDOPTS": f"--gate-env {environment}"})
+    assert (refused.status, refused.codes) == (22, {"REFUSED_OPTION"}), refused.output
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("place", ["elsewhere", "sub"])
 def test_a_path_that_pytest_takes_for_tests(
     project: Project, tmp_path_factory: pytest.TempPathFactory, place: str
 ) -> None:

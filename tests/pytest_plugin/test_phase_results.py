@@ -139,7 +139,9 @@ def test_a_gate_of_the_phase_that_was_left_out_is_told(rolled_up: Project) -> No
     assert "acceptance.other (NOT_RUN)" in ran.gate("acceptance_tests")["message"]
 
 
-@pytest.mark.parametrize("how", SERIAL_AND_PARALLEL, ids=["serial", "parallel"])
+@pytest.mark.parametrize(
+    "how", [(), pytest.param(("-n", "2"), marks=pytest.mark.nightly)], ids=["serial", "parallel"]
+)
 def test_an_imported_decision_is_judged_in_place_of_the_phase(rolled_up: Project, how: Sequence[str]) -> None:
     """A verified decision about the phase lets the roll-up pass without it, for as long as it is valid."""
     rolled_up.tests(TESTS.format(other='evidence.check("one", 1, "==", 2)'))

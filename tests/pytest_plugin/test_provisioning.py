@@ -147,7 +147,7 @@ def test_a_failure_is_one_reason_for_the_gates_that_ask(project: Project) -> Non
     assert "no target" in reason["message"]
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")])
+@pytest.mark.parametrize("options", [(), pytest.param(("-n", "2"), marks=pytest.mark.nightly)])
 def test_it_ends_beside_the_reports_and_once_more(project: Project, options: tuple[str, ...]) -> None:
     """After the last gate a thread ends the platform; what it could not end is ended, and reported, last."""
     log = run(project, *options)

@@ -14,7 +14,7 @@ import trustme
 
 from bais_gates.pytest_plugin.finish import another_release
 from bais_gates.verdict.model import TargetIdentity, parse_subject
-from tests.pytest_plugin.conftest import SERIAL_AND_PARALLEL, Project
+from tests.pytest_plugin.conftest import Project
 
 TEST = """
 @pytest.mark.gate("acceptance.one")
@@ -104,7 +104,9 @@ def judged(project: Project) -> Iterator[Callable[[Callable[[Target], None]], Ta
         target.server_close()
 
 
-@pytest.mark.parametrize("how", SERIAL_AND_PARALLEL, ids=["serial", "parallel"])
+@pytest.mark.parametrize(
+    "how", [(), pytest.param(("-n", "2"), marks=pytest.mark.nightly)], ids=["serial", "parallel"]
+)
 def test_a_target_that_stays_the_same(
     project: Project, judged: Callable[..., Target], how: tuple[str, ...]
 ) -> None:

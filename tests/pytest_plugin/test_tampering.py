@@ -41,7 +41,7 @@ def {hook}({argument}):
     ("conftest", "workers"),
     [
         (MAKE_GREEN.format(order="tryfirst"), ()),
-        (MAKE_GREEN.format(order="tryfirst"), ("-n", "1")),
+        pytest.param(MAKE_GREEN.format(order="tryfirst"), ("-n", "1"), marks=pytest.mark.nightly),
         (MAKE_GREEN.format(order="trylast"), ()),
         (SWALLOW.format(hook="pytest_pyfunc_call", argument="pyfuncitem", order="trylast"), ()),
         (SWALLOW.format(hook="pytest_pyfunc_call", argument="pyfuncitem", order="tryfirst"), ("-n", "1")),

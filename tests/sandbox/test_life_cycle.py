@@ -32,19 +32,40 @@ def ready(info: sandbox.SandboxInfo) -> int:
         return int(response.status)
 
 
-def test_it_is_ready_when_started_and_leaves_nothing_when_stopped(folder: Path, machine: Machine) -> None:
-    """After start the API responds over TLS; after stop no process, file or shared memory is left."""
+def test_it_keeps_nothing_of_its_starter_and_leaves_nothing_when_stopped(
+    folder: Path, machine: Machine
+) -> None:
+    """It outlives its starter without its session, descriptors and secrets; after stop nothing is left."""
     segments = machine.orphaned_memory()
-    progress: list[str] = []
+    program = (
+        "import fcntl, os, sys; from pathlib import Path; from bais_gates import sandbox\n"
+        "fcntl.fcntl(os.open(sys.executable, os.O_RDONLY), fcntl.F_DUPFD, 50)  # an inheritable descriptor\n"
+        "sandbox.start(Path(sys.argv[1]), owner_pid=None, progress=print)"
+    )
+    # Ends only when no process has the pipes of its output open.
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        env=os.environ | {"CI_TOKEN": "do-not-inherit-me"},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
 
-    info = sandbox.start(folder, owner_pid=os.getpid(), progress=progress.append)
-    processes = machine.processes_of(folder)
-
-    assert ready(info) == 200
+    info = sandbox.status(folder)
+    assert done.stdout
+    assert info is not None
     assert info.state == "ready"
+    assert ready(info) == 200
     assert info.parts == {"postgres": "running", "redis": "running", "api": "running"}
+    for pid in info.pids.values():
+        process = psutil.Process(pid)
+        assert os.getsid(pid) == pid
+        assert "CI_TOKEN" not in process.environ()
+        opened = {str(file.readlink()) for file in descriptors(pid)}
+        assert os.path.realpath(sys.executable) not in opened
+        assert not any(name.startswith("/dev/pts") for name in opened)
+    processes = machine.processes_of(folder)
     assert {info.pids[name] for name in ("supervisor", *info.parts)} <= {one.pid for one in processes}
-    assert progress
     sandbox.stop(folder)
     assert machine.alive(processes) == []
     assert not folder.exists()
@@ -52,6 +73,7 @@ def test_it_is_ready_when_started_and_leaves_nothing_when_stopped(folder: Path, 
     assert sandbox.status(folder) is None
 
 
+@pytest.mark.nightly  # every run starts several side by side
 def test_two_start_at_once_and_run_side_by_side(folder: Path) -> None:
     """Sandboxes share nothing, not even ports: stopping one leaves the other ready, and its folder empty."""
     folders = [folder.with_name("one"), folder.with_name("other")]
@@ -107,7 +129,7 @@ def test_it_ends_with_its_owner(folder: Path, machine: Machine) -> None:
     assert machine.eventually(lambda: machine.orphaned_memory() <= segments)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.nightly)])
 def test_a_start_cut_short_leaves_nothing(folder: Path, number: int, machine: Machine) -> None:
     """Ctrl-C or a kill -9 of the owner in the middle of the start leaves no process and no file."""
     owner = machine.start_owner(folder, folder.with_name("run"))
@@ -125,7 +147,7 @@ def test_a_start_cut_short_leaves_nothing(folder: Path, number: int, machine: Ma
 
 
 def test_its_parts_end_with_the_supervisor(folder: Path, machine: Machine) -> None:
-    """A kill -9 of the supervisor ends every part; the status is abandoned, and stop or start cleans up."""
+    """A kill -9 of the supervisor ends every part; the status is abandoned, and stop cleans up."""
     segments = machine.orphaned_memory()
     info = sandbox.start(folder, owner_pid=os.getpid())
     processes = machine.processes_of(folder)
@@ -138,9 +160,6 @@ def test_its_parts_end_with_the_supervisor(folder: Path, machine: Machine) -> No
     assert abandoned.state == "abandoned"
     assert set(abandoned.parts.values()) == {"gone"}
     assert machine.eventually(lambda: machine.orphaned_memory() <= segments)
-    again = sandbox.start(folder, owner_pid=os.getpid())
-    assert ready(again) == 200
-    os.kill(again.pids["supervisor"], signal.SIGKILL)
     sandbox.stop(folder)
     assert machine.alive(machine.processes_of(folder)) == []
     assert not folder.exists() or list(folder.iterdir()) == []
@@ -181,34 +200,6 @@ def test_a_part_that_is_killed_stays_down(folder: Path, machine: Machine) -> Non
     assert machine.alive(left) == []
     assert machine.alive(processes) == []
     assert machine.eventually(lambda: machine.orphaned_memory() <= segments)
-
-
-def test_it_keeps_nothing_of_its_starter(folder: Path) -> None:
-    """The supervisor has its own session, and none of the caller's descriptors and secrets."""
-    program = (
-        "import fcntl, os, sys; from pathlib import Path; from bais_gates import sandbox\n"
-        "fcntl.fcntl(os.open(sys.executable, os.O_RDONLY), fcntl.F_DUPFD, 50)  # an inheritable descriptor\n"
-        "sandbox.start(Path(sys.argv[1]), owner_pid=None)"
-    )
-    # Ends only when no process has the pipes of its output open.
-    subprocess.run(
-        [sys.executable, "-c", program, str(folder)],
-        env=os.environ | {"CI_TOKEN": "do-not-inherit-me"},
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-
-    info = sandbox.status(folder)
-    assert info is not None
-    assert info.state == "ready"
-    for pid in info.pids.values():
-        process = psutil.Process(pid)
-        assert os.getsid(pid) == pid
-        assert "CI_TOKEN" not in process.environ()
-        opened = {str(file.readlink()) for file in descriptors(pid)}
-        assert os.path.realpath(sys.executable) not in opened
-        assert not any(name.startswith("/dev/pts") for name in opened)
 
 
 def descriptors(pid: int) -> list[Path]:

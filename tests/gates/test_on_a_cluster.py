@@ -1,14 +1,18 @@
-"""Test on a sandbox with its cluster that a failed recovery drill leaves a healthy target behind."""
+"""Test on a cluster what gates do to a target: nothing if it is read-only, otherwise a recovery drill."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from bais_gates import sandbox
 from bais_gates.bais.api import open_api, register_business
@@ -28,12 +32,16 @@ if TYPE_CHECKING:
     from bais_gates.targets.environment import Environment
 
 GATES = Path(__file__).parents[2] / "gates"
+READING = {"get", "list", "watch"}
+REVIEWS = {"selfsubjectaccessreviews", "selfsubjectrulesreviews"}
+SELECTED = "network_security or capacity_planning or load_balancing or database_optimized or prerequisites"
 
 
 class Bench:
     """A sandbox with its cluster, and clients that write to it."""
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.environment = load_environment(directory / "environment.yaml", gates_dir=GATES)
         self.api: Api = open_api(Target(environment=self.environment, gates_dir=GATES))
         self.writer = ClusterWriter(self.environment.kubernetes.write_access())
@@ -67,6 +75,47 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         bench.writer.close()
     finally:
         sandbox.stop(directory)
+
+
+def test_a_read_only_run_writes_nothing(bench: Bench, tmp_path: Path) -> None:
+    """The audit log has no verb of the run but get, list, watch and access reviews."""
+    file = read_only_environment(bench.directory, tmp_path)
+    log = bench.directory / "cluster" / "audit.log"
+    began = len(log.read_text().splitlines())
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "gates", "-q", "-p", "no:cacheprovider", "-k", SELECTED),
+            f"--gate-env={file}",
+        ],
+        cwd=GATES.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    events = [json.loads(text) for text in log.read_text().splitlines()[began:]]
+    assert done.returncode in {0, 1}, done.stdout[-3000:]  # the gates ran, with any outcome
+    requests = [event for event in events if event["user"]["username"] == "bais-gates"]
+    assert len(requests) > 20
+    assert [
+        (event["verb"], event["requestURI"])
+        for event in requests
+        if event["verb"] not in READING and event["objectRef"]["resource"] not in REVIEWS
+    ] == []
+
+
+def read_only_environment(directory: Path, elsewhere: Path) -> Path:
+    """Write the sandbox's environment file as production's is: read only, no drill, nothing staged."""
+    described = yaml.safe_load((directory / "environment.yaml").read_text())
+    described["kubernetes"]["read_only"] = True
+    del described["kubernetes"]["admin_context"], described["staging"]
+    described["recovery"]["drill"] = False
+    file = elsewhere / "read-only.yaml"
+    file.write_text(yaml.safe_dump(described))
+    assert load_environment(file, gates_dir=GATES).kubernetes.read_only
+    return file
 
 
 def test_a_backup_that_cannot_be_decrypted_fails_the_drill_and_the_platform_recovers(bench: Bench) -> None:
