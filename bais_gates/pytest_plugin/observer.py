@@ -51,11 +51,15 @@ class Observer:
         if self._listens:
             gc.freeze()
 
-    def pytest_unconfigure(self) -> None:
-        """Leave the process as it was."""
-        if self._listens:
-            gc.unfreeze()
-            background.stop()
+    @pytest.hookimpl(wrapper=True)
+    def pytest_unconfigure(self) -> Generator[None, None, None]:
+        """Leave the process as it was, after pytest has collected garbage once more."""
+        try:
+            return (yield)
+        finally:
+            if self._listens:
+                gc.unfreeze()
+                background.stop()
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -115,6 +119,7 @@ class Observer:
                 _fail_by_checks(item)
             if nextitem is None and self._listens:
                 background.search()
+                gc.freeze()  # what is left are results, for the decision
             background.raise_heard()
             return answer
 
