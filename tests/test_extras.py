@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,3 +76,26 @@ def test_a_library_is_imported_at_its_first_use(monkeypatch: pytest.MonkeyPatch)
     assert library.rgb_to_hsv(0, 0, 0) == (0.0, 0.0, 0)
 
     assert "colorsys" in sys.modules
+
+
+def test_what_gates_import_loads_no_library() -> None:
+    """Collecting gates loads none of the libraries that they use only when they run."""
+    program = (
+        "import sys\n"
+        "from bais_gates.probes import *\n"
+        "from bais_gates.rules import *\n"
+        "from bais_gates.rules.kubernetes import *\n"
+        "print(*sys.modules)\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    libraries = {
+        "cryptography",
+        "detect_secrets",
+        "httpcore",
+        "httpx",
+        "jsonschema",
+        "kubernetes",
+        "psycopg",
+        "redis",
+    }
+    assert libraries.isdisjoint(answer.stdout.split())

@@ -32,6 +32,8 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_X
         ("password=Tr0ub4dor", "Tr0ub4dor"),
         ("DB_PASSWORD: correcthorse", "correcthorse"),
         ("api_key=abcdef123456", "abcdef123456"),
+        ("PA\u017f\u017fWORD=Tr0ub4dor", "Tr0ub4dor"),
+        ("api_\u212aey=abcdef123456", "abcdef123456"),
         ('"signature_secret": "abcdef"', "abcdef"),
         ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "4eC39HqLyjWDarjtT1zdp7dc"),
         ("whsec_abcdefghijklmnop", "abcdefghijklmnop"),

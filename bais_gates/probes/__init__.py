@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from bais_gates.probes.database_access import DatabaseAccess
     from bais_gates.probes.database_health import DatabaseHealth
     from bais_gates.probes.files import read_bytes, read_text
-    from bais_gates.probes.http import HttpClient, Response, Unreachable, decimal_text
-    from bais_gates.probes.http_network import resolve
+    from bais_gates.probes.http import HttpClient, Response, Unreachable, decimal_text, resolve
     from bais_gates.probes.kubernetes.cluster import (
         Cluster,
         ClusterError,
@@ -80,7 +79,6 @@ else:
         "database_maintenance",
         "files",
         "http",
-        "http_network",
         "jwt",
         "kubernetes.cluster",
         "kubernetes.snapshot",

@@ -114,6 +114,15 @@ def decimal_text(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def resolve(host: str) -> tuple[str, ...]:
+    """Return the addresses of a host name (or of an address, itself), sorted; none for an unknown name."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple(sorted({str(entry[4][0]).partition("%")[0] for entry in found}))
+
+
 class HttpClient:
     """A synchronous client for one origin, safe to share between threads.
 

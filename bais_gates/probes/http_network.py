@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextvars
 import math
-import socket
 import ssl
 import threading
 import time
@@ -32,15 +31,6 @@ def _left(timeout: float | None) -> float:
     if left <= 0:
         raise httpcore.ReadTimeout("the deadline of the whole exchange has passed")
     return left if timeout is None else min(left, timeout)
-
-
-def resolve(host: str) -> tuple[str, ...]:
-    """Return the addresses of a host name (or of an address, itself), sorted; none for an unknown name."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return ()
-    return tuple(sorted({str(entry[4][0]).partition("%")[0] for entry in found}))
 
 
 class _DeadlineStream(httpcore.NetworkStream):

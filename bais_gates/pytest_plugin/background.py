@@ -87,7 +87,10 @@ def raise_heard() -> None:
 def search() -> None:
     """Hear of what is kept alive, or waits for the garbage collector, when nobody can look at it any more."""
     gc.collect()
-    for thing in gc.get_objects():
+    objects = gc.get_objects()
+    kinds = {id(kind): kind for kind in map(type, objects)}  # few; by id, as a class may be unhashable
+    watched = {number for number, kind in kinds.items() if _is_watched(kind)}
+    for thing in [thing for thing in objects if id(type(thing)) in watched]:
         kind = type(thing)
         if kind is types.CoroutineType and inspect.getcoroutinestate(thing) == inspect.CORO_CREATED:
             _hear_unawaited(thing)
@@ -97,6 +100,10 @@ def search() -> None:
             _hear("a task that nobody awaited failed with", thing.exception())
         elif kind.__module__ == "_asyncio" and hasattr(thing, "get_coro") and not thing.done():
             _hear_unfinished(thing)
+
+
+def _is_watched(kind: type) -> bool:
+    return kind is types.CoroutineType or issubclass(kind, Future) or kind.__module__ == "_asyncio"
 
 
 def _hear(what: str, error: BaseException | None) -> None:

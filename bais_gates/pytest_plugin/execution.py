@@ -141,7 +141,7 @@ class Execution:
     def _record(self, kind: str, binding: Binding) -> None:
         if self._state.ledger is not None:
             record = {"nodeid": binding.nodeid, "gate": binding.gate_id, "case": binding.case}
-            self._state.ledger.append(kind, record)  # type: ignore[arg-type] # dicts of str are JSON values
+            self._state.ledger.append(kind, record)
 
 
 def _record_late(item: pytest.Item, test: GateTest, phase: str, error: BaseException) -> None:

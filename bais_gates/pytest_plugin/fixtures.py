@@ -68,7 +68,7 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
         return known
     binding = item.stash.get(binding_key, None)
     ledger = request.config.stash[state_key].ledger
-    who: dict[str, JsonValue] = {
+    who: dict[str, str | None] = {
         "nodeid": item.nodeid,
         "gate": binding.gate_id if binding else None,
         "case": binding.case if binding else None,

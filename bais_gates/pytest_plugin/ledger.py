@@ -13,13 +13,13 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bais_gates.redaction import redact_value
+from bais_gates.redaction import redact, redact_value
 from bais_gates.verdict.codec import check_from_json, check_to_json
 from bais_gates.verdict.model import Check, Code, GateResult, JsonValue, Outcome, Reason
 
@@ -68,15 +68,15 @@ class Ledger:
         except OSError as error:
             self.problem = f"{self.path}: {error.strerror}"
 
-    def append(self, kind: str, record: dict[str, JsonValue], **redacted: JsonValue) -> None:
-        """Write one line: the moment, the process, its running number, the kind and the record, redacted.
+    def append(self, kind: str, record: Mapping[str, str | None], **more: JsonValue) -> None:
+        """Write one line: the moment, the process, its running number, the kind and the record.
 
-        ``redacted`` is added to the record as it is: evidence has just been redacted, as it was recorded.
+        The texts of ``record`` are redacted. ``more`` is added to it as it is: numbers, and evidence, which
+        was redacted as it was recorded.
         """
         self._sequence += 1
         if self._descriptor is None:
             return
-        clean: Any = redact_value(record)
         text = _encode(
             {
                 "at": datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -84,7 +84,7 @@ class Ledger:
                 "pid": os.getpid(),
                 "seq": self._sequence,
                 "kind": kind,
-                "record": {**clean, **redacted},
+                "record": {key: value and redact(value) for key, value in record.items()} | more,
             }
         )
         line = f"{text}\n".encode("ascii")

@@ -39,7 +39,7 @@ class Observer:
     """Innermost wrappers around a test's phases and its reports.
 
     What comes out of the test's own code is recorded before any other plugin can swallow or change it, and
-    travels with the reports as one JSON text.
+    travels with the reports, from a worker as one JSON text.
     """
 
     def __init__(self, state: RunState) -> None:
@@ -51,11 +51,15 @@ class Observer:
         if self._listens:
             gc.freeze()
 
-    def pytest_unconfigure(self) -> None:
-        """Leave the process as it was."""
-        if self._listens:
-            gc.unfreeze()
-            background.stop()
+    @pytest.hookimpl(wrapper=True)
+    def pytest_unconfigure(self) -> Generator[None, None, None]:
+        """Leave the process as it was, after pytest has collected garbage once more."""
+        try:
+            return (yield)
+        finally:
+            if self._listens:
+                gc.unfreeze()
+                background.stop()
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -115,6 +119,7 @@ class Observer:
                 _fail_by_checks(item)
             if nextitem is None and self._listens:
                 background.search()
+                gc.freeze()  # what is left are results, for the decision
             background.raise_heard()
             return answer
 
@@ -138,7 +143,7 @@ class Observer:
             observation = self._observation(test, "call", test.add_subtest(errors), subtest=True)
         else:
             observation = self._phase(item, test, report, errors)
-        setattr(report, ATTRIBUTE, observation.to_text())
+        setattr(report, ATTRIBUTE, observation.to_text() if self._state.worker else observation)
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -177,13 +182,9 @@ class Observer:
         if ledger is not None:
             ledger.append(
                 "gate_finished",
-                {
-                    "nodeid": item.nodeid,
-                    "gate": result.gate_id,
-                    "outcome": result.outcome.value,
-                    "checks": len(result.checks),
-                    "attempts": result.attempts,
-                },
+                {"nodeid": item.nodeid, "gate": result.gate_id, "outcome": result.outcome.value},
+                checks=len(result.checks),
+                attempts=result.attempts,
             )
         return self._observation(test, when, truth, result=result)
 

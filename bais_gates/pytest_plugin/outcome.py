@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import json
+import re
 import threading
 import unittest
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bais_gates.pytest_plugin.binding import Binding
 
 ATTRIBUTE = "bais_gates"
-"""The attribute of a report that carries the observation, as JSON text: it survives the way through xdist."""
+"""The attribute of a report that carries the observation, from a worker as JSON text: that passes xdist."""
 MAX_MESSAGE = 4000
 MAX_LOG = 64 * 1024
 _PHASE_PREFIXES = {"setup": "in set-up: ", "call": "", "teardown": "in tear-down: "}
@@ -175,9 +175,8 @@ class GateTest:
         return "\n".join(dict.fromkeys(text for text in parts if text))[:MAX_MESSAGE]
 
 
-_encode = json.JSONEncoder().encode  # spares each phase of each gate the look at the options of json.dumps
 _last: list[tuple[str, Observation | None]] = []
-"""The text that was written or read last, with what it says: several readers of one report share the work."""
+"""The text that was read last, with what it says: several readers of one report share the work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +195,7 @@ class Observation:
 
     def to_text(self) -> str:
         """Return the observation as JSON text."""
-        text = _encode(
+        return json.dumps(
             {
                 "gate": self.gate_id,
                 "case": self.case,
@@ -208,15 +207,13 @@ class Observation:
                 "ledger_problem": self.ledger_problem,
             }
         )
-        _last[:] = [(text, self)]
-        return text
 
     @classmethod
     def of_report(cls, report: pytest.TestReport) -> Observation | None:
         """Return the observation that a report carries; None when there is none or it is not one."""
         text = getattr(report, ATTRIBUTE, None)
         if not isinstance(text, str):
-            return None
+            return text if isinstance(text, cls) else None
         for known, observation in _last:
             if known == text:
                 return observation
@@ -260,7 +257,8 @@ def summary_of(item: pytest.Item) -> str:
     documentation = getattr(getattr(item, "obj", None), "__doc__", None)
     if not isinstance(documentation, str):
         return ""
-    return redact(" ".join(inspect.cleandoc(documentation).split("\n\n")[0].split()))[:1000]
+    first = re.split(r"\n\s*\n", documentation.strip(), maxsplit=1)[0]
+    return redact(" ".join(first.split()))[:1000]
 
 
 def _gravest(errors: Sequence[BaseException]) -> Truth:
