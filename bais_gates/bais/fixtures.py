@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from bais_gates.bais.api import Api, Business, open_api, register_business
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bais_gates.bais.load import LoadRun
-    from bais_gates.pytest_plugin.run_directory import GateRun
+    from bais_gates.targets.provision import RunContext
     from bais_gates.targets.target import Target, Unique
+
+    class GateRun(RunContext, Protocol):
+        """What the fixtures here ask of the plugin's ``gate_run``."""
+
+        @property
+        def reports(self) -> Path:
+            """Where the reports go."""
+
+        @property
+        def load_duration_s(self) -> float | None:
+            """How long a load run is judged; None for the default."""
+
 
 __all__ = ["api", "load_run", "new_business"]
 

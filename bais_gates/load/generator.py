@@ -71,6 +71,8 @@ class ScheduledUser(FastHttpUser):
 
     abstract = True
     ssl_context_factory = staticmethod(_tls)
+    first_path = "/"
+    """Requested once, to open the connection."""
     connection_timeout = network_timeout = 10.0
     max_retries = 0
     started: ClassVar[list[ScheduledUser]] = []
@@ -88,8 +90,14 @@ class ScheduledUser(FastHttpUser):
         self._waited = True
 
     def on_start(self) -> None:
-        """Wait for the first due time: users spread over their period."""
-        self.due = now() + random.random() * PLAN.period_s  # noqa: S311 - no secret
+        """Open the connection, then wait for the first due time: users spread over their period.
+
+        Those that are started during the ramp send nothing more in it, as a thousand handshakes need the
+        processors of generator and target.
+        """
+        self.client.get(self.first_path, name="connect", context={"due": None})
+        first = max(now(), Recorder.began + PLAN.ramp_s)
+        self.due = first + random.random() * PLAN.period_s  # noqa: S311 - no secret
         gevent.sleep(self.due - now())
 
     def wait_time(self) -> float:
@@ -111,6 +119,9 @@ class ScheduledUser(FastHttpUser):
 
 class Recorder:
     """Keeps the rows of this process, and writes them or hands them to the master."""
+
+    began: ClassVar[float] = -math.inf
+    """When the run of this process began."""
 
     def __init__(self, environment: Any) -> None:
         self._runner = environment.runner
@@ -134,6 +145,7 @@ class Recorder:
         self._seen.clear()
         self._closed_at = math.inf
         ScheduledUser.started.clear()
+        Recorder.began = now()
         if self._writes:
             self._write({"begin": now(), "columns": COLUMNS}, mode="w")
         if self._flusher is None:

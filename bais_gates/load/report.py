@@ -34,19 +34,14 @@ def summary(result: Result) -> dict[str, Any]:
 
 
 def _window(window: Window) -> dict[str, Any]:
-    seconds = sum(one.seconds for one in window.use) or math.nan
-
-    def share(part: Callable[[Any], float]) -> float:
-        return round(sum(part(one) * one.seconds for one in window.use) / seconds, 3)
-
     return {
         "accepted per s": round(window.accepted_per_s, 1),
         "faults": sum(bool(one.fault) for one in window.due),
         **_latencies(window, lambda _one: True),
         "generator's lag p95": _ms(percentile([one.lag * 1000 for one in window.due], 95)),
-        "cores of the generator": share(lambda one: one.generator),
-        "cores of the platform": share(lambda one: one.platform),
-        "cores of others": share(lambda one: one.foreign),
+        "cores of the generator": round(window.cores("generator"), 3),
+        "cores of the platform": round(window.cores("platform"), 3),
+        "cores of others": round(window.cores("foreign"), 3),
     }
 
 

@@ -25,6 +25,8 @@ GENERATOR_CPU_MAX: Final = 0.8
 """Share of one core that a generator's process may use; beyond it, it is the bottleneck."""
 LAG_MAX_S: Final = 0.02
 """The generator's own delay (p95)."""
+SATURATED: Final = 0.95
+"""Share of a machine beyond which a target on it is measured no more: only its processors are."""
 FOREIGN_CPU_MAX: Final = 0.5
 """Share of the machine that others than the generator and the platform itself may use."""
 TOO_MANY: Final = 429
@@ -93,16 +95,22 @@ class Window:
         """Return latencies in milliseconds from the due times."""
         return Summary.of(one.latency_ms for one in self.due if includes(one))
 
+    def cores(self, who: str) -> float:
+        """Return how many cores somebody used on average; 0 where nothing was sampled."""
+        seconds = sum(one.seconds for one in self.use)
+        return sum(getattr(one, who) * one.seconds for one in self.use) / seconds if seconds else 0.0
+
     def starved(self) -> str | None:
         """Return why a bad figure proves nothing of the target; None if it does."""
-        seconds = sum(one.seconds for one in self.use)
-        if seconds > 0:
-            generator = sum(one.generator * one.seconds for one in self.use) / seconds
-            foreign = sum(one.foreign / one.cores * one.seconds for one in self.use) / seconds
-            if generator > GENERATOR_CPU_MAX:
-                return f"the load generator used {generator:.0%} of a core"
-            if foreign > FOREIGN_CPU_MAX:
-                return f"other processes used {foreign:.0%} of this machine"
+        generator, platform, foreign = (self.cores(name) for name in ("generator", "platform", "foreign"))
+        cores = self.use[0].cores if self.use else 1
+        busy = (generator + platform + foreign) / cores
+        if generator > GENERATOR_CPU_MAX:
+            return f"the load generator used {generator:.0%} of a core"
+        if foreign / cores > FOREIGN_CPU_MAX:
+            return f"other processes used {foreign / cores:.0%} of this machine"
+        if platform and busy > SATURATED:
+            return f"the machine that target and generator share was {busy:.0%} busy"
         lag = percentile([one.lag for one in self.due], 95)
         if lag > LAG_MAX_S:
             return f"the load generator sent requests {lag * 1000:.0f} ms late (p95)"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import statistics
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bais_gates.sandbox import images
 from bais_gates.sandbox.files import write_json, write_private
@@ -28,6 +30,13 @@ _HEADER = """\
 # The environment file of a running sandbox. Run gates against it: pytest -m golive --gate-env <this file>
 # It contains the sandbox's passwords, and is removed with the sandbox.
 """
+_PROMISED_PER_S: Final = 500
+_LOOP_S: Final = 0.005
+"""Of :func:`_loop_s` on the machine where the next figure was measured."""
+_REQUEST_S: Final = 0.0052
+"""Processor time of a request of a load run, generator and all processes of the sandbox together."""
+_SHARE: Final = 0.65
+"""Of the processors that a load may take, so that latency is the platform's and not the queue's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +137,25 @@ def write_environment(
     content = _platform_sections(api_url, platform) | _cluster_sections(directory, http_url, platform)
     content |= _monitoring_sections(monitoring)
     # All processes are below this one, the supervisor; the accounts are made when they are asked for.
-    content["load"] = {"accounts": str(directory / "accounts.json"), "platform_pids": [os.getpid()]}
+    load: dict[str, object] = {"accounts": str(directory / "accounts.json"), "platform_pids": [os.getpid()]}
+    rate = _sustainable_rate()
+    content["load"] = load | ({"rate_per_s": rate} if rate < _PROMISED_PER_S else {})
     write_private(path, _HEADER + yaml.safe_dump(content, sort_keys=False, width=200))
     return path
+
+
+def _sustainable_rate() -> int:
+    """Return the requests per second that this machine is likely to sustain beside a load generator."""
+    slowness = statistics.median(_loop_s() for _ in range(15)) / _LOOP_S
+    cores = len(os.sched_getaffinity(0))
+    return int(cores * _SHARE / (_REQUEST_S * slowness) // 50 * 50) or 25
+
+
+def _loop_s() -> float:
+    began, total = time.process_time(), 0
+    for number in range(50_000):
+        total += number * number
+    return time.process_time() - began
 
 
 def _platform_sections(api_url: str, platform: Platform) -> dict[str, object]:

@@ -39,6 +39,8 @@ SHAPES: Final = {
 class Agent(ScheduledUser):
     """One user with an API key of its own."""
 
+    first_path = "/health"
+
     def on_start(self) -> None:
         """Take an account that was prepared, or make one."""
         self.key, self.workflow = self._prepared() or self._registered()
