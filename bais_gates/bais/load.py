@@ -17,6 +17,7 @@ from bais_gates import redaction
 from bais_gates.bais.api import ACCEPTED, Api, Unreachable, card_method, register_business, require_field
 from bais_gates.errors import GateInputError
 from bais_gates.load import Aim, Plan, Result, read_result, run_load
+from bais_gates.load.report import prometheus_text
 from bais_gates.probes.listener import Delivery, Inbox, Listener
 
 if TYPE_CHECKING:
@@ -200,7 +201,11 @@ def carry_out(
         "sent_at_once": len(burst.statuses),
         "sent_at_once_s": burst.seconds,
     }
-    (directory / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+    try:
+        (directory / "load.prom").write_text(prometheus_text(result), encoding="utf-8")
+        (directory / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+    except OSError as error:
+        raise GateInputError(f"{directory}: {error.strerror}. The load run can't be kept there.") from None
     return read_run(directory)
 
 

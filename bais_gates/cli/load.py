@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 GATES = Path("gates")
 OUT = Path("gate-report", "load")
+BASELINE = GATES / "load" / "baseline.json"
 RUN = """\
 Load the target with users that send at fixed times, and print what was measured: accepted requests a second,
 and latencies from the moment each request was due, beside the plain ones. The folder then holds the record
@@ -64,6 +66,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     prepare.set_defaults(command=run_prepare)
     report = _action(actions, "report", "print the figures of a load run", "Print what a load run measured.")
     report.add_argument("directory", type=Path, nargs="?", default=OUT, metavar="DIR", help=f"default: {OUT}")
+    report.add_argument(
+        "--baseline",
+        metavar="ENVIRONMENT",
+        help=f"compare later runs against that environment with this one: writes {BASELINE}",
+    )
     report.set_defaults(command=run_report)
     worker = _action(actions, "worker", "generate load for a master elsewhere", WORKER)
     worker.add_argument("--master", required=True, metavar="HOST[:PORT]", help="default port: 5557")
@@ -148,8 +155,24 @@ def run_report(arguments: argparse.Namespace) -> int:
     """Print the figures of a run that was done before."""
     from bais_gates.bais import load  # noqa: PLC0415 - see run_load
 
-    _print(load.read_run(arguments.directory))
+    done = load.read_run(arguments.directory)
+    _print(done)
+    if arguments.baseline is not None:
+        _write_baseline(done, arguments.baseline)
     return 0
+
+
+def _write_baseline(done: LoadRun, environment: str) -> None:
+    """Accept a run as what later ones of an environment are compared with."""
+    from bais_gates.load.report import baseline_of  # noqa: PLC0415 - see run_load
+
+    try:
+        known = json.loads(BASELINE.read_text(encoding="utf-8")) if BASELINE.exists() else {}
+        known[environment] = baseline_of(done.result)
+        BASELINE.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except (OSError, ValueError, TypeError) as error:
+        raise GateInputError(f"{BASELINE}: {error}. Correct the file, or remove it.") from None
+    print(f"Later runs against {environment} are compared with this one: {BASELINE}")
 
 
 def run_worker(arguments: argparse.Namespace) -> NoReturn:
@@ -183,7 +206,7 @@ def _show(text: str) -> None:
 
 
 def _print(done: LoadRun) -> None:
-    from bais_gates.load.report import prometheus_text, table  # noqa: PLC0415 - see run_load
+    from bais_gates.load.report import table  # noqa: PLC0415 - see run_load
 
     result = done.result
     print(table(result))
@@ -194,7 +217,6 @@ def _print(done: LoadRun) -> None:
         print(f"{count:,} times: {text}")
     for text, count in result.exceptions.items():
         print(f"{count:,} exceptions in the script: {text}")
-    (done.directory / "load.prom").write_text(prometheus_text(result), encoding="utf-8")
     print(f"The record, Locust's page and load.prom are in {done.directory}.")
 
 

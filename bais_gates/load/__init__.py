@@ -9,7 +9,7 @@ from bais_gates.lazy import lazy_exports
 if TYPE_CHECKING:
     from bais_gates.load.drive import Aim, LoadError, run_load
     from bais_gates.load.plan import Plan
-    from bais_gates.load.report import PAGE, PLOT_TYPE, plots, summary
+    from bais_gates.load.report import PAGE, PLOT_TYPE, plots, summary, worst_allowed
     from bais_gates.load.result import Request, Result, Window, read_result
 else:
     __getattr__ = lazy_exports(__name__, "drive", "plan", "report", "result")
@@ -27,4 +27,5 @@ __all__ = [
     "read_result",
     "run_load",
     "summary",
+    "worst_allowed",
 ]

@@ -10,7 +10,16 @@ from bais_gates.load.drive import PAGE
 from bais_gates.load.result import Request, Result, Window, names
 from bais_gates.probes.statistics import Summary, percentile
 
-__all__ = ["PAGE", "PLOT_TYPE", "plots", "prometheus_text", "summary", "table"]
+__all__ = [
+    "PAGE",
+    "PLOT_TYPE",
+    "baseline_of",
+    "plots",
+    "prometheus_text",
+    "summary",
+    "table",
+    "worst_allowed",
+]
 
 PLOT_TYPE: Final = "application/vnd.bais-gates.plots+json"
 _STEP_S: Final = 0.5
@@ -122,6 +131,17 @@ def table(result: Result) -> str:
 def _row(name: str, row: dict[str, Any], per_s: float) -> str:
     figures = "".join(f"{row[key]:>8.1f}" for key in ("p50", "p95", "p99"))
     return f"{name:34}{row['n']:>8,}{per_s:>9.1f}{figures}{row['plain p95']:>11.1f}"
+
+
+def baseline_of(result: Result) -> dict[str, dict[str, float]]:
+    """Return p95 (milliseconds) and number of the requests of each name, to compare later runs with."""
+    rows = summary(result)["by name"]
+    return {name: {"p95": row["p95"], "n": row["n"]} for name, row in rows.items()}
+
+
+def worst_allowed(baseline_ms: float) -> float:
+    """Return the highest p95 (milliseconds) that is not worse than a baseline: by 20 %, and by 10 ms."""
+    return max(1.2 * baseline_ms, baseline_ms + 10.0)
 
 
 def prometheus_text(result: Result) -> str:

@@ -95,6 +95,10 @@ class Window:
         """Return latencies in milliseconds from the due times."""
         return Summary.of(one.latency_ms for one in self.due if includes(one))
 
+    def latency_of(self, name: str) -> Summary:
+        """Return the latencies of the requests of one name."""
+        return self.latency(lambda one: one.name == name)
+
     def cores(self, who: str) -> float:
         """Return how many cores somebody used on average; 0 where nothing was sampled."""
         seconds = sum(one.seconds for one in self.use)
