@@ -19,6 +19,7 @@ from bais_gates.errors import GateInputError
 from bais_gates.load import Aim, Plan, Result, read_result, run_load
 from bais_gates.load.report import prometheus_text
 from bais_gates.probes.listener import Delivery, Inbox, Listener
+from bais_gates.targets.parts import CapacityPart
 
 if TYPE_CHECKING:
     from bais_gates.targets.environment import Environment
@@ -117,7 +118,7 @@ def prepare_accounts(
 
 def plan_for(environment: Environment, *, measured_s: float | None = None) -> Plan:
     """Return the plan of a run that judges what ``capacity`` promises; ``load`` may lower a sandbox's."""
-    capacity = environment.capacity
+    capacity = environment.capacity if environment.describes("capacity") else CapacityPart()
     part = environment.load if environment.describes("load") else None
     plan = Plan(rate_per_s=capacity.requests_per_s, users=capacity.users)
     if part is not None:

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 MIX: Final[Mapping[str, int]] = {
-    "analytics": 56,
+    "analytics": 54,
     "status": 20,
     "payment": 18,
     "read_payment": 2,
     "repeat_payment": 1,
     "declined_payment": 1,
-    "health": 2,
+    "health": 4,
 }
 """The users' actions and how often each is taken, in parts of the sum."""
 COLUMNS: Final = ("user", "name", "due", "lag", "sent", "took", "status", "fault", "detail")

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from bais_gates.errors import GateInputError
 from bais_gates.load.plan import Plan
+from bais_gates.probes.schedule import SATURATED
 from bais_gates.probes.statistics import Summary, percentile
 
 RECORD: Final = "requests.jsonl"
@@ -25,8 +26,6 @@ GENERATOR_CPU_MAX: Final = 0.8
 """Share of one core that a generator's process may use; beyond it, it is the bottleneck."""
 LAG_MAX_S: Final = 0.02
 """The generator's own delay (p95)."""
-SATURATED: Final = 0.95
-"""Share of a machine beyond which a target on it is measured no more: only its processors are."""
 FOREIGN_CPU_MAX: Final = 0.5
 """Share of the machine that others than the generator and the platform itself may use."""
 TOO_MANY: Final = 429

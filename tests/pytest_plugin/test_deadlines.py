@@ -186,3 +186,31 @@ def test_interrupt_of_a_late_gate(project: Project) -> None:
 
     assert "RUN_ABORTED" in ran.codes, ran.output
     assert ran.outcomes["two"] == "NOT_RUN"
+
+
+def test_a_long_load_run_moves_deadlines(project: Project) -> None:
+    """`--gate-load-duration` adds to the deadlines of load gates and of the run, to no other gate's."""
+    project.catalog(long={}, short={})
+    entry = project.folder / "gates/catalog.yaml"
+    text = entry.read_text(encoding="utf-8").replace("acceptance.long", "load.long", 1)
+    entry.write_text(text.replace('"phase": "acceptance"', '"phase": "load"', 1), encoding="utf-8")
+    project.policy(gate_deadline_s=0.5, run_deadline_s=2.5)
+    project.tests(
+        """
+        @pytest.mark.gate("load.long")
+        def test_long(evidence):
+            time.sleep(1.5)
+            evidence.check("one", 1, "==", 1)
+
+        @pytest.mark.gate("acceptance.short")
+        def test_short(evidence):
+            time.sleep(1.5)
+            evidence.check("one", 1, "==", 1)
+        """
+    )
+
+    ran = project.run("-m", "golive", "--gate-load-duration=1m")
+
+    assert ran.outcomes == {"long": "PASS", "short": "ERROR"}
+    assert project.run("-m", "golive", "--gate-load-duration=10").status != 0
+    assert "write it as 90s, 10m or 2h" in project.run("-m", "golive", "--gate-load-duration=10").output
