@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from bais_gates import redaction
 from bais_gates.bais.api import ACCEPTED, Api, Unreachable, card_method, register_business, require_field
 from bais_gates.errors import GateInputError
-from bais_gates.load import Aim, Plan, Result, read_result, run_load
+from bais_gates.load.drive import Aim, run_load
+from bais_gates.load.plan import Plan
 from bais_gates.load.report import prometheus_text
+from bais_gates.load.result import Result, read_result
 from bais_gates.probes.listener import Delivery, Inbox, Listener
 from bais_gates.targets.parts import CapacityPart
 

@@ -212,7 +212,7 @@ def _print(done: LoadRun) -> None:
     print(table(result))
     for number, window in enumerate(result.windows, 1):
         if reason := window.starved():
-            print(f"window {number} proves little: {reason}")
+            print(f"window {number}: {reason}; a bad figure in it proves nothing of the target")
     for text, count in result.faults().items():
         print(f"{count:,} times: {text}")
     for text, count in result.exceptions.items():
