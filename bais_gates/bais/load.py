@@ -96,9 +96,10 @@ def prepare_accounts(
     Raises TargetRefused, Unreachable and GateInputError.
     """
     entries: list[dict[str, Any]] = []
-    for number in range(BUSINESSES):
+    count = min(BUSINESSES, keys)
+    for number in range(count):
         business = register_business(api, unique)
-        mine = keys // BUSINESSES + (number < keys % BUSINESSES)
+        mine = keys // count + (number < keys % count)
         made = [require_field(business.api_key(), 201, "api_key") for _ in range(mine)]
         account = Account(
             email=business.email,
@@ -107,7 +108,7 @@ def prepare_accounts(
             api_keys=tuple(made),
         )
         entries.append(asdict(account))
-        progress(f"load: {number + 1} of {BUSINESSES} businesses are prepared")
+        progress(f"load: {number + 1} of {count} businesses are prepared")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")

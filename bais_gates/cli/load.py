@@ -213,6 +213,8 @@ def _print(done: LoadRun) -> None:
     for number, window in enumerate(result.windows, 1):
         if reason := window.starved():
             print(f"window {number}: {reason}; a bad figure in it proves nothing of the target")
+    if result.lost_workers:
+        print(f"workers that were lost: {', '.join(result.lost_workers)}")
     for text, count in result.faults().items():
         print(f"{count:,} times: {text}")
     for text, count in result.exceptions.items():

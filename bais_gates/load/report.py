@@ -157,8 +157,8 @@ def prometheus_text(result: Result) -> str:
     for second in range(math.ceil(result.plan.seconds)):
         at = result.began + second
         stamp = int((at + 1) * 1000)
-        ended = [one for one in result.requests if at <= one.ended < at + 1]
-        due = [one.latency_ms / 1000 for one in result.requests if at <= one.due < at + 1]
+        window = result.window(at, 1.0)
+        ended, due = window.ended, [one.latency_ms / 1000 for one in window.due]
         for accepted in (True, False):
             count = sum(one.accepted is accepted for one in ended)
             lines.append(f'bais_load_requests{{accepted="{str(accepted).lower()}"}} {count} {stamp}')

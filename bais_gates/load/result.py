@@ -5,8 +5,10 @@ Latencies count from the time at which a request was due (see :mod:`bais_gates.l
 
 from __future__ import annotations
 
+import bisect
 import json
 import math
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +63,10 @@ class Request:
     def accepted(self) -> bool:
         """Whether it was served: expected, and no 429."""
         return not self.fault and self.status != TOO_MANY
+
+
+DUE: Final = operator.attrgetter("due")
+ENDED: Final = operator.attrgetter("ended")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +134,7 @@ class Result:
     began: float
     """When the first users were started, in Unix seconds."""
     requests: tuple[Request, ...]
+    """In the order of their due times."""
     use: tuple[Use, ...] = ()
     exceptions: Mapping[str, int] = field(default_factory=dict)
     """Of the script, by text, with their number."""
@@ -145,23 +152,37 @@ class Result:
     @cached_property
     def windows(self) -> tuple[Window, ...]:
         """The judged time in windows of ``plan.window_s`` seconds."""
-        starts = [self.measured_from + number * self.plan.window_s for number in range(self.plan.windows)]
-        return tuple(self._window(start, self.plan.window_s) for start in starts)
+        step, length = self.plan.window_s, self.plan.measured_s
+        starts = [number * step for number in range(self.plan.windows)]
+        return tuple(self.window(self.measured_from + at, min(step, length - at)) for at in starts)
 
     @cached_property
     def measured(self) -> Window:
         """The judged time as one window."""
-        return self._window(self.measured_from, self.plan.measured_s)
+        return self.window(self.measured_from, self.plan.measured_s)
 
-    def _window(self, start: float, seconds: float) -> Window:
-        end = min(start + seconds, self.measured_from + self.plan.measured_s)
+    @cached_property
+    def _by_end(self) -> tuple[Request, ...]:
+        return tuple(sorted(self.requests, key=ENDED))
+
+    def window(self, start: float, seconds: float) -> Window:
+        """Return a part of the run."""
+        end = start + seconds
         return Window(
             start=start,
-            seconds=end - start,
-            due=tuple(one for one in self.requests if start <= one.due < end),
-            ended=tuple(one for one in self.requests if start <= one.ended < end),
+            seconds=seconds,
+            due=_between(self.requests, start, end, DUE),
+            ended=_between(self._by_end, start, end, ENDED),
             use=tuple(one for one in self.use if start < one.at <= end),
         )
+
+
+def _between(
+    requests: Sequence[Request], start: float, end: float, moment: Callable[[Request], float]
+) -> tuple[Request, ...]:
+    """Return the requests from ``start`` up to ``end``, of those in the order of that moment."""
+    first, last = (bisect.bisect_left(requests, at, key=moment) for at in (start, end))
+    return tuple(requests[first:last])
 
 
 def read_result(directory: Path) -> Result:
@@ -186,7 +207,7 @@ def read_result(directory: Path) -> Result:
     return Result(
         plan=plan,
         began=began,
-        requests=tuple(sorted(rows, key=lambda one: one.due)),
+        requests=tuple(sorted(rows, key=DUE)),
         use=use,
         exceptions=end["exceptions"],
         lost_workers=tuple(end["lost_workers"]),

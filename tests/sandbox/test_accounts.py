@@ -19,7 +19,9 @@ import psycopg
 import pytest
 
 from bais_gates import sandbox
+from bais_gates.bais.load import read_accounts
 from bais_gates.sandbox.accounts import prepare_accounts
+from tests.launch import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +133,26 @@ def test_rows_look_like_those_of_the_api(platform: Platform) -> None:
         assert len(forms) == 1, (table, forms)
     prepared = platform.accounts[0]["api_keys"][0]
     assert (key[:8], len(key)) == (prepared[:8], len(prepared))
+
+
+def test_load_prepare_makes_accounts_through_the_api(platform: Platform, tmp_path: Path) -> None:
+    """`bais-gates load prepare` registers businesses with keys that work, in a file of mode 0600."""
+    text = (platform.directory / "environment.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "kept" / "accounts.json"
+    environment = tmp_path / "environment.yaml"
+    environment.write_text(text.replace(str(platform.file), str(file)), encoding="utf-8")
+
+    done = run_command(
+        "load", "prepare", f"--env={environment}", "--keys=3", folder=Path(__file__).parents[2]
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    accounts = read_accounts(file)
+    keys = [key for one in accounts for key in one.api_keys]
+    assert len(keys) == len(set(keys)) == 3
+    assert not any(key in done.stdout + done.stderr for key in keys)
+    assert platform.request("GET", "system/status", keys[0]).status_code == 200
 
 
 def form(row: dict[str, Any]) -> tuple[tuple[str, object], ...]:
