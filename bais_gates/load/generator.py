@@ -240,6 +240,9 @@ def _fault(exception: BaseException | None, status: int) -> str:
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def _record(environment: Any, **_: object) -> None:
+    # Locust sets the timer of its run time next, by the loop's time. That stands still while modules are
+    # imported, so that on a slow machine a run would end by those seconds too early.
+    gevent.get_hub().loop.update_now()
     recorder = Recorder(environment)
     environment.events.test_start.add_listener(recorder.begin)
     environment.events.request.add_listener(recorder.on_request)

@@ -126,6 +126,15 @@ def test_a_run_that_is_broken_off(tmp_path: Path, server: Server, ending: str) -
     assert running(tmp_path) == []
 
 
+def test_a_locustfile_that_loads_slowly(tmp_path: Path, server: Server) -> None:
+    """A run lasts as long as its plan says, however long the generator took to load."""
+    busy = "import time\nbegan = time.monotonic()\nwhile time.monotonic() < began + 1.5:\n    pass"
+    plan = replace(PLAN, measured_s=0.8)
+    run = load(tmp_path, server.url, body=f"{GET}\n\n{busy}", plan=plan)
+
+    assert max(one.ended for one in run.requests) >= run.measured_from + plan.measured_s
+
+
 def test_a_locustfile_that_does_not_load(tmp_path: Path) -> None:
     """A wrong locustfile is refused with what Locust says about it."""
     with pytest.raises(LoadError, match="SyntaxError"):
