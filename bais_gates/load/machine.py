@@ -61,6 +61,7 @@ class Watch:
                         platform=platform,
                         foreign=max(0.0, busy - generator - platform),
                         cores=_CORES,
+                        processes=max(1, len(self._generator) - 1),  # a master of several sends nothing
                     )
                 )
             at, before = now, after

@@ -79,6 +79,8 @@ class Use:
     platform: float
     foreign: float
     cores: int
+    processes: int = 1
+    """Of the generator that send requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +116,9 @@ class Window:
         generator, platform, foreign = (self.cores(name) for name in ("generator", "platform", "foreign"))
         cores = self.use[0].cores if self.use else 1
         busy = (generator + platform + foreign) / cores
-        if generator > GENERATOR_CPU_MAX:
-            return f"the load generator used {generator:.0%} of a core"
+        each = generator / (self.use[0].processes if self.use else 1)
+        if each > GENERATOR_CPU_MAX:
+            return f"the load generator used {each:.0%} of a core"
         if foreign / cores > FOREIGN_CPU_MAX:
             return f"other processes used {foreign / cores:.0%} of this machine"
         if platform and busy > SATURATED:

@@ -40,7 +40,12 @@ CATALOG: Final = {
     for gate in yaml.safe_load((GATES / "catalog.yaml").read_text(encoding="utf-8"))["gates"]
     if gate["phase"] in {"checklist", "staging"} and "rolls_up" not in gate
 }
-MONITORED: Final = {"monitoring.rules_loaded", "monitoring.targets_up", "monitoring.routes_deliver"}
+MONITORED: Final = {
+    "monitoring.rules_loaded",
+    "monitoring.targets_up",
+    "monitoring.routes_deliver",
+    "monitoring.dashboard_shows_data",
+}
 """Gates of what the sandbox's monitoring has loaded. The faults of the others are tested with the rules."""
 DRILL: Final = "checklist.disaster_recovery"
 REASONS: Final[dict[str, str]] = {
@@ -126,6 +131,8 @@ REASONS: Final[dict[str, str]] = {
     "monitoring_target_forgotten": r"postgres: no target",
     "monitoring_metric_dropped": r"payments_total: no series",
     "monitoring_namespace_relabeled": r"Pods: kube_deployment_status_replicas_available",
+    "monitoring_record_deleted": r"Response time .*: job_route:http_request_duration_seconds:p95_5m",
+    "monitoring_gauge_dropped": r"Cache memory: redis_memory_used_bytes",
     "monitoring_receiver_dead": r"firing alerts that did not arrive.*slack",
     "monitoring_route_shadowed": r"no alert comes to this route|reaches .*none with pagerduty",
     "monitoring_pager_key_wrong": r"firing alerts that did not arrive.*pagerduty",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import textwrap
 from collections.abc import Iterator
@@ -100,7 +101,7 @@ def test_faults_and_exceptions(tmp_path: Path, server: Server) -> None:
 
 def test_two_workers(tmp_path: Path, server: Server) -> None:
     """Workers of one run share its users, and hand all that they measured to the master."""
-    run = load(tmp_path, server.url, workers=2, plan=replace(PLAN, measured_s=2.0))
+    run = load(tmp_path, server.url, workers=2, plan=replace(PLAN, measured_s=1.0))
 
     assert run.lost_workers == ()
     assert {one.user for one in run.requests} == set(range(26)) - {25} or len(
@@ -133,6 +134,17 @@ def test_a_locustfile_that_loads_slowly(tmp_path: Path, server: Server) -> None:
     run = load(tmp_path, server.url, body=f"{GET}\n\n{busy}", plan=plan)
 
     assert max(one.ended for one in run.requests) >= run.measured_from + plan.measured_s
+
+
+def test_a_full_disk(tmp_path: Path, server: Server) -> None:
+    """A record that can't be written to its end is that of a run that was broken off."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))
+    try:
+        with pytest.raises(LoadError, match=r"broken off|cut off"):
+            load(tmp_path, server.url, plan=replace(PLAN, measured_s=3.0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_locustfile_that_does_not_load(tmp_path: Path) -> None:

@@ -182,6 +182,27 @@ FAULTS: Final = (
         ),
     ),
     fault(
+        "monitoring_record_deleted",
+        "A recording rule that the dashboard shows is no longer among the loaded rules.",
+        "monitoring.dashboard_shows_data",
+        Loaded(
+            "rules/application.yaml",
+            r"      - record: job_route:http_request_duration_seconds:p95_5m\n(?:        .*\n)+",
+            "",
+        ),
+    ),
+    fault(
+        "monitoring_gauge_dropped",
+        "A gauge that only the dashboard shows beside an alert is dropped when it is scraped.",
+        "monitoring.dashboard_shows_data",
+        Loaded(
+            "prometheus.yaml",
+            r'"job_name": "redis",',
+            r'\g<0> "metric_relabel_configs": [{"source_labels": ["__name__"], '
+            '"regex": "redis_memory_max_bytes", "action": "drop"}],',
+        ),
+    ),
+    fault(
         "monitoring_receiver_dead",
         "Nothing listens at the address of the chat.",
         "monitoring.routes_deliver",
