@@ -59,6 +59,8 @@ class Loaded:
             since = datetime.now(UTC) + _IN_EFFECT
             if self.file == "prometheus.yaml":
                 await_that(lambda: _all_scraped(url, since), "the targets are not scraped again")
+            elif key == "prometheus_url":
+                await_that(lambda: _all_evaluated(url, since), "the rules are not evaluated again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,12 @@ def _all_scraped(url: str, since: datetime) -> bool:
     moments = [datetime.fromisoformat(one["lastScrape"]) for one in targets]
     jobs = {one["labels"]["job"] for one in targets}
     return "bais-api" in jobs and all(moment > since for moment in moments)
+
+
+def _all_evaluated(url: str, since: datetime) -> bool:
+    """Return whether every group of rules was evaluated after a moment: what was removed is gone then."""
+    groups = json.loads(_request(url, "GET", "/api/v1/rules"))["data"]["groups"]
+    return all(datetime.fromisoformat(one["lastEvaluation"]) > since for one in groups)
 
 
 _ALERT: Final = r"      - alert: ApiErrorRateHigh\n(?:        .*\n)+"
