@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -140,7 +141,7 @@ FAULTS: dict[str, tuple[str, Callable[[int], dict[str, Any]], str]] = {
         lambda number: healthy(number) | ({"fault": "assertion: payment_id"} if number == 7 else {}),
         "failed assertions about responses",
     ),
-    "900 users": ("users", lambda number: healthy(number) | {"user": number % 90}, "users (window 1)"),
+    "900 users": ("users", lambda number: healthy(number) | {"user": number % 90}, "users (turn 1)"),
 }
 
 
@@ -187,6 +188,16 @@ def test_what_else_fails(gate: str, over: dict[str, Any], name: str) -> None:
 
     assert judged.outcome is Outcome.FAIL, str(judged)
     assert judged.false[0] == name or name in judged.false
+
+
+def test_users_that_seldom_have_a_turn() -> None:
+    """With a period longer than a window, users are counted over as long as each needs for a turn."""
+    plan = replace(result().plan, users=900)
+    rare = Result(plan=plan, began=result().began, requests=result(lambda n: {"user": n % 900}).requests)
+    few = Result(plan=plan, began=result().began, requests=result(lambda n: {"user": n % 700}).requests)
+
+    assert judge("users", rare).outcome is Outcome.PASS
+    assert judge("users", few).false == ["users (turn 1)"]
 
 
 def test_a_lost_payment_and_a_lost_worker() -> None:
