@@ -53,6 +53,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run.add_argument(
         "--duration", type=_duration, metavar="DURATION", help="judged time, as 90s or 10m (20s)"
     )
+    run.add_argument("--ramp", type=_ramp, metavar="DURATION", help="time to start all users (default: 6s)")
     run.add_argument("--rate", type=_positive, metavar="N", help="requests/s (capacity.requests_per_s)")
     run.add_argument("--users", type=_whole, metavar="N", help="users at once (capacity.users)")
     run.add_argument(
@@ -103,7 +104,7 @@ def run_load(arguments: argparse.Namespace) -> int:
 
     target = _target(arguments.env)
     plan = load.plan_for(target.environment, measured_s=arguments.duration)
-    given = {"rate_per_s": arguments.rate, "users": arguments.users}
+    given = {"rate_per_s": arguments.rate, "users": arguments.users, "ramp_s": arguments.ramp}
     plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
     accounts = target.environment.load.accounts if target.environment.describes("load") else None
     if accounts is None:
@@ -223,13 +224,17 @@ def _print(done: LoadRun) -> None:
 
 
 def _duration(text: str) -> float:
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    seconds = _ramp(text)
     if seconds < 5:
         raise argparse.ArgumentTypeError("must be 5s at least")
     return seconds
+
+
+def _ramp(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(text: str) -> float:

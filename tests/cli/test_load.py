@@ -47,7 +47,7 @@ def test_run_and_report(project: Path) -> None:
     with serving() as server:
         text = ENVIRONMENT.format(url=server.url) + "capacity: {users: 10, requests_per_s: 20}\n"
         (project / "gates/environments/shop.yaml").write_text(text, encoding="utf-8")
-        done = run_command("load", "run", "--env=shop", "--duration=5s", folder=project)
+        done = run_command("load", "run", "--env=shop", "--duration=5s", "--ramp=1s", folder=project)
 
     assert done.returncode == 0, done.stderr
     assert "10 users" in done.stderr
