@@ -119,8 +119,11 @@ def prepare_accounts(
         raise GateInputError(f"{path}: {error.strerror}. Name another file under load.accounts.") from None
 
 
-def plan_for(environment: Environment, *, measured_s: float | None = None) -> Plan:
-    """Return the plan of a run that judges what ``capacity`` promises; ``load`` may lower a sandbox's."""
+def plan_for(environment: Environment, **given: Any) -> Plan:
+    """Return the plan of a run that judges what ``capacity`` promises; ``load`` may lower a sandbox's.
+
+    ``given`` are fields of the plan that a caller sets; None leaves one as it is.
+    """
     capacity = environment.capacity if environment.describes("capacity") else CapacityPart()
     part = environment.load if environment.describes("load") else None
     plan = Plan(rate_per_s=capacity.requests_per_s, users=capacity.users)
@@ -128,7 +131,8 @@ def plan_for(environment: Environment, *, measured_s: float | None = None) -> Pl
         plan = replace(
             plan, rate_per_s=part.rate_per_s or plan.rate_per_s, mix={**plan.mix, **dict(part.mix)}
         )
-    return plan if measured_s is None else replace(plan, measured_s=measured_s)
+    plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
+    return replace(plan, warm_up_s=max(plan.warm_up_s, plan.period_s))  # each user has sent before it counts
 
 
 def once(shared: Path, directory: Path, carry_out: Callable[[], LoadRun]) -> LoadRun:

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -103,9 +102,13 @@ def run_load(arguments: argparse.Namespace) -> int:
     from bais_gates.bais.api import TargetRefused, Unreachable, open_api  # noqa: PLC0415 - as above
 
     target = _target(arguments.env)
-    plan = load.plan_for(target.environment, measured_s=arguments.duration)
-    given = {"rate_per_s": arguments.rate, "users": arguments.users, "ramp_s": arguments.ramp}
-    plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
+    plan = load.plan_for(
+        target.environment,
+        measured_s=arguments.duration,
+        rate_per_s=arguments.rate,
+        users=arguments.users,
+        ramp_s=arguments.ramp,
+    )
     accounts = target.environment.load.accounts if target.environment.describes("load") else None
     if accounts is None:
         raise target.environment.missing("load.accounts")

@@ -146,8 +146,7 @@ def _start(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thr
                 vars(thread).pop("run", None)  # it refers to the thread
 
         vars(thread)["run"] = run_and_hear
-        if "multiprocessing.pool" in sys.modules:  # a pool starts threads before it has results
-            _listen_to_pools()
+        _listen_to_pools()  # a pool starts threads before it has results
         start(thread)
 
     return start_and_hear
@@ -178,8 +177,9 @@ def _read(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _listen_to_pools() -> None:
-    result = sys.modules["multiprocessing.pool"].ApplyResult
-    if "__del__" not in vars(result):
+    # Absent as well while another thread is importing the module: then there is no pool yet.
+    result = getattr(sys.modules.get("multiprocessing.pool"), "ApplyResult", None)
+    if result is not None and "__del__" not in vars(result):
         _replace(result, "get", _read_result)
         _replace(result, "successful", _read_result)
         result.__del__ = _end_result

@@ -35,7 +35,7 @@ _LOOP_S: Final = 0.005
 """Of :func:`_loop_s` on the machine where the next figure was measured."""
 _REQUEST_S: Final = 0.0052
 """Processor time of a request of a load run, generator and all processes of the sandbox together."""
-_SHARE: Final = 0.45
+_SHARE: Final = 0.35
 """Of the processors that a load may take, so that latency is the platform's and not the queue's."""
 
 

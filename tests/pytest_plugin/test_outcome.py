@@ -189,3 +189,22 @@ def test_every_outcome(project: Project, workers: tuple[str, ...]) -> None:
     assert "in set-up: AssertionError: no set-up" in ran.gate("set_up")["message"]
     assert "hunter2222" not in ran.output
     assert not [path for path in project.out.iterdir() if b"hunter2222" in path.read_bytes()]
+
+
+def test_a_thread_that_starts_while_a_module_is_imported(project: Project) -> None:
+    """A gate may start a thread while another thread has multiprocessing.pool half imported."""
+    project.catalog(thread={})
+    project.tests(
+        """
+        import sys, threading, types
+
+        @pytest.mark.gate("acceptance.thread")
+        def test_thread(evidence, monkeypatch):
+            monkeypatch.setitem(sys.modules, "multiprocessing.pool", types.ModuleType("multiprocessing.pool"))
+            done = threading.Event()
+            threading.Thread(target=done.set).start()
+            evidence.check("the thread ran", done.wait(10), "==", True)
+        """
+    )
+
+    assert project.run("-m", "golive").outcomes == {"thread": "PASS"}
