@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import threading
 import time
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 LOCUSTFILE: Final = Path("load", "locustfile.py")
 """In the folder of the gates."""
 BUSINESSES: Final = 20
+HEALTH_N: Final = 160
+"""Requests of GET /health that a run expects at least: 100 are needed, and their number is by chance."""
 HOOKED: Final = 2
 """Businesses whose webhooks are received; the others have none."""
 OVER_LIMIT: Final = 20
@@ -132,7 +135,10 @@ def plan_for(environment: Environment, **given: Any) -> Plan:
             plan, rate_per_s=part.rate_per_s or plan.rate_per_s, mix={**plan.mix, **dict(part.mix)}
         )
     plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
-    return replace(plan, warm_up_s=max(plan.warm_up_s, plan.period_s))  # each user has sent before it counts
+    enough = HEALTH_N / (plan.asked_per_s * plan.measured_s) * sum(plan.mix.values())
+    mix = {**plan.mix, "health": max(plan.mix["health"], math.ceil(enough))}
+    # Each user has sent before it counts, and the percentile of GET /health has enough samples.
+    return replace(plan, mix=mix, warm_up_s=max(plan.warm_up_s, plan.period_s))
 
 
 def once(shared: Path, directory: Path, carry_out: Callable[[], LoadRun]) -> LoadRun:
