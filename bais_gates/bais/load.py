@@ -135,8 +135,9 @@ def plan_for(environment: Environment, **given: Any) -> Plan:
             plan, rate_per_s=part.rate_per_s or plan.rate_per_s, mix={**plan.mix, **dict(part.mix)}
         )
     plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
-    enough = HEALTH_N / (plan.asked_per_s * plan.measured_s) * sum(plan.mix.values())
-    mix = {**plan.mix, "health": max(plan.mix["health"], math.ceil(enough))}
+    share = min(0.5, HEALTH_N / (plan.asked_per_s * plan.measured_s))
+    others = sum(plan.mix.values()) - plan.mix["health"]
+    mix = {**plan.mix, "health": max(plan.mix["health"], math.ceil(others * share / (1 - share)))}
     # Each user has sent before it counts, and the percentile of GET /health has enough samples.
     return replace(plan, mix=mix, warm_up_s=max(plan.warm_up_s, plan.period_s))
 
