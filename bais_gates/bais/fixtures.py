@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from bais_gates.bais.api import Api, Business, open_api, register_business
+from bais_gates.errors import GateInputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,21 +50,29 @@ def new_business(api: Api, unique: Unique) -> Callable[[], Business]:
 def load_run(target: Target, gate_run: GateRun, api: Api, progress: Callable[[str], None]) -> LoadRun:
     """Load the target as `capacity` promises, once a run of gates; see `--gate-load-duration`."""
     from bais_gates.bais import load  # noqa: PLC0415 - loaded by runs with load gates
+    from bais_gates.targets.provision import once  # noqa: PLC0415 - as above
     from bais_gates.targets.target import reach_accounts  # noqa: PLC0415 - as above
 
     plan = load.plan_for(target.environment, measured_s=gate_run.load_duration_s)
     reports = gate_run.reports / "load"
 
-    def carry_out() -> LoadRun:
-        accounts = reach_accounts(gate_run, target.environment, gates_dir=target.gates_dir, progress=progress)
-        return load.carry_out(
-            target.environment,
-            api,
-            plan,
-            reports,
-            gates_dir=target.gates_dir,
-            accounts_file=accounts,
-            progress=progress,
-        )
+    accounts = reach_accounts(gate_run, target.environment, gates_dir=target.gates_dir, progress=progress)
 
-    return load.once(gate_run.directory / "load", reports, carry_out)
+    def carry_out() -> dict[str, str | None]:
+        try:
+            load.carry_out(
+                target.environment,
+                api,
+                plan,
+                reports,
+                gates_dir=target.gates_dir,
+                accounts_file=accounts,
+                progress=progress,
+            )
+        except GateInputError as error:
+            return {"error": str(error)}
+        return {"error": None}
+
+    if (why := once(gate_run.directory, "load", carry_out)["error"]) is not None:
+        raise GateInputError(why)
+    return load.read_run(reports)

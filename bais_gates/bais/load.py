@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -142,21 +141,6 @@ def plan_for(environment: Environment, **given: Any) -> Plan:
     return replace(plan, mix=mix, warm_up_s=max(plan.warm_up_s, plan.period_s))
 
 
-def once(shared: Path, directory: Path, carry_out: Callable[[], LoadRun]) -> LoadRun:
-    """Return the one load run of a run of gates, whichever of its processes asks first.
-
-    ``shared`` is a folder of that run, by which its processes agree; ``directory`` has the load run itself.
-    """
-    shared.mkdir(parents=True, exist_ok=True)
-    with (shared / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (shared / "done").exists():
-            return read_run(directory)
-        run = carry_out()
-        (shared / "done").touch()
-        return run
-
-
 def read_run(directory: Path) -> LoadRun:
     """Read what :func:`carry_out` left. Raises GateInputError."""
     try:
@@ -209,8 +193,8 @@ def carry_out(
         paid = paid_ids(result, {one.workflow_id for one in hooked})
         delivered = _delivered(inboxes, paid, environment.webhooks.deadline_s) if inboxes else set()
     facts: dict[str, Any] = {
-        "hooked_workflows": [one.workflow_id for one in hooked],
-        "delivered": sorted(delivered),
+        "hooked_workflows": tuple(one.workflow_id for one in hooked),
+        "delivered": tuple(sorted(delivered)),
         "accepted_at_once": burst.statuses.count(200),
         "refused_at_once": burst.statuses.count(429),
         "sent_at_once": len(burst.statuses),
@@ -221,7 +205,7 @@ def carry_out(
         (directory / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
     except OSError as error:
         raise GateInputError(f"{directory}: {error.strerror}. The load run can't be kept there.") from None
-    return read_run(directory)
+    return LoadRun(result=result, directory=directory, **facts)
 
 
 def paid_ids(result: Result, workflows: set[str] | None = None) -> set[str]:

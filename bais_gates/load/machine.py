@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bais_gates.load.result import Use
+from bais_gates.probes.machine import cpu_ticks
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -68,14 +69,12 @@ class Watch:
 
     def _read(self) -> tuple[int, int, int] | None:
         """Return the ticks of the whole machine, the generator and the platform."""
-        try:
-            words = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
-            ticks = [int(word) for word in words[1:9]]  # user nice system idle iowait irq softirq steal
-        except (OSError, ValueError):
+        ticks = cpu_ticks()
+        if ticks is None:
             return None
         processes = _processes()
         return (
-            sum(ticks) - ticks[3] - ticks[4],
+            ticks[0],
             _ticks_below(self._generator, processes),
             _ticks_below(self._platform, processes),
         )

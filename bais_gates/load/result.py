@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import bisect
 import json
-import math
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -220,9 +219,3 @@ def read_result(directory: Path) -> Result:
 def names(requests: Sequence[Request]) -> list[str]:
     """Return the names of requests, those without a response left out."""
     return sorted({one.name for one in requests if one.name})
-
-
-def worst(values: Iterable[float]) -> float:
-    """Return the greatest value; NaN if one is, or if there is none."""
-    found = list(values)
-    return math.nan if not found or any(map(math.isnan, found)) else max(found)

@@ -73,15 +73,22 @@ class MachineUse:
 
     def _read(self) -> None:
         at = time.monotonic()
-        try:
-            words = _first_line("/proc/stat")
-            ticks = [int(word) for word in words[1:9]]  # user nice system idle iowait irq softirq steal
-            idle = sum(ticks[3:5])
-        except (OSError, ValueError):
+        ticks = cpu_ticks()
+        if ticks is None:
             return
         self._at.append(at)
-        self._cpu.append((sum(ticks) - idle, sum(ticks)))
+        self._cpu.append(ticks)
         self._waited.append(tuple(map(_waited_s, _PRESSURES)))
+
+
+def cpu_ticks() -> tuple[int, int] | None:
+    """Return the ticks of all CPUs in use, and in all, since boot; None where there is no ``/proc/stat``."""
+    try:
+        ticks = [int(word) for word in _first_line("/proc/stat")[1:9]]
+    except (OSError, ValueError):
+        return None
+    total = sum(ticks)  # user nice system idle iowait irq softirq steal
+    return total - sum(ticks[3:5]), total
 
 
 def _waited_s(path: str) -> float:
