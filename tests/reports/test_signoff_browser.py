@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import shutil
 import subprocess
@@ -46,27 +47,39 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-@pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Return ``open(decision, **context)``: a page without JavaScript, in a context of its own."""
-    contexts = []
+@pytest.fixture(scope="module")
+def pages(browser: Any) -> Callable[[bool], Any]:
+    """Return the one page with JavaScript, or the one without: a new one costs a process of the browser."""
 
-    def open_page(decision: Decision, **context: Any) -> Any:
+    @functools.cache
+    def page(scripts: bool) -> Any:
+        made = browser.new_context(java_script_enabled=scripts).new_page()
+        made.violations = []
+        made.on("console", lambda message: made.violations.append(message.text))
+        made.on("request", lambda request: made.violations.append(request.url))
+        return made
+
+    return page
+
+
+@pytest.fixture
+def opened(pages: Callable[[bool], Any], tmp_path: Path) -> Callable[..., Any]:
+    """Return ``open(decision, scripts=, width=, scheme=)``: a page, by default without JavaScript."""
+
+    def open_page(
+        decision: Decision, *, scripts: bool = False, width: int = 1280, scheme: str = "light"
+    ) -> Any:
         path = tmp_path / "signoff.html"
         path.write_text(signoff.render(decision), encoding="utf-8")
-        made = browser.new_context(java_script_enabled=context.pop("scripts", False), **context)
-        contexts.append(made)
-        page = made.new_page()
-        page.violations = []
-        page.on("console", lambda message: page.violations.append(message.text))
-        page.on("request", lambda request: page.violations.append(request.url))
+        page = pages(scripts)
+        page.set_viewport_size({"width": width, "height": 720})
+        page.emulate_media(media="screen", color_scheme=scheme)
+        page.violations.clear()
         page.goto(path.as_uri())
         page.violations.remove(path.as_uri())
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    return open_page
 
 
 def _hostile(decision: Decision, texts: tuple[str, ...]) -> Decision:
@@ -132,7 +145,7 @@ def test_it_fits_the_screen(
 ) -> None:
     """Nothing makes the page wider than a phone or a desktop, not even long words and digests."""
     for decision in (block, _hostile(block, (*hostile_texts, "x" * 3000))):
-        page = opened(decision, scripts=True, viewport={"width": width, "height": 800})
+        page = opened(decision, scripts=True, width=width)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -191,14 +204,14 @@ def test_accessibility_basics(
 ) -> None:
     """Language, landmarks, headings, table captions, names, and a contrast of 4.5 in light and dark."""
     for decision in (block, deploy):
-        page = opened(decision, scripts=True, color_scheme=scheme)
+        page = opened(decision, scripts=True, scheme=scheme)
         assert page.evaluate(_BASICS) == []
         assert page.evaluate(_CONTRAST) == []
 
 
 def test_print_unfolds_what_is_signed(block: Decision, opened: Callable[..., Any]) -> None:
     """On paper the passes and their checks are unfolded, in black on white, also from a dark screen."""
-    page = opened(block, scripts=True, color_scheme="dark")
+    page = opened(block, scripts=True, scheme="dark")
     page.emulate_media(media="print", color_scheme="dark")
     assert page.get_by_text("Health endpoint", exact=True).is_visible()
     assert page.get_by_text("12.41 ms (limit 50 ms, 300 samples)", exact=True).is_visible()
