@@ -77,8 +77,10 @@ def test_words_that_mean_nothing_to_a_process(process: Cli) -> None:
 
 
 @pytest.mark.usefixtures("project")
-def test_run_and_verify_a_green_project(process: Cli, cli: Cli) -> None:
+def test_run_and_verify_a_green_project(process: Cli, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """`run` ends with DEPLOY's status, `verify` accepts exactly that run, `explain` explains it."""
+    for name in ("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_ADDOPTS"):  # with every plugin, as users run it
+        monkeypatch.delenv(name)
     ran = process(*RUN, "--run-id=one")
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
@@ -123,7 +125,7 @@ def test_run_trusts_the_file_not_the_exit_status(project: Project, process: Cli)
 def test_run_is_not_fooled_by_an_earlier_decision(project: Project, cli: Cli) -> None:
     """Where this run leaves no decision, an earlier DEPLOY is not taken for it."""
     assert project.run().status == 0
-    done = cli(*RUN, "--", "-p", "no:bais_gates", "-o", "required_plugins=")
+    done = cli(*RUN, "--", "-p", "no:bais_gates.pytest_plugin.plugin", "-o", "required_plugins=")
 
     assert done.returncode != 0
 
@@ -239,6 +241,7 @@ def test_sandbox_faults_are_listed(cli: Cli) -> None:
     assert "acceptance.rate_limiting" in lines
 
 
+@pytest.mark.nightly  # every run tries the same commands in process, in tests/sandbox
 def test_sandbox_up_run_down(process: Cli, cli: Cli, project: Project) -> None:
     """`sandbox up` can be pointed at, broken and mended by name, and `down` takes it away."""
     where = f"--dir={project.folder / 'sandbox'}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 import yaml
 
 from bais_gates.cli.init import CI_FILES
-from tests.launch import run_pytest
+from tests.launch import run_command, run_pytest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,8 +75,8 @@ def test_a_new_project_decides_at_once(cli: Cli, tmp_path: Path) -> None:
     """What `init` wrote is valid and says DEPLOY, without xdist and pytest-html, too; `verify` accepts it."""
     made = cli("init", "my project")
     folder = tmp_path / "my project"
-    valid = run(folder, "bais_gates", "validate")
-    decided = run(folder, "pytest", *PLUGIN, "-m", "golive", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    valid = run_command("validate", folder=folder)
+    decided = decide(folder, "-m", "golive")
 
     assert made.returncode == 0, made.stderr
     assert "  cd 'my project'\n  pytest -m golive" in made.stdout
@@ -82,7 +84,7 @@ def test_a_new_project_decides_at_once(cli: Cli, tmp_path: Path) -> None:
     assert decided.returncode == 0, decided.stdout + decided.stderr
     assert decision(folder)["verdict"] == "DEPLOY"
     assert decision(folder)["gates"][0]["checks"][0]["n"] > 4
-    assert run(folder, "bais_gates", "verify", "--env", "production").returncode == 0
+    assert run_command("verify", "--env", "production", folder=folder).returncode == 0
 
 
 def test_the_gate_of_a_new_project_can_fail(cli: Cli, tmp_path: Path) -> None:
@@ -287,18 +289,25 @@ def test_a_project_without_a_catalog(tmp_path: Path, marked: bool) -> None:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the source distribution from a copy of this checkout, and the wheel from that; no network."""
+    """Build the source distribution from a copy of this checkout, and the wheel from that, as pip would."""
     folder = tmp_path_factory.mktemp("wheel")
     hidden = shutil.ignore_patterns(
         ".git", ".venv", "*_cache", "__pycache__", "*.egg-info", "build", "gate-report"
     )
     copy = Path(shutil.copytree(ROOT, folder / "copy", symlinks=True, ignore=hidden))
-    build = f"import setuptools.build_meta as backend; print(backend.build_sdist({str(folder)!r}))"
-    made = subprocess.run([sys.executable, "-c", build], cwd=copy, capture_output=True, text=True, check=True)
-    options = ("--no-build-isolation", "--no-deps", "--no-index", "-q", "-w", str(folder))
-    done = run(folder, "pip", "wheel", *options, made.stdout.splitlines()[-1])
-    assert done.returncode == 0, done.stderr
+    _build("sdist", copy, folder)
+    shutil.unpack_archive(next(folder.glob("*.tar.gz")), folder / "source", filter="data")
+    _build("wheel", next((folder / "source").iterdir()), folder)
     return next(folder.glob("*.whl"))
+
+
+def _build(what: str, source: Path, folder: Path) -> None:
+    """Call the build backend in a process of its own; no network."""
+    program = f"import setuptools.build_meta as backend; backend.build_{what}({str(folder)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=source, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")
@@ -316,15 +325,24 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_the_wheel_carries_everything(wheel: Path) -> None:
-    """Each file of the package is in the wheel, the suite as gates/ is, and nothing that was compiled."""
+    """All files of the package and its entry points are in it, the suite as gates/ is, nothing compiled."""
     with zipfile.ZipFile(wheel) as archive:
         packed = {name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name}
+        (described,) = (name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt"))
+        entry_points = configparser.ConfigParser(interpolation=None)
+        entry_points.read_string(archive.read(described).decode())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     package = {f"bais_gates/{name}": data for name, data in content(ROOT / "bais_gates").items()}
     suite = {f"bais_gates/suite/{name}": data for name, data in content(ROOT / "gates").items()}
 
     assert packed == package | suite
+    assert {name: dict(entry_points[name]) for name in entry_points.sections()} == {
+        "console_scripts": project["scripts"],
+        **project["entry-points"],
+    }
 
 
+@pytest.mark.nightly  # every run holds that all files and entry points are in the wheel
 def test_the_wheel_works_in_an_empty_folder(installed: str, tmp_path: Path) -> None:
     """With the wheel alone a new project is made, decides and is verified."""
     made = run(tmp_path, "bais_gates", "init", "demo", python=installed)
