@@ -224,7 +224,8 @@ def test_old_protocols_are_refused_and_http_is_redirected(cluster: Cluster) -> N
 
 
 def test_nothing_outlives_a_killed_supervisor(cluster: Cluster, machine: Machine) -> None:
-    """A kill -9 of the supervisor ends the API server, the node agent and every pod's process."""
+    """A kill -9 of the supervisor ends its parts and every pod's process; stop cleans up what it left."""
+    segments = machine.orphaned_memory()
     processes = machine.processes_of(cluster.directory)
     info = sandbox.status(cluster.directory)
     assert info is not None
@@ -232,7 +233,14 @@ def test_nothing_outlives_a_killed_supervisor(cluster: Cluster, machine: Machine
     os.kill(info.pids["supervisor"], signal.SIGKILL)
 
     assert machine.eventually(lambda: not machine.alive(processes))
+    abandoned = sandbox.status(cluster.directory)
+    assert abandoned is not None
+    assert abandoned.state == "abandoned"
+    assert abandoned.parts
+    assert set(abandoned.parts.values()) == {"gone"}
+    assert machine.eventually(lambda: machine.orphaned_memory() <= segments)
     sandbox.stop(cluster.directory)
+    assert machine.alive(machine.processes_of(cluster.directory)) == []
     assert not cluster.directory.exists()
 
 
