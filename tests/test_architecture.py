@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import importlib
 import re
 from graphlib import CycleError, TopologicalSorter
@@ -116,9 +117,11 @@ def nodes_of(path: Path) -> tuple[ast.AST, ...]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_nodes() -> Iterator[None]:
-    """Forget the nodes afterwards: with so many objects every later collection of garbage takes long."""
+    """Collect no garbage meanwhile, and forget the nodes afterwards: with so many objects it takes long."""
+    gc.disable()
     yield
     nodes_of.cache_clear()
+    gc.enable()
 
 
 def imports_of(path: Path) -> Iterator[tuple[str, str | None]]:
