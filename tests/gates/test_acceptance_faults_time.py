@@ -20,7 +20,14 @@ ACCEPTED = "requests accepted before the first 429 (API key, upper bound)"
 
 
 @pytest.mark.quiet
-@pytest.mark.parametrize("gate", ["rate_limiting", "performance_response_time"])
+@pytest.mark.parametrize(
+    "gate",
+    [
+        "rate_limiting",
+        # In every run the test below holds that no endpoint fails but the slow ones.
+        pytest.param("performance_response_time", marks=pytest.mark.nightly),
+    ],
+)
 def test_the_gate_passes_without_a_fault(bench: Bench, gate: str) -> None:
     """Without a fault the gate passes; on a machine that stays busy it has no data, but does not fail."""
     judged = bench.measure(gate)
