@@ -17,7 +17,9 @@ import pytest
 from tests.launch import run_pytest
 
 TIMEOUT_S = 60
-PLUGINS = ("bais_gates.pytest_plugin.plugin", "xdist.plugin", "pytest_metadata.plugin", "pytest_html.plugin")
+PLUGINS = ("bais_gates.pytest_plugin.plugin", "xdist.plugin")
+HTML = ("-p", "pytest_metadata.plugin", "-p", "pytest_html.plugin")
+"""Options of a run that pytest-html takes part in, a sixth of its time."""
 PASSING = """
 @pytest.mark.gate("acceptance.{name}")
 def test_{name}(evidence):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bais_gates.pytest_plugin.options import asked_scopes
+from tests.pytest_plugin.conftest import HTML
 
 if TYPE_CHECKING:
     from tests.pytest_plugin.conftest import Project
@@ -252,7 +253,7 @@ def test_without_the_plugins_around_it(project: Project) -> None:
     project.catalog(one={})
     project.passing("one")
 
-    arguments = ("-p", "no:terminal", "-p", "no:xdist.plugin", "-p", "no:pytest_html.plugin")
+    arguments = (*HTML, "-p", "no:terminal", "-p", "no:xdist.plugin", "-p", "no:pytest_html.plugin")
     ran = project.run("-m", "golive", *arguments)
 
     assert ran.status == 0, ran.output

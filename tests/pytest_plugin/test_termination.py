@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.pytest_plugin.conftest import HTML
+
 if TYPE_CHECKING:
     from tests.pytest_plugin.conftest import Project
 
@@ -41,14 +43,15 @@ def test_block_is_on_disk_while_the_run_lasts(project: Project) -> None:
     """From before the first conftest the file says BLOCK; a kill leaves it so, and names the run before."""
     project.catalog(one={}, two={})
     project.passing("one", "two")
-    first = project.run("-m", "golive", "--gate-run-id", "first")
+    first = project.run("-m", "golive", "--gate-run-id", "first", *HTML)
+    assert (project.out / "report.html").exists()
     project.write(
         "conftest.py",
         "import json\nassert json.load(open('gate-report/decision.json'))['verdict'] == 'BLOCK'\n",
     )
     project.tests(TWO.format(body="open('here', 'w').close(); time.sleep(60)"))
 
-    process = project.start("-m", "golive", "--gate-run-id", "second")
+    process = project.start("-m", "golive", "--gate-run-id", "second", *HTML)
     wait_for("here", project)
     process.kill()
     ran = project.end(process)
