@@ -14,7 +14,6 @@ from tests.bypass.conftest import (
     TIMEOUT_S,
     Way,
     serial_and_nightly_parallel,
-    serial_and_parallel,
     serial_and_parallel_once,
 )
 from tests.launch import run_pytest
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from tests.bypass.conftest import Project
 
 
-@serial_and_parallel
+@serial_and_nightly_parallel
 def test_nothing_wrong_is_deploy(project: Project, workers: int) -> None:
     """The control: three green gates, nothing tampered with."""
     ran = project.run(workers=workers)

@@ -158,7 +158,12 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["serial", "parallel"])
+@pytest.mark.parametrize(
+    "workers",
+    # In every run tests/bypass/test_outcomes.py has such gates judged by two workers.
+    [(), pytest.param(("-n", "2"), marks=pytest.mark.nightly)],
+    ids=["serial", "parallel"],
+)
 def test_every_outcome(project: Project, workers: tuple[str, ...]) -> None:
     """What happens to a gate's test decides its outcome; the run is BLOCK with every reason."""
     more: dict[str, dict[str, object]] = {name: {} for name in EXPECTED}
