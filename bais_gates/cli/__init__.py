@@ -19,30 +19,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import ModuleType
 
+COMMANDS = ("init", "run", "verify", "explain", "validate", "sandbox", "stage", "monitoring", "load")
+"""The commands in the order of the help, each a module of this name."""
 USAGE_ERROR = 2
 INTERRUPTED = 130
 _UNVOIDED = 23  # ExitStatus.BROKEN, which takes an import
 
 
-def commands() -> tuple[ModuleType, ...]:
-    """Return the module of each command, imported."""
-    from bais_gates.cli import (  # noqa: PLC0415 - see above
-        explain,
-        init,
-        load,
-        monitoring,
-        run,
-        sandbox,
-        stage,
-        validate,
-        verify,
-    )
+def commands(names: Sequence[str] = COMMANDS) -> tuple[ModuleType, ...]:
+    """Return the module of each of these commands, imported."""
+    from importlib import import_module  # noqa: PLC0415 - see above
 
-    return (init, run, verify, explain, validate, sandbox, stage, monitoring, load)
+    return tuple(import_module(f"{__name__}.{name}") for name in names)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Build the parser of all commands."""
+def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Build the parser of these commands."""
     import argparse  # noqa: PLC0415 - see above
 
     from bais_gates import __version__  # noqa: PLC0415 - see above
@@ -54,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"bais-gates {__version__}")
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in commands():
+    for command in commands(names):
         command.add(subparsers)
     return top
 
@@ -83,7 +75,8 @@ def _command(words: Sequence[str], **more: Any) -> int:
 
     from bais_gates.errors import GateInputError  # noqa: PLC0415 - see above
 
-    arguments = parser().parse_args(words, argparse.Namespace(**more))
+    named = words[:1] if words and words[0] in COMMANDS else COMMANDS  # others cost half of a short command
+    arguments = parser(named).parse_args(words, argparse.Namespace(**more))
     try:
         status: int = arguments.command(arguments)
     except GateInputError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,6 +76,17 @@ def test_words_that_mean_nothing_to_a_process(process: Cli) -> None:
 
     assert (done.returncode, done.stdout) == (2, "")
     assert "usage:" in done.stderr
+
+
+def test_a_command_imports_no_other() -> None:
+    """Whoever verifies a decision does not wait for the imports of the other commands."""
+    program = (
+        "import sys; from bais_gates.cli import COMMANDS, main; main(['verify', 'nowhere'])\n"
+        "print(*(name for name in COMMANDS if f'bais_gates.cli.{name}' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "verify"
 
 
 @pytest.mark.usefixtures("project")
