@@ -7,9 +7,6 @@ from typing import Any
 
 import msgspec
 
-DEFECTS = ("payments_fail_at_times", "never_ready", "ends_at_start")
-"""What can be wrong with a release besides the faults, which can be switched on in any."""
-
 
 class ConfigError(Exception):
     """The configuration file can't be used; the message names the file and the key, never a value."""
@@ -63,7 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A second file for both logs: what the cluster shows as the log of the container."""
     faults_file: Path | None = None
     defects: tuple[str, ...] = ()
-    """What is wrong with this release for good: names of :data:`DEFECTS` and of faults."""
+    """What is wrong with this release for good: names of faults, payments_fail_at_times, never_ready or
+    ends_at_start."""
     replaced_sql: dict[str, str] = {}
     """Parts of statements, each with what this release has in its place."""
     access_token_ttl_s: int = 900
