@@ -8,6 +8,7 @@ import select
 import socket
 import time
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
@@ -25,11 +26,14 @@ Row = tuple[Any, ...]
 class Database:
     """Runs statements, each in its own transaction; what must be atomic is written as one statement.
 
-    A server that does not respond within ``timeout_s`` raises the 503.
+    A server that does not respond within ``timeout_s`` raises the 503. ``replaced`` maps parts of statements
+    to what this release has in their place.
     """
 
-    def __init__(self, url: str, *, size: int, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
+    def __init__(
+        self, url: str, *, size: int, timeout_s: float, replaced: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._timeout_s, self._replaced = timeout_s, dict(replaced)
         self.pool = AsyncConnectionPool(
             url,
             kwargs={
@@ -77,13 +81,16 @@ class Database:
     async def _execute(
         self, statement: LiteralString, parameters: Mapping[str, object] | None
     ) -> tuple[list[Row], float]:
+        text: str = statement
+        for part, other in self._replaced.items():
+            text = text.replace(part, other)
         try:
             connection = await self.pool.getconn()
             # PostgreSQL itself ends a statement after half of that time.
             overdue = asyncio.get_running_loop().call_later(2 * self._timeout_s, _disconnect, connection)
             began = time.perf_counter()
             try:
-                cursor = await connection.execute(statement, parameters)
+                cursor = await connection.execute(text.encode(), parameters)
                 rows = await cursor.fetchall() if cursor.description is not None else []
             finally:
                 overdue.cancel()
