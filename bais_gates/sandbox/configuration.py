@@ -31,12 +31,18 @@ _HEADER = """\
 # It contains the sandbox's passwords, and is removed with the sandbox.
 """
 _PROMISED_PER_S: Final = 500
-_LOOP_S: Final = 0.005
-"""Of :func:`_loop_s` on the machine where the next figure was measured."""
-_REQUEST_S: Final = 0.0052
-"""Processor time of a request of a load run, generator and all processes of the sandbox together."""
-_SHARE: Final = 0.35
-"""Of the processors that a load may take, so that latency is the platform's and not the queue's."""
+_LOOP_S: Final = 0.0049
+"""Of :func:`loop_s` on the machine where the next figure was measured."""
+_REQUEST_S: Final = 0.0043
+"""Processor time of a request of a load run, generator and all processes of the sandbox together.
+
+Source: docs/request-cpu.md, as benchmarks/request_cpu.py wrote it.
+"""
+_SHARE: Final = 0.65
+"""Of the processors that a load may take, so that latency is the platform's and not the queue's.
+
+A load run judges nothing where more than 0.8 of them are in use.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,12 +152,13 @@ def write_environment(
 
 def _sustainable_rate() -> int:
     """Return the requests per second that this machine is likely to sustain beside a load generator."""
-    slowness = statistics.median(_loop_s() for _ in range(15)) / _LOOP_S
+    slowness = statistics.median(loop_s() for _ in range(15)) / _LOOP_S
     cores = len(os.sched_getaffinity(0))
     return int(cores * _SHARE / (_REQUEST_S * slowness) // 50 * 50) or 25
 
 
-def _loop_s() -> float:
+def loop_s() -> float:
+    """Return the CPU seconds of a loop that tells how fast a machine runs Python."""
     began, total = time.process_time(), 0
     for number in range(50_000):
         total += number * number
