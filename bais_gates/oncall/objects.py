@@ -50,7 +50,6 @@ _CLUSTER: Final = frozenset(
 )
 _GENERATED: Final = frozenset({"pod", "node", "replicaset", "job", "persistentvolume", "certificaterequest"})
 """Kinds whose objects have names that nobody can write down: a variable names them."""
-_WORKLOADS: Final = frozenset({"deployment", "statefulset", "cronjob", "job", "daemonset", "pod"})
 _ELSEWHERE: Final = (
     ("namespace", "", "cert-manager"), ("deployment", "cert-manager", "cert-manager"),
     ("deployment", "cert-manager", "cert-manager-webhook"),

@@ -1,7 +1,8 @@
-"""The programs that a runbook may call, with their verbs and flags, and the reading of a command by that table.
+"""The programs that a runbook may call, with their verbs and flags; a command is read by that table.
 
 Source: the programs' own help (kubectl 1.27, PostgreSQL 15, Redis 7, curl 7.88, Helm 3, OpenSSL 3, age 1.1).
-Left out are flags that switch a check off (``curl -k``) and verbs that destroy what no backup holds (``flushall``).
+Left out are flags that switch a check off (``curl -k``), and verbs that destroy what no backup holds
+(``flushall``).
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ PROGRAMS: Final[Mapping[str, Mapping[str, str]]] = {
     "redis-cli": {"": _REDIS, **dict.fromkeys(_REDIS_VERBS, _REDIS)},
     **{name: {"": flags} for name, flags in _FILTERS.items()},
 }
-"""Program, verbs ("" where it has none) and flags: ``-o=`` takes a value, ``-#`` is a number as in ``-20``."""
+"""Program, verbs ("" for none) and flags: ``-o=`` takes a value, ``-#`` is a number as in ``-20``."""
 
 _ARGUMENTS_AFTER_VERB: Final = frozenset({"redis-cli"})
 """Programs that read no flag behind their first argument."""
@@ -210,9 +211,8 @@ def _split(
     left = list(words)
     while left:
         word = left.pop(0)
-        if arguments and name in _ARGUMENTS_AFTER_VERB:
-            arguments.append(word)
-        elif not word.startswith("-") or word == "-":
+        behind = bool(arguments) and name in _ARGUMENTS_AFTER_VERB
+        if behind or not word.startswith("-") or word == "-":
             arguments.append(word)
         elif re.fullmatch(r"-\d+", word) and "-#" in known:
             flags.append(("-#", word[1:]))

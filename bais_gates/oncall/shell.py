@@ -1,9 +1,9 @@
 """Split the commands of a runbook as a shell does, and refuse what nobody should paste at night.
 
-A command is one line, or several joined by a backslash: programs with their words, joined by pipes. Quotes, the
-variables ``$NAME`` and ``${NAME}``, comments, and redirections to a file, from /dev/null and of stderr are read.
-Refused: lists (``;``, ``&&``, ``||``), background jobs, subshells and command substitution, here documents,
-assignments, globs that are not quoted (another shell expands them otherwise), and an open quote.
+A command is one line, or several joined by a backslash: programs with their words, joined by pipes. Quotes,
+the variables ``$NAME`` and ``${NAME}``, comments, and redirections (to a file, from /dev/null, of stderr) are
+read. Refused: lists (``;``, ``&&``, ``||``), background jobs, subshells and command substitution, here
+documents, assignments, globs that are not quoted (another shell expands them otherwise), and an open quote.
 """
 
 from __future__ import annotations
@@ -89,7 +89,19 @@ class _Scanner:
     def next(self) -> Pipeline | None:
         """Return the command up to the next line end; None for an empty line."""
         self._begin = self.position
-        parts, variables = [""], set[str]()
+        parts, variables = self._parts()
+        if not parts[0].strip() and len(parts) == 1:
+            return None
+        commands = tuple(tuple(shlex.split(part)) for part in parts)
+        if not all(commands):
+            raise ShellError("a pipe without a command on one of its sides")
+        if any(_ASSIGNMENT.fullmatch(words[0]) for words in commands):
+            raise ShellError("an assignment before a command; use a variable of the runbooks' list")
+        return Pipeline(line=self.line, commands=commands, variables=variables)
+
+    def _parts(self) -> tuple[list[str], frozenset[str]]:
+        """Return the text of each program of a command, and the variables that the shell expands."""
+        parts, live = [""], ""
         while self.position < len(self._text):
             piece = _PIECE.match(self._text, self.position)
             if piece is None:
@@ -102,23 +114,12 @@ class _Scanner:
                 break
             if kind == "pipe":
                 parts.append("")
-            elif kind == "double":
-                variables |= _variables(found)
-                parts[-1] += found
-            elif kind == "redirect":
+            elif kind in {"redirect", "comment"} or found == "\\\n":
                 parts[-1] += " "
-            elif kind != "comment" and found != "\\\n":
+            else:
                 parts[-1] += found
-        bare = "".join(parts)
-        variables |= _variables(re.sub(r"'[^']*'|\"(?:\\.|[^\"\\])*\"", "", bare, flags=re.DOTALL))
-        if not bare.strip() and len(parts) == 1:
-            return None
-        commands = tuple(tuple(shlex.split(part)) for part in parts)
-        if not all(commands):
-            raise ShellError("a pipe without a command on one of its sides")
-        if any(_ASSIGNMENT.fullmatch(words[0]) for words in commands):
-            raise ShellError("an assignment before a command; use a variable of the runbooks' list")
-        return Pipeline(line=self.line, commands=commands, variables=frozenset(variables))
+            live += found if kind in {"double", "bare"} else "'"
+        return parts, _variables(live)
 
     def skip(self) -> None:
         """Go on behind the line with the fault."""
@@ -126,9 +127,9 @@ class _Scanner:
         self.position = len(self._text) if end < 0 else end + 1
 
 
-def _variables(text: str) -> set[str]:
+def _variables(text: str) -> frozenset[str]:
     """Return the variables that a text expands; raise ShellError for what is more than a variable."""
-    if text.startswith('"') and re.search(r"(?<!\\)`", text):
+    if re.search(r"(?<!\\)`", text):
         raise ShellError(_REFUSED["`"])
     names = set()
     for plain, braced, other in _VARIABLE.findall(text):
@@ -136,6 +137,5 @@ def _variables(text: str) -> set[str]:
             raise ShellError(_REFUSED["("])
         if other and not other.isspace() and other not in "\"'/.,|)":
             raise ShellError("only $NAME and ${NAME} are read; write ' around a text with another $")
-        if plain or braced:
-            names.add(plain or braced)
-    return names
+        names |= {plain or braced} - {""}
+    return frozenset(names)
