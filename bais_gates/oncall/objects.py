@@ -146,7 +146,7 @@ def check_kubectl(call: Call, known: Inventory) -> Iterator[str]:
     if namespace and ("namespace", "", namespace) not in known.objects:
         yield f"the manifests have no namespace {namespace}"
         return
-    kinds, targets = _targets(call)
+    kinds, named = targets(call)
     for kind in kinds:
         if kind not in _KINDS:
             yield f"{kind} is no kind of object that runbooks name"
@@ -154,9 +154,9 @@ def check_kubectl(call: Call, known: Inventory) -> Iterator[str]:
     if not namespace and not everywhere and any(_KINDS.get(kind) not in {*_CLUSTER, None} for kind in kinds):
         yield "no namespace; write -n NAMESPACE, as the shell's context may be another"
         return
-    for kind, name in targets:
+    for kind, name in named:
         yield from _check_object(_KINDS.get(kind, ""), name, namespace, known)
-    yield from _check_parts(call, [(_KINDS.get(kind, ""), name) for kind, name in targets], known)
+    yield from _check_parts(call, [(_KINDS.get(kind, ""), name) for kind, name in named], known)
 
 
 def _check_object(kind: str, name: str, namespace: str, known: Inventory) -> Iterator[str]:
@@ -177,11 +177,11 @@ def _check_object(kind: str, name: str, namespace: str, known: Inventory) -> Ite
         yield f"{kind} {name} is in the namespace {', '.join(sorted(where))}, not in {namespace}"
 
 
-def _check_parts(call: Call, targets: list[tuple[str, str]], known: Inventory) -> Iterator[str]:
+def _check_parts(call: Call, named: list[tuple[str, str]], known: Inventory) -> Iterator[str]:
     """Yield containers, ports and labels that are not there."""
     namespace = next(iter(call.values("-n", "--namespace")), "")
     every = frozenset[str]().union(*known.containers.values())
-    for kind, name in targets:
+    for kind, name in named:
         key = (kind, namespace, name)
         for container in call.values("-c", "--container"):
             if container not in known.containers.get(key, every):
@@ -198,34 +198,40 @@ def _check_parts(call: Call, targets: list[tuple[str, str]], known: Inventory) -
                 yield f"no object of the manifests has the label {pair}"
 
 
-_ASSIGNED: Final = re.compile(r"[^=]+=.*|[\w./-]+-", re.DOTALL)
+_ASSIGNED: Final = re.compile(r"[^=]+=.*|[\w.-]+(?:/[\w.-]+)?-", re.DOTALL)
+"""What sets a label, a variable or an image, or takes one away."""
 
 
-def _targets(call: Call) -> tuple[list[str], list[tuple[str, str]]]:
+def targets(call: Call) -> tuple[list[str], list[tuple[str, str]]]:
     """Return the kinds that a command names, and its objects as kind and name."""
     words = list(call.arguments)
+    found = [
+        (kind.lower(), name)
+        for kind, slash, name in (one.partition("/") for one in call.values("--from", "--for"))
+        if slash
+    ]
     kinds: list[str] = []
-    targets: list[tuple[str, str]] = []
-    for reference in call.values("--from", "--for"):
-        kind, slash, name = reference.partition("/")
-        if slash:
-            targets.append((kind.lower(), name))
     if call.verb in {"auth can-i", "config current-context"}:
         return [], []
     if call.verb == "create job":
-        return ["job", *(kind for kind, _ in targets)], targets
-    if call.verb in {"cordon", "uncordon", "drain", "top node", "top nodes"}:
-        return ["node"], [("node", name) for name in words]
-    if call.verb in {"logs", "exec", "port-forward", "top pod", "top pods", "events"}:
+        kinds = ["job"]  # its name is new
+    elif call.verb in {"cordon", "uncordon", "drain", "top node", "top nodes"}:
+        kinds = ["node"]
+        found += [("node", name) for name in words]
+    elif call.verb in {"logs", "exec", "port-forward", "top pod", "top pods", "events"}:
+        kinds = ["pod"]
         words = words if call.verb.startswith("top") else words[:1]
-        plain = [tuple(word.split("/", 1)) if "/" in word else ("pod", word) for word in words]
-        return ["pod", *(one[0] for one in plain)], [*targets, *((one[0], one[1]) for one in plain)]
-    if call.verb in {"annotate", "label", "set env", "set image", "taint"}:
-        words = [word for word in words if "/" in word.partition("=")[0] or not _ASSIGNED.fullmatch(word)]
-    if words and "/" not in words[0]:
-        kinds = words[0].lower().split(",")
-        return kinds, [*targets, *((kinds[0], name) for name in words[1:])]
-    for word in words:
-        kind, _, name = word.partition("/")
-        targets.append((kind.lower(), name))
-    return [kind for kind, _ in targets], targets
+        found += [(kind.lower(), name) if name else ("pod", kind) for kind, _, name in map(_parts, words)]
+    else:
+        if call.verb in {"annotate", "label", "set env", "set image", "taint"}:
+            words = [one for one in words if not _ASSIGNED.fullmatch(one)]
+        if words and "/" not in words[0]:
+            kinds = words[0].lower().split(",")
+            found += [(kinds[0], name) for name in words[1:]]
+        else:
+            found += [(kind.lower(), name) for kind, _, name in map(_parts, words)]
+    return [*kinds, *(kind for kind, _ in found)], found
+
+
+def _parts(word: str) -> tuple[str, str, str]:
+    return word.partition("/")

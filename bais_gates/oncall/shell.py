@@ -56,6 +56,7 @@ _REFUSED: Final = {
     **dict.fromkeys("*?[", "a pattern without quotes, which shells expand differently; quote the word"),
 }
 _VARIABLE: Final = re.compile(r"(?<!\\)\$(?:(\w+)|\{(\w+)\}|(.?))", re.DOTALL)
+_LINE_END: Final = re.compile(r"(?<!\\)\n")
 _ASSIGNMENT: Final = re.compile(r"\w+=.*", re.DOTALL)
 
 
@@ -122,9 +123,9 @@ class _Scanner:
         return parts, _variables(live)
 
     def skip(self) -> None:
-        """Go on behind the line with the fault."""
-        end = self._text.find("\n", self.position)
-        self.position = len(self._text) if end < 0 else end + 1
+        """Go on behind the command with the fault."""
+        end = _LINE_END.search(self._text, self.position)
+        self.position = len(self._text) if end is None else end.end()
 
 
 def _variables(text: str) -> frozenset[str]:
