@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from bais_gates.manifests import Manifest, is_cluster_scoped
@@ -75,13 +76,15 @@ class Inventory:
     labels: frozenset[tuple[str, str]] = frozenset()
     components: dict[str, frozenset[str]] = field(default_factory=dict)
     """Names of the objects of each component, by the label app.kubernetes.io/component."""
+    files: frozenset[str] = frozenset()
+    """Paths of the manifests themselves, with / before the first folder."""
 
     def namespaces_of(self, kind: str, name: str) -> set[str]:
         """Return the namespaces that have an object; {""} for a cluster's."""
         return {one[1] for one in self.objects if (one[0], one[2]) == (kind, name)}
 
 
-def inventory(manifests: Iterable[Manifest]) -> Inventory:
+def inventory(manifests: Iterable[Manifest], files: Iterable[Path] = ()) -> Inventory:
     """Return what the manifests of a platform make, with the pods, volumes and Secrets that they name."""
     objects = set(_ELSEWHERE)
     labels: set[tuple[str, str]] = set(_SELECTORS_ELSEWHERE)
@@ -116,7 +119,14 @@ def inventory(manifests: Iterable[Manifest]) -> Inventory:
         component = str(own.get("app.kubernetes.io/component", ""))
         components[component] = components.get(component, frozenset()) | {name}
     components.pop("", None)
-    return Inventory(frozenset(objects), containers, ports, frozenset(labels), components)
+    return Inventory(
+        objects=frozenset(objects),
+        containers=containers,
+        ports=ports,
+        labels=frozenset(labels),
+        components=components,
+        files=frozenset(one.resolve().as_posix() for one in files),
+    )
 
 
 def _ports(ports: Iterable[Manifest]) -> frozenset[str]:
@@ -191,13 +201,22 @@ def _check_parts(call: Call, named: list[tuple[str, str]], known: Inventory) -> 
                 port = pair.rpartition(":")[2]
                 if port not in known.ports.get(key, frozenset()):
                     yield f"{kind} {name} has no port {port}"
+    yield from _check_selectors(call, known)
+    for path in call.values("-f", "--filename"):
+        if not path.startswith("gates/") or not any(one.endswith(f"/{path}") for one in known.files):
+            yield f"{path} is no file of the manifests; write its path from the project's folder"
+
+
+def _check_selectors(call: Call, known: Inventory) -> Iterator[str]:
     for selector in call.values("-l", "--selector"):
-        for pair in selector.split(","):
-            label, _, value = pair.partition("=")
-            if (label, value.removeprefix("=")) not in known.labels:
-                yield f"no object of the manifests has the label {pair}"
+        for label, _, one, several in _SELECTED.findall(selector):
+            for value in [one] if one else several.split(","):
+                if (label, value.strip()) not in known.labels:
+                    yield f"no object of the manifests has the label {label}={value.strip()}"
 
 
+_SELECTED: Final = re.compile(r"([\w./-]+)\s*(?:(!?==?)\s*([\w.-]+)|(?:not)?in\s*\(([^)]*)\))")
+"""A part of a selector: a label with a value, or one of several."""
 _ASSIGNED: Final = re.compile(r"[^=]+=.*|[\w.-]+(?:/[\w.-]+)?-", re.DOTALL)
 """What sets a label, a variable or an image, or takes one away."""
 

@@ -34,7 +34,7 @@ _FILTERS: Final = {
     "cut": "-d= -f= -c=",
     "grep": "-E -F -i -v -c -o -w -n -q -h -m= -e= -A= -B= -C=",
     "head": "-n= -c= -#",
-    "jq": "-r -c -e -s -n -S --arg= --raw-output",
+    "jq": "-r -R -c -e -s -n -S --arg= --raw-output",
     "sed": "-n -E -e=",
     "sort": "-n -r -u -h -k= -t=",
     "tail": "-n= -c= -#",
@@ -48,11 +48,13 @@ _SHOW: Final = "-l= --selector= -A --all-namespaces --field-selector= "
 _GET: Final = _SHOW + "-o= --output= --sort-by= -w --watch --show-labels --no-headers --ignore-not-found -L="
 _KUBECTL_VERBS: Final = {
     "annotate": "-l= --overwrite",
+    "apply": "-f= --filename= --server-side --dry-run=",
     "auth can-i": "--as= --list -q",
     "config current-context": "",
     "cordon": "-l=",
     "create job": "--from=",
     "delete": "-l= --selector= --grace-period= --wait= --now --ignore-not-found --field-selector=",
+    "diff": "-f= --filename= --server-side",
     "describe": _SHOW + "--show-events=",
     "drain": "--ignore-daemonsets --delete-emptydir-data --grace-period= --timeout= --pod-selector=",
     "events": "--for= --types= -A -w --watch",
@@ -81,13 +83,22 @@ _KUBECTL_VERBS: Final = {
     "uncordon": "-l=",
     "wait": "--for= --timeout= -l= --selector= --all",
 }
+_HELM_VERBS: Final = {
+    "get manifest": "--revision=",
+    "get values": "--revision= -a --all -o=",
+    "history": "--max= -o=",
+    "list": "-A --all-namespaces -a --all --failed --pending -o=",
+    "rollback": "--wait --timeout= --dry-run --cleanup-on-fail",
+    "status": "--revision= -o= --show-resources",
+}
 _CONNECTION: Final = "-h= -p= -U= -d= --host= --port= --username= --dbname= -w --no-password "
 _REDIS: Final = (
     "-h= -p= -u= -n= --tls --cacert= --user= --askpass --no-auth-warning -r= -i= --raw --csv --latency "
     "--latency-history --stat --bigkeys --memkeys --scan --pattern= --count="
 )
 _REDIS_VERBS: Final = (
-    "bgsave", "client info", "client kill", "client list", "client no-evict", "config get", "config set",
+    "acl users", "acl whoami", "bgsave", "client info", "client kill", "client list", "client no-evict",
+    "config get", "config set",
     "dbsize", "exists", "get", "info", "lastsave", "latency doctor", "latency history", "latency latest",
     "llen", "memory doctor", "memory stats", "memory usage", "object freq", "ping", "role", "slowlog get",
     "slowlog len", "slowlog reset", "ttl", "type", "zcard", "unlink",
@@ -100,14 +111,7 @@ _CURL: Final = (
 PROGRAMS: Final[Mapping[str, Mapping[str, str]]] = {
     "age": {"": "-d --decrypt -i= --identity= -o= --output="},
     "curl": {"": _CURL},
-    "helm": {
-        "get manifest": "--revision=",
-        "get values": "--revision= -a --all -o=",
-        "history": "--max= -o=",
-        "list": "-A --all-namespaces -a --all --failed --pending -o=",
-        "rollback": "--wait --timeout= --dry-run --cleanup-on-fail",
-        "status": "--revision= -o= --show-resources",
-    },
+    "helm": {verb: f"-n= --namespace= {flags}" for verb, flags in _HELM_VERBS.items()},
     "kubectl": {verb: f"{_KUBECTL} {flags}" for verb, flags in _KUBECTL_VERBS.items()},
     "openssl": {
         "s_client": "-connect= -servername= -showcerts -brief -CAfile= -verify_return_error "
@@ -165,16 +169,8 @@ def read(words: Sequence[str], *, behind_pipe: bool = False) -> Call:
         raise UnknownUseError(f"{name} has nothing to read; write it behind a pipe")
     if name == OWN:
         return Call(program=name, verb="", flags=(), arguments=tuple(words[1:]))
-    verbs = PROGRAMS[name]
     cut = words.index("--") if "--" in words else len(words)
-    known = _flags(" ".join(verbs.values()))
-    flags, arguments = _split(name, words[1:cut], known)
-    verb = _verb(name, verbs, arguments)
-    allowed_here = _flags(verbs[verb])
-    for flag, _ in flags:
-        if flag not in allowed_here:
-            raise UnknownUseError(f"{name} {verb} has no {flag} in the table of programs".replace("  ", " "))
-    rest = tuple(words[cut + 1 :])
+    verb, flags, arguments = _by_verb(name, words[1:cut])
     if cut < len(words) and (name, verb) != ("kubectl", "exec"):
         raise UnknownUseError(f"-- is for kubectl exec alone, not for {name}")
     return Call(
@@ -182,24 +178,34 @@ def read(words: Sequence[str], *, behind_pipe: bool = False) -> Call:
         verb=verb,
         flags=tuple(flags),
         arguments=tuple(arguments[len(verb.split()) :]),
-        rest=rest,
+        rest=tuple(words[cut + 1 :]),
     )
+
+
+def _by_verb(name: str, words: Sequence[str]) -> tuple[str, list[tuple[str, str | None]], list[str]]:
+    """Return verb, flags and other words: flags may stand before the verb that says which there are."""
+    verbs = PROGRAMS[name]
+    refused: UnknownUseError | None = None
+    for verb in sorted(verbs, key=lambda one: -len(one.split())):
+        try:
+            flags, arguments = _split(name, words, _flags(verbs[verb]))
+        except UnknownUseError as error:
+            if set(verb.split()) <= {one.lower() for one in words}:
+                refused = refused or error
+            continue
+        given = [one.lower() if name == "redis-cli" else one for one in arguments]
+        has_it = given[: len(verb.split())] == verb.split()
+        if has_it and (verb or len(verbs) == 1 or not arguments):
+            return verb, flags, arguments
+    known = (
+        ", ".join(verbs) if len(verbs) < 10 else "other verbs, see PROGRAMS in bais_gates/oncall/programs.py"
+    )
+    raise refused or UnknownUseError(f"{name} without a verb of the table of programs; it has {known}")
 
 
 def _flags(text: str) -> dict[str, bool]:
     """Return the flags of a row of the table, and which of them take a value."""
     return {one.rstrip("="): one.endswith("=") for one in text.split()}
-
-
-def _verb(name: str, verbs: Mapping[str, str], arguments: Sequence[str]) -> str:
-    given = [one.lower() if name == "redis-cli" else one for one in arguments]
-    for count in (2, 1):
-        if len(given) >= count and (verb := " ".join(given[:count])) in verbs:
-            return verb
-    if "" in verbs and (len(verbs) == 1 or not arguments):
-        return ""
-    shown = _short(" ".join(given[:2])) or "no verb"
-    raise UnknownUseError(f"{name} with {shown} is not in the table of programs; it has {', '.join(verbs)}")
 
 
 def _split(

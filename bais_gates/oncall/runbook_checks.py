@@ -75,7 +75,8 @@ class Platform:
 def read_platform(monitoring: Path, manifests: Path, *, teams: Collection[str]) -> Platform:
     """Read the alerts, the catalogue and the manifests of a platform; raise GateInputError.
 
-    ``monitoring`` is a folder that ``bais-gates monitoring check`` accepts, ``manifests`` an overlay.
+    ``monitoring`` is a folder that ``bais-gates monitoring check`` accepts, ``manifests`` an overlay in
+    kustomize's layout (MANIFESTS/overlays/NAME).
     """
     shipped = load_shipped(monitoring)
     rules = [rule for file in shipped.rules for rule in file.rules]
@@ -83,7 +84,7 @@ def read_platform(monitoring: Path, manifests: Path, *, teams: Collection[str]) 
         alerts={rule.name.value: rule for rule in rules if rule.is_alert},
         recordings={rule.name.value: rule for rule in rules if not rule.is_alert},
         context=context_of(rules, Settings(catalogue=shipped.catalogue)),
-        inventory=inventory(render(manifests)),
+        inventory=inventory(render(manifests), manifests.parents[1].rglob("*.yaml")),
         teams=frozenset(teams),
     )
 
