@@ -29,6 +29,8 @@ class Named:
 
     metrics: set[str] = field(default_factory=set)
     objects: set[str] = field(default_factory=set)
+    created: set[str] = field(default_factory=set)
+    """Jobs that they make."""
 
 
 class Checker:
@@ -71,8 +73,10 @@ class Checker:
             return
         if call.program == "kubectl":
             named.objects |= {name for _, name in targets(call)[1]}
-            for message in check_kubectl(call, self._inventory):
+            for message in check_kubectl(call, self._inventory, named.created):
                 yield Finding(check="object", place=place, message=message)
+            if call.verb == "create job":
+                named.created |= set(call.arguments)
             if call.verb == "exec":
                 yield from self._inside(call, place, named)
         if call.program == "curl":

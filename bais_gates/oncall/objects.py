@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -150,8 +150,11 @@ def _secrets(value: Any) -> Iterator[str]:
             yield from _secrets(one)
 
 
-def check_kubectl(call: Call, known: Inventory) -> Iterator[str]:
-    """Yield what is wrong with the objects that a kubectl command names."""
+def check_kubectl(call: Call, known: Inventory, created: Collection[str] = ()) -> Iterator[str]:
+    """Yield what is wrong with the objects that a kubectl command names.
+
+    ``created`` are the Jobs that the commands before it made.
+    """
     namespace = next(iter(call.values("-n", "--namespace")), "")
     if namespace and ("namespace", "", namespace) not in known.objects:
         yield f"the manifests have no namespace {namespace}"
@@ -164,6 +167,7 @@ def check_kubectl(call: Call, known: Inventory) -> Iterator[str]:
     if not namespace and not everywhere and any(_KINDS.get(kind) not in {*_CLUSTER, None} for kind in kinds):
         yield "no namespace; write -n NAMESPACE, as the shell's context may be another"
         return
+    named = [one for one in named if _KINDS.get(one[0]) != "job" or one[1] not in created]
     for kind, name in named:
         yield from _check_object(_KINDS.get(kind, ""), name, namespace, known)
     yield from _check_parts(call, [(_KINDS.get(kind, ""), name) for kind, name in named], known)
