@@ -66,7 +66,7 @@ def post_message(
         try:
             response = send(client, "POST", path, sleep=sleep, json={"text": escape(shown)})
         except Unreachable as error:
-            cause = str(error).replace(webhook, "").rpartition(": ")[2]
+            cause = redaction.redact(str(error).removeprefix(f"POST {origin}{path}: "))
         else:
             cause = _fault(response)
     if cause:

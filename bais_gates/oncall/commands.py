@@ -13,7 +13,7 @@ from bais_gates.monitoring.context import Context
 from bais_gates.monitoring.expressions import check_selectors
 from bais_gates.monitoring.findings import Finding, Place
 from bais_gates.monitoring.rulefiles import Rule, Text
-from bais_gates.oncall.objects import Inventory, check_kubectl, targets
+from bais_gates.oncall.objects import Inventory, check_kubectl, selected, targets
 from bais_gates.oncall.programs import OWN, VARIABLES, Call, UnknownUseError, read
 from bais_gates.oncall.runbooks import Block
 from bais_gates.oncall.shell import Pipeline, pipelines
@@ -73,6 +73,7 @@ class Checker:
             return
         if call.program == "kubectl":
             named.objects |= {name for _, name in targets(call)[1]}
+            named.objects |= {value for _, value in selected(call)}
             for message in check_kubectl(call, self._inventory, named.created):
                 yield Finding(check="object", place=place, message=message)
             if call.verb == "create job":

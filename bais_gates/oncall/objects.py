@@ -192,34 +192,36 @@ def _check_object(kind: str, name: str, namespace: str, known: Inventory) -> Ite
 
 
 def _check_parts(call: Call, named: list[tuple[str, str]], known: Inventory) -> Iterator[str]:
-    """Yield containers, ports and labels that are not there."""
+    """Yield containers, ports, labels and files that are not there."""
     namespace = next(iter(call.values("-n", "--namespace")), "")
-    every = frozenset[str]().union(*known.containers.values())
+    wanted = frozenset(call.values("-c", "--container"))
+    if not named:  # selected by a label
+        for container in wanted - {one for held in known.containers.values() for one in held}:
+            yield f"no object of the manifests has a container {container}"
+    ports = call.arguments[1:] if call.verb == "port-forward" else ()
     for kind, name in named:
         key = (kind, namespace, name)
-        for container in call.values("-c", "--container"):
-            if container not in known.containers.get(key, every):
-                yield f"{kind} {name} has no container {container}"
-        if call.verb == "port-forward":
-            for pair in call.arguments[1:]:
-                port = pair.rpartition(":")[2]
-                if port not in known.ports.get(key, frozenset()):
-                    yield f"{kind} {name} has no port {port}"
-    yield from _check_selectors(call, known)
+        if key in known.containers:
+            yield from (f"{kind} {name} has no container {one}" for one in wanted - known.containers[key])
+            numbers = {pair.rpartition(":")[2] for pair in ports}
+            yield from (f"{kind} {name} has no port {one}" for one in numbers - known.ports[key])
+    for label, value in selected(call):
+        if (label, value) not in known.labels:
+            yield f"no object of the manifests has the label {label}={value}"
     for path in call.values("-f", "--filename"):
         if not path.startswith("gates/") or not any(one.endswith(f"/{path}") for one in known.files):
             yield f"{path} is no file of the manifests; write its path from the project's folder"
 
 
-def _check_selectors(call: Call, known: Inventory) -> Iterator[str]:
+def selected(call: Call) -> Iterator[tuple[str, str]]:
+    """Yield the labels by which a command selects, with their values."""
     for selector in call.values("-l", "--selector"):
-        for label, _, one, several in _SELECTED.findall(selector):
+        for label, one, several in _SELECTED.findall(selector):
             for value in [one] if one else several.split(","):
-                if (label, value.strip()) not in known.labels:
-                    yield f"no object of the manifests has the label {label}={value.strip()}"
+                yield label, value.strip()
 
 
-_SELECTED: Final = re.compile(r"([\w./-]+)\s*(?:(!?==?)\s*([\w.-]+)|(?:not)?in\s*\(([^)]*)\))")
+_SELECTED: Final = re.compile(r"([\w./-]+)\s*(?:!?==?\s*([\w.-]+)|(?:not)?in\s*\(([^)]*)\))")
 """A part of a selector: a label with a value, or one of several."""
 _ASSIGNED: Final = re.compile(r"[^=]+=.*|[\w.-]+(?:/[\w.-]+)?-", re.DOTALL)
 """What sets a label, a variable or an image, or takes one away."""

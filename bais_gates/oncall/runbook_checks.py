@@ -212,7 +212,7 @@ def _own(runbook: Runbook, platform: Platform, named: Named) -> Iterator[Finding
     if rule is None:
         return
     metrics, objects = platform.metrics_of(rule), platform.objects_of(rule)
-    if not (named.metrics & metrics or named.objects & objects):
+    if (metrics or objects) and not (named.metrics & metrics or named.objects & objects):
         message = (
             f"no command names this alert's own metric or object: {', '.join(sorted(metrics | objects))}"
         )

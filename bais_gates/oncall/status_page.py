@@ -174,7 +174,7 @@ class StatusPage:
                 params=params,
             )
         except Unreachable as error:
-            cause = str(error).rpartition(": ")[2]
+            cause = str(error).partition(": ")[2]
             more = "" if method == "GET" else "; whether it was carried out is unknown: look at the page"
             raise self._error(method, path, cause + more) from None
         if response.status not in {200, 201} or response.json is None:
