@@ -6,20 +6,21 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from bais_gates.oncall.pagerduty import PagerDuty
 from bais_gates.oncall.pagerduty_api import Api
 from bais_gates.oncall.plan import Plan, apply, make_plan, require_no_handover
 from bais_gates.oncall.rotation import Rotation
 from bais_gates.sandbox.oncall import SENDER, Access
-from bais_gates.sandbox.oncall.account import Account
 from bais_gates.sandbox.oncall.http import Reply, Request
-from bais_gates.sandbox.oncall.pagerduty import respond
+from bais_gates.sandbox.oncall.serving import StandIns
 from tests.oncall.rotations import NAMES, rotation
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -42,11 +43,17 @@ class Served:
     replies: list[Reply] = field(default_factory=list)
     """What is answered instead, to the next requests."""
     waited: list[float] = field(default_factory=list)
+    posted: list[tuple[str, Any]] = field(default_factory=list)
+    """Channel and message of each post."""
     url: str = ""
 
     def __post_init__(self) -> None:
         people = [(name, f"{name.lower()}@bais.example") for name in NAMES]
-        self.account = Account(Access(), people=people, service="bais-api", now=lambda: self.now)
+        self.access = Access()
+        config = {"access": asdict(self.access), "people": people, "service": "bais-api"}
+        self.stand_ins = StandIns(config, lambda channel, message: self.posted.append((channel, message)))
+        self.account = self.stand_ins._account
+        self.account.now = lambda: self.now
         self.state: dict[str, Any] = self.account.state
 
     @property
@@ -56,7 +63,14 @@ class Served:
 
     def provider(self, token: str | None = None) -> PagerDuty:
         """Return a client of the account."""
-        api = Api(self.url, token or self.account.access.token, SENDER, sleep=self.waited.append)
+        transport = httpx.HTTPTransport(verify=False)  # quick to make; nothing here is encrypted
+        api = Api(
+            f"{self.url}/pagerduty",
+            token or self.account.access.token,
+            SENDER,
+            sleep=self.waited.append,
+            transport=transport,
+        )
         return PagerDuty(api)
 
     def rotation(self, **changes: object) -> Rotation:
@@ -113,17 +127,18 @@ def served(folder: Path) -> Iterator[Served]:
 def _handler(it: Served) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def handle_request(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            preview = self.path.startswith("/schedules/preview")
+            preview = self.path.startswith("/pagerduty/schedules/preview")
             it.requests.append(("PREVIEW" if preview else self.command, self.path))
             cut = it.cut_from is not None and len(it.requests) > it.cut_from
             if cut and not it.cut_after:
                 self.hang_up()
                 return
             request = Request.of(self.command, self.path, dict(self.headers), body)
-            reply = it.replies.pop(0) if it.replies else respond(it.account, request)
+            reply = it.replies.pop(0) if it.replies else it.stand_ins.respond(request)
             if cut:
                 self.hang_up()
                 return

@@ -64,7 +64,7 @@ def test_an_empty_account_becomes_what_the_file_says_and_a_second_run_writes_not
     assert levels == {
         1: ["cleo@bais.example"], 2: ["ada@bais.example"], 3: ["finn@bais.example"]
     }  # fmt: skip
-    assert account.writes[0] == ("POST", "/schedules")
+    assert account.writes[0] == ("POST", "/pagerduty/schedules")
 
     account.now += timedelta(minutes=10)
     assert account.apply(it).changes == ()
