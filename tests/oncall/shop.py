@@ -58,6 +58,11 @@ spec:
           ports: [{name: postgres, containerPort: 5432}]
           env: [{name: PASSWORD, valueFrom: {secretKeyRef: {name: database-owner, key: password}}}]
 ---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: api}
+spec: {rules: [{host: api.shop.example}]}
+---
 apiVersion: batch/v1
 kind: CronJob
 metadata: {name: backup}

@@ -129,6 +129,13 @@ def test_each_fault_is_found(folder: Path, platform: Platform, old: str, new: st
         ("curl -sG $PROMETHEUS_URL/api/v1/query --data-urlencode 'query=sum('", "not PromQL"),
         ("curl -s '$PROMETHEUS_URL/api/v1/query?query=pg_lock'", "pg_lock is not in"),
         ("curl -s prometheus", "is no address"),
+        ("curl -sG http://prometheus.monitoring:9090/api/v1/query --data-urlencode query=pg_up", ""),
+        ("curl -sG http://prometheus.monitoring:9090/api/v1/query --data-urlencode qery=pg_up", "no query="),
+        ("curl -s http://prometheus.monitorin:9090/-/healthy", "prometheus.monitorin is no host"),
+        ("curl -s https://api.shop.example/health", ""),
+        ("curl -s https://api.shop.exampl/health", "api.shop.exampl is no host"),
+        ("openssl s_client -connect api.shop.exampl:443 </dev/null", "api.shop.exampl is no host"),
+        ("openssl s_client -connect database.shop:5432 </dev/null", ""),
         ("bais-gates explain any.gate", ""),
     ],
 )
