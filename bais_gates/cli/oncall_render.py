@@ -12,6 +12,7 @@ from typing import Any
 
 from bais_gates.errors import GateInputError
 from bais_gates.monitoring import findings
+from bais_gates.monitoring.rulefiles import parse_duration
 from bais_gates.oncall import runbook_page
 from bais_gates.oncall.runbook_checks import MAX_AGE_DAYS, check_runbooks, read_platform
 from bais_gates.oncall.runbooks import read_runbooks
@@ -78,10 +79,12 @@ def _days(text: str) -> int:
 def run_check(arguments: argparse.Namespace) -> int:
     """Check the runbooks, print the findings, and return the exit status."""
     folder: Path = arguments.folder
+    teams, severities = _rotation(folder / "rotation.yaml")
     platform = read_platform(
         arguments.monitoring or folder.parent / "monitoring",
         arguments.manifests or folder.parent / "staging" / "manifests" / "overlays" / "production",
-        teams=_teams(folder / "rotation.yaml"),
+        teams=teams,
+        severities=severities,
     )
     found = check_runbooks(
         folder / "runbooks",
@@ -105,12 +108,20 @@ def run_render(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _teams(path: Path) -> list[str]:
+def _rotation(path: Path) -> tuple[list[str], dict[str, tuple[float, float]]]:
+    """Return the teams of a rotation, and the two times of each severity in seconds."""
     data: Any = parse(read_bytes(path).decode("utf-8", "replace"), str(path))[0]
-    teams = data.get("teams") if isinstance(data, dict) else None
-    if not isinstance(teams, dict) or not teams:
-        raise GateInputError(f"{path}: teams: must name the teams that own runbooks.")
-    return list(teams)
+    try:
+        times = {
+            name: (parse_duration(row["acknowledge_within"]), parse_duration(row["recover_within"]))
+            for name, row in data["severities"].items()
+        }
+        return list(data["teams"].keys()), times
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise GateInputError(
+            f"{path}: needs the keys teams and severities, each severity with acknowledge_within and "
+            "recover_within, as in 5m."
+        ) from None
 
 
 def _fault_by(parsers: Parsers) -> Callable[[Sequence[str]], str]:

@@ -48,7 +48,8 @@ def test_how_check_ends(runbook: Path, tmp_path: Path) -> None:
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), words
     (tmp_path / "gates/oncall/rotation.yaml").write_text("teams: []\n")
     assert (
-        "rotation.yaml: teams: must" in run_command("oncall", "check", "gates/oncall", folder=tmp_path).stderr
+        "rotation.yaml: needs the keys teams"
+        in run_command("oncall", "check", "gates/oncall", folder=tmp_path).stderr
     )
 
 

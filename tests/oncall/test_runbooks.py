@@ -23,7 +23,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """Return what the runbooks of the shop are held to."""
     gates = shop.write(tmp_path_factory.mktemp("platform"))
     overlay = gates / "staging/manifests/overlays/production"
-    return read_platform(gates / "monitoring", overlay, teams=["database", "platform"])
+    return read_platform(
+        gates / "monitoring",
+        overlay,
+        teams=["database", "platform"],
+        severities={"P1": (300, 300), "P2": (900, 3600), "P3": (28_800, 259_200), "P4": (432_000, 604_800)},
+    )
 
 
 @pytest.fixture
@@ -180,7 +185,7 @@ def test_runbooks_and_alerts_belong_together(folder: Path, platform: Platform) -
     ("name", "old", "new"),
     [
         ("incident-timeline", "## 30 minutes – 4 hours", "## Afterwards"),
-        ("severity-matrix", "| P3 |", "| low |"),
+        ("severity-matrix", "| P3 |", "| Low |"),
         ("post-mortem-template", "## Root cause", "## Who did it"),
     ],
 )
@@ -192,6 +197,21 @@ def test_general_documents_are_whole(folder: Path, platform: Platform, name: str
 
     assert len(found) == 1
     assert found[0].startswith(f"{name}.md:1 no-section: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("an hour", "2 hours"), ("an hour", "soon"), ("15 minutes", "15 hours")]
+)
+def test_the_severity_matrix_is_that_of_the_rotation(
+    folder: Path, platform: Platform, old: str, new: str
+) -> None:
+    """A row with another time than the rotation's, or without one, is found."""
+    _changed(folder, old, new, "severity-matrix")
+
+    (found,) = _found(folder, platform)
+    assert found.startswith(
+        "severity-matrix.md:6 severity: P2: acknowledge within 900 s and recover within 3600"
+    )
 
 
 def test_our_own_commands_are_judged_by_the_caller(folder: Path, platform: Platform) -> None:
