@@ -1,4 +1,4 @@
-"""On-call as code: runbooks that are checked, and where incidents are told; here the names for gates."""
+"""On-call as code: who is on call, runbooks, where incidents are told; here the names that gates use."""
 
 from __future__ import annotations
 
@@ -7,10 +7,28 @@ from typing import TYPE_CHECKING
 from bais_gates.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from bais_gates.oncall import shifts
     from bais_gates.oncall.chat import post_message
+    from bais_gates.oncall.provider import OncallError, Provider, Shift
+    from bais_gates.oncall.reading import load_rotation
+    from bais_gates.oncall.rotation import Rotation
     from bais_gates.oncall.runbook_checks import Platform, check_runbooks, read_platform
     from bais_gates.oncall.status_page import StatusPage
 else:
-    __getattr__ = lazy_exports(__name__, "chat", "runbook_checks", "status_page")
+    __getattr__ = lazy_exports(
+        __name__, "shifts", "chat", "provider", "reading", "rotation", "runbook_checks", "status_page"
+    )
 
-__all__ = ["Platform", "StatusPage", "check_runbooks", "post_message", "read_platform"]
+__all__ = [
+    "OncallError",
+    "Platform",
+    "Provider",
+    "Rotation",
+    "Shift",
+    "StatusPage",
+    "check_runbooks",
+    "load_rotation",
+    "post_message",
+    "read_platform",
+    "shifts",
+]
