@@ -19,7 +19,9 @@ from bais_gates.oncall.runbooks import Block
 from bais_gates.oncall.shell import Pipeline, pipelines
 
 _NOT_SHELL: Final = frozenset({"", "bash", "shell", "console", "zsh"})
-_URL: Final = re.compile(r"(?:https?://[\w.-]+|\$\{?\w+\}?)(?::\d+)?(?:[/?].*)?", re.DOTALL)
+_URL: Final = re.compile(
+    r"(?:https?://(?P<host>[\w.-]+)|\$\{?\w+\}?)(?::\d+)?(?P<path>[^?]*)(?:\?(?P<query>.*))?", re.DOTALL
+)
 _QUERY: Final = ("query", "match[]")
 
 
@@ -82,6 +84,8 @@ class Checker:
                 yield from self._inside(call, place, named)
         if call.program == "curl":
             yield from self._curl(call, place, named)
+        for host in call.values("-connect") if call.program == "openssl" else ():
+            yield from self._host(host.rpartition(":")[0], place)
         if call.program == OWN and self._own_fault and (fault := self._own_fault(call.arguments)):
             yield Finding(check="program", place=place, message=f"{OWN} would refuse it: {fault}")
 
@@ -100,17 +104,28 @@ class Checker:
         """Judge addresses and the PromQL in them."""
         if not call.arguments:
             yield Finding(check="program", place=place, message="curl without an address")
-        queries: list[str] = []
+        data = [one.partition("=") for one in call.values("-d", "--data", "--data-urlencode")]
+        queries = [value for key, _, value in data if key in _QUERY]
         for url in call.arguments:
-            if not _URL.fullmatch(url):
+            match = _URL.fullmatch(url)
+            if match is None:
                 message = f"{url[:60]} is no address; begin with https:// or a variable"
                 yield Finding(check="program", place=place, message=message)
-            queries += [value for key, value in parse_qsl(url.partition("?")[2]) if key in _QUERY]
-        for data in call.values("-d", "--data", "--data-urlencode"):
-            key, _, value = data.partition("=")
-            queries += [value] if key in _QUERY else []
+                continue
+            yield from self._host(match["host"], place)
+            queries += [value for key, value in parse_qsl(match["query"] or "") if key in _QUERY]
+            asks = match["path"].endswith(("/api/v1/query", "/api/v1/query_range", "/api/v1/series"))
+            if asks != bool(queries):
+                message = "a query=... and the path /api/v1/query belong together; one of them is missing"
+                yield Finding(check="promql", place=place, message=message)
         for query in queries:
             yield from self._promql(query, place, named)
+
+    def _host(self, host: str | None, place: Place) -> Iterator[Finding]:
+        """Find a host that is none of the platform's; a variable stands for one that is."""
+        if host and "$" not in host and host not in self._inventory.hosts:
+            message = f"{host[:60]} is no host of an Ingress, and no Service as in NAME.NAMESPACE"
+            yield Finding(check="object", place=place, message=message)
 
     def _promql(self, query: str, place: Place, named: Named) -> Iterator[Finding]:
         try:

@@ -58,7 +58,8 @@ _ELSEWHERE: Final = (
     ("service", "kube-system", "kube-dns"),
     ("namespace", "", "ingress-nginx"), ("deployment", "ingress-nginx", "ingress-nginx-controller"),
     ("service", "ingress-nginx", "ingress-nginx-controller"),
-    ("namespace", "", "monitoring"),
+    ("namespace", "", "monitoring"), ("service", "monitoring", "prometheus"),
+    ("service", "monitoring", "alertmanager"),
 )  # fmt: skip
 """What the platform needs and other manifests make, by the names of its usual installation."""
 _SELECTORS_ELSEWHERE: Final = frozenset({("k8s-app", "kube-dns")})
@@ -76,8 +77,15 @@ class Inventory:
     labels: frozenset[tuple[str, str]] = frozenset()
     components: dict[str, frozenset[str]] = field(default_factory=dict)
     """Names of the objects of each component, by the label app.kubernetes.io/component."""
+    ingress_hosts: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
     """Paths of the manifests themselves, with / before the first folder."""
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Names under which something answers: those of Ingresses and Services, and this machine."""
+        services = {f"{name}.{namespace}" for kind, namespace, name in self.objects if kind == "service"}
+        return frozenset({*services, *self.ingress_hosts, "localhost", "127.0.0.1"})
 
     def namespaces_of(self, kind: str, name: str) -> set[str]:
         """Return the namespaces that have an object; {""} for a cluster's."""
@@ -91,6 +99,7 @@ def inventory(manifests: Iterable[Manifest], files: Iterable[Path] = ()) -> Inve
     containers: dict[tuple[str, str, str], frozenset[str]] = {}
     ports: dict[tuple[str, str, str], frozenset[str]] = {}
     components: dict[str, frozenset[str]] = {}
+    hosts: set[str] = set()
     for one in manifests:
         name = str(one["metadata"]["name"])
         namespace = "" if is_cluster_scoped(one) else str(one["metadata"].get("namespace", ""))
@@ -118,6 +127,8 @@ def inventory(manifests: Iterable[Manifest], files: Iterable[Path] = ()) -> Inve
             labels |= {(str(key), str(value)) for key, value in found.items()}
         component = str(own.get("app.kubernetes.io/component", ""))
         components[component] = components.get(component, frozenset()) | {name}
+        if one["kind"] == "Ingress":
+            hosts |= {str(rule["host"]) for rule in spec.get("rules") or [] if "host" in rule}
     components.pop("", None)
     return Inventory(
         objects=frozenset(objects),
@@ -125,6 +136,7 @@ def inventory(manifests: Iterable[Manifest], files: Iterable[Path] = ()) -> Inve
         ports=ports,
         labels=frozenset(labels),
         components=components,
+        ingress_hosts=frozenset(hosts),
         files=frozenset(one.resolve().as_posix() for one in files),
     )
 

@@ -17,8 +17,8 @@ VARIABLES: Final = {
     "API_URL": "address of the API, as in https://api.bais.example",
     "API_TOKEN": "access token of an administrator of the API",
     "DATABASE_URL": "connection of the database as its owner; it holds the password",
-    "NODE": "the node that the alert names",
-    "POD": "the pod that the alert names",
+    "NODE": "the node that the alert or the step before names",
+    "POD": "the pod that the alert or the step before names",
     "PROMETHEUS_URL": "address of Prometheus, as in https://prometheus.bais.example",
     "REDIS_URL": "connection of the cache; it holds the password",
 }

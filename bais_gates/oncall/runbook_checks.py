@@ -49,6 +49,8 @@ class Platform:
     """The catalogue, and the series that recording rules make."""
     inventory: Inventory
     teams: frozenset[str]
+    severities: Mapping[str, tuple[float, float]]
+    """Of each severity, the seconds within which people acknowledge, and within which they recover."""
 
     def metrics_of(self, rule: Rule) -> set[str]:
         """Return the metrics that a rule reads, and those that its recorded ones are made of."""
@@ -72,7 +74,13 @@ class Platform:
         return names
 
 
-def read_platform(monitoring: Path, manifests: Path, *, teams: Collection[str]) -> Platform:
+def read_platform(
+    monitoring: Path,
+    manifests: Path,
+    *,
+    teams: Collection[str],
+    severities: Mapping[str, tuple[float, float]],
+) -> Platform:
     """Read the alerts, the catalogue and the manifests of a platform; raise GateInputError.
 
     ``monitoring`` is a folder that ``bais-gates monitoring check`` accepts, ``manifests`` an overlay in
@@ -86,6 +94,7 @@ def read_platform(monitoring: Path, manifests: Path, *, teams: Collection[str]) 
         context=context_of(rules, Settings(catalogue=shipped.catalogue)),
         inventory=inventory(render(manifests), manifests.parents[1].rglob("*.yaml")),
         teams=frozenset(teams),
+        severities=severities,
     )
 
 
@@ -112,6 +121,7 @@ def check_runbooks(
             found += checker.check(str(one.path), section.blocks, named)
         if one.is_general:
             found += _general(one)
+            found += _severities(one, platform) if one.name == "severity-matrix" else ()
             continue
         found += _shape(one)
         found += _reviewed(one, today, max_age_days)
@@ -242,3 +252,27 @@ def _general(runbook: Runbook) -> Iterator[Finding]:
             shown = pattern.replace(r"\b", "").replace(".{1,4}", "-").replace(".{1,9}", "-")
             message = f"no heading, and no row of a table, begins with {shown}"
             yield _at(runbook, 1, "no-section", message)
+
+
+_DURATION: Final = re.compile(r"\b(an?|\d+) (working day|minute|hour|day|week)s?\b")
+_SECONDS: Final = {
+    "minute": 60.0,
+    "hour": 3600.0,
+    "working day": 8 * 3600.0,
+    "day": 86400.0,
+    "week": 604800.0,
+}
+
+
+def _severities(runbook: Runbook, platform: Platform) -> Iterator[Finding]:
+    """Find rows of the severity matrix whose two cells with a time are not those of the rotation."""
+    for number, line in enumerate(runbook.text.splitlines(), 1):
+        name = re.match(r"\|\W*(P\d)\b", line)
+        if name is None or name[1] not in platform.severities:
+            continue
+        cells = [_DURATION.fullmatch(cell.strip()) for cell in line.split("|")]
+        stated = [_SECONDS[one[2]] * (1 if one[1] in {"a", "an"} else int(one[1])) for one in cells if one]
+        wanted = platform.severities[name[1]]
+        if tuple(stated) != wanted:
+            message = "acknowledge within {:g} s and recover within {:g} s, says the rotation".format(*wanted)
+            yield _at(runbook, number, "severity", f"{name[1]}: {message}; the row does not")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+from tests.oncall.rotations import content
 
 FILES = {
     "monitoring/metrics.yaml": """\
@@ -58,12 +61,27 @@ spec:
           ports: [{name: postgres, containerPort: 5432}]
           env: [{name: PASSWORD, valueFrom: {secretKeyRef: {name: database-owner, key: password}}}]
 ---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: api}
+spec: {rules: [{host: api.shop.example}]}
+---
 apiVersion: batch/v1
 kind: CronJob
 metadata: {name: backup}
 spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: backup, image: postgres}]}}}}}
 """,
-    "oncall/rotation.yaml": "teams: {database: {chat: '#database'}, platform: {chat: '#platform'}}\n",
+    "oncall/rotation.yaml": json.dumps(
+        content(
+            teams={"database": {"chat": "#database"}, "platform": {"chat": "#platform"}},
+            severities={
+                "P1": {"acknowledge_within": "5m", "recover_within": "5m"},
+                "P2": {"acknowledge_within": "15m", "recover_within": "1h"},
+                "P3": {"acknowledge_within": "8h", "recover_within": "3d"},
+                "P4": {"acknowledge_within": "5d", "recover_within": "7d"},
+            },
+        )
+    ),
     "oncall/runbooks/DatabaseDown.md": """\
 # DatabaseDown
 
@@ -108,12 +126,12 @@ Learn.
     "oncall/runbooks/severity-matrix.md": """\
 # Severity matrix
 
-| Severity | Acknowledge |
-|---|---|
-| P1 | 5 minutes |
-| P2 | 15 minutes |
-| P3 | a day |
-| **P4** | a week |
+| Severity | Example | Acknowledge within | Recover within |
+|---|---|---|---|
+| P1 | down for 2 minutes | 5 minutes | 5 minutes |
+| P2 | slow | 15 minutes | an hour |
+| P3 | worn | a working day | 3 days |
+| **P4** | odd | 5 days | a week |
 """,
     "oncall/runbooks/post-mortem-template.md": """\
 # Post-mortem: <title>

@@ -23,7 +23,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """Return what the runbooks of the shop are held to."""
     gates = shop.write(tmp_path_factory.mktemp("platform"))
     overlay = gates / "staging/manifests/overlays/production"
-    return read_platform(gates / "monitoring", overlay, teams=["database", "platform"])
+    return read_platform(
+        gates / "monitoring",
+        overlay,
+        teams=["database", "platform"],
+        severities={"P1": (300, 300), "P2": (900, 3600), "P3": (28_800, 259_200), "P4": (432_000, 604_800)},
+    )
 
 
 @pytest.fixture
@@ -129,6 +134,20 @@ def test_each_fault_is_found(folder: Path, platform: Platform, old: str, new: st
         ("curl -sG $PROMETHEUS_URL/api/v1/query --data-urlencode 'query=sum('", "not PromQL"),
         ("curl -s '$PROMETHEUS_URL/api/v1/query?query=pg_lock'", "pg_lock is not in"),
         ("curl -s prometheus", "is no address"),
+        ("curl -sG http://prometheus.monitoring:9090/api/v1/query --data-urlencode query=pg_up", ""),
+        (
+            "curl -sG http://prometheus.monitoring:9090/api/v1/query --data-urlencode qery=pg_up",
+            "belong together",
+        ),
+        (
+            "curl -sG http://prometheus.monitoring:9090/api/v1/qery --data-urlencode query=pg_up",
+            "belong together",
+        ),
+        ("curl -s http://prometheus.monitorin:9090/-/healthy", "prometheus.monitorin is no host"),
+        ("curl -s https://api.shop.example/health", ""),
+        ("curl -s https://api.shop.exampl/health", "api.shop.exampl is no host"),
+        ("openssl s_client -connect api.shop.exampl:443 </dev/null", "api.shop.exampl is no host"),
+        ("openssl s_client -connect database.shop:5432 </dev/null", ""),
         ("bais-gates explain any.gate", ""),
     ],
 )
@@ -150,7 +169,7 @@ def test_commands_must_be_about_the_alert(folder: Path, platform: Platform) -> N
     assert [one.partition(": ")[0] for one in found] == ["DatabaseDown.md:1 not-its-own"]
     assert found[0].endswith("database, job:pg_up:min, pg_up")
 
-    _changed(folder, "kubectl -n shop get configmaps", "curl -sG $API_URL --data-urlencode query=pg_up")
+    _changed(folder, "kubectl -n shop get configmaps", "curl -sG $PROMETHEUS_URL/api/v1/query -d query=pg_up")
     assert _found(folder, platform) == []
 
 
@@ -173,7 +192,7 @@ def test_runbooks_and_alerts_belong_together(folder: Path, platform: Platform) -
     ("name", "old", "new"),
     [
         ("incident-timeline", "## 30 minutes – 4 hours", "## Afterwards"),
-        ("severity-matrix", "| P3 |", "| low |"),
+        ("severity-matrix", "| P3 |", "| Low |"),
         ("post-mortem-template", "## Root cause", "## Who did it"),
     ],
 )
@@ -185,6 +204,21 @@ def test_general_documents_are_whole(folder: Path, platform: Platform, name: str
 
     assert len(found) == 1
     assert found[0].startswith(f"{name}.md:1 no-section: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("an hour", "2 hours"), ("an hour", "soon"), ("15 minutes", "15 hours")]
+)
+def test_the_severity_matrix_is_that_of_the_rotation(
+    folder: Path, platform: Platform, old: str, new: str
+) -> None:
+    """A row with another time than the rotation's, or without one, is found."""
+    _changed(folder, old, new, "severity-matrix")
+
+    (found,) = _found(folder, platform)
+    assert found.startswith(
+        "severity-matrix.md:6 severity: P2: acknowledge within 900 s and recover within 3600"
+    )
 
 
 def test_our_own_commands_are_judged_by_the_caller(folder: Path, platform: Platform) -> None:
