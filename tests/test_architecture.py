@@ -51,6 +51,7 @@ ALLOWED: dict[str, set[str]] = {
         "measuring",
     },
     "monitoring": {"verdict", "errors", "extras", "lazy", "servers"},
+    "oncall": {"monitoring", "probes", "manifests", "verdict", "redaction", "errors", "extras", "lazy"},
     "sandbox": {"manifests", "rules", "errors", "servers"},  # of rules only what judges pods, for admission
     "cli": {
         "verdict",
@@ -61,6 +62,7 @@ ALLOWED: dict[str, set[str]] = {
         "sandbox",
         "staging",
         "monitoring",
+        "oncall",
         "bais",
         "load",
         "measuring",
@@ -84,6 +86,7 @@ PUBLIC = (
     "bais_gates.bais",
     "bais_gates.load",
     "bais_gates.monitoring",
+    "bais_gates.oncall",
     "bais_gates.probes",
     "bais_gates.rules",
     "bais_gates.rules.kubernetes",

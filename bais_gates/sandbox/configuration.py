@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from bais_gates.sandbox import images
 from bais_gates.sandbox.files import write_json, write_private
 from bais_gates.sandbox.monitoring import JOBS
+from bais_gates.sandbox.oncall import PAGE, SENDER
 from bais_gates.sandbox.services import postgres, redis
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bais_gates.sandbox.images import Images
+    from bais_gates.sandbox.oncall import Access
     from bais_gates.sandbox.tls import Certificates
 
 VERSION = "1.0.0"
@@ -130,18 +132,25 @@ def cluster_secrets(platform: Platform, secret_key: str) -> dict[str, dict[str, 
 
 
 def write_environment(
-    directory: Path, *, api_url: str, http_url: str, platform: Platform, monitoring: Mapping[str, int]
+    directory: Path,
+    *,
+    api_url: str,
+    http_url: str,
+    platform: Platform,
+    monitoring: Mapping[str, int],
+    oncall: Access,
 ) -> Path:
     """Write ``environment.yaml``: the addresses, credentials and limits for gate runs (mode 0600).
 
-    ``monitoring`` has the ports of Prometheus, Alertmanager and the receivers' stand-ins. The files of the
+    ``monitoring`` has the ports of Prometheus, Alertmanager and the receivers' stand-ins, ``oncall`` the
+    secrets of the latter. The files of the
     cluster, backups and records exist once the cluster is ready.
     """
     import yaml  # noqa: PLC0415 - imported while initdb runs
 
     path = directory / "environment.yaml"
     content = _platform_sections(api_url, platform) | _cluster_sections(directory, http_url, platform)
-    content |= _monitoring_sections(monitoring)
+    content |= _monitoring_sections(monitoring) | _oncall_sections(monitoring["monitoring"], oncall)
     # All processes are below this one, the supervisor; the accounts are made when they are asked for.
     load: dict[str, object] = {"accounts": str(directory / "accounts.json"), "platform_pids": [os.getpid()]}
     rate = _sustainable_rate()
@@ -292,5 +301,21 @@ def _monitoring_sections(ports: Mapping[str, int]) -> dict[str, object]:
             "addresses": {"alertmanager": f"{url['alertmanager']}/-/ready"},
             "log_query_url": f"{url['monitoring']}/logs/{{request_id}}",
         },
-        "allow": ["synthetic_alert"],
+    }
+
+
+def _oncall_sections(port: int, access: Access) -> dict[str, object]:
+    """Return the section for gates of the stand-ins for PagerDuty, Slack and Statuspage."""
+    url = f"http://127.0.0.1:{port}"
+    return {
+        "oncall": {
+            "api_url": f"{url}/pagerduty",
+            "events_url": url,
+            "token": access.token,
+            "sender": SENDER,
+            "routing_key": access.routing_key,
+            "chat": {channel: f"{url}/slack/services/{path}" for channel, path in access.webhooks.items()},
+            "status_page": {"api_url": f"{url}/statuspage/v1", "page": PAGE, "token": access.status_token},
+        },
+        "allow": ["synthetic_alert", "test_page", "chat_message", "status_page_rehearsal"],
     }

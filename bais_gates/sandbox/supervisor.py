@@ -154,6 +154,7 @@ class Supervisor:
             http_url=f"http://127.0.0.1:{group.http_port}",
             platform=platform,
             monitoring=monitoring.ports,
+            oncall=monitoring.access,
         )
         if isinstance(copy := self._state.get("environment_copy"), str):
             write_private(Path(copy), environment.read_text(encoding="utf-8"))

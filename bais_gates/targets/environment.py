@@ -29,6 +29,7 @@ from bais_gates.targets.parts import (
     LoadPart,
     MetricsPart,
     MonitoringPart,
+    OncallPart,
     PaymentsPart,
     RateLimit,
     RecoveryPart,
@@ -99,6 +100,7 @@ class Environment:
     payments = Part[PaymentsPart]()
     metrics = Part[MetricsPart]()
     monitoring = Part[MonitoringPart]()
+    oncall = Part[OncallPart]()
     limits = Part[Limits]()
     test_tenant = Part[TestTenant]()
     kubernetes = Part[KubernetesPart]()
