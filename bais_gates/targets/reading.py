@@ -27,6 +27,7 @@ from bais_gates.targets.parts import (
     RecoveryPart,
     ReleasePart,
     SecurityPart,
+    SigningPart,
     StagingPart,
     TestTenant,
     TlsPart,
@@ -67,6 +68,9 @@ class Reader:
             "metrics": self._metrics(),
             "monitoring": self._monitoring(),
             "load": self._load(),
+            "signing": SigningPart(key_file=self._document.path.parent / part["key_file"])
+            if (part := self._part("signing"))
+            else None,
             "limits": Limits(path=self._document.path, values=tuple(part.items()))
             if (part := self._part("limits"))
             else None,
