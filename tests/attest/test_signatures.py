@@ -114,7 +114,7 @@ def test_openssl_accepts_the_bytes_that_were_signed(signed: Project) -> None:
 def test_a_block_and_a_rehearsal_say_so(
     project: Project, outcomes: dict[str, str], judged: dict[str, Any], level: str, result: str
 ) -> None:
-    """A BLOCK passes no level, and lists a gate that did not run as failed; a rehearsal's level is its own."""
+    """A BLOCK passes no level, and lists a gate that did not run as failed; a rehearsal has its own."""
     if judged:
         (project.catalog.parent / "waivers.yaml").write_text("waivers: []\n")
     project.outcomes |= outcomes
@@ -182,7 +182,7 @@ def test_two_keys_of_one_person_count_once(signed: Project) -> None:
 
 
 def test_a_key_that_is_not_listed(signed: Project) -> None:
-    """A signature by an unknown key is refused, whoever else signed; a key that the policy omits adds none."""
+    """A signature by an unknown key is refused, whoever else signed; one that the policy omits adds none."""
     signed.list_keys(dana={}, kim={})
     assert signed.codes() == ["SIGNATURE_UNLISTED", "SIGNATURES_TOO_FEW"]
     signed.list_keys(dana={}, alex={}, kim={})
@@ -250,7 +250,7 @@ def test_a_signature_of_another_decision(
 
 
 def test_a_decision_that_was_forged_as_a_whole(signed: Project) -> None:
-    """A BLOCK that is judged again as DEPLOY agrees with itself, and its signatures do not agree with it."""
+    """A BLOCK that is judged again as DEPLOY agrees with itself, but not with its signatures."""
     signed.outcomes["a"] = "FAIL"
     signed.judge()
     signed.statements.unlink()
@@ -280,7 +280,7 @@ def test_an_envelope_verifies_by_threshold(signed: Project) -> None:
 
 
 def test_an_older_decision_after_a_newer_one(signed: Project, tmp_path: Path) -> None:
-    """A DEPLOY is refused once a newer run on its subject and target says BLOCK, or decides its scope anew."""
+    """A DEPLOY is refused once a newer run on its subject and target says BLOCK, or decides its scope."""
     history = tmp_path / "history"
     first, newer = history / "one", history / "two"
     for folder in (first, newer):
