@@ -54,7 +54,7 @@ def overtaken(decision: Decision, folder: Path) -> Iterator[Problem]:
 def _overtakes(other: Decision, decision: Decision) -> bool:
     about = (other.target.name, other.subject and other.subject.digest)
     return (
-        other.run.run_id != decision.run.run_id
+        (other.decided_at, other.run.run_id) != (decision.decided_at, decision.run.run_id)
         and other.decided_at >= decision.decided_at
         and about == (decision.target.name, decision.subject and decision.subject.digest)
         and (other.scope == decision.scope or other.verdict is Verdict.BLOCK)

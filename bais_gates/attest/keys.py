@@ -111,7 +111,7 @@ def _private(pem: bytes, where: str, passphrase: str | None) -> SigningKey:
         if encrypted:
             text = f"the passphrase in {PASSPHRASE_VARIABLE} is wrong, or the file is damaged. Correct it."
         else:
-            text = f"the private key is damaged. Restore it; or {_KEYGEN}"
+            text = f"the private key is damaged, or not PKCS#8. Restore it; or {_KEYGEN}"
         raise GateInputError(f"{where}: {text}") from None
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise GateInputError(f"{where}: the key is not an Ed25519 key. {_KEYGEN}")

@@ -131,14 +131,15 @@ def _signature(key: PublicKey, at: datetime | None) -> Signature:
     return Signature(keyid=key.keyid, name=key.name, owner=redact(key.owner), signed_at=at)
 
 
-def signatures_of(path: Path, gates: Path) -> tuple[Signature, ...]:
-    """Return the signatures of a decision file for its reports, with the owners in ``gates/keys.yaml``.
+def after_signing(path: Path, gates: Path, own: PublicKey) -> tuple[list[Problem], tuple[Signature, ...]]:
+    """Return what ``verify`` would refuse in the signatures of a decision file, and those that are in order.
 
-    None where nothing is signed. Raises GateInputError.
+    Owners are as in ``gates/keys.yaml``; ``own`` is the key that has just signed, listed or not. Raises
+    GateInputError.
     """
     decision, digest = load_with_digest(path)
-    trusted = Trust(keys=load_keys(gates / KEYS_FILE))
-    return examine(path, decision, digest, trusted, decision.decided_at)[1]
+    trusted = Trust(keys=(own, *load_keys(gates / KEYS_FILE)))  # of one key id the last counts
+    return examine(path, decision, digest, trusted, decision.decided_at)
 
 
 def _other(beside: Path, payloads: Sequence[bytes], envelopes: Sequence[dsse.Envelope]) -> Problem | None:

@@ -18,7 +18,7 @@ from bais_gates.attest.keys import (
     public_pem,
     signing_key,
 )
-from bais_gates.attest.signatures import signatures_of
+from bais_gates.attest.signatures import after_signing
 from bais_gates.attest.signing import STATEMENTS_FILE, parse_envelopes, predicates, signed
 from bais_gates.cli.verify import REFUSED, judged, signed_by
 from bais_gates.errors import GateInputError
@@ -103,14 +103,14 @@ def run_keygen(arguments: argparse.Namespace) -> int:
 
 
 def _entry(key: PublicKey, name: str, owner: str, end: datetime) -> str:
-    start = datetime.now(UTC).replace(microsecond=0)
+    midnight = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}  # decisions of today may be signed
     lines = [
         f"  - name: {json.dumps(name)}",
         f"    owner: {json.dumps(owner, ensure_ascii=False)}",
         "    public_key: |",
         *(f"      {line}" for line in public_pem(key.key).splitlines()),
-        f"    not_before: {format_moment(start)}",
-        f"    not_after: {format_moment(end.replace(microsecond=0))}",
+        f"    not_before: {format_moment(datetime.now(UTC).replace(**midnight))}",
+        f"    not_after: {format_moment(end.replace(**midnight))}",
     ]
     return "\n".join(lines)
 
@@ -126,13 +126,15 @@ def run_sign(arguments: argparse.Namespace) -> int:
     try:
         for name, text in {STATEMENTS_FILE: content, **unsigned}.items():
             write_atomically(path.with_name(name), text)
-        signatures = signatures_of(path, arguments.gates)
+        problems, signatures = after_signing(path, arguments.gates, key.public())
         write_signoff(decision, path.parent, signatures)
     except OSError as error:
         raise GateInputError(f"{path.parent}: can't be written to ({error.strerror}). Make room.") from None
     print(judged(decision))
     for signature in signatures:
         print(signed_by(signature))
+    for problem in problems:
+        print(f"verify will refuse it: {problem.code}: {problem.message} {problem.remedy}")
     print(f"{path.with_name(STATEMENTS_FILE)} says {decision.verdict.value}", end="")
     print("" if decision.verdict is Verdict.DEPLOY else ": it does not allow a deployment")
     return 0

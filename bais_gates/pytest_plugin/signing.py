@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bais_gates.attest.keys import KEY_VARIABLE, PASSPHRASE_VARIABLE, SigningKey, public_pem, signing_key
-from bais_gates.attest.signatures import signatures_of
+from bais_gates.attest.signatures import after_signing
 from bais_gates.attest.signing import STATEMENTS_FILE, predicates, signed
 from bais_gates.errors import GateInputError
 from bais_gates.redaction import redact
@@ -67,11 +67,12 @@ class Signer:
                 (out / STATEMENTS_FILE).unlink(missing_ok=True)
             return redact(f"The decision is not signed: {error}")
         try:
-            self.signatures = tuple(map(self._named, signatures_of(out / DECISION_FILE, state.gates_dir)))
+            problems, found = after_signing(out / DECISION_FILE, state.gates_dir, self.key.public())
+            self.signatures = tuple(map(self._named, found))
             write_signoff(decision, out, self.signatures)
         except (GateInputError, OSError) as error:
             return redact(f"The sign-off page does not name who signed: {error}")
-        return None
+        return " ".join(f"{problem.message} {problem.remedy}" for problem in problems) or None
 
     def _of_environment(self, state: RunState) -> SigningKey | None:
         """Return the key that the environment names; the run's own sandbox has made one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,6 +53,10 @@ def test_two_people_sign(project: Project, cli: Cli) -> None:
     assert cli(*VERIFY, "--key=dana.pub", "--key=alex.pub", "--threshold=2").returncode == 0
     both = cli("attest", "verify", "--key=dana.pub", "--key=alex.pub", "--threshold=2")
     assert both.stdout.count("signed by dana.pub, alex.pub") == 2
+    keys = project.folder / "gates" / "keys.yaml"
+    keys.write_text(re.sub("not_after: 2", "not_after: 2001-01-01T00:00:00Z #", keys.read_text(), count=1))
+    keys.write_text(re.sub("not_before: 2", "not_before: 2000-01-01T00:00:00Z #", keys.read_text(), count=1))
+    assert "verify will refuse it: KEY_EXPIRED" in cli("attest", "sign", "--key", "dana").stdout
     alone = cli("attest", "verify", "--key=dana.pub", "--threshold=2")
     assert (alone.returncode, "1 of 2 signatures" in alone.stdout) == (1, True)
 
