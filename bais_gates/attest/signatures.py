@@ -19,7 +19,6 @@ from bais_gates.attest.signing import STATEMENTS_FILE, expected, parse_envelopes
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.redaction import redact
 from bais_gates.strict import parse_json
-from bais_gates.verdict.document import load_with_digest
 from bais_gates.verdict.model import Decision
 from bais_gates.verdict.outcomes import name_some
 from bais_gates.verdict.policy import Policy
@@ -131,15 +130,16 @@ def _signature(key: PublicKey, at: datetime | None) -> Signature:
     return Signature(keyid=key.keyid, name=key.name, owner=redact(key.owner), signed_at=at)
 
 
-def after_signing(path: Path, gates: Path, own: PublicKey) -> tuple[list[Problem], tuple[Signature, ...]]:
+def after_signing(
+    path: Path, decision: Decision, file_digest: str, own: PublicKey, *, gates: Path
+) -> tuple[list[Problem], tuple[Signature, ...]]:
     """Return what ``verify`` would refuse in the signatures of a decision file, and those that are in order.
 
     Owners are as in ``gates/keys.yaml``; ``own`` is the key that has just signed, listed or not. Raises
     GateInputError.
     """
-    decision, digest = load_with_digest(path)
     trusted = Trust(keys=(own, *load_keys(gates / KEYS_FILE)))  # of one key id the last counts
-    return examine(path, decision, digest, trusted, decision.decided_at)
+    return examine(path, decision, file_digest, trusted, decision.decided_at)
 
 
 def _other(beside: Path, payloads: Sequence[bytes], envelopes: Sequence[dsse.Envelope]) -> Problem | None:

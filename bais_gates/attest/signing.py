@@ -15,7 +15,6 @@ from bais_gates.attest import dsse
 from bais_gates.attest.keys import SigningKey
 from bais_gates.attest.statements import statements
 from bais_gates.errors import AbsentFileError, GateInputError
-from bais_gates.verdict.document import load_with_digest
 from bais_gates.verdict.files import read_bytes
 from bais_gates.verdict.model import Decision
 
@@ -50,12 +49,15 @@ def parse_envelopes(path: Path) -> tuple[dsse.Envelope, ...]:
     return tuple(envelopes)
 
 
-def signed(path: Path, key: SigningKey, now: datetime | None = None) -> str:
-    """Return the statements about the decision file ``path`` with the signatures that they have and this one.
+def signed(
+    path: Path, decision: Decision, file_digest: str, key: SigningKey, now: datetime | None = None
+) -> str:
+    """Return the content of the statements' file: the signatures that it has, and this one.
 
-    Raises GateInputError for a file that is no decision, and for older statements about another one.
+    ``decision`` is what the file ``path`` with this digest holds. Raises GateInputError for older statements
+    about another decision.
     """
-    payloads = expected(*load_with_digest(path))
+    payloads = expected(decision, file_digest)
     beside = path.with_name(STATEMENTS_FILE)
     try:
         envelopes = parse_envelopes(beside)
@@ -67,10 +69,9 @@ def signed(path: Path, key: SigningKey, now: datetime | None = None) -> str:
     return "".join(f"{envelope.signed(key, moment).encode().decode()}\n" for envelope in envelopes)
 
 
-def predicates(path: Path) -> dict[str, str]:
+def predicates(decision: Decision, file_digest: str) -> dict[str, str]:
     """Return name and content of the files that hold the predicates alone, unsigned."""
-    made = [json.loads(payload)["predicate"] for payload in expected(*load_with_digest(path))]
     return {
-        name: json.dumps(predicate, indent=2) + "\n"
-        for name, predicate in zip(PREDICATE_FILES, made, strict=True)
+        name: json.dumps(statement["predicate"], indent=2) + "\n"
+        for name, statement in zip(PREDICATE_FILES, statements(decision, file_digest), strict=True)
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from bais_gates.cli.verify import REFUSED, judged, signed_by
 from bais_gates.errors import GateInputError
 from bais_gates.reports.files import write_atomically, write_signoff
 from bais_gates.verdict.codec import format_moment
-from bais_gates.verdict.document import load_decision
+from bais_gates.verdict.document import load_with_digest
 from bais_gates.verdict.model import Verdict
 
 if TYPE_CHECKING:
@@ -103,14 +103,14 @@ def run_keygen(arguments: argparse.Namespace) -> int:
 
 
 def _entry(key: PublicKey, name: str, owner: str, end: datetime) -> str:
-    midnight = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}  # decisions of today may be signed
+    start, end = (datetime.combine(day, time(), UTC) for day in (datetime.now(UTC), end))
     lines = [
         f"  - name: {json.dumps(name)}",
         f"    owner: {json.dumps(owner, ensure_ascii=False)}",
         "    public_key: |",
         *(f"      {line}" for line in public_pem(key.key).splitlines()),
-        f"    not_before: {format_moment(datetime.now(UTC).replace(**midnight))}",
-        f"    not_after: {format_moment(end.replace(**midnight))}",
+        f"    not_before: {format_moment(start)}",
+        f"    not_after: {format_moment(end)}",
     ]
     return "\n".join(lines)
 
@@ -121,12 +121,13 @@ def run_sign(arguments: argparse.Namespace) -> int:
     key = signing_key(arguments.key)
     if key is None:
         raise GateInputError(f"There is no key. Give one with --key FILE, or as PEM in {KEY_VARIABLE}.")
-    decision = load_decision(path)
-    content, unsigned = signed(path, key), predicates(path)
+    decision, digest = load_with_digest(path)
+    content, unsigned = signed(path, decision, digest, key), predicates(decision, digest)
     try:
         for name, text in {STATEMENTS_FILE: content, **unsigned}.items():
             write_atomically(path.with_name(name), text)
-        problems, signatures = after_signing(path, arguments.gates, key.public())
+        own = key.public()
+        problems, signatures = after_signing(path, decision, digest, own, gates=arguments.gates)
         write_signoff(decision, path.parent, signatures)
     except OSError as error:
         raise GateInputError(f"{path.parent}: can't be written to ({error.strerror}). Make room.") from None

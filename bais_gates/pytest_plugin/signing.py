@@ -15,7 +15,10 @@ from bais_gates.errors import GateInputError
 from bais_gates.redaction import redact
 from bais_gates.reports import DECISION_FILE
 from bais_gates.reports.files import write_atomically, write_signoff
+from bais_gates.reports.redacted import redacted
 from bais_gates.targets.provision import signing_key_file
+from bais_gates.verdict.document import MAX_BYTES
+from bais_gates.verdict.files import digest_of, read_bytes
 
 if TYPE_CHECKING:
     from bais_gates.pytest_plugin.run_state import RunState
@@ -53,21 +56,24 @@ class Signer:
         None where it is signed, and where there is no key.
         """
         out, self.signatures = state.settings.out, ()
+        path, shown = out / DECISION_FILE, redacted(decision)
         try:
-            for name, content in predicates(out / DECISION_FILE).items():
+            digest = digest_of(read_bytes(path, limit=MAX_BYTES))
+            for name, content in predicates(shown, digest).items():
                 write_atomically(out / name, content)
             self.key = self.key or self._of_environment(state)
             if self.key is None:
                 return None
             if self.of_sandbox:
                 write_atomically(out / SANDBOX_KEY_FILE, public_pem(self.key.key.public_key()))
-            write_atomically(out / STATEMENTS_FILE, signed(out / DECISION_FILE, self.key))
+            write_atomically(out / STATEMENTS_FILE, signed(path, shown, digest, self.key))
         except (GateInputError, OSError) as error:
             with suppress(OSError):
                 (out / STATEMENTS_FILE).unlink(missing_ok=True)
             return redact(f"The decision is not signed: {error}")
         try:
-            problems, found = after_signing(out / DECISION_FILE, state.gates_dir, self.key.public())
+            own = self.key.public()
+            problems, found = after_signing(path, shown, digest, own, gates=state.gates_dir)
             self.signatures = tuple(map(self._named, found))
             write_signoff(decision, out, self.signatures)
         except (GateInputError, OSError) as error:

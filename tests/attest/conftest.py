@@ -16,7 +16,7 @@ from bais_gates.attest.signing import STATEMENTS_FILE, signed
 from bais_gates.attest.verify import VerifyReport, verify
 from bais_gates.verdict.catalog import load_catalog
 from bais_gates.verdict.decide import decide
-from bais_gates.verdict.document import document_digest, to_document
+from bais_gates.verdict.document import document_digest, load_with_digest, to_document
 from bais_gates.verdict.files import digest_of, load_document
 from bais_gates.verdict.inputs import key_digests
 from bais_gates.verdict.model import Check, GateResult, Op, Outcome, Run, Subject, TargetIdentity
@@ -172,7 +172,9 @@ class Project:
         """Have these keys sign the decision, one after the other, a minute later."""
         for minutes, name in enumerate(names, 1):
             moment = NOW + timedelta(seconds=20 * minutes)
-            self.statements.write_text(signed(self.decision, self.key(name), moment))
+            decision, digest = load_with_digest(self.decision)
+            content = signed(self.decision, decision, digest, self.key(name), moment)
+            self.statements.write_text(content)
 
     @property
     def statements(self) -> Path:
