@@ -1,21 +1,21 @@
 """Whether a decision is signed by whom it must be, before it is judged again.
 
-Every signature in the file must be valid, by a key that is known and in its time; then the signatures of
-different people are counted for each demand. With no demand (no ``--key``, and nothing in the policy), a
-signature by an unknown key is shown and proves nothing; a statement must be about this decision all the same.
+Every signature in the file must be valid, by a key that is known and in its time, also where none is
+demanded; then the signatures of different people are counted for each demand. A rehearsal, which deploys
+nothing, may bring the public key of its sandbox along.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from bais_gates.attest import dsse
-from bais_gates.attest.keys import KEYS_FILE, PublicKey, load_keys
+from bais_gates.attest.keys import KEYS_FILE, PublicKey, load_keys, public_key
 from bais_gates.attest.problems import Problem
-from bais_gates.attest.signing import STATEMENTS_FILE, expected, parse_envelopes
+from bais_gates.attest.signing import SANDBOX_KEY_FILE, STATEMENTS_FILE, expected, parse_envelopes
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.redaction import redact
 from bais_gates.strict import parse_json
@@ -104,14 +104,11 @@ def examine(
         return [other], ()
     problems: list[Problem] = []
     valid: list[tuple[Signature, str]] = []
-    known = {key.keyid: key for key in trusted.keys}
+    known = {key.keyid: key for key in (*_of_sandbox(path, decision), *trusted.keys)}
     for signatures in zip(*(envelope.signatures for envelope in envelopes), strict=True):
         key = known.get(signatures[0].keyid)
         if key is None:
-            if trusted.demands:
-                problems.append(_unlisted(signatures[0].keyid))
-            else:
-                valid.append((Signature(keyid=signatures[0].keyid), ""))
+            problems.append(_unlisted(signatures[0].keyid))
             continue
         pairs = zip(envelopes, signatures, strict=True)
         moments = [decision.decided_at, now, *(each.signed_at for each in signatures if each.signed_at)]
@@ -138,8 +135,23 @@ def after_signing(
     Owners are as in ``gates/keys.yaml``; ``own`` is the key that has just signed, listed or not. Raises
     GateInputError.
     """
-    trusted = Trust(keys=(own, *load_keys(gates / KEYS_FILE)))  # of one key id the last counts
-    return examine(path, decision, file_digest, trusted, decision.decided_at)
+    listed = load_keys(gates / KEYS_FILE)
+    trusted = Trust(keys=(own, *listed))  # of one key id the last counts
+    problems, signatures = examine(path, decision, file_digest, trusted, decision.decided_at)
+    if own.keyid not in {key.keyid for key in (*listed, *_of_sandbox(path, decision))}:
+        problems.append(_unlisted(own.keyid))
+    return problems, signatures
+
+
+def _of_sandbox(path: Path, decision: Decision) -> tuple[PublicKey, ...]:
+    """Return the key that a run on its sandbox left beside a rehearsal; none beside anything else."""
+    if not decision.target.rehearsal:
+        return ()
+    try:
+        key = public_key(path.with_name(SANDBOX_KEY_FILE))
+    except GateInputError:
+        return ()
+    return (replace(key, owner="the sandbox itself"),)
 
 
 def _other(beside: Path, payloads: Sequence[bytes], envelopes: Sequence[dsse.Envelope]) -> Problem | None:

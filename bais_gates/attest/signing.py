@@ -21,6 +21,8 @@ from bais_gates.verdict.model import Decision
 STATEMENTS_FILE: Final = "decision.intoto.jsonl"
 PREDICATE_FILES: Final = ("vsa.predicate.json", "test-result.predicate.json")
 """For ``cosign attest --predicate`` and GitHub's attestations, which sign and attach them."""
+SANDBOX_KEY_FILE: Final = "sandbox.pub"
+"""The public half of a sandbox's own key, which would be gone with it."""
 _KINDS = ("the VSA", "the test result")
 
 

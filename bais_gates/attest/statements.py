@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from bais_gates.verdict.codec import format_moment
 from bais_gates.verdict.model import Outcome, Verdict
+from bais_gates.verdict.target import on_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,8 @@ def statements(decision: Decision, file_digest: str) -> tuple[_Json, _Json]:
 
 def level(decision: Decision) -> str:
     """Return the level that a DEPLOY reaches: ``BAIS_GOLIVE_V1``; a rehearsal reaches one of its own."""
-    rehearsal = decision.target.rehearsal or decision.target.provisioned
+    target = decision.target
+    rehearsal = target.rehearsal or target.provisioned or on_loopback(target)
     return f"BAIS_{decision.scope.upper()}_{'REHEARSAL_' if rehearsal else ''}V1"
 
 

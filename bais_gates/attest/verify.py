@@ -46,7 +46,7 @@ class VerifyReport:
     decision: Decision | None
     """The decision if the file could be read, accepted or refused."""
     signatures: tuple[Signature, ...] = ()
-    """Those that are valid; one without a name is by a key that is not known here."""
+    """Those that are in order."""
 
 
 def verify(

@@ -143,8 +143,8 @@ def judged(decision: Decision) -> str:
 def signed_by(signature: Signature) -> str:
     """Return who signed, with which key, when."""
     when = f"{signature.signed_at:%Y-%m-%d %H:%M:%S} UTC" if signature.signed_at else "time not recorded"
-    known = "" if signature.name or signature.signed_at else " (not verified)"
-    return f"signed by: {view.signer(signature)}, {signature.name} {signature.keyid}, {when}{known}"
+    key = f"{signature.name} {signature.keyid}".lstrip()
+    return f"signed by: {view.signer(signature)}, {key}, {when}"
 
 
 def as_json(report: VerifyReport) -> dict[str, object]:

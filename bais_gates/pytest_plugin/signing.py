@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bais_gates.attest.keys import KEY_VARIABLE, PASSPHRASE_VARIABLE, SigningKey, public_pem, signing_key
 from bais_gates.attest.signatures import after_signing
-from bais_gates.attest.signing import STATEMENTS_FILE, predicates, signed
+from bais_gates.attest.signing import SANDBOX_KEY_FILE, STATEMENTS_FILE, predicates, signed
 from bais_gates.errors import GateInputError
 from bais_gates.redaction import redact
 from bais_gates.reports import DECISION_FILE
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from bais_gates.verdict.model import Decision
     from bais_gates.verdict.signatures import Signature
 
-SANDBOX_KEY_FILE = "sandbox.pub"
-"""The public half of the key of a run's own sandbox, which is gone after the run."""
-
 
 @dataclass(slots=True)
 class Signer:
@@ -35,7 +32,7 @@ class Signer:
 
     key: SigningKey | None = None
     of_sandbox: bool = False
-    """Whether the key is that of the run's own sandbox."""
+    """Whether the key is that of a sandbox."""
     signatures: tuple[Signature, ...] = ()
     """Those of the decision that was signed last."""
 
@@ -73,8 +70,7 @@ class Signer:
             return redact(f"The decision is not signed: {error}")
         try:
             own = self.key.public()
-            problems, found = after_signing(path, shown, digest, own, gates=state.gates_dir)
-            self.signatures = tuple(map(self._named, found))
+            problems, self.signatures = after_signing(path, shown, digest, own, gates=state.gates_dir)
             write_signoff(decision, out, self.signatures)
         except (GateInputError, OSError) as error:
             return redact(f"The sign-off page does not name who signed: {error}")
@@ -88,9 +84,5 @@ class Signer:
             return None  # the decision says so
         folder = None if state.directory is None else state.directory.path
         path = signing_key_file(environment, folder, gates_dir=state.gates_dir)
-        self.of_sandbox = environment.provision == "sandbox" and not environment.describes("signing")
+        self.of_sandbox = "sandbox" in {environment.provision, environment.name}
         return None if path is None else signing_key(path, {})
-
-    def _named(self, signature: Signature) -> Signature:
-        own = self.of_sandbox and self.key is not None and signature.keyid == self.key.keyid
-        return replace(signature, name=SANDBOX_KEY_FILE, owner="the sandbox itself") if own else signature

@@ -8,12 +8,12 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """One signature that was verified, or whose key is not known here (``name`` is empty)."""
+    """One signature that was verified."""
 
     keyid: str
     """``SHA256:`` and the unpadded base64 of the SHA-256 of the public key (SPKI, DER)."""
     name: str = ""
-    """The key's name in keys.yaml, or the file it was given by."""
+    """The key's name in keys.yaml, or the file it was given by; empty: not listed, it has just signed."""
     owner: str = ""
     signed_at: datetime | None = None
     """When the signer says it was made, under the same key; None where another tool signed."""

@@ -220,8 +220,7 @@ def test_keys_of_the_command_line(project: Project) -> None:
     project.sign("dana", "alex")
     dana, alex, kim = (public_key(path) for path in publics(project, "dana", "alex", "kim"))
 
-    assert project.codes() == []
-    assert [each.name for each in project.verify().signatures] == ["", ""]
+    assert project.codes() == ["SIGNATURE_UNLISTED"] * 2
     assert project.codes(keys=[dana, alex], threshold=2) == []
     assert project.codes(keys=[dana, alex, kim], threshold=3) == ["SIGNATURES_TOO_FEW"]
     assert project.codes(keys=[dana], threshold=1) == ["SIGNATURE_UNLISTED"]
@@ -247,6 +246,39 @@ def test_a_signature_of_another_decision(
         signed.judge(**judged)
 
     assert code in signed.codes(**asked)
+
+
+def test_a_rehearsal_brings_the_key_of_its_sandbox(project: Project) -> None:
+    """The key beside a rehearsal is known, so that no byte changes unnoticed; nowhere else is it known."""
+    (project.catalog.parent / "waivers.yaml").write_text("waivers: []\n")
+    project.outcomes |= {"c": "PASS", "d": "PASS"}
+    project.judge(target="sandbox", rehearsal=True)
+    project.sign("sandbox")  # whose public half is sandbox.pub
+    assert project.codes(env="sandbox") == []
+    assert [each.owner for each in project.verify(env="sandbox").signatures] == ["the sandbox itself"]
+    line = project.statements.read_text()
+    keyid = json.loads(line.splitlines()[0])["signatures"][0]["keyid"]
+    project.statements.write_text(line.replace(keyid, keyid.swapcase()))
+    assert project.codes(env="sandbox") == ["SIGNATURE_UNLISTED"]
+    project.judge()
+    project.statements.unlink()
+    project.sign("sandbox")
+    assert project.codes() == ["SIGNATURE_UNLISTED"]
+
+
+def test_a_signed_decision_beside_another_catalog(signed: Project) -> None:
+    """A signature does not carry a decision over to other files than it was made from; each has its code."""
+    for file, code in (
+        ("catalog.yaml", "CATALOG_OTHER"),
+        ("policy.yaml", "POLICY_OTHER"),
+        ("waivers.yaml", "WAIVERS_OTHER"),
+        ("environments/production.yaml", "ENVIRONMENT_OTHER"),
+    ):
+        path = signed.catalog.parent / file
+        before = path.read_text()
+        path.write_text(before + "# later\n")
+        assert signed.codes() == [code]
+        path.write_text(before)
 
 
 def test_a_decision_that_was_forged_as_a_whole(signed: Project) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bais_gates.attest.keys import KEY_VARIABLE, PASSPHRASE_VARIABLE, generate
-from bais_gates.attest.signing import PREDICATE_FILES, STATEMENTS_FILE
-from bais_gates.pytest_plugin.signing import SANDBOX_KEY_FILE
+from bais_gates.attest.signing import PREDICATE_FILES, SANDBOX_KEY_FILE, STATEMENTS_FILE
 from bais_gates.reports import voiding
 from bais_gates.reports.files import STATEMENTS
 from tests.attest import independent
