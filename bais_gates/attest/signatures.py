@@ -136,11 +136,10 @@ def after_signing(
     GateInputError.
     """
     listed = load_keys(gates / KEYS_FILE)
-    trusted = Trust(keys=(own, *listed))  # of one key id the last counts
+    is_known = own.keyid in {key.keyid for key in (*listed, *_of_sandbox(path, decision))}
+    trusted = Trust(keys=listed if is_known else (own, *listed))
     problems, signatures = examine(path, decision, file_digest, trusted, decision.decided_at)
-    if own.keyid not in {key.keyid for key in (*listed, *_of_sandbox(path, decision))}:
-        problems.append(_unlisted(own.keyid))
-    return problems, signatures
+    return [*problems, *([] if is_known else [_unlisted(own.keyid)])], signatures
 
 
 def _of_sandbox(path: Path, decision: Decision) -> tuple[PublicKey, ...]:
