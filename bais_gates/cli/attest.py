@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,21 +52,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("attest", help="make keys, sign a decision, verify its statements")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
-    def action(name: str, text: str) -> argparse.ArgumentParser:
-        return actions.add_parser(
-            name,
-            help=text.partition(":")[0].partition(",")[0].lower(),
-            description=text,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+    def action(name: str, summary: str, text: str) -> argparse.ArgumentParser:
+        how = argparse.RawDescriptionHelpFormatter
+        return actions.add_parser(name, help=summary, description=text, formatter_class=how)
 
-    keygen = action("keygen", KEYGEN)
+    keygen = action("keygen", "make a key", KEYGEN)
     keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="file of the private key")
-    keygen.add_argument("--name", default="release", help="what the policy calls it (default: %(default)s)")
-    keygen.add_argument("--owner", default="TODO: who holds it", help="person or system that holds it")
+    keygen.add_argument("--name", type=_name, default="release", help="its name (default: %(default)s)")
+    keygen.add_argument("--owner", required=True, help="person or system that holds it")
     keygen.add_argument("--days", type=int, default=_YEAR, help="days it may sign (default: %(default)s)")
     keygen.set_defaults(command=run_keygen)
-    sign = action("sign", SIGN)
+    sign = action("sign", "add your signature to a decision", SIGN)
     sign.add_argument(
         "decision", nargs="?", type=Path, default=Path("gate-report/decision.json"), metavar="DECISION"
     )
@@ -74,7 +71,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--gates", type=Path, default=Path("gates"), metavar="FOLDER", help="with keys.yaml (%(default)s)"
     )
     sign.set_defaults(command=run_sign)
-    verify = action("verify", VERIFY)
+    verify = action("verify", "verify the signatures alone", VERIFY)
     verify.add_argument(
         "statements",
         nargs="?",
@@ -86,6 +83,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     verify.add_argument("--key", type=Path, action="append", required=True, metavar="PEM", help="repeatable")
     verify.add_argument("--threshold", type=int, default=1, metavar="N", help="default: %(default)s")
     verify.set_defaults(command=run_verify)
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", text):  # as keys.schema.json
+        msg = f"{text!r} is not a name: use lower-case letters, digits, dots, hyphens and underscores"
+        raise argparse.ArgumentTypeError(msg)
+    return text
 
 
 def run_keygen(arguments: argparse.Namespace) -> int:

@@ -233,7 +233,7 @@ def test_a_decision_that_is_made_elsewhere(project: Project) -> None:
     forged.verify_refuses()
     codes = [line.split(":")[0] for line in forged.verify_output.splitlines()]
     assert codes == ["ATTESTATION_ABSENT", "judged", "REFUSED"]
-    for words in (("keygen", "--out=own.key"), ("sign", "--key=own.key")):
+    for words in (("keygen", "--owner=Mallory", "--out=own.key"), ("sign", "--key=own.key")):
         assert run_command("attest", *words, folder=project.folder).returncode == 0
     codes = [line.split(":")[0] for line in project.verify().stdout.splitlines()]
     assert codes[:2] == ["SIGNATURE_UNLISTED", "SIGNATURES_TOO_FEW"]

@@ -83,10 +83,11 @@ WRONG = (
     (("attest", "sign", "--key=no"), "no: there is no such key"),
     (("attest", "sign", "no.json", "--key=kim"), "no.json: no such file"),
     (("attest", "sign", "--key=locked"), f"locked: the key has a passphrase. Set {PASSPHRASE_VARIABLE}"),
-    (("attest", "keygen", "--out=kim"), "kim: exists already"),
-    (("attest", "keygen", "--out=no/kim"), "can't be written (No such file or directory)"),
-    (("attest", "keygen", "--out=new", "--days=0"), "a day at least"),
-    (("attest", "keygen", "--out=new", "--days=9999999"), "too many"),
+    (("attest", "keygen", "--owner=Kim", "--out=kim"), "kim: exists already"),
+    (("attest", "keygen", "--owner=Kim", "--out=no/kim"), "can't be written (No such file or directory)"),
+    (("attest", "keygen", "--owner=Kim", "--out=new", "--days=0"), "a day at least"),
+    (("attest", "keygen", "--owner=Kim", "--out=new", "--days=9999999"), "too many"),
+    (("attest", "keygen", "--owner=Kim", "--out=new", "--name=Kim K"), "is not a name"),
     (("attest", "verify", "--key=kim.pub"), "no such file"),
     (("verify", "--key=kim"), "the public one is due"),
     (("verify", "--threshold=0"), "not a number of people"),
@@ -95,9 +96,9 @@ WRONG = (
 
 def test_wrong_input_of_attest(project: Project, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wrong input ends with 2 and one paragraph that says what to do, and nothing is signed."""
-    assert cli("attest", "keygen", "--out=kim").returncode == 0
+    assert cli("attest", "keygen", "--owner=Kim", "--out=kim").returncode == 0
     monkeypatch.setenv(PASSPHRASE_VARIABLE, CANARY)
-    assert cli("attest", "keygen", "--out=locked").returncode == 0
+    assert cli("attest", "keygen", "--owner=Kim", "--out=locked").returncode == 0
     monkeypatch.delenv(PASSPHRASE_VARIABLE)
     for words, message in WRONG:
         done = cli(*words)
