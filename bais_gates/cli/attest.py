@@ -29,6 +29,8 @@ from bais_gates.verdict.document import load_with_digest
 from bais_gates.verdict.model import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bais_gates.attest.keys import PublicKey
 
 KEYGEN = f"""\
@@ -154,9 +156,18 @@ def run_verify(arguments: argparse.Namespace) -> int:
         except ValueError as error:
             print(f"REFUSED: {arguments.statements}:{number}: {error}")
             return REFUSED
-        statement = json.loads(envelope.payload)
-        predicate = statement["predicate"]
-        about = ", ".join(f"{each['name']} {json.dumps(each['digest'])}" for each in statement["subject"])
-        print(f"{statement['predicateType']}: {predicate.get('verificationResult') or predicate['result']}")
-        print(f"  about {about}; signed by {', '.join(key.name for key in people)}")
+        for line in _about(envelope.payload):
+            print(line)
+        print(f"  signed by {', '.join(key.name for key in people)}")
     return 0
+
+
+def _about(payload: bytes) -> Iterator[str]:
+    """Yield what a signed statement is about, in lines; its form may be another tool's."""
+    try:
+        statement = json.loads(payload)
+        predicate = statement["predicate"]
+        yield f"{statement['predicateType']}: {predicate.get('verificationResult') or predicate['result']}"
+        yield from (f"  about {each['name']} {json.dumps(each['digest'])}" for each in statement["subject"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        yield "a statement of a form that is not known here"

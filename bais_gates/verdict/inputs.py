@@ -2,7 +2,7 @@
 
 Names are ``catalog:<gate>``, ``policy:<key>`` and ``environment:<part>.<key>``. Policy values are kept as
 they are. Of a gate there is a digest; of a key of an environment file one so short that many values share
-it: it shows a change, and tells nothing about a password.
+it: it shows a change, and confirms no guess of a password.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Pairs = tuple[tuple[str, str], ...]
 """Pairs of name and value or digest."""
 _GATE_DIGITS: Final = 12
 _KEY_DIGITS: Final = 4
-"""16 bits: a guess of a secret can't be confirmed by it."""
+"""16 bits: one value in 65,536 has the same. The digest of the whole file decides, this only names."""
 
 
 def inputs_of(catalog: Catalog, policy: Policy, environment: Iterable[tuple[str, str]] = ()) -> Pairs:

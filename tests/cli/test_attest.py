@@ -53,6 +53,7 @@ def test_two_people_sign(project: Project, cli: Cli) -> None:
     assert cli(*VERIFY, "--key=dana.pub", "--key=alex.pub", "--threshold=2").returncode == 0
     both = cli("attest", "verify", "--key=dana.pub", "--key=alex.pub", "--threshold=2")
     assert both.stdout.count("signed by dana.pub, alex.pub") == 2
+    assert "verification_summary/v1: PASSED" in both.stdout
     keys = project.folder / "gates" / "keys.yaml"
     keys.write_text(re.sub("not_after: 2", "not_after: 2001-01-01T00:00:00Z #", keys.read_text(), count=1))
     keys.write_text(re.sub("not_before: 2", "not_before: 2000-01-01T00:00:00Z #", keys.read_text(), count=1))
