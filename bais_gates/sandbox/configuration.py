@@ -148,9 +148,12 @@ def write_environment(
     """
     import yaml  # noqa: PLC0415 - imported while initdb runs
 
+    from bais_gates.sandbox import tls  # noqa: PLC0415 - as above
+
     path = directory / "environment.yaml"
     content = _platform_sections(api_url, platform) | _cluster_sections(directory, http_url, platform)
     content |= _monitoring_sections(monitoring) | _oncall_sections(monitoring["monitoring"], oncall)
+    content["signing"] = {"key_file": str(tls.write_signing_key(directory))}
     # All processes are below this one, the supervisor; the accounts are made when they are asked for.
     load: dict[str, object] = {"accounts": str(directory / "accounts.json"), "platform_pids": [os.getpid()]}
     rate = _sustainable_rate()

@@ -52,9 +52,7 @@ class Connection:
         """Whether it is open, and runs nothing."""
         return self._reply is None and not self._closed
 
-    async def run(
-        self, statement: str, parameters: Mapping[str, object], *, timeout_s: float
-    ) -> list[Row]:
+    async def run(self, statement: str, parameters: Mapping[str, object], *, timeout_s: float) -> list[Row]:
         """Return the rows of a statement with parameters as ``%(name)s``. Raises ``psycopg.Error``.
 
         A server that does not respond in time loses the connection.
