@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import ModuleType
 
-COMMANDS = ("init", "run", "verify", "explain", "validate", "sandbox", "stage", "monitoring", "load")
+COMMANDS = (
+    "init",
+    "run",
+    "verify",
+    "attest",
+    "explain",
+    "validate",
+    "sandbox",
+    "stage",
+    "monitoring",
+    "load",
+    "oncall",
+)
 """The commands in the order of the help, each a module of this name."""
 USAGE_ERROR = 2
 INTERRUPTED = 130

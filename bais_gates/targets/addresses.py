@@ -26,6 +26,7 @@ _URLS: Final = {
     "api": ("url",),
     "metrics": ("url",),
     "monitoring": ("prometheus_url", "alertmanager_url"),
+    "oncall": ("api_url", "events_url"),
     "database": ("url",),
     "cache": ("url",),
     "tls": ("http_url",),

@@ -108,6 +108,37 @@ class MonitoringPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatusPage:
+    """The page at Statuspage that tells customers of incidents."""
+
+    page: str
+    """Its id."""
+    token: str = field(repr=False)
+    api_url: str = "https://api.statuspage.io/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OncallPart:
+    """Who pages and tells people of incidents here, with which credentials, and the dated records of it."""
+
+    token: str = field(repr=False)
+    sender: str
+    """The e-mail address of the user whom PagerDuty records as the author of changes (its header From)."""
+    api_url: str = "https://api.pagerduty.com"
+    events_url: str = "https://events.pagerduty.com"
+    routing_key: str | None = field(default=None, repr=False)
+    rotation: Path | None = None
+    """Default: ``oncall/rotation.yaml`` of the gates."""
+    chat: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The incoming webhooks by channel."""
+    status_page: StatusPage | None = None
+    records: Path | None = None
+    """The folder of the records of trainings and drills."""
+    golive_window_h: float = 4.0
+    """Hours from now in which no service may be in maintenance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TestTenant:
     """The account that gates may use to write in production."""
 
@@ -337,6 +368,13 @@ class CacheSettings:
     application_users: tuple[str, ...] | None = None
     """The users that may write; every other one may only read. None: only the gates' own is held to that."""
     hit_rate_samples: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningPart:
+    """The key that signs decisions about this target, where a run is given none."""
+
+    key_file: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,12 +22,15 @@ from bais_gates.targets.parts import (
     MetricsPart,
     MonitoringPart,
     Names,
+    OncallPart,
     PaymentsPart,
     RateLimit,
     RecoveryPart,
     ReleasePart,
     SecurityPart,
+    SigningPart,
     StagingPart,
+    StatusPage,
     TestTenant,
     TlsPart,
     WebhooksPart,
@@ -66,7 +69,11 @@ class Reader:
             "payments": PaymentsPart(**part) if (part := self._part("payments")) else None,
             "metrics": self._metrics(),
             "monitoring": self._monitoring(),
+            "oncall": self._oncall(),
             "load": self._load(),
+            "signing": SigningPart(key_file=self._document.path.parent / part["key_file"])
+            if (part := self._part("signing"))
+            else None,
             "limits": Limits(path=self._document.path, values=tuple(part.items()))
             if (part := self._part("limits"))
             else None,
@@ -140,6 +147,28 @@ class Reader:
         part["addresses"] = tuple(part.get("addresses", {}).items())
         part["ca_file"] = self._ca_file(("monitoring", "ca_file"), part.get("ca_file"))
         return MonitoringPart(**_tuples(part))
+
+    def _oncall(self) -> OncallPart | None:
+        if not (part := self._part("oncall")):
+            return None
+        for key in ("token", "routing_key", "sender"):
+            redaction.register(part.get(key, ""))
+        for channel, url in part.get("chat", {}).items():
+            redaction.register(url)
+            self._url(("oncall", "chat", channel), url, ("https", "http"))
+        for key in ("api_url", "events_url"):
+            if key in part:
+                part[key] = self._url(("oncall", key), part[key], ("https", "http"), bare=True).rstrip("/")
+        for key in ("rotation", "records"):
+            if key in part:
+                part[key] = self._path(part[key])
+        if page := part.get("status_page"):
+            redaction.register(page["token"])
+            if "api_url" in page:
+                at = ("oncall", "status_page", "api_url")
+                page["api_url"] = self._url(at, page["api_url"], ("https", "http"), bare=True).rstrip("/")
+            part["status_page"] = StatusPage(**page)
+        return OncallPart(**part)
 
     def _load(self) -> LoadPart | None:
         if not (part := self._part("load")):

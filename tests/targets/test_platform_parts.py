@@ -28,6 +28,8 @@ def filled(name: str, **changed: str) -> dict[str, str]:
     urls = {
         "BACKUP_SCRATCH_URL": "postgresql://scratch:scratch-secret@db.example.com/postgres",
         "DATABASE_URL": "postgresql://app:app-db-secret@db.example.com/bais",
+        "PAGERDUTY_SENDER_EMAIL": "gates@example.com",
+        **{one: f"https://hooks.example.com/{one}" for one in values if one.endswith("_WEBHOOK")},
     }
     return {**values, **images, **hosts, **urls, **changed}
 

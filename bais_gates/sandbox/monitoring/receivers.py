@@ -13,21 +13,28 @@ import threading
 import time
 import uuid
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from bais_gates.sandbox.oncall.chat import problem_of
+from bais_gates.sandbox.oncall.http import Object, Reply, reply_json, reply_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MOST: Final = 10_000
 _ACTIONS: Final = frozenset({"trigger", "acknowledge", "resolve"})
 _SEVERITIES: Final = frozenset({"critical", "error", "warning", "info"})
 _KEY_LENGTH: Final = 32
 
-Reply = tuple[int, str, bytes]
-"""Status, content type and body."""
-
 
 class Inbox:
-    """What the receivers accepted: the latest ten thousand."""
+    """What the receivers accepted: the latest ten thousand.
+
+    ``on_event`` acts on each event for the pager, and returns whether it knows its routing key.
+    """
 
     def __init__(self) -> None:
+        self.on_event: Callable[[Object], bool] = lambda _event: True
         self._received: deque[dict[str, Any]] = deque(maxlen=_MOST)
         self._lock = threading.Lock()
 
@@ -40,35 +47,38 @@ class Inbox:
         if path == "/v2/enqueue":
             return self._enqueue(content)
         if path.startswith("/slack/"):
-            if not isinstance(content, dict) or not {"text", "blocks", "attachments"} & content.keys():
-                return 400, "text/plain", b"invalid_payload"
-            self._keep(path.removeprefix("/"), content)
-            return 200, "text/plain", b"ok"
+            problem = problem_of(content)
+            if problem:
+                return reply_text(400, problem)
+            self.keep(path.removeprefix("/"), content)
+            return reply_text(200, "ok")
         if path == "/watchdog":
             if not isinstance(content, dict) or not isinstance(content.get("alerts"), list):
-                return 400, "text/plain", b"not a message of Alertmanager"
-            self._keep("watchdog", content)
-            return 200, "text/plain", b"ok"
-        return 404, "text/plain", b"no such receiver"
+                return reply_text(400, "not a message of Alertmanager")
+            self.keep("watchdog", content)
+            return reply_text(200, "ok")
+        return reply_text(404, "no such receiver")
 
     def listed(self) -> Reply:
         """Return everything that was accepted."""
         with self._lock:
             received = list(self._received)
-        return 200, "application/json", json.dumps({"received": received}).encode()
+        return reply_json(200, {"received": received})
 
     def _enqueue(self, event: Any) -> Reply:
         problems = _problems(event)
+        key = "" if problems else event.get("dedup_key") or uuid.uuid4().hex
+        if not problems and not self.on_event(event | {"dedup_key": key}):
+            problems = ["Invalid routing key"]
         if problems:
             answer = {"status": "invalid event", "message": "Event object is invalid", "errors": problems}
-            return 400, "application/json", json.dumps(answer).encode()
-        key = event.get("dedup_key") or uuid.uuid4().hex
+            return reply_json(400, answer)
         kept = {name: value for name, value in event.items() if name != "routing_key"}
-        self._keep("pagerduty", kept | {"dedup_key": key})
-        answer = {"status": "success", "message": "Event processed", "dedup_key": key}
-        return 202, "application/json", json.dumps(answer).encode()
+        self.keep("pagerduty", kept | {"dedup_key": key})
+        return reply_json(202, {"status": "success", "message": "Event processed", "dedup_key": key})
 
-    def _keep(self, receiver: str, body: dict[str, Any]) -> None:
+    def keep(self, receiver: str, body: dict[str, Any]) -> None:
+        """Keep what a receiver accepted."""
         with self._lock:
             self._received.append({"at": time.time(), "receiver": receiver, "body": body})
 

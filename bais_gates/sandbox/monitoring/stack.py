@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.sandbox.files import read_object, write_json, write_private
 from bais_gates.sandbox.monitoring import SERVED
+from bais_gates.sandbox.oncall import Access
+from bais_gates.sandbox.oncall.people import people_and_service
 from bais_gates.sandbox.processes import Part, bound_socket, fork_module, free_port, spawn
 from bais_gates.sandbox.services import postgres, redis
 
@@ -30,11 +33,13 @@ class Monitoring:
 
     def __init__(self, directory: Path, platform: Platform) -> None:
         self._directory, self._home, self._platform = directory, directory / "monitoring", platform
+        self._secrets = self._home / "secrets"
         self._reserved: dict[str, socket] = {
             name: bound_socket() for name in ("prometheus", "alertmanager", "monitoring")
         }
         self.ports = {name: int(one.getsockname()[1]) for name, one in self._reserved.items()}
         self.parts: dict[str, Part] = {}
+        self.access = Access()
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """Respond to ``{"op": "monitoring", "programs": {...}, "artefacts": <folder>}``.
@@ -44,9 +49,9 @@ class Monitoring:
         self._home.mkdir(mode=0o700, exist_ok=True)
         programs = {name: Path(path) for name, path in request["programs"].items()}
         artefacts = Path(request["artefacts"])
-        fresh = self._ended("prometheus")
-        if self._ended("monitoring"):
-            self._start_own()
+        fresh, blank = self._ended("prometheus"), self._ended("monitoring")
+        if blank:  # the stand-ins have forgotten everything
+            self._start_own(artefacts)
         exporters = {
             "node": self._start_node_exporter,
             "postgres": self._start_postgres_exporter,
@@ -60,7 +65,7 @@ class Monitoring:
             self._start_alertmanager(programs["alertmanager"], artefacts)
         if self._ended("prometheus"):
             self._start_prometheus(programs["prometheus"], artefacts)
-        return {"ports": self.ports, "fresh": fresh}
+        return {"ports": self.ports, "fresh": fresh, "blank": blank}
 
     def _ended(self, name: str) -> bool:
         return name not in self.parts or self.parts[name].status is not None
@@ -71,9 +76,13 @@ class Monitoring:
             reserved.close()
         return f"127.0.0.1:{self.ports[name]}"
 
-    def _start_own(self) -> None:
+    def _start_own(self, artefacts: Path) -> None:
         listening = self._reserved.pop("monitoring", None) or bound_socket(self.ports["monitoring"])
         config = self._home / "monitoring.json"
+        people, service = people_and_service(artefacts.parent / "oncall" / "rotation.yaml")
+        self._secrets.mkdir(mode=0o700, exist_ok=True)
+        stand_ins = {"access": asdict(self.access), "people": people, "service": service}
+        write_json(self._secrets / "oncall.json", stand_ins)
         with listening:
             write_json(
                 config,
@@ -81,6 +90,7 @@ class Monitoring:
                     "fd": listening.fileno(),
                     "directory": str(self._directory),
                     "api_port": read_object(self._directory / "api.json")["port"],
+                    "oncall": str(self._secrets / "oncall.json"),
                 },
             )
             self.parts["monitoring"] = fork_module(
@@ -147,10 +157,10 @@ class Monitoring:
     def _alertmanager_file(self, artefacts: Path) -> str:
         """Return the platform's configuration, with receivers and secret files of the sandbox's own."""
         text = (artefacts / "alertmanager.yaml").read_text(encoding="utf-8")
-        own, folder = f"http://127.0.0.1:{self.ports['monitoring']}", self._home / "secrets"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        own, folder = f"http://127.0.0.1:{self.ports['monitoring']}", self._secrets
         for name in set(re.findall(rf"{_SECRETS}([\w.-]+)", text)):
-            content = f"{own}/slack/{name}" if "slack" in name else secrets.token_hex(16)
+            pages = self.access.routing_key if "pagerduty" in name else secrets.token_hex(16)
+            content = f"{own}/slack/{name}" if "slack" in name else pages
             write_private(folder / name, content)
         text = _PAGER.sub(f"{own}/v2/enqueue", text.replace(_SECRETS, f"{folder}/"))
         return _WATCHDOG.sub(rf"\g<1>{own}/watchdog", text)

@@ -1,0 +1,38 @@
+"""On-call as code: who is on call, runbooks that are checked, where incidents are told; names for gates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bais_gates.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from bais_gates.oncall import shifts
+    from bais_gates.oncall.chat import post_message
+    from bais_gates.oncall.pagerduty import PagerDuty
+    from bais_gates.oncall.provider import OncallError, Provider, Shift
+    from bais_gates.oncall.reading import load_rotation
+    from bais_gates.oncall.rotation import Rotation
+    from bais_gates.oncall.runbook_checks import Platform, check_runbooks, read_platform
+    from bais_gates.oncall.status_page import StatusPage
+else:
+    __getattr__ = lazy_exports(
+        __name__,
+        *("shifts", "provider", "reading", "rotation", "pagerduty"),
+        *("chat", "runbook_checks", "status_page"),
+    )
+
+__all__ = [
+    "OncallError",
+    "PagerDuty",
+    "Platform",
+    "Provider",
+    "Rotation",
+    "Shift",
+    "StatusPage",
+    "check_runbooks",
+    "load_rotation",
+    "post_message",
+    "read_platform",
+    "shifts",
+]
