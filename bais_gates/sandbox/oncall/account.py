@@ -171,29 +171,26 @@ class Account:
         """Return a user who is woken at once: by push message and phone, by e-mail where it is not urgent."""
         number = f"20255501{len(self.state['users']) % 100:02d}"  # reserved for fiction
         push, phone, mail = (self.new_id() for _ in range(3))
-        methods: list[Object] = [
-            {
-                "id": push,
-                "type": "push_notification_contact_method",
-                "label": "Phone",
-                "address": secrets.token_hex(16),
-            },
+        methods: list[Object] = [  # push methods have no field enabled
+            {"id": push, "type": "push_notification_contact_method", "label": "App", "device_type": "ios"},
             {
                 "id": phone,
                 "type": "phone_contact_method",
                 "label": "Mobile",
-                "address": number,
                 "country_code": 1,
+                "enabled": True,
             },
-            {"id": mail, "type": "email_contact_method", "label": "Work", "address": email},
+            {"id": mail, "type": "email_contact_method", "label": "Work", "enabled": True},
         ]
+        for method, address in zip(methods, (secrets.token_hex(16), number, email), strict=True):
+            method["address"] = address
         rules = [("high", push), ("high", phone), ("low", mail)]
         return {
             "id": self.new_id(),
             "name": name,
             "email": email.lower(),
             "role": "user",
-            "contact_methods": [{**one, "enabled": True} for one in methods],
+            "contact_methods": methods,
             "notification_rules": [
                 {"id": self.new_id(), "urgency": urgency, "start_delay_in_minutes": 0, "contact_method": one}
                 for urgency, one in rules

@@ -153,7 +153,7 @@ def is_zone(name: object) -> bool:
     """Return whether a value is the name of a time zone of the IANA's database."""
     try:
         return isinstance(name, str) and bool(ZoneInfo(name))
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):  # the last: ZoneInfoNotFoundError
         return False
 
 

@@ -38,11 +38,11 @@ def respond(account: Account, request: Request) -> Reply:
             _check(account, request)
             paging.advance(account)
             result = _handler(account, request)
+            if isinstance(result, Reply):
+                return result
+            return reply_json(200, _page(request, *result) if isinstance(result, tuple) else result)
         except Refused as refused:
             return refused.reply
-    if isinstance(result, Reply):
-        return result
-    return reply_json(200, _page(request, *result) if isinstance(result, tuple) else result)
 
 
 def _check(account: Account, request: Request) -> None:

@@ -125,7 +125,7 @@ def _page(account: Account, incident: Object, at: datetime, entry: str) -> None:
             method = methods.get(rule["contact_method"])
             if rule["urgency"] == incident["urgency"] and method is not None:
                 when = at + timedelta(minutes=rule["start_delay_in_minutes"])
-                kind = method["type"].removesuffix("_contact_method")
+                kind = method["type"].removesuffix("_contact_method").removesuffix("_notification")
                 incident["notifies"].append([when.isoformat(), identifier, kind, method["address"]])
 
 
@@ -134,7 +134,7 @@ def _notify(account: Account, incident: Object) -> None:
     incident["notifies"].remove(first)
     at, user, kind, address = first
     incident["woken"] = incident["woken"] or [at, user]
-    notification = {"type": kind, "address": address, "status": "success"}
+    notification = {"type": f"{kind}_notification", "address": address, "status": "success"}
     channel = {"type": "auto", "notification": notification}
     _log(account, incident, "notify", moment(at), user=user, channel=channel)
 

@@ -245,7 +245,6 @@ def _integration(account: Account, service: Object, one: Object) -> Object:
         "self": f"{API}/services/{service['id']}/integrations/{one['id']}",
         "html_url": None,
         "service": account.reference("services", service["id"]),
-        "vendor": None,
     }
 
 
