@@ -31,6 +31,7 @@ def commands() -> tuple[ModuleType, ...]:
         init,
         load,
         monitoring,
+        oncall,
         run,
         sandbox,
         stage,
@@ -38,7 +39,7 @@ def commands() -> tuple[ModuleType, ...]:
         verify,
     )
 
-    return (init, run, verify, explain, validate, sandbox, stage, monitoring, load)
+    return (init, run, verify, explain, validate, sandbox, stage, monitoring, load, oncall)
 
 
 def parser() -> argparse.ArgumentParser:

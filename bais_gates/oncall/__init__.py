@@ -1,4 +1,4 @@
-"""On-call as code: rotations, and who is on call by them; here the names that gates use."""
+"""On-call as code: rotation, runbooks, and where incidents are told; here the names that gates use."""
 
 from __future__ import annotations
 
@@ -8,10 +8,27 @@ from bais_gates.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from bais_gates.oncall import shifts
+    from bais_gates.oncall.chat import post_message
     from bais_gates.oncall.provider import OncallError, Provider, Shift
     from bais_gates.oncall.reading import load_rotation
     from bais_gates.oncall.rotation import Rotation
+    from bais_gates.oncall.runbook_checks import Platform, check_runbooks, read_platform
+    from bais_gates.oncall.status_page import StatusPage
 else:
-    __getattr__ = lazy_exports(__name__, "shifts", "provider", "reading", "rotation")
+    __getattr__ = lazy_exports(
+        __name__, "shifts", "chat", "provider", "reading", "rotation", "runbook_checks", "status_page"
+    )
 
-__all__ = ["OncallError", "Provider", "Rotation", "Shift", "load_rotation", "shifts"]
+__all__ = [
+    "OncallError",
+    "Platform",
+    "Provider",
+    "Rotation",
+    "Shift",
+    "StatusPage",
+    "check_runbooks",
+    "load_rotation",
+    "post_message",
+    "read_platform",
+    "shifts",
+]
