@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +33,7 @@ COMMANDS: Final = {
 
 _PACKAGES: Final = tuple(names[0] for names in COMMANDS.values())
 _WITHIN_S: Final = 300.0
+_GONE_WITHIN_S: Final = 5.0
 _ASSETS: Final = "usr/share/prometheus/alertmanager"
 _ASSETS_AT_START: Final = "/proc/self/cwd/alertmanager-assets"
 _UNREACHED: Final = re.compile(
@@ -228,28 +229,42 @@ def _relocate_assets(program: Path) -> None:
 
 def _run(command: Sequence[str | Path], folder: Path, deadline: float) -> tuple[int, str]:
     """Return the exit status and the output of a command, which ends with us and at the deadline."""
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, "LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as process:
-        try:
-            output, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            raise GateInputError(
-                f"{command[0]} did not end in time. Make apt's sources reachable (network, proxy), then run "
-                "`bais-gates sandbox fetch` again."
-            ) from None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+    # Ctrl-C after the fork and before the name is bound would leave a process that nobody ends, so it waits
+    # until then. The process inherits that; as it has a session of its own, no terminal interrupts it anyway.
+    unmasked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
+                output, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                raise GateInputError(
+                    f"{command[0]} did not end in time. Make apt's sources reachable (network, proxy), then "
+                    "run `bais-gates sandbox fetch` again."
+                ) from None
+            finally:
+                if process.poll() is None:
+                    _end(process)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
     return process.returncode, output
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a process with its children, and wait until they are gone: until nobody holds its output."""
+    os.killpg(process.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=_GONE_WITHIN_S)
 
 
 def _message(output: str) -> str:

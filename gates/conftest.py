@@ -4,6 +4,6 @@ They are imported by name: pytest refuses ``pytest_plugins`` in a conftest that 
 collecting, as it meets this one by ``pytest .`` in a project that keeps other tests beside this folder.
 """
 
-from bais_gates.bais.fixtures import api, load_run, new_business
+from bais_gates.bais.fixtures import api, done_load_run, load_run, new_business
 
-__all__ = ["api", "load_run", "new_business"]
+__all__ = ["api", "done_load_run", "load_run", "new_business"]

@@ -202,7 +202,7 @@ def test_one_process_fetches_and_the_others_wait(system: Path, monkeypatch: pyte
 
 def test_an_interrupt_leaves_nothing(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C during the download ends apt-get too, and leaves no file."""
-    monkeypatch.setenv("SLOW", "3600.25")
+    monkeypatch.setenv("SLOW", f"3600.{os.getpid()}")
     program = "from bais_gates import servers; servers.fetch(print)"
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 20
@@ -213,8 +213,42 @@ def test_an_interrupt_leaves_nothing(system: Path, monkeypatch: pytest.MonkeyPat
 
     assert process.wait(20) != 0
     assert left(system) == []
-    asleep = [path for path in Path("/proc").glob("[0-9]*/cmdline") if b"3600.25" in _bytes(path)]
-    assert asleep == []
+    assert running(system) == []
+
+
+def test_an_interrupt_while_a_program_starts(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C that comes before the started apt-get is known to its caller ends it, too."""
+    monkeypatch.setenv("SLOW", f"3600.{os.getpid()}")
+    program = """
+import os, pathlib, signal, subprocess, time
+from bais_gates import servers
+
+class Interrupted(subprocess.Popen):
+    def __init__(self, command, **keys):
+        super().__init__(command, **keys)
+        if "download" in command:
+            while len(pathlib.Path(os.environ["CALLS"]).read_text().splitlines()) < 2:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+subprocess.Popen = Interrupted
+servers.fetch(print)
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert "KeyboardInterrupt" in process.stderr
+    assert left(system) == []
+    assert running(system) == []
+
+
+def running(system: Path) -> list[bytes]:
+    """Return the command lines of the fake programs, and of what they wait for, that still run."""
+    lines = [_bytes(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+    return [
+        line for line in lines if os.environ["SLOW"].encode() in line or str(system / "bin").encode() in line
+    ]
 
 
 def _bytes(path: Path) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
 
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
             """How long a load run is judged; None for the default."""
 
 
-__all__ = ["api", "load_run", "new_business"]
+_LOAD: Final = "load"
+"""The record of the load run in the run directory, and its folder among the reports."""
+
+__all__ = ["api", "done_load_run", "load_run", "new_business"]
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +57,7 @@ def load_run(target: Target, gate_run: GateRun, api: Api, progress: Callable[[st
     from bais_gates.targets.target import reach_accounts  # noqa: PLC0415 - as above
 
     plan = load.plan_for(target.environment, measured_s=gate_run.load_duration_s)
-    reports = gate_run.reports / "load"
+    reports = gate_run.reports / _LOAD
 
     accounts = reach_accounts(gate_run, target.environment, gates_dir=target.gates_dir, progress=progress)
 
@@ -73,6 +76,19 @@ def load_run(target: Target, gate_run: GateRun, api: Api, progress: Callable[[st
             return {"error": str(error)}
         return {"error": None}
 
-    if (why := once(gate_run.directory, "load", carry_out)["error"]) is not None:
+    if (why := once(gate_run.directory, _LOAD, carry_out)["error"]) is not None:
         raise GateInputError(why)
     return load.read_run(reports)
+
+
+@pytest.fixture
+def done_load_run(gate_run: GateRun) -> LoadRun | None:
+    """Return the load run that this run of gates has done; None where it has none, or it failed."""
+    from bais_gates.targets.provision import recorded  # noqa: PLC0415 - see load_run
+
+    record = recorded(gate_run.directory, _LOAD)
+    if record is None or record["error"] is not None:
+        return None
+    from bais_gates.bais import load  # noqa: PLC0415 - see load_run
+
+    return load.read_run(gate_run.reports / _LOAD)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bais_gates import redaction
 from bais_gates.bais.api import ACCEPTED, Api, Unreachable, card_method, register_business, require_field
 from bais_gates.errors import GateInputError
-from bais_gates.load.drive import Aim, run_load
+from bais_gates.load.drive import Aim, remove_older, run_load
 from bais_gates.load.plan import Plan
 from bais_gates.load.report import prometheus_text
 from bais_gates.load.result import Result, read_result
@@ -37,6 +37,7 @@ HOOKED: Final = 2
 OVER_LIMIT: Final = 20
 """Requests beyond its limit that one caller sends while the target is under load."""
 _FACTS: Final = "facts.json"
+_PROMETHEUS: Final = "load.prom"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +165,10 @@ def carry_out(
 ) -> LoadRun:
     """Load the target by a plan, with webhooks received and one caller over its limit meanwhile.
 
+    What an older run left in the directory is removed first: it is none of a run that fails now.
     Raises LoadError, GateInputError, Unreachable and TargetRefused.
     """
+    remove_older(directory, _FACTS, _PROMETHEUS)
     accounts = read_accounts(accounts_file)
     for one in accounts:
         for secret in (one.password, *one.api_keys):
@@ -201,7 +204,7 @@ def carry_out(
         "sent_at_once_s": burst.seconds,
     }
     try:
-        (directory / "load.prom").write_text(prometheus_text(result), encoding="utf-8")
+        (directory / _PROMETHEUS).write_text(prometheus_text(result), encoding="utf-8")
         (directory / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
     except OSError as error:
         raise GateInputError(f"{directory}: {error.strerror}. The load run can't be kept there.") from None

@@ -9,14 +9,13 @@ from bais_gates.lazy import lazy_exports
 if TYPE_CHECKING:
     from bais_gates.load.drive import Aim, LoadError, run_load
     from bais_gates.load.plan import Plan
-    from bais_gates.load.report import PAGE, PLOT_TYPE, plots, summary, worst_allowed
+    from bais_gates.load.report import PAGE, plots, summary, worst_allowed
     from bais_gates.load.result import Request, Result, Window, read_result
 else:
     __getattr__ = lazy_exports(__name__, "drive", "plan", "report", "result")
 
 __all__ = [
     "PAGE",
-    "PLOT_TYPE",
     "Aim",
     "LoadError",
     "Plan",

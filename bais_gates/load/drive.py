@@ -64,10 +64,9 @@ def run_load(
     loopback. Raises :class:`LoadError`. Whatever ends this early, no process is left.
     """
     record = directory / RECORD
+    remove_older(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in (RECORD, USE, PAGE):
-            (directory / name).unlink(missing_ok=True)
         (directory / PLAN).write_text(plan.encoded(), encoding="utf-8")
     except OSError as error:
         raise LoadError(f"{directory}: {error.strerror}. The load run can't be kept there.") from None
@@ -83,6 +82,17 @@ def run_load(
         raise LoadError(f"{directory}: {error.strerror}. The load run can't be kept there.") from None
     except GateInputError as error:
         raise LoadError(f"{error} {_log_tail(directory)}") from None
+
+
+def remove_older(directory: Path, *more: str) -> None:
+    """Remove what an older run left, and files that are named ``more``. Raises LoadError."""
+    try:
+        for name in (RECORD, USE, PLAN, PAGE, _LOG, *more):
+            (directory / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise LoadError(
+            f"{error.filename}: {error.strerror}. An older load run can't be removed there."
+        ) from None
 
 
 def _commands(plan: Plan, aim: Aim, directory: Path, workers: int) -> list[list[str]]:

@@ -12,7 +12,6 @@ from bais_gates.probes.statistics import Summary, percentile
 
 __all__ = [
     "PAGE",
-    "PLOT_TYPE",
     "baseline_of",
     "plots",
     "prometheus_text",
@@ -21,9 +20,9 @@ __all__ = [
     "worst_allowed",
 ]
 
-PLOT_TYPE: Final = "application/vnd.bais-gates.plots+json"
 _STEP_S: Final = 0.5
-_RANKS: Final = (50, 75, 90, 95, 97.5, 99, 99.5, 99.9)
+_RANKS: Final = tuple(round(100 - 50 * 500 ** (-step / 40), 3) for step in range(41))
+"""The percentiles of the curve, from 50 to 99.9: each leaves the same share of what the one before leaves."""
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -107,7 +106,29 @@ def plots(result: Result, limit_ms: float) -> list[dict[str, Any]]:
             ],
             "target": result.plan.rate_per_s,
         },
+        _curve(result, limit_ms),
     ]
+
+
+def _curve(result: Result, limit_ms: float) -> dict[str, Any]:
+    """Return latency by percentile, of those that a request of the measured time is above."""
+    due = result.measured.due
+    ranks = [rank for rank in _RANKS if (100 - rank) / 100 * len(due) >= 1 - 1e-9]
+
+    def series(name: str, values: list[float]) -> dict[str, Any]:
+        values.sort()
+        return {"name": name, "points": [[rank, _or_gap(percentile(values, rank))] for rank in ranks]}
+
+    return {
+        "title": "Latency by percentile",
+        "unit": "ms",
+        "x": "percentile",
+        "series": [
+            series("from the due time", [one.latency_ms for one in due]),
+            series("plain, from sending", [one.took * 1000 for one in due]),
+        ],
+        "alert": limit_ms,
+    }
 
 
 def _or_gap(value: float) -> float | None:

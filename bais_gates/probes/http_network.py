@@ -113,14 +113,19 @@ class DeadlineTransport(httpx.BaseTransport):
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send ``request`` on an idle or a new connection; the body is read when the response is iterated."""
+        """Send ``request`` on an idle or a new connection; the body is read when the response is iterated.
+
+        One with ``Connection: close`` always has a new one: it asks for a connection of its own. An idle one
+        leads to the replica that it was opened to, whatever a load balancer would choose now.
+        """
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,
             port=request.url.port,
             target=request.url.raw_path,
         )
-        connection = self._take(url.origin)
+        own = request.headers.get("connection", "").lower() == "close"
+        connection = self._new(url.origin) if own else self._take(url.origin)
         try:
             answer = connection.handle_request(
                 httpcore.Request(
@@ -153,12 +158,15 @@ class DeadlineTransport(httpx.BaseTransport):
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
-                return httpcore.HTTPConnection(
-                    origin, self._tls, keepalive_expiry=_KEEPALIVE_S, network_backend=self._backend
-                )
+                return self._new(origin)
             if connection.can_handle_request(origin) and not connection.has_expired():
                 return connection
             connection.close()
+
+    def _new(self, origin: httpcore.Origin) -> httpcore.HTTPConnection:
+        return httpcore.HTTPConnection(
+            origin, self._tls, keepalive_expiry=_KEEPALIVE_S, network_backend=self._backend
+        )
 
     def _put_back(self, connection: httpcore.HTTPConnection) -> None:
         unused = []

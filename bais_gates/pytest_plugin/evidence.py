@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +156,12 @@ class Evidence:
         if self.__journal is not None:
             record: dict[str, JsonValue] = {"name": attachment.name, "content_type": attachment.content_type}
             self.__journal("attachment", record | {"characters": len(text)})
+
+    def attach_plots(self, name: str, plots: Sequence[Mapping[str, object]]) -> None:
+        """Keep line plots beside the checks, which reports draw; bais_gates.reports.plots has their keys."""
+        from bais_gates.reports.plots import CONTENT_TYPE  # noqa: PLC0415 - few gates have plots
+
+        self.attach(name, json.dumps(plots), CONTENT_TYPE)
 
     def recorded(self) -> Recorded:
         """Return what has been recorded up to now."""

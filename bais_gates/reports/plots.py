@@ -1,8 +1,9 @@
 """Line plots of evidence: an attachment of JSON becomes geometry, which the templates draw as inline SVG.
 
 The JSON is a list of ``{"title", "unit", "series": [{"name", "points": [[t, value], ...]}], "alert",
-"target"}``: ``t`` in Unix seconds, ``value`` in the unit, or null or NaN for a gap; ``alert`` and
-``target`` are numbers, null or absent.
+"target", "x"}``: ``t`` in Unix seconds, ``value`` in the unit, or null or NaN for a gap; ``alert`` and
+``target`` are numbers, null or absent. With ``"x": "percentile"`` each ``t`` is one, from 0 to below 100, on
+an axis on which 90, 99 and 99.9 are equally far apart, so that the tail is seen; otherwise it is absent.
 """
 
 from __future__ import annotations
@@ -29,10 +30,9 @@ POINTS_LIMIT = 160
 """Points of one series on the page, an even number; of more, each stretch's least and greatest are drawn."""
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 620.0, 12.0, 190.0
 """Edges of the drawing area, in units of the drawing."""
-_GAP = 2.5
-"""A longer distance than this many usual ones between two points is a gap."""
 _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 _LABEL_HEIGHT = 14.0
+_PERCENTILES = (0, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99)
 _LAST_MOMENT = 253_402_300_800.0
 
 _Point = tuple[float, float | None]
@@ -74,6 +74,7 @@ class Plot:
     description: str
     lines: tuple[Line, ...]
     levels: tuple[Level, ...]
+    x_label: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     more_series: int
@@ -103,28 +104,32 @@ def plots_of(attachment: Attachment) -> Plots | None:
 
 def _plot(item: Any) -> Plot:
     """Return the plot of one item. Raises ``ValueError`` when the item is malformed."""
-    fields = _fields(item, required={"title", "unit", "series"}, optional={"alert", "target"})
+    fields = _fields(item, required={"title", "unit", "series"}, optional={"alert", "target", "x"})
+    axis = _PercentileAxis() if fields.get("x") == "percentile" else _TimeAxis()
+    if "x" in fields and isinstance(axis, _TimeAxis):
+        raise ValueError("not an axis that can be drawn")
     title, unit = _text(fields["title"]), _text(fields["unit"])
-    everything = [_series(each) for each in _list(fields["series"])]
+    everything = [_series(each, axis) for each in _list(fields["series"])]
     series = everything[:SERIES_LIMIT]
     limits = {kind: _number(fields[kind]) for kind in ("alert", "target") if fields.get(kind) is not None}
     times = [t for _, points in series for t, _ in points]
     values = [value for _, points in series for _, value in points if value is not None]
-    start, end = (min(times), max(times)) if times else (0.0, 0.0)
+    start, end = (min(times), max(times)) if times else (0.0, 0.0)  # as the axis places them
     to_x = _scale(start, end if end > start else start + 1, LEFT, RIGHT)
     low, high, step = _value_range([*values, *limits.values()])
     to_y = _scale(low, high, BOTTOM, TOP)
     lines = tuple(
-        Line(name=name, path=_path(points, to_x, to_y), summary=_summary(points, unit))
+        Line(name=name, path=_path(points, to_x, to_y, gap=axis.gap), summary=_summary(points, unit))
         for name, points in series
     )
     return Plot(
         title=title,
         unit=unit,
-        description=_description(lines, limits, unit, times),
+        description=_description(lines, limits, unit, axis.span(start, end) if times else "No data."),
         lines=lines,
         levels=_levels(limits, to_y),
-        x_ticks=tuple(Tick(at=to_x(t), text=text) for t, text in _time_ticks(start, end)) if times else (),
+        x_label=axis.label,
+        x_ticks=tuple(Tick(at=to_x(t), text=text) for t, text in axis.ticks(start, end)) if times else (),
         y_ticks=tuple(
             Tick(at=to_y(value), text=_amount(value))
             for value in (low + index * step for index in range(round((high - low) / step) + 1))
@@ -133,16 +138,66 @@ def _plot(item: Any) -> Plot:
     )
 
 
-def _series(item: Any) -> tuple[str, list[_Point]]:
+class _TimeAxis:
+    """Places moments, in Unix seconds."""
+
+    label = "time (UTC)"
+    gap = 2.5
+    """A longer distance than this many usual ones between two points is a gap."""
+
+    def place(self, t: float) -> float:
+        """Return where a moment lies. Raises ``ValueError`` outside of the calendar."""
+        if not 0 <= t < _LAST_MOMENT:
+            raise ValueError("not a time of the years 1970 to 9999")
+        return t
+
+    def ticks(self, start: float, end: float) -> list[tuple[float, str]]:
+        """Return round moments, with their texts."""
+        return _time_ticks(start, end)
+
+    def span(self, start: float, end: float) -> str:
+        """Return the range in words."""
+        first, last = (datetime.fromtimestamp(t, UTC) for t in (start, end))
+        return f"From {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC."
+
+
+class _PercentileAxis:
+    """Places percentiles by how rare what lies above them is: one of ten, of a hundred, of a thousand."""
+
+    label = "percentile"
+    gap = math.inf
+
+    def place(self, rank: float) -> float:
+        """Return where a percentile lies. Raises ``ValueError`` for what is none, or 100."""
+        if not 0 <= rank < 100:
+            raise ValueError("not a percentile from 0 to below 100")
+        return -math.log10(1 - rank / 100)
+
+    def ticks(self, start: float, end: float) -> list[tuple[float, str]]:
+        """Return the usual percentiles of the range, with their texts; at least its start."""
+        usual = [(self.place(rank), f"p{rank:g}") for rank in _PERCENTILES]
+        shown = [(at, text) for at, text in usual if start - 1e-6 <= at <= end + 1e-6]
+        return shown or [(start, self._text(start))]
+
+    def span(self, start: float, end: float) -> str:
+        """Return the range in words."""
+        return f"From {self._text(start)} to {self._text(end)}."
+
+    def _text(self, at: float) -> str:
+        return f"p{100 * (1 - 10**-at):.5g}"
+
+
+_Axis = _TimeAxis | _PercentileAxis
+
+
+def _series(item: Any, axis: _Axis) -> tuple[str, list[_Point]]:
     fields = _fields(item, required={"name", "points"}, optional=set())
     points: list[_Point] = []
     for pair in _list(fields["points"]):
         if not isinstance(pair, list) or len(pair) != 2:
             raise ValueError("a point is not [t, value]")
-        t = _number(pair[0])
-        if not 0 <= t < _LAST_MOMENT:
-            raise ValueError("not a time of the years 1970 to 9999")
-        points.append((t, None if _is_gap(pair[1]) else _number(pair[1])))
+        at = axis.place(_number(pair[0]))
+        points.append((at, None if _is_gap(pair[1]) else _number(pair[1])))
     return _text(fields["name"]), sorted(points, key=lambda point: point[0])
 
 
@@ -150,20 +205,22 @@ def _is_gap(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _path(points: list[_Point], to_x: Callable[[float], float], to_y: Callable[[float], float]) -> str:
+def _path(
+    points: list[_Point], to_x: Callable[[float], float], to_y: Callable[[float], float], *, gap: float
+) -> str:
     """Return an SVG path with a stretch for all that has no gap in it; a lone point becomes a dot."""
     stretches: list[list[str]] = []
-    for t, value, after_gap in _decimated(_with_gaps(points)):
+    for t, value, after_gap in _decimated(_with_gaps(points, gap)):
         if after_gap or not stretches:
             stretches.append([])
         stretches[-1].append(f"{to_x(t):g} {to_y(value):g}")
     return "".join("M" + "L".join(stretch) + ("h.1" if len(stretch) == 1 else "") for stretch in stretches)
 
 
-def _with_gaps(points: list[_Point]) -> list[tuple[float, float, bool]]:
+def _with_gaps(points: list[_Point], far: float) -> list[tuple[float, float, bool]]:
     """Return the points that have a value, each with whether a gap lies before it."""
     steps = [later - t for (t, _), (later, _) in itertools.pairwise(points) if later > t]
-    longest = _GAP * statistics.median(steps) if steps else math.inf
+    longest = far * statistics.median(steps) if steps else math.inf
     found: list[tuple[float, float, bool]] = []
     gap = False
     for t, value in points:
@@ -231,13 +288,9 @@ def _levels(limits: dict[str, float], to_y: Callable[[float], float]) -> tuple[L
     return tuple(levels)
 
 
-def _description(lines: Sequence[Line], limits: dict[str, float], unit: str, times: list[float]) -> str:
+def _description(lines: Sequence[Line], limits: dict[str, float], unit: str, span: str) -> str:
     """Return what the plot shows in words, for those who can't see it."""
-    if not times:
-        parts = ["No data."]
-    else:
-        first, last = (datetime.fromtimestamp(t, UTC) for t in (min(times), max(times)))
-        parts = [f"From {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC."]
+    parts = [span]
     parts += [f"{shorten(visible(line.name), 80)}: {line.summary or 'no data'}." for line in lines]
     parts += [f"{kind.capitalize()} line at {_with_unit(limit, unit)}." for kind, limit in limits.items()]
     return " ".join(parts)

@@ -334,6 +334,7 @@ class CapacityPart:
     users: int = 1000
     requests_per_s: float = 500.0
     requests_per_s_per_replica: float | None = None
+    """For a run without a load run of its own, which measures it."""
     max_connections_cap: int = 800
     connections_per_replica: int | None = None
     reserved_connections: int = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,7 +10,8 @@ from typing import Any, Final
 import pytest
 
 from bais_gates import CapacityPart, Environment, Evidence
-from bais_gates.probes import Cache, Cluster, Database, cache_health, list_served
+from bais_gates.bais import LoadRun
+from bais_gates.probes import Cache, Cluster, Database, Prometheus, cache_health, list_served
 from bais_gates.rules.kubernetes import (
     Demand,
     Disk,
@@ -112,13 +114,24 @@ class Snapshot:
 
 @pytest.mark.gate("checklist.capacity_planning")
 def test_capacity_planning(
-    cluster: Cluster, database: Database, cache: Cache, environment: Environment, evidence: Evidence
+    cluster: Cluster,
+    database: Database,
+    cache: Cache,
+    environment: Environment,
+    evidence: Evidence,
+    *,
+    request: pytest.FixtureRequest,
+    done_load_run: LoadRun | None,
 ) -> None:
     """Nodes, autoscaler, connections and volumes sustain the promised load, also after the loss of a node."""
     part = environment.capacity
     snapshot = read_snapshot(cluster, environment, evidence)
-    check_nodes(snapshot, part, environment, evidence)
-    check_replicas(snapshot, part, environment, evidence)
+    if done_load_run is None:
+        sustained = stated(part, environment)
+    else:  # Prometheus is asked for by a run that has loaded the target, and by no other
+        sustained = measured(done_load_run, request.getfixturevalue("prometheus"), snapshot)
+    check_nodes(snapshot, part, sustained, evidence)
+    check_replicas(snapshot, sustained, evidence)
     check_connections(snapshot, part, database, environment, evidence)
     check_volumes(snapshot, part, database, environment, evidence)
     check_cache_memory(snapshot, cache, environment, evidence)
@@ -151,7 +164,9 @@ def read_snapshot(cluster: Cluster, environment: Environment, evidence: Evidence
     )
 
 
-def check_nodes(snapshot: Snapshot, part: CapacityPart, environment: Environment, evidence: Evidence) -> None:
+def check_nodes(
+    snapshot: Snapshot, part: CapacityPart, sustained: capacity.Sustained, evidence: Evidence
+) -> None:
     """Check that pods state requests and limits, and that the nodes have the capacity, also with one lost."""
     n, nodes = len(snapshot.pods), snapshot.nodes
     template = {"metadata": snapshot.deployment["metadata"], "spec": snapshot.template}
@@ -182,33 +197,54 @@ def check_nodes(snapshot: Snapshot, part: CapacityPart, environment: Environment
         evidence.check(name, largest, "==", [], source=source)
     name = "displaced and pending pods that fit on no node"
     evidence.check(name, cluster.unplaceable(), "==", [], source=source)
-    missing = max(0, required_replicas(part, environment) - snapshot.replicas)
+    missing = max(0, (sustained.needed or 0) - snapshot.replicas)
     remaining = cluster.unplaceable_after_loss(snapshot.further(missing))
     name = "capacity after the loss of a node"
     evidence.check(name, remaining, "==", [], source=source)
 
 
-def required_replicas(part: CapacityPart, environment: Environment) -> int:
-    """Return the replicas that the promised load needs; raise the error of a missing figure."""
+def measured(run: LoadRun, prometheus: Prometheus, snapshot: Snapshot) -> capacity.Sustained:
+    """Return what the load run of this decision shows: a lower bound, as no more was asked than is promised.
+
+    Of the replicas that were available meanwhile the most count, of the windows the worst.
+    """
+    result, labels = run.result, snapshot.deployment["metadata"]
+    points = prometheus.query(
+        f"max_over_time(kube_deployment_status_replicas_available{{namespace='{labels['namespace']}', "
+        f"deployment='{labels['name']}'}}[{math.ceil(result.plan.measured_s)}s] "
+        f"@ {result.measured_from + result.plan.measured_s:.3f})"
+    )
+    replicas = points[0].value if len(points) == 1 and points[0].value > 0 else math.nan
+    accepted = min(window.accepted_per_s for window in result.windows)
+    return capacity.Sustained(
+        promised_per_s=result.plan.rate_per_s,
+        per_replica=accepted / replicas,
+        source=f"measured: {replicas:g} replicas accepted {accepted:.0f} requests/s in the load run's worst "
+        "window",
+    )
+
+
+def stated(part: CapacityPart, environment: Environment) -> capacity.Sustained:
+    """Return what the environment file states; raise the error of a missing figure."""
     each = part.requests_per_s_per_replica
     if each is None:
         raise environment.missing("capacity.requests_per_s_per_replica")
-    return capacity.required_replicas(part.requests_per_s, each)
+    source = f"stated, as no load run is part of this run: {each:g} requests/s per replica"
+    return capacity.Sustained(promised_per_s=part.requests_per_s, per_replica=each, source=source)
 
 
-def check_replicas(
-    snapshot: Snapshot, part: CapacityPart, environment: Environment, evidence: Evidence
-) -> None:
+def check_replicas(snapshot: Snapshot, sustained: capacity.Sustained, evidence: Evidence) -> None:
     """Check that the autoscaler can add the replicas that the promised load needs, unrefused."""
     maximum, current, name = snapshot.max_replicas, snapshot.replicas, snapshot.scaler["metadata"]["name"]
+    needed = sustained.needed
     evidence.check(
         f"maximum replicas (autoscaler {name})",
-        maximum,
+        math.nan if needed is None else maximum,
         ">=",
-        required_replicas(part, environment),
+        1 + (needed or 0),
         unit="pods",
-        source=f"maxReplicas for {part.users} users and {part.requests_per_s:g} requests/s: "
-        f"{part.requests_per_s_per_replica:g} requests/s per replica, one may be lost",
+        source=f"maxReplicas for {sustained.promised_per_s:g} requests/s, one may be lost; "
+        f"{sustained.source}",
     )
     source = "autoscaler's status, Deployment and pods"
     what = f"current replicas (autoscaler {name})"

@@ -15,7 +15,7 @@ import pytest
 
 from bais_gates import Environment, Evidence, Limits
 from bais_gates.bais import LoadRun, paid_ids
-from bais_gates.load import PAGE, PLOT_TYPE, Request, Result, Window, plots, summary, worst_allowed
+from bais_gates.load import PAGE, Request, Result, Window, plots, summary, worst_allowed
 
 if TYPE_CHECKING:
     from bais_gates.probes import Database, Prometheus
@@ -80,7 +80,7 @@ def test_latency(load_run: LoadRun, limits: Limits, environment: Environment, ev
         n_min=HEALTH_N_MIN,
     )
     check_baseline(result, environment, evidence)
-    evidence.attach("load over time", json.dumps(plots(result, limit)), PLOT_TYPE)
+    evidence.attach_plots("load over time, and latency by percentile", plots(result, limit))
 
 
 @pytest.mark.gate("load.errors")

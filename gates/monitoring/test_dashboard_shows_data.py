@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
@@ -18,7 +17,6 @@ from bais_gates.probes import Line, Prometheus
 SHIPPED: Final = Path(__file__).parent
 SHOWN_WITHIN_S: Final = 20.0
 """Seconds within which a Prometheus that was just started must have two samples of everything."""
-PLOT_TYPE: Final = "application/vnd.bais-gates.plots+json"
 SHOWN_S: Final = 300.0
 POINTS: Final = 150
 SERIES: Final = 5
@@ -46,8 +44,8 @@ def test_dashboard_shows_data(prometheus: Prometheus, environment: Environment, 
             break
         time.sleep(1)
 
-    plots = json.dumps([plot(prometheus, panel) for panel in panels])
-    evidence.attach("dashboard of the last minutes", plots, PLOT_TYPE)
+    plots = [plot(prometheus, panel) for panel in panels]
+    evidence.attach_plots("dashboard of the last minutes", plots)
     count = sum(len(panel.queries) for panel in panels)
     evidence.check("queries of the dashboard that return no data", empty, "==", [], n=count, n_min=1)
 

@@ -61,6 +61,28 @@ def test_run_and_report(project: Path) -> None:
     assert baseline["shop"]["/a"]["n"] == pytest.approx(105, abs=15)
 
 
+@pytest.mark.parametrize("broken", ["accounts", "locustfile"])
+def test_a_run_that_fails_leaves_nothing_of_an_older_one(project: Path, broken: str) -> None:
+    """A report would read the older run's facts, else, and its page would pass for this run's."""
+    url = "http://127.0.0.1:9"
+    (project / "gates/environments/shop.yaml").write_text(ENVIRONMENT.format(url=url), encoding="utf-8")
+    kept = project / "gate-report" / "load"
+    kept.mkdir(parents=True)
+    older = ("requests.jsonl", "machine.json", "plan.json", "locust.html", "facts.json", "load.prom")
+    for name in (*older, "notes.txt"):
+        (kept / name).write_text("{}", encoding="utf-8")
+    if broken == "accounts":
+        (project / "gates/environments/accounts.json").unlink()
+    else:
+        (project / "gates/load/locustfile.py").write_text("raise RuntimeError", encoding="utf-8")
+
+    assert run_command("load", "run", "--env=shop", "--duration=5s", folder=project).returncode == 2
+
+    left = {path.name for path in kept.iterdir()}
+    assert left - {"plan.json", "locust.log", "machine.json"} == {"notes.txt"}
+    assert run_command("load", "report", folder=project).returncode == 2
+
+
 @pytest.mark.parametrize(
     ("more", "words", "message"),
     [

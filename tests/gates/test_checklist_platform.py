@@ -241,7 +241,7 @@ def test_a_cluster_that_cannot_be_read_is_an_error(
 
     monkeypatch.setattr(cluster, "list", refuse)
     monkeypatch.setattr(cluster, "named", refuse)
-    given = {"api": None, "database": None, "cache": None}
+    given = dict.fromkeys(("api", "database", "cache", "request", "done_load_run"))
     result = judge(gate, cluster=cluster, environment=environment(**platform_parts()), **given)
 
     assert result.outcome is Outcome.ERROR

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bais_gates.bais import LoadRun
 from bais_gates.targets.parts import CapacityPart
 from bais_gates.verdict.model import Outcome
 from tests.gates.platform_bench import FakeCluster, Result, environment, judge, load, platform_parts
+from tests.load.load_runs import PLAN, result
 from tests.rules.kubernetes import platform_objects as objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
 Objects = dict[str, dict[str, Any]]
 
@@ -53,9 +56,12 @@ def run_gate(
     *,
     maxmemory: int = 512 * 2**20,
     database: Database | None = None,
+    load_run: LoadRun | None = None,
+    replicas: Sequence[float] = (),
     **parts: Any,
 ) -> Result:
-    """Run the gate on a platform, with or without a fault."""
+    """Run the gate on a platform, with or without a fault; Prometheus saw ``replicas`` in the load run."""
+    prometheus = SimpleNamespace(query=lambda _text: [SimpleNamespace(value=one) for one in replicas])
     everything = objects.platform()
     inject(everything)
     module = load("capacity_planning")
@@ -65,6 +71,8 @@ def run_gate(
         cluster=FakeCluster(everything),
         database=database or Database(),
         cache=None,
+        done_load_run=load_run,
+        request=SimpleNamespace(getfixturevalue={"prometheus": prometheus}.__getitem__),
         environment=environment(**(platform_parts(tmp) | parts)),
     )
 
@@ -267,3 +275,58 @@ def test_a_missing_figure_is_an_error(key: str, monkeypatch: pytest.MonkeyPatch,
 
     assert result.outcome is Outcome.ERROR
     assert key in str(result.error)
+
+
+def _load_run(rate_per_s: float) -> LoadRun:
+    """Return a run that accepted 100 requests a second, where so many were promised."""
+    return LoadRun(
+        result=replace(result(), plan=replace(PLAN, rate_per_s=rate_per_s)),
+        directory=Path("load"),
+        hooked_workflows=(),
+        delivered=(),
+        accepted_at_once=0,
+        refused_at_once=0,
+        sent_at_once=0,
+        sent_at_once_s=0.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("promised", "replicas", "outcome"),
+    [
+        pytest.param(95, [3.0], Outcome.PASS, id="sustained"),
+        pytest.param(95, [5.0], Outcome.FAIL, id="with all that the autoscaler may add"),
+        pytest.param(133, [3.0], Outcome.PASS, id="a third more is promised"),
+        pytest.param(134, [3.0], Outcome.FAIL, id="and a little"),
+        pytest.param(95, [], Outcome.NO_DATA, id="replicas unknown"),
+        pytest.param(95, [0.0], Outcome.NO_DATA, id="none was available"),
+        pytest.param(95, [3.0, 3.0], Outcome.NO_DATA, id="two Prometheus series"),
+    ],
+)
+def test_what_the_load_run_showed_counts(
+    promised: float,
+    replicas: list[float],
+    outcome: Outcome,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Not what is stated: a replica sustained its share, and of at most five one may be lost."""
+    result = run_gate(
+        monkeypatch,
+        tmp_path,
+        load_run=_load_run(promised),
+        replicas=replicas,
+        capacity=CapacityPart(requests_per_s_per_replica=None, connections_per_replica=12),
+    )
+
+    assert result.outcome is outcome, str(result)
+    assert result.false == ([] if outcome is Outcome.PASS else ["maximum replicas (autoscaler bais-api)"])
+
+
+def test_a_load_run_that_accepted_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It shows nothing about a replica: no data, and no error."""
+    empty = replace(_load_run(95), result=replace(result(), requests=()))
+
+    judged = run_gate(monkeypatch, tmp_path, load_run=empty, replicas=[3.0])
+
+    assert judged.outcome is Outcome.NO_DATA, str(judged)

@@ -183,6 +183,7 @@ class PlatformBench(Bench):
             "target": lambda: Target(environment=environment, gates_dir=GATES),
             "cluster": lambda: stack.enter_context(Cluster(environment.kubernetes.access())),
             "cluster_writer": lambda: self.server,
+            "done_load_run": lambda: None,
             "prometheus": lambda: stack.enter_context(open_prometheus(environment)),
             "alertmanager": lambda: stack.enter_context(open_alertmanager(environment)),
             "staging": lambda: StagedPlatform(

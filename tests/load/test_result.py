@@ -140,9 +140,29 @@ def test_how_it_is_shown() -> None:
     text = json.dumps(plots(run, 200))
     drawn = plots_of(Attachment(name="x", text=text, content_type=CONTENT_TYPE))
     assert drawn is not None
-    assert [level.text for plot in drawn.drawn for level in plot.levels] == ["alert 200", "target 95"]
+    assert [level.text for plot in drawn.drawn for level in plot.levels] == [
+        "alert 200",
+        "target 95",
+        "alert 200",
+    ]
     assert any(line.split()[:2] == ["window", "2"] for line in table(run).splitlines())
     series = [line for line in prometheus_text(run).splitlines() if not line.startswith("#")]
     assert sum(float(line.split()[1]) for line in series if 'accepted="true"' in line) == pytest.approx(
         1000, abs=40
     )
+
+
+def test_the_curve_of_percentiles() -> None:
+    """Of 1,000 requests, 25 of which waited 0.5 s before they were sent: only the due times show it."""
+    run = result(lambda number: {"late": 0.5} if number % 40 == 0 else {}, use=use())
+
+    (curve,) = (one for one in plots(run, 200) if one.get("x") == "percentile")
+
+    corrected, plain = (dict(map(tuple, one["points"])) for one in curve["series"])
+    assert {rank for rank, value in corrected.items() if value > 400} == {
+        rank for rank in corrected if rank > 97.5
+    }
+    assert set(plain.values()) == {10.0}
+    assert (min(corrected), max(corrected)) == (50, 99.9), "one request of a thousand is above"
+    empty = result(requests=())
+    assert [one["points"] for one in plots(empty, 200)[-1]["series"]] == [[], []]

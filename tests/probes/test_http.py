@@ -290,3 +290,18 @@ def test_many_threads_share_a_client_each_with_its_own_deadline() -> None:
         for thread in threads:
             thread.join(10)
     assert outcomes == {"/slow": "late", "/quick": 200, "/slow2": 200}
+
+
+def test_a_request_that_closes_its_connection_has_one_of_its_own() -> None:
+    """Behind a load balancer an idle connection leads where it was opened to: a burst must not use those."""
+    peers: list[socket.socket] = []
+
+    def stays_open(peer: socket.socket) -> None:
+        peers.append(peer)
+        while peer.recv(4096):
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with serving(stays_open) as url, HttpClient(url, deadline_s=5.0) as client:
+        for headers, connections in (({}, 1), ({}, 1), ({"Connection": "close"}, 2), ({}, 2)):
+            assert client.request("GET", "/", headers=headers).status == 200
+            assert len(peers) == connections

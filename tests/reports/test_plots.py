@@ -181,3 +181,30 @@ def test_any_numbers_are_drawn_inside_the_edges(
     assert all(plots.TOP <= level.at <= plots.BOTTOM for level in plot.levels)
     assert all(plots.LEFT <= tick.at <= plots.RIGHT for tick in plot.x_ticks)
     assert 2 <= len(plot.y_ticks) <= 9
+
+
+def test_percentiles_are_drawn_by_how_rare_they_are(block: Decision) -> None:
+    """p90, p99 and p99.9 are equally far apart, no stretch is a gap, and the axis says what it is."""
+    points = [[50, 1.0], [90, 2.0], [99, 3.0], [99.9, 9.0]]
+    (plot,) = _drawn(_item(*points, x="percentile", alert=5))
+    at = {tick.text: tick.at for tick in plot.x_ticks}
+    assert at["p99"] - at["p90"] == pytest.approx(at["p99.9"] - at["p99"], abs=0.2)
+    assert list(at) == ["p50", "p75", "p90", "p95", "p99", "p99.5", "p99.9"]
+    assert plot.lines[0].path.count("M") == 1
+    assert plot.description.startswith("From p50 to p99.9. GET /route: 1 to 9, last 9 ms.")
+    (drawing,) = _drawings(_page(block, _attachment([_item(*points, x="percentile")])))
+    assert "percentile" in {"".join(each.itertext()) for each in drawing}
+
+
+@pytest.mark.parametrize(
+    ("rank", "axis"), [(100, "percentile"), (-1, "percentile"), (math.nan, "percentile"), (50, "rank")]
+)
+def test_what_is_no_percentile_is_shown_as_text(rank: float, axis: str) -> None:
+    """So is an axis that nobody can draw."""
+    assert plots.plots_of(_attachment([_item([rank, 1.0], x=axis)])) is None
+
+
+def _drawn(item: dict[str, Any]) -> tuple[plots.Plot, ...]:
+    found = plots.plots_of(_attachment([item]))
+    assert found is not None
+    return found.drawn

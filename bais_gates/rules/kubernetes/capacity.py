@@ -15,12 +15,26 @@ from bais_gates.rules.kubernetes.quantities import parse_quantity
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+_ROUNDING = 1e-9
+"""What n replicas sustained needs n of them: a third of 500, three times, may be a little less."""
 
-def required_replicas(requests_per_s: float, per_replica: float) -> int:
-    """Return the replicas that sustain a load with one of them lost."""
-    if not per_replica > 0:
-        raise ValueError("the requests per second of one replica must be above 0")
-    return math.ceil(requests_per_s / per_replica) + 1
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sustained:
+    """What is known of the load that one replica of the API sustains."""
+
+    promised_per_s: float
+    """Requests per second that all replicas together must sustain."""
+    per_replica: float
+    """NaN where it is unknown."""
+    source: str
+
+    @property
+    def needed(self) -> int | None:
+        """The replicas that the promised load needs, none to spare; None where that is unknown."""
+        if not self.per_replica > 0:
+            return None
+        return math.ceil(self.promised_per_s / self.per_replica - _ROUNDING)
 
 
 def total_connections(replicas: int, per_replica: int, *, reserved: int) -> int:

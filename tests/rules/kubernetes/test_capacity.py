@@ -6,21 +6,32 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bais_gates.rules.kubernetes import capacity
 from tests.rules.kubernetes import platform_objects as objects
 
 
-@pytest.mark.parametrize(("load", "each", "count"), [(500, 250, 3), (500, 300, 3), (500, 501, 2), (0, 10, 1)])
-def test_one_replica_more_than_the_load_needs(load: float, each: float, count: int) -> None:
-    """So that one may be lost."""
-    assert capacity.required_replicas(load, each) == count
+@given(st.floats(1, 1e5), st.integers(1, 500))
+def test_what_replicas_sustained_needs_so_many(load: float, replicas: int) -> None:
+    """Neither one more by rounding, nor one less for a load that is a little higher."""
+    each = load / replicas
+
+    assert needed(load, each) == replicas
+    assert needed(load * 1.001, each) == replicas + 1
+    assert needed(0, each) == 0
 
 
-def test_a_replica_without_requests_is_an_error() -> None:
-    """No division by zero."""
-    with pytest.raises(ValueError, match="above 0"):
-        capacity.required_replicas(500, 0)
+@pytest.mark.parametrize("each", [0.0, math.nan])
+def test_a_replica_of_which_nothing_is_known(each: float) -> None:
+    """How many are needed is unknown then; no division by zero."""
+    assert needed(500, each) is None
+
+
+def needed(promised: float, each: float) -> int | None:
+    """Return the replicas that a load needs."""
+    return capacity.Sustained(promised_per_s=promised, per_replica=each, source="").needed
 
 
 def test_connections_of_all_replicas() -> None:
