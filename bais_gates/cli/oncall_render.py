@@ -8,16 +8,12 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from bais_gates.errors import GateInputError
 from bais_gates.monitoring import findings
-from bais_gates.monitoring.rulefiles import parse_duration
 from bais_gates.oncall import runbook_page
+from bais_gates.oncall.reading import load_rotation
 from bais_gates.oncall.runbook_checks import MAX_AGE_DAYS, check_runbooks, read_platform
 from bais_gates.oncall.runbooks import read_runbooks
-from bais_gates.verdict.files import read_bytes
-from bais_gates.verdict.strict_yaml import parse
 
 FOUND = 1
 CHECK = """\
@@ -79,12 +75,15 @@ def _days(text: str) -> int:
 def run_check(arguments: argparse.Namespace) -> int:
     """Check the runbooks, print the findings, and return the exit status."""
     folder: Path = arguments.folder
-    teams, severities = _rotation(folder / "rotation.yaml")
+    rotation = load_rotation(folder / "rotation.yaml")
     platform = read_platform(
         arguments.monitoring or folder.parent / "monitoring",
         arguments.manifests or folder.parent / "staging" / "manifests" / "overlays" / "production",
-        teams=teams,
-        severities=severities,
+        teams=rotation.teams,
+        severities={
+            name: (one.acknowledge_within_s, one.recover_within_s)
+            for name, one in rotation.severities.items()
+        },
     )
     found = check_runbooks(
         folder / "runbooks",
@@ -106,22 +105,6 @@ def run_render(arguments: argparse.Namespace) -> int:
     written = runbook_page.write_pages(read_runbooks(arguments.folder / "runbooks"), arguments.out)
     print(f"{written[0]} and {len(written) - 1:,} pages of one runbook each")
     return 0
-
-
-def _rotation(path: Path) -> tuple[list[str], dict[str, tuple[float, float]]]:
-    """Return the teams of a rotation, and the two times of each severity in seconds."""
-    data: Any = parse(read_bytes(path).decode("utf-8", "replace"), str(path))[0]
-    try:
-        times = {
-            name: (parse_duration(row["acknowledge_within"]), parse_duration(row["recover_within"]))
-            for name, row in data["severities"].items()
-        }
-        return list(data["teams"].keys()), times
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise GateInputError(
-            f"{path}: needs the keys teams and severities, each severity with acknowledge_within and "
-            "recover_within, as in 5m."
-        ) from None
 
 
 def _fault_by(parsers: Parsers) -> Callable[[Sequence[str]], str]:

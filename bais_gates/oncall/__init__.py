@@ -1,4 +1,4 @@
-"""On-call as code: rotation, runbooks, and where incidents are told; here the names that gates use."""
+"""On-call as code: who is on call, runbooks that are checked, where incidents are told; names for gates."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from bais_gates.lazy import lazy_exports
 if TYPE_CHECKING:
     from bais_gates.oncall import shifts
     from bais_gates.oncall.chat import post_message
+    from bais_gates.oncall.pagerduty import PagerDuty
     from bais_gates.oncall.provider import OncallError, Provider, Shift
     from bais_gates.oncall.reading import load_rotation
     from bais_gates.oncall.rotation import Rotation
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
     from bais_gates.oncall.status_page import StatusPage
 else:
     __getattr__ = lazy_exports(
-        __name__, "shifts", "chat", "provider", "reading", "rotation", "runbook_checks", "status_page"
+        __name__,
+        *("shifts", "provider", "reading", "rotation", "pagerduty"),
+        *("chat", "runbook_checks", "status_page"),
     )
 
 __all__ = [
     "OncallError",
+    "PagerDuty",
     "Platform",
     "Provider",
     "Rotation",

@@ -114,8 +114,10 @@ class Checker:
                 continue
             yield from self._host(match["host"], place)
             queries += [value for key, value in parse_qsl(match["query"] or "") if key in _QUERY]
-            if match["path"].endswith("/api/v1/query") and not queries:
-                yield Finding(check="promql", place=place, message="no query=...; Prometheus would refuse it")
+            asks = match["path"].endswith(("/api/v1/query", "/api/v1/query_range", "/api/v1/series"))
+            if asks != bool(queries):
+                message = "a query=... and the path /api/v1/query belong together; one of them is missing"
+                yield Finding(check="promql", place=place, message=message)
         for query in queries:
             yield from self._promql(query, place, named)
 

@@ -21,23 +21,25 @@ def send(
     path: str,
     *,
     limited: Collection[int] = (429,),
+    header: str = "Retry-After",
+    cap_s: float = WAIT_CAP_S,
     sleep: Sleep = time.sleep,
     **content: Any,
 ) -> Response:
     """Send a request, again after each of the statuses ``limited``, and return the last response.
 
-    Waits what Retry-After says in seconds; without it 1, 2, 4 s. A refused request was not carried out, so
-    that its repetition doubles nothing. Raises Unreachable.
+    Waits what the header says in seconds, unless it is more than ``cap_s``; without it 1, 2, 4 s. A refused
+    request was not carried out, so that its repetition doubles nothing. Raises Unreachable.
     """
     for attempt in range(ATTEMPTS):
         response = client.request(method, path, **content)
-        wait_s = _wait_s(response, attempt)
-        if response.status not in limited or attempt == ATTEMPTS - 1 or wait_s > WAIT_CAP_S:
+        wait_s = _wait_s(response, header, attempt)
+        if response.status not in limited or attempt == ATTEMPTS - 1 or wait_s > cap_s:
             break
         sleep(wait_s)
     return response
 
 
-def _wait_s(response: Response, attempt: int) -> float:
-    given = response.headers.get("Retry-After", "").strip()
+def _wait_s(response: Response, header: str, attempt: int) -> float:
+    given = response.headers.get(header, "").strip()
     return float(given) if given.isascii() and given.isdigit() else float(2**attempt)

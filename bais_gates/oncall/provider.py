@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal, Protocol
+from datetime import datetime, timedelta
+from typing import Final, Literal, Protocol
 
 from bais_gates.errors import GateInputError
+
+CLOCK_SKEW: Final = timedelta(minutes=1)
+"""How far our clock and the provider's may differ: shorter differences of shifts are none."""
 
 
 class OncallError(GateInputError):
@@ -104,9 +107,10 @@ class Schedule:
     """The turn lengths of the rotations that are in force or to come."""
     shifts: tuple[Shift, ...]
     """In order, merged; a time that none covers is a gap."""
-    regular: tuple[Shift, ...] | None
-    """As ``shifts``, but without overrides; None where rotations overlap."""
+    regular: tuple[Shift, ...]
+    """As ``shifts``, but without overrides."""
     overrides: tuple[Shift, ...] = ()
+    """Who takes over from the regular person, when."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +154,11 @@ class Provider(Protocol):
     def schedules(self, names: Collection[str], since: datetime, until: datetime) -> Sequence[Schedule]:
         """Return those schedules of these names that exist, rendered in a window."""
 
-    def schedule_names(self, prefix: str) -> Sequence[str]:
-        """Return the names of all schedules that begin so, in order."""
+    def managed_schedules(self) -> Sequence[str]:
+        """Return the names of all schedules that :meth:`take_turns` has made or changed."""
+
+    def overrides(self, schedule: str, since: datetime, until: datetime) -> Sequence[Shift]:
+        """Return each override of a schedule that touches a window, whole; a later one is over an earlier."""
 
     def policies(self, names: Collection[str]) -> Sequence[Policy]:
         """Return those escalation policies of these names that exist."""
@@ -182,8 +189,11 @@ class Provider(Protocol):
 
     # What follows writes, and is called by apply alone.
 
-    def take_turns(self, turns: Turns) -> None:
-        """Create a schedule of these turns, or change the one of that name from ``turns.since`` on."""
+    def take_turns(self, turns: Turns, shifts: Sequence[Shift]) -> None:
+        """Create a schedule of these turns, or change the one of that name from ``turns.since`` on.
+
+        ``shifts`` are what comes of it from then on. Nothing is written if the provider would render others.
+        """
 
     def override(self, schedule: str, shifts: Sequence[Shift]) -> None:
         """Have these people take these times of a schedule, over whoever else would."""

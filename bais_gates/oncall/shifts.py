@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bais_gates.oncall.provider import Shift
+from bais_gates.oncall.provider import CLOCK_SKEW, Shift
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -121,6 +121,28 @@ class _Lookup:
         return self._shifts[place].person if place >= 0 and moment < self._shifts[place].end else None
 
 
+def due(
+    rotation: Rotation,
+    rendered: Mapping[str, Sequence[Shift]],
+    now: datetime,
+    until: datetime,
+    *,
+    at_once: bool = False,
+) -> dict[str, tuple[Shift, ...]]:
+    """Return who shall be on call on each tier from now on, given who is by the provider (tiers it has).
+
+    Until the next hand-over it stays as it is rendered, as far as there is somebody who is neither absent nor
+    on two tiers; then, or ``at_once``, it is as in the file.
+    """
+    regular: dict[str, tuple[Shift, ...]] = {}
+    change = now if at_once else rotation.next_handover(now)
+    for tier in rotation.tiers:
+        by_file = turns(rotation, tier, now, until)
+        kept = clip(rendered.get(tier.name, ()), now, change)
+        regular[tier.name] = overlay(by_file, kept)
+    return expected(rotation, now, until, regular)
+
+
 def person_at(shifts: Sequence[Shift], moment: datetime) -> str | None:
     """Return who is on call at a moment; None for nobody."""
     return _Lookup(shifts).person(moment)
@@ -141,6 +163,22 @@ def clip(shifts: Iterable[Shift], since: datetime, until: datetime) -> tuple[Shi
     """Return the parts of shifts that are in a window."""
     cut = (Shift(max(one.start, since), min(one.end, until), one.person) for one in shifts)
     return tuple(one for one in cut if one.start < one.end)
+
+
+def overlay(below: Iterable[Shift], above: Iterable[Shift]) -> tuple[Shift, ...]:
+    """Return shifts of which those above take the place of those below, where both are."""
+    left = list(below)
+    for top in (upper := list(above)):
+        left = [
+            part
+            for one in left
+            for part in (
+                Shift(one.start, min(one.end, top.start), one.person),
+                Shift(max(one.start, top.end), one.end, one.person),
+            )
+            if part.start < part.end
+        ]
+    return merge([*left, *upper])
 
 
 def gaps(shifts: Iterable[Shift], since: datetime, until: datetime) -> tuple[Span, ...]:
@@ -188,7 +226,7 @@ def while_absent(rotation: Rotation, shifts: Iterable[Shift]) -> tuple[Shift, ..
 def differences(
     now: Sequence[Shift], then: Sequence[Shift], since: datetime, until: datetime
 ) -> tuple[Difference, ...]:
-    """Return the times of a window at which two lists of shifts have different people on call."""
+    """Return the times of a window, of a minute or more, at which two lists have different people on call."""
     is_, shall = _Lookup(now), _Lookup(then)
     edges = {since, until, *(edge for shift in (*now, *then) for edge in (shift.start, shift.end))}
     found: list[Difference] = []
@@ -201,7 +239,7 @@ def differences(
             found[-1] = Difference(last.start, end, one, other)
         else:
             found.append(Difference(start, end, one, other))
-    return tuple(found)
+    return tuple(one for one in found if one.end - one.start >= CLOCK_SKEW)
 
 
 def _spans(edges: Iterable[datetime], since: datetime, until: datetime) -> Iterator[Span]:

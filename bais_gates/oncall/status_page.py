@@ -123,7 +123,7 @@ class StatusPage:
             self.resolve(incident)
 
     def publish_rehearsal(self, name: str, body: str, components: Collection[str]) -> Incident:
-        """Publish an incident without notifications; the components, by name, stay operational."""
+        """Publish an incident without notifications; the components, by name, keep their status."""
         ids = {one.name: one.id for one in self.components()}
         if absent := sorted(set(components) - ids.keys()):
             raise self._error("POST", "/incidents", f"the page has no component {absent[0]}; create it first")
@@ -133,7 +133,6 @@ class StatusPage:
             "impact_override": "none",
             "body": body,
             "component_ids": [ids[one] for one in components],
-            "components": {ids[one]: "operational" for one in components},
             "deliver_notifications": False,  # the default is to write to every subscriber
         }
         return self._incident("POST", "/incidents", incident)

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from bais_gates.sandbox.bootstrap.start import ClusterInfo
@@ -50,12 +50,16 @@ def start_cluster(
 
 
 def start_monitoring(
-    directory: Path, *, artefacts: Path, progress: Callable[[str], None] = lambda _text: None
+    directory: Path,
+    *,
+    artefacts: Path,
+    provision: Sequence[str | Path] = (),
+    progress: Callable[[str], None] = lambda _text: None,
 ) -> None:
     """Start the sandbox's monitoring: see :func:`bais_gates.sandbox.monitoring.start.start_monitoring`."""
     from bais_gates.sandbox.monitoring import start  # noqa: PLC0415 - most runs need none
 
-    start.start_monitoring(directory, artefacts=artefacts, progress=progress)
+    start.start_monitoring(directory, artefacts=artefacts, provision=provision, progress=progress)
 
 
 def prepare_accounts(directory: Path, *, businesses: int = 20, keys: int = 1000) -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+from tests.oncall.rotations import content
 
 FILES = {
     "monitoring/metrics.yaml": """\
@@ -68,14 +71,17 @@ kind: CronJob
 metadata: {name: backup}
 spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: backup, image: postgres}]}}}}}
 """,
-    "oncall/rotation.yaml": """\
-teams: {database: {chat: "#database"}, platform: {chat: "#platform"}}
-severities:
-  P1: {acknowledge_within: 5m, recover_within: 5m}
-  P2: {acknowledge_within: 15m, recover_within: 1h}
-  P3: {acknowledge_within: 8h, recover_within: 3d}
-  P4: {acknowledge_within: 5d, recover_within: 1w}
-""",
+    "oncall/rotation.yaml": json.dumps(
+        content(
+            teams={"database": {"chat": "#database"}, "platform": {"chat": "#platform"}},
+            severities={
+                "P1": {"acknowledge_within": "5m", "recover_within": "5m"},
+                "P2": {"acknowledge_within": "15m", "recover_within": "1h"},
+                "P3": {"acknowledge_within": "8h", "recover_within": "3d"},
+                "P4": {"acknowledge_within": "5d", "recover_within": "7d"},
+            },
+        )
+    ),
     "oncall/runbooks/DatabaseDown.md": """\
 # DatabaseDown
 

@@ -47,10 +47,7 @@ def test_how_check_ends(runbook: Path, tmp_path: Path) -> None:
         done = run_command("oncall", "check", *words, folder=tmp_path)
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), words
     (tmp_path / "gates/oncall/rotation.yaml").write_text("teams: []\n")
-    assert (
-        "rotation.yaml: needs the keys teams"
-        in run_command("oncall", "check", "gates/oncall", folder=tmp_path).stderr
-    )
+    assert "rotation.yaml:1: " in run_command("oncall", "check", "gates/oncall", folder=tmp_path).stderr
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ class Asked:
     path: str
     token: str | None
     body: Any
+    raw: bytes
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         asked = Asked(
-            self.command, self.path, self.headers.get("Authorization"), json.loads(body) if body else None
+            self.command,
+            self.path,
+            self.headers.get("Authorization"),
+            json.loads(body) if body else None,
+            body,
         )
         self.server.asked.append(asked)
         answer = self.server.answer(asked)

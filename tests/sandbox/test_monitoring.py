@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import urllib.error
@@ -45,7 +46,12 @@ class Stack:
         self.info = sandbox.start(directory, owner_pid=os.getpid())
         overlay = GATES / "staging" / "manifests" / "overlays" / "sandbox"
         sandbox.start_cluster(directory, manifests=overlay)
-        sandbox.start_monitoring(directory, artefacts=ARTEFACTS)
+        setup: list[str | Path] = [
+            sys.executable,
+            Path(__file__).parent / "oncall_setup.py",
+            self.info.environment_file,
+        ]
+        sandbox.start_monitoring(directory, artefacts=ARTEFACTS, provision=setup)
         self.about = yaml.safe_load(self.info.environment_file.read_text(encoding="utf-8"))
         self.monitoring: dict[str, Any] = self.about["monitoring"]
         self.own = self.monitoring["inbox_url"].removesuffix("/inbox")
@@ -193,6 +199,54 @@ def test_an_alert_reaches_its_receivers(stack: Stack, machine: Machine) -> None:
     wanted = {"pagerduty", "slack/slack-url", "watchdog"}
     machine.eventually(lambda: told() >= wanted, _WITHIN_S)
     assert told() == wanted
+
+
+def test_an_alert_pages_who_is_on_call(stack: Stack, machine: Machine) -> None:
+    """An event opens an incident at the stand-in, and the person on call is notified and acknowledges."""
+    part = stack.about["oncall"]
+    key = f"page {time.monotonic_ns()}"
+    stack.post("/v2/enqueue", EVENT | {"routing_key": part["routing_key"], "dedup_key": key})
+    headers = {
+        "Authorization": f"Token token={part['token']}",
+        "Accept": "application/vnd.pagerduty+json;version=2",
+    }
+
+    def asked(target: str) -> Any:
+        request = urllib.request.Request(part["api_url"] + target, headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def incident() -> Any:
+        return asked(f"/incidents?incident_key={urllib.parse.quote(key)}")["incidents"][0]
+
+    machine.eventually(lambda: incident()["status"] == "acknowledged", _WITHIN_S)
+    entries = asked(f"/incidents/{incident()['id']}/log_entries")["log_entries"]
+    assert [one["type"] for one in entries[::-1]] == [
+        "trigger_log_entry",
+        "assign_log_entry",
+        "notify_log_entry",
+        "notify_log_entry",
+        "acknowledge_log_entry",
+    ]
+
+
+def test_the_chat_and_the_status_page_are_served(stack: Stack) -> None:
+    """A message to a channel is in the inbox; the page answers to its token alone."""
+    part = stack.about["oncall"]
+    path = urllib.parse.urlsplit(part["chat"]["#bais-oncall"]).path
+    assert stack.post(path, {"text": "hello from a test"}) == (200, "ok")
+    received = stack.get(stack.monitoring["inbox_url"])["received"]
+    assert {"#bais-oncall"} == {
+        one["receiver"].partition("/")[2] for one in received if one["body"] == {"text": "hello from a test"}
+    }
+    page = part["status_page"]
+    request = urllib.request.Request(
+        f"{page['api_url']}/pages/{page['page']}", headers={"Authorization": f"OAuth {page['token']}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.loads(answer.read())["id"] == page["page"]
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{page['api_url']}/pages", timeout=10)
 
 
 def test_passwords_stay_out_of_sight(stack: Stack, machine: Machine) -> None:

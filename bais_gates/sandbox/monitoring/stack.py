@@ -49,8 +49,8 @@ class Monitoring:
         self._home.mkdir(mode=0o700, exist_ok=True)
         programs = {name: Path(path) for name, path in request["programs"].items()}
         artefacts = Path(request["artefacts"])
-        fresh = self._ended("prometheus")
-        if self._ended("monitoring"):
+        fresh, blank = self._ended("prometheus"), self._ended("monitoring")
+        if blank:  # the stand-ins have forgotten everything
             self._start_own(artefacts)
         exporters = {
             "node": self._start_node_exporter,
@@ -65,7 +65,7 @@ class Monitoring:
             self._start_alertmanager(programs["alertmanager"], artefacts)
         if self._ended("prometheus"):
             self._start_prometheus(programs["prometheus"], artefacts)
-        return {"ports": self.ports, "fresh": fresh}
+        return {"ports": self.ports, "fresh": fresh, "blank": blank}
 
     def _ended(self, name: str) -> bool:
         return name not in self.parts or self.parts[name].status is not None

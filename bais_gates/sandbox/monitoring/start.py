@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import subprocess
 import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
@@ -15,23 +16,27 @@ from bais_gates.sandbox.processes import log_tail
 from bais_gates.servers import COMMANDS, find_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 _POLL_S = 0.05
-_READY = {"prometheus": "/-/ready", "alertmanager": "/-/ready", "monitoring": "/inbox"}
+_STAND_INS = {"monitoring": "/inbox"}
+_SERVERS = {"prometheus": "/-/ready", "alertmanager": "/-/ready"}
 
 
 def start_monitoring(
     directory: Path,
     *,
     artefacts: Path,
+    provision: Sequence[str | Path] = (),
     progress: Callable[[str], None] = lambda _text: None,
     within: float = 30.0,
 ) -> None:
     """Start Prometheus, Alertmanager and their exporters unless they run; return once they are ready.
 
-    ``artefacts`` is the folder with ``rules/``, ``alertmanager.yaml`` and ``postgres-queries.yaml``. Several
+    ``artefacts`` is the folder with ``rules/``, ``alertmanager.yaml`` and ``postgres-queries.yaml``.
+    ``provision`` is a command that brings the on-call rotation to the stand-in for PagerDuty: it runs once
+    the stand-ins answer, beside the start of the rest, and gates see what is missing where it fails. Several
     processes may call this at once. Raises ``SandboxError``, also where a program is not installed.
     """
     directory, deadline = directory.absolute(), time.monotonic() + within
@@ -50,10 +55,36 @@ def start_monitoring(
         )
         if reply["fresh"]:
             progress("starting Prometheus and Alertmanager")
-        for name, path in _READY.items():
-            while not _is_ready(reply["ports"][name], path):
-                _check_alive(directory, deadline)
-                time.sleep(_POLL_S)
+        _await_ready(_STAND_INS, reply["ports"], directory, deadline)
+        provisioning = _provision(provision, directory) if provision and reply["blank"] else None
+        try:
+            _await_ready(_SERVERS, reply["ports"], directory, deadline)
+            if provisioning is not None and provisioning.wait(max(0.1, deadline - time.monotonic())):
+                progress(f"the on-call rotation could not be applied: see {_provision_log(directory)}")
+        except subprocess.TimeoutExpired:
+            progress(f"the on-call rotation was not applied in time: see {_provision_log(directory)}")
+        finally:
+            if provisioning is not None:
+                provisioning.kill()
+                provisioning.wait()
+
+
+def _provision(command: Sequence[str | Path], directory: Path) -> subprocess.Popen[bytes]:
+    with _provision_log(directory).open("ab") as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _provision_log(directory: Path) -> Path:
+    return directory / "logs" / "oncall-apply.log"
+
+
+def _await_ready(
+    paths: Mapping[str, str], ports: Mapping[str, int], directory: Path, deadline: float
+) -> None:
+    for name, path in paths.items():
+        while not _is_ready(ports[name], path):
+            _check_alive(directory, deadline)
+            time.sleep(_POLL_S)
 
 
 def _is_ready(port: int, path: str) -> bool:
