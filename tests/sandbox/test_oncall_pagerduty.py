@@ -151,6 +151,14 @@ def test_a_bad_schedule_is_refused(desk: Desk, change: dict[str, Any], problem: 
     assert len(desk.call("GET", "/schedules")["schedules"]) == 1
 
 
+def test_what_breaks_the_stand_in_is_json_too(desk: Desk) -> None:
+    """A window before all time can't be computed, and the reply is an error as of a server, never HTML."""
+    made = desk.schedule("s", desk.layer("Ada"))
+    window = "since=0001-01-01T00:00:00Z&until=0001-01-02T00:00:00Z"
+    error = desk.call("GET", f"/schedules/{made['id']}?{window}", status=500)["error"]
+    assert (error["code"], error["message"]) == (2000, "Internal Server Error")
+
+
 def test_an_update_starts_layers_anew_and_keeps_what_was(desk: Desk) -> None:
     """The start is rewritten, dropped layers stay until they are ended, and the past does not change."""
     made = desk.schedule("s", desk.layer("Ada", "Ben"), desk.layer("Cleo", end="2026-11-05T08:00:00Z"))

@@ -43,6 +43,8 @@ def respond(account: Account, request: Request) -> Reply:
             return reply_json(200, _page(request, *result) if isinstance(result, tuple) else result)
         except Refused as refused:
             return refused.reply
+        except Exception as error:  # noqa: BLE001 - whatever it is, the reply is JSON and says so
+            return refusal(500, 2000, "Internal Server Error", f"{type(error).__name__}: {error}").reply
 
 
 def _check(account: Account, request: Request) -> None:

@@ -175,7 +175,7 @@ def _read_layer(account: Account, entry: Object, before: dict[str, Object], give
         users.append(user)
         layer.problems += problems
     restrictions = [_read_restriction(layer, one) for one in layer.objects("restrictions")]
-    former = before.get(entry.get("id", ""))
+    former = before.get(str(entry.get("id", "")))
     if entry.get("id") and former is None:
         layer.problems.append("Schedule layer not found")
     given.problems += layer.problems
