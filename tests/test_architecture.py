@@ -51,7 +51,7 @@ ALLOWED: dict[str, set[str]] = {
         "measuring",
     },
     "monitoring": {"verdict", "errors", "extras", "lazy", "servers"},
-    "oncall": {"monitoring", "probes", "manifests", "verdict", "redaction", "errors", "extras", "lazy"},
+    "oncall": {"monitoring", "probes", "manifests", "verdict", "redaction", "errors", "extras", "lazy", "people"},
     "sandbox": {"manifests", "rules", "errors", "servers"},  # of rules only what judges pods, for admission
     "cli": {
         "verdict",
