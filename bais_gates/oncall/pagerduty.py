@@ -7,7 +7,7 @@ is on call. Shift-based schedules (API v3) can't be seen by v2, so that one of a
 from __future__ import annotations
 
 import functools
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from bais_gates import redaction
@@ -299,9 +299,9 @@ class PagerDuty:
     def on_call(self, policy: str, at: datetime | None = None) -> Mapping[int, Sequence[str]]:
         """Return who is on call at a moment (None: now), by the policy's level from 1."""
         identifier = self._id("escalation_policies", policy)
-        moment = at or datetime.now(UTC)
-        window = (("since", layers.text(moment)), ("until", layers.text(moment + timedelta(seconds=1))))
-        rows = self._api.all("/oncalls", "oncalls", ("escalation_policy_ids[]", identifier), *window)
+        window = (at, at + timedelta(seconds=1)) if at is not None else ()
+        times = ((key, layers.text(moment)) for key, moment in zip(("since", "until"), window, strict=False))
+        rows = self._api.all("/oncalls", "oncalls", ("escalation_policy_ids[]", identifier), *times)
         found: dict[int, list[str]] = {}
         for one in rows:
             found.setdefault(int(one["escalation_level"]), []).append(self._email(one.get("user")))

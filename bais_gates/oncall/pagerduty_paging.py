@@ -93,4 +93,5 @@ def events_of(api: Api, page: Page, email_of: Callable[[Any], str]) -> Sequence[
         person = who is not None and str(who.get("type")).startswith("user")
         at = datetime.fromisoformat(one["created_at"]).astimezone(UTC)
         events.append(PageEvent(kind, at, email_of(who) if person else None))
+    events.reverse()  # the newest is listed first; entries of one moment keep their order
     return sorted(events, key=lambda event: event.at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from bais_gates.sandbox.oncall import SENDER, Access
 from bais_gates.sandbox.oncall.http import Reply, Request
 from bais_gates.sandbox.oncall.serving import StandIns
 from tests.oncall.rotations import NAMES, rotation
+from tests.sandbox.oncall import Exchange
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
 """On which Cleo is primary, Ada secondary and Finn manager, by the tests' rotation."""
@@ -40,6 +42,10 @@ class Served:
     """The number of the request, from 0, at which the connection is cut, and at each after it."""
     cut_after: bool = False
     """Whether the request is carried out before the connection is cut."""
+    exchanges: list[Exchange] = field(default_factory=list)
+    """Each request and its reply, without the prefix of the path."""
+    queries: list[tuple[str, str, str]] = field(default_factory=list)
+    """Method, path and name of each parameter of a query."""
     replies: list[Reply] = field(default_factory=list)
     """What is answered instead, to the next requests."""
     waited: list[float] = field(default_factory=list)
@@ -124,6 +130,12 @@ def served(folder: Path) -> Iterator[Served]:
         thread.join()
 
 
+def _exchange(request: Request, reply: Reply) -> Exchange:
+    path = request.path.removeprefix("/pagerduty")
+    answer = json.loads(reply.body) if "json" in reply.content_type and reply.body else None
+    return Exchange(request.method, path, request.content(), reply.status, answer)
+
+
 def _handler(it: Served) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -142,6 +154,8 @@ def _handler(it: Served) -> type[BaseHTTPRequestHandler]:
             if cut:
                 self.hang_up()
                 return
+            it.exchanges.append(_exchange(request, reply))
+            it.queries += [(self.command, it.exchanges[-1].path, name) for name in request.query]
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)

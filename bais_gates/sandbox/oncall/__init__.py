@@ -20,7 +20,9 @@ from typing import Final
 
 SENDER: Final = "oncall-gates@bais.example"
 """The user in whose name gates and ``bais-gates oncall`` change things."""
-CHANNELS: Final = ("#bais-incidents", "#bais-oncall", "#bais-payments", "#bais-platform", "#bais-security")
+CHANNELS: Final = tuple(
+    f"#bais-{name}" for name in ("incidents", "oncall", "payments", "platform", "database", "security")
+)
 PAGE: Final = "kctbh9vrtdwd"
 """The id of the status page."""
 
