@@ -28,7 +28,7 @@ _WAKES: Final = frozenset({"phone", "push"})
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """Who is on call by the provider from ``since`` to ``until``, beside the rotation that says who shall be."""
+    """Who is on call by the provider in a window, beside the rotation that says who shall be."""
 
     rotation: Rotation
     since: datetime
@@ -36,7 +36,7 @@ class Coverage:
     schedules: Mapping[str, Schedule] = field(repr=False)
     """By tier; a tier without a schedule is absent."""
 
-    def shifts(self, tier: Tier) -> tuple[Shift, ...]:
+    def on_call(self, tier: Tier) -> tuple[Shift, ...]:
         """Return who is on call on a tier as the provider renders it; nobody without a schedule."""
         schedule = self.schedules.get(tier.name)
         return shifts.clip(schedule.shifts, self.since, self.until) if schedule else ()
@@ -49,7 +49,7 @@ class Coverage:
 
     def gaps(self, tier: Tier) -> tuple[tuple[datetime, datetime], ...]:
         """Return when nobody is on call on a tier: without a schedule, the whole window."""
-        return shifts.gaps(self.shifts(tier), self.since, self.until)
+        return shifts.gaps(self.on_call(tier), self.since, self.until)
 
     def gap_s(self, tier: Tier) -> float:
         """Return the seconds in which nobody is on call on a tier."""
@@ -58,11 +58,11 @@ class Coverage:
     @cached_property
     def overlaps(self) -> tuple[shifts.Overlap, ...]:
         """The times at which one person is on call on two tiers: whoever sleeps then sleeps twice."""
-        return shifts.overlaps({tier.name: self.shifts(tier) for tier in self.rotation.tiers})
+        return shifts.overlaps({tier.name: self.on_call(tier) for tier in self.rotation.tiers})
 
     def absent(self, tier: Tier) -> tuple[Shift, ...]:
         """Return when somebody is on call on a tier who is absent by the rotation."""
-        return shifts.while_absent(self.rotation, self.shifts(tier))
+        return shifts.while_absent(self.rotation, self.on_call(tier))
 
     def differences(self, tier: Tier) -> tuple[shifts.Difference, ...]:
         """Return when another person is on call than shall be, from the next hand-over on.
@@ -70,19 +70,19 @@ class Coverage:
         Until then whoever began the turn ends it, unless the rotation gives the turn to another for an
         absence. Times at which nobody is on call are gaps, and no difference.
         """
-        found = shifts.differences(self.shifts(tier), self._due[tier.name], self.since, self.until)
+        found = shifts.differences(self.on_call(tier), self._due[tier.name], self.since, self.until)
         return tuple(one for one in found if one.now is not None)
 
     @cached_property
     def _due(self) -> dict[str, tuple[Shift, ...]]:
-        rendered = {tier.name: self.shifts(tier) for tier in self.rotation.tiers}
+        rendered = {tier.name: self.on_call(tier) for tier in self.rotation.tiers}
         return shifts.due(self.rotation, rendered, self.since, self.until)
 
     def strangers(self, tier: Tier) -> list[str]:
         """Return who is on call until the next hand-over and neither of the tier nor a cover."""
         handover = self.rotation.next_handover(self.since)
         known = {*self.rotation.emails(tier), *self._covers}
-        current = shifts.clip(self.shifts(tier), self.since, handover)
+        current = shifts.clip(self.on_call(tier), self.since, handover)
         return sorted({self.say(one.person) for one in current if one.person not in known})
 
     @property
@@ -207,7 +207,9 @@ def judge_steps(rotation: Rotation, policy: Policy) -> list[str]:
     for number in range(max(len(wanted), len(policy.steps))):
         shall = wanted[number].schedules if number < len(wanted) else ()
         step = policy.steps[number] if number < len(policy.steps) else None
-        pages = [*step.schedules, *(rotation.name_of.get(one, "a person") for one in step.people)] if step else []
+        pages = (
+            [*step.schedules, *(rotation.name_of.get(one, "a person") for one in step.people)] if step else []
+        )
         if tuple(pages) != shall:
             paged = ", ".join(pages) or "nobody"
             found.append(f"step {number + 1} pages {paged}, not {', '.join(shall) or 'anybody'}")
@@ -217,7 +219,7 @@ def judge_steps(rotation: Rotation, policy: Policy) -> list[str]:
 def judge_services(
     rotation: Rotation, services: Collection[Service], now: datetime, window: timedelta
 ) -> list[str]:
-    """Return the services that page nobody, or not by the rotation's policy, from now until a window's end."""
+    """Return the services that page nobody, or by another policy, from now until a window's end."""
     there = {one.name: one for one in services}
     found = []
     for name in (one.name for one in rotation.services):

@@ -1,7 +1,7 @@
 """Dated records of what a machine can't see: trainings, drills, reviews of the runbooks, audits.
 
-One YAML or JSON file a record, by ``record.schema.json``, in one folder; what was replaced is moved to a folder
-of its own, which is not read. Source: NIST SP 800-61 (training and exercises of the response to incidents),
+One YAML or JSON file a record, by ``record.schema.json``, in one folder; what was replaced is moved to a
+folder of its own, which is not read. Source: NIST SP 800-61 (training and exercises of the response to incidents),
 PCI DSS 12.10.2 and 12.10.4 (the procedure is tested, people are trained; at least every 12 months).
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 from bais_gates.errors import GateInputError
 from bais_gates.people import names_nobody
-from bais_gates.verdict.files import load_document, read_bytes
+from bais_gates.verdict.files import Document, load_document, read_bytes
 
 MAX_AGE_DAYS: Final[Mapping[str, int]] = {
     "incident_drill": 90,
@@ -38,7 +38,7 @@ class Record:
     title: str
     owner: str
     """Who answers for it."""
-    date: date
+    held: date
     """When it was done."""
     expires: date
     """The last day on which it counts, by its own words."""
@@ -50,7 +50,7 @@ class Record:
     @property
     def valid_until(self) -> date:
         """The last day on which it counts: its own, or that of its kind's greatest age."""
-        return min(self.expires, self.date + timedelta(days=MAX_AGE_DAYS[self.kind]))
+        return min(self.expires, self.held + timedelta(days=MAX_AGE_DAYS[self.kind]))
 
     def days_left(self, today: date) -> int:
         """Return the days until it counts no more; negative afterwards."""
@@ -58,11 +58,11 @@ class Record:
 
     def faults(self, today: date) -> list[str]:
         """Return why it does not count, one line each."""
-        age, most = (today - self.date).days, MAX_AGE_DAYS[self.kind]
+        age, most = (today - self.held).days, MAX_AGE_DAYS[self.kind]
         found = []
         if age < 0:
-            found.append(f"dated {self.date}, which is to come")
-        if self.expires < self.date:
+            found.append(f"dated {self.held}, which is to come")
+        if self.expires < self.held:
             found.append(f"expires on {self.expires}, before its date")
         elif self.expires < today:
             found.append(f"expired on {self.expires}")
@@ -109,26 +109,32 @@ def load_record(path: Path) -> Record:
     """Read one record; raise GateInputError with file, line and key."""
     document = load_document(path, "record")
     data = cast("dict[str, Any]", document.data)
-    days = {}
-    for key in ("date", "expires"):
-        try:
-            days[key] = date.fromisoformat(data[key])
-        except ValueError:
-            raise document.error((key,), "no such day. Correct the date.") from None
-    lists = {key: tuple(data[key]) for key in ("participants", "evidence")}
-    texts = {key: data[key].strip() for key in ("kind", "title", "owner")}
-    return Record(path=path, **texts, **days, **lists, rehearsal=data.get("rehearsal", False))
+    return Record(
+        path=path,
+        kind=data["kind"],
+        title=data["title"].strip(),
+        owner=data["owner"].strip(),
+        held=_day(document, "date"),
+        expires=_day(document, "expires"),
+        participants=tuple(data["participants"]),
+        evidence=tuple(data["evidence"]),
+        rehearsal=data.get("rehearsal", False),
+    )
 
 
-def missing_kinds(records: Iterable[Record], today: date) -> list[str]:
-    """Return the required kinds of which no record counts."""
-    valid = {one.kind for one in records if not one.faults(today)}
-    return [kind for kind in REQUIRED if kind not in valid]
+def _day(document: Document, key: str) -> date:
+    try:
+        return date.fromisoformat(str(document.data[key]))
+    except ValueError:
+        raise document.error((key,), "no such day. Correct the date.") from None
 
 
 def untrained(people: Collection[str], records: Iterable[Record], today: date) -> list[str]:
     """Return which of these people took part in no training whose record counts."""
     trained = {
-        name for one in records if one.kind == "training" and not one.faults(today) for name in one.participants
+        name
+        for one in records
+        if one.kind == "training" and not one.faults(today)
+        for name in one.participants
     }
     return [name for name in people if name not in trained]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -124,7 +125,8 @@ def start_monitoring(
 ) -> None:
     """Start the monitoring of the run's sandbox if the environment uses it; raise ProvisionError on failure.
 
-    A run whose gates ask neither Prometheus nor Alertmanager never calls this, and starts none.
+    With it start the stand-ins of on-call, which the project's rotation is applied to. A run whose gates ask
+    none of them never calls this, and starts none.
     """
     folder = run.directory / _FOLDER
     if environment.provision != "sandbox":
@@ -135,9 +137,23 @@ def start_monitoring(
     from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
 
     try:
-        sandbox.start_monitoring(folder, artefacts=gates_dir / "monitoring", progress=progress)
+        sandbox.start_monitoring(
+            folder,
+            artefacts=gates_dir / "monitoring",
+            provision=apply_rotation(folder, gates_dir),
+            progress=progress,
+        )
     except (sandbox.SandboxError, GateInputError, OSError) as e:
         raise ProvisionError(f"the sandbox's monitoring did not start: {e}") from e
+
+
+def apply_rotation(folder: Path, gates_dir: Path) -> list[str]:
+    """Return the command that brings a project's rotation to the sandbox's stand-in for PagerDuty, if any."""
+    rotation = gates_dir.absolute() / "oncall" / "rotation.yaml"
+    if not rotation.is_file():
+        return []
+    options = ["--env", str(folder.absolute() / "environment.yaml"), "--rotation", str(rotation)]
+    return [sys.executable, "-m", "bais_gates", "oncall", "apply", *options]
 
 
 def prepare_accounts(
