@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bais_gates.oncall.pagerduty import PagerDuty
     from bais_gates.oncall.provider import OncallError, PageEvent, Person, Policy, Provider, Service, Shift
     from bais_gates.oncall.reading import load_rotation
-    from bais_gates.oncall.rotation import Rotation
+    from bais_gates.oncall.rotation import Rotation, Tier
     from bais_gates.oncall.runbook_checks import Platform, check_runbooks, read_platform
     from bais_gates.oncall.status_page import StatusPage, StatusPageError
 else:
@@ -38,6 +38,7 @@ __all__ = [
     "Shift",
     "StatusPage",
     "StatusPageError",
+    "Tier",
     "check_runbooks",
     "load_rotation",
     "post_message",

@@ -230,7 +230,7 @@ def judge_services(
         if service.policy != rotation.name:
             found.append(f"{name}: escalation policy {service.policy or 'none'}, not {rotation.name}")
         if service.status not in {"active", "warning", "critical", "maintenance"}:
-            found.append(f"{name}: {service.status}")
+            found.append(f"{name}: {service.status or 'of an unknown status'}")
         for start, end in service.maintenance:
             if start < now + window and end > now:
                 local = [moment.astimezone(rotation.zone) for moment in (start, end)]

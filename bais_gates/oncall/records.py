@@ -1,8 +1,8 @@
 """Dated records of what a machine can't see: trainings, drills, reviews of the runbooks, audits.
 
 One YAML or JSON file a record, by ``record.schema.json``, in one folder; what was replaced is moved to a
-folder of its own, which is not read. Source: NIST SP 800-61 (training and exercises of the response to incidents),
-PCI DSS 12.10.2 and 12.10.4 (the procedure is tested, people are trained; at least every 12 months).
+folder of its own, which is not read. Source: NIST SP 800-61 (training and exercises of the response to
+incidents), PCI DSS 12.10.2 and 12.10.4 (the procedure is tested, people are trained; at least once a year).
 """
 
 from __future__ import annotations

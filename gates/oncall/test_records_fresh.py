@@ -29,12 +29,12 @@ def check_records(
     Source: PCI DSS 12.10.2 and 12.10.4, NIST SP 800-61; the ages are stricter than both.
     """
     found, malformed = records.read_records(folder)
-    evidence.check("malformed records", malformed, "==", [], n=len(found) + len(malformed), n_min=0)
+    evidence.check("malformed records", malformed, "==", [], n=1, source=str(folder))
     faults = [fault for one in found for fault in one.faults(today)]
-    evidence.check("records that do not count", faults, "==", [], n=len(found), n_min=0)
+    evidence.check("records that do not count", faults, "==", [], n=1)
     for kind in records.REQUIRED:
         ages = [(today - one.held).days for one in found if one.kind == kind and not one.faults(today)]
-        evidence.check(f"records that count ({kind})", len(ages), ">=", 1, n=len(ages), n_min=0)
+        evidence.check(f"records that count ({kind})", len(ages), ">=", 1, n=1)
         if ages:
             limit = records.MAX_AGE_DAYS[kind]
             evidence.check(f"age of the newest ({kind})", min(ages), "<=", limit, unit="days", n=len(ages))
@@ -42,4 +42,4 @@ def check_records(
     evidence.check("people on call without a training", without, "==", [], n=len(people))
     if not rehearsal:
         made_up = [one.path.name for one in found if one.rehearsal]
-        evidence.check("records of a rehearsal", made_up, "==", [], n=len(found), n_min=0)
+        evidence.check("records of a rehearsal", made_up, "==", [], n=1)
