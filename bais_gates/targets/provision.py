@@ -137,12 +137,7 @@ def start_monitoring(
     from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
 
     try:
-        sandbox.start_monitoring(
-            folder,
-            artefacts=gates_dir / "monitoring",
-            provision=apply_rotation(folder, gates_dir),
-            progress=progress,
-        )
+        _start_monitoring(folder, gates_dir, progress)
     except (sandbox.SandboxError, GateInputError, OSError) as e:
         raise ProvisionError(f"the sandbox's monitoring did not start: {e}") from e
 
@@ -233,6 +228,8 @@ def _start(run: RunContext, gates_dir: Path, progress: Callable[[str], None]) ->
         )
         if then:
             sandbox.start_cluster(folder, manifests=_manifests(gates_dir), progress=progress)
+            if _need_monitoring(then):
+                _start_monitoring(folder, gates_dir, progress)
             progress(f"making the faults {', '.join(then)}")
             sandbox.set_faults(folder, [*first, *then])
     except ImportError as e:
@@ -244,6 +241,23 @@ def _start(run: RunContext, gates_dir: Path, progress: Callable[[str], None]) ->
     except (sandbox.SandboxError, GateInputError, OSError) as e:
         return {"environment_file": None, "error": f"the sandbox did not start: {e}"}
     return {"environment_file": str(info.environment_file), "error": None}
+
+
+def _need_monitoring(faults: Sequence[str]) -> bool:
+    from bais_gates.sandbox.platform_faults import PLATFORM_FAULTS  # noqa: PLC0415 - rarely needed
+
+    return any(PLATFORM_FAULTS[name].monitored for name in faults)
+
+
+def _start_monitoring(folder: Path, gates_dir: Path, progress: Callable[[str], None]) -> None:
+    from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
+
+    sandbox.start_monitoring(
+        folder,
+        artefacts=gates_dir / "monitoring",
+        provision=apply_rotation(folder, gates_dir),
+        progress=progress,
+    )
 
 
 def _by_time(faults: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
