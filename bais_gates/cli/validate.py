@@ -1,4 +1,4 @@
-"""``bais-gates validate``: check the catalog, policy, waivers, environment files and gate bindings."""
+"""``bais-gates validate``: check the catalog, policy, waivers, environments, rotation and gate bindings."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from bais_gates.verdict.waivers import load_waivers
 INVALID = 1
 NO_TESTS_COLLECTED = 5
 DESCRIPTION = """\
-Validate catalog.yaml, policy.yaml, waivers.yaml and environments/*.yaml of a gates folder by their schemas,
-and have pytest collect the gates to check that every catalog entry has its test. Touches nothing: reads files
-and runs no gate. Of environment files with unset ${VARIABLES} only the schema is checked.
+Validate catalog.yaml, policy.yaml, waivers.yaml, environments/*.yaml and, if there is one,
+oncall/rotation.yaml of a gates folder by their schemas, and have pytest collect the gates to check that every
+catalog entry has its test. Touches nothing: reads files and runs no gate. Of environment files with unset
+${VARIABLES} only the schema is checked.
 
 With --env NAME that environment is judged as by a run before its first gate: every variable is set, and its
 API, cluster, database and cache respond. Touches: the target, by reading."""
@@ -56,6 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
         (folder / "policy.yaml", lambda: load_policy(folder / "policy.yaml")),
         (folder / "waivers.yaml", lambda: load_waivers(folder / "waivers.yaml")),
         *((path, partial(check_environment, path, folder)) for path in environments),
+        *(
+            (path, partial(check_rotation, path))
+            for path in [folder / "oncall" / "rotation.yaml"]
+            if path.exists()
+        ),
         (folder, lambda: check_bindings(folder)),
     ]
     if arguments.env is not None:
@@ -80,6 +86,13 @@ def check_environment(path: Path, folder: Path) -> str:
         return f"schema only; variables not set here: {name_some(unset)}"
     load_environment(path, gates_dir=folder)
     return ""
+
+
+def check_rotation(path: Path) -> None:
+    """Read a rotation; raise GateInputError with what is wrong."""
+    from bais_gates.oncall.reading import load_rotation  # noqa: PLC0415 - not every project has one
+
+    load_rotation(path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -173,7 +173,10 @@ class _Planner:
     def _turns_differ(self, schedule: Schedule, by_file: Sequence[Shift], since: datetime) -> bool:
         """Return whether a schedule's regular shifts, or its clock in the next year, differ."""
         days = [self._now + timedelta(days=n) for n in range(366)]
-        own, wanted = ZoneInfo(schedule.time_zone), self._rotation.zone
+        try:
+            own, wanted = ZoneInfo(schedule.time_zone), self._rotation.zone
+        except (KeyError, ValueError, OSError):  # a name that this machine does not know
+            return True
         if any(day.astimezone(own).utcoffset() != day.astimezone(wanted).utcoffset() for day in days):
             return True
         return bool(shifts.differences(schedule.regular, by_file, since, self._until))

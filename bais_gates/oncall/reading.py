@@ -237,7 +237,9 @@ def _check_covers(rotation: Rotation) -> None:
                     raise rotation.error(("absences", index), text)
                 cover = absence.covered_by
                 if cover is not None and rotation.name_of[difference.then] != cover:
-                    text = f"{cover} is absent or on another tier {where}. Name another person."
+                    text = (
+                        f"{cover} can't cover {where}: absent then, or on another tier. Name another person."
+                    )
                     raise rotation.error(("absences", index, "covered_by"), text)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -114,14 +115,16 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(folder: Path) -> Iterator[Served]:
+def served(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
     """Yield an account that is served until the end of the block."""
     it = Served(folder)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(it))
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    it.url = f"http://127.0.0.1:{server.server_port}"
+    it.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     try:
         yield it
     finally:

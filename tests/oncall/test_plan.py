@@ -244,6 +244,18 @@ def test_after_a_cut_connection_a_second_run_completes_the_first(
     assert account.writes == []
 
 
+def test_a_failure_says_what_was_done_before_it(account: Served) -> None:
+    """The change that failed, and how many were made before."""
+    account.cut_from = 9
+
+    with pytest.raises(OncallError, match="Whether it was done is unknown") as caught:
+        account.apply(account.rotation())
+
+    assert "create schedule BAIS secondary: Ben, Cleo, Ada in turn; 1 of 5 changes were made" in str(
+        caught.value
+    )
+
+
 def test_a_member_without_an_account_is_named_by_file_line_and_key(account: Served) -> None:
     """The name is in the message, the address is not."""
     account.user("Eva")["email"] = "eva.canary@elsewhere.example"

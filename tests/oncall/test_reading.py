@@ -85,7 +85,7 @@ PHONE = {"name": "Bank", "what": "x", "url": "tel:+49301234567"}
         ({"absences": absent(covered_by="Ada")}, "absences[0].covered_by", "is who is absent"),
         ({"absences": absent() + absent(until="2026-03-03")}, "absences[1].from", "another absence"),
         ({"absences": ALL_AWAY}, "absences[1]", "nobody is free to cover on manager"),
-        ({"absences": BUSY}, "absences[0].covered_by", "Cleo is absent or on another tier on manager"),
+        ({"absences": BUSY}, "absences[0].covered_by", "Cleo can't cover on manager"),
         ({"services": [SERVICE]}, "services[0].team", "platform"),
         ({"severities": {"P1": {}}}, "severities", "missing"),
         ({"emergency_contacts": [PHONE]}, "emergency_contacts[0].url", "no phone number"),
