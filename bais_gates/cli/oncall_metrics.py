@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from bais_gates.targets.parts import OncallPart
 
+ROTATION = Path("gates/oncall/rotation.yaml")
 DESCRIPTION = """\
 Print the readiness of on-call as Prometheus metrics (text format), by the same figures as the gates: seconds
 of the next 90 days without anybody on call on each tier, with one person on two tiers, with somebody who is
@@ -41,14 +42,14 @@ def add(
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, and print or write the metrics."""
-    from bais_gates.cli.oncall import rotation_of  # noqa: PLC0415 - that module imports this one
     from bais_gates.cli.stage_run import environment_of  # noqa: PLC0415 - other commands do not need these
     from bais_gates.oncall import metrics  # noqa: PLC0415 - as above
     from bais_gates.oncall.pagerduty import PagerDuty  # noqa: PLC0415 - as above
     from bais_gates.oncall.pagerduty_api import Api  # noqa: PLC0415 - as above
+    from bais_gates.oncall.reading import load_rotation  # noqa: PLC0415 - as above
 
     part: OncallPart = environment_of(arguments.env).oncall
-    rotation = rotation_of(arguments, part)
+    rotation = load_rotation(arguments.rotation or part.rotation or ROTATION)
     provider = PagerDuty(Api(part.api_url, part.token, part.sender))
     window = timedelta(hours=part.golive_window_h)
     try:

@@ -7,7 +7,6 @@ the format: prometheus.io/docs/instrumenting/exposition_formats (text, version 0
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -168,7 +167,7 @@ def write(path: Path, text: str) -> None:
             temporary = stream.name
             stream.write(text)
         Path(temporary).chmod(0o644)  # another user's node_exporter reads it
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except OSError as error:
         if temporary:
             with contextlib.suppress(OSError):
