@@ -74,9 +74,9 @@ def _layer(state: State, tier: str) -> Any:
     return next(one for one in _one(state["schedules"], f" {tier}")["layers"] if not one["end"])
 
 
-def _soon(days: float = 9) -> datetime:
-    """Return the beginning of an hour on the second day or later of a turn, beyond the next hand-over."""
-    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=days)
+def _later() -> datetime:
+    """Return the beginning of an hour in two months: beyond the next hand-over and the file's absences."""
+    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=60)
 
 
 def _override(state: State, tier: str, user: str, start: datetime) -> None:
@@ -97,17 +97,19 @@ def _leave_an_hour(state: State) -> None:
 def _put_on_two_tiers(state: State) -> None:
     user = _layer(state, "manager")["users"][0]
     for tier in ("primary", "manager"):
-        _override(state, tier, user, _soon())
+        _override(state, tier, user, _later())
 
 
 def _take_turns_daily(state: State) -> None:
-    _layer(state, "manager")["rotation_turn_length_seconds"] = 86_400
+    changed = {"id": "QFAULTL", "start": _later().isoformat(), "rotation_turn_length_seconds": 86_400}
+    layers = _one(state["schedules"], " manager")["layers"]
+    layers.append(_layer(state, "manager") | changed)  # the last is on top
 
 
 def _take_another_hour(state: State) -> None:
     """Give an hour of each of the manager's people to the next: one of the three hours is somebody else's."""
     for number, user in enumerate(_layer(state, "manager")["users"]):
-        _override(state, "manager", user, _soon() + number * _HOUR)
+        _override(state, "manager", user, _later() + number * _HOUR)
 
 
 def _drop_a_tier(state: State) -> None:
@@ -196,13 +198,13 @@ FAULTS: Final = (
     ),
     fault(
         "oncall_person_on_two_tiers",
-        "For an hour of the turn after next, one person is primary and manager.",
+        "For an hour in two months one person is primary and manager.",
         "oncall.coverage oncall.rotation_applied",
         Edited("schedules", _put_on_two_tiers),
     ),
     fault(
         "oncall_turns_of_a_day",
-        "The managers' turns last a day instead of a week.",
+        "In two months the managers' turns last a day instead of a week.",
         "oncall.rotation_applied",
         Edited("schedules", _take_turns_daily),
     ),
