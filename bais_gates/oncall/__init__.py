@@ -11,7 +11,16 @@ if TYPE_CHECKING:
     from bais_gates.oncall.chat import ChatError, post_message
     from bais_gates.oncall.fixtures import Oncall
     from bais_gates.oncall.pagerduty import PagerDuty
-    from bais_gates.oncall.provider import OncallError, PageEvent, Person, Policy, Provider, Service, Shift
+    from bais_gates.oncall.provider import (
+        OncallError,
+        Page,
+        PageEvent,
+        Person,
+        Policy,
+        Provider,
+        Service,
+        Shift,
+    )
     from bais_gates.oncall.reading import load_rotation
     from bais_gates.oncall.rotation import Rotation, Tier
     from bais_gates.oncall.runbook_checks import Platform, check_runbooks, read_platform
@@ -27,6 +36,7 @@ __all__ = [
     "ChatError",
     "Oncall",
     "OncallError",
+    "Page",
     "PageEvent",
     "PagerDuty",
     "Person",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from bais_gates import Evidence, Unique
-from bais_gates.oncall import Oncall, Provider, Rotation
+from bais_gates.oncall import Oncall, OncallError, Page, Provider, Rotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LIMIT_S: Final = 300.0
 """The longest that a rotation file may give for the acknowledgement of a P1."""
 POLL_S: Final = 0.5
+STRANGER: Final = "somebody who is not in the rotation"
 
 
 @pytest.mark.gate("oncall.page_acknowledged")
@@ -40,25 +41,35 @@ def check_page(
     """
     within_s = rotation.severities["P1"].acknowledge_within_s
     evidence.check("time to acknowledge a P1 by the rotation file", within_s, "<=", LIMIT_S, unit="s")
-    first = {rotation.name_of.get(one, one) for one in provider.on_call(rotation.name).get(1, ())}
+    first = {rotation.name_of.get(one, STRANGER) for one in provider.on_call(rotation.name).get(1, ())}
     page = provider.page(rotation.services[0].name, f"{title}: acknowledge it, nothing is wrong")
     try:
         events = await_acknowledgement(lambda: provider.events(page), min(within_s, LIMIT_S), poll_s)
     finally:
-        provider.resolve(page)
+        resolve_page(provider, page)
     check_log(rotation, events, sorted(first), evidence)
     resolved = [one for one in provider.events(page) if one.kind == "resolved"]
     evidence.check("resolutions of the page", len(resolved), ">=", 1, n=1)
 
 
+def resolve_page(provider: Provider, page: Page) -> None:
+    """Resolve a page, unless somebody has: then it can't be resolved again."""
+    try:
+        over = any(one.kind == "resolved" for one in provider.events(page))
+    except OncallError:
+        over = False
+    if not over:
+        provider.resolve(page)
+
+
 def await_acknowledgement(
     events: Callable[[], Sequence[PageEvent]], within_s: float, poll_s: float
 ) -> Sequence[PageEvent]:
-    """Return the log of a page once somebody has acknowledged it, or the time is over."""
+    """Return the log of a page once somebody has acknowledged or resolved it, or the time is over."""
     ends_at = time.monotonic() + within_s
     while True:
         found = events()
-        if any(one.kind == "acknowledged" for one in found) or time.monotonic() > ends_at:
+        if any(one.kind in {"acknowledged", "resolved"} for one in found) or time.monotonic() > ends_at:
             return found
         time.sleep(poll_s)
 

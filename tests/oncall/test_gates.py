@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 
 from bais_gates.oncall import shifts
 from bais_gates.oncall.plan import policy_of
-from bais_gates.oncall.provider import Contact, NotificationRule, Person, Policy, Service, Shift, Step
+from bais_gates.oncall.provider import (
+    Contact,
+    NotificationRule,
+    OncallError,
+    Page,
+    PageEvent,
+    Person,
+    Policy,
+    Service,
+    Shift,
+    Step,
+)
 from bais_gates.oncall.readiness import judge_people
 from bais_gates.oncall.rotation import Rotation
 from bais_gates.pytest_plugin.evidence import Evidence
@@ -320,9 +331,25 @@ def test_a_page_is_resolved_when_its_log_can_not_be_read(desk: Desk, monkeypatch
     """The error is the gate's, and nobody goes on being paged."""
 
     def fail(_page: object) -> None:
-        raise RuntimeError("no log")
+        raise OncallError("no log")
 
     monkeypatch.setattr(desk, "events", fail)
-    with pytest.raises(RuntimeError, match="no log"):
+    with pytest.raises(OncallError, match="no log"):
         judged_page(desk)
     assert desk.resolved == ["bais-api"]
+
+
+def test_who_resolves_the_page_has_not_acknowledged_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for an acknowledgement any more, and the page is not resolved again."""
+    monkeypatch.setattr(desk, "acknowledges", None)
+    send = desk.page
+
+    def page(service: str, title: str) -> Page:
+        sent = send(service, title)
+        desk.log.append(PageEvent("resolved", NOW + timedelta(seconds=20)))
+        return sent
+
+    monkeypatch.setattr(desk, "page", page)
+    (found,) = judged_page(desk)
+    assert found.startswith("acknowledgements of the test page: 0")
+    assert desk.resolved == []
