@@ -1,1 +1,1 @@
-"""Verification of a written decision before a deployment."""
+"""Signed statements about a decision, and its verification before a deployment."""

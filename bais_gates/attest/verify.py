@@ -2,45 +2,39 @@
 
 The exit status of a run can be lost or forged on its way; the file is DEPLOY only if all of its content
 agrees. Without a signature this detects damage, mix-ups, edits and omissions, but not a forger who writes a
-whole new file: keep the file where only the run can write it.
+whole new file: keep the file where only the run can write it, or have the policy require signatures.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from bais_gates.attest.changes import AGAIN, SANDBOX, Files, changed_files, read_files
+from bais_gates.attest.history import overtaken
+from bais_gates.attest.keys import PublicKey
+from bais_gates.attest.problems import Problem
+from bais_gates.attest.signatures import examine, trust
 from bais_gates.errors import AbsentFileError, GateInputError
-from bais_gates.verdict.catalog import Catalog, load_catalog
+from bais_gates.verdict.catalog import Catalog
 from bais_gates.verdict.decide import decide
-from bais_gates.verdict.document import load_decision
-from bais_gates.verdict.files import digest_of, read_bytes
+from bais_gates.verdict.document import load_with_digest
 from bais_gates.verdict.model import GOLIVE, Decision, JudgedGate, Severity, Subject, Verdict
-from bais_gates.verdict.policy import ALWAYS_BLOCKING, Policy, load_policy
+from bais_gates.verdict.policy import ALWAYS_BLOCKING, Policy
+from bais_gates.verdict.signatures import Signature
 from bais_gates.verdict.target import local_parts, on_loopback
-from bais_gates.verdict.waivers import WaiverFile, load_waivers
+from bais_gates.verdict.waivers import WaiverFile
 
-SANDBOX: Final = "sandbox"
-"""The one environment for which a rehearsal is accepted, when it is named explicitly."""
 FUTURE_TOLERANCE: Final = timedelta(minutes=5)
 """How far the clock of the machine that decided may be ahead of ours."""
 
 _ANY_LENGTH = 36500  # days
 _ANY_VALIDITY_S = 2_592_000.0  # the longest that a policy file may say
-_AGAIN = "Run the gates again."
 _CHUNK = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One reason to refuse a decision. ``code`` is stable."""
-
-    code: str
-    message: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,17 +45,8 @@ class VerifyReport:
     problems: tuple[Problem, ...]
     decision: Decision | None
     """The decision if the file could be read, accepted or refused."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Files:
-    """The files that a decision is compared with; None for one that is not requested or not readable."""
-
-    catalog: Catalog | None = None
-    policy: Policy | None = None
-    waivers: WaiverFile | None = None
-    environment_digest: str | None = None
-    problems: tuple[Problem, ...] = ()
+    signatures: tuple[Signature, ...] = ()
+    """Those that are in order."""
 
 
 def verify(
@@ -74,6 +59,9 @@ def verify(
     catalog: Path | None = None,
     max_age: timedelta | None = None,
     now: datetime | None = None,
+    keys: Sequence[PublicKey] = (),
+    threshold: int | None = None,
+    history: Path | None = None,
 ) -> VerifyReport:
     """Return whether the decision in ``path`` allows a deployment, with every problem if not.
 
@@ -81,27 +69,35 @@ def verify(
     of this run and subject where they are given, in time, and consistent: judged again from its own results
     it must be the same. With ``catalog`` it must have been decided by that catalog, by ``policy.yaml``
     and ``waivers.yaml`` beside it, and about ``environments/<env>.yaml`` beside it where that exists. A
-    ``ledger.jsonl`` beside the decision must be the one that it names. Never raises for a file's content.
+    ``ledger.jsonl`` beside the decision must be the one that it names. As many people as the policy requires
+    for ``env`` must have signed it, and ``threshold`` (1) by ``keys`` where they are given; no decision below
+    ``history`` may have overtaken it. Never raises for a file's content.
     """
     now = (now or datetime.now(UTC)).astimezone(UTC)
     try:
-        decision = load_decision(path)
+        decision, digest = load_with_digest(path)
     except AbsentFileError as error:
         remedy = "Run `bais-gates run SCOPE`, which writes it."
         return _refusal(Problem(code="DECISION_ABSENT", message=str(error), remedy=remedy))
     except GateInputError as error:
         return _refusal(Problem(code="DECISION_UNPARSABLE", message=str(error)))
-    files = _read_files(catalog, env)
+    files = read_files(catalog, env)
+    gates = None if catalog is None else catalog.parent
+    trusted = trust(env=env, policy=files.policy, gates=gates, given=keys, threshold=threshold)
+    unsigned, signatures = examine(path, decision, digest, trusted, now)
     problems = [
+        *trusted.problems,
+        *unsigned,
         *_verdict(decision),
         *_identity(decision, scope=scope, env=env, run_id=run_id, subject=subject),
         *files.problems,
-        *_input_digests(decision, files),
+        *changed_files(decision, files),
         *_consistency(decision, files),
         *_ledger(decision, path),
         *_times(decision, now, max_age),
+        *(overtaken(decision, history) if history is not None else ()),
     ]
-    return VerifyReport(ok=not problems, problems=tuple(problems), decision=decision)
+    return VerifyReport(ok=not problems, problems=tuple(problems), decision=decision, signatures=signatures)
 
 
 def _refusal(problem: Problem) -> VerifyReport:
@@ -154,76 +150,7 @@ def _identity(
     return problems
 
 
-def _read_files(path: Path | None, env: str) -> _Files:
-    """Read the catalog and the files beside it; an unreadable one is a problem, as it can't be compared."""
-    if path is None:
-        return _Files()
-    problems = []
-    catalog = policy = waivers = digest = None
-    try:
-        catalog = load_catalog(path)
-    except GateInputError as error:
-        problems.append(Problem(code="CATALOG_OTHER", message=str(error)))
-    try:
-        policy = load_policy(path.parent / "policy.yaml")
-    except AbsentFileError:
-        policy = load_policy(None)
-    except GateInputError as error:
-        problems.append(Problem(code="POLICY_OTHER", message=str(error)))
-    try:
-        waivers = load_waivers(path.parent / "waivers.yaml")
-    except GateInputError as error:
-        problems.append(Problem(code="WAIVERS_OTHER", message=str(error)))
-    try:
-        digest = _environment_digest(path, env)
-    except GateInputError as error:
-        problems.append(Problem(code="ENVIRONMENT_OTHER", message=str(error)))
-    return _Files(
-        catalog=catalog,
-        policy=policy,
-        waivers=waivers,
-        environment_digest=digest,
-        problems=tuple(problems),
-    )
-
-
-def _environment_digest(catalog: Path, env: str) -> str | None:
-    """Return the digest of the environment file of that name; the sandbox, which writes its own, has none."""
-    if env == SANDBOX or not env.replace("-", "").isalnum():
-        return None
-    try:
-        return digest_of(read_bytes(catalog.parent / "environments" / f"{env}.yaml"))
-    except AbsentFileError:
-        return None
-
-
-def _input_digests(decision: Decision, files: _Files) -> list[Problem]:
-    pairs = [
-        ("CATALOG_OTHER", "catalog", files.catalog, decision.digests.catalog),
-        ("POLICY_OTHER", "policy", files.policy, decision.digests.policy),
-        ("WAIVERS_OTHER", "waivers", files.waivers, decision.digests.waivers),
-    ]
-    contract = files.catalog.contract if files.catalog is not None else decision.digests.contract
-    problems = [
-        Problem(
-            code=code,
-            message=f"The decision was made with another {what} file than this one.",
-            remedy=_AGAIN,
-        )
-        for code, what, file, digest in pairs
-        if file is not None and file.digest != digest
-    ]
-    if contract != decision.digests.contract:
-        text = "The decision was made with another contract file than this one."
-        problems.append(Problem(code="CONTRACT_OTHER", message=text, remedy=_AGAIN))
-    digest = files.environment_digest
-    if digest is not None and digest != decision.target.environment_digest:
-        text = "The decision was made with another environment file of this name than this one."
-        problems.append(Problem(code="ENVIRONMENT_OTHER", message=text, remedy=_AGAIN))
-    return problems
-
-
-def _consistency(decision: Decision, files: _Files) -> list[Problem]:
+def _consistency(decision: Decision, files: Files) -> list[Problem]:
     """Judge a DEPLOY again, from its own results, and compare everything that follows from them."""
     if decision.verdict is not Verdict.DEPLOY:
         return []
@@ -248,7 +175,9 @@ def _consistency(decision: Decision, files: _Files) -> list[Problem]:
         )
     except OverflowError:  # a moment at either end of the calendar
         return [_inconsistent("one of its dates is not from our time")]
-    again = replace(again, digests=decision.digests, gates=tuple(map(_without_prose, again.gates)))
+    again = replace(
+        again, inputs=decision.inputs, digests=decision.digests, gates=tuple(map(_without_prose, again.gates))
+    )
     if files.policy is None:  # then nothing says how long it may be valid, only that it may be no longer
         again = replace(again, valid_until=min(again.valid_until, decision.valid_until))
     decision = replace(decision, gates=tuple(map(_without_prose, decision.gates)))
@@ -263,7 +192,7 @@ def _without_prose(judged: JudgedGate) -> JudgedGate:
 def _inconsistent(what: str) -> Problem:
     message = f"The decision contradicts itself: {what}."
     return Problem(
-        code="INCONSISTENT", message=message, remedy=f"It was edited or written by another version. {_AGAIN}"
+        code="INCONSISTENT", message=message, remedy=f"It was edited or written by another version. {AGAIN}"
     )
 
 
@@ -334,19 +263,17 @@ def _ledger(decision: Decision, path: Path) -> list[Problem]:
     if f"sha256:{hashed.hexdigest()}" == named:
         return []
     text = f"{ledger} is not the ledger of this decision's run."
-    return [
-        Problem(code="LEDGER_OTHER", message=text, remedy=f"Keep the files of one run together. {_AGAIN}")
-    ]
+    return [Problem(code="LEDGER_OTHER", message=text, remedy=f"Keep the files of one run together. {AGAIN}")]
 
 
 def _times(decision: Decision, now: datetime, max_age: timedelta | None) -> list[Problem]:
     problems = []
     if now >= decision.valid_until:
         text = f"The decision expired at {decision.valid_until:%Y-%m-%d %H:%M:%S} UTC."
-        problems.append(Problem(code="STALE", message=text, remedy=_AGAIN))
+        problems.append(Problem(code="STALE", message=text, remedy=AGAIN))
     elif max_age is not None and now - decision.decided_at > max_age:
         text = f"The decision is from {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC, which is too old."
-        problems.append(Problem(code="STALE", message=text, remedy=_AGAIN))
+        problems.append(Problem(code="STALE", message=text, remedy=AGAIN))
     if decision.decided_at > now + FUTURE_TOLERANCE:
         text = f"The decision is dated in the future: {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC."
         problems.append(

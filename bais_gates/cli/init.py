@@ -23,6 +23,11 @@ CI_FILES: Final = {
     "jenkins": ("Jenkinsfile", "Jenkinsfile"),
 }
 NO_SUBJECT: Final = "\nsubject: not_required # write required once the release is an image"
+SIGNATURES: Final = "\nsignatures:\n  production: {required: 1}\n"
+NO_SIGNATURES: Final = (
+    "\n# signatures:              # once somebody has a key: bais-gates attest keygen\n"
+    "#   production: {required: 1}\n"
+)
 REPORTS: Final = "gate-report/"
 NOTE: Final = """
 The gate reads the project's files: nothing of production is judged before the catalog has a gate for it."""
@@ -68,8 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
     bais = arguments.suite is not None
     environment = "sandbox" if bais else "production"
     gates = files_of(SUITE) if bais else files_of(STARTER / "gates")
-    # The one gate of a new project judges no image.
+    # The one gate of a new project judges no image, and nobody has a key yet.
     policy = (SUITE / "policy.yaml").read_text(encoding="utf-8").replace("\nsubject: required", NO_SUBJECT)
+    policy = policy.replace(SIGNATURES, NO_SIGNATURES)
     gates.setdefault("gates/policy.yaml", policy)
     others = {}
     if arguments.ci is not None:

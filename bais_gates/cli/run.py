@@ -101,6 +101,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="count the results of this verified decision of an earlier scope, too (repeatable)",
     )
     parser.add_argument(
+        "--sign-key",
+        type=lambda text: Path(text).expanduser(),
+        metavar="PATH",
+        help="private key that signs the decision (also as PEM in BAIS_GATES_SIGN_KEY)",
+    )
+    parser.add_argument(
         "--sandbox-fault",
         action="append",
         default=[],
@@ -119,6 +125,8 @@ def pytest_command(arguments: argparse.Namespace, run_id: str) -> list[str]:
         command.append(f"--gate-env={arguments.env}")
     if arguments.subject:
         command.append(f"--gate-subject={arguments.subject}")
+    if arguments.sign_key:
+        command.append(f"--gate-sign-key={arguments.sign_key}")
     command += [f"--gate-import={path}" for path in arguments.imports]
     for fault in arguments.sandbox_fault:
         command += ["--sandbox-fault", fault]

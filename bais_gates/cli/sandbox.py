@@ -112,6 +112,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     fetch.set_defaults(command=_fetch)
     faults = actions.add_parser("faults", help="list the faults and the gates that each of them fails")
     faults.set_defaults(command=_faults)
+    releases = actions.add_parser("releases", help="list the releases that its cluster can roll out")
+    releases.set_defaults(command=_releases)
     fault = add_action("fault", _fault, "switch faults of the running sandbox on or off")
     fault.add_argument("on", nargs="*", metavar="NAME", help="fault to switch on")
     fault.add_argument(
@@ -269,6 +271,17 @@ def _faults(arguments: argparse.Namespace) -> int:
 
     for fault in ALL_FAULTS.values():
         print(f"{fault.name}: {fault.description}\n    fails: {', '.join(fault.gates)}")
+    return 0
+
+
+def _releases(arguments: argparse.Namespace) -> int:
+    del arguments
+    from bais_gates.sandbox import configuration, images, releases  # noqa: PLC0415 - for this action only
+
+    present = images.api_image()
+    print(f"{present}\n    present {configuration.VERSION}: The one that the sandbox starts with.")
+    for image, release in releases.by_reference(present).items():
+        print(f"{image}\n    {release.name} {release.version}: {release.description}")
     return 0
 
 

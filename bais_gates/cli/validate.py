@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bais_gates.attest.keys import load_keys
 from bais_gates.errors import GateInputError
 from bais_gates.targets.environment import load_environment, unset_variables
 from bais_gates.targets.looks import look
@@ -22,7 +23,7 @@ from bais_gates.verdict.waivers import load_waivers
 INVALID = 1
 NO_TESTS_COLLECTED = 5
 DESCRIPTION = """\
-Validate catalog.yaml, policy.yaml, waivers.yaml, environments/*.yaml and, if there is one,
+Validate catalog.yaml, policy.yaml, waivers.yaml, keys.yaml, environments/*.yaml and, if there is one,
 oncall/rotation.yaml of a gates folder by their schemas, and have pytest collect the gates to check that every
 catalog entry has its test. Touches nothing: reads files and runs no gate. Of environment files with unset
 ${VARIABLES} only the schema is checked.
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         (folder / "catalog.yaml", lambda: load_catalog(folder / "catalog.yaml")),
         (folder / "policy.yaml", lambda: load_policy(folder / "policy.yaml")),
         (folder / "waivers.yaml", lambda: load_waivers(folder / "waivers.yaml")),
+        (folder / "keys.yaml", lambda: check_keys(folder)),
         *((path, partial(check_environment, path, folder)) for path in environments),
         *(
             (path, partial(check_rotation, path))
@@ -78,6 +80,17 @@ def valid(path: Path | str, check: Callable[[], object]) -> bool:
         return False
     print(f"ok      {path} ({note})" if isinstance(note, str) and note else f"ok      {path}")
     return True
+
+
+def check_keys(folder: Path) -> str:
+    """Check the keys that may sign, and that it lists those which the policy names; return how many."""
+    names = [key.name for key in load_keys(folder / "keys.yaml")]
+    rules = load_policy(folder / "policy.yaml").signatures if (folder / "policy.yaml").exists() else {}
+    if missing := [name for rule in rules.values() for name in rule.keys if name not in names]:
+        raise GateInputError(f"the policy names keys that are not listed: {name_some(missing)}. Add them.")
+    if rules and not names:
+        return "no key is listed: what the policy wants signed can't be"
+    return f"{len(names)} listed" if names else "none"
 
 
 def check_environment(path: Path, folder: Path) -> str:

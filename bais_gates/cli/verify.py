@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from bais_gates.attest.keys import public_key
+from bais_gates.attest.verify import VerifyReport
 from bais_gates.attest.verify import verify as verify_decision
 from bais_gates.reports import view
+from bais_gates.verdict.codec import format_moment, optional_moment_to_json
 from bais_gates.verdict.model import GOLIVE, SCOPES, Decision, Subject, parse_subject
+from bais_gates.verdict.signatures import Signature
 
 REFUSED = 1
 DESCRIPTION = """\
 Verify that DECISION allows a deployment: exit status 0 only for a DEPLOY with this scope, environment, run,
-subject and catalog that is consistent and still valid. Names the run that it judged. Touches nothing: reads
-files.
+subject and catalog that is signed as the policy requires, consistent and still valid. Names the run that it
+judged and, where a file has changed since, what in it. Touches nothing: reads files.
 
 A decision about the sandbox is a rehearsal, which is accepted only with `--env sandbox`."""
 _DURATION = re.compile(r"(\d+)([smhd])")
@@ -89,7 +95,35 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="AGE",
         help="maximum age, e.g. 30m or 4h (default: until its valid_until)",
     )
+    parser.add_argument(
+        "--key",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PEM",
+        help="public key that must have signed it, besides what the policy requires (repeatable)",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=_count,
+        metavar="N",
+        help="people who must have signed, by those keys or else by the policy's (default: 1)",
+    )
+    parser.add_argument(
+        "--history",
+        type=Path,
+        metavar="DIR",
+        help="folder of report folders: refuse a decision that a newer one there has overtaken",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON; codes are stable")
     parser.set_defaults(command=run)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 20:
+        msg = f"{text!r} is not a number of people from 1 to 20"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def judged(decision: Decision) -> str:
@@ -106,6 +140,38 @@ def judged(decision: Decision) -> str:
     return "\n".join("".join(char if char.isprintable() else "\ufffd" for char in line) for line in lines)
 
 
+def signed_by(signature: Signature) -> str:
+    """Return who signed, with which key, when."""
+    when = f"{signature.signed_at:%Y-%m-%d %H:%M:%S} UTC" if signature.signed_at else "time not recorded"
+    key = f"{signature.name} {signature.keyid}".lstrip()
+    return f"signed by: {view.signer(signature)}, {key}, {when}"
+
+
+def as_json(report: VerifyReport) -> dict[str, object]:
+    """Return a report for machines."""
+    decision = report.decision
+    about = None
+    if decision is not None:
+        about = {
+            "run_id": decision.run.run_id,
+            "verdict": decision.verdict.value,
+            "scope": decision.scope,
+            "environment": decision.target.name,
+            "subject": str(decision.subject) if decision.subject else None,
+            "decided_at": format_moment(decision.decided_at),
+            "valid_until": format_moment(decision.valid_until),
+        }
+    return {
+        "ok": report.ok,
+        "problems": [dataclasses.asdict(problem) for problem in report.problems],
+        "decision": about,
+        "signatures": [
+            dataclasses.asdict(signature) | {"signed_at": optional_moment_to_json(signature.signed_at)}
+            for signature in report.signatures
+        ],
+    }
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Verify, print every problem with its remedy, and return 0 or 1."""
     report = verify_decision(
@@ -117,12 +183,20 @@ def run(arguments: argparse.Namespace) -> int:
         catalog=arguments.catalog or Path("gates/catalog.yaml"),
         max_age=arguments.max_age,
         now=datetime.now(UTC),
+        keys=[public_key(path) for path in arguments.key],
+        threshold=arguments.threshold,
+        history=arguments.history,
     )
+    if arguments.json:
+        print(json.dumps(as_json(report), indent=2))
+        return 0 if report.ok else REFUSED
     for problem in report.problems:
         print(f"{problem.code}: {problem.message} {problem.remedy}".rstrip())
     decision = report.decision
     if decision is not None:
         print(judged(decision))
+    for signature in report.signatures:
+        print(signed_by(signature))
     if report.ok and decision is not None:
         until = f"valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC"
         print(f"DEPLOY {arguments.scope} on {arguments.env}: run {decision.run.run_id}, {until}")

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import gevent
+from geventhttpclient.client import HTTPClient, HTTPClientPool
 from locust import FastHttpUser, events
+from locust.contrib.fasthttp import FastResponse, LocustBadStatusCode, LocustUserAgent
 from locust.exception import CatchResponseError
 from locust.runners import WorkerRunner
 
@@ -62,6 +64,35 @@ def _tls(cafile: str | None = None) -> ssl.SSLContext:
     return _context()
 
 
+class _Agent(LocustUserAgent):
+    """Sends each request once and as it is: no cookies, no redirects, no retries.
+
+    Locust's own looks for all of these, which takes a sixth of the generator's CPU time for each request.
+    """
+
+    def __init__(self, pool: HTTPClientPool, headers: dict[str, str] | None) -> None:
+        super().__init__(client_pool=pool, headers=headers)
+        self._clients: dict[str, HTTPClient] = {}
+
+    def urlopen(  # type: ignore[override]  # only what Locust hands over
+        self, url: str, method: str, headers: dict[str, str], payload: str | bytes | None
+    ) -> FastResponse:
+        """Return the response; raise, with the response, for a status that is no success."""
+        path_at = url.find("/", len("https://"))
+        origin, path = (url[:path_at], url[path_at:]) if path_at > 0 else (url, "/")
+        if (client := self._clients.get(origin)) is None:
+            client = self._clients[origin] = self.clientpool.get_client(origin)
+        sent = self.default_headers.copy()
+        sent.update(headers)
+        answer = FastResponse(client.request(method, path, body=payload, headers=sent))
+        try:
+            self._verify_status(answer.status_code, url=url)  # type: ignore[no-untyped-call] # of Locust
+        except LocustBadStatusCode as error:
+            error.response = answer  # type: ignore[attr-defined] # where Locust looks for it
+            raise
+        return answer
+
+
 class ScheduledUser(FastHttpUser):
     """A user that sends one request a task, each at its time.
 
@@ -80,6 +111,7 @@ class ScheduledUser(FastHttpUser):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
+        self.client.client = _Agent(self.client.client.clientpool, self.default_headers)
         local = len(self.started)
         self.started.append(self)
         options = environment.parsed_options

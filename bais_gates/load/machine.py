@@ -72,7 +72,7 @@ class Watch:
         ticks = cpu_ticks()
         if ticks is None:
             return None
-        processes = _processes()
+        processes = ticks_of_processes()
         return (
             ticks[0],
             _ticks_below(self._generator, processes),
@@ -80,7 +80,7 @@ class Watch:
         )
 
 
-def _processes() -> dict[int, tuple[int, int]]:
+def ticks_of_processes() -> dict[int, tuple[int, int]]:
     """Return parent and ticks of every process; those of children that ended count for the parent."""
     found = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 - twice a second, hundreds of entries

@@ -38,6 +38,7 @@ from bais_gates.verdict.model import (
 if TYPE_CHECKING:
     from bais_gates.pytest_plugin.recorder import Recorder
     from bais_gates.pytest_plugin.run_state import RunState
+    from bais_gates.verdict.signatures import Signature
 
 decision_key: pytest.StashKey[Decision] = pytest.StashKey()
 """The decision of a deciding run, set on the controller before any report is rendered."""
@@ -111,6 +112,9 @@ class Finish:
                 decision = self._run.block(self._config, [reason, *decision.reasons], ended=True)
                 problems = ()
             self.decision = self._config.stash[decision_key] = decision
+            unsigned = self._run.signer.sign(self._run.state, decision)
+        if unsigned is not None:
+            self._write(unsigned)
         for problem in problems:
             self._write(f"{problem.report} could not be written: {problem.message}. The decision stands.")
 
@@ -139,6 +143,7 @@ class Finish:
             integrity=reasons,
             previous=run.previous,
             origins=origins,
+            environment=state.environment().keys,
             now=datetime.now(UTC),
         )
 
@@ -230,7 +235,12 @@ class Finish:
 
     def _show(self) -> None:
         if self.decision is not None:
-            show(self._config, self.decision)
+            show(
+                self._config,
+                self.decision,
+                self._run.signer.signatures,
+                required=self._run.required_signatures,
+            )
 
     def _write(self, text: str) -> None:
         write(self._config, f"bais-gates: {redact(text)}\n")
@@ -336,12 +346,15 @@ def another_release(subject: Subject | None, target: TargetIdentity) -> list[Rea
 
 
 @without_garbage_collection()
-def show(config: pytest.Config, decision: Decision) -> None:
-    """Print a decision as the last thing on the terminal."""
+def show(
+    config: pytest.Config, decision: Decision, signatures: tuple[Signature, ...] = (), *, required: int = 0
+) -> None:
+    """Print a decision as the last thing on the terminal, who signed it, and how many the policy requires."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     writer = config.get_terminal_writer() if reporter is not None else None
     colour, width = (writer.hasmarkup, writer.fullwidth) if writer is not None else (False, 80)
-    write(config, "\n" + terminal.render(decision, colour=colour, width=width))
+    text = terminal.render(decision, colour=colour, width=width, signatures=signatures, required=required)
+    write(config, "\n" + text)
 
 
 def write(config: pytest.Config, text: str) -> None:

@@ -24,7 +24,18 @@ CATALOG_DEFAULT = Path("gates", "catalog.yaml")
 OUT_DEFAULT = "gate-report"
 ENVIRONMENT_DEFAULT = "sandbox"
 
-_NAMES = ("env", "scope", "out", "run-id", "subject", "catalog", "policy", "waivers", "load-duration")
+_NAMES = (
+    "env",
+    "scope",
+    "out",
+    "run-id",
+    "subject",
+    "catalog",
+    "policy",
+    "waivers",
+    "load-duration",
+    "sign-key",
+)
 _WITH_VALUE = frozenset((*(f"--gate-{name}" for name in _NAMES), "--gate-import", "--sandbox-fault"))
 _CONFIGURATIONS = (
     *("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini"),
@@ -65,6 +76,8 @@ class Settings:
     faults: tuple[str, ...]
     load_duration_s: float | None
     """How long a load run is judged, where that was named; deadlines follow."""
+    sign_key: Path | None
+    """The private key to sign the decision with, where it was named."""
     problems: tuple[str, ...]
     """What is wrong with the options themselves, one paragraph each."""
 
@@ -86,6 +99,7 @@ def add_options(parser: pytest.Parser) -> None:
         ("catalog", "PATH", "the catalog of gates (default: gates/catalog.yaml)"),
         ("policy", "PATH", "the policy (default: policy.yaml beside the catalog)"),
         ("waivers", "PATH", "the waivers (default: waivers.yaml beside the catalog)"),
+        ("sign-key", "PATH", "the private key that signs the decision (also as PEM in BAIS_GATES_SIGN_KEY)"),
         ("load-duration", "DURATION", "how long a load run is judged, as 90s or 10m (default: 20s)"),
     ):
         group.addoption(f"--gate-{name}", metavar=metavar, default=None, help=text)
@@ -201,6 +215,7 @@ def resolve(config: pytest.Config, catalog: Path) -> Settings:
         waivers_named=waivers is not None,
         faults=tuple(getattr(options, "sandbox_fault", None) or ()),
         load_duration_s=_load_duration(_text(config, "gate_load_duration"), problems),
+        sign_key=_path(config, "gate_sign_key"),
         problems=tuple(problems),
     )
 

@@ -18,6 +18,7 @@ from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.imports import Imported, own_imports, read_imports
 from bais_gates.pytest_plugin.ledger import LEDGER_FILE, Ledger, unwritable_ledger
 from bais_gates.pytest_plugin.refusals import refusals
+from bais_gates.pytest_plugin.signing import Signer
 from bais_gates.redaction import redact
 from bais_gates.reports import DECISION_FILE, write_all
 from bais_gates.reports.voiding import remove_stale, unfinished
@@ -59,6 +60,7 @@ class DecidingRun:
     waivers: WaiverFile = NO_WAIVERS
     target: TargetIdentity = UNKNOWN_TARGET
     imported: Imported = field(default_factory=Imported)
+    signer: Signer = field(default_factory=Signer)
     fatal: list[Reason] = field(default_factory=list)
     """Reasons for which no gate is run at all."""
     decision: Decision | None = None
@@ -73,6 +75,15 @@ class DecidingRun:
         with contextlib.suppress(GateInputError):
             policy = self.state.policy().digest
         return Digests(catalog=catalog, policy=policy, waivers=self.waivers.digest)
+
+    @property
+    def required_signatures(self) -> int:
+        """How many signatures ``verify`` will require; 0 also for a policy that can't be read."""
+        try:
+            rule = self.state.policy().signatures.get(self.target.name)
+        except GateInputError:
+            return 0
+        return rule.required if rule else 0
 
     def block(self, config: pytest.Config, reasons: Iterable[Reason], *, ended: bool = False) -> Decision:
         """Write a BLOCK for nothing but ``reasons``; if it cannot be written, that is one more reason."""
@@ -110,6 +121,7 @@ def prepare(config: pytest.Config, state: RunState) -> DecidingRun:
         for problem in settings.problems
     ]
     run.fatal += refusals(config, config.known_args_namespace)
+    _take_key(run)
     _read_files(run)
     _choose_scope(run)
     _import(run)
@@ -199,6 +211,16 @@ def unwritable_decision(out: Path, error: OSError) -> Reason:
         message=f"{out / DECISION_FILE} cannot be written: {error.strerror or error}.",
         remedy="Make room on the disk, or name a folder that can be written to with --gate-out.",
     )
+
+
+def _take_key(run: DecidingRun) -> None:
+    try:
+        run.signer.take_key(run.state.settings.sign_key)
+    except GateInputError as error:
+        text = f"The key to sign the decision with can't be used. {redact(str(error))}"
+        run.fatal.append(
+            Reason(code=Code.REFUSED_OPTION, message=text, remedy="Correct it, or leave it out.")
+        )
 
 
 def _read_files(run: DecidingRun) -> None:

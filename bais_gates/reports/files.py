@@ -18,11 +18,14 @@ from bais_gates.reports.redacted import redacted
 from bais_gates.verdict.document import load_decision, to_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from bais_gates.verdict.model import Decision, JsonValue
+    from bais_gates.verdict.signatures import Signature
 
 DECISION_FILE = "decision.json"
+STATEMENTS = ("decision.intoto.jsonl", "vsa.predicate.json", "test-result.predicate.json", "sandbox.pub")
+"""What other tools take for the decision: signed, and to be signed. Whoever signs writes them."""
 _RENDERERS: tuple[tuple[str, Callable[[Decision], str]], ...] = (
     ("signoff.html", signoff.render),
     ("ctrf.json", ctrf.render),
@@ -42,15 +45,23 @@ class ReportProblem:
 def write_all(decision: Decision, out_dir: Path) -> tuple[ReportProblem, ...]:
     """Write ``decision.json``, then every other report, into ``out_dir``, and the CI summary if there is one.
 
-    Returns the other reports that could not be written. Raises ``OSError`` only when ``decision.json`` itself
-    can't be written: without it there is no decision.
+    Statements about an older decision are removed before. Returns the other reports that could not be
+    written. Raises ``OSError`` only when ``decision.json`` itself can't be written: without it there is no
+    decision.
     """
     shown = redacted(decision)
+    for name in STATEMENTS:
+        (out_dir / name).unlink(missing_ok=True)
     _write_document(shown, out_dir / DECISION_FILE)
     problems = [_attempt(name, render, shown, out_dir / name) for name, render in _RENDERERS]
     if summary_path := os.environ.get("GITHUB_STEP_SUMMARY"):
         problems.append(_attempt_summary(shown, Path(summary_path)))
     return tuple(problem for problem in problems if problem is not None)
+
+
+def write_signoff(decision: Decision, out_dir: Path, signatures: Sequence[Signature]) -> None:
+    """Write the sign-off page anew, with those who have signed. Raises ``OSError``."""
+    write_atomically(out_dir / "signoff.html", signoff.render(redacted(decision), signatures))
 
 
 def write_decision(decision: Decision, path: Path) -> None:

@@ -16,14 +16,17 @@ from bais_gates.reports.templating import environment, template_text
 from bais_gates.verdict.model import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bais_gates.verdict.model import Decision, JudgedGate, Waiver
+    from bais_gates.verdict.signatures import Signature
 
 REASONS_OPEN = 20
 """Reasons that are listed openly; the rest is folded."""
 
 
-def render(decision: Decision) -> str:
-    """Return the page, as a pure function of the decision."""
+def render(decision: Decision, signatures: Sequence[Signature] = ()) -> str:
+    """Return the page, as a pure function of the decision and of the signatures that were verified."""
     style = template_text("signoff.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     reasons = view.ordered_reasons(decision)
@@ -55,6 +58,7 @@ def render(decision: Decision) -> str:
         imports=view.imports(decision),
         identity=_identity(decision),
         held_back=view.held_back(decision),
+        signed=[(view.signer(each), each) for each in signatures],
     )
 
 

@@ -10,7 +10,10 @@ from bais_gates.reports.text import ascii_only, cap, columns, one_line, shorten
 from bais_gates.verdict.model import JudgedGate, Outcome, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bais_gates.verdict.model import Check, Decision, Reason
+    from bais_gates.verdict.signatures import Signature
 
 NARROWEST = 40
 """The least width of the layout; narrower terminals wrap by themselves."""
@@ -28,14 +31,24 @@ _NAME_WIDTH = 8
 """Columns below which a check's name is left out rather than shortened."""
 
 
-def render(decision: Decision, *, colour: bool, width: int) -> str:
+def render(
+    decision: Decision,
+    *,
+    colour: bool,
+    width: int,
+    signatures: Sequence[Signature] = (),
+    required: int = 0,
+) -> str:
     """Return the decision as lines for a terminal of ``width`` columns, ending in a newline.
+
+    ``signatures`` are those that it has, ``required`` is how many the policy asks for.
 
     Without ``colour`` the text is plain ASCII. Control characters from the target are always written out.
     """
     paper = Paper(colour=colour, width=width)
     for block in (_heading, _table, _changes, _reasons, _waivers):
         block(decision, paper)
+    _signatures(decision, paper, signatures, required)
     # Not wrapped: a log is searched for this line.
     paper.row(paper.styled(paper.clean(_verdict_line(decision)), "bold", _verdict_colour(decision)))
     return paper.text()
@@ -231,6 +244,20 @@ def _waivers(decision: Decision, paper: Paper) -> None:
             until = wording.moment(waiver.expires)
             text = f"{waiver.ticket}, approved by {waiver.approved_by}, until {until}"
             paper.item(f"  {judged.gate.id}: {judged.result.outcome.value},", text, "yellow")
+        paper.line()
+
+
+def _signatures(decision: Decision, paper: Paper, signatures: Sequence[Signature], required: int) -> None:
+    for each in signatures:
+        when = wording.moment(each.signed_at) if each.signed_at else "at a time that is not recorded"
+        paper.item(
+            "Signed by", f"{view.signer(each)}, key {each.name} {each.keyid}, {when}".replace("  ", " ")
+        )
+    missing = required - len(signatures) if decision.verdict is Verdict.DEPLOY else 0
+    if missing > 0:
+        text = f"{wording.count(missing, 'signature')} more: `bais-gates attest sign DECISION --key FILE`"
+        paper.item("The policy requires", text, "yellow")
+    if signatures or missing > 0:
         paper.line()
 
 

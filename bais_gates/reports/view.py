@@ -13,6 +13,7 @@ from bais_gates.reports.wording import check_text, count, moment, most_telling_f
 from bais_gates.verdict.decide import remedy_of
 from bais_gates.verdict.model import Check, Decision, JudgedGate, Outcome, Phase, Reason, Verdict, Waiver
 from bais_gates.verdict.outcomes import PROVEN
+from bais_gates.verdict.signatures import Signature
 from bais_gates.verdict.target import local_parts
 
 CHANGE_KINDS = ("new failures", "newly not run", "fixed", "still failing")
@@ -36,6 +37,13 @@ class PhaseGroup:
 
     phase: Phase
     gates: tuple[JudgedGate, ...]
+
+
+def signer(signature: Signature) -> str:
+    """Return whose signature it is, in words."""
+    if signature.owner:
+        return signature.owner
+    return "the owner is not listed" if signature.name else "a key that is not listed in keys.yaml"
 
 
 def standing(judged: JudgedGate) -> Standing:

@@ -22,8 +22,10 @@ _STALE = (
     "report.html",
     "ctrf.json",
     "junit.xml",
-    "decision.intoto.json",
     "decision.intoto.jsonl",
+    "vsa.predicate.json",
+    "test-result.predicate.json",
+    "sandbox.pub",
 )
 """What would look green beside a decision that is gone; the new run's reports replace them."""
 

@@ -33,12 +33,18 @@ _HEADER = """\
 # It contains the sandbox's passwords, and is removed with the sandbox.
 """
 _PROMISED_PER_S: Final = 500
-_LOOP_S: Final = 0.005
-"""Of :func:`_loop_s` on the machine where the next figure was measured."""
-_REQUEST_S: Final = 0.0052
-"""Processor time of a request of a load run, generator and all processes of the sandbox together."""
-_SHARE: Final = 0.35
-"""Of the processors that a load may take, so that latency is the platform's and not the queue's."""
+_LOOP_S: Final = 0.0049
+"""Of :func:`loop_s` on the machine where the next figure was measured."""
+_REQUEST_S: Final = 0.0043
+"""Processor time of a request of a load run, generator and all processes of the sandbox together.
+
+Source: docs/request-cpu.md, as benchmarks/request_cpu.py wrote it.
+"""
+_SHARE: Final = 0.65
+"""Of the processors that a load may take, so that latency is the platform's and not the queue's.
+
+A load run judges nothing where more than 0.8 of them are in use.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +148,14 @@ def write_environment(
     """
     import yaml  # noqa: PLC0415 - imported while initdb runs
 
+    from bais_gates.sandbox import tls  # noqa: PLC0415 - as above
+
     path = directory / "environment.yaml"
     content = _platform_sections(api_url, platform) | _cluster_sections(directory, http_url, platform)
     content |= _monitoring_sections(monitoring) | _oncall_sections(
         monitoring["monitoring"], oncall, directory / "monitoring" / "records"
     )
+    content["signing"] = {"key_file": str(tls.write_signing_key(directory))}
     # All processes are below this one, the supervisor; the accounts are made when they are asked for.
     load: dict[str, object] = {"accounts": str(directory / "accounts.json"), "platform_pids": [os.getpid()]}
     rate = _sustainable_rate()
@@ -157,12 +166,13 @@ def write_environment(
 
 def _sustainable_rate() -> int:
     """Return the requests per second that this machine is likely to sustain beside a load generator."""
-    slowness = statistics.median(_loop_s() for _ in range(15)) / _LOOP_S
+    slowness = statistics.median(loop_s() for _ in range(15)) / _LOOP_S
     cores = len(os.sched_getaffinity(0))
     return int(cores * _SHARE / (_REQUEST_S * slowness) // 50 * 50) or 25
 
 
-def _loop_s() -> float:
+def loop_s() -> float:
+    """Return the CPU seconds of a loop that tells how fast a machine runs Python."""
     began, total = time.process_time(), 0
     for number in range(50_000):
         total += number * number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.files import read_json, remove_database
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from bais_gates.sandbox.releases import Release
     from bais_gates.sandbox.tls import Certificates
 
 NAMESPACE = "bais"
@@ -35,8 +37,16 @@ _REPLICA_SETTINGS = frozenset({"host", "port", "tls_cert", "tls_key", "logs", "c
 class ContainerKinds:
     """Makes containers, and keeps the ports of each API and cache as long as the sandbox is up."""
 
-    def __init__(self, directory: Path, database: Postgres, certificates: Certificates) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        database: Postgres,
+        certificates: Certificates,
+        releases: Mapping[str, Release] = MappingProxyType({}),
+    ) -> None:
+        """``releases`` are by image: what differs in the containers of each."""
         self._directory, self._database, self._certificates = directory, database, certificates
+        self._releases = releases
         self._groups: dict[str, Group] = {}
         self._caches: dict[str, Redis] = {}
 
@@ -142,6 +152,9 @@ class ContainerKinds:
         settings |= {key: value for key, value in overrides.items() if key not in _REPLICA_SETTINGS}
         logs = self._directory / "logs" / f"{namespace}.{pod}"
         settings |= {"logs": str(logs), "combined_log": str(logs / "api.log")}
+        if (release := self._releases.get(str(config.get("image")))) is not None:
+            settings["version"], settings["defects"] = release.version, release.defects
+            settings["replaced_sql"] = release.replaced_sql
         if isinstance(url := settings.get("database_url"), str):
             settings["database_url"] = self._with_local_ca(url)
         group = str(config.get("group") or f"{namespace}/bais-api")
@@ -150,7 +163,11 @@ class ContainerKinds:
 
     def _migrate(self, name: str, config: Mapping[str, Any], previous: Container | None) -> Container:
         del previous
-        content = {"database_url": self._with_local_ca(str(config["database_url"]))}
+        release = self._releases.get(str(config.get("image")))
+        content = {
+            "database_url": self._with_local_ca(str(config["database_url"])),
+            "migrations": [str(folder) for folder in release.migration_folders] if release else [],
+        }
         program = PythonProgram("migrate", "bais_gates.sandbox.api.migrate", self._place(name), content)
         return _container(name, "migrate", program)
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 _POLL_S = 0.1
@@ -140,10 +140,13 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
 
 
 class Switch:
-    """The active faults: those that the file at ``path`` lists. Polls it at most ten times a second."""
+    """The active faults: those that the file at ``path`` lists. Polls it at most ten times a second.
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    ``always`` names the defects of the release itself, which no file switches off.
+    """
+
+    def __init__(self, path: Path | None, *, always: Collection[str] = ()) -> None:
+        self._path, self._always = path, frozenset(always)
         self._active: frozenset[str] = frozenset()
         self._stamp: tuple[int, int, int] | None = None
         self._next_poll = 0.0
@@ -153,9 +156,9 @@ class Switch:
         if self._path is not None and (now := time.monotonic()) >= self._next_poll:
             self._next_poll = now + _POLL_S
             self._read(self._path)
-        if not self._active:
+        if not self._active and not self._always:
             return False
-        return FAULTS[name].name in self._active
+        return (known := FAULTS[name].name) in self._active or known in self._always
 
     def _read(self, path: Path) -> None:
         try:

@@ -33,6 +33,7 @@ CONTENTS = (
     "ca.pem",
     "server.pem",
     "server.key",
+    "signing.key",
     "logs",
     "redis",
     "pg",

@@ -35,14 +35,19 @@ class Images:
         return {one.partition("@")[0]: one for one in self.all()}
 
 
-def local_images(postgres_binaries: Path) -> Images:
-    """Return the images of the programs that run here. Raises ``OSError`` if one can't be read."""
+def api_image() -> str:
+    """Return the image of the API whose sources are installed here. Raises ``OSError``."""
     sources = hashlib.sha256()
     folder = Path(__file__).parent / "api"
     for path in sorted(folder.rglob("*.py")):
         sources.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return f"{API}@sha256:{sources.hexdigest()}"
+
+
+def local_images(postgres_binaries: Path) -> Images:
+    """Return the images of the programs that run here. Raises ``OSError`` if one can't be read."""
     return Images(
-        api=f"{API}@sha256:{sources.hexdigest()}",
+        api=api_image(),
         database=f"{DATABASE}@sha256:{_digest(postgres_binaries / 'postgres')}",
         cache=f"{CACHE}@sha256:{_digest(redis.find_binary())}",
     )

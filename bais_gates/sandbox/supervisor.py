@@ -121,7 +121,7 @@ class Supervisor:
         self._progress("creating the database and starting Redis")
         self._database.initialise()
         self._parts["redis"] = self._cache.serve()
-        from bais_gates.sandbox import configuration, container_kinds, tls  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
+        from bais_gates.sandbox import configuration, container_kinds, releases, tls  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
         from bais_gates.sandbox.services import programs  # noqa: PLC0415 - slow to import, and initdb runs meanwhile
 
         _import(_PLATFORM_MODULES)
@@ -130,7 +130,9 @@ class Supervisor:
         platform = configuration.make_platform(self._database, self._cache, certificates)
         self._bring_up("redis", self._cache)
         self._bring_up("postgres", self._database)
-        kinds = container_kinds.ContainerKinds(self._directory, self._database, certificates)
+        kinds = container_kinds.ContainerKinds(
+            self._directory, self._database, certificates, releases.by_reference(platform.images.api)
+        )
         group = kinds.group(container_kinds.API_GROUP)
         port, api_url = group.port, f"https://127.0.0.1:{group.port}"
         config = configuration.write_api_configuration(self._directory, port=port, platform=platform)

@@ -1,4 +1,4 @@
-"""The certificate authority of one sandbox, and its server certificate.
+"""The certificate authority of one sandbox, its server certificate, and the key that signs its decisions.
 
 The authority's key is never written, so that nobody can sign another certificate.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bais_gates.sandbox.files import write_private
@@ -33,6 +33,15 @@ class Certificates:
     ca: Path
     certificate: Path
     key: Path
+
+
+def write_signing_key(directory: Path) -> Path:
+    """Write ``signing.key``, an Ed25519 key that signs decisions about this sandbox; return its path."""
+    pem = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_private(directory / "signing.key", pem.decode())
+    return directory / "signing.key"
 
 
 def issue(directory: Path) -> Certificates:

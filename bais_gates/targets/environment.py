@@ -35,6 +35,7 @@ from bais_gates.targets.parts import (
     RecoveryPart,
     ReleasePart,
     SecurityPart,
+    SigningPart,
     StagingPart,
     TestTenant,
     TlsPart,
@@ -43,6 +44,7 @@ from bais_gates.targets.parts import (
 )
 from bais_gates.targets.reading import PRODUCTION, Reader
 from bais_gates.verdict.files import Document, load_document
+from bais_gates.verdict.inputs import key_digests
 from bais_gates.verdict.model import JsonValue, Waiver
 from bais_gates.verdict.target import is_loopback
 
@@ -91,6 +93,8 @@ class Environment:
     """Those of ``not_applicable`` that are dated and approved."""
     allow: tuple[str, ...] = ()
     """What gates may send to people's receivers."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """The file's keys with digests, by :func:`bais_gates.verdict.inputs.key_digests`."""
 
     api = Part[ApiPart]()
     rate_limit = Part[RateLimit]()
@@ -115,6 +119,7 @@ class Environment:
     """PostgreSQL's settings by name, as PostgreSQL shows them (``on`` and ``off``)."""
     cache_settings = Part[CacheSettings]()
     staging = Part[StagingPart]()
+    signing = Part[SigningPart]()
 
     def describes(self, key: str) -> bool:
         """Return whether the file has this part; raise ValueError for an unknown key."""
@@ -179,7 +184,11 @@ def load_environment(
     if by_name and data["name"] != str(name_or_path):
         raise document.error(("name",), f"the file is {name_or_path}.yaml. Give file and key the same name.")
     return Environment(
-        name=str(data["name"]), path=document.path, digest=document.digest, **Reader(document, data).fields()
+        name=str(data["name"]),
+        path=document.path,
+        digest=document.digest,
+        keys=key_digests(document.data),
+        **Reader(document, data).fields(),
     )
 
 

@@ -373,6 +373,13 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SigningPart:
+    """The key that signs decisions about this target, where a run is given none."""
+
+    key_file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StagingPart:
     """What is provisioned as staging, in which namespace, and with which variables."""
 

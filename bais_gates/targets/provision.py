@@ -191,6 +191,20 @@ def make_staged_faults(run: RunContext) -> None:
         raise ProvisionError(str(e)) from e
 
 
+def signing_key_file(environment: Environment, directory: Path | None, *, gates_dir: Path) -> Path | None:
+    """Return the file of the key that signs decisions about a target, of the run's own sandbox or as named.
+
+    None where there is none, also for a sandbox that did not start. ``directory`` is the run directory.
+    """
+    if environment.describes("signing"):
+        return environment.signing.key_file
+    record = None if directory is None else recorded(directory, "sandbox")
+    if environment.provision != "sandbox" or record is None or record["environment_file"] is None:
+        return None
+    own = load_environment(record["environment_file"], gates_dir=gates_dir)
+    return own.signing.key_file if own.describes("signing") else None
+
+
 def release(directory: Path) -> None:
     """Stop the sandbox of the run that ``directory`` belongs to, if it started one."""
     folder = directory / _FOLDER

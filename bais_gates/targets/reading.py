@@ -28,6 +28,7 @@ from bais_gates.targets.parts import (
     RecoveryPart,
     ReleasePart,
     SecurityPart,
+    SigningPart,
     StagingPart,
     StatusPage,
     TestTenant,
@@ -70,6 +71,9 @@ class Reader:
             "monitoring": self._monitoring(),
             "oncall": self._oncall(),
             "load": self._load(),
+            "signing": SigningPart(key_file=self._document.path.parent / part["key_file"])
+            if (part := self._part("signing"))
+            else None,
             "limits": Limits(path=self._document.path, values=tuple(part.items()))
             if (part := self._part("limits"))
             else None,

@@ -11,6 +11,7 @@ from typing import Final
 from bais_gates.verdict.catalog import Catalog
 from bais_gates.verdict.exemptions import Exemptions, not_applicable, waiver_order
 from bais_gates.verdict.imports import Imports
+from bais_gates.verdict.inputs import inputs_of
 from bais_gates.verdict.model import (
     Code,
     Decision,
@@ -111,6 +112,7 @@ def decide(
     integrity: Iterable[Reason] = (),
     previous: Previous | None = None,
     origins: Iterable[Origin] = (),
+    environment: Iterable[tuple[str, str]] = (),
     now: datetime,
 ) -> Decision:
     """Judge a finished run.
@@ -121,7 +123,8 @@ def decide(
     policy says that there is none; and no reason about the run's integrity, passed in or found here. Results
     that were imported need their ``origins``. Results of gates outside the scope are ignored; results of
     gates that are not in the catalog block. The order of results, waivers, origins and reasons makes no
-    difference. ``now`` and the moments of ``run`` are aware. Raises ValueError for a naive ``now``.
+    difference. ``environment`` has the keys of the environment file with their digests. ``now`` and the
+    moments of ``run`` are aware. Raises ValueError for a naive ``now``.
     """
     if now.tzinfo is None:
         raise ValueError("now must be an aware datetime")
@@ -180,6 +183,7 @@ def decide(
         imported=imported,
         origins=origins,
         subject_required=policy.subject_required,
+        inputs=inputs_of(catalog, policy, environment),
     )
 
 

@@ -81,6 +81,7 @@ def to_document(decision: Decision) -> dict[str, JsonValue]:
         "previous": None if decision.previous is None else _from_previous(decision.previous),
         "imported": list(decision.imported),
         "origins": [_from_origin(origin) for origin in decision.origins],
+        "inputs": pairs_to_json(decision.inputs),
     }
     try:
         content = _canonical(document)
@@ -123,10 +124,16 @@ def _read(document: object, name: str, decode: Callable[[_Json], _Read]) -> _Rea
         raise GateInputError(f"{name}: a value is out of range. Run the gates again.") from None
 
 
-@without_garbage_collection()
 def load_decision(path: Path) -> Decision:
     """Read a decision file. Raises AbsentFileError or GateInputError."""
-    return from_document(load_json(path), name=str(path))
+    return load_with_digest(path)[0]
+
+
+@without_garbage_collection()
+def load_with_digest(path: Path) -> tuple[Decision, str]:
+    """Read a decision file once, with the digest of these bytes. Raises as ``load_decision``."""
+    raw = read_bytes(path, limit=MAX_BYTES)
+    return from_document(_parse(raw, path), name=str(path)), digest_of(raw)
 
 
 @without_garbage_collection()
@@ -152,7 +159,10 @@ def _previous(data: _Json) -> Previous:
 
 def load_json(path: Path) -> JsonValue:
     """Read a JSON file without duplicate keys and with finite numbers only."""
-    raw = read_bytes(path, limit=MAX_BYTES)
+    return _parse(read_bytes(path, limit=MAX_BYTES), path)
+
+
+def _parse(raw: bytes, path: Path) -> JsonValue:
     try:
         value = parse_json(raw)
     except ValueError as error:
@@ -269,6 +279,7 @@ def _to_decision(data: _Json) -> Decision:
         imported=tuple(data["imported"]),
         origins=tuple(_to_origin(origin) for origin in data.get("origins", ())),
         subject_required=data.get("subject_required", True),
+        inputs=pairs_from_json(data.get("inputs", ())),
     )
 
 

@@ -1,7 +1,4 @@
-"""The values of a verdict, all frozen: outcomes, checks, gates, results, reasons, decisions.
-
-No pytest, network or clock. Collections are tuples, moments aware UTC ``datetime``s, durations float seconds.
-"""
+"""The values of a verdict, all frozen. Moments are aware UTC ``datetime``s, durations float seconds."""
 
 from __future__ import annotations
 
@@ -398,3 +395,5 @@ class Decision:
     """Those decisions; each result keeps the one it was first in, also when it is imported again."""
     subject_required: bool = True
     """False where the policy says that there is no image to name."""
+    inputs: tuple[tuple[str, str], ...] = ()
+    """What it was made from, by :mod:`bais_gates.verdict.inputs`."""

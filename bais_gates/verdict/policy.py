@@ -1,14 +1,15 @@
-"""The policy: severities that block, deadlines, validity of a decision, limits of waivers, the subject."""
+"""The policy: what blocks, deadlines, validity of a decision, limits of waivers, the subject, signatures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
-from bais_gates.verdict.files import load_document
+from bais_gates.verdict.files import Document, load_document
 from bais_gates.verdict.model import Gate, Severity
+from bais_gates.verdict.signatures import SignatureRule
 
 ALWAYS_BLOCKING: Final = frozenset({Severity.P1, Severity.P2, Severity.P3})
 """Severities that block under every policy (rule 4 of the verdict)."""
@@ -31,6 +32,8 @@ class Policy:
     """Days that a dated declaration of NOT_APPLICABLE may last from its approval."""
     subject_required: bool = True
     """Whether a DEPLOY that is no rehearsal must name an image."""
+    signatures: Mapping[str, SignatureRule] = field(default_factory=dict)
+    """What ``verify`` requires, by environment; none for one that is not listed."""
 
     def deadline_of(self, gate: Gate) -> float:
         """Return the seconds that ``gate`` may take: its own deadline, else ``gate_deadline_s``."""
@@ -63,6 +66,7 @@ def load_policy(path: Path | None) -> Policy:
     data = cast("dict[str, Any]", document.data)
     if data["gate_deadline_s"] > data["run_deadline_s"]:
         raise document.error(("gate_deadline_s",), "longer than run_deadline_s. Make it shorter.")
+    signatures = {name: _rule(document, name, rule) for name, rule in data.get("signatures", {}).items()}
     return Policy(
         blocking=frozenset(Severity(name) for name in data["blocking"]),
         gate_deadline_s=float(data["gate_deadline_s"]),
@@ -72,4 +76,13 @@ def load_policy(path: Path | None) -> Policy:
         digest=document.digest,
         not_applicable_max_days=data.get("not_applicable_max_days", BUILT_IN.not_applicable_max_days),
         subject_required=data.get("subject", "required") == "required",
+        signatures=signatures,
     )
+
+
+def _rule(document: Document, environment: str, rule: dict[str, Any]) -> SignatureRule:
+    keys = tuple(rule.get("keys", ()))
+    if keys and len(keys) < rule["required"]:
+        text = f"there are {len(keys)} keys. Name more keys, or require fewer signatures."
+        raise document.error(("signatures", environment, "required"), text)
+    return SignatureRule(required=rule["required"], keys=keys)

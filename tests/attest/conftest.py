@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from bais_gates.attest.keys import SigningKey, generate, public_pem, signing_key
+from bais_gates.attest.signing import STATEMENTS_FILE, signed
 from bais_gates.attest.verify import VerifyReport, verify
 from bais_gates.verdict.catalog import load_catalog
 from bais_gates.verdict.decide import decide
-from bais_gates.verdict.document import document_digest, to_document
-from bais_gates.verdict.files import digest_of
+from bais_gates.verdict.document import document_digest, load_with_digest, to_document
+from bais_gates.verdict.files import digest_of, load_document
+from bais_gates.verdict.inputs import key_digests
 from bais_gates.verdict.model import Check, GateResult, Op, Outcome, Run, Subject, TargetIdentity
 from bais_gates.verdict.policy import load_policy
 from bais_gates.verdict.strict_yaml import KeyPath
@@ -118,6 +121,9 @@ class Project:
                 environment_digest=digest_of((gates / "environments" / "production.yaml").read_bytes()),
                 not_applicable=(("acceptance.b", "No such part here."),),
             ),
+            environment=key_digests(
+                load_document(gates / "environments" / "production.yaml", "environment").data
+            ),
             **(given | fields),
         )
         document = to_document(decision)
@@ -131,6 +137,49 @@ class Project:
     def forge(self, document: dict[str, Any]) -> None:
         """Write the decision file with a digest that fits what was put into it."""
         self.write_document({**document, "digest": document_digest(document)})
+
+    def key(self, name: str) -> SigningKey:
+        """Return the private key ``name``, made at its first use; ``<name>.pub`` holds its public half."""
+        path = self.folder / name
+        if not path.exists():
+            generate(path, None)
+        key = signing_key(path, {})
+        assert key is not None
+        return key
+
+    def list_keys(self, **keys: Mapping[str, str]) -> None:
+        """Write keys.yaml with these keys; each may have an owner and other moments."""
+        entries = [
+            {
+                "name": name,
+                "owner": name.title(),
+                "public_key": public_pem(self.key(name).public().key),
+                "not_before": "2026-01-01T00:00:00Z",
+                "not_after": "2027-01-01T00:00:00Z",
+                **more,
+            }
+            for name, more in keys.items()
+        ]
+        (self.catalog.parent / "keys.yaml").write_text(json.dumps({"keys": entries}))
+
+    def require(self, required: int = 1, keys: str = "") -> None:
+        """Have the policy require signatures for production, and judge anew."""
+        rule = f"required: {required}" + (f", keys: [{keys}]" if keys else "")
+        (self.catalog.parent / "policy.yaml").write_text(f"{POLICY}signatures: {{production: {{{rule}}}}}\n")
+        self.judge()
+
+    def sign(self, *names: str) -> None:
+        """Have these keys sign the decision, one after the other, a minute later."""
+        for minutes, name in enumerate(names, 1):
+            moment = NOW + timedelta(seconds=20 * minutes)
+            decision, digest = load_with_digest(self.decision)
+            content = signed(self.decision, decision, digest, self.key(name), moment)
+            self.statements.write_text(content)
+
+    @property
+    def statements(self) -> Path:
+        """The signed statements."""
+        return self.folder / STATEMENTS_FILE
 
     def verify(self, **fields: Any) -> VerifyReport:
         """Verify as a pipeline would: this run, this subject, this catalog, a minute later."""

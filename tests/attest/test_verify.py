@@ -26,6 +26,7 @@ HOUR = timedelta(hours=1)
 UNBOUND = {
     *("nodeid", "worker", "summary", "message", "log", "attachments", "title", "requirement", "remedy"),
     *("provisioned", "without_tenant", "allow", "sends"),
+    "inputs",  # they word what a refusal says has changed; the digests decide
     *("duration_s", "unit", "source", "name", "command", "workers", "versions", "facts", "ticket", "reason"),
     *("previous", "started_at", "environment_digest", "requested_by", "approved_by", "schema_version"),
 }

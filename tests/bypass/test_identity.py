@@ -11,6 +11,7 @@ import pytest
 
 from bais_gates.verdict.document import document_digest
 from tests.bypass.conftest import HEAD, RED, Way
+from tests.launch import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -221,3 +222,18 @@ def test_results_of_another_environment_are_imported(project: Project) -> None:
     easy = project.write("easy.yaml", "name: easy\n")
     assert project.run("--gate-env", str(easy)).status == 0
     project.run("-k", "test_a", "--gate-import", str(keep(project))).blocks("REFUSED_OPTION", status=22)
+
+
+def test_a_decision_that_is_made_elsewhere(project: Project) -> None:
+    """A consistent DEPLOY of elsewhere takes the decision's place, unsigned, then signed with another key."""
+    policy = project.folder / "gates" / "policy.yaml"
+    policy.write_text(policy.read_text().replace("production: {required", "staging: {required"))
+    forged = project.run()  # with gates that nobody reviewed, say
+    assert forged.status == 0, forged.output
+    forged.verify_refuses()
+    codes = [line.split(":")[0] for line in forged.verify_output.splitlines()]
+    assert codes == ["ATTESTATION_ABSENT", "judged", "REFUSED"]
+    for words in (("keygen", "--owner=Mallory", "--out=own.key"), ("sign", "--key=own.key")):
+        assert run_command("attest", *words, folder=project.folder).returncode == 0
+    codes = [line.split(":")[0] for line in project.verify().stdout.splitlines()]
+    assert codes[:2] == ["SIGNATURE_UNLISTED", "SIGNATURES_TOO_FEW"]

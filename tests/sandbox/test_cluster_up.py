@@ -11,6 +11,7 @@ import ssl
 import tempfile
 import time
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from bais_gates.sandbox.bootstrap import envtest, objects
 from bais_gates.sandbox.bootstrap.client import ClusterClient
 from bais_gates.sandbox.services import postgres
 from bais_gates.sandbox.tls import issue
+from tests.sandbox.rollouts import Rollouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -174,6 +176,16 @@ def test_a_deleted_pod_is_a_process_that_ended(cluster: Cluster, machine: Machin
     assert machine.eventually(lambda: not machine.alive([process]))
     after = cluster.eventually(lambda: (found := cluster.pods("bais-api")) and len(found) == 3 and found)
     assert len({pod["metadata"]["name"] for pod in after} - before) == 1
+
+
+def test_a_good_release_is_rolled_out_and_back(cluster: Cluster) -> None:
+    """Pods of its digest replace the present ones and the other way round, and no request fails meanwhile."""
+    with closing(Rollouts(cluster.info, cluster.cluster)) as rollouts, rollouts.requests() as counted:
+        rollouts.roll_out(rollouts.image["good"])
+        rollouts.until_complete("1.1.0")
+        rollouts.back()
+
+    assert set(counted) == {"/health 200", "/api/v1/payments/process 201"}
 
 
 def test_a_lost_volume_is_an_empty_database(cluster: Cluster) -> None:

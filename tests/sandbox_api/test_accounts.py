@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
+from bais_gates.sandbox.api.cache import Cache
+from bais_gates.sandbox.api.messages import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -224,6 +228,21 @@ def test_api_keys_end_when_revoked_or_expired(platform: Platform, business: Busi
     assert platform.client.delete(path, headers=business.headers).status_code == 404
     time.sleep(1.1)
     assert status_with(platform, brief["api_key"]) == 401
+
+
+def test_a_late_look_up_does_not_bring_a_revoked_key_back(platform: Platform, business: Business) -> None:
+    """A look-up that read the database before a key was revoked can't keep its owner afterwards."""
+    made = business.post("/api/v1/auth/api-keys", {"name": "agent"}).json()
+    path = f"/api/v1/auth/api-keys/{made['api_key_id']}"
+    assert platform.client.delete(path, headers=business.headers).status_code == 204
+
+    async def look_up() -> None:
+        cache = Cache(platform.config["redis_url"], timeout_s=5)
+        await cache.add(f"bais:key:{digest(made['api_key']).hex()}", b'["key", "biz", "usr"]', ttl_s=60)
+        cache.close()
+
+    asyncio.run(look_up())
+    assert status_with(platform, made["api_key"]) == 401
 
 
 @pytest.mark.parametrize("expires_in", [0, -1, 10**12, 1.5, "60"])

@@ -11,6 +11,7 @@ import pytest
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.verdict.model import Gate, Phase, Severity
 from bais_gates.verdict.policy import ALWAYS_BLOCKING, BUILT_IN, load_policy
+from bais_gates.verdict.signatures import SignatureRule
 
 if TYPE_CHECKING:
     from tests.verdict.conftest import Write
@@ -50,11 +51,12 @@ def test_gate_deadline_is_within_the_run_deadline(write: Write) -> None:
 
 
 def test_built_in_policy_is_that_of_the_project(tmp_path: Path) -> None:
-    """Without a file the built-in policy counts, the same as the project's; a named file must exist."""
+    """Without a file the built-in policy counts, the project's but for signatures; a named one exists."""
     own = load_policy(Path(__file__).parents[2] / "gates" / "policy.yaml")
 
     assert load_policy(None) is BUILT_IN
-    assert replace(own, digest=None) == BUILT_IN
+    assert own.signatures == {"production": SignatureRule(required=1)}
+    assert replace(own, digest=None, signatures={}) == BUILT_IN
     with pytest.raises(AbsentFileError):
         load_policy(tmp_path / "policy.yaml")
 
@@ -77,3 +79,14 @@ def test_a_gate_may_have_a_deadline_of_its_own() -> None:
 
     assert BUILT_IN.deadline_of(short) == BUILT_IN.gate_deadline_s
     assert BUILT_IN.deadline_of(long) == 300.0
+
+
+def test_signatures_are_required_by_environment(write: Write) -> None:
+    """A rule names how many, and the keys that count; more than there are keys can't be required."""
+    rule = "signatures: {production: {required: 2, keys: [dana, alex]}}\n"
+    policy = load_policy(write(TEXT + rule))
+
+    assert policy.signatures == {"production": SignatureRule(required=2, keys=("dana", "alex"))}
+    for was, wrong in (("2", "3"), ("2", "0"), ("production", "Production"), ("dana, alex", "")):
+        with pytest.raises(GateInputError, match="signatures"):
+            load_policy(write(TEXT + rule.replace(was, wrong)))

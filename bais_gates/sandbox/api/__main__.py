@@ -32,7 +32,12 @@ def main() -> int:
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    serve(settings, fds=arguments.fd, redirect_fd=arguments.redirect_fd, port=arguments.port)
+    if "ends_at_start" in settings.defects:
+        sys.stderr.write(f"bais-api {settings.version}: the variable LEDGER_URL is not set\n")
+        return 1
+    # The replicas share a port, on which one that is never ready must not listen: a Service leaves it out.
+    fds = arguments.fd[1:] if "never_ready" in settings.defects else arguments.fd
+    serve(settings, fds=fds, redirect_fd=arguments.redirect_fd, port=arguments.port)
     return 0
 
 

@@ -29,6 +29,10 @@ class Cache:
         """Store ``value`` for ``ttl_s`` seconds."""
         await self._run("SET", key, value, "EX", ttl_s)
 
+    async def add(self, key: str, value: bytes, *, ttl_s: int) -> None:
+        """Store ``value`` for ``ttl_s`` seconds unless there is one."""
+        await self._run("SET", key, value, "EX", ttl_s, "NX")
+
     async def ping(self) -> None:
         """Raise the 503 unless Redis responds."""
         await self._run("PING")

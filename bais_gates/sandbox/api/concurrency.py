@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bais_gates.sandbox.api.cache import Cache
-    from bais_gates.sandbox.api.database import Row
+    from bais_gates.sandbox.api.database_connection import Row
     from bais_gates.sandbox.faults import Switch
 
 _FAULTS = ("concurrent_writes_lost", "business_data_crossed", "concurrent_requests_refused")

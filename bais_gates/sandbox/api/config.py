@@ -59,6 +59,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     combined_log: Path | None = None
     """A second file for both logs: what the cluster shows as the log of the container."""
     faults_file: Path | None = None
+    defects: tuple[str, ...] = ()
+    """What is wrong with this release for good: names of faults, payments_fail_at_times, never_ready or
+    ends_at_start."""
+    replaced_sql: dict[str, str] = {}
+    """Parts of statements, each with what this release has in its place."""
     access_token_ttl_s: int = 900
     refresh_token_ttl_s: int = 30 * 86400
     settlement_delay_s: float = 0.3
@@ -91,18 +96,21 @@ def load(path: Path) -> Settings:
     return settings
 
 
-def database_url(path: Path) -> str:
-    """Read only the database URL from the file at ``path``. Raises ``ConfigError``."""
+class Migration(msgspec.Struct, frozen=True, kw_only=True):
+    """What a migration needs: the database, and folders with revisions after those of this package."""
+
+    database_url: str
+    migrations: tuple[Path, ...] = ()
+
+
+def load_migration(path: Path) -> Migration:
+    """Read what a migration needs from the file at ``path``. Raises ``ConfigError``."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Database).database_url
+        return msgspec.json.decode(path.read_bytes(), type=Migration, dec_hook=_path)
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise ConfigError(f"{path}: {error}") from None  # as above
-
-
-class _Database(msgspec.Struct, frozen=True, kw_only=True):
-    database_url: str
 
 
 def _path(kind: type, value: Any) -> Any:

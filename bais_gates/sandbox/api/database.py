@@ -1,60 +1,54 @@
-"""PostgreSQL: a pool of autocommit connections, with a time limit for every statement."""
+"""PostgreSQL: a pool of connections, with a time limit for every statement."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import select
-import socket
 import time
+from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, LiteralString
+from types import MappingProxyType
+from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
 
+from bais_gates.sandbox.api.database_connection import Connection, Row
 from bais_gates.sandbox.api.errors import unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-Row = tuple[Any, ...]
+_RETRY_S = 0.1
 
 
 class Database:
     """Runs statements, each in its own transaction; what must be atomic is written as one statement.
 
-    A server that does not respond within ``timeout_s`` raises the 503.
+    A server that does not respond within ``timeout_s`` raises the 503. ``replaced`` maps parts of statements
+    to what this release has in their place.
     """
 
-    def __init__(self, url: str, *, size: int, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self.pool = AsyncConnectionPool(
-            url,
-            kwargs={
-                "autocommit": True,
-                "connect_timeout": max(2, round(timeout_s)),
-                "application_name": "bais-api",
-                # No statement has a better plan for certain values: each connection plans it once.
-                "prepare_threshold": 0,
-                "options": f"-c statement_timeout={round(timeout_s * 1000)} -c TimeZone=GMT"
-                " -c plan_cache_mode=force_generic_plan",
-            },
-            min_size=size,  # opened at the start: each takes 10 ms, for which requests would wait
-            max_size=size,
-            timeout=timeout_s,
-            reconnect_timeout=5,  # after that the next request reconnects at once
-            open=False,
-        )
+    def __init__(
+        self, url: str, *, size: int, timeout_s: float, replaced: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._url, self._size, self._timeout_s = url, size, timeout_s
+        self._replaced = dict(replaced)
+        self._idle: list[Connection] = []
+        """The last one used is used first: its server process has all it needs in the processor's cache."""
+        self._waiting: deque[asyncio.Future[Connection]] = deque()
+        self._open: set[Connection] = set()
+        self._opening: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Start connecting, without waiting for the database."""
-        await self.pool.open(wait=False)
+        for _ in range(self._size):  # each takes 10 ms, for which requests would wait
+            self._start_opening()
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.pool.close(timeout=2)
+        for task in self._opening:
+            task.cancel()
+        for connection in self._open:
+            connection.close()
 
     async def row(
         self, statement: LiteralString, parameters: Mapping[str, object] | None = None
@@ -77,26 +71,73 @@ class Database:
     async def _execute(
         self, statement: LiteralString, parameters: Mapping[str, object] | None
     ) -> tuple[list[Row], float]:
+        text: str = statement
+        for part, other in self._replaced.items():
+            text = text.replace(part, other)
         try:
-            connection = await self.pool.getconn()
-            # PostgreSQL itself ends a statement after half of that time.
-            overdue = asyncio.get_running_loop().call_later(2 * self._timeout_s, _disconnect, connection)
+            connection = await self._take()
             began = time.perf_counter()
             try:
-                cursor = await connection.execute(statement, parameters)
-                rows = await cursor.fetchall() if cursor.description is not None else []
+                # PostgreSQL itself ends a statement after half of that time.
+                rows = await connection.run(text, parameters or {}, timeout_s=2 * self._timeout_s)
             finally:
-                overdue.cancel()
-                await self.pool.putconn(connection)
+                self._put(connection)
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
             raise unavailable("database") from None
         return rows, time.perf_counter() - began
 
+    async def _take(self) -> Connection:
+        """Return a connection of which nobody else has use. Raises ``TimeoutError``."""
+        while self._idle:
+            if (connection := self._idle.pop()).usable:
+                return connection
+            self._open.discard(connection)
+        waiting: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        self._start_opening()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await waiting
+        except BaseException:
+            if waiting.done() and not waiting.cancelled():  # too late
+                self._put(waiting.result())
+            raise
 
-def _disconnect(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Fail the statement of a server that does not respond: to cancel it takes a response as well."""
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as own:
-        received = select.poll()
-        received.register(own, select.POLLIN)
-        if not received.poll(0):  # else this process is late, not the server
-            own.shutdown(socket.SHUT_RDWR)
+    def _put(self, connection: Connection) -> None:
+        """Hand a connection to whoever waits longest, or keep it."""
+        if not connection.usable:  # lost, or the caller no longer waits for its result
+            connection.close()
+            self._open.discard(connection)
+            if self._waiting:
+                self._start_opening()
+            return
+        while self._waiting:
+            if not (waiting := self._waiting.popleft()).done():
+                waiting.set_result(connection)
+                return
+        self._idle.append(connection)
+
+    def _start_opening(self) -> None:
+        if len(self._open) + len(self._opening) < self._size:
+            task = asyncio.create_task(self._open_one())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open_one(self) -> None:
+        """Connect; try again while somebody waits."""
+        while True:
+            with suppress(psycopg.Error, OSError):
+                connection = await Connection.open(
+                    self._url,
+                    connect_timeout=max(2, round(self._timeout_s)),
+                    application_name="bais-api",
+                    # No statement has a better plan for certain values: each connection plans it once.
+                    options=f"-c statement_timeout={round(self._timeout_s * 1000)} -c TimeZone=GMT"
+                    " -c plan_cache_mode=force_generic_plan",
+                )
+                self._open.add(connection)
+                self._put(connection)
+                return
+            if not any(not one.done() for one in self._waiting):
+                return
+            await asyncio.sleep(_RETRY_S)

@@ -74,8 +74,9 @@ class Resource:
                 "This path does not have that method.",
                 headers=((b"allow", self.methods),),
             )
-        authenticated = await _authenticate(request, services)
-        if operation.limit is not Limit.NONE:
+        authenticated = False
+        if operation.limit is not Limit.NONE:  # else nothing depends on the caller
+            authenticated = await _authenticate(request, services)
             await _limit(request, services, operation.limit)
         if not operation.public and not authenticated:
             raise unauthorized()

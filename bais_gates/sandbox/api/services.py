@@ -50,9 +50,12 @@ class Services:
 
 def make_services(settings: Settings) -> Services:
     """Make the components; nothing is connected yet."""
-    faults = Switch(None if settings.is_production else settings.faults_file)
+    faults = Switch(None if settings.is_production else settings.faults_file, always=settings.defects)
     database = Database(
-        settings.database_url, size=settings.database_pool, timeout_s=settings.dependency_timeout_s
+        settings.database_url,
+        size=settings.database_pool,
+        timeout_s=settings.dependency_timeout_s,
+        replaced=settings.replaced_sql,
     )
     cache = Cache(settings.redis_url, timeout_s=0.75 * settings.dependency_timeout_s)
     metrics = Metrics(settings)

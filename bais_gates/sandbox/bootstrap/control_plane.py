@@ -18,6 +18,7 @@ from bais_gates.sandbox.processes import (
     free_port,
     spawn,
 )
+from bais_gates.sandbox.releases import by_reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +93,8 @@ class ControlPlane:
         return {}
 
     def _start_node_agent(self) -> None:
-        config = self._home / "node-agent.json"
+        config, images = self._home / "node-agent.json", self._platform.images
+        pullable = [image for image, one in by_reference(images.api).items() if one.pullable]
         write_json(
             config,
             {
@@ -101,7 +103,7 @@ class ControlPlane:
                 "token": self._accounts[_AGENT_USER].token,
                 "runtime_socket": str(self._directory / "runtime.sock"),
                 "directory": str(self._directory),
-                "registry": list(self._platform.images.all()),
+                "registry": [*images.all(), *pullable],
                 "nodes": _NODES,
                 "cluster_kind": self._kind,
                 "adopted_namespace": "bais",

@@ -87,6 +87,31 @@ def test_an_older_version_conflicts(server: Server, core: str, name: str) -> Non
     assert server.ask("PUT", path, config_map(name, a="4")).code == 200
 
 
+def test_a_lease_has_one_holder(server: Server, namespace: str, name: str) -> None:
+    """A second Lease of that name is 409, and so is a renewal by somebody who has not seen the last one."""
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name},
+        "spec": {
+            "holderIdentity": "one",
+            "leaseDurationSeconds": 30,
+            "renewTime": "2026-01-01T00:00:00.000000Z",
+        },
+    }
+    made = server.make(path, lease)
+    second = server.ask("POST", path, {**lease, "spec": {"holderIdentity": "two"}})
+    assert (second.code, second.reason) == (409, "AlreadyExists")
+    assert second.headers["date"]  # by which a Lease has expired or not
+    taken = server.ask("PUT", f"{path}/{name}", {**made, "spec": {**made["spec"], "holderIdentity": "two"}})
+    assert (taken.code, taken.body["spec"]["holderIdentity"]) == (200, "two")
+    renewed = server.ask("PUT", f"{path}/{name}", made)
+    assert (renewed.code, renewed.reason) == (409, "Conflict")
+    assert renewed.message.endswith(MODIFIED)
+    assert server.ask("GET", f"{path}/{name}").body == taken.body
+
+
 def test_a_write_that_changes_nothing_is_none(server: Server, core: str, name: str) -> None:
     """The same object put again keeps its resourceVersion."""
     made = server.make(f"{core}/configmaps", config_map(name, a="1"))

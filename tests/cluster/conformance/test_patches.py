@@ -170,14 +170,19 @@ def test_an_update_takes_fields_over(server: Server, apps: str, name: str) -> No
 
 
 def test_applied_lists_are_merged_by_key(server: Server, apps: str, name: str) -> None:
-    """Each manager has its own containers."""
+    """Each manager has its own containers; the image of another's conflicts, and is left as it was."""
     path = f"{apps}/deployments/{name}"
     server.apply(path, deployment(name, [container("a")]), "one")
     two = server.apply(path, deployment(name, [container("b")]), "two")
     assert [each["name"] for each in _containers(two)] == ["a", "b"]
     one = server.apply(path, deployment(name, [container("a", image="registry.example/a:2")]), "one")
     assert {each["name"]: each["image"] for each in _containers(one)}["a"] == "registry.example/a:2"
+    foreign = server.apply(path, deployment(name, [container("a", image="registry.example/a:3")]), "two")
+    assert (foreign.code, foreign.reason) == (409, "Conflict")
+    assert 'conflict with "one"' in foreign.message
+    assert '.spec.template.spec.containers[name="a"].image' in foreign.message
     gone = server.ask("GET", path)
+    assert {each["name"]: each["image"] for each in _containers(gone)}["a"] == "registry.example/a:2"
     assert [each["name"] for each in _containers(gone)] == ["a", "b"]
 
 

@@ -40,6 +40,8 @@ _SELECT = """
 SELECT id, workflow_id, status, amount, currency, customer_email, card_last_four, failure_reason, created_at
 FROM payments WHERE id = %(id)s AND business_id = %(business_id)s
 """
+_FAILING_EVERY = 20
+"""Of a release whose payments fail at times, every one of this number does: 5 %."""
 
 
 class PaymentRequest(msgspec.Struct, frozen=True):
@@ -59,6 +61,9 @@ async def process_payment(request: Request, services: Services) -> Response:
     row = _validate(request, services, body)
     if request.faults.active("slow_payments_tail") and next(services.settlement.counter) % 8 == 0:
         await services.database.row("SELECT pg_sleep(0.5)")
+    failing = "payments_fail_at_times" in services.settings.defects
+    if failing and next(services.settlement.counter) % _FAILING_EVERY == 0:
+        raise RuntimeError  # no ApiError: the gateway responds 500
     if not values.is_id(body.workflow_id):
         raise not_found()
     response = _response(request, body, row)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
     from bais_gates.sandbox.api.config import Settings
-    from bais_gates.sandbox.api.database import Database, Row
+    from bais_gates.sandbox.api.database import Database
+    from bais_gates.sandbox.api.database_connection import Row
     from bais_gates.sandbox.api.metrics import Metrics
     from bais_gates.sandbox.faults import Switch
 

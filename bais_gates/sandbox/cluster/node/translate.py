@@ -46,6 +46,7 @@ def configuration(
         name: addresses.resolve(world, namespace_of(pod), text) if name.endswith("_URL") else text
         for name, text in inputs.environment(world, pod, container).items()
     }
+    image = str(container["image"])
     match kind:
         case "postgres":
             return postgres(values, mounted, volume=_volume(world, pod, mounted))
@@ -53,9 +54,9 @@ def configuration(
             return redis(mounted)
         case "api":
             name = labels_of(pod).get("app.kubernetes.io/name", "bais-api")
-            return {"settings": api(values), "group": f"{namespace_of(pod)}/{name}"}
+            return {"image": image, "settings": api(values), "group": f"{namespace_of(pod)}/{name}"}
         case "migrate":
-            return {"database_url": _needed(values, "DATABASE_URL")}
+            return {"image": image, "database_url": _needed(values, "DATABASE_URL")}
         case _:
             folder = volumes / _volume(world, pod, mounted)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

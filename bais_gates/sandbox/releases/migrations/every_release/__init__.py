@@ -1,0 +1,1 @@
+"""What every release adds: old and new code work with it."""
