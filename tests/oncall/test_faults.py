@@ -149,7 +149,13 @@ def gates_of(name: str) -> list[str]:
     return [one.removeprefix("oncall.") for one in FAULTS[name].gates]
 
 
-@pytest.mark.parametrize("name", sorted(FAULTS))
+def _cases() -> list[Any]:
+    """Return the faults, all but the first of a gate nightly."""
+    first = {gates_of(name)[0]: name for name in sorted(FAULTS, reverse=True)}.values()
+    return [pytest.param(name, marks=() if name in first else pytest.mark.nightly) for name in sorted(FAULTS)]
+
+
+@pytest.mark.parametrize("name", _cases())
 def test_a_fault_fails_its_gates(desk: Desk, name: str) -> None:
     """Each gate that the fault names fails, the first for the fault's own reason."""
     found = failing(desk, name, gates_of(name))
