@@ -5,5 +5,6 @@ collecting, as it meets this one by ``pytest .`` in a project that keeps other t
 """
 
 from bais_gates.bais.fixtures import api, done_load_run, load_run, new_business
+from bais_gates.oncall.fixtures import oncall
 
-__all__ = ["api", "done_load_run", "load_run", "new_business"]
+__all__ = ["api", "done_load_run", "load_run", "new_business", "oncall"]

@@ -52,7 +52,18 @@ ALLOWED: dict[str, set[str]] = {
         "measuring",
     },
     "monitoring": {"verdict", "errors", "extras", "lazy", "servers"},
-    "oncall": {"monitoring", "probes", "manifests", "verdict", "redaction", "errors", "extras", "lazy"},
+    "oncall": {
+        "monitoring",
+        "probes",
+        "manifests",
+        "targets",
+        "verdict",
+        "people",
+        "redaction",
+        "errors",
+        "extras",
+        "lazy",
+    },
     "sandbox": {"manifests", "rules", "errors", "servers"},  # of rules only what judges pods, for admission
     "cli": {
         "verdict",
@@ -80,6 +91,7 @@ ONLY_IN = {
     ("pytest_plugin", "attest"): {"imports.py", "signing.py"},  # what is imported was verified
     ("pytest_plugin", "probes"): {"fixtures.py", "provisioning.py"},  # a run pays for what its gates ask for
     ("pytest_plugin", "staging"): {"fixtures.py", "provisioning.py"},  # as above
+    ("oncall", "targets"): {"fixtures.py"},  # what it opens is of an environment file
     ("targets", "sandbox"): {"provision.py"},  # the sandbox is reached through an environment file
 }
 PUBLIC = (
@@ -241,6 +253,7 @@ def test_gates_import_public_names_only() -> None:
         "load_run",
         "new_business",
     }  # by the suite's conftest
+    public["bais_gates.oncall.fixtures"] = {"oncall"}  # as above
     public["bais_gates.load.generator"] = {
         "PLAN",
         "ScheduledUser",

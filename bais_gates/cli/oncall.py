@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bais_gates.cli import oncall_render
+from bais_gates.cli import oncall_metrics, oncall_render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,16 +48,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action = actions.add_parser(
             name, help=text, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
         )
+        _add_source(action)
         _add_options(action)
         if name == "apply":
             action.add_argument("--dry-run", action="store_true", help="as plan: write nothing")
         else:
             action.set_defaults(dry_run=True)
         action.set_defaults(command=run)
+    oncall_metrics.add(actions, _add_source)
     oncall_render.add(actions, commands.choices)
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--env",
         metavar="NAME|PATH",
@@ -70,6 +72,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"default: oncall.rotation of the environment, or {GATES / 'oncall' / 'rotation.yaml'}",
     )
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-handover", action="store_true", help="have the file count at once, also for who is on call"
     )

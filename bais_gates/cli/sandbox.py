@@ -13,6 +13,7 @@ from pathlib import Path
 from bais_gates import sandbox, servers
 from bais_gates.errors import GateInputError
 from bais_gates.targets.environment import load_environment
+from bais_gates.targets.provision import apply_rotation
 
 DEFAULT_MANIFESTS = Path("gates/staging/manifests/overlays/sandbox")
 DEFAULT_MONITORING = Path("gates/monitoring")
@@ -175,7 +176,8 @@ def _start_monitoring(folder: Path) -> None:
         names = ", ".join(servers.COMMANDS[name][-1] for name in absent)
         _print_progress(f"no monitoring: there is no {names} here; `bais-gates sandbox fetch` fetches them")
         return
-    sandbox.start_monitoring(folder, artefacts=DEFAULT_MONITORING, progress=_print_progress)
+    apply = apply_rotation(folder, DEFAULT_MONITORING.parent)
+    sandbox.start_monitoring(folder, artefacts=DEFAULT_MONITORING, provision=apply, progress=_print_progress)
 
 
 def _fetch(arguments: argparse.Namespace) -> int:

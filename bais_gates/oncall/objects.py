@@ -16,6 +16,8 @@ _ALIASES: Final = {
     "certificaterequest": "certificaterequests cr",
     "challenge": "challenges",
     "clusterissuer": "clusterissuers",
+    "clusterrole": "clusterroles",
+    "clusterrolebinding": "clusterrolebindings",
     "configmap": "configmaps cm",
     "cronjob": "cronjobs cj",
     "daemonset": "daemonsets ds",
@@ -37,6 +39,8 @@ _ALIASES: Final = {
     "prometheusrule": "prometheusrules",
     "replicaset": "replicasets rs",
     "resourcequota": "resourcequotas quota",
+    "role": "roles",
+    "rolebinding": "rolebindings",
     "secret": "secrets",
     "service": "services svc",
     "serviceaccount": "serviceaccounts sa",
@@ -47,7 +51,8 @@ _ALIASES: Final = {
 }
 _KINDS: Final = {name: kind for kind, names in _ALIASES.items() for name in (kind, *names.split())}
 _CLUSTER: Final = frozenset(
-    {"clusterissuer", "namespace", "node", "persistentvolume", "storageclass", "volumeattachment"}
+    {"clusterissuer", "clusterrole", "clusterrolebinding", "namespace", "node", "persistentvolume"}
+    | {"storageclass", "volumeattachment"}
 )
 _GENERATED: Final = frozenset({"pod", "node", "replicaset", "job", "persistentvolume", "certificaterequest"})
 """Kinds whose objects have names that nobody can write down: a variable names them."""

@@ -34,6 +34,7 @@ FIXTURES: Final = {
     "cache": ("cache",),
     "webhooks": ("webhook_listener",),
     "monitoring": ("prometheus", "alertmanager"),
+    "oncall": ("oncall_part",),
 }
 """The fixtures of gates that need a part of the target, by the part's key in an environment file."""
 

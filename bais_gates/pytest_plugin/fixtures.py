@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bais_gates.probes.redis import Cache
     from bais_gates.staging.staged import StagedPlatform
     from bais_gates.targets.environment import Environment
-    from bais_gates.targets.parts import Limits
+    from bais_gates.targets.parts import Limits, OncallPart
     from bais_gates.targets.target import Target, Unique
     from bais_gates.verdict.model import JsonValue
 
@@ -198,6 +198,14 @@ def alertmanager(target: Target, gate_run: GateRun, pytestconfig: pytest.Config)
     _reach_monitoring(target, gate_run, pytestconfig)
     with open_alertmanager(target.environment) as opened:
         yield opened
+
+
+@pytest.fixture
+def oncall_part(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> OncallPart:
+    """Return who pages and tells people here; the sandbox's stand-ins for them are started first."""
+    part = target.environment.oncall
+    _reach_monitoring(target, gate_run, pytestconfig)
+    return part
 
 
 def _reach_monitoring(target: Target, gate_run: GateRun, pytestconfig: pytest.Config) -> None:

@@ -138,9 +138,10 @@ class Provisioning:
             "target": "target",
             "kubernetes": "cluster",
             "monitoring": "monitoring",
+            "oncall": "monitoring",
             "staging": "staging",
         }
-        return tuple(step for part, step in steps.items() if part in needing)
+        return tuple(dict.fromkeys(step for part, step in steps.items() if part in needing))
 
     def _is_own(self) -> bool:
         """Return whether the target is a platform that the run itself starts, and stops at its end."""

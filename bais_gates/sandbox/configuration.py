@@ -152,7 +152,9 @@ def write_environment(
 
     path = directory / "environment.yaml"
     content = _platform_sections(api_url, platform) | _cluster_sections(directory, http_url, platform)
-    content |= _monitoring_sections(monitoring) | _oncall_sections(monitoring["monitoring"], oncall)
+    content |= _monitoring_sections(monitoring) | _oncall_sections(
+        monitoring["monitoring"], oncall, directory / "monitoring" / "records"
+    )
     content["signing"] = {"key_file": str(tls.write_signing_key(directory))}
     # All processes are below this one, the supervisor; the accounts are made when they are asked for.
     load: dict[str, object] = {"accounts": str(directory / "accounts.json"), "platform_pids": [os.getpid()]}
@@ -307,7 +309,7 @@ def _monitoring_sections(ports: Mapping[str, int]) -> dict[str, object]:
     }
 
 
-def _oncall_sections(port: int, access: Access) -> dict[str, object]:
+def _oncall_sections(port: int, access: Access, records: Path) -> dict[str, object]:
     """Return the section for gates of the stand-ins for PagerDuty, Slack and Statuspage."""
     url = f"http://127.0.0.1:{port}"
     return {
@@ -319,6 +321,8 @@ def _oncall_sections(port: int, access: Access) -> dict[str, object]:
             "routing_key": access.routing_key,
             "chat": {channel: f"{url}/slack/services/{path}" for channel, path in access.webhooks.items()},
             "status_page": {"api_url": f"{url}/statuspage/v1", "page": PAGE, "token": access.status_token},
+            "records": str(records),
+            "pages_url": f"{url}/pages",
         },
         "allow": ["synthetic_alert", "test_page", "chat_message", "status_page_rehearsal"],
     }

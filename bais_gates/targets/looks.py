@@ -45,6 +45,7 @@ def look(
         "cache": lambda: _ping(environment),
         "webhooks": lambda: _listen(environment),
         "monitoring": lambda: _ask_prometheus(environment),
+        "oncall": lambda: environment.oncall,
     }
 
     def attempt(part: str) -> str | None:

@@ -136,6 +136,8 @@ class OncallPart:
     """The folder of the records of trainings and drills."""
     golive_window_h: float = 4.0
     """Hours from now in which no service may be in maintenance."""
+    pages_url: str | None = None
+    """In a sandbox: where pages of runbooks and contacts are asked instead, as URL/HOST/PATH."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -124,7 +125,8 @@ def start_monitoring(
 ) -> None:
     """Start the monitoring of the run's sandbox if the environment uses it; raise ProvisionError on failure.
 
-    A run whose gates ask neither Prometheus nor Alertmanager never calls this, and starts none.
+    With it start the stand-ins of on-call, which the project's rotation is applied to. A run whose gates ask
+    none of them never calls this, and starts none.
     """
     folder = run.directory / _FOLDER
     if environment.provision != "sandbox":
@@ -135,9 +137,18 @@ def start_monitoring(
     from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
 
     try:
-        sandbox.start_monitoring(folder, artefacts=gates_dir / "monitoring", progress=progress)
+        _start_monitoring(folder, gates_dir, progress)
     except (sandbox.SandboxError, GateInputError, OSError) as e:
         raise ProvisionError(f"the sandbox's monitoring did not start: {e}") from e
+
+
+def apply_rotation(folder: Path, gates_dir: Path) -> list[str]:
+    """Return the command that brings a project's rotation to the sandbox's stand-in for PagerDuty, if any."""
+    rotation = gates_dir.absolute() / "oncall" / "rotation.yaml"
+    if not rotation.is_file():
+        return []
+    options = ["--env", str(folder.absolute() / "environment.yaml"), "--rotation", str(rotation)]
+    return [sys.executable, "-m", "bais_gates", "oncall", "apply", *options]
 
 
 def prepare_accounts(
@@ -231,6 +242,8 @@ def _start(run: RunContext, gates_dir: Path, progress: Callable[[str], None]) ->
         )
         if then:
             sandbox.start_cluster(folder, manifests=_manifests(gates_dir), progress=progress)
+            if _need_monitoring(then):
+                _start_monitoring(folder, gates_dir, progress)
             progress(f"making the faults {', '.join(then)}")
             sandbox.set_faults(folder, [*first, *then])
     except ImportError as e:
@@ -242,6 +255,23 @@ def _start(run: RunContext, gates_dir: Path, progress: Callable[[str], None]) ->
     except (sandbox.SandboxError, GateInputError, OSError) as e:
         return {"environment_file": None, "error": f"the sandbox did not start: {e}"}
     return {"environment_file": str(info.environment_file), "error": None}
+
+
+def _need_monitoring(faults: Sequence[str]) -> bool:
+    from bais_gates.sandbox.platform_faults import PLATFORM_FAULTS  # noqa: PLC0415 - rarely needed
+
+    return any(PLATFORM_FAULTS[name].monitored for name in faults)
+
+
+def _start_monitoring(folder: Path, gates_dir: Path, progress: Callable[[str], None]) -> None:
+    from bais_gates import sandbox  # noqa: PLC0415 - an optional part that only sandbox runs need
+
+    sandbox.start_monitoring(
+        folder,
+        artefacts=gates_dir / "monitoring",
+        provision=apply_rotation(folder, gates_dir),
+        progress=progress,
+    )
 
 
 def _by_time(faults: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -153,10 +153,11 @@ class Reader:
             return None
         for key in ("token", "routing_key", "sender"):
             redaction.register(part.get(key, ""))
+        self._check_pages_url(part)
         for channel, url in part.get("chat", {}).items():
             redaction.register(url)
             self._url(("oncall", "chat", channel), url, ("https", "http"))
-        for key in ("api_url", "events_url"):
+        for key in ("api_url", "events_url", "pages_url"):
             if key in part:
                 part[key] = self._url(("oncall", key), part[key], ("https", "http"), bare=True).rstrip("/")
         for key in ("rotation", "records"):
@@ -169,6 +170,11 @@ class Reader:
                 page["api_url"] = self._url(at, page["api_url"], ("https", "http"), bare=True).rstrip("/")
             part["status_page"] = StatusPage(**page)
         return OncallPart(**part)
+
+    def _check_pages_url(self, part: Mapping[str, Any]) -> None:
+        if "pages_url" in part and self._data.get("name") != "sandbox":
+            text = "only a sandbox may ask for pages elsewhere than at their own address."
+            raise self._document.error(("oncall", "pages_url"), text)
 
     def _load(self) -> LoadPart | None:
         if not (part := self._part("load")):

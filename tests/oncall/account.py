@@ -177,6 +177,6 @@ def _handler(it: Served) -> type[BaseHTTPRequestHandler]:
             pass
 
     answer: Callable[[Any], None] = Handler.handle_request
-    for method in ("GET", "POST", "PUT", "DELETE"):
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         setattr(Handler, f"do_{method}", answer)
     return Handler

@@ -76,6 +76,11 @@ def test_a_pager_on_this_machine_makes_a_rehearsal(write: Write, gates_dir: Path
         ("https://hooks.example.com/services/canary-webhook", "hooks", "#bais-incidents: not a URL"),
         (", token: canary-status-token", "", "oncall.status_page"),
         ("test_page", "test_pager", ":11: allow[1]"),
+        (
+            "  records:",
+            "  pages_url: http://127.0.0.1:8/pages\n  records:",
+            ":10: oncall.pages_url: only a sandbox",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_place(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from bais_gates.sandbox.files import read_object, write_json, write_private
 from bais_gates.sandbox.monitoring import SERVED
 from bais_gates.sandbox.oncall import Access
-from bais_gates.sandbox.oncall.people import people_and_service
+from bais_gates.sandbox.oncall.people import pages, people_and_service
+from bais_gates.sandbox.oncall.records import write_records
 from bais_gates.sandbox.processes import Part, bound_socket, fork_module, free_port, spawn
 from bais_gates.sandbox.services import postgres, redis
 
@@ -79,9 +80,16 @@ class Monitoring:
     def _start_own(self, artefacts: Path) -> None:
         listening = self._reserved.pop("monitoring", None) or bound_socket(self.ports["monitoring"])
         config = self._home / "monitoring.json"
-        people, service = people_and_service(artefacts.parent / "oncall" / "rotation.yaml")
+        rotation = artefacts.parent / "oncall" / "rotation.yaml"
+        people, service = people_and_service(rotation)
         self._secrets.mkdir(mode=0o700, exist_ok=True)
-        stand_ins = {"access": asdict(self.access), "people": people, "service": service}
+        stand_ins = {
+            "access": asdict(self.access),
+            "people": people,
+            "service": service,
+            "pages": pages(rotation, artefacts / "rules"),
+        }
+        write_records(self._home / "records", [name for name, _ in people])
         write_json(self._secrets / "oncall.json", stand_ins)
         with listening:
             write_json(

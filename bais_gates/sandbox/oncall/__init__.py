@@ -6,6 +6,7 @@ They are served by the process of the sandbox's monitoring (``bais_gates.sandbox
     /v2/enqueue              PagerDuty's Events API v2, which opens incidents there
     /slack/services/...      Slack's incoming webhooks (chat)
     /statuspage/v1/...       Statuspage's API v1 (statuspage)
+    /pages/HOST/PATH         the pages of runbooks and emergency contacts, with a status each
     /oncall/state[/KIND]     their whole state or one kind of object: GET, or PUT to replace it (account)
 
 Each refuses what the original refuses, as far as its documentation or its users say so. Nobody is reached:

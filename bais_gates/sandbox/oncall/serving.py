@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox.oncall import Access, chat, pagerduty, paging
 from bais_gates.sandbox.oncall.account import Account, control
-from bais_gates.sandbox.oncall.http import Reply, Request
+from bais_gates.sandbox.oncall.http import Reply, Request, reply_text
 from bais_gates.sandbox.oncall.statuspage import Statuspage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-PREFIXES = ("/pagerduty/", "/slack/services/", "/statuspage/v1/", "/oncall/state")
+PREFIXES = ("/pagerduty/", "/slack/services/", "/statuspage/v1/", "/pages/", "/oncall/state")
 """How the paths begin that the stand-ins answer."""
 
 
@@ -23,6 +23,7 @@ class StandIns:
         access = Access(**config["access"])
         self._account = Account(access, people=map(tuple, config["people"]), service=config["service"])
         self._page = Statuspage(access.status_token)
+        self._pages = dict.fromkeys(config.get("pages", ()), 200)
         self._webhooks = chat.webhooks_of(access.webhooks)
         self._keep = keep
 
@@ -36,9 +37,16 @@ class StandIns:
             return pagerduty.respond(self._account, request.below("/pagerduty"))
         if request.path.startswith("/statuspage/v1/"):
             return self._page.respond(request.below("/statuspage/v1"))
+        if request.path.startswith("/pages/"):
+            status = self._pages.get(request.path.removeprefix("/pages/"), 404)
+            return reply_text(status, "a page of a runbook or a contact" if status == 200 else "no such page")
         with self._account.lock:
             if request.path.startswith("/oncall/state"):
-                states = self._account.state | self._page.state | {"webhooks": self._webhooks}
+                states = (
+                    self._account.state
+                    | self._page.state
+                    | {"webhooks": self._webhooks, "pages": self._pages}
+                )
                 return control(states, request)
             reply, channel = chat.respond(self._webhooks, request)
             if channel:

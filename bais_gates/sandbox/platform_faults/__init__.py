@@ -1,8 +1,8 @@
 """The platform's faults: what an administrator can do wrong to its database, cache, cluster and records.
 
 As those of the API (:mod:`bais_gates.sandbox.faults`), each fails exactly the gates that it names.
-``data``, ``objects``, ``staging`` and ``monitoring`` are their tables, ``changes`` what they consist of;
-``making`` makes and undoes them.
+``data``, ``objects``, ``staging``, ``monitoring`` and ``oncall`` are their tables, ``changes`` what they
+consist of; ``making`` makes and undoes them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from bais_gates.sandbox.errors import SandboxError
 from bais_gates.sandbox.faults import FAULTS
-from bais_gates.sandbox.platform_faults import data, monitoring, objects, staging
+from bais_gates.sandbox.platform_faults import data, monitoring, objects, oncall, staging
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bais_gates.sandbox.platform_faults.model import PlatformFault
 
 PLATFORM_FAULTS: Final[Mapping[str, PlatformFault]] = MappingProxyType(
-    {fault.name: fault for fault in (*data.FAULTS, *objects.FAULTS, *staging.FAULTS, *monitoring.FAULTS)}
+    {fault.name: fault for part in (data, objects, staging, monitoring, oncall) for fault in part.FAULTS}
 )
 """The platform's faults by name."""
 

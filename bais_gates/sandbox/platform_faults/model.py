@@ -23,6 +23,11 @@ class PlatformFault(Fault):
         """Whether it changes the namespace of staging, and so can't be made before that is provisioned."""
         return self.name.startswith("staging_")
 
+    @property
+    def monitored(self) -> bool:
+        """Whether it changes the monitoring or what stands in for on-call, which must be up first."""
+        return self.name.startswith(("monitoring_", "oncall_"))
+
 
 def fault(name: str, description: str, gates: str, *changes: Change) -> PlatformFault:
     """Return a fault; ``gates`` are ids with spaces between them."""
