@@ -56,7 +56,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             action.set_defaults(dry_run=True)
         action.set_defaults(command=run)
     oncall_metrics.add(actions, _add_source)
-    oncall_render.add(actions, commands.choices)
+    oncall_render.add(actions)
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,11 +32,9 @@ but OUT.
 
 Exit status: 0 written; 2 wrong input."""
 
-Parsers = Mapping[str, argparse.ArgumentParser]
 
-
-def add(actions: argparse._SubParsersAction[argparse.ArgumentParser], parsers: Parsers) -> None:
-    """Add the actions; ``parsers`` are those of all commands, which judge the runbooks' own commands."""
+def add(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the actions."""
     raw = argparse.RawDescriptionHelpFormatter
     check = actions.add_parser("check", help="check the runbooks", description=CHECK, formatter_class=raw)
     check.add_argument("folder", type=Path, metavar="DIR", help="as in gates/oncall")
@@ -57,7 +55,7 @@ def add(actions: argparse._SubParsersAction[argparse.ArgumentParser], parsers: P
         metavar="DIR",
         help="overlay of the platform (default: DIR/../staging/manifests/overlays/production)",
     )
-    check.set_defaults(command=run_check, parsers=parsers)
+    check.set_defaults(command=run_check)
     render = actions.add_parser(
         "render", help="write the runbooks as web pages", description=RENDER, formatter_class=raw
     )
@@ -90,7 +88,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         platform,
         today=datetime.now(UTC).date(),
         max_age_days=arguments.max_age,
-        own_fault=_fault_by(arguments.parsers),
+        own_fault=_own_fault,
     )
     if found:
         print(findings.show(found, arguments.format))
@@ -107,19 +105,17 @@ def run_render(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _fault_by(parsers: Parsers) -> Callable[[Sequence[str]], str]:
-    """Return a function that says why our own command line would refuse some words."""
+def _own_fault(words: Sequence[str]) -> str:
+    """Return why our own command line would refuse some words; "" if it takes them."""
+    from bais_gates import cli  # noqa: PLC0415 - which imports the commands
 
-    def fault(words: Sequence[str]) -> str:
-        before = list(words[: words.index("--")] if "--" in words else words)
-        if not before or before[0] not in parsers:
-            return f"there is no command {before[0] if before else ''}"
-        said = io.StringIO()
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            try:
-                parsers[before[0]].parse_args(before[1:])
-            except SystemExit as end:
-                return said.getvalue().strip().rpartition("error: ")[2] if end.code else ""
-        return ""
-
-    return fault
+    before = list(words[: words.index("--")] if "--" in words else words)
+    if not before or before[0] not in cli.COMMANDS:
+        return f"there is no command {before[0] if before else ''}"
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        try:
+            cli.parser(before[:1]).parse_args(before)
+        except SystemExit as end:
+            return said.getvalue().strip().rpartition("error: ")[2] if end.code else ""
+    return ""
