@@ -165,8 +165,12 @@ def write_environment(
 
 
 def _sustainable_rate() -> int:
-    """Return the requests per second that this machine is likely to sustain beside a load generator."""
-    slowness = statistics.median(loop_s() for _ in range(15)) / _LOOP_S
+    """Return the requests per second that this machine is likely to sustain beside a load generator.
+
+    A machine that is faster now than the one that was measured counts as that one: the speed of a virtual
+    machine changes within seconds.
+    """
+    slowness = max(1.0, statistics.median(loop_s() for _ in range(15)) / _LOOP_S)
     cores = len(os.sched_getaffinity(0))
     return int(cores * _SHARE / (_REQUEST_S * slowness) // 50 * 50) or 25
 
