@@ -27,6 +27,7 @@ _UNVOIDED = 23  # ExitStatus.BROKEN, which takes an import
 def commands() -> tuple[ModuleType, ...]:
     """Return the module of each command, imported."""
     from bais_gates.cli import (  # noqa: PLC0415 - see above
+        deploy,
         explain,
         init,
         load,
@@ -38,7 +39,7 @@ def commands() -> tuple[ModuleType, ...]:
         verify,
     )
 
-    return (init, run, verify, explain, validate, sandbox, stage, monitoring, load)
+    return (init, run, verify, explain, validate, sandbox, stage, monitoring, load, deploy)
 
 
 def parser() -> argparse.ArgumentParser:
