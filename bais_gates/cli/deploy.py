@@ -52,6 +52,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="DIR",
         help="folder of the records (default: %(default)s); keep it",
     )
+    common.add_argument("--reason", metavar="TEXT", help="why, such as a ticket; recorded")
     common.add_argument("--dry-run", action="store_true", help="show what would change; nothing is written")
 
     def add_command(name: str, text: str, description: str) -> argparse.ArgumentParser:
@@ -96,9 +97,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="deadline of the rollout (default: the Deployment's progressDeadlineSeconds and a minute)",
     )
     deploy.add_argument(
-        "--override-freeze-by", metavar="PERSON", help="who lets it through a freeze; with --reason"
+        "--override-freeze-by", metavar="PERSON", help="who lets it through a freeze; needs --reason"
     )
-    deploy.add_argument("--reason", metavar="TEXT", help="why it goes through the freeze; recorded")
     unfinished = deploy.add_mutually_exclusive_group()
     unfinished.add_argument("--resume", action="store_true", help="go on with the deploy that stopped")
     unfinished.add_argument("--abort", action="store_true", help="roll the deploy that stopped back")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import runpy
 import sys
 from collections.abc import Callable, Iterable
@@ -53,6 +52,7 @@ class _Command:
     environment: Environment
     workload: Workload
     rehearsal: bool
+    verification: Verification
 
     @property
     def folder(self) -> Folder:
@@ -63,20 +63,13 @@ class _Command:
         """Return the lock of this environment's deploys, not taken yet."""
         return Lock(self.workload.server, self.workload.namespace, f"{self.workload.name}-deploy")
 
-    def verification(self) -> Verification:
-        """Return the verification of what runs."""
-        smoke = functools.partial(_smoke, self.environment) if SMOKE.is_file() else None
-        return Verification(
-            workload=self.workload, environment=self.environment, smoke=smoke, progress=_report
-        )
-
     def rollout(self, lock: Lock) -> Rollout:
         """Return the engine, under a lock that is taken."""
         return Rollout(
             workload=self.workload,
             lock=lock,
             folder=self.folder,
-            verification=self.verification(),
+            verification=self.verification,
             progress=_report,
             timeout_s=getattr(self.arguments, "timeout", None),
         )
@@ -110,7 +103,16 @@ def _run(arguments: argparse.Namespace, work: Callable[[_Command], RolloutStatus
             if rehearsal:
                 _report("REHEARSAL: this is the sandbox; nothing here proves that production would be fine")
             command = _Command(
-                arguments=arguments, environment=environment, workload=workload, rehearsal=rehearsal
+                arguments=arguments,
+                environment=environment,
+                workload=workload,
+                rehearsal=rehearsal,
+                verification=Verification(
+                    workload=workload,
+                    environment=environment,
+                    smoke=_smoke_test(environment),
+                    progress=_report,
+                ),
             )
             return _end(work(command), rehearsal=rehearsal)
     except Refused as refused:
@@ -164,7 +166,9 @@ def _deploy(command: _Command) -> RolloutStatus | None:
         override=override,
     )
     job = _job(command, record)
-    record = replace(record, job=job["metadata"]["name"] if job else "")
+    record = replace(
+        record, job=job["metadata"]["name"] if job else "", reason=redact(arguments.reason or "")
+    )
     _show(diff, job)
     if arguments.dry_run:
         return None
@@ -182,6 +186,7 @@ def _allow(command: _Command, subject: Subject, override: Override | None) -> De
         decision=command.arguments.decision,
         catalog=command.arguments.catalog,
         environment=command.environment.name,
+        environment_digest=command.environment.digest,
         subject=subject,
         cluster_uid=command.workload.server.uid(),
         rehearsal=command.rehearsal,
@@ -206,7 +211,7 @@ def _declared_version(environment: Environment, subject: Subject) -> str:
 def _runs_already(command: _Command, images: dict[str, str], version: str) -> RolloutStatus:
     """Verify what a deploy would deploy and runs already: a pipeline's second attempt."""
     try:
-        command.verification().verify(images, version, Clock.lasting(60.0))
+        command.verification.verify(images, version, Clock.lasting(60.0))
     except NotVerified as error:
         raise Refused(
             RefusalCode.NOTHING_TO_DO, f"This image is applied already, and is not well: {error}"
@@ -301,6 +306,7 @@ def _rollback(command: _Command) -> RolloutStatus | None:
         _require_unchanged(workload, live)
         rollout = command.rollout(lock)
         rollout.last()
+        record = replace(record, reason=redact(arguments.reason or ""))
         return rollout.roll_back_by_name(rollout.enter(record, Phase.RECORDED))
 
 
@@ -324,14 +330,15 @@ def _is_running_sandbox(environment: Environment) -> bool:
     return load_environment(info.environment_file, gates_dir=GATES).kubernetes == environment.kubernetes
 
 
-def _smoke(environment: Environment) -> Iterable[tuple[str, Finding]]:
+def _smoke_test(environment: Environment) -> Callable[[], Iterable[tuple[str, Finding]]] | None:
+    """Return the suite's check of what runs, loaded before the first write; None if it has none."""
+    if not SMOKE.is_file():
+        return None
     check = runpy.run_path(str(SMOKE)).get("check")
     if not callable(check):
         raise GateInputError(f"{SMOKE}: it defines no check(target, unique). Define it there.")
-    findings: Iterable[tuple[str, Finding]] = check(
-        Target(environment=environment, gates_dir=GATES), Unique("deploy")
-    )
-    return findings
+    target = Target(environment=environment, gates_dir=GATES)
+    return lambda: check(target, Unique("deploy"))
 
 
 def _report(text: str) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from bais_gates.errors import GateInputError
+from bais_gates.rollout.freezes import load_freezes
 from bais_gates.targets.environment import load_environment, unset_variables
 from bais_gates.targets.looks import look
 from bais_gates.verdict.catalog import load_catalog
@@ -22,9 +23,10 @@ from bais_gates.verdict.waivers import load_waivers
 INVALID = 1
 NO_TESTS_COLLECTED = 5
 DESCRIPTION = """\
-Validate catalog.yaml, policy.yaml, waivers.yaml and environments/*.yaml of a gates folder by their schemas,
-and have pytest collect the gates to check that every catalog entry has its test. Touches nothing: reads files
-and runs no gate. Of environment files with unset ${VARIABLES} only the schema is checked.
+Validate catalog.yaml, policy.yaml, waivers.yaml, rollout/freezes.yaml and environments/*.yaml of a gates
+folder by their schemas, and have pytest collect the gates to check that every catalog entry has its test.
+Touches nothing: reads files and runs no gate. Of environment files with unset ${VARIABLES} only
+the schema is checked.
 
 With --env NAME that environment is judged as by a run before its first gate: every variable is set, and its
 API, cluster, database and cache respond. Touches: the target, by reading."""
@@ -50,11 +52,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check each file, print a line for it, and return 0 if all are valid."""
     folder: Path = arguments.gates
+    freezes = folder / "rollout" / "freezes.yaml"
     environments = sorted((folder / "environments").glob("*.yaml"))
     checks: list[tuple[Path | str, Callable[[], object]]] = [
         (folder / "catalog.yaml", lambda: load_catalog(folder / "catalog.yaml")),
         (folder / "policy.yaml", lambda: load_policy(folder / "policy.yaml")),
         (folder / "waivers.yaml", lambda: load_waivers(folder / "waivers.yaml")),
+        *([(freezes, lambda: load_freezes(freezes))] if freezes.exists() else []),
         *((path, partial(check_environment, path, folder)) for path in environments),
         (folder, lambda: check_bindings(folder)),
     ]

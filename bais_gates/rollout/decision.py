@@ -26,6 +26,8 @@ class Demand:
     decision: Path
     catalog: Path
     environment: str
+    environment_digest: str
+    """``sha256:...`` of the environment file that says what is written to."""
     subject: Subject
     cluster_uid: str
     """The cluster that is written to: the uid of its namespace kube-system."""
@@ -55,6 +57,12 @@ def require_decision(demand: Demand, *, now: datetime | None = None) -> Decision
             RefusalCode.REHEARSAL,
             f"{demand.decision} is a rehearsal, and this is not a running sandbox. Run the gates with the "
             "environment to deploy to.",
+        )
+    if target.environment_digest != demand.environment_digest:
+        raise Refused(
+            RefusalCode.TARGET_OTHER,
+            f"{demand.decision} was made with another environment file of the name {demand.environment} than "
+            "the one given by --env. Run the gates with this one.",
         )
     uid = dict(target.facts).get("cluster.uid")
     if uid != demand.cluster_uid:

@@ -104,9 +104,9 @@ def require_no_freeze(
 
 
 def read_override(by: str | None, reason: str | None) -> Override | None:
-    """Return the override of the two options; raise GateInputError for one without the other."""
-    if by is None and reason is None:
+    """Return the override of the two options; raise GateInputError for a person without a reason."""
+    if by is None:
         return None
-    if not (by or "").strip() or not (reason or "").strip():
-        raise GateInputError("--override-freeze-by and --reason belong together: give both, or neither.")
-    return Override(by=str(by).strip(), reason=str(reason).strip())
+    if not by.strip() or not (reason or "").strip():
+        raise GateInputError("--override-freeze-by needs a person, and a --reason: both are recorded.")
+    return Override(by=by.strip(), reason=str(reason).strip())

@@ -81,6 +81,8 @@ class Record:
     before: State
     decision: dict[str, str] = field(default_factory=dict)
     """Digest, run id and time of the decision; empty for a rollback."""
+    reason: str = ""
+    """Why, in the words of whoever started it: a ticket."""
     override: dict[str, str] = field(default_factory=dict)
     """Who overrode a freeze, and why."""
     diff_digest: str = ""

@@ -108,10 +108,11 @@ def test_a_deploy_and_the_way_back(project: Project) -> None:
     assert main(["rollback", "--env", "production"]) == 30
     assert main(["rollback", "--env", "production", "--to", BROKEN]) == 30
     assert "never ran here" in project.output()
-    assert main(["rollback", "--env", "production", "--to", NEW]) == 31
+    assert main(["rollback", "--env", "production", "--to", NEW, "--reason", "OPS-7"]) == 31
     assert project.cluster.image == NEW
     assert len(list(Path("rollouts/production").glob("*.json"))) == 5  # two of them evidence
     everything = "".join(path.read_text() for path in Path("rollouts").rglob("*.json")) + project.output()
+    assert '"reason": "OPS-7"' in everything
     assert CANARY not in everything
 
 

@@ -12,6 +12,7 @@ from bais_gates.rollout.decision import Demand, require_decision
 from bais_gates.rollout.errors import RefusalCode, Refused
 from bais_gates.rollout.plan import _require_newer
 from bais_gates.rollout.record import Phase, Record, State
+from bais_gates.verdict.files import digest_of
 from bais_gates.verdict.model import parse_subject
 from tests.rollout.decisions import Suite
 from tests.rollout.fake_cluster import NEW, OLD
@@ -34,6 +35,7 @@ def demand(suite: Suite, **changes: Any) -> Demand:
         "decision": suite.decision,
         "catalog": suite.catalog,
         "environment": "production",
+        "environment_digest": digest_of((suite.folder / "environments" / "production.yaml").read_bytes()),
         "subject": parse_subject(NEW),
         "cluster_uid": CLUSTER,
         "rehearsal": False,
@@ -78,6 +80,14 @@ def test_every_other_decision_is_refused(suite: Suite, decided: dict[str, Any] |
 
     with pytest.raises(Refused, match=words):
         require_decision(demand(suite))
+
+
+def test_another_file_of_the_same_name_is_refused(suite: Suite) -> None:
+    """It may name another namespace or address than the one that was judged."""
+    suite.decide(NEW, **REAL)
+
+    with pytest.raises(Refused, match="another environment file of the name production"):
+        require_decision(demand(suite, environment_digest=f"sha256:{'0' * 64}"))
 
 
 def test_another_catalog_is_refused(suite: Suite) -> None:
