@@ -34,9 +34,9 @@ platform by the smoke test, in production only with a test tenant; the folder of
 ROLLBACK = f"""\
 Roll back: apply the image that ran before the last deploy, or one that ran here once (--to), at once, without
 a decision and also in a freeze, then verify it as `bais-gates deploy` does, within 300 s. One attempt. Images
-are restored; configuration and schema are not.
+are restored; configuration and schema are not. It takes the place of a deploy that stopped half-way.
 
-Touches: what `bais-gates deploy` touches, except for the Job.
+Touches: what `bais-gates deploy` touches; a Job only to delete that of a deploy that stopped.
 
 {_STATUSES}"""
 

@@ -35,7 +35,9 @@ ROLLBACK_S: Final = 300.0
 """Seconds that a rollback with its verification may take."""
 _BEFORE_APPLY: Final = frozenset({Phase.RECORDED, Phase.MIGRATING})
 _NOT_THE_RELEASE: Final = frozenset({StageCode.UNREACHABLE, StageCode.UNAUTHENTICATED})
-AGAIN: Final = "Run the same command with --resume to go on, or with --abort to roll back."
+AGAIN: Final = (
+    "Run `bais-gates deploy` for this environment with --resume to go on, or with --abort to roll back."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,7 @@ class Rollout:
 
     def roll_back(self, record: Record, why: str) -> RolloutStatus:
         """Apply what ran before, at once, and verify it; one attempt. Raises ``Stuck``."""
+        self._require_ours(record)
         self.progress(f"rolling back to {', '.join(sorted(set(record.before.images.values())))}")
         self.progress(f"because {why}")
         clock = Clock.lasting(ROLLBACK_S)
@@ -88,6 +91,7 @@ class Rollout:
         clock = Clock.lasting(ROLLBACK_S)
         self._keep_evidence(record, "it was rolled back by name")
         record = self.enter(record, Phase.ROLLING_BACK)
+        self._end_migration(record)
         return self._reach(record, record.images, record.version, clock)
 
     def enter(self, record: Record, phase: Phase, note: str = "") -> Record:

@@ -137,15 +137,17 @@ def plan_rollback(
 ) -> Record:
     """Return the record of a rollback, without a phase: to what ran before, or to an image that ran once.
 
-    Raises ``Refused`` for an image that nobody knows, GateInputError where there is nothing to go back to.
+    It takes the place of a deploy that stopped half-way. Raises ``Refused`` for an image that nobody knows,
+    GateInputError where there is nothing to go back to.
     """
-    last = last_record(live)
+    last = record_on(live)
+    stopped = last is not None and not last.finished
     now = images_of(live)
     if to is None:
         images, version = _previous(last)
     else:
         images, version = _by_name(workload, live, to, folder.images_of(environment.name), last)
-    if {**now, **images} == now:
+    if {**now, **images} == now and not stopped:
         raise Refused(
             RefusalCode.NOTHING_TO_DO,
             f"{', '.join(sorted(set(images.values())))} runs already. Name another image by --to.",
@@ -159,13 +161,16 @@ def plan_rollback(
         images=images,
         version=version,
         before=state_of(workload, live, environment),
+        job=last.job if last is not None and stopped else "",
     )
 
 
 def _previous(last: Record | None) -> tuple[dict[str, str], str | None]:
     if last is None:
         raise GateInputError("no deploy is recorded here. Name the image to go back to by --to IMAGE.")
-    if last.phase is not Phase.DEPLOYED:
+    if not last.finished and last.kind == "rollback":
+        return last.images, last.version
+    if last.finished and last.phase is not Phase.DEPLOYED:
         raise Refused(
             RefusalCode.NOTHING_TO_DO,
             f"The last {last.kind} ({last.id}) ended with {last.phase}: what ran before it is not what to go "

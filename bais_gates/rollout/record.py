@@ -87,7 +87,7 @@ class Record:
     """Who overrode a freeze, and why."""
     diff_digest: str = ""
     job: str = ""
-    """The Job that migrates the schema; empty without one."""
+    """The Job that migrates the schema; of a rollback, that of the deploy that stopped; empty without one."""
     steps: tuple[Step, ...] = ()
 
     @property

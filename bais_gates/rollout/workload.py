@@ -37,6 +37,8 @@ MANAGER: Final = "bais-gates-deploy"
 _OWN: Final = frozenset({MANAGER, FIELD_MANAGER})
 """Field managers whose fields are taken over without asking: they are this tool's."""
 _CONFLICT: Final = 409
+_PODS: Final = 5
+"""Pods whose logs are saved: the rollback waits for it."""
 _SPARE_S: Final = 60.0
 """Added to the Deployment's own deadline, so that its controller can report first."""
 
@@ -189,7 +191,7 @@ class Workload:
         try:
             live = self.read()
             context = read_context(self.server, live)
-            unready = [pod for pod in self.pods(live) if not is_ready(pod)]
+            unready = [pod for pod in self.pods(live) if not is_ready(pod)][:_PODS]
         except (ClusterError, Refused) as error:
             return {"unreadable": str(error)}
         pods = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 
 from bais_gates.cli import deploy_run, main
 from bais_gates.rollout import plan, verification
+from bais_gates.rollout.record import record_on
 from bais_gates.rollout.workload import images_of
 from tests.rollout.decisions import Suite
 from tests.rollout.fake_cluster import BROKEN, NAMESPACE, NEW, OLD, OWNER, FakeCluster
@@ -222,6 +223,45 @@ def test_a_deploy_that_stopped(project: Project, word: str, status: int, image: 
     assert project.cluster.image == image
     assert main(["deploy", "--env", "production", word]) == 30
     assert "No deploy has stopped half-way" in project.output()
+
+
+@pytest.mark.parametrize(
+    ("words", "image"), [((), OLD), (("--to", OLD), OLD), (("--to", f"{OLD[:-1]}d"), None)]
+)
+def test_a_rollback_takes_the_place_of_a_deploy_that_stopped(
+    project: Project, words: tuple[str, ...], image: str | None
+) -> None:
+    """Somebody on call need not know how far it came; a migration that is not complete is ended."""
+    project.cluster.make_ready["Job"] = lambda job: job.update(status={"active": 1})
+    project.cluster.cut_at = 35
+    assert project.deploy() == 33
+    assert any(one.startswith("create Job") for one in project.cluster.written)
+    project.cluster.cut_at = None
+    assert main(["rollback", "--env", "production", *words]) == 30  # its lock is not past
+    project.cluster.pass_time(31)
+
+    assert main(["rollback", "--env", "production", *words]) == (31 if image else 30)
+    assert project.cluster.image == OLD
+    if image:
+        assert not [one for one in project.cluster.objects if one[0] == "Job"]
+        assert project.deploy("--resume") == 30
+        assert "No deploy has stopped half-way" in project.output()
+
+
+def test_a_rollback_by_name_ends_what_somebody_changed_by_hand(project: Project) -> None:
+    """A deploy that stopped goes neither on nor back then; the name of an image is a way out."""
+    assert project.deploy() == 0
+    stopped = record_on(project.cluster.one("Deployment", "bais-api"))
+    assert stopped is not None
+    workload = project.cluster.workload()
+    workload.annotate(replace(stopped, steps=stopped.steps[:3]))
+    workload.apply({"api": BROKEN})
+
+    for word in ("--resume", "--abort"):
+        assert main(["deploy", "--env", "production", "--decision", str(project.suite.decision), word]) == 33
+        assert "somebody else changed it" in project.output()
+    assert main(["rollback", "--env", "production", "--to", OLD]) == 31
+    assert project.cluster.image == OLD
 
 
 @pytest.mark.parametrize(
