@@ -37,6 +37,8 @@ class FakeCluster(FakeServer):
         """Where every write is saved, as a cluster outlives its clients."""
         self.owner: str | None = None
         """A field manager that owns the image, and is not ours."""
+        self.broken_status: Object | None = None
+        """The containerStatus of every pod instead of a running one."""
         self.make_ready["Deployment"] = _roll_out
         self.add(
             {
@@ -92,7 +94,10 @@ class FakeCluster(FakeServer):
             return [_owned("bais-api-1", deployment, "rs-1", spec=copy.deepcopy(deployment["spec"]))]
         if kind == "Pod":
             owner = {"metadata": {"uid": "rs-1"}}
-            return [_pod(f"bais-api-1-{number}", owner, self.image) for number in range(2)]
+            pods = [_pod(f"bais-api-1-{number}", owner, self.image) for number in range(2)]
+            for pod in pods if self.broken_status else ():
+                pod["status"]["containerStatuses"] = [self.broken_status]
+            return pods
         return found
 
     def apply(

@@ -20,11 +20,11 @@ from bais_gates.rollout.plan import last_record
 from bais_gates.rollout.record import Folder, Phase, Record, State, record_on
 from bais_gates.rollout.verification import NotVerified, Verification
 from bais_gates.staging.errors import StageError
+from bais_gates.staging.server import Clock
 from tests.rollout.fake_cluster import BROKEN, NAMESPACE, NEW, OLD, FakeCluster
 
 if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.writer import ClusterWriter
-    from bais_gates.staging.server import Clock
 
 JOB = {
     "apiVersion": "batch/v1",
@@ -182,6 +182,29 @@ def test_a_rollback_that_fails_says_so(bench: Bench) -> None:
 
     assert bench.phases[-1] == "ROLLBACK_FAILED"
     assert sum("apply as" in one for one in bench.cluster.written) == 2
+
+
+def test_the_pods_of_the_template_before_fail_no_rollout(bench: Bench) -> None:
+    """Right after the image is applied they are the newest, and one that crashes says nothing about it."""
+    workload = bench.cluster.workload()
+    workload.apply({"api": BROKEN})
+    crashing = {"name": "api", "restartCount": 9, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    bench.cluster.broken_status = crashing
+    observe = bench.cluster.make_ready["Deployment"]
+    bench.cluster.make_ready["Deployment"] = lambda _deployment: None  # until it is read some times
+    workload.apply({"api": OLD})
+    reads = 0
+
+    def sleep(_seconds: float) -> None:
+        nonlocal reads
+        reads += 1
+        if reads == 3:
+            bench.cluster.broken_status = None
+            observe(bench.cluster.one("Deployment", "bais-api"))
+
+    workload.wait(Clock(ends_at=9, now=lambda: float(reads), sleep=sleep), bench.progress.append)
+
+    assert reads == 3
 
 
 def test_a_deploy_that_stopped_is_never_begun_anew(bench: Bench) -> None:
