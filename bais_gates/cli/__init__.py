@@ -31,18 +31,22 @@ COMMANDS = (
     "monitoring",
     "load",
     "oncall",
+    "deploy",
+    "rollback",
 )
-"""The commands in the order of the help, each a module of this name."""
+"""The commands in the order of the help, each a module of this name but for these:"""
+_MODULES = {"rollback": "deploy"}
 USAGE_ERROR = 2
 INTERRUPTED = 130
 _UNVOIDED = 23  # ExitStatus.BROKEN, which takes an import
 
 
 def commands(names: Sequence[str] = COMMANDS) -> tuple[ModuleType, ...]:
-    """Return the module of each of these commands, imported."""
+    """Return the modules of these commands, imported."""
     from importlib import import_module  # noqa: PLC0415 - see above
 
-    return tuple(import_module(f"{__name__}.{name}") for name in names)
+    modules = dict.fromkeys(_MODULES.get(name, name) for name in names)
+    return tuple(import_module(f"{__name__}.{module}") for module in modules)
 
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:

@@ -130,7 +130,7 @@ def _stage(arguments: argparse.Namespace, environment: Environment, server: Clus
         unique=Unique(run_id),
         kept_before=before is not None and is_kept(before, plan.owner),
     )
-    with _sigterm_as_interrupt(), Holding(lambda: staging.open_writer(environment), plan):
+    with sigterm_as_interrupt(), Holding(lambda: staging.open_writer(environment), plan):
         try:
             status = _provision(stage)
         except KeyboardInterrupt:
@@ -216,7 +216,7 @@ def _down(arguments: argparse.Namespace, environment: Environment, server: Clust
     namespace = staging.namespace_name(environment, arguments.namespace)
     if (live := server.named("v1", "Namespace", namespace)) is not None:
         require_free(live)
-    with _sigterm_as_interrupt():
+    with sigterm_as_interrupt():
         _tear_down(server, namespace, staging.owner_name(environment))
     return 0
 
@@ -245,7 +245,7 @@ def _report_error(error: StageError) -> int:
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """Treat SIGTERM (a cancelled job) as Ctrl-C, so that it cleans up."""
 
     def interrupt(_signal: int, _frame: object) -> None:

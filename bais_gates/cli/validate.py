@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bais_gates.attest.keys import load_keys
 from bais_gates.errors import GateInputError
+from bais_gates.rollout.freezes import load_freezes
 from bais_gates.targets.environment import load_environment, unset_variables
 from bais_gates.targets.looks import look
 from bais_gates.verdict.catalog import load_catalog
@@ -23,10 +24,10 @@ from bais_gates.verdict.waivers import load_waivers
 INVALID = 1
 NO_TESTS_COLLECTED = 5
 DESCRIPTION = """\
-Validate catalog.yaml, policy.yaml, waivers.yaml, keys.yaml, environments/*.yaml and, if there is one,
-oncall/rotation.yaml of a gates folder by their schemas, and have pytest collect the gates to check that every
-catalog entry has its test. Touches nothing: reads files and runs no gate. Of environment files with unset
-${VARIABLES} only the schema is checked.
+Validate catalog.yaml, policy.yaml, waivers.yaml, keys.yaml, environments/*.yaml and, if they are there,
+rollout/freezes.yaml and oncall/rotation.yaml of a gates folder by their schemas, and have pytest collect the
+gates to check that every catalog entry has its test. Touches nothing: reads files and runs no gate. Of
+environment files with unset ${VARIABLES} only the schema is checked.
 
 With --env NAME that environment is judged as by a run before its first gate: every variable is set, and its
 API, cluster, database and cache respond. Touches: the target, by reading."""
@@ -52,12 +53,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check each file, print a line for it, and return 0 if all are valid."""
     folder: Path = arguments.gates
+    freezes = folder / "rollout" / "freezes.yaml"
     environments = sorted((folder / "environments").glob("*.yaml"))
     checks: list[tuple[Path | str, Callable[[], object]]] = [
         (folder / "catalog.yaml", lambda: load_catalog(folder / "catalog.yaml")),
         (folder / "policy.yaml", lambda: load_policy(folder / "policy.yaml")),
         (folder / "waivers.yaml", lambda: load_waivers(folder / "waivers.yaml")),
         (folder / "keys.yaml", lambda: check_keys(folder)),
+        *([(freezes, lambda: load_freezes(freezes))] if freezes.exists() else []),
         *((path, partial(check_environment, path, folder)) for path in environments),
         *(
             (path, partial(check_rotation, path))

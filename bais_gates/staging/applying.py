@@ -49,7 +49,7 @@ def with_configuration(workload: Object, versions: Mapping[tuple[str, str], str]
     if workload.get("kind") not in {"Deployment", "StatefulSet"}:
         return workload
     spec: dict[str, Any] = next(iter(pod_templates([workload])), (None, {}))[1]
-    used = sorted(key for key in versions if _refers_to(spec, key))
+    used = sorted(key for key in versions if refers_to(spec, key))
     if not used:
         return workload
     digest = digest_of({f"{kind}/{name}": versions[kind, name] for kind, name in used})
@@ -63,16 +63,16 @@ _REFERENCES: Final = {
 }
 
 
-def _refers_to(value: Any, key: tuple[str, str]) -> bool:
+def refers_to(value: Any, key: tuple[str, str]) -> bool:
     """Return whether anything below ``value`` refers to this ConfigMap or Secret (kind and name)."""
     kind, name = key
     if isinstance(value, list):
-        return any(_refers_to(one, key) for one in value)
+        return any(refers_to(one, key) for one in value)
     if not isinstance(value, dict):
         return False
     for field, inner in value.items():
         named = isinstance(inner, dict) and name in {inner.get("name"), inner.get("secretName")}
-        if (field in _REFERENCES[kind] and named) or _refers_to(inner, key):
+        if (field in _REFERENCES[kind] and named) or refers_to(inner, key):
             return True
     return False
 

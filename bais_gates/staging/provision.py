@@ -21,6 +21,7 @@ from bais_gates.staging.readiness import (
     creation_refused,
     failed,
     has_readiness,
+    is_unobserved,
     judge,
     waiting,
 )
@@ -172,6 +173,8 @@ def _raise_for_pod_problems(server: Server, pending: list[_Pending], clock: Cloc
     """Raise ``StageError`` for pods that can't be created, or whose problem outlasts its grace period."""
     for one in pending:
         if one.live.get("kind") not in diagnosis.WORKLOADS or "uid" not in one.live["metadata"]:
+            continue
+        if is_unobserved(one.live):  # its newest pods are still those of the template before
             continue
         context = request(
             f"Reading the pods of {qualified_name(one.live)}",

@@ -198,6 +198,11 @@ def ingress_points(obj: Object) -> list[Mapping[str, Any]]:
     return [point for point in points if point.get("ip") or point.get("hostname")]
 
 
+def is_unobserved(obj: Object) -> bool:
+    """Return whether a workload whose controller reports a generation has not observed the current one."""
+    return obj.get("kind") in {"Deployment", "StatefulSet"} and _unobserved(obj) is not None
+
+
 def _unobserved(obj: Object) -> Verdict | None:
     """Return the verdict if the controller has not observed the current generation, None if it has."""
     generation = int((obj.get("metadata") or {}).get("generation") or 0)

@@ -81,9 +81,8 @@ def _hosts(parts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield from ((f"{part}.{key}", host) for host in _hosts_of(url))
     if "kubernetes" in parts:
         cluster = parts["kubernetes"]
-        for url in _servers(
-            cluster.kubeconfig, {cluster.context, cluster.admin_context, cluster.secrets_context}
-        ):
+        contexts = {cluster.context, cluster.admin_context, cluster.secrets_context, cluster.deploy_context}
+        for url in _servers(cluster.kubeconfig, contexts):
             yield from (("kubernetes.context", host) for host in _hosts_of(url))
 
 

@@ -226,6 +226,8 @@ class KubernetesPart:
     read_only: bool = False
     admin_context: str | None = None
     secrets_context: str | None = None
+    deploy_context: str | None = None
+    """The context of ``deploy`` and ``rollback`` alone, also of a read_only cluster."""
     trusted_subjects: tuple[tuple[str, str], ...] = ()
     """Subjects that need permissions which lead to more, as patterns, each with the reason."""
     request_timeout_s: float = REQUEST_TIMEOUT_S
@@ -266,6 +268,18 @@ class KubernetesPart:
             context=self.admin_context or self.context,
             read_only=False,
             verified=False,
+            request_timeout_s=self.request_timeout_s,
+        )
+
+    def deploy_access(self, path: Path) -> ClusterAccess:
+        """Return the access of ``deploy`` and ``rollback``; raise GateInputError if ``path`` names none."""
+        if self.deploy_context is None and self.read_only:
+            raise missing(path, "kubernetes.deploy_context")
+        return ClusterAccess(
+            kubeconfig=self.kubeconfig,
+            context=self.deploy_context or self.admin_context or self.context,
+            read_only=False,
+            verified=self.read_only,
             request_timeout_s=self.request_timeout_s,
         )
 

@@ -234,7 +234,7 @@ class Reader:
     def _kubernetes(self) -> KubernetesPart | None:
         if not (part := self._part("kubernetes")):
             return None
-        for key in ("context", "admin_context", "secrets_context"):
+        for key in ("context", "admin_context", "secrets_context", "deploy_context"):
             if key in part and not str(part[key]).strip():
                 raise self._document.error(
                     ("kubernetes", key), "the context is empty. Name one: there is no default context."

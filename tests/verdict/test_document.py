@@ -286,7 +286,7 @@ def test_schema_knows_every_code(code: Code) -> None:
     assert definitions["scope"]["enum"] == list(SCOPES)
 
 
-@pytest.mark.parametrize("name", ["catalog", "policy", "waivers", "decision", "metrics"])
+@pytest.mark.parametrize("name", ["catalog", "policy", "waivers", "decision", "metrics", "freezes"])
 def test_schemas_are_schemas_with_words(name: str) -> None:
     """Every published schema is valid by its meta-schema, closed, and has a description."""
     from jsonschema import Draft202012Validator  # noqa: PLC0415  # only this test needs it

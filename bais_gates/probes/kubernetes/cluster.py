@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import threading
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -163,6 +165,14 @@ class Cluster:
         if not isinstance(version, str) or version_number(version) is None:
             raise self._unexpected("the version")
         return version
+
+    def server_time(self) -> datetime:
+        """Return the API server's time in UTC, to the second, from the header Date of its answer."""
+        date = self._send("GET", "/version", "get", "/version").date
+        try:
+            return parsedate_to_datetime(date).astimezone(UTC)
+        except ValueError:
+            raise self._unexpected("the request for its time (header Date)") from None
 
     def uid(self) -> str:
         """Return the cluster's identity: the uid of its namespace kube-system."""

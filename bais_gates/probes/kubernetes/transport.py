@@ -52,6 +52,8 @@ class Answer:
     status: int
     content_type: str
     body: bytes
+    date: str = ""
+    """The header Date: the server's time, to the second."""
 
     @property
     def text(self) -> str:
@@ -177,7 +179,10 @@ class Transport:
         if len(read) > BODY_CAP:
             raise self._unreachable(f"an answer of more than {BODY_CAP} bytes")
         return Answer(
-            status=answer.status, content_type=str(answer.headers.get("Content-Type", "")), body=read
+            status=answer.status,
+            content_type=str(answer.headers.get("Content-Type", "")),
+            body=read,
+            date=str(answer.headers.get("Date", "")),
         )
 
     def _unreachable(self, cause: str) -> ClusterUnreachable:

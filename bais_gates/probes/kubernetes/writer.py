@@ -1,4 +1,4 @@
-"""Change a Kubernetes cluster: for staging, the recovery drill and the sandbox's tests.
+"""Change a Kubernetes cluster: for staging, rollouts, the recovery drill and the sandbox's tests.
 
 It is a separate module so that its importers show which code may write.
 """
@@ -32,11 +32,18 @@ class ClusterWriter(Cluster):
             )
         return Transport(access, writes=True)
 
-    def apply(self, obj: Object, *, force: bool = True) -> Object:
-        """Apply an object server-side as field manager ``bais-gates``; return the stored object."""
+    def apply(
+        self, obj: Object, *, force: bool = True, manager: str = FIELD_MANAGER, dry_run: bool = False
+    ) -> Object:
+        """Apply an object server-side as a field manager; return the stored object.
+
+        Without ``force``, a field that another manager owns is a Conflict whose causes name the managers.
+        ``dry_run`` returns what would be stored.
+        """
         metadata = obj["metadata"]
         path = self._path(obj["apiVersion"], obj["kind"], metadata.get("namespace"), metadata["name"])
-        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        query |= {"dryRun": "All"} if dry_run else {}
         return self._object("PATCH", path, "patch", obj["kind"], query=query, body=obj, content_type=_APPLY)
 
     def create(self, obj: Object) -> Object:
