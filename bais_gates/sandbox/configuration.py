@@ -33,9 +33,9 @@ _HEADER = """\
 # It contains the sandbox's passwords, and is removed with the sandbox.
 """
 _PROMISED_PER_S: Final = 500
-_LOOP_S: Final = 0.0049
+_LOOP_S: Final = 0.0048
 """Of :func:`loop_s` on the machine where the next figure was measured."""
-_REQUEST_S: Final = 0.0043
+_REQUEST_S: Final = 0.0046
 """Processor time of a request of a load run, generator and all processes of the sandbox together.
 
 Source: docs/request-cpu.md, as benchmarks/request_cpu.py wrote it.

@@ -109,17 +109,16 @@ class MonitoringPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusPage:
-    """The page at Statuspage that tells customers of incidents."""
+    """The page at Statuspage, by its id, that tells customers of incidents."""
 
     page: str
-    """Its id."""
     token: str = field(repr=False)
     api_url: str = "https://api.statuspage.io/v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OncallPart:
-    """Who pages and tells people of incidents here, with which credentials, and the dated records of it."""
+    """Who pages and tells people of incidents here, with which credentials; the records of drills, trainings."""
 
     token: str = field(repr=False)
     sender: str
@@ -133,7 +132,6 @@ class OncallPart:
     """The incoming webhooks by channel."""
     status_page: StatusPage | None = None
     records: Path | None = None
-    """The folder of the records of trainings and drills."""
     golive_window_h: float = 4.0
     """Hours from now in which no service may be in maintenance."""
     pages_url: str | None = None
@@ -263,21 +261,18 @@ class KubernetesPart:
                 "needs to write there. Declare that gate under not_applicable with the reason, or choose "
                 "another environment."
             )
-        return ClusterAccess(
-            kubeconfig=self.kubeconfig,
-            context=self.admin_context or self.context,
-            read_only=False,
-            verified=False,
-            request_timeout_s=self.request_timeout_s,
-        )
+        return self._writing(self.admin_context or self.context)
 
     def deploy_access(self, path: Path) -> ClusterAccess:
         """Return the access of ``deploy`` and ``rollback``; raise GateInputError if ``path`` names none."""
         if self.deploy_context is None and self.read_only:
             raise missing(path, "kubernetes.deploy_context")
+        return self._writing(self.deploy_context or self.admin_context or self.context)
+
+    def _writing(self, context: str) -> ClusterAccess:
         return ClusterAccess(
             kubeconfig=self.kubeconfig,
-            context=self.deploy_context or self.admin_context or self.context,
+            context=context,
             read_only=False,
             verified=self.read_only,
             request_timeout_s=self.request_timeout_s,
