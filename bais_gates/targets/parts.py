@@ -118,7 +118,7 @@ class StatusPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OncallPart:
-    """Who pages and tells people of incidents here, with which credentials; the records of drills, trainings."""
+    """Who pages and tells people of incidents here, with which credentials, and the folder of the records."""
 
     token: str = field(repr=False)
     sender: str
