@@ -159,10 +159,13 @@ def _consistency(decision: Decision, files: Files) -> list[Problem]:
         catalog = _catalog_of(decision)
     if catalog is None:
         return [_inconsistent("a gate is listed twice")]
+    policy = files.policy
+    if policy is not None and policy.digest != decision.digests.policy:
+        policy = None  # another one is a reason of its own, and no contradiction
     try:
         again = decide(
             catalog=catalog,
-            policy=files.policy or _least_policy(decision),
+            policy=policy or _least_policy(decision),
             waivers=WaiverFile(waivers=decision.waivers, digest=decision.digests.waivers),
             scope=decision.scope,
             results=[judged.result for judged in decision.gates],
@@ -178,7 +181,7 @@ def _consistency(decision: Decision, files: Files) -> list[Problem]:
     again = replace(
         again, inputs=decision.inputs, digests=decision.digests, gates=tuple(map(_without_prose, again.gates))
     )
-    if files.policy is None:  # then nothing says how long it may be valid, only that it may be no longer
+    if policy is None:  # then nothing says how long it may be valid, only that it may be no longer
         again = replace(again, valid_until=min(again.valid_until, decision.valid_until))
     decision = replace(decision, gates=tuple(map(_without_prose, decision.gates)))
     return [] if again == decision else [_inconsistent(_difference(decision, again))]
