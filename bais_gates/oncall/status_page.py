@@ -7,6 +7,7 @@ exceeded.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 API_URL: Final = "https://api.statuspage.io/v1"
 PACE_S: Final = 1.0
+_BURST: Final = 20
+"""Requests that may follow each other at once: a request a second is allowed, counted over 60 seconds."""
 REHEARSAL: Final = "Rehearsal: "
 """What the name of each rehearsal begins with."""
 _PER_PAGE: Final = 100
@@ -91,7 +94,7 @@ class StatusPage:
         self._prefix = f"{parts.path.rstrip('/')}/pages/{quote(page, safe='')}"
         self._headers = {"Authorization": f"OAuth {token}"}
         self._pace_s, self._sleep, self._clock = pace_s, sleep, clock
-        self._free_at = clock()
+        self._free_at = -math.inf
 
     def components(self) -> list[Component]:
         """Return all components, over all pages of the list; raise :class:`StatusPageError`."""
@@ -182,10 +185,11 @@ class StatusPage:
 
     def _wait(self) -> None:
         """Keep the pace that the token is allowed."""
-        left = self._free_at - self._clock()
-        if left > 0:
-            self._sleep(left)
-        self._free_at = max(self._free_at, self._clock()) + self._pace_s
+        now = self._clock()
+        self._free_at = max(self._free_at, now - (_BURST - 1) * self._pace_s)
+        if self._free_at > now:
+            self._sleep(self._free_at - now)
+        self._free_at += self._pace_s
 
     def _error(self, method: str, path: str, cause: str) -> StatusPageError:
         return StatusPageError(f"status page, {method} {path}: {cause}.")
