@@ -143,7 +143,7 @@ def test_each_fault_is_found(folder: Path, platform: Platform, old: str, new: st
             "curl -sG http://prometheus.monitoring:9090/api/v1/qery --data-urlencode query=pg_up",
             "belong together",
         ),
-        ("curl -s http://prometheus.monitorin:9090/-/healthy", "prometheus.monitorin is no host"),
+        ("curl -s http://prometheus.monitorin:9090/api/v1/targets", "prometheus.monitorin is no host"),
         ("curl -s https://api.shop.example/health", ""),
         ("curl -s https://api.shop.exampl/health", "api.shop.exampl is no host"),
         ("openssl s_client -connect api.shop.exampl:443 </dev/null", "api.shop.exampl is no host"),
