@@ -74,9 +74,9 @@ def render(
         for file, text in files.dashboards.values()
     }
     return [
-        *(_write(out / "alertmanager.yaml", text) for text in configs),
+        *(write_file(out / "alertmanager.yaml", text) for text in configs),
         *_written_rules(out, texts, labels),
-        *(_write(out / "dashboards" / name, text) for name, text in dashboards.items()),
+        *(write_file(out / "dashboards" / name, text) for name, text in dashboards.items()),
     ]
 
 
@@ -85,8 +85,8 @@ def _written_rules(out: Path, texts: Mapping[str, str], labels: Mapping[str, str
         path
         for name, text in texts.items()
         for path in (
-            _write(out / "rules" / f"{name}.yaml", text),
-            _write(out / "prometheusrules" / f"{name}.yaml", _as_object(name, text, labels)),
+            write_file(out / "rules" / f"{name}.yaml", text),
+            write_file(out / "prometheusrules" / f"{name}.yaml", _as_object(name, text, labels)),
         )
     ]
 
@@ -150,7 +150,8 @@ def _as_object(name: str, text: str, labels: Mapping[str, str]) -> str:
     return f"{head}spec:\n{textwrap.indent(text, '  ')}"
 
 
-def _write(path: Path, text: str) -> Path:
+def write_file(path: Path, text: str) -> Path:
+    """Write a file below ``--out``, with its folders; raise GateInputError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

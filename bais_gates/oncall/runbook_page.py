@@ -16,8 +16,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bais_gates.errors import GateInputError
 from bais_gates.extras import deferred
+from bais_gates.monitoring.rendering import write_file
 from bais_gates.oncall.programs import VARIABLES
 from bais_gates.oncall.runbooks import Runbook, parser
 
@@ -45,8 +45,8 @@ def write_pages(runbooks: Iterable[Runbook], out: Path) -> list[Path]:
     The general documents come first, as in an incident.
     """
     ordered = sorted(runbooks, key=lambda one: (not one.is_general, one.name))
-    written = [_write(out / "index.html", page(ordered))]
-    return [*written, *(_write(out / one.name / "index.html", page([one])) for one in ordered)]
+    written = [write_file(out / "index.html", page(ordered))]
+    return [*written, *(write_file(out / one.name / "index.html", page([one])) for one in ordered)]
 
 
 def page(runbooks: Iterable[Runbook]) -> str:
@@ -92,12 +92,3 @@ def _file(name: str) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _write(path: Path, text: str) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise GateInputError(f"{path}: {error.strerror}. Give another folder to --out.") from None
-    return path
