@@ -8,10 +8,7 @@ phase that writes.
 
 from __future__ import annotations
 
-import getpass
-import os
 import secrets
-import socket
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from bais_gates.probes.kubernetes.access import ClusterError, ClusterRefused
 from bais_gates.rollout.errors import RefusalCode, Refused, Stuck
+from bais_gates.staging.holding import this_process
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,15 +27,6 @@ Object = dict[str, Any]
 _KIND: Final = ("coordination.k8s.io/v1", "Lease")
 DURATION_S: Final = 30
 _CONFLICT: Final = 409
-
-
-def this_process() -> str:
-    """Return who deploys, for people: user, host and process."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # an id without a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}, process {os.getpid()}"
 
 
 class Lock:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from bais_gates.errors import GateInputError
 from bais_gates.probes.postgres import Database, DatabaseError
 from bais_gates.rollout.errors import RefusalCode, Refused
-from bais_gates.rollout.lock import this_process
 from bais_gates.rollout.record import Phase, Record, State, record_on
 from bais_gates.rollout.verification import reported_version
 from bais_gates.rollout.workload import images_of, replicas_of
+from bais_gates.staging.holding import this_process
 from bais_gates.staging.run import REVISION_QUERY
 
 if TYPE_CHECKING:

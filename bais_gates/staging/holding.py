@@ -49,7 +49,7 @@ def annotation(obj: Mapping[str, Any], name: str) -> str | None:
 def held_now(now: datetime | None = None) -> dict[str, str]:
     """Return the annotations of a namespace that this process holds from now on."""
     moment = _text(now or datetime.now(UTC))
-    return {HOLDER: _this_process(), SINCE: moment, RENEWED: moment}
+    return {HOLDER: this_process(), SINCE: moment, RENEWED: moment}
 
 
 def require_free(namespace: Mapping[str, Any], run: str | None = None, now: datetime | None = None) -> None:
@@ -132,7 +132,8 @@ def let_go(server: Server, namespace: str, run: str) -> None:
         server.patch("v1", "Namespace", namespace, free)
 
 
-def _this_process() -> str:
+def this_process() -> str:
+    """Return who acts here, for people: user, host and process."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # an id without a name
