@@ -43,6 +43,7 @@ from bais_gates.targets.parts import (
     missing,
 )
 from bais_gates.targets.reading import PRODUCTION, Reader
+from bais_gates.targets.rollout import RolloutPart, WatchPart
 from bais_gates.verdict.files import Document, load_document
 from bais_gates.verdict.inputs import key_digests
 from bais_gates.verdict.model import JsonValue, Waiver
@@ -115,6 +116,7 @@ class Environment:
     recovery = Part[RecoveryPart]()
     capacity = Part[CapacityPart]()
     load = Part[LoadPart]()
+    rollout = Part[RolloutPart]()
     database_settings = Part[Mapping[str, str]]()
     """PostgreSQL's settings by name, as PostgreSQL shows them (``on`` and ``off``)."""
     cache_settings = Part[CacheSettings]()
@@ -149,6 +151,10 @@ class Environment:
     def settled_within_s(self) -> float:
         """Return the seconds within which a payment must be completed or failed (10 unless the file says)."""
         return (self.payments if self.describes("payments") else PaymentsPart()).settled_within_s
+
+    def watch(self) -> WatchPart:
+        """Return how a release is watched after its rollout."""
+        return (self.rollout if self.describes("rollout") else RolloutPart()).watch
 
     def completed_by(self, provisioned: Environment) -> Environment:
         """Return this environment with each part that it lacks taken from ``provisioned``; its name stays."""

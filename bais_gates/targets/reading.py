@@ -35,6 +35,7 @@ from bais_gates.targets.parts import (
     TlsPart,
     WebhooksPart,
 )
+from bais_gates.targets.rollout import RolloutPart, WatchPart
 from bais_gates.verdict.waivers import read_waiver
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ if TYPE_CHECKING:
 
 PRODUCTION: Final = "production"
 _DIGEST: Final = re.compile(r"\S+@sha256:[0-9a-f]{64}")
-_PUBLIC_SUFFIXES: Final = ("_EMAIL", "_HOST", "_NAME", "_PORT", "_USER")
-"""Suffixes of the names of variables whose values may be printed."""
+_PUBLIC_SUFFIXES: Final = ("_EMAIL", "_HOST", "_NAME", "_PORT", "_USER")  # values may be printed
 _POSTGRES: Final = ("postgresql", "postgres")
 
 
@@ -71,6 +71,7 @@ class Reader:
             "monitoring": self._monitoring(),
             "oncall": self._oncall(),
             "load": self._load(),
+            "rollout": self._rollout(),
             "signing": SigningPart(key_file=self._document.path.parent / part["key_file"])
             if (part := self._part("signing"))
             else None,
@@ -186,6 +187,13 @@ class Reader:
             part["accounts"] = (self._document.path.parent / part["accounts"]).absolute()
         part["mix"] = tuple(part.get("mix", {}).items())
         return LoadPart(**_tuples(part))
+
+    def _rollout(self) -> RolloutPart | None:
+        if not (part := self._part("rollout")):
+            return None
+        if url := part.get("scratch_url"):
+            self._url(("rollout", "scratch_url"), url, _POSTGRES)
+        return RolloutPart(**{**part, "watch": WatchPart(**part.get("watch", {}))})
 
     def _database(self) -> DatabasePart | None:
         if not (part := self._part("database")):
