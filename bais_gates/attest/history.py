@@ -1,36 +1,49 @@
-"""Whether a newer decision has overtaken one: a DEPLOY that is still valid, after a run that says BLOCK."""
+"""Whether a decision still counts: a newer one has overtaken it, or a deploy on it has failed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from bais_gates.attest.problems import Problem
+from bais_gates.attest.records import FILE_NAME, files_below, revoked
 from bais_gates.errors import GateInputError
-from bais_gates.verdict.document import load_decision
+from bais_gates.verdict.document import document_digest, load_decision, to_document
 from bais_gates.verdict.model import Decision, Verdict
 
 DECISION_FILE: Final = "decision.json"
 _MOST_FILES = 10_000
 
 
-def overtaken(decision: Decision, folder: Path) -> Iterator[Problem]:
-    """Yield why a decision counts no more, by the decisions in a folder and in those below it.
+def past(decision: Decision, folder: Path) -> Iterator[Problem]:
+    """Yield why a decision counts no more, by the decisions and records in a folder and in those below it.
 
-    The folder holds report folders, of one run each. A newer decision on the same subject and target
-    overtakes if it is of the same scope, or a BLOCK of any scope. A decision that can't be read is a problem,
-    as it may be the newer one, and so is a folder without any.
+    The folder holds report folders, of one run each, or the records of deploys, or both. A newer decision on
+    the same subject and target overtakes if it is of the same scope, or a BLOCK of any scope; a deploy on the
+    decision whose release failed revokes it. A decision or record that can't be read is a problem, as it may
+    be the one that counts, and so is a folder without any.
     """
     try:
-        files = sorted(folder.rglob(DECISION_FILE)) if folder.is_dir() else []
-    except OSError:
-        files = []
-    if not files or len(files) > _MOST_FILES:
-        text = f"{folder} holds {'no' if not files else f'more than {_MOST_FILES:,}'} {DECISION_FILE}."
-        remedy = "Name the folder in which report folders are kept, at least this run's."
+        files = files_below(folder)
+    except OSError as error:
+        text = f"{error.filename or folder} can't be read ({error.strerror})."
+        remedy = "Name the folder in which report folders or records are kept, and check its mode."
         yield Problem(code="HISTORY_UNREADABLE", message=text, remedy=remedy)
         return
+    files = [one for one in files if one.name == DECISION_FILE or FILE_NAME.fullmatch(one.name)]
+    if not files or len(files) > _MOST_FILES:
+        count = f"more than {_MOST_FILES:,}" if files else "no"
+        text = f"{folder} holds {count} {DECISION_FILE} and records of deploys."
+        remedy = "Name the folder in which report folders are kept, at least this run's, or the records."
+        yield Problem(code="HISTORY_UNREADABLE", message=text, remedy=remedy)
+        return
+    yield from overtaken(decision, [one for one in files if one.name == DECISION_FILE])
+    yield from revoked(document_digest(to_document(decision)), files)
+
+
+def overtaken(decision: Decision, files: Iterable[Path]) -> Iterator[Problem]:
+    """Yield which newer decision of these files has overtaken one."""
     newer = []
     for file in files:
         try:

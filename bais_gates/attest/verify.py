@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from bais_gates.attest.changes import AGAIN, SANDBOX, Files, changed_files, read_files
-from bais_gates.attest.history import overtaken
+from bais_gates.attest.history import past
 from bais_gates.attest.keys import PublicKey
 from bais_gates.attest.problems import Problem
 from bais_gates.attest.signatures import examine, trust
@@ -71,7 +71,8 @@ def verify(
     and ``waivers.yaml`` beside it, and about ``environments/<env>.yaml`` beside it where that exists. A
     ``ledger.jsonl`` beside the decision must be the one that it names. As many people as the policy requires
     for ``env`` must have signed it, and ``threshold`` (1) by ``keys`` where they are given; no decision below
-    ``history`` may have overtaken it. Never raises for a file's content.
+    ``history`` may have overtaken it, and no record of a deploy there revoke it. Never raises for a file's
+    content.
     """
     now = (now or datetime.now(UTC)).astimezone(UTC)
     try:
@@ -95,7 +96,7 @@ def verify(
         *_consistency(decision, files),
         *_ledger(decision, path),
         *_times(decision, now, max_age),
-        *(overtaken(decision, history) if history is not None else ()),
+        *(past(decision, history) if history is not None else ()),
     ]
     return VerifyReport(ok=not problems, problems=tuple(problems), decision=decision, signatures=signatures)
 

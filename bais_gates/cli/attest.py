@@ -19,6 +19,7 @@ from bais_gates.attest.keys import (
     public_pem,
     signing_key,
 )
+from bais_gates.attest.records import read_signature
 from bais_gates.attest.signatures import after_signing
 from bais_gates.attest.signing import STATEMENTS_FILE, parse_envelopes, predicates, signed
 from bais_gates.cli.verify import REFUSED, judged, signed_by
@@ -45,7 +46,8 @@ What is signed is what the file says, also a BLOCK: read the sign-off page first
 Touches: decision.intoto.jsonl, signoff.html and the two predicate files, beside DECISION."""
 VERIFY = """\
 Verify the signatures of STATEMENTS alone, by the keys given, and print what they are about. Whether a
-decision allows a deployment is for `bais-gates verify` to say. Touches nothing: reads files."""
+decision allows a deployment is for `bais-gates verify` to say. Of the record of a deploy (ID.json) the
+signature beside it is verified, and that it is about this record. Touches nothing: reads files."""
 _YEAR = 365
 
 
@@ -80,7 +82,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=Path,
         default=Path("gate-report", STATEMENTS_FILE),
         metavar="STATEMENTS",
-        help="default: %(default)s",
+        help="or a record of a deploy (default: %(default)s)",
     )
     verify.add_argument("--key", type=Path, action="append", required=True, metavar="PEM", help="repeatable")
     verify.add_argument("--threshold", type=int, default=1, metavar="N", help="default: %(default)s")
@@ -150,11 +152,13 @@ def run_sign(arguments: argparse.Namespace) -> int:
 def run_verify(arguments: argparse.Namespace) -> int:
     """Verify both envelopes, print what each is about and who signed, and return 0 or 1."""
     keys = [public_key(path) for path in arguments.key]
-    for number, envelope in enumerate(parse_envelopes(arguments.statements), 1):
+    path: Path = arguments.statements
+    envelopes = (read_signature(path),) if path.suffix == ".json" else parse_envelopes(path)
+    for number, envelope in enumerate(envelopes, 1):
         try:
             people = dsse.verify(envelope, keys, max(arguments.threshold, 1))
         except ValueError as error:
-            print(f"REFUSED: {arguments.statements}:{number}: {error}")
+            print(f"REFUSED: {path}:{number}: {error}")
             return REFUSED
         for line in _about(envelope.payload):
             print(line)

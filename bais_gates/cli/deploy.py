@@ -26,9 +26,16 @@ Killed or cut off at any point, the next command reads the record: --resume goes
 without them it refuses. On a running sandbox all of this is a rehearsal, and is called so; everywhere else a
 rehearsal's decision is refused.
 
+A release that fails revokes its decision: it allows no deploy any more. --emergency deploys without one, and
+in a freeze, approved by another person than the one who deploys (the user of this machine); the gates are
+owed then, and each deploy says so until their decision is given. At the end the record is signed if there is
+a key, and a PagerDuty change event and a chat message are sent if the environment file has oncall; a rollback
+that failed or is stuck pages. None of that changes the status.
+
 Touches: in the namespace of the environment file, by kubernetes.deploy_context (or admin_context, or context)
 the Lease and the Deployment of the API (its images and the annotation bais-gates/rollout) and one Job; the
-platform by the smoke test, in production only with a test tenant; the folder of records.
+platform by the smoke test, in production only with a test tenant; the folder of records; oncall.events_url
+and one webhook of oncall.chat.
 
 {_STATUSES}"""
 ROLLBACK = f"""\
@@ -53,6 +60,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="folder of the records (default: %(default)s); keep it",
     )
     common.add_argument("--reason", metavar="TEXT", help="why, such as a ticket; recorded")
+    common.add_argument(
+        "--sign-key", type=Path, metavar="PATH", help="private key that signs the record (as for `run`)"
+    )
     common.add_argument("--dry-run", action="store_true", help="show what would change; nothing is written")
 
     def add_command(name: str, text: str, description: str) -> argparse.ArgumentParser:
@@ -75,9 +85,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="VERSION",
         help="what GET /health must report then (default: release.version, if release.image is the subject)",
     )
-    deploy.add_argument(
-        "--decision", type=Path, default=Path("gate-report/decision.json"), help="default: %(default)s"
-    )
+    deploy.add_argument("--decision", type=Path, help="default: gate-report/decision.json")
     deploy.add_argument(
         "--catalog", type=Path, default=Path("gates/catalog.yaml"), help="default: %(default)s"
     )
@@ -99,6 +107,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     deploy.add_argument(
         "--override-freeze-by", metavar="PERSON", help="who lets it through a freeze; needs --reason"
     )
+    deploy.add_argument(
+        "--emergency", action="store_true", help="without a decision; needs --reason and --approved-by"
+    )
+    deploy.add_argument("--approved-by", metavar="PERSON", help="who approves the emergency: not who deploys")
     unfinished = deploy.add_mutually_exclusive_group()
     unfinished.add_argument("--resume", action="store_true", help="go on with the deploy that stopped")
     unfinished.add_argument("--abort", action="store_true", help="roll the deploy that stopped back")

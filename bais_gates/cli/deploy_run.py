@@ -3,44 +3,42 @@
 from __future__ import annotations
 
 import argparse
-import runpy
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bais_gates.cli.deploy_after import Aftermath
+from bais_gates.cli.deploy_emergency import emergency_of, settle
+from bais_gates.cli.deploy_target import GATES, is_running_sandbox, smoke_test
 from bais_gates.cli.stage_run import environment_of, sigterm_as_interrupt
 from bais_gates.errors import GateInputError
 from bais_gates.probes.kubernetes.access import ClusterError
 from bais_gates.probes.kubernetes.writer import ClusterWriter
 from bais_gates.redaction import redact
 from bais_gates.rollout.decision import Demand, require_decision
+from bais_gates.rollout.emergency import loud, reminders, with_emergency
 from bais_gates.rollout.engine import AGAIN, Rollout
 from bais_gates.rollout.errors import RefusalCode, Refused, RolloutStatus, Stuck
-from bais_gates.rollout.freezes import Override, read_override, require_no_freeze
+from bais_gates.rollout.freezes import Override, overridden, read_override, require_no_freeze
 from bais_gates.rollout.lock import Lock
 from bais_gates.rollout.migration import migration_job
 from bais_gates.rollout.plan import last_record, plan_deploy, plan_rollback
-from bais_gates.rollout.record import ANNOTATION, Folder, Phase, Record
+from bais_gates.rollout.record import ANNOTATION, Folder, Phase, Record, record_on
+from bais_gates.rollout.revocation import carried, require_not_revoked
 from bais_gates.rollout.verification import NotVerified, Verification
 from bais_gates.rollout.workload import Workload, images_of
 from bais_gates.staging.errors import StageError
 from bais_gates.staging.server import Clock
-from bais_gates.targets.environment import load_environment
-from bais_gates.targets.target import Target, Unique
 from bais_gates.verdict.model import Decision, Subject, parse_subject
 
 if TYPE_CHECKING:
-    from bais_gates.staging.staged import Finding
     from bais_gates.targets.environment import Environment
 
 INTERRUPTED = 130
-GATES = Path("gates")
-SMOKE = GATES / "rollout" / "smoke.py"
-"""The suite's check of what runs: its ``check(target, unique)`` yields parts and findings."""
 FREEZES = GATES / "rollout" / "freezes.yaml"
-_SANDBOX = "sandbox"
+DECISION = Path("gate-report") / "decision.json"
 Object = dict[str, Any]
 
 
@@ -53,11 +51,12 @@ class _Command:
     workload: Workload
     rehearsal: bool
     verification: Verification
+    after: Aftermath
 
     @property
     def folder(self) -> Folder:
         """The folder of records."""
-        return Folder(self.arguments.records)
+        return self.after.folder
 
     def under_lock(self) -> Lock:
         """Return the lock of this environment's deploys, not taken yet."""
@@ -72,11 +71,13 @@ class _Command:
             verification=self.verification,
             progress=_report,
             timeout_s=getattr(self.arguments, "timeout", None),
+            noted=self.after.note,
         )
 
 
 def deploy(arguments: argparse.Namespace) -> int:
     """Run ``bais-gates deploy`` and return its exit status."""
+    emergency_of(arguments)
     if arguments.resume or arguments.abort:
         if arguments.dry_run:
             raise GateInputError("--dry-run has no effect with --resume or --abort: leave one of them out.")
@@ -95,11 +96,24 @@ def _run(arguments: argparse.Namespace, work: Callable[[_Command], RolloutStatus
     """Open the cluster and do the work (None: a dry run); report how it ended."""
     environment = environment_of(arguments.env)
     _ = environment.api  # without it nothing could be verified
+    folder = Folder(arguments.records)
+    after = Aftermath(environment=environment, folder=folder, sign_key=arguments.sign_key)
+    status = _attempt(arguments, environment, after, work)
+    after.end(status)
+    return status
+
+
+def _attempt(
+    arguments: argparse.Namespace,
+    environment: Environment,
+    after: Aftermath,
+    work: Callable[[_Command], RolloutStatus | None],
+) -> int:
     part = environment.kubernetes
     try:
         with ClusterWriter(part.deploy_access(environment.path)) as server, sigterm_as_interrupt():
             workload = Workload(server=server, namespace=part.namespace, name=part.names.api)
-            rehearsal = _is_running_sandbox(environment)
+            rehearsal = is_running_sandbox(environment)
             if rehearsal:
                 _report("REHEARSAL: this is the sandbox; nothing here proves that production would be fine")
             command = _Command(
@@ -110,9 +124,10 @@ def _run(arguments: argparse.Namespace, work: Callable[[_Command], RolloutStatus
                 verification=Verification(
                     workload=workload,
                     environment=environment,
-                    smoke=_smoke_test(environment),
+                    smoke=smoke_test(environment),
                     progress=_report,
                 ),
+                after=after,
             )
             return _end(work(command), rehearsal=rehearsal)
     except Refused as refused:
@@ -145,11 +160,22 @@ def _deploy(command: _Command) -> RolloutStatus | None:
     arguments, workload = command.arguments, command.workload
     subject: Subject = arguments.subject
     override = read_override(arguments.override_freeze_by, arguments.reason)
-    decision = _allow(command, subject, override)
+    if emergency := emergency_of(arguments):
+        override = overridden(FREEZES, command.environment.name, emergency)
+    decision = _allow(command, subject, override, emergency)
     version = arguments.version or _declared_version(command.environment, subject)
     command.under_lock().require_free()
     live = workload.read()
-    last_record(live)
+    last = last_record(live)
+    if decision is not None:
+        require_not_revoked(decision, last, command.folder.path / command.environment.name)
+        given = not arguments.dry_run and settle(
+            command.under_lock(), workload, command.after, subject, decision
+        )
+        live = workload.read() if given else live
+        last = last_record(live)
+    for reminder in reminders(last):
+        _complain(reminder)
     images = workload.with_image(live, subject)
     if {**images_of(live), **images} == images_of(live):
         return _runs_already(command, images, version)
@@ -166,24 +192,32 @@ def _deploy(command: _Command) -> RolloutStatus | None:
         override=override,
     )
     job = _job(command, record)
-    record = replace(
-        record, job=job["metadata"]["name"] if job else "", reason=redact(arguments.reason or "")
-    )
+    job_name = job["metadata"]["name"] if job else ""
+    record = replace(record, **carried(last), job=job_name, reason=redact(arguments.reason or ""))
+    record = with_emergency(record, emergency) if emergency else record
     _show(diff, job)
     if arguments.dry_run:
         return None
     with command.under_lock() as lock:
         _require_unchanged(workload, live)
-        _allow(command, subject, override)
+        _allow(command, subject, override, emergency)
         rollout = command.rollout(lock)
         rollout.last()
         return rollout.go_on(rollout.enter(record, Phase.RECORDED), job)
 
 
-def _allow(command: _Command, subject: Subject, override: Override | None) -> Decision:
-    """Return the decision that allows the deploy now; raise ``Refused`` without one, or in a freeze."""
+def _allow(
+    command: _Command, subject: Subject, override: Override | None, emergency: dict[str, str]
+) -> Decision | None:
+    """Return the decision that allows the deploy now; raise ``Refused`` without one, or in a freeze.
+
+    None in an emergency, which no decision and no freeze stops.
+    """
+    if emergency:
+        _complain(loud(emergency, frozen=override is not None))
+        return None
     demand = Demand(
-        decision=command.arguments.decision,
+        decision=command.arguments.decision or DECISION,
         catalog=command.arguments.catalog,
         environment=command.environment.name,
         environment_digest=command.environment.digest,
@@ -280,9 +314,13 @@ def _go_on(command: _Command) -> RolloutStatus:
         if record.kind == "rollback":
             return rollout.roll_back_by_name(record)
         if abort or record.phase is Phase.ROLLING_BACK:
+            record = replace(record, aborted=record.aborted or record.phase is not Phase.ROLLING_BACK)
             return rollout.roll_back(record, "it was aborted" if abort else "its rollback had begun")
         override = Override(**record.override) if record.override else None
-        _allow(command, parse_subject(next(iter(record.images.values()))), override)
+        subject = parse_subject(next(iter(record.images.values())))
+        decision = _allow(command, subject, override, record.emergency)
+        if decision is not None:
+            require_not_revoked(decision, record, command.folder.path / record.environment)
         return rollout.go_on(record, _job(command, record))
 
 
@@ -306,39 +344,8 @@ def _rollback(command: _Command) -> RolloutStatus | None:
         _require_unchanged(workload, live)
         rollout = command.rollout(lock)
         rollout.last()
-        record = replace(record, reason=redact(arguments.reason or ""))
+        record = replace(record, **carried(record_on(live)), reason=redact(arguments.reason or ""))
         return rollout.roll_back_by_name(rollout.enter(record, Phase.RECORDED))
-
-
-# -- the environment --
-
-
-def _is_running_sandbox(environment: Environment) -> bool:
-    """Return whether the cluster to write to is that of a sandbox that runs here."""
-    if environment.name != _SANDBOX:
-        return False
-    from bais_gates.sandbox import SandboxError, default_directory, status  # noqa: PLC0415 - an optional part
-
-    provisioned = environment.provision == _SANDBOX
-    directory = default_directory() if provisioned else environment.path.parent
-    try:
-        info = status(directory)
-    except SandboxError:
-        return False
-    if info is None or info.state != "ready":
-        return False
-    return load_environment(info.environment_file, gates_dir=GATES).kubernetes == environment.kubernetes
-
-
-def _smoke_test(environment: Environment) -> Callable[[], Iterable[tuple[str, Finding]]] | None:
-    """Return the suite's check of what runs, loaded before the first write; None if it has none."""
-    if not SMOKE.is_file():
-        return None
-    check = runpy.run_path(str(SMOKE)).get("check")
-    if not callable(check):
-        raise GateInputError(f"{SMOKE}: it defines no check(target, unique). Define it there.")
-    target = Target(environment=environment, gates_dir=GATES)
-    return lambda: check(target, Unique("deploy"))
 
 
 def _report(text: str) -> None:

@@ -113,7 +113,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--history",
         type=Path,
         metavar="DIR",
-        help="folder of report folders: refuse a decision that a newer one there has overtaken",
+        help="folder of report folders or records of deploys: refuse a decision that a newer one there has "
+        "overtaken, or whose release failed",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON; codes are stable")
     parser.set_defaults(command=run)

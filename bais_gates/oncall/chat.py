@@ -48,13 +48,14 @@ def post_message(
     text: str,
     *,
     channel: str,
+    deadline_s: float = _DEADLINE_S,
     sleep: Sleep = time.sleep,
     transport: httpx.BaseTransport | None = None,
 ) -> None:
     """Post a plain text and return when Slack has taken it; raise :class:`ChatError`.
 
     ``channel`` is what errors call it: the webhook alone decides where the text goes. & < > are escaped, so
-    that nothing in the text becomes a link or notifies people.
+    that nothing in the text becomes a link or notifies people. ``deadline_s`` is that of one attempt.
     """
     if not text.strip():
         raise ChatError(f"{channel}: a message without text. Slack refuses it.")
@@ -62,7 +63,7 @@ def post_message(
     redaction.register(webhook)
     redaction.register(path)
     shown = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-    with HttpClient(origin, deadline_s=_DEADLINE_S, transport=transport) as client:
+    with HttpClient(origin, deadline_s=deadline_s, transport=transport) as client:
         try:
             response = send(client, "POST", path, sleep=sleep, json={"text": escape(shown)})
         except Unreachable as error:

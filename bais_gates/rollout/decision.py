@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bais_gates.attest.verify import verify
 from bais_gates.rollout.errors import RefusalCode, Refused
+from bais_gates.verdict.document import document_digest, to_document
 from bais_gates.verdict.model import GOLIVE
 
 if TYPE_CHECKING:
@@ -72,3 +73,13 @@ def require_decision(demand: Demand, *, now: datetime | None = None) -> Decision
             f"{demand.cluster_uid}. Run the gates against this cluster, or correct the kubeconfig.",
         )
     return decision
+
+
+def decision_in_record(decision: Decision) -> dict[str, str]:
+    """Return what the record of a deploy says of its decision."""
+    return {
+        "digest": document_digest(to_document(decision)),
+        "run_id": decision.run.run_id,
+        "decided_at": f"{decision.decided_at:%Y-%m-%dT%H:%M:%SZ}",
+        "valid_until": f"{decision.valid_until:%Y-%m-%dT%H:%M:%SZ}",
+    }

@@ -51,12 +51,15 @@ class Rollout:
     progress: Callable[[str], None]
     timeout_s: float | None = None
     """Seconds for the rollout; None for more than the Deployment's progressDeadlineSeconds."""
+    noted: Callable[[Record], None] = lambda _record: None
+    """Called with each phase that was recorded, and with what is about to be gone on with or rolled back."""
 
     def go_on(self, record: Record, job: Object | None) -> RolloutStatus:
         """Carry a recorded deploy out from its phase; roll it back if the release fails.
 
         Raises ``Stuck`` where neither is possible.
         """
+        self.noted(record)
         self._require_ours(record)
         try:
             if record.phase in _BEFORE_APPLY:
@@ -76,6 +79,7 @@ class Rollout:
 
     def roll_back(self, record: Record, why: str) -> RolloutStatus:
         """Apply what ran before, at once, and verify it; one attempt. Raises ``Stuck``."""
+        self.noted(record.then(Phase.ROLLING_BACK, why))
         self._require_ours(record)
         self.progress(f"rolling back to {', '.join(sorted(set(record.before.images.values())))}")
         self.progress(f"because {why}")
@@ -87,6 +91,7 @@ class Rollout:
 
     def roll_back_by_name(self, record: Record) -> RolloutStatus:
         """Carry a recorded rollback out from its phase: it wants ``record.images``. Raises ``Stuck``."""
+        self.noted(record.then(Phase.ROLLING_BACK))
         self._require_ours(record)
         clock = Clock.lasting(ROLLBACK_S)
         self._keep_evidence(record, "it was rolled back by name")
@@ -108,6 +113,7 @@ class Rollout:
             self.folder.write(record)
         self.workload.annotate(record)
         self._keep(record)
+        self.noted(record)
         self.progress(f"{phase}: recorded")
         return record
 

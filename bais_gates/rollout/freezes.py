@@ -103,6 +103,15 @@ def require_no_freeze(
         )
 
 
+def overridden(path: Path, environment: str, emergency: dict[str, str]) -> Override | None:
+    """Return the override of a freeze by an emergency; None outside of a freeze. Raises GateInputError."""
+    try:
+        require_no_freeze(path, environment)
+    except Refused:
+        return Override(by=emergency["approved_by"], reason=emergency["reason"])
+    return None
+
+
 def read_override(by: str | None, reason: str | None) -> Override | None:
     """Return the override of the two options; raise GateInputError for a person without a reason."""
     if by is None:

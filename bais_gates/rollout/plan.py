@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.errors import GateInputError
 from bais_gates.probes.postgres import Database, DatabaseError
+from bais_gates.rollout.decision import decision_in_record
 from bais_gates.rollout.errors import RefusalCode, Refused
 from bais_gates.rollout.record import Phase, Record, State, record_on
 from bais_gates.rollout.verification import reported_version
@@ -62,14 +63,17 @@ def plan_deploy(
     live: Object,
     environment: Environment,
     *,
-    decision: Decision,
+    decision: Decision | None,
     subject: Subject,
     version: str,
     rehearsal: bool,
     diff: str,
     override: Override | None = None,
 ) -> Record:
-    """Return the record of a deploy, without a phase; raise ``Refused`` if it is older than what runs."""
+    """Return the record of a deploy, without a phase; raise ``Refused`` if it is older than what runs.
+
+    ``decision`` is None in an emergency.
+    """
     last = last_record(live)
     before = state_of(workload, live, environment)
     _require_newer(decision, version, before, last)
@@ -82,23 +86,13 @@ def plan_deploy(
         images=workload.with_image(live, subject),
         version=version,
         before=before,
-        decision={
-            "digest": _document_digest(decision),
-            "run_id": decision.run.run_id,
-            "decided_at": f"{decision.decided_at:%Y-%m-%dT%H:%M:%SZ}",
-        },
+        decision=decision_in_record(decision) if decision is not None else {},
         override={"by": override.by, "reason": override.reason} if override else {},
         diff_digest="sha256:" + hashlib.sha256(diff.encode()).hexdigest(),
     )
 
 
-def _document_digest(decision: Decision) -> str:
-    from bais_gates.verdict.document import document_digest, to_document  # noqa: PLC0415 - only here
-
-    return document_digest(to_document(decision))
-
-
-def _require_newer(decision: Decision, version: str, before: State, last: Record | None) -> None:
+def _require_newer(decision: Decision | None, version: str, before: State, last: Record | None) -> None:
     """Raise ``Refused`` if the version, or the decision of a deploy that stands, is older than what runs."""
     remedy = "To go back on purpose, use `bais-gates rollback --to IMAGE`."
     running, new = _numbers(before.version), _numbers(version)
@@ -106,7 +100,7 @@ def _require_newer(decision: Decision, version: str, before: State, last: Record
         raise Refused(
             RefusalCode.OLDER, f"Version {version} is older than {before.version}, which runs. {remedy}"
         )
-    if last is None or last.phase is not Phase.DEPLOYED or not last.decision:
+    if decision is None or last is None or last.phase is not Phase.DEPLOYED or not last.decision:
         return
     decided = f"{decision.decided_at:%Y-%m-%dT%H:%M:%SZ}"
     if decided < last.decision["decided_at"]:

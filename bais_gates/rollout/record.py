@@ -81,12 +81,20 @@ class Record:
     """The version that GET /health must report then; None if nobody knows it."""
     before: State
     decision: dict[str, str] = field(default_factory=dict)
-    """Digest, run id and time of the decision; empty for a rollback."""
+    """Digest, run id, time and end of the decision; empty for a rollback and an emergency."""
     reason: str = ""
     """Why, in the words of whoever started it: a ticket."""
     override: dict[str, str] = field(default_factory=dict)
     """Who overrode a freeze, and why."""
     diff_digest: str = ""
+    emergency: dict[str, str] = field(default_factory=dict)
+    """Of a deploy without a decision: who approved it, and why."""
+    owed: tuple[dict[str, str], ...] = ()
+    """The emergencies that have no decision yet, this one included: deploy, time and image of each."""
+    revoked: tuple[dict[str, str], ...] = ()
+    """The decisions that earlier deploys revoked, until they expire: digest, end, deploy, time and reason."""
+    aborted: bool = False
+    """Whether somebody ended it, and not its release."""
     job: str = ""
     """The Job that migrates the schema; of a rollback, that of the deploy that stopped; empty without one."""
     steps: tuple[Step, ...] = ()
@@ -135,7 +143,8 @@ def _parse(data: dict[str, Any]) -> Record | None:
     if data.pop("format") != _FORMAT:
         return None
     steps = tuple(Step(**{**one, "phase": Phase(one["phase"])}) for one in data.pop("steps"))
-    return Record(**{**data, "before": State(**data["before"]), "steps": steps})
+    lists = {key: tuple(map(dict, data.get(key, ()))) for key in ("owed", "revoked")}
+    return Record(**{**data, **lists, "before": State(**data["before"]), "steps": steps})
 
 
 def record_on(deployment: dict[str, Any]) -> Record | None:
@@ -150,13 +159,21 @@ def record_on(deployment: dict[str, Any]) -> Record | None:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The folder of records: ``ENVIRONMENT/ID.json``, and ``ID.evidence.json`` of failed pods."""
+    """The folder of records: ``ENVIRONMENT/ID.json``, and beside it what belongs to it.
+
+    ``ID.evidence.json`` has the logs of failed pods, ``ID.intoto.jsonl`` the signature, and ``ID.sent`` what
+    people were told of it.
+    """
 
     path: Path
 
+    def file(self, record: Record) -> Path:
+        """Return where a record is."""
+        return self.path / record.environment / f"{record.id}.json"
+
     def write(self, record: Record) -> Path:
         """Write a record atomically; raise GateInputError if that fails, or would lose a phase."""
-        file = self.path / record.environment / f"{record.id}.json"
+        file = self.file(record)
         try:
             if file.exists():
                 before = read_record(file.read_text(encoding="utf-8"), str(file))
@@ -178,6 +195,15 @@ class Folder:
         file = self.path / record.environment / f"{record.id}.evidence.json"
         _write(file, json.dumps(evidence, indent=1))
         return file
+
+    def first_time(self, record: Record, message: str) -> bool:
+        """Note that a message about a record is sent; return False if it was before. Raises ``OSError``."""
+        file = self.file(record).with_suffix(".sent")
+        with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+") as stream:
+            first = message not in stream.read().splitlines()
+            if first:
+                stream.write(f"{message}\n")
+        return first
 
     def images_of(self, environment: str) -> dict[str, str | None]:
         """Return each image that a finished record of an environment names, with its version if known."""

@@ -128,6 +128,7 @@ def main() -> int:
     _Handler.inbox = Inbox()
     _Handler.stand_ins = StandIns(read_object(Path(config["oncall"])), _Handler.inbox.keep)
     _Handler.inbox.on_event = _Handler.stand_ins.on_event
+    _Handler.inbox.knows = _Handler.stand_ins.knows
     _Handler.exporter = Exporter(_Handler.directory, config["api_port"])
     server = _Server(("127.0.0.1", 0), _Handler, bind_and_activate=False)
     server.socket.close()

@@ -4,6 +4,7 @@ They are served by the process of the sandbox's monitoring (``bais_gates.sandbox
 
     /pagerduty/...           PagerDuty's REST API v2 (pagerduty, schedules, paging)
     /v2/enqueue              PagerDuty's Events API v2, which opens incidents there
+    /v2/change/enqueue       its change events, which are only kept
     /slack/services/...      Slack's incoming webhooks (chat)
     /statuspage/v1/...       Statuspage's API v1 (statuspage)
     /pages/HOST/PATH         the pages of runbooks and emergency contacts, with a status each

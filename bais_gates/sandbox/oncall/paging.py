@@ -10,7 +10,7 @@ acknowledgements and log.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import uuid4
 
 from bais_gates.sandbox.oncall.account import API, Account, invalid, refusal
@@ -174,14 +174,7 @@ def receive(account: Account, event: Object) -> bool:
     with account.lock:
         advance(account)
         key = event["routing_key"]
-        service = next(
-            (
-                one
-                for one in account.state["services"]
-                if any(integration.get("integration_key") == key for integration in one["integrations"])
-            ),
-            None,
-        )
+        service = service_of(account, key)
         if service is None:
             return bool(key == account.access.routing_key)
         agent, now = ("services", service["id"]), account.now()
@@ -195,6 +188,14 @@ def receive(account: Account, event: Object) -> bool:
         elif incident is not None and incident["status"] == "triggered":
             acknowledge(account, incident, now, agent)
     return True
+
+
+def service_of(account: Account, key: str) -> Object | None:
+    """Return the service that has an integration with this routing key."""
+    for one in account.state["services"]:
+        if any(integration.get("integration_key") == key for integration in one["integrations"]):
+            return cast("Object", one)
+    return None
 
 
 def _open_with(account: Account, service: str, key: str) -> Object | None:

@@ -31,6 +31,10 @@ class StandIns:
         """Act on an event for the pager; return whether its routing key is known."""
         return paging.receive(self._account, event)
 
+    def knows(self, key: str) -> bool:
+        """Return whether a routing key is known."""
+        return paging.service_of(self._account, key) is not None or key == self._account.access.routing_key
+
     def respond(self, request: Request) -> Reply:
         """Respond to a request of one of :data:`PREFIXES`."""
         if request.path.startswith("/pagerduty/"):
