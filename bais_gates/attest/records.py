@@ -30,7 +30,8 @@ RECORD: Final = "https://bais-gates.invalid/deploy-record/v1"
 """The predicate's type."""
 FILE_NAME: Final = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}\.json")
 """How the file of a record is named: a file of such a name that can't be read may be the one that revokes."""
-_ROLLING_BACK: Final = "ROLLING_BACK"
+_FAILED: Final = frozenset({"ROLLING_BACK", "ROLLBACK_FAILED"})
+"""The phases of a deploy that its release did not reach: it is rolled back, or there is no way back."""
 _MOST_BYTES: Final = 1024 * 1024
 
 
@@ -49,7 +50,7 @@ class Deploy:
     """Its last phase."""
     ended_at: str
     failed_at: str = ""
-    """Since when it was rolled back because the release failed; empty if it was not, or was aborted."""
+    """When the release failed; empty if it did not, or the deploy was aborted."""
     why: str = ""
     digest: str
     """``sha256:...`` of its file."""
@@ -72,7 +73,7 @@ def parse_deploy(content: bytes, where: str) -> Deploy:
 
 def _parse(data: Any, digest: str) -> Deploy:
     steps = [(str(one["phase"]), str(one["at"]), str(one["note"])) for one in data["steps"]]
-    failures = [one for one in steps if one[0] == _ROLLING_BACK]
+    failures = [one for one in steps if one[0] in _FAILED]
     failed = data["kind"] == "deploy" and bool(failures) and data.get("aborted") is not True
     return Deploy(
         id=str(data["id"]),
@@ -122,7 +123,7 @@ def revocation(deploy: str, at: str, why: str) -> Problem:
     """Return the refusal of a decision whose release failed."""
     return Problem(
         code="REVOKED",
-        message=f"The deploy {deploy} on this decision was rolled back at {at}: {why.rstrip('.')}.",
+        message=f"The deploy {deploy} on this decision failed at {at}: {why.rstrip('.')}.",
         remedy="Mend the release, then run the gates again: a new decision is a new judgement.",
     )
 

@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from bais_gates.attest.keys import KEY_VARIABLE, public_pem, signing_key
@@ -58,10 +58,10 @@ class Aftermath:
                 self.sign(record)
             self._tell(record, announce(record, status))
         except KeyboardInterrupt:
-            _complain("interrupted while people were told; the status stands")
+            complain("interrupted while people were told; the status stands")
         if record.emergency and status is RolloutStatus.DEPLOYED:
             run, give = commands(record.environment, record.owed[-1]["image"], record.version)
-            _complain(f"EMERGENCY: {record.id} has no decision. Owed now: `{run}`, then `{give}`")
+            complain(f"EMERGENCY: {record.id} has no decision. Owed now: `{run}`, then `{give}`")
 
     # -- signature --
 
@@ -73,18 +73,18 @@ class Aftermath:
             given = signing_key(self.sign_key, os.environ)
             key = given or (signing_key(own, {}) if own else None)
             if key is None:
-                _say(f"the record is not signed: there is no key (--sign-key, {KEY_VARIABLE}, signing)")
+                report(f"the record is not signed: there is no key (--sign-key, {KEY_VARIABLE}, signing)")
                 return
             if read_deploy(file).outcome != record.phase:
-                _complain(f"the record is not signed: {file} lacks the phase {record.phase}")
+                complain(f"the record is not signed: {file} lacks the phase {record.phase}")
                 return
             write_atomically(signature_of(file), sign(file, key))
             if record.rehearsal and given is None:
                 write_atomically(file.with_name(SANDBOX_KEY_FILE), public_pem(key.key.public_key()))
         except (GateInputError, OSError) as error:
-            _complain(redact(f"the record is not signed: {error}"))
+            complain(redact(f"the record is not signed: {error}"))
         else:
-            _say(f"signed: {signature_of(file)}")
+            report(f"signed: {signature_of(file)}")
 
     # -- messages --
 
@@ -92,7 +92,7 @@ class Aftermath:
         """Send what is due, each message once a deploy; a page may be repeated, as it has a key."""
         if not self.environment.describes("oncall"):
             if message.pages:
-                _complain("nobody was paged: the environment file describes no oncall")
+                complain("nobody was paged: the environment file describes no oncall")
             return
         part = self.environment.oncall
         try:
@@ -100,13 +100,13 @@ class Aftermath:
         except OSError:  # the folder is full or gone: twice is better than never
             first = True
         if message.pages and part.routing_key is None:
-            _complain("nobody was paged: the environment file has no oncall.routing_key")
+            complain("nobody was paged: the environment file has no oncall.routing_key")
         due = self._messages(part, message, first=first)
         for name, problem in _send(due).items():
             if problem:
-                _complain(f"{name}: not sent: {problem}")
+                complain(f"{name}: not sent: {problem}")
             else:
-                _say(f"{name}: sent")
+                report(f"{name}: sent")
 
     def _messages(
         self, part: OncallPart, message: Announcement, *, first: bool
@@ -114,7 +114,7 @@ class Aftermath:
         from bais_gates.oncall.chat import post_message  # noqa: PLC0415 - only once something is to be told
         from bais_gates.oncall.pagerduty_events import Events  # noqa: PLC0415 - as above
 
-        about = {"source": message.source, "at": message.at, "details": message.details}
+        about: dict[str, Any] = {"source": message.source, "at": message.at, "details": message.details}
 
         def events() -> Events:
             self._require_stand_in(part.events_url)
@@ -181,10 +181,12 @@ def _send(due: Mapping[str, Callable[[], None]]) -> dict[str, str]:
     return dict(outcome)
 
 
-def _say(text: str) -> None:
+def report(text: str) -> None:
+    """Print a line of progress."""
     print(f"  {text}", flush=True)
 
 
-def _complain(text: str) -> None:
+def complain(text: str) -> None:
+    """Print what somebody must read to stderr, behind what was printed before."""
     sys.stdout.flush()
     print(f"bais-gates: {text}", file=sys.stderr, flush=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.cli.deploy_after import Aftermath
+from bais_gates.cli.deploy_after import complain as _complain
+from bais_gates.cli.deploy_after import report as _report
 from bais_gates.cli.deploy_emergency import emergency_of, settle
-from bais_gates.cli.deploy_target import GATES, is_running_sandbox, smoke_test
+from bais_gates.cli.deploy_target import GATES, declared_version, is_running_sandbox, smoke_test
 from bais_gates.cli.stage_run import environment_of, sigterm_as_interrupt
 from bais_gates.errors import GateInputError
 from bais_gates.probes.kubernetes.access import ClusterError
@@ -163,7 +164,7 @@ def _deploy(command: _Command) -> RolloutStatus | None:
     if emergency := emergency_of(arguments):
         override = overridden(FREEZES, command.environment.name, emergency)
     decision = _allow(command, subject, override, emergency)
-    version = arguments.version or _declared_version(command.environment, subject)
+    version = arguments.version or declared_version(command.environment, subject)
     command.under_lock().require_free()
     live = workload.read()
     last = last_record(live)
@@ -229,17 +230,6 @@ def _allow(
     require_no_freeze(FREEZES, command.environment.name, override=override)
     _report(f"decision: run {decision.run.run_id}, valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC")
     return decision
-
-
-def _declared_version(environment: Environment, subject: Subject) -> str:
-    if environment.describes("release"):
-        release = environment.release
-        if release.image == str(subject) and release.version:
-            return release.version
-    raise GateInputError(
-        "--version is missing: name the version that this image reports at GET /health (or describe it as "
-        f"release.image and release.version in {environment.path}). It is verified after the rollout."
-    )
 
 
 def _runs_already(command: _Command, images: dict[str, str], version: str) -> RolloutStatus:
@@ -346,12 +336,3 @@ def _rollback(command: _Command) -> RolloutStatus | None:
         rollout.last()
         record = replace(record, **carried(record_on(live)), reason=redact(arguments.reason or ""))
         return rollout.roll_back_by_name(rollout.enter(record, Phase.RECORDED))
-
-
-def _report(text: str) -> None:
-    print(f"  {text}", flush=True)
-
-
-def _complain(text: str) -> None:
-    sys.stdout.flush()
-    print(f"bais-gates: {text}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The target of a deploy: whether it is a running sandbox, and the suite's check of what runs there."""
+"""The target of a deploy: whether it is a running sandbox, the suite's check of what runs, the version."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bais_gates.staging.staged import Finding
     from bais_gates.targets.environment import Environment
+    from bais_gates.verdict.model import Subject
 
 GATES = Path("gates")
 SMOKE = GATES / "rollout" / "smoke.py"
@@ -48,3 +49,15 @@ def smoke_test(environment: Environment) -> Callable[[], Iterable[tuple[str, Fin
         raise GateInputError(f"{SMOKE}: it defines no check(target, unique). Define it there.")
     target = Target(environment=environment, gates_dir=GATES)
     return lambda: check(target, Unique("deploy"))
+
+
+def declared_version(environment: Environment, subject: Subject) -> str:
+    """Return the version of an image by the environment file; raise GateInputError if it has none."""
+    if environment.describes("release"):
+        release = environment.release
+        if release.image == str(subject) and release.version:
+            return release.version
+    raise GateInputError(
+        "--version is missing: name the version that this image reports at GET /health (or describe it as "
+        f"release.image and release.version in {environment.path}). It is verified after the rollout."
+    )

@@ -17,11 +17,12 @@ _WHY: Final = 300
 """Characters of the reason of a rollback: its last lines may be a pod's log."""
 _ADDRESS: Final = re.compile(r"<[^\s<>]+@[^\s<>]+>|@[^\s<>@]+\.[^\s<>@]+")
 """What makes a text an e-mail address: the record has it, a channel need not."""
+_FAILED: Final = frozenset({Phase.ROLLING_BACK, Phase.ROLLBACK_FAILED})
 _WORDS: Final = {
     RolloutStatus.DEPLOYED: "deployed and verified",
     RolloutStatus.ROLLED_BACK: "rolled back, and the rollback is verified",
     RolloutStatus.ROLLBACK_FAILED: "THE ROLLBACK FAILED: what runs is not verified",
-    RolloutStatus.STUCK: "STUCK: it can go neither on nor back by itself",
+    RolloutStatus.STUCK: "STUCK: it goes neither on nor back by itself",
 }
 
 
@@ -67,7 +68,7 @@ def announce(record: Record, status: RolloutStatus) -> Announcement:
         "reason": record.reason,
         "decision": record.decision.get("run_id", ""),
         "approved by": record.emergency.get("approved_by", ""),
-        "because": next((one.note for one in record.steps if one.phase is Phase.ROLLING_BACK), "")[:_WHY],
+        "because": next((one.note for one in record.steps if one.phase in _FAILED), "")[:_WHY],
     }
     for name in ("reason", "approved by", "because"):
         details[name] = _ADDRESS.sub("", details[name]).strip()

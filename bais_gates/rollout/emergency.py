@@ -42,7 +42,8 @@ def owed_after(last: Record | None) -> tuple[dict[str, str], ...]:
     """Return the emergencies that have no decision yet after a record; one that was rolled back owes none."""
     if last is None:
         return ()
-    return tuple(one for one in last.owed if one["deploy"] != last.id or last.phase is Phase.DEPLOYED)
+    runs = last.phase in {Phase.DEPLOYED, Phase.ROLLBACK_FAILED}
+    return tuple(one for one in last.owed if runs or one["deploy"] != last.id)
 
 
 def loud(emergency: dict[str, str], *, frozen: bool) -> str:

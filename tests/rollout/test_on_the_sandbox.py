@@ -10,12 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from bais_gates import sandbox
+from bais_gates import sandbox, servers
 from bais_gates.sandbox import images
 from bais_gates.sandbox.releases import by_reference
 from tests.rollout.decisions import Suite
@@ -194,3 +196,46 @@ def test_a_deploy_that_is_terminated_lets_the_lock_go(platform: Sandbox) -> None
 
     status, output = platform.run(platform.command("deploy", "--abort"))
     assert status == 31, output
+
+
+def test_a_release_that_failed_is_refused_and_told(platform: Sandbox) -> None:
+    """Its decision is revoked; the stand-ins get one change event and one message, and the record a signature.
+
+    It is the last test of this file, as it starts the monitoring, whose process has the stand-ins.
+    """
+    if absent := servers.missing():
+        pytest.skip(f"there is no {', '.join(absent)} here: run `bais-gates sandbox fetch`")
+    platform.back()
+    command = platform.deployment("not_ready", "--timeout", "15")
+    status, output = platform.run(command)
+    assert status == 31, output
+    assert "change event: not sent: PagerDuty, POST /v2/change/enqueue: " in output  # nothing listens yet
+    platform.suite.decide(platform.releases["not_ready"][0])
+    sandbox.start_monitoring(platform.info.directory, artefacts=ROOT / "gates" / "monitoring")
+    status, output = platform.run(command)
+    assert status == 31, output
+
+    written = platform.written()
+    status, output = platform.run(command)
+    assert status == 30
+    assert "REFUSED (REVOKED): Run run-1 does not allow this deploy. The deploy " in output
+    assert platform.written() == written
+    verify = [sys.executable, "-m", "bais_gates", "verify", str(platform.suite.decision), "--env", "sandbox"]
+    status, output = platform.run([*verify, "--catalog", str(platform.suite.catalog)])
+    assert status == 0, output
+    history = ["--catalog", str(platform.suite.catalog), "--history", str(platform.records)]
+    status, output = platform.run([*verify, *history])
+    assert status == 1
+    assert "REVOKED: The deploy " in output
+
+    url = yaml.safe_load(platform.info.environment_file.read_text())["monitoring"]["inbox_url"]
+    with urllib.request.urlopen(url, timeout=10) as response:
+        received = json.load(response)["received"]
+    told = [one["receiver"] for one in received if "REHEARSAL: deploy of " in str(one["body"])]
+    assert sorted(told) == ["pagerduty/change", "slack/#bais-oncall"]
+    newest = max(platform.records.glob("sandbox/*.intoto.jsonl"), key=lambda path: path.stat().st_mtime)
+    record = newest.with_name(f"{newest.name.partition('.')[0]}.json")
+    key = ["--key", str(platform.records / "sandbox" / "sandbox.pub")]
+    status, output = platform.run([*verify[:3], "attest", "verify", str(record), *key])
+    assert status == 0, output
+    assert "deploy-record/v1: ROLLED_BACK" in output
