@@ -20,6 +20,7 @@ from bais_gates.reports.files import write_atomically
 from bais_gates.rollout.announcement import announce
 from bais_gates.rollout.emergency import commands
 from bais_gates.rollout.errors import RolloutStatus
+from bais_gates.rollout.record import Phase
 from bais_gates.verdict.target import is_loopback
 
 if TYPE_CHECKING:
@@ -49,10 +50,17 @@ class Aftermath:
         self.record = record
 
     def end(self, status: int) -> None:
-        """Sign the record of what ended, tell people, and say what an emergency owes."""
+        """Sign the record of what ended, tell people, and say what an emergency owes.
+
+        ``status`` is that of the command; of an interrupted one only a rollback is told.
+        """
         record = self.record
-        if record is None or not isinstance(status, RolloutStatus) or status is RolloutStatus.REFUSED:
+        if record is None or status == RolloutStatus.REFUSED:
             return
+        if not isinstance(status, RolloutStatus):  # interrupted, such as a job that is cancelled
+            if record.phase is not Phase.ROLLING_BACK:
+                return
+            status = RolloutStatus.STUCK
         try:
             if record.finished:
                 self.sign(record)

@@ -100,7 +100,8 @@ def _run(arguments: argparse.Namespace, work: Callable[[_Command], RolloutStatus
     folder = Folder(arguments.records)
     after = Aftermath(environment=environment, folder=folder, sign_key=arguments.sign_key)
     status = _attempt(arguments, environment, after, work)
-    after.end(status)
+    with sigterm_as_interrupt():
+        after.end(status)
     return status
 
 

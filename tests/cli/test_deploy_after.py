@@ -247,6 +247,25 @@ def test_a_rollback_that_is_stuck_pages(project: Project, server: Server) -> Non
     assert "STUCK" in summary
 
 
+def test_a_rollback_that_is_interrupted_pages(project: Project, server: Server) -> None:
+    """A job that is cancelled leaves it half-way; of another interruption nobody is told."""
+    project.decide(BROKEN)
+
+    def interrupting(word: str) -> Callable[[str], None]:
+        def interrupt(text: str) -> None:
+            if text.startswith(word):
+                raise KeyboardInterrupt
+
+        return interrupt
+
+    for word, pages in (("ROLLING_OUT: recorded", 0), ("ROLLING_BACK: recorded", 1)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(deploy_run, "_report", interrupting(word))
+            words = ("--resume",) if pages else ()
+            assert project.deploy(*words, image=BROKEN) == 130
+        assert len(summaries(server, PAGE)) == pages
+
+
 def test_nobody_can_be_paged(project: Project) -> None:
     """That is said, as the exit status must do it then."""
     fail_everything(project)

@@ -199,7 +199,7 @@ def test_a_deploy_that_is_terminated_lets_the_lock_go(platform: Sandbox) -> None
 
 
 def test_a_release_that_failed_is_refused_and_told(platform: Sandbox) -> None:
-    """Its decision is revoked; the stand-ins get one change event and one message, and the record a signature.
+    """Its decision is revoked; the stand-ins get one change event and one message; the record is signed.
 
     It is the last test of this file, as it starts the monitoring, whose process has the stand-ins.
     """
