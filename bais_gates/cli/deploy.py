@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bais_gates.cli.stage import seconds
 from bais_gates.cli.verify import subject
+from bais_gates.monitoring.rulefiles import parse_duration
 
 RECORDS = Path("rollouts")
 _STATUSES = """\
@@ -97,11 +98,26 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="deadline of the rollout (default: the Deployment's progressDeadlineSeconds and a minute)",
     )
     deploy.add_argument(
+        "--watch",
+        type=_duration,
+        metavar="DURATION",
+        help="time of good windows after the rollout, as 15m or 90s; 0 for none (default: "
+        "rollout.watch.for_s of the environment file)",
+    )
+    deploy.add_argument(
         "--override-freeze-by", metavar="PERSON", help="who lets it through a freeze; needs --reason"
     )
     unfinished = deploy.add_mutually_exclusive_group()
     unfinished.add_argument("--resume", action="store_true", help="go on with the deploy that stopped")
     unfinished.add_argument("--abort", action="store_true", help="roll the deploy that stopped back")
+
+
+def _duration(text: str) -> float:
+    """Read a duration such as 15m, or 0."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run_deploy(arguments: argparse.Namespace) -> int:
