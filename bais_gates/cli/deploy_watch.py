@@ -42,8 +42,8 @@ def watch_of(
         return None
     if not _has_prometheus(environment):
         raise GateInputError(
-            f"{environment.missing('monitoring.prometheus_url')} A release is watched by its metrics; "
-            "--watch 0 deploys it without."
+            f"{environment.path}: monitoring.prometheus_url is missing: by its metrics a release is "
+            "watched after its rollout. Describe it, or deploy without a watch by --watch 0."
         )
     limits = environment.watch()
     if arguments.watch is not None:

@@ -24,7 +24,7 @@ from bais_gates.targets.environment import load_environment
 from tests.rollout.test_on_the_sandbox import OVERLAY, ROOT, Sandbox
 
 pytestmark = pytest.mark.nightly
-ROLE = {
+ROLE: dict[str, Any] = {
     "apiVersion": "rbac.authorization.k8s.io/v1",
     "kind": "Role",
     "metadata": {"name": "watched", "namespace": "bais"},
