@@ -74,7 +74,7 @@ class Rollout:
         except (StageError, NotVerified) as error:
             _stop_if_unreachable(error)
             return self.roll_back(record, str(error))
-        note = "not watched"
+        note = "not watched to its end" if record.windows else "not watched"
         if self.watch is not None:
             record, standing = self.watch.run(self.enter(record, Phase.WATCHING), self._keep_windows)
             failure = f"the watch failed: {standing.summary}" if standing.failed else self._judge(record)
