@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from bais_gates.cli.deploy_after import complain as _complain
 from bais_gates.cli.deploy_after import report as _report
 from bais_gates.cli.deploy_emergency import emergency_of, settle
 from bais_gates.cli.deploy_target import GATES, declared_version, is_running_sandbox, smoke_test
+from bais_gates.cli.deploy_watch import gates_of, watch_of
 from bais_gates.cli.stage_run import environment_of, sigterm_as_interrupt
 from bais_gates.errors import GateInputError
 from bais_gates.probes.kubernetes.access import ClusterError
@@ -20,8 +22,8 @@ from bais_gates.probes.kubernetes.writer import ClusterWriter
 from bais_gates.redaction import redact
 from bais_gates.rollout.decision import Demand, require_decision
 from bais_gates.rollout.emergency import loud, reminders, with_emergency
-from bais_gates.rollout.engine import AGAIN, Rollout
-from bais_gates.rollout.errors import RefusalCode, Refused, RolloutStatus, Stuck
+from bais_gates.rollout.engine import Rollout
+from bais_gates.rollout.errors import AGAIN, Paused, RefusalCode, Refused, RolloutStatus, Stuck
 from bais_gates.rollout.freezes import Override, overridden, read_override, require_no_freeze
 from bais_gates.rollout.lock import Lock
 from bais_gates.rollout.migration import migration_job
@@ -35,6 +37,8 @@ from bais_gates.staging.server import Clock
 from bais_gates.verdict.model import Decision, Subject, parse_subject
 
 if TYPE_CHECKING:
+    from bais_gates.rollout.postdeploy import PostdeployGates
+    from bais_gates.rollout.watch import Watch
     from bais_gates.targets.environment import Environment
 
 INTERRUPTED = 130
@@ -53,6 +57,8 @@ class _Command:
     rehearsal: bool
     verification: Verification
     after: Aftermath
+    watch: Watch | None
+    gates: PostdeployGates | None
 
     @property
     def folder(self) -> Folder:
@@ -73,6 +79,8 @@ class _Command:
             progress=_report,
             timeout_s=getattr(self.arguments, "timeout", None),
             noted=self.after.note,
+            watch=self.watch,
+            gates=self.gates,
         )
 
 
@@ -113,7 +121,11 @@ def _attempt(
 ) -> int:
     part = environment.kubernetes
     try:
-        with ClusterWriter(part.deploy_access(environment.path)) as server, sigterm_as_interrupt():
+        with (
+            ClusterWriter(part.deploy_access(environment.path)) as server,
+            sigterm_as_interrupt(),
+            ExitStack() as opened,
+        ):
             workload = Workload(server=server, namespace=part.namespace, name=part.names.api)
             rehearsal = is_running_sandbox(environment)
             if rehearsal:
@@ -130,13 +142,15 @@ def _attempt(
                     progress=_report,
                 ),
                 after=after,
+                watch=watch_of(arguments, environment, workload, _report, opened),
+                gates=gates_of(arguments, environment, _report),
             )
             return _end(work(command), rehearsal=rehearsal)
     except Refused as refused:
         _complain(f"REFUSED ({refused.code}): {refused}")
         return RolloutStatus.REFUSED
     except (Stuck, StageError, ClusterError) as error:
-        _complain(f"STUCK: {redact(str(error))}")
+        _complain(f"{'PAUSED' if isinstance(error, Paused) else 'STUCK'}: {redact(str(error))}")
         return RolloutStatus.STUCK
     except KeyboardInterrupt:
         _complain(f"interrupted; the lock is released. If a deploy had begun, it is not finished: {AGAIN}")
@@ -307,12 +321,18 @@ def _go_on(command: _Command) -> RolloutStatus:
         if abort or record.phase is Phase.ROLLING_BACK:
             record = replace(record, aborted=record.aborted or record.phase is not Phase.ROLLING_BACK)
             return rollout.roll_back(record, "it was aborted" if abort else "its rollback had begun")
-        override = Override(**record.override) if record.override else None
-        subject = parse_subject(next(iter(record.images.values())))
-        decision = _allow(command, subject, override, record.emergency)
-        if decision is not None:
-            require_not_revoked(decision, record, command.folder.path / record.environment)
+        if record.phase is not Phase.WATCHING:  # from there on nothing more is deployed
+            _allow_again(command, record)
         return rollout.go_on(record, _job(command, record))
+
+
+def _allow_again(command: _Command, record: Record) -> None:
+    """Raise ``Refused`` unless the deploy that stopped is still allowed."""
+    override = Override(**record.override) if record.override else None
+    subject = parse_subject(next(iter(record.images.values())))
+    decision = _allow(command, subject, override, record.emergency)
+    if decision is not None:
+        require_not_revoked(decision, record, command.folder.path / record.environment)
 
 
 def _rollback(command: _Command) -> RolloutStatus | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.probes.http import HttpClient, Response, Unreachable
@@ -41,6 +42,16 @@ class Line:
 
     labels: Mapping[str, str]
     points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One alert that is pending or fires."""
+
+    labels: Mapping[str, str]
+    firing: bool
+    active_at: float
+    """Since when its condition holds, in Unix seconds; it was pending at first if its rule says so."""
 
 
 class _Server:
@@ -135,6 +146,19 @@ class Prometheus(_Server):
             for target in targets:
                 _ = [target[key] for key in ("health", "lastScrape")], target["labels"]["job"]
             return targets
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """Return the alerts that are pending or fire."""
+        data = self._data("/api/v1/alerts")
+        with self._shaped("/api/v1/alerts"):
+            return tuple(
+                Alert(
+                    labels=dict(one["labels"]),
+                    firing=one["state"] == "firing",
+                    active_at=datetime.fromisoformat(one["activeAt"]).timestamp(),
+                )
+                for one in _require_list(data["alerts"])
+            )
 
     def alertmanagers(self) -> tuple[str, ...]:
         """Return the URLs of the Alertmanagers that alerts are sent to."""

@@ -17,6 +17,7 @@ from typing import Any, Final
 from bais_gates.errors import GateInputError
 from bais_gates.redaction import redact
 from bais_gates.rollout.errors import Stuck
+from bais_gates.rollout.windows import Window, read_window
 
 ANNOTATION: Final = "bais-gates/rollout"
 _FORMAT: Final = 1
@@ -98,6 +99,8 @@ class Record:
     job: str = ""
     """The Job that migrates the schema; of a rollback, that of the deploy that stopped; empty without one."""
     steps: tuple[Step, ...] = ()
+    windows: tuple[Window, ...] = ()
+    """What the watch of a deploy saw so far."""
 
     @property
     def phase(self) -> Phase:
@@ -144,6 +147,7 @@ def _parse(data: dict[str, Any]) -> Record | None:
         return None
     steps = tuple(Step(**{**one, "phase": Phase(one["phase"])}) for one in data.pop("steps"))
     lists = {key: tuple(map(dict, data.get(key, ()))) for key in ("owed", "revoked")}
+    lists["windows"] = tuple(read_window(one) for one in data.get("windows", ()))
     return Record(**{**data, **lists, "before": State(**data["before"]), "steps": steps})
 
 
