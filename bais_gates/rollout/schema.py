@@ -82,7 +82,10 @@ def _migrate(scratch: Scratch, job: Object, record: Record) -> str | None:
         scratch.progress(f"schema: the migration adds no revision to {revision}, so nothing to prove")
         return None
     scratch.progress(f"schema: the copy is migrated from {restored} to {revision}")
-    return declared(log)
+    oldest = declared(log)
+    if oldest:
+        scratch.progress(f"schema: the migration contracts the schema: no way back before {oldest} then")
+    return oldest
 
 
 def _require_previous_works(scratch: Scratch, smoke: Smoke) -> None:

@@ -41,7 +41,7 @@ from bais_gates.rollout.migration import migrate
 from bais_gates.staging.errors import StageError
 from bais_gates.staging.provision import wait_until_ready
 from bais_gates.staging.reach import address_of
-from bais_gates.staging.server import Clock, key_of, request
+from bais_gates.staging.server import Clock, request
 from bais_gates.staging.workload import is_ready
 from bais_gates.targets.parts import TestTenant
 
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 _KEY: Final = "rollout.scratch_url"
 _STEP: Final = "schema"
-_KINDS: Final = (("apps/v1", "Deployment"), ("batch/v1", "Job"), ("v1", "Secret"))
+_KINDS: Final = (("apps/v1", "Deployment"), ("batch/v1", "Job"))
 _GONE_S: Final = 60.0
 _FORWARD_S: Final = 20.0
 _LOG_LINES: Final = 1000
@@ -116,11 +116,11 @@ class Scratch:
             )
         values = {copies.DATABASE: self.database_url, copies.CACHE: copies.OWN_CACHE}
         data = {key: base64.b64encode(text.encode()).decode() for key, text in values.items()}
-        self._create({"apiVersion": "v1", "kind": "Secret", "data": data})
+        self._create({"apiVersion": "v1", "kind": "Secret", "data": data}, self._secret)
 
     def migrate(self, job: Object) -> str:
         """Run a copy of the migration's Job and return its log. Raises ``StageError`` if it fails."""
-        created = self._create(copies.job_of(job, self._labels(), self._name))
+        created = self._create(copies.job_of(job, self._labels(), self._secret), self._name)
         migrate(self.workload.server, created, progress=self.progress)
         server, namespace = self.workload.server, self.workload.namespace
         logs = [
@@ -136,8 +136,8 @@ class Scratch:
         Raises ``StageError`` if it does not become ready.
         """
         live = self.workload.read()
-        deployment = copies.deployment_of(live, self._labels(), self._name, self._cache())
-        created = self._create(deployment)
+        deployment = copies.deployment_of(live, self._labels(), self._secret, self._cache())
+        created = self._create(deployment, self._name)
         clock = Clock.lasting(self.workload.deadline_s(live))
         server = self.workload.server
         wait_until_ready(server, [created], step=_STEP, clock=clock, progress=self.progress, replicas={})
@@ -190,15 +190,18 @@ class Scratch:
         return f"{self.workload.name}-proof-{self.name}"
 
     @property
+    def _secret(self) -> str:
+        """The Secret's name, always the same: a deployer may then delete it without listing Secrets."""
+        return f"{self.workload.name}-proof"
+
+    @property
     def _selector(self) -> str:
         return f"{copies.LABEL}={self.workload.name}"
 
-    def _create(self, obj: Object) -> Object:
-        metadata = {"name": self._name, "namespace": self.workload.namespace, "labels": self._labels()}
-        obj = {**obj, "metadata": metadata}
-        created = request(
-            f"Creating {obj['kind']} {self._name}", partial(self.workload.server.create, obj), step=_STEP
-        )
+    def _create(self, obj: Object, name: str) -> Object:
+        metadata = {"name": name, "namespace": self.workload.namespace, "labels": self._labels()}
+        call = partial(self.workload.server.create, {**obj, "metadata": metadata})
+        created = request(f"Creating {obj['kind']} {name}", call, step=_STEP)
         return {**created, "apiVersion": obj["apiVersion"], "kind": obj["kind"]}
 
     def _list(self, api_version: str, kind: str, labels: str | None = None) -> list[Object]:
@@ -210,11 +213,13 @@ class Scratch:
 
     def remove(self) -> None:
         """Delete the objects of this and earlier proofs, and wait until their pods are gone."""
+        found = [("v1", "Secret", self._secret)]
         for api_version, kind in _KINDS:
-            for one in self._list(api_version, kind, self._selector):
-                key = key_of({**one, "apiVersion": api_version, "kind": kind})
-                delete = partial(self.workload.server.delete, *key)
-                request(f"Deleting {kind} {one['metadata']['name']}", delete, step=_STEP)
+            names = (one["metadata"]["name"] for one in self._list(api_version, kind, self._selector))
+            found += [(api_version, kind, str(name)) for name in names]
+        for key in found:
+            delete = partial(self.workload.server.delete, *key, self.workload.namespace)
+            request(f"Deleting {key[1]} {key[2]}", delete, step=_STEP)
         clock = Clock.lasting(_GONE_S)
         while (left := self._pods()) and clock.remaining_s > 0:
             clock.sleep(0.2)

@@ -23,7 +23,7 @@ def numbers(version: str | None) -> tuple[int, ...]:
     """Return the numbers of a version, without zeros at the end; empty for another kind of version."""
     match = _VERSION.fullmatch(version or "")
     found = [int(one) for one in match[1].split(".")] if match else []
-    while found and not found[-1]:
+    while len(found) > 1 and not found[-1]:
         found.pop()
     return tuple(found)
 
