@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.errors import GateInputError
@@ -18,14 +17,6 @@ DATABASE, CACHE = "DATABASE_URL", "REDIS_URL"
 OWN_CACHE: Final = "redis://127.0.0.1:6379/0"
 _CACHE_ARGUMENTS: Final = ("--bind", "127.0.0.1", "--port", "6379", "--save", "", "--maxmemory", "64mb")
 _CACHE_SIZE: Final = {"cpu": "50m", "memory": "128Mi", "ephemeral-storage": "64Mi"}
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """Where a container serves HTTP."""
-
-    scheme: str
-    port: str
 
 
 def labels_of(workload: str) -> dict[str, str]:
@@ -44,6 +35,7 @@ def isolates(policy: Object, labels: dict[str, str]) -> bool:
 def job_of(job: Object, labels: dict[str, str], secret: str) -> Object:
     """Return a copy of the migration's Job, with its database by a Secret; raise GateInputError."""
     spec = copy.deepcopy(job["spec"])
+    spec.pop("ttlSecondsAfterFinished", None)  # its log is still to be read
     template = spec["template"]
     template["metadata"] = {"labels": labels}
     _redirect(template["spec"], f"the Job {job['metadata']['name']}", secret, (DATABASE,))
@@ -86,11 +78,11 @@ def _cache_of(live: Object) -> Object:
     return container | ({"command": command} if command else {})
 
 
-def served_by(live: Object) -> Served:
-    """Return where a Deployment's pods serve HTTP, by their readiness probe; raise GateInputError."""
+def served_by(live: Object) -> tuple[str, str]:
+    """Return scheme and port of a Deployment's API, by the readiness probe; raise GateInputError."""
     for container in live["spec"]["template"]["spec"]["containers"]:
         if probe := (container.get("readinessProbe") or {}).get("httpGet"):
-            return Served(str(probe.get("scheme") or "HTTP").lower(), str(probe["port"]))
+            return str(probe.get("scheme") or "HTTP").lower(), str(probe["port"])
     raise GateInputError(
         f"no container of the Deployment {live['metadata']['name']} has a readinessProbe.httpGet, which says "
         "where a copy of it is to be tested. Give the container that serves the API one."

@@ -122,10 +122,11 @@ class Scratch:
         """Run a copy of the migration's Job and return its log. Raises ``StageError`` if it fails."""
         created = self._create(copies.job_of(job, self._labels(), self._secret), self._name)
         migrate(self.workload.server, created, progress=self.progress)
-        server, namespace = self.workload.server, self.workload.namespace
+        read = partial(self.workload.server.logs, self.workload.namespace, tail=_LOG_LINES)
         logs = [
-            request("Reading the migration's log", partial(server.logs, namespace, pod, tail=_LOG_LINES))
+            request("Reading the migration's log", partial(read, pod, str(container["name"])))
             for pod in self._pods()
+            for container in job["spec"]["template"]["spec"]["containers"]
         ]
         return "\n".join(logs)
 
@@ -142,7 +143,7 @@ class Scratch:
         server = self.workload.server
         wait_until_ready(server, [created], step=_STEP, clock=clock, progress=self.progress, replicas={})
         pod = next(one for one in self._list("v1", "Pod", labels=self._selector) if is_ready(one))
-        with self._address(pod, copies.served_by(live)) as url:
+        with self._address(pod, *copies.served_by(live)) as url:
             yield self._environment(url)
 
     def _environment(self, url: str) -> Environment:
@@ -171,17 +172,17 @@ class Scratch:
         )
 
     @contextmanager
-    def _address(self, pod: Object, port: copies.Served) -> Iterator[str]:
+    def _address(self, pod: Object, scheme: str, port: str) -> Iterator[str]:
         """Yield the URL of a pod: a sandbox's states its address, any other's is forwarded by kubectl."""
         if address := address_of(pod):
-            yield f"{port.scheme}://{address}"
+            yield f"{scheme}://{address}"
             return
         access = self.environment.kubernetes.deploy_access(self.environment.path)
         command = ["kubectl", f"--kubeconfig={access.kubeconfig}", f"--context={access.context}"]
         command += [f"--namespace={self.workload.namespace}", "port-forward", "--address=127.0.0.1"]
-        command += [f"pod/{pod['metadata']['name']}", f":{port.port}"]
+        command += [f"pod/{pod['metadata']['name']}", f":{port}"]
         with forwarded(command) as local:
-            yield f"{port.scheme}://127.0.0.1:{local}"
+            yield f"{scheme}://127.0.0.1:{local}"
 
     # -- objects --
 
