@@ -310,6 +310,7 @@ def _go_on(command: _Command) -> RolloutStatus:
 
 def _prove_again(command: _Command) -> str:
     """Try the migration of a deploy that stopped before it; return before which version is no way back."""
+    command.under_lock().require_free()
     record = record_on(command.workload.read())
     ours = record is not None and (record.kind, record.environment) == ("deploy", command.environment.name)
     if record is None or not ours or record.phase is not Phase.RECORDED:
