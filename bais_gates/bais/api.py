@@ -219,7 +219,7 @@ def open_api(target: Target, http: HttpClient | None = None) -> Api:
     contract = Contract.load(target.gates_dir / CONTRACT)
     if http is None:
         part = target.environment.api
-        http = HttpClient(part.url, ca_file=part.ca_file)
+        http = HttpClient(part.url, ca_file=part.ca_file, server_name=part.server_name)
     return Api(http=http, contract=contract)
 
 

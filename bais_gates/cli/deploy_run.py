@@ -30,7 +30,9 @@ from bais_gates.rollout.migration import migration_job
 from bais_gates.rollout.plan import last_record, plan_deploy, plan_rollback
 from bais_gates.rollout.record import ANNOTATION, Folder, Phase, Record, record_on
 from bais_gates.rollout.revocation import carried, require_not_revoked
+from bais_gates.rollout.schema import prove
 from bais_gates.rollout.verification import NotVerified, Verification
+from bais_gates.rollout.way_back import why_no_way_back
 from bais_gates.rollout.workload import Workload, images_of
 from bais_gates.staging.errors import StageError
 from bais_gates.staging.server import Clock
@@ -214,6 +216,7 @@ def _deploy(command: _Command) -> RolloutStatus | None:
     _show(diff, job)
     if arguments.dry_run:
         return None
+    record = _prove(command, record, job)
     with command.under_lock() as lock:
         _require_unchanged(workload, live)
         _allow(command, subject, override, emergency)
@@ -245,6 +248,19 @@ def _allow(
     require_no_freeze(FREEZES, command.environment.name, override=override)
     _report(f"decision: run {decision.run.run_id}, valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC")
     return decision
+
+
+def _prove(command: _Command, record: Record, job: Object | None) -> Record:
+    """Try the migration, and what runs now after it, on a copy; raise ``Refused`` if either fails."""
+    return prove(
+        record,
+        job,
+        workload=command.workload,
+        environment=command.environment,
+        smoke=smoke_test,
+        accept_no_way_back=command.arguments.no_way_back or bool(record.no_way_back),
+        progress=_report,
+    )
 
 
 def _runs_already(command: _Command, images: dict[str, str], version: str) -> RolloutStatus:
@@ -303,6 +319,7 @@ def _require_unchanged(workload: Workload, planned: Object) -> None:
 def _go_on(command: _Command) -> RolloutStatus:
     """Go on with the deploy that stopped, or roll it back."""
     abort = command.arguments.abort
+    no_way_back = "" if abort else _prove_again(command)
     with command.under_lock() as lock:
         rollout = command.rollout(lock)
         record = rollout.last()
@@ -318,11 +335,16 @@ def _go_on(command: _Command) -> RolloutStatus:
         _report(f"{record.kind} {record.id} by {record.by} stopped in the phase {record.phase}")
         if record.kind == "rollback":
             return rollout.roll_back_by_name(record)
+        if abort and (why_not := why_no_way_back(record)):
+            raise Refused(
+                RefusalCode.NO_WAY_BACK, f"{why_not} Use --resume, or deploy another release after it."
+            )
         if abort or record.phase is Phase.ROLLING_BACK:
             record = replace(record, aborted=record.aborted or record.phase is not Phase.ROLLING_BACK)
             return rollout.roll_back(record, "it was aborted" if abort else "its rollback had begun")
         if record.phase is not Phase.WATCHING:  # from there on nothing more is deployed
             _allow_again(command, record)
+        record = replace(record, no_way_back=no_way_back or record.no_way_back)
         return rollout.go_on(record, _job(command, record))
 
 
@@ -333,6 +355,16 @@ def _allow_again(command: _Command, record: Record) -> None:
     decision = _allow(command, subject, override, record.emergency)
     if decision is not None:
         require_not_revoked(decision, record, command.folder.path / record.environment)
+
+
+def _prove_again(command: _Command) -> str:
+    """Try the migration of a deploy that stopped before it; return before which version is no way back."""
+    command.under_lock().require_free()
+    record = record_on(command.workload.read())
+    ours = record is not None and (record.kind, record.environment) == ("deploy", command.environment.name)
+    if record is None or not ours or record.phase is not Phase.RECORDED:
+        return ""
+    return _prove(command, record, _job(command, record)).no_way_back
 
 
 def _rollback(command: _Command) -> RolloutStatus | None:

@@ -77,23 +77,23 @@ def _version(program: Path) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(rb"\d+", output)[:2])
 
 
-def require_other_server(scratch_url: str, live_url: str) -> None:
+def require_other_server(scratch_url: str, live_url: str, *, key: str = "backup.scratch_url") -> None:
     """Raise GateInputError if the scratch database would be on the server of the live database."""
     scratch, live = _parts(scratch_url), _parts(live_url)
     if all(str(scratch.get(key, "")) == str(live.get(key, "")) for key in ("host", "port")):
         raise GateInputError(
-            "backup.scratch_url is on the server of database.url, and this target is read-only. Set "
-            "backup.scratch_url in the environment file to another server."
+            f"{key} is on the server of database.url, and this target is read-only. Set {key} in the "
+            "environment file to another server."
         )
 
 
 @contextlib.contextmanager
-def scratch_database(url: str) -> Iterator[str]:
-    """Create an empty database on the server of ``url``, yield its URL, and drop it in any case.
+def scratch_database(url: str, *, prefix: str = SCRATCH) -> Iterator[str]:
+    """Create an empty database on the server of ``url``, yield its conninfo, and drop it in any case.
 
     Raises :class:`BackupError` when it cannot be created or dropped.
     """
-    name = f"{SCRATCH}{secrets.token_hex(6)}"
+    name = f"{prefix}{secrets.token_hex(6)}"
     with _connection(url, "create the scratch database") as connection:
         connection.execute(
             psycopg.sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(psycopg.sql.Identifier(name))
@@ -101,12 +101,17 @@ def scratch_database(url: str) -> Iterator[str]:
     try:
         yield psycopg.conninfo.make_conninfo(url, dbname=name)
     finally:
-        with _connection(url, "drop the scratch database") as connection:
-            drop = psycopg.sql.SQL("DROP DATABASE IF EXISTS {}").format(psycopg.sql.Identifier(name))
-            try:
-                connection.execute(drop)  # ends an autovacuum worker, which FORCE may only as a superuser
-            except psycopg.errors.ObjectInUse:
-                connection.execute(drop + psycopg.sql.SQL(" WITH (FORCE)"))
+        drop_scratch_database(url, name)
+
+
+def drop_scratch_database(url: str, name: str) -> None:
+    """Drop a scratch database if it exists; raise :class:`BackupError` when that fails."""
+    with _connection(url, "drop the scratch database") as connection:
+        drop = psycopg.sql.SQL("DROP DATABASE IF EXISTS {}").format(psycopg.sql.Identifier(name))
+        try:
+            connection.execute(drop)  # ends an autovacuum worker, which FORCE may only as a superuser
+        except psycopg.errors.ObjectInUse:
+            connection.execute(drop + psycopg.sql.SQL(" WITH (FORCE)"))
 
 
 @contextlib.contextmanager
@@ -131,11 +136,11 @@ def _parts(url: str) -> dict[str, Any]:
     return dict(parts)
 
 
-def list_scratch_databases(url: str) -> list[str]:
-    """Return the names of all scratch databases on the server of ``url``."""
+def list_scratch_databases(url: str, *, prefix: str = SCRATCH) -> list[str]:
+    """Return the names of all scratch databases on the server of ``url`` that begin with ``prefix``."""
     with _connection(url, "list the scratch databases") as connection:
         rows = connection.execute(
-            "SELECT datname FROM pg_database WHERE datname LIKE %s ORDER BY 1", (SCRATCH + "%",)
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1", (prefix,)
         ).fetchall()
     return [str(row[0]) for row in rows]
 

@@ -18,6 +18,7 @@ from bais_gates.rollout.errors import AGAIN, Paused, RolloutStatus, Stuck
 from bais_gates.rollout.migration import migrate
 from bais_gates.rollout.record import Phase, Record, record_on
 from bais_gates.rollout.verification import NotVerified, Verification
+from bais_gates.rollout.way_back import why_no_way_back
 from bais_gates.rollout.workload import changed_since, images_of
 from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.readiness import State, judge
@@ -36,7 +37,7 @@ Object = dict[str, Any]
 ROLLBACK_S: Final = 300.0
 """Seconds that a rollback with its verification may take."""
 _BEFORE_APPLY: Final = frozenset({Phase.RECORDED, Phase.MIGRATING})
-_NOT_THE_RELEASE: Final = frozenset({StageCode.UNREACHABLE, StageCode.UNAUTHENTICATED})
+NOT_THE_RELEASE: Final = frozenset({StageCode.UNREACHABLE, StageCode.UNAUTHENTICATED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,8 @@ class Rollout:
         """Apply what ran before, at once, and verify it; one attempt. Raises ``Stuck``."""
         self.noted(record.then(Phase.ROLLING_BACK, why))
         self._require_ours(record)
+        if why_not := why_no_way_back(record):
+            return self._stay(record, f"{why_not} It was to be rolled back because {why}")
         self.progress(f"rolling back to {', '.join(sorted(set(record.before.images.values())))}")
         self.progress(f"because {why}")
         clock = Clock.lasting(ROLLBACK_S)
@@ -100,6 +103,13 @@ class Rollout:
         record = self.enter(record, Phase.ROLLING_BACK, why)
         self._end_migration(record)
         return self._reach(record, record.before.images, record.before.version, clock)
+
+    def _stay(self, record: Record, why: str) -> RolloutStatus:
+        """Leave the release that failed in place, for people: what ran before does not work any more."""
+        self.progress(why)
+        self._keep_evidence(record, why)
+        self.enter(record, Phase.ROLLBACK_FAILED, why)
+        return RolloutStatus.ROLLBACK_FAILED
 
     def roll_back_by_name(self, record: Record) -> RolloutStatus:
         """Carry a recorded rollback out from its phase: it wants ``record.images``. Raises ``Stuck``."""
@@ -237,5 +247,5 @@ class Rollout:
 
 
 def _stop_if_unreachable(error: Exception) -> None:
-    if isinstance(error, StageError) and error.code in _NOT_THE_RELEASE:
+    if isinstance(error, StageError) and error.code in NOT_THE_RELEASE:
         raise Stuck(f"{error} {AGAIN}") from None

@@ -37,6 +37,8 @@ class RefusalCode(StrEnum):
     IMAGE_UNKNOWN = "IMAGE_UNKNOWN"
     NOT_RUNNING = "NOT_RUNNING"
     NOTHING_TO_DO = "NOTHING_TO_DO"
+    SCHEMA = "SCHEMA"
+    NO_WAY_BACK = "NO_WAY_BACK"
 
 
 class Refused(Exception):  # noqa: N818 - it names what was done to the deploy

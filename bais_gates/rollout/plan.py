@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from bais_gates.errors import GateInputError
 from bais_gates.probes.postgres import Database, DatabaseError
@@ -14,6 +13,7 @@ from bais_gates.rollout.decision import decision_in_record
 from bais_gates.rollout.errors import RefusalCode, Refused
 from bais_gates.rollout.record import Phase, Record, State, record_on
 from bais_gates.rollout.verification import reported_version
+from bais_gates.rollout.way_back import is_too_old, no_way_back, numbers, oldest_version
 from bais_gates.rollout.workload import images_of, replicas_of
 from bais_gates.staging.holding import this_process
 from bais_gates.staging.run import REVISION_QUERY
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from bais_gates.verdict.model import Decision, Subject
 
 Object = dict[str, Any]
-_VERSION: Final = re.compile(r"v?(\d+(?:\.\d+){0,3})")
 
 
 def new_id() -> str:
@@ -55,6 +54,7 @@ def state_of(workload: Workload, live: Object, environment: Environment) -> Stat
         version=reported_version(environment),
         schema=_schema_head(environment),
         configuration=workload.configuration(live),
+        oldest_version=oldest_version(record_on(live)),
     )
 
 
@@ -95,7 +95,7 @@ def plan_deploy(
 def _require_newer(decision: Decision | None, version: str, before: State, last: Record | None) -> None:
     """Raise ``Refused`` if the version, or the decision of a deploy that stands, is older than what runs."""
     remedy = "To go back on purpose, use `bais-gates rollback --to IMAGE`."
-    running, new = _numbers(before.version), _numbers(version)
+    running, new = numbers(before.version), numbers(version)
     if running and new and new < running:
         raise Refused(
             RefusalCode.OLDER, f"Version {version} is older than {before.version}, which runs. {remedy}"
@@ -109,15 +109,6 @@ def _require_newer(decision: Decision | None, version: str, before: State, last:
             f"The decision is from {decided}, before that of the image that runs "
             f"({last.decision['decided_at']}): a newer release was deployed since. {remedy}",
         )
-
-
-def _numbers(version: str | None) -> tuple[int, ...]:
-    """Return the numbers of a version, without zeros at the end; empty for another kind of version."""
-    match = _VERSION.fullmatch(version or "")
-    numbers = [int(one) for one in match[1].split(".")] if match else []
-    while numbers and not numbers[-1]:
-        numbers.pop()
-    return tuple(numbers)
 
 
 def plan_rollback(
@@ -145,6 +136,11 @@ def plan_rollback(
         raise Refused(
             RefusalCode.NOTHING_TO_DO,
             f"{', '.join(sorted(set(images.values())))} runs already. Name another image by --to.",
+        )
+    if is_too_old(version, oldest := oldest_version(last)):
+        raise Refused(
+            RefusalCode.NO_WAY_BACK,
+            f"{no_way_back(oldest, version)} Deploy a release that works with this schema.",
         )
     return Record(
         id=new_id(),

@@ -55,6 +55,8 @@ class State:
     """The head of the migrations in the database; None where it can't be read from here."""
     configuration: dict[str, str] = field(default_factory=dict)
     """``ConfigMap/name`` and ``Secret/name`` that the pods use -> a hash of its content."""
+    oldest_version: str = ""
+    """The oldest version that works with the schema; empty if no migration contracted it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,8 @@ class Record:
     """Whether somebody ended it, and not its release."""
     job: str = ""
     """The Job that migrates the schema; of a rollback, that of the deploy that stopped; empty without one."""
+    no_way_back: str = ""
+    """The oldest version that works with the schema once it is migrated; empty if that contracts nothing."""
     steps: tuple[Step, ...] = ()
     windows: tuple[Window, ...] = ()
     """What the watch of a deploy saw so far."""
@@ -116,6 +120,8 @@ class Record:
     def running(self) -> tuple[dict[str, str], str | None]:
         """The images and the version that run after a finished one."""
         done = self.phase is Phase.DEPLOYED or (self.kind == "rollback" and self.phase is Phase.ROLLED_BACK)
+        begun = any(step.phase is Phase.ROLLING_BACK for step in self.steps)
+        done = done or (self.phase is Phase.ROLLBACK_FAILED and not begun)  # there was no way back
         return (self.images, self.version) if done else (self.before.images, self.before.version)
 
     def then(self, phase: Phase, note: str = "") -> Record:

@@ -59,7 +59,7 @@ class Verification:
         self.progress("verify: every replica is ready and runs the image")
         self._await(lambda: self._health(version), ends_at, clock)
         self.progress(f"verify: GET /health reports {version or 'healthy'} {IN_A_ROW} times in a row")
-        self._smoke()
+        run_smoke_test(self.smoke, self.progress, step="verify")
 
     def _await(self, problem: Callable[[], str], ends_at: float, clock: Clock) -> None:
         while text := problem():
@@ -82,17 +82,21 @@ class Verification:
                 return f"GET /health reports version {reported}, not {version}"
         return ""
 
-    def _smoke(self) -> None:
-        if self.smoke is None:
-            self.progress("verify: no smoke test (gates/rollout/smoke.py does not exist)")
-            return
-        false = []
-        try:
-            for part, finding in self.smoke():
-                if not finding.holds:
-                    false.append(f"{part}: {finding.sentence}")
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is proven
-            false.append(redact(f"{type(error).__name__}: {error}"))
-        if false:
-            raise NotVerified(f"the smoke test failed: {'; '.join(false)}")
-        self.progress("verify: the smoke test passed")
+
+def run_smoke_test(
+    smoke: Callable[[], Iterable[tuple[str, Finding]]] | None, progress: Callable[[str], None], *, step: str
+) -> None:
+    """Run the suite's check of what runs; raise ``NotVerified`` with each finding that does not hold."""
+    if smoke is None:
+        progress(f"{step}: no smoke test (gates/rollout/smoke.py does not exist)")
+        return
+    false = []
+    try:
+        for part, finding in smoke():
+            if not finding.holds:
+                false.append(f"{part}: {finding.sentence}")
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing is proven
+        false.append(redact(f"{type(error).__name__}: {error}"))
+    if false:
+        raise NotVerified(f"the smoke test failed: {'; '.join(false)}")
+    progress(f"{step}: the smoke test passed")

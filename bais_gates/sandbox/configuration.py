@@ -242,6 +242,7 @@ def _cluster_sections(directory: Path, http_url: str, platform: Platform) -> dic
             "max_age_h": 26,
             "restore_within_s": 300,
         },
+        "rollout": {"scratch_url": database.url(postgres.SCRATCH_ROLE, "postgres")},
         "security": {
             "audit_record": str(records / "security_audit.json"),
             "scans": [str(records / "ruff.sarif")],

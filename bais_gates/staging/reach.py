@@ -84,7 +84,7 @@ class Reach:
 
     def database_url(self) -> str:
         """Return the URL of the staged database for the read-only role; raise ``NotReachable`` if none."""
-        address = _address(self.ready_pod("database"))
+        address = address_of(self.ready_pod("database"))
         if address is None:
             return self._url_from_environment("database")
         password = quote(self._generated()["GATES_PASSWORD"], safe="")
@@ -97,7 +97,7 @@ class Reach:
 
     def cache_url(self) -> str:
         """Return the URL of the staged cache for the read-only user; raise ``NotReachable`` if none."""
-        address = _address(self.ready_pod("cache"))
+        address = address_of(self.ready_pod("cache"))
         if address is None:
             return self._url_from_environment("cache")
         password = quote(self._generated()["REDIS_GATES_PASSWORD"], safe="")
@@ -166,7 +166,7 @@ class Reach:
         )
 
 
-def _address(pod: Object) -> str | None:
+def address_of(pod: Object) -> str | None:
     """Return the address in the annotation of a sandbox's pod, None without one."""
     annotations = (pod.get("metadata") or {}).get("annotations") or {}
     address = annotations.get(ADDRESS)

@@ -33,6 +33,7 @@ class ApiPart:
     environment: str | None = None
     version: str | None = None
     ingress_address: str | None = None
+    server_name: str | None = None  # of the certificate, if it is not the URL's host; no key of a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,10 +205,9 @@ class Names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """A system workload, or why there is none; found by its labels if neither is stated."""
+    """A system workload (namespace/name), or why there is none; found by its labels if neither is stated."""
 
     workload: str | None = None
-    """namespace/name of its Deployment or DaemonSet."""
     absent: str | None = None
 
 

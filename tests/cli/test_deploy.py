@@ -11,7 +11,9 @@ import pytest
 
 from bais_gates.cli import deploy_run, main
 from bais_gates.rollout import plan, verification
-from bais_gates.rollout.record import record_on
+from bais_gates.rollout.errors import RefusalCode, Refused
+from bais_gates.rollout.record import Phase, Record, record_on
+from bais_gates.rollout.schema import prove
 from bais_gates.rollout.workload import images_of
 from tests.rollout.decisions import Suite
 from tests.rollout.fake_cluster import BROKEN, NAMESPACE, NEW, OLD, OWNER, FakeCluster
@@ -43,11 +45,21 @@ CANARY = "canary-7f3a-of-a-secret"
 
 @dataclass
 class Project:
-    """A project folder whose production is a cluster in memory."""
+    """A project folder whose production is a cluster in memory; what a proof of the schema says is given."""
 
     suite: Suite
     cluster: FakeCluster
     output: Callable[[], str]
+    no_way_back: str = ""
+    refused: str = ""
+    proofs: int = 0
+
+    def prove(self, record: Record, _job: object, **_more: object) -> Record:
+        """Stand in for the proof, which needs a scratch server."""
+        self.proofs += 1
+        if self.refused:
+            raise Refused(RefusalCode.SCHEMA, self.refused)
+        return replace(record, no_way_back=self.no_way_back)
 
     def deploy(self, *words: str, image: str = NEW, watch: tuple[str, ...] = ("--watch", "0")) -> int:
         """Run ``bais-gates deploy``."""
@@ -89,6 +101,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         return captured.out + captured.err
 
     project = Project(suite, cluster, output)
+    monkeypatch.setattr(deploy_run, "prove", project.prove)
     project.decide()
     return project
 
@@ -171,6 +184,62 @@ def test_a_dry_run_writes_nothing(project: Project) -> None:
     assert "DEPLOYED" not in output
     assert project.cluster.written == []
     assert not Path("rollouts").exists()
+
+
+def test_a_schema_without_proof_stops_it_before_the_lock(project: Project) -> None:
+    """The refusal is the proof's, and nothing was written."""
+    project.refused = "The migration fails on a copy of the database: no such column"
+
+    assert project.deploy() == 30
+    assert "REFUSED (SCHEMA): The migration fails on a copy" in project.output()
+    assert project.cluster.written == []
+    assert project.deploy("--dry-run") == 0
+
+
+def test_without_a_scratch_server_nothing_is_deployed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key and the file are named; a release without a migration needs none."""
+    monkeypatch.setattr(deploy_run, "prove", prove)
+
+    assert project.deploy() == 2
+    assert "production.yaml: rollout.scratch_url is missing" in project.output()
+    assert project.cluster.written == []
+    empty = project.suite.folder / "none"
+    empty.mkdir()
+    (empty / "kustomization.yaml").write_text("resources: []\n")
+    assert project.deploy("--manifests", str(empty)) == 0
+    assert "schema: no migration, so nothing to prove" in project.output()
+
+
+def test_only_a_deploy_that_stopped_before_its_migration_is_proven_again(project: Project) -> None:
+    """What it says of the way back is recorded with it."""
+    assert project.deploy() == 0
+    done = record_on(project.cluster.one("Deployment", "bais-api"))
+    assert done is not None
+    workload, project.no_way_back = project.cluster.workload(), "1.1.0"
+    for steps, proofs in ((4, 1), (1, 2)):
+        workload.annotate(replace(done, id=f"2-{steps}", steps=done.steps[:steps]))
+        assert project.deploy("--resume") == 0
+        assert project.proofs == proofs
+    last = record_on(project.cluster.one("Deployment", "bais-api"))
+    assert last is not None
+    assert (last.phase, last.no_way_back) == (Phase.DEPLOYED, "1.1.0")
+
+
+def test_a_deploy_without_a_way_back_is_not_aborted(project: Project) -> None:
+    """It is left as it is recorded, for --resume."""
+    project.no_way_back = "1.1.0"
+    assert project.deploy() == 0
+    done = record_on(project.cluster.one("Deployment", "bais-api"))
+    assert done is not None
+    project.cluster.workload().annotate(replace(done, steps=done.steps[:3]))
+
+    assert main(["deploy", "--env", "production", "--abort"]) == 30
+    assert "There is no way back before 1.1.0" in project.output()
+    assert main(["rollback", "--env", "production"]) == 30
+    assert project.cluster.image == NEW
+    assert project.deploy("--resume") == 0
 
 
 def test_a_freeze_can_be_overridden_and_stops_no_rollback(project: Project) -> None:

@@ -92,7 +92,7 @@ class FakeCluster(FakeServer):
         deployment = self.one("Deployment", "bais-api")
         if kind == "ReplicaSet":
             return [_owned("bais-api-1", deployment, "rs-1", spec=copy.deepcopy(deployment["spec"]))]
-        if kind == "Pod":
+        if kind == "Pod" and "labels" not in more:
             owner = {"metadata": {"uid": "rs-1"}}
             pods = [_pod(f"bais-api-1-{number}", owner, self.image) for number in range(2)]
             for pod in pods if self.broken_status else ():

@@ -16,11 +16,12 @@ from bais_gates.probes.kubernetes.access import ClusterError
 from bais_gates.rollout.engine import Rollout
 from bais_gates.rollout.errors import Refused, RolloutStatus, Stuck
 from bais_gates.rollout.lock import Lock
-from bais_gates.rollout.plan import last_record
+from bais_gates.rollout.plan import last_record, plan_rollback
 from bais_gates.rollout.record import Folder, Phase, Record, State, record_on
 from bais_gates.rollout.verification import NotVerified, Verification
 from bais_gates.staging.errors import StageError
 from bais_gates.staging.server import Clock
+from bais_gates.targets.environment import Environment
 from tests.rollout.fake_cluster import BROKEN, NAMESPACE, NEW, OLD, FakeCluster
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Bench:
         self.progress: list[str] = []
         self.watch: Watch | None = None
         self.gates: Gates | None = None
+        self.no_way_back = ""
 
     def lock(self) -> Lock:
         """Return a lock of another process."""
@@ -91,6 +93,7 @@ class Bench:
             version="2.0.0",
             before=State(images={"api": self.cluster.image}, replicas=2),
             job="migrate-1",
+            no_way_back=self.no_way_back,
         )
 
     def deploy(self, image: str = NEW) -> RolloutStatus:
@@ -188,6 +191,40 @@ def test_a_rollback_that_fails_says_so(bench: Bench) -> None:
 
     assert bench.phases[-1] == "ROLLBACK_FAILED"
     assert sum("apply as" in one for one in bench.cluster.written) == 2
+
+
+def test_without_a_way_back_the_release_stays_for_people(bench: Bench) -> None:
+    """What ran before does not work with the schema: it is not applied, and no rollback goes back to it."""
+    bench.verification.refused = NEW
+    bench.no_way_back = "2.0.0"
+
+    assert bench.deploy() is RolloutStatus.ROLLBACK_FAILED
+
+    assert bench.cluster.image == NEW
+    assert bench.phases[-2:] == ["VERIFYING", "ROLLBACK_FAILED"]
+    assert any("no way back before 2.0.0" in one for one in bench.progress)
+    live = bench.cluster.workload().read()
+    last = record_on(live)
+    assert last is not None
+    assert last.running == ({"api": NEW}, "2.0.0")
+    environment = Environment(name="test", path=bench.folder.path, digest="")
+    with pytest.raises(Refused, match=r"no way back before 2\.0\.0.*this is a version that nobody knows"):
+        plan_rollback(
+            bench.cluster.workload(), live, environment, to=OLD, folder=bench.folder, rehearsal=True
+        )
+
+
+def test_a_contraction_that_fails_leaves_what_runs(bench: Bench) -> None:
+    """No image was applied: what runs is verified, and says whether the schema still suits it."""
+
+    def fail(job: dict[str, Any]) -> None:
+        job["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
+
+    bench.cluster.make_ready["Job"] = fail
+    bench.no_way_back = "2.0.0"
+
+    assert bench.deploy() is RolloutStatus.ROLLED_BACK
+    assert bench.cluster.image == OLD
 
 
 def test_the_pods_of_the_template_before_fail_no_rollout(bench: Bench) -> None:

@@ -226,6 +226,7 @@ def test_the_projects_environments_load() -> None:
         names = {part.partition("}")[0] for part in text.split("${")[1:]}
         variables = dict.fromkeys(names, "example") | {
             "BACKUP_SCRATCH_URL": "postgresql://scratch@db.example.com/postgres",
+            "ROLLOUT_SCRATCH_URL": "postgresql://scratch@db.example.com/postgres",
             **{name: f"example@sha256:{'a' * 64}" for name in names if name.endswith("_IMAGE")},
             **{name: "https://hooks.example.com/" for name in names if name.endswith("_WEBHOOK")},
             "PAGERDUTY_SENDER_EMAIL": "gates@example.com",

@@ -27,6 +27,7 @@ def filled(name: str, **changed: str) -> dict[str, str]:
     hosts = {one: f"{one.lower().replace('_', '-')}.example.com" for one in values if one.endswith("HOST")}
     urls = {
         "BACKUP_SCRATCH_URL": "postgresql://scratch:scratch-secret@db.example.com/postgres",
+        "ROLLOUT_SCRATCH_URL": "postgresql://scratch:scratch-secret@db.example.com/postgres",
         "DATABASE_URL": "postgresql://app:app-db-secret@db.example.com/bais",
         "PAGERDUTY_SENDER_EMAIL": "gates@example.com",
         **{one: f"https://hooks.example.com/{one}" for one in values if one.endswith("_WEBHOOK")},

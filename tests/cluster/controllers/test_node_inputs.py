@@ -349,3 +349,14 @@ def test_a_wrong_configuration_is_reported(tmp_path: Path, content: str) -> None
 
     with pytest.raises(ConfigError, match=r"node\.json"):
         load(path)
+
+
+def test_loopback_is_the_pods_other_containers() -> None:
+    """By the port that they declare, once there is a process; other ports are left as they are."""
+    world = World([])
+    own = {6379: "127.0.0.1:40001", 5432: None}
+
+    assert addresses.resolve(world, "shop", "redis://127.0.0.1:6379/0", own) == "redis://127.0.0.1:40001/0"
+    assert addresses.resolve(world, "shop", "redis://localhost:6380/0", own) == "redis://localhost:6380/0"
+    with pytest.raises(addresses.NotYetError, match="localhost:5432"):
+        addresses.resolve(world, "shop", "postgresql://u:p@localhost:5432/x", own)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NoReturn
 
 from bais_gates.sandbox.cluster.controllers.endpoints import SERVICE_ADDRESS
 from bais_gates.sandbox.cluster.controllers.objects import (
@@ -19,23 +20,42 @@ from bais_gates.sandbox.cluster.controllers.objects import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bais_gates.sandbox.cluster.controllers.world import World
 
 _HOST = re.compile(r"(?<=[@/])([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::(\d+))?(?=[/?,]|$)")
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 
 
 class NotYetError(Exception):
     """A Service is there, but no process behind it has an address yet; the message names the Service."""
 
 
-def resolve(world: World, namespace: str, text: str) -> str:
+def resolve(
+    world: World, namespace: str, text: str, own: Mapping[int, str | None] = MappingProxyType({})
+) -> str:
     """Replace the Service names in the URLs of ``text``, as a pod of ``namespace`` would resolve them.
 
-    A name that no Service has is left as it is. Raise ``NotYetError``.
+    ``own`` has the ports of the pod's other containers, with the addresses of their processes (None: not
+    yet), which are meant by its loopback address. A name that no Service has is left as it is. Raise
+    ``NotYetError``.
     """
     if "://" not in text:
         return text
-    return _HOST.sub(lambda found: _address(world, namespace, found[1]) or found[0], text)
+
+    def replacement(found: re.Match[str]) -> str:
+        port = int(found[2] or 0)
+        if found[1] in _LOOPBACK and port in own:
+            return own[port] or _not_yet(found[0])
+        return _address(world, namespace, found[1]) or found[0]
+
+    return _HOST.sub(replacement, text)
+
+
+def _not_yet(service: str) -> NoReturn:
+    raise NotYetError(service)
 
 
 def _address(world: World, namespace: str, host: str) -> str | None:

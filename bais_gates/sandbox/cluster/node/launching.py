@@ -59,7 +59,10 @@ class Launcher:
             plan.look_again(0.01)
             return
         try:
-            config = translate.configuration(world, record.pod, container.spec, kind, volumes=self._volumes)
+            own = self._others(record, container)
+            config = translate.configuration(
+                world, record.pod, container.spec, kind, volumes=self._volumes, own=own
+            )
             self._start(plan, record, container, config)
         except inputs.MissingError as error:
             _wait(plan, record, container, "CreateContainerConfigError", str(error))
@@ -67,6 +70,17 @@ class Launcher:
             plan.look_again(_CONFIGURATION_S)
         except addresses.NotYetError as error:
             _wait_for(plan, record, container, str(error))
+
+    def _others(self, record: Record, container: Container) -> dict[int, str | None]:
+        """Return the ports of a pod's other containers, each with the address of its process."""
+        found: dict[int, str | None] = {}
+        for other in record.containers:
+            observed = self._containers.known.get(other.id) or {}
+            ready = other.launched and observed.get("state") == "running" and observed.get("port")
+            address = f"{observed.get('host') or '127.0.0.1'}:{observed['port']}" if ready else None
+            for port in () if other is container else other.spec.get("ports") or ():
+                found[port["containerPort"]] = address
+        return found
 
     @staticmethod
     def _hold_back(plan: Plan, record: Record, container: Container, now: float) -> None:

@@ -35,15 +35,21 @@ _LIMITS = {
 
 
 def configuration(
-    world: World, pod: Object, container: Mapping[str, Any], kind: str, *, volumes: Path
+    world: World,
+    pod: Object,
+    container: Mapping[str, Any],
+    kind: str,
+    *,
+    volumes: Path,
+    own: Mapping[int, str | None],
 ) -> dict[str, Any]:
-    """Return the runtime's configuration of a container of ``kind``.
+    """Return the runtime's configuration of a container of ``kind``; ``own`` as for ``addresses.resolve``.
 
     Raise ``MissingError``, ``UnmountableError`` or ``NotYetError``.
     """
     mounted = inputs.files(world, pod, container)
     values = {
-        name: addresses.resolve(world, namespace_of(pod), text) if name.endswith("_URL") else text
+        name: addresses.resolve(world, namespace_of(pod), text, own) if name.endswith("_URL") else text
         for name, text in inputs.environment(world, pod, container).items()
     }
     image = str(container["image"])
