@@ -38,7 +38,7 @@ from bais_gates.rollout import copies
 from bais_gates.rollout.errors import RefusalCode, Refused
 from bais_gates.rollout.lock import Lock
 from bais_gates.rollout.migration import migrate
-from bais_gates.staging.errors import StageError
+from bais_gates.staging.errors import StageCode, StageError
 from bais_gates.staging.provision import wait_until_ready
 from bais_gates.staging.reach import address_of
 from bais_gates.staging.server import Clock, request
@@ -142,7 +142,9 @@ class Scratch:
         clock = Clock.lasting(self.workload.deadline_s(live))
         server = self.workload.server
         wait_until_ready(server, [created], step=_STEP, clock=clock, progress=self.progress, replicas={})
-        pod = next(one for one in self._list("v1", "Pod", labels=self._selector) if is_ready(one))
+        pod = next((one for one in self._list("v1", "Pod", self._selector) if is_ready(one)), None)
+        if pod is None:
+            raise StageError(StageCode.NOT_READY, f"No pod of {self._name} is ready any more", step=_STEP)
         with self._address(pod, *copies.served_by(live)) as url:
             yield self._environment(url)
 
