@@ -12,22 +12,23 @@ from bais_gates.monitoring.rulefiles import parse_duration
 RECORDS = Path("rollouts")
 _STATUSES = """\
 Exit status: 0 deployed and verified; 2 the input is wrong; 30 refused: nothing was deployed; 31 rolled back,
-and the rollback verified; 32 the rollback failed: somebody must look now; 33 paused or stuck: the release
-can't be judged, the cluster can't be reached, the lock was lost, or nobody knows what runs; 130 interrupted."""
+and the rollback verified; 32 the rollback failed or there is no way back: somebody must look now; 33 paused
+or stuck: the release can't be judged, the cluster can't be reached, the lock was lost, or nobody knows what
+runs; 130 interrupted."""
 DEPLOY = f"""\
 Deploy one image: only with a verified decision for exactly this image, environment and catalog, which is read
 again right before the first write; not in a freeze (gates/rollout/freezes.yaml); one deploy at a time; none
 that is older than what runs. First the migration is tried on a copy of the newest backup, and then the smoke
 test with the image that runs now, on the copy's new schema: if either fails, nothing is deployed. It records
-what runs now, migrates the schema (the Job of the manifests, under a name of its own, tried once), applies the
-image, waits for the rollout, and verifies what runs: the digest on every replica, the version that GET /health
-reports, and the suite's smoke test (gates/rollout/smoke.py). Then it watches the release (--watch) in windows:
-errors, p95 latency and payments by Prometheus, pods, and alerts that began since the rollout; at last it runs
-the suite's gates of phase postdeploy. If the release fails at any of it, what ran before is applied at once,
-and verified the same way and by those gates. Without data, it pauses: nothing passes and nothing is rolled
-back. The schema stays as migrated. A migration that contracts it leaves no way back before the version that
-its log names: it needs --no-way-back, and no older image is applied again, neither at once (status 32) nor by
-rollback.
+what runs now, migrates the schema (the Job of the manifests, under a name of its own, tried once), applies
+the image, waits for the rollout, and verifies what runs: the digest on every replica, the version that GET
+/health reports, and the suite's smoke test (gates/rollout/smoke.py). Then it watches the release (--watch) in
+windows: errors, p95 latency and payments by Prometheus, pods, and alerts that began since the rollout; at
+last it runs the suite's gates of phase postdeploy. If the release fails at any of it, what ran before is
+applied at once, and verified the same way and by those gates. Without data, it pauses: nothing passes and
+nothing is rolled back. The schema stays as migrated. A migration that contracts it leaves no way back before
+the version that its log names: it needs --no-way-back, and no older image is applied again, neither at once
+(status 32) nor by rollback.
 
 Killed or cut off at any point, the next command reads the record: --resume goes on, --abort rolls back, and
 without them it refuses. On a running sandbox all of this is a rehearsal, and is called so; everywhere else a
@@ -43,15 +44,15 @@ Touches: in the namespace of the environment file, by kubernetes.deploy_context 
 the Lease and the Deployment of the API (its images and the annotation bais-gates/rollout) and one Job; the
 platform by the smoke test, in production only with a test tenant, and by the gates of phase postdeploy, as
 `bais-gates run postdeploy` does; the folder of records; oncall.events_url and one webhook of oncall.chat. For
-the copy: one database at rollout.scratch_url, and a Lease, Secret, Job and Deployment of their own, deleted at
-the end. Prometheus is read.
+the copy: one database at rollout.scratch_url, and a Lease, Secret, Job and Deployment of their own, deleted
+at the end. Prometheus is read.
 
 {_STATUSES}"""
 ROLLBACK = f"""\
 Roll back: apply the image that ran before the last deploy, or one that ran here once (--to), at once, without
 a decision and also in a freeze, then verify it as `bais-gates deploy` verifies its rollback, within 300 s.
-One attempt. Images are restored; configuration and schema are not: a version that a migration has declared too
-old for the schema is refused. It takes the place of a deploy that stopped half-way.
+One attempt. Images are restored; configuration and schema are not: a version that a migration has declared
+too old for the schema is refused. It takes the place of a deploy that stopped half-way.
 
 Touches: what `bais-gates deploy` touches; a Job only to delete that of a deploy that stopped.
 

@@ -152,7 +152,7 @@ def _parse(data: dict[str, Any]) -> Record | None:
     if data.pop("format") != _FORMAT:
         return None
     steps = tuple(Step(**{**one, "phase": Phase(one["phase"])}) for one in data.pop("steps"))
-    lists = {key: tuple(map(dict, data.get(key, ()))) for key in ("owed", "revoked")}
+    lists: dict[str, Any] = {key: tuple(map(dict, data.get(key, ()))) for key in ("owed", "revoked")}
     lists["windows"] = tuple(read_window(one) for one in data.get("windows", ()))
     return Record(**{**data, **lists, "before": State(**data["before"]), "steps": steps})
 
