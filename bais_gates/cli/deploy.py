@@ -13,7 +13,8 @@ RECORDS = Path("rollouts")
 _STATUSES = """\
 Exit status: 0 deployed and verified; 2 the input is wrong; 30 refused: nothing was deployed; 31 rolled back,
 and the rollback verified; 32 the rollback failed: somebody must look now; 33 paused or stuck: the release
-can't be judged, the cluster can't be reached, the lock was lost, or nobody knows what runs; 130 interrupted."""
+can't be judged, the cluster can't be reached, the lock was lost, or nobody knows what runs; 130
+interrupted."""
 DEPLOY = f"""\
 Deploy one image: only with a verified decision for exactly this image, environment and catalog, which is read
 again right before the first write; not in a freeze (gates/rollout/freezes.yaml); one deploy at a time; none
@@ -37,8 +38,9 @@ platform by the smoke test, in production only with a test tenant, and by the ga
 {_STATUSES}"""
 ROLLBACK = f"""\
 Roll back: apply the image that ran before the last deploy, or one that ran here once (--to), at once, without
-a decision and also in a freeze, then verify it as `bais-gates deploy` verifies its rollback, within 300 s. One attempt. Images
-are restored; configuration and schema are not. It takes the place of a deploy that stopped half-way.
+a decision and also in a freeze, then verify it as `bais-gates deploy` verifies its rollback, within 300 s.
+One attempt. Images are restored; configuration and schema are not. It takes the place of a deploy that
+stopped half-way.
 
 Touches: what `bais-gates deploy` touches; a Job only to delete that of a deploy that stopped.
 
