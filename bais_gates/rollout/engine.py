@@ -158,8 +158,7 @@ class Rollout:
             return ""
         judged = self.gates.run(record, record.images)
         if judged.unproven and not judged.failed:
-            why = "; ".join(judged.unproven)
-            raise Paused(f"The gates after the watch could not judge: {why.rstrip('.')}.")
+            raise Paused(f"The gates after the watch could not judge: {'; '.join(judged.unproven)}.")
         return f"gates after the watch failed: {'; '.join(judged.failed)}" if judged.failed else ""
 
     def _judge_rollback(self, record: Record, images: dict[str, str], clock: Clock) -> str:

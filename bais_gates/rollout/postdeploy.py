@@ -106,7 +106,7 @@ def _read(file: Path, run_id: str, status: int, log: Path) -> Judged:
 
 def _text(reason: Reason) -> str:
     where = reason.gate_id or ", ".join(reason.holds_back)
-    return redact(f"{where + ': ' if where else ''}{reason.code}: {reason.message}")
+    return redact(f"{where + ': ' if where else ''}{reason.code}: {reason.message.rstrip('.')}")
 
 
 def _subject(record: Record, images: dict[str, str]) -> str | None:

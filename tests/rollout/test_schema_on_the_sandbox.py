@@ -44,27 +44,27 @@ class Schema(Sandbox):
     """A running sandbox, and what a proof may leave in it."""
 
     @property
-    def environment(self) -> Environment:
+    def described(self) -> Environment:
         """Its environment."""
         return load_environment(self.info.environment_file, gates_dir=ROOT / "gates")
 
     def left(self) -> list[str]:
         """Return the names of objects and databases of a proof."""
-        with Cluster(self.environment.kubernetes.access("sandbox-admin")) as cluster:
+        with Cluster(self.described.kubernetes.access("sandbox-admin")) as cluster:
             objects = [
                 f"{kind} {one['metadata']['name']}"
                 for version, kind in KINDS
                 for one in cluster.list(version, kind, "bais", labels=LABEL)
             ]
-        url = self.environment.rollout.scratch_url
+        url = self.described.rollout.scratch_url
         assert url is not None
         return objects + list_scratch_databases(url, prefix="bais_gates_proof_")
 
     def state(self) -> tuple[object, ...]:
         """Return what a deploy changes first: live schema, record, image, and the platform's Jobs."""
-        with Database(self.environment.database.url) as database:
+        with Database(self.described.database.url) as database:
             head = schema_revision(database)
-        with Cluster(self.environment.kubernetes.access("sandbox-admin")) as cluster:
+        with Cluster(self.described.kubernetes.access("sandbox-admin")) as cluster:
             live = cluster.named("apps/v1", "Deployment", "bais-api", "bais") or {}
             listed = cluster.list("batch/v1", "Job", "bais", labels=f"!{LABEL}")
             jobs = {one["metadata"]["name"] for one in listed}
