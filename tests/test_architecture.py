@@ -49,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
         "people",
         "redaction",
         "errors",
+        "lazy",
     },
     "bais": {"probes", "targets", "staging", "load", "redaction", "errors", "extras"},
     "pytest_plugin": {
@@ -113,6 +114,7 @@ PUBLIC = (
     "bais_gates.monitoring",
     "bais_gates.oncall",
     "bais_gates.probes",
+    "bais_gates.rollout",
     "bais_gates.rules",
     "bais_gates.rules.kubernetes",
     "bais_gates.staging",
