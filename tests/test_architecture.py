@@ -288,6 +288,13 @@ def test_gates_import_public_names_only() -> None:
     assert violations == []
 
 
+def test_no_two_files_of_gates_have_one_name() -> None:
+    """Projects that have the suite collect it by pytest's default import mode, which refuses that."""
+    names = [path.name for path in (ROOT / "gates").rglob("test_*.py")]
+
+    assert sorted(names) == sorted(set(names))
+
+
 def test_a_file_is_short_enough_to_read_at_once() -> None:
     """No source file has more than 400 lines."""
     lines = {where(path): len(path.read_text(encoding="utf-8").splitlines()) for path in PROJECT_SOURCES}

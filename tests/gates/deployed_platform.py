@@ -200,8 +200,8 @@ class Platform:
         """Return the Deployment with what should run there."""
         return read_deployed(cast("Cluster", self.cluster), self.environment, subject=self.subject)
 
-    def judge(self, gate: str, file: str | None = None) -> platform_bench.Result:
-        """Run ``postdeploy.<gate>``."""
+    def judge(self, gate: str, file: str) -> platform_bench.Result:
+        """Run ``postdeploy.<gate>``, which is in that file."""
 
         def run(evidence: Any) -> None:
             given = {
@@ -217,7 +217,7 @@ class Platform:
                     rows=lambda _query: [{"version_num": one} for one in self.revisions]
                 ),
             }
-            function = getattr(load(file or gate), f"test_{gate}")
+            function = getattr(load(file), f"test_{gate}")
             names = function.__code__.co_varnames[: function.__code__.co_argcount]
             function(**{name: self.read() if name == "deployed" else given[name] for name in names})
 

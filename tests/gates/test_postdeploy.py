@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Change = Callable[[Platform], object]
 GATES = ("version", "health", "latency_and_errors", "workloads", "alerts_quiet", "payments")
 DEPLOYED = (Phase.RECORDED, Phase.MIGRATING, Phase.ROLLING_OUT, Phase.VERIFYING, Phase.DEPLOYED)
+FILES = {"payments": "figures", "latency_and_errors": "figures", "health": "service", "smoke": "service"}
 OTHER = f"{NAME}@sha256:{'c' * 64}"
 
 
@@ -51,7 +52,7 @@ def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def judge(gate: str, platform: Platform) -> Result:
     """Run a gate of the phase."""
-    return platform.judge(gate, "figures" if gate in {"payments", "latency_and_errors"} else gate)
+    return platform.judge(gate, FILES.get(gate, gate))
 
 
 # -- what tests change --
