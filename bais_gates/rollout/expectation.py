@@ -10,6 +10,7 @@ from bais_gates.errors import GateInputError
 from bais_gates.rollout.record import Phase, Record, record_on
 from bais_gates.rollout.workload import images_of
 from bais_gates.staging.reach import COMPONENT
+from bais_gates.staging.readiness import condition
 from bais_gates.staging.workload import controlled_by, last_revision, pods_of
 
 if TYPE_CHECKING:
@@ -57,9 +58,17 @@ class Deployed:
         return at is None or _time(at) >= self.since
 
     @property
+    def alone_since(self) -> datetime:
+        """When the rollout was complete, by its controller: until then the release before it served, too."""
+        progressing = condition(self.deployment, "Progressing")
+        complete = progressing.get("reason") == "NewReplicaSetAvailable"
+        at = progressing.get("lastUpdateTime") if complete else None
+        return max(self.since, _time(str(at))) if at else self.since
+
+    @property
     def age_s(self) -> float:
-        """Seconds since the deploy."""
-        return (datetime.now(UTC) - self.since).total_seconds()
+        """Seconds that what runs has served alone."""
+        return (datetime.now(UTC) - self.alone_since).total_seconds()
 
     @property
     def differences(self) -> list[str]:

@@ -119,7 +119,7 @@ def own_requests(environment: Environment) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Reads the figures since the deploy, of at most the last ``most_s`` seconds."""
+    """Reads the figures since the rollout was complete, of at most the last ``most_s`` seconds."""
 
     prometheus: Prometheus
     deployed: Deployed

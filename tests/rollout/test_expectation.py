@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from bais_gates.rollout.record import Phase, Record
-from tests.gates.deployed_platform import DEPLOYED_AT, NEW, OLD, Platform, record
+from tests.gates.deployed_platform import DEPLOYED_AT, NEW, OLD, Platform, record, stamp
 
 if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.cluster import Cluster
@@ -62,6 +62,17 @@ def test_before_a_rollout_the_old_image_should_run(phases: tuple[Phase, ...]) ->
 
     assert deployed.images == {"api": OLD}
     assert deployed.since == DEPLOYED_AT
+
+
+@pytest.mark.parametrize(("reason", "minutes"), [("NewReplicaSetAvailable", 2), ("ReplicaSetUpdated", 0)])
+def test_a_release_serves_alone_once_its_rollout_is_complete(reason: str, minutes: int) -> None:
+    """Errors of the release before it, which a rollback replaces, are not its own."""
+    platform = Platform()
+    complete = stamp(DEPLOYED_AT + timedelta(minutes=2))
+    progressing = {"type": "Progressing", "status": "True", "reason": reason, "lastUpdateTime": complete}
+    platform.cluster.one("Deployment", "bais-api")["status"]["conditions"] = [progressing]
+
+    assert platform.read().alone_since == DEPLOYED_AT + timedelta(minutes=minutes)
 
 
 def schema(made: Record, *, log: str, pods: bool = True) -> str | None:
