@@ -7,20 +7,24 @@ from pathlib import Path
 
 from bais_gates.cli.stage import seconds
 from bais_gates.cli.verify import subject
+from bais_gates.monitoring.rulefiles import parse_duration
 
 RECORDS = Path("rollouts")
 _STATUSES = """\
 Exit status: 0 deployed and verified; 2 the input is wrong; 30 refused: nothing was deployed; 31 rolled back,
-and the rollback verified; 32 the rollback failed: somebody must look now; 33 stuck: the cluster can't be
-reached, the lock was lost, or nobody knows what runs; 130 interrupted."""
+and the rollback verified; 32 the rollback failed: somebody must look now; 33 paused or stuck: the release
+can't be judged, the cluster can't be reached, the lock was lost, or nobody knows what runs; 130
+interrupted."""
 DEPLOY = f"""\
 Deploy one image: only with a verified decision for exactly this image, environment and catalog, which is read
 again right before the first write; not in a freeze (gates/rollout/freezes.yaml); one deploy at a time; none
 that is older than what runs. It records what runs now, migrates the schema (the Job of the manifests, under a
 name of its own, tried once), applies the image, waits for the rollout, and verifies what runs: the digest on
-every replica, the version that GET /health reports, and the suite's smoke test (gates/rollout/smoke.py). If
-the release fails at any of it, what ran before is applied at once and verified the same way. The schema stays
-as migrated.
+every replica, the version that GET /health reports, and the suite's smoke test (gates/rollout/smoke.py). Then
+it watches the release (--watch) in windows: errors, p95 latency and payments by Prometheus, pods, and alerts
+that began since the rollout; at last it runs the suite's gates of phase postdeploy. If the release fails at
+any of it, what ran before is applied at once, and verified the same way and by those gates. The schema stays
+as migrated. Without data, it pauses: nothing passes and nothing is rolled back.
 
 Killed or cut off at any point, the next command reads the record: --resume goes on, --abort rolls back, and
 without them it refuses. On a running sandbox all of this is a rehearsal, and is called so; everywhere else a
@@ -28,13 +32,15 @@ rehearsal's decision is refused.
 
 Touches: in the namespace of the environment file, by kubernetes.deploy_context (or admin_context, or context)
 the Lease and the Deployment of the API (its images and the annotation bais-gates/rollout) and one Job; the
-platform by the smoke test, in production only with a test tenant; the folder of records.
+platform by the smoke test, in production only with a test tenant, and by the gates of phase postdeploy, as
+`bais-gates run postdeploy` does; the folder of records. Prometheus is read.
 
 {_STATUSES}"""
 ROLLBACK = f"""\
 Roll back: apply the image that ran before the last deploy, or one that ran here once (--to), at once, without
-a decision and also in a freeze, then verify it as `bais-gates deploy` does, within 300 s. One attempt. Images
-are restored; configuration and schema are not. It takes the place of a deploy that stopped half-way.
+a decision and also in a freeze, then verify it as `bais-gates deploy` verifies its rollback, within 300 s.
+One attempt. Images are restored; configuration and schema are not. It takes the place of a deploy that
+stopped half-way.
 
 Touches: what `bais-gates deploy` touches; a Job only to delete that of a deploy that stopped.
 
@@ -97,11 +103,26 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="deadline of the rollout (default: the Deployment's progressDeadlineSeconds and a minute)",
     )
     deploy.add_argument(
+        "--watch",
+        type=_duration,
+        metavar="DURATION",
+        help="time of good windows after the rollout, as 15m or 90s; 0 for none (default: "
+        "rollout.watch.for_s of the environment file)",
+    )
+    deploy.add_argument(
         "--override-freeze-by", metavar="PERSON", help="who lets it through a freeze; needs --reason"
     )
     unfinished = deploy.add_mutually_exclusive_group()
     unfinished.add_argument("--resume", action="store_true", help="go on with the deploy that stopped")
     unfinished.add_argument("--abort", action="store_true", help="roll the deploy that stopped back")
+
+
+def _duration(text: str) -> float:
+    """Read a duration such as 15m, or 0."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run_deploy(arguments: argparse.Namespace) -> int:

@@ -6,18 +6,20 @@ import argparse
 import runpy
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bais_gates.cli.deploy_watch import gates_of, watch_of
 from bais_gates.cli.stage_run import environment_of, sigterm_as_interrupt
 from bais_gates.errors import GateInputError
 from bais_gates.probes.kubernetes.access import ClusterError
 from bais_gates.probes.kubernetes.writer import ClusterWriter
 from bais_gates.redaction import redact
 from bais_gates.rollout.decision import Demand, require_decision
-from bais_gates.rollout.engine import AGAIN, Rollout
-from bais_gates.rollout.errors import RefusalCode, Refused, RolloutStatus, Stuck
+from bais_gates.rollout.engine import Rollout
+from bais_gates.rollout.errors import AGAIN, Paused, RefusalCode, Refused, RolloutStatus, Stuck
 from bais_gates.rollout.freezes import Override, read_override, require_no_freeze
 from bais_gates.rollout.lock import Lock
 from bais_gates.rollout.migration import migration_job
@@ -32,6 +34,8 @@ from bais_gates.targets.target import Target, Unique
 from bais_gates.verdict.model import Decision, Subject, parse_subject
 
 if TYPE_CHECKING:
+    from bais_gates.rollout.postdeploy import PostdeployGates
+    from bais_gates.rollout.watch import Watch
     from bais_gates.staging.staged import Finding
     from bais_gates.targets.environment import Environment
 
@@ -53,6 +57,8 @@ class _Command:
     workload: Workload
     rehearsal: bool
     verification: Verification
+    watch: Watch | None
+    gates: PostdeployGates | None
 
     @property
     def folder(self) -> Folder:
@@ -72,6 +78,8 @@ class _Command:
             verification=self.verification,
             progress=_report,
             timeout_s=getattr(self.arguments, "timeout", None),
+            watch=self.watch,
+            gates=self.gates,
         )
 
 
@@ -97,7 +105,11 @@ def _run(arguments: argparse.Namespace, work: Callable[[_Command], RolloutStatus
     _ = environment.api  # without it nothing could be verified
     part = environment.kubernetes
     try:
-        with ClusterWriter(part.deploy_access(environment.path)) as server, sigterm_as_interrupt():
+        with (
+            ClusterWriter(part.deploy_access(environment.path)) as server,
+            sigterm_as_interrupt(),
+            ExitStack() as opened,
+        ):
             workload = Workload(server=server, namespace=part.namespace, name=part.names.api)
             rehearsal = _is_running_sandbox(environment)
             if rehearsal:
@@ -113,13 +125,15 @@ def _run(arguments: argparse.Namespace, work: Callable[[_Command], RolloutStatus
                     smoke=_smoke_test(environment),
                     progress=_report,
                 ),
+                watch=watch_of(arguments, environment, workload, _report, opened),
+                gates=gates_of(arguments, environment, _report),
             )
             return _end(work(command), rehearsal=rehearsal)
     except Refused as refused:
         _complain(f"REFUSED ({refused.code}): {refused}")
         return RolloutStatus.REFUSED
     except (Stuck, StageError, ClusterError) as error:
-        _complain(f"STUCK: {redact(str(error))}")
+        _complain(f"{'PAUSED' if isinstance(error, Paused) else 'STUCK'}: {redact(str(error))}")
         return RolloutStatus.STUCK
     except KeyboardInterrupt:
         _complain(f"interrupted; the lock is released. If a deploy had begun, it is not finished: {AGAIN}")
@@ -281,8 +295,9 @@ def _go_on(command: _Command) -> RolloutStatus:
             return rollout.roll_back_by_name(record)
         if abort or record.phase is Phase.ROLLING_BACK:
             return rollout.roll_back(record, "it was aborted" if abort else "its rollback had begun")
-        override = Override(**record.override) if record.override else None
-        _allow(command, parse_subject(next(iter(record.images.values()))), override)
+        if record.phase is not Phase.WATCHING:  # from there on nothing more is deployed
+            override = Override(**record.override) if record.override else None
+            _allow(command, parse_subject(next(iter(record.images.values()))), override)
         return rollout.go_on(record, _job(command, record))
 
 

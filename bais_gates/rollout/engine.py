@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bais_gates.errors import GateInputError
 from bais_gates.probes.kubernetes.access import ClusterError
 from bais_gates.redaction import redact
-from bais_gates.rollout.errors import RolloutStatus, Stuck
+from bais_gates.rollout.errors import AGAIN, Paused, RolloutStatus, Stuck
 from bais_gates.rollout.migration import migrate
 from bais_gates.rollout.record import Phase, Record, record_on
 from bais_gates.rollout.verification import NotVerified, Verification
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bais_gates.rollout.lock import Lock
+    from bais_gates.rollout.postdeploy import Gates
     from bais_gates.rollout.record import Folder
+    from bais_gates.rollout.watch import Watch
     from bais_gates.rollout.workload import Workload
 
 Object = dict[str, Any]
@@ -35,9 +37,6 @@ ROLLBACK_S: Final = 300.0
 """Seconds that a rollback with its verification may take."""
 _BEFORE_APPLY: Final = frozenset({Phase.RECORDED, Phase.MIGRATING})
 _NOT_THE_RELEASE: Final = frozenset({StageCode.UNREACHABLE, StageCode.UNAUTHENTICATED})
-AGAIN: Final = (
-    "Run `bais-gates deploy` for this environment with --resume to go on, or with --abort to roll back."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +50,10 @@ class Rollout:
     progress: Callable[[str], None]
     timeout_s: float | None = None
     """Seconds for the rollout; None for more than the Deployment's progressDeadlineSeconds."""
+    watch: Watch | None = None
+    """How the release is watched after its verification; None not to watch it."""
+    gates: Gates | None = None
+    """What judges it after the watch, and what ran before after a rollback; None without such gates."""
 
     def go_on(self, record: Record, job: Object | None) -> RolloutStatus:
         """Carry a recorded deploy out from its phase; roll it back if the release fails.
@@ -71,7 +74,16 @@ class Rollout:
         except (StageError, NotVerified) as error:
             _stop_if_unreachable(error)
             return self.roll_back(record, str(error))
-        self.enter(record, Phase.DEPLOYED)
+        note = "not watched to its end" if record.windows else "not watched"
+        if self.watch is not None:
+            record, standing = self.watch.run(self.enter(record, Phase.WATCHING), self._keep_windows)
+            failure = f"the watch failed: {standing.summary}" if standing.failed else self._judge(record)
+            if failure:
+                return self.roll_back(record, failure)
+            note = standing.summary
+        self.enter(record, Phase.DEPLOYED, note)
+        if note:
+            self.progress(note)
         return RolloutStatus.DEPLOYED
 
     def roll_back(self, record: Record, why: str) -> RolloutStatus:
@@ -118,6 +130,33 @@ class Rollout:
             self._keep(record)
         return record
 
+    def _keep_windows(self, record: Record) -> None:
+        """Record a window while the lock is held. Raises ``Stuck``, ``StageError``."""
+        request("Renewing the lock", self.lock.check, step="watch")
+        self.workload.annotate(record)
+        self._keep(record)
+
+    def _judge(self, record: Record) -> str:
+        """Return which gates failed after the watch; raise ``Paused`` if it is not known."""
+        if self.gates is None:
+            return ""
+        judged = self.gates.run(record, record.images)
+        if judged.unproven and not judged.failed:
+            raise Paused(f"The gates after the watch could not judge: {'; '.join(judged.unproven)}.")
+        return f"gates after the watch failed: {'; '.join(judged.failed)}" if judged.failed else ""
+
+    def _judge_rollback(self, record: Record, images: dict[str, str], clock: Clock) -> str:
+        """Return what of the rollback the gates could not prove; raise ``NotVerified`` if one failed.
+
+        Little traffic since says nothing against what ran well before.
+        """
+        if self.gates is None:
+            return ""
+        judged = self.gates.run(record, images, within_s=max(0.0, clock.remaining_s))
+        if judged.failed:
+            raise NotVerified("; ".join(judged.failed))
+        return f"not proven by gates: {'; '.join(judged.unproven)}" if judged.unproven else ""
+
     def _keep(self, record: Record) -> None:
         try:
             self.folder.write(record)
@@ -139,6 +178,7 @@ class Rollout:
             self.workload.apply(images)
             self.workload.wait(clock, self.progress)
             self.verification.verify(images, version, clock)
+            unproven = self._judge_rollback(record, images, clock)
         except (StageError, NotVerified) as error:
             _stop_if_unreachable(error)
             self.progress(f"the rollback failed: {error}")
@@ -149,7 +189,9 @@ class Rollout:
         note = f"changed since it was recorded: {', '.join(changed)}" if changed else ""
         if note:
             self.progress(f"{note}; a rollback restores images, not configuration")
-        self.enter(record, Phase.ROLLED_BACK, note)
+        if unproven:
+            self.progress(unproven)
+        self.enter(record, Phase.ROLLED_BACK, "; ".join(filter(None, (note, unproven))))
         return RolloutStatus.ROLLED_BACK
 
     def _require_ours(self, record: Record) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from typing import Final
 
 from bais_gates import redaction
+
+AGAIN: Final = (
+    "Run `bais-gates deploy` for this environment with --resume to go on, or with --abort to roll back."
+)
 
 
 class RolloutStatus(IntEnum):
@@ -46,3 +51,13 @@ class Stuck(Exception):  # noqa: N818 - it names the state of the deploy
 
     def __init__(self, message: str) -> None:
         super().__init__(redaction.redact(message))
+
+
+class Paused(Stuck):
+    """The release runs, and nobody knows yet whether it is good. ``why`` says what is not known."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"{why} The release runs, neither passed nor rolled back. Correct what kept it from being "
+            f"judged. {AGAIN}"
+        )

@@ -17,6 +17,7 @@ from typing import Any, Final
 from bais_gates.errors import GateInputError
 from bais_gates.redaction import redact
 from bais_gates.rollout.errors import Stuck
+from bais_gates.rollout.windows import Window, read_window
 
 ANNOTATION: Final = "bais-gates/rollout"
 _FORMAT: Final = 1
@@ -90,6 +91,8 @@ class Record:
     job: str = ""
     """The Job that migrates the schema; of a rollback, that of the deploy that stopped; empty without one."""
     steps: tuple[Step, ...] = ()
+    windows: tuple[Window, ...] = ()
+    """What the watch of a deploy saw so far."""
 
     @property
     def phase(self) -> Phase:
@@ -135,7 +138,8 @@ def _parse(data: dict[str, Any]) -> Record | None:
     if data.pop("format") != _FORMAT:
         return None
     steps = tuple(Step(**{**one, "phase": Phase(one["phase"])}) for one in data.pop("steps"))
-    return Record(**{**data, "before": State(**data["before"]), "steps": steps})
+    windows = tuple(read_window(one) for one in data.pop("windows", ()))
+    return Record(**{**data, "before": State(**data["before"]), "steps": steps, "windows": windows})
 
 
 def record_on(deployment: dict[str, Any]) -> Record | None:

@@ -187,14 +187,15 @@ class Workload:
         return [*problems, *others]
 
     def evidence(self) -> Object:
-        """Return the events, and status and last lines of each pod that is not ready."""
+        """Return the events, and status and last lines of each pod that is not ready, or of all."""
         try:
             live = self.read()
             context = read_context(self.server, live)
-            unready = [pod for pod in self.pods(live) if not is_ready(pod)][:_PODS]
+            pods = self.pods(live)
+            chosen = [pod for pod in pods if not is_ready(pod)] or pods
         except (ClusterError, Refused) as error:
             return {"unreadable": str(error)}
-        pods = {
+        logs = {
             str(pod["metadata"]["name"]): {
                 "status": pod.get("status"),
                 "log": {
@@ -202,9 +203,9 @@ class Workload:
                     for one in pod["spec"]["containers"]
                 },
             }
-            for pod in unready
+            for pod in chosen[:_PODS]
         }
-        return {"events": event_lines(context.events), "pods": pods}
+        return {"events": event_lines(context.events), "pods": logs}
 
 
 def images_of(workload: Object) -> dict[str, str]:

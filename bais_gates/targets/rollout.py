@@ -10,7 +10,7 @@ class WatchPart:
     """How long a release is watched after its rollout, in which windows, and what one must show."""
 
     for_s: float = 900.0
-    """Seconds of windows with data; those without any do not count."""
+    """Seconds of good windows that it needs; bad ones and those without data do not count."""
     window_s: float = 30.0
     requests_min: int = 50
     """Requests that a window needs to be judged: by fewer, chance decides."""

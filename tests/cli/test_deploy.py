@@ -49,10 +49,11 @@ class Project:
     cluster: FakeCluster
     output: Callable[[], str]
 
-    def deploy(self, *words: str, image: str = NEW) -> int:
+    def deploy(self, *words: str, image: str = NEW, watch: tuple[str, ...] = ("--watch", "0")) -> int:
         """Run ``bais-gates deploy``."""
-        where = ["--env", "production", "--decision", str(self.suite.decision)]
-        what = ["--subject", image, "--version", VERSIONS[image]] if "--resume" not in words else []
+        where = ["--env", "production", "--decision", str(self.suite.decision), *watch]
+        new = not {"--resume", "--abort"} & {*words}
+        what = ["--subject", image, "--version", VERSIONS[image]] if new else []
         return main(["deploy", *where, *what, *words])
 
     def decide(self, image: str = NEW, **fields: object) -> None:
@@ -219,9 +220,9 @@ def test_a_deploy_that_stopped(project: Project, word: str, status: int, image: 
 
     assert project.deploy() == 30
     assert "REFUSED (UNFINISHED)" in project.output()
-    assert main(["deploy", "--env", "production", "--decision", str(project.suite.decision), word]) == status
+    assert project.deploy(word) == status
     assert project.cluster.image == image
-    assert main(["deploy", "--env", "production", word]) == 30
+    assert project.deploy(word) == 30
     assert "No deploy has stopped half-way" in project.output()
 
 
@@ -258,7 +259,7 @@ def test_a_rollback_by_name_ends_what_somebody_changed_by_hand(project: Project)
     workload.apply({"api": BROKEN})
 
     for word in ("--resume", "--abort"):
-        assert main(["deploy", "--env", "production", "--decision", str(project.suite.decision), word]) == 33
+        assert project.deploy(word) == 33
         assert "somebody else changed it" in project.output()
     assert main(["rollback", "--env", "production", "--to", OLD]) == 31
     assert project.cluster.image == OLD
@@ -277,7 +278,7 @@ def test_a_rollback_by_name_ends_what_somebody_changed_by_hand(project: Project)
 def test_wrong_input(project: Project, words: list[str], message: str) -> None:
     """Status 2, one paragraph, nothing written."""
     if words[0] == "deploy":
-        words = [*words, "--decision", str(project.suite.decision)]
+        words = [*words, "--decision", str(project.suite.decision), "--watch", "0"]
 
     assert main(words) == 2
     assert message in project.output()

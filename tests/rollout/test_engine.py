@@ -25,6 +25,8 @@ from tests.rollout.fake_cluster import BROKEN, NAMESPACE, NEW, OLD, FakeCluster
 
 if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.writer import ClusterWriter
+    from bais_gates.rollout.postdeploy import Gates
+    from bais_gates.rollout.watch import Watch
 
 JOB = {
     "apiVersion": "batch/v1",
@@ -57,6 +59,8 @@ class Bench:
         self.cluster, self.folder = FakeCluster(), Folder(folder)
         self.verification = PodsOnly(self.cluster)
         self.progress: list[str] = []
+        self.watch: Watch | None = None
+        self.gates: Gates | None = None
 
     def lock(self) -> Lock:
         """Return a lock of another process."""
@@ -71,6 +75,8 @@ class Bench:
             verification=cast("Verification", self.verification),
             progress=self.progress.append,
             timeout_s=5,
+            watch=self.watch,
+            gates=self.gates,
         )
 
     def record(self, image: str = NEW, *, kind: str = "deploy") -> Record:

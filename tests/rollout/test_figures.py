@@ -186,9 +186,9 @@ def test_the_answer_of_prometheus_about_alerts_is_read() -> None:
         (found,) = prometheus.alerts()
     assert (found.firing, found.labels["alertname"]) == (True, "A")
     assert datetime.fromtimestamp(found.active_at, UTC).second == 12
-    for broken in ({"alerts": {}}, {"alerts": [{**row, "activeAt": "yesterday"}]}, json.loads("[]")):
+    for broken in ('{"alerts": {}}', json.dumps({"alerts": [{**row, "activeAt": "yesterday"}]}), "[]"):
         with (
-            answering(ok(broken)) as (url, _),
+            answering(ok(json.loads(broken))) as (url, _),
             Prometheus(url) as prometheus,
             pytest.raises(PrometheusError, match="another shape"),
         ):

@@ -29,10 +29,13 @@ LOCK_S = 90
 
 
 class Sandbox:
-    """A running sandbox, and the command line that deploys to it."""
+    """A running sandbox, and the command line that deploys to it without a watch."""
+
+    watch: tuple[str, ...] = ("--watch", "0")
 
     def __init__(self, info: sandbox.SandboxInfo, folder: Path) -> None:
         self.info, self.records = info, folder / "records"
+        self.environment = info.environment_file
         self.suite = Suite(folder / "suite")
         self.suite.write()
         present = images.api_image()
@@ -41,10 +44,10 @@ class Sandbox:
 
     def command(self, name: str, *words: str) -> list[str]:
         """Return a command line about this sandbox."""
-        where = ["--env", str(self.info.environment_file), "--records", str(self.records)]
+        where = ["--env", str(self.environment), "--records", str(self.records)]
         if name == "deploy":
             where += ["--decision", str(self.suite.decision), "--catalog", str(self.suite.catalog)]
-            where += ["--manifests", str(OVERLAY)]
+            where += ["--manifests", str(OVERLAY), *self.watch]
         return [sys.executable, "-m", "bais_gates", name, *where, *words]
 
     def deployment(self, release: str, *words: str) -> list[str]:
