@@ -18,6 +18,7 @@ from bais_gates.bais.api import (
     open_api,
     register_business,
     require_field,
+    sign_in,
 )
 from bais_gates.bais.contract import Contract, ContractError
 from bais_gates.bais.load import LoadRun, paid_ids
@@ -45,6 +46,7 @@ __all__ = [
     "register_business",
     "require_field",
     "run_smoke_test",
+    "sign_in",
     "unexpected_statuses",
     "unknown_id",
 ]

@@ -238,7 +238,11 @@ def register_business(api: Api, unique: Unique) -> Business:
         contact_name="Gate Keeper",
         phone="+1-555-0123",
     )
-    user_id = require_field(registered, 201, "user_id")
+    return sign_in(api, email, password, unique, user_id=require_field(registered, 201, "user_id"))
+
+
+def sign_in(api: Api, email: str, password: str, unique: Unique, *, user_id: str = "") -> Business:
+    """Sign in a business that is registered. Raises :class:`TargetRefused` if the target refuses."""
     signed_in = api.login(email, password)
     access = require_field(signed_in, 200, "access_token")
     return Business(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from bais_gates.verdict.model import JsonValue, Outcome
+from bais_gates.verdict.model import JsonValue, Outcome, Subject
 
 if TYPE_CHECKING:
     from bais_gates.verdict.catalog import Catalog
@@ -42,6 +42,8 @@ class GateRun:
     """Where the reports go; a gate may add files in a folder of its own there."""
     load_duration_s: float | None = None
     """How long a load run is judged, where the run was told."""
+    subject: Subject | None = None
+    """The image that the decision is about, where the run was told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class RunState:
             policy=self.policy(),
             reports=self.settings.out,
             load_duration_s=self.settings.load_duration_s,
+            subject=self.settings.subject,
         )
 
     def load_seconds(self, gate: Gate | None = None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -14,16 +15,21 @@ import yaml
 
 from bais_gates import sandbox, servers
 from bais_gates.probes.kubernetes.cluster import Cluster
+from bais_gates.rollout.expectation import read_deployed
+from bais_gates.rollout.workload import Workload
 from bais_gates.sandbox.errors import SandboxError
 from bais_gates.sandbox.faults import FAULTS
 from bais_gates.sandbox.platform_faults import ALL_FAULTS, PLATFORM_FAULTS, of_platform
 from bais_gates.sandbox.platform_faults.changes import File
 from bais_gates.sandbox.platform_faults.making import Maker
+from bais_gates.sandbox.releases import RELEASES
 from bais_gates.staging import run as staging
+from bais_gates.staging.errors import StageError
 from bais_gates.staging.reach import Reach
+from bais_gates.staging.server import Clock
 from bais_gates.staging.staged import StagedPlatform
 from bais_gates.targets.environment import load_environment
-from bais_gates.targets.target import Target, open_alertmanager, open_prometheus
+from bais_gates.targets.target import Target, Unique, open_alertmanager, open_prometheus
 from bais_gates.verdict.model import Outcome
 from tests.gates.conftest import GATES, Bench
 
@@ -145,6 +151,11 @@ MONITORING: Final = not servers.missing()
 """Whether this machine has the programs of the sandbox's monitoring."""
 
 
+needs_monitoring = pytest.mark.skipif(not MONITORING, reason="this machine has no Prometheus")
+AFTER: Final = ("version", "health", "smoke", "payments", "latency_and_errors", "workloads", "alerts_quiet")
+"""The gates after a deploy."""
+
+
 class PlatformBench(Bench):
     """A sandbox with its cluster and staging, and the gates of checklist and staging run against it."""
 
@@ -184,6 +195,11 @@ class PlatformBench(Bench):
             "cluster": lambda: stack.enter_context(Cluster(environment.kubernetes.access())),
             "cluster_writer": lambda: self.server,
             "done_load_run": lambda: None,
+            "read": lambda: lambda: read_deployed(self.server, environment),
+            "deployed": lambda: read_deployed(self.server, environment),
+            "tenant": lambda: self._business_maker(
+                stack, self._fixture("api", environment, evidence, stack), Unique("tests")
+            ),
             "prometheus": lambda: stack.enter_context(open_prometheus(environment)),
             "alertmanager": lambda: stack.enter_context(open_alertmanager(environment)),
             "staging": lambda: StagedPlatform(
@@ -213,6 +229,16 @@ def platform() -> Iterator[PlatformBench]:
                 yield bench
         finally:
             sandbox.stop(directory)
+
+
+@needs_monitoring
+def test_an_untouched_platform_is_as_after_a_good_deploy(platform: PlatformBench) -> None:
+    """All gates of the phase pass, with nobody's traffic but their own; a busy machine may be slow."""
+    judged = {gate: platform.judge(f"postdeploy.{gate}") for gate in AFTER}
+    failed = {gate: {name for name in one.failed if "latency" not in name} for gate, one in judged.items()}
+
+    assert failed == {gate: set() for gate in AFTER}
+    assert {gate: one.message for gate, one in judged.items() if one.outcome is Outcome.ERROR} == {}
 
 
 def _cases() -> list[Any]:
@@ -273,6 +299,61 @@ def test_faults_of_api_and_platform_are_switched_together(platform: PlatformBenc
     sandbox.set_faults(platform.directory, [])
     assert Maker(platform.directory).made == ()
     assert platform.judge("checklist.load_balancing").outcome is Outcome.PASS
+
+
+# -- after a deploy --
+
+AFTER_FAULTS: Final = {
+    "health_names_other_environment": ("health", Outcome.FAIL, "reported environment"),
+    "status_claims_database_disconnected": ("health", Outcome.FAIL, "reported database status"),
+    "decline_reported_as_completed": ("smoke", Outcome.FAIL, r"payment, declined card"),
+    "idempotency_key_ignored": ("smoke", Outcome.FAIL, r"payment id"),
+    "slow_analytics": ("latency_and_errors", Outcome.FAIL, "p95 latency"),
+    "pod_larger_than_any_node": ("workloads", Outcome.FAIL, r"pods that wait.*report"),
+    "monitoring_metric_dropped": ("payments", Outcome.NO_DATA, "share of successful payments"),
+}
+AFTER_RELEASES: Final = {
+    "good": {"version"},
+    "failing": {"version", "latency_and_errors"},
+    "slow": {"version", "latency_and_errors"},
+    "not_ready": {"version", "workloads", "health"},
+}
+"""What fails where a release is rolled out that the environment does not name."""
+
+
+@needs_monitoring
+@pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.nightly) for one in AFTER_FAULTS])
+def test_a_fault_fails_its_gate_after_a_deploy(platform: PlatformBench, name: str) -> None:
+    """A fault that a deploy may bring fails the gate of the phase that looks for it."""
+    gate, outcome, reason = AFTER_FAULTS[name]
+    sandbox.set_faults(platform.directory, [name])
+    try:
+        judged = platform.judge(f"postdeploy.{gate}")
+    finally:
+        sandbox.set_faults(platform.directory, [])
+
+    assert judged.outcome is outcome, judged
+    assert re.search(reason, judged.false)
+
+
+@needs_monitoring
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", AFTER_RELEASES)
+def test_a_release_that_nobody_judged_fails(platform: PlatformBench, name: str) -> None:
+    """Its version is seen at once, and what is wrong with it by the gate for that."""
+    part, present = platform.environment.kubernetes, str(platform.environment.release.image)
+    workload = Workload(server=platform.server, namespace=part.namespace, name=part.names.api)
+    workload.apply({"api": RELEASES[name].reference(present)})
+    try:
+        with contextlib.suppress(StageError):
+            workload.wait(Clock.lasting(20), lambda _text: None)
+        judged = {gate: platform.judge(f"postdeploy.{gate}") for gate in AFTER}
+    finally:
+        workload.apply({"api": present})
+        workload.wait(Clock.lasting(60), lambda _text: None)
+
+    failed = {gate for gate, one in judged.items() if one.outcome is Outcome.FAIL}
+    assert AFTER_RELEASES[name] <= failed, {gate: one.false for gate, one in judged.items()}
 
 
 # -- the table --
