@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from enum import StrEnum
 
 from bais_gates.reports.view import Standing, standing
@@ -60,6 +61,14 @@ class Answer:
         if states == {State.NOT_APPLICABLE, State.MET}:
             return State.IN_PART
         return next((state for state in State if state in states), State.NOT_JUDGED)
+
+
+def tally(lines: list[Answer]) -> str:
+    """Return how many criteria are in each state, in words: those that are met first, even if none is."""
+    numbers = Counter(line.state for line in lines)
+    return ", ".join(
+        f"{numbers[state]} {state}" for state in reversed(State) if numbers[state] or state is State.MET
+    )
 
 
 def answers(decision: Decision) -> list[tuple[str, list[Answer]]]:
