@@ -135,12 +135,8 @@ def _catalog(decision: Decision, catalog: Catalog) -> Iterator[str]:
         fields = _fields(judged[gate_id], catalog.by_id[gate_id]) if gate_id in judged else []
         return f"{gate_id} changed" + (f" ({', '.join(fields)})" if fields else "")
 
-    here = {gate.id: digest for gate, digest in zip(catalog.gates, _gate_digests(catalog), strict=True)}
+    here = part_of(inputs_of(catalog, load_policy(None)), "catalog")
     yield from _compare(part_of(decision.inputs, "catalog"), here, changed)
-
-
-def _gate_digests(catalog: Catalog) -> list[str]:
-    return list(part_of(inputs_of(catalog, load_policy(None)), "catalog").values())
 
 
 def _fields(before: Gate, now: Gate) -> list[str]:

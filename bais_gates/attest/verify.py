@@ -21,6 +21,7 @@ from bais_gates.attest.problems import Problem
 from bais_gates.attest.signatures import examine, trust
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.verdict.catalog import Catalog
+from bais_gates.verdict.criteria import without_text
 from bais_gates.verdict.decide import decide
 from bais_gates.verdict.document import load_with_digest
 from bais_gates.verdict.model import GOLIVE, Decision, JudgedGate, Severity, Subject, Verdict
@@ -184,6 +185,8 @@ def _consistency(decision: Decision, files: Files) -> list[Problem]:
     )
     if policy is None:  # then nothing says how long it may be valid, only that it may be no longer
         again = replace(again, valid_until=min(again.valid_until, decision.valid_until))
+    if without_text(again.criteria) == without_text(decision.criteria):
+        again = replace(again, criteria=decision.criteria)
     decision = replace(decision, gates=tuple(map(_without_prose, decision.gates)))
     return [] if again == decision else [_inconsistent(_difference(decision, again))]
 
@@ -212,6 +215,7 @@ def _difference(decision: Decision, again: Decision) -> str:
         "imported",
         "origins",
         "subject_required",
+        "criteria",
     ):
         if getattr(again, name) != getattr(decision, name):
             return f"judged again its {name} differs"
@@ -232,6 +236,7 @@ def _catalog_of(decision: Decision) -> Catalog | None:
             digest=decision.digests.catalog or "",
             path=Path(),
             contract=decision.digests.contract,
+            criteria=decision.criteria,
         )
     except ValueError:
         return None

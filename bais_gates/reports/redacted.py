@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _COMPARED = frozenset(
     {"id", "gate", "gate_id", "run_id", "scope", "scopes", "needs", "needs_not_passed", "imported"}
     | {"imported_from", "holds_back", "outcomes", "environment", "environments", "evidence_from"}
-    | {"digest", "digests", "subject_digest", "inputs"}
+    | {"digest", "digests", "subject_digest", "inputs", "gate_ids"}
     | {"environment_digest", "ledger_digest"}
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")

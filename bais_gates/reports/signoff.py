@@ -11,7 +11,7 @@ import hashlib
 import shlex
 from typing import TYPE_CHECKING
 
-from bais_gates.reports import view, wording
+from bais_gates.reports import criteria, view, wording
 from bais_gates.reports.templating import environment, template_text
 from bais_gates.verdict.model import Verdict
 
@@ -44,6 +44,7 @@ def render(decision: Decision, signatures: Sequence[Signature] = ()) -> str:
         reasons_folded=reasons[REASONS_OPEN:],
         gate_ids=frozenset(judged.gate.id for judged in decision.gates),
         changes=view.changes(decision),
+        criteria=criteria.answers(decision),
         failures=groups[view.Standing.BLOCKING],
         not_run=groups[view.Standing.NOT_RUN],
         waived=groups[view.Standing.WAIVED],

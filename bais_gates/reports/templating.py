@@ -8,7 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from bais_gates import __version__
-from bais_gates.reports import view, wording
+from bais_gates.reports import criteria, view, wording
 from bais_gates.reports.bars import bar_of
 from bais_gates.reports.plots import plots_of
 from bais_gates.reports.text import cap, cap_middle, shorten, visible
@@ -73,6 +73,7 @@ def environment() -> jinja2.Environment:
             view.message_beside_checks,
             view.remedy,
             view.standing,
+            criteria.tally,
         ),
         *(wording.held_back, wording.most_telling_first),
         *(wording.brief, wording.check_name, wording.check_text, wording.check_word, wording.comparison),

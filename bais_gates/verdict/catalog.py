@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bais_gates.errors import GateInputError
+from bais_gates.verdict.criteria import CriteriaList, criteria_from_json, unknown_gates
 from bais_gates.verdict.files import Document, digest_of, load_document, read_bytes
 from bais_gates.verdict.model import GOLIVE, Gate, Phase, Severity
 
@@ -23,6 +24,8 @@ class Catalog:
     path: Path
     contract: str | None = None
     """``sha256:...`` of the contract's bytes; None where the file names none."""
+    criteria: tuple[CriteriaList, ...] = ()
+    """Success criteria, each with the gates that prove it; none where the file has none."""
     by_id: Mapping[str, Gate] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -41,7 +44,8 @@ def load_catalog(path: Path) -> Catalog:
 
     Ids are unique and begin with their phase; ``needs`` name other gates, without a cycle, and a gate of the
     scope golive needs only gates of that scope, as others would not run. Environments that are named have
-    their file, where there is a folder of them. Raises GateInputError with file, line and key.
+    their file, where there is a folder of them. Every success criterion is proven by gates of the file.
+    Raises GateInputError with file, line and key.
     """
     document = load_document(path, "catalog")
     entries = cast("list[dict[str, Any]]", document.data["gates"])
@@ -61,8 +65,19 @@ def load_catalog(path: Path) -> Catalog:
     _check_needs(document, gates, index_of)
     _check_environments(document, gates)
     return Catalog(
-        gates=gates, digest=document.digest, path=document.path, contract=_contract_digest(document)
+        gates=gates,
+        digest=document.digest,
+        path=document.path,
+        contract=_contract_digest(document),
+        criteria=_criteria(document, index_of),
     )
+
+
+def _criteria(document: Document, known: Mapping[str, int]) -> tuple[CriteriaList, ...]:
+    lists = criteria_from_json(cast("list[Any]", document.data.get("criteria", [])))
+    for at, gate_id in unknown_gates(lists, known):
+        raise document.error(at, f"{gate_id} is not in the catalog. Add the gate, or correct the id.")
+    return lists
 
 
 def _contract_digest(document: Document) -> str | None:

@@ -184,6 +184,7 @@ def decide(
         origins=origins,
         subject_required=policy.subject_required,
         inputs=inputs_of(catalog, policy, environment),
+        criteria=catalog.criteria,
     )
 
 

@@ -25,6 +25,7 @@ from bais_gates.verdict.codec import (
     waiver_from_json,
     waiver_to_json,
 )
+from bais_gates.verdict.criteria import criteria_from_json, criteria_to_json
 from bais_gates.verdict.files import digest_of, read_bytes, validate, without_garbage_collection
 from bais_gates.verdict.model import (
     Code,
@@ -82,6 +83,7 @@ def to_document(decision: Decision) -> dict[str, JsonValue]:
         "imported": list(decision.imported),
         "origins": [_from_origin(origin) for origin in decision.origins],
         "inputs": pairs_to_json(decision.inputs),
+        "criteria": criteria_to_json(decision.criteria),
     }
     try:
         content = _canonical(document)
@@ -280,6 +282,7 @@ def _to_decision(data: _Json) -> Decision:
         origins=tuple(_to_origin(origin) for origin in data.get("origins", ())),
         subject_required=data.get("subject_required", True),
         inputs=pairs_from_json(data.get("inputs", ())),
+        criteria=criteria_from_json(data.get("criteria", ())),
     )
 
 

@@ -1,8 +1,8 @@
 """What a decision was made from, in short: ``verify`` names what has changed since by comparing it.
 
-Names are ``catalog:<gate>``, ``policy:<key>`` and ``environment:<part>.<key>``. Policy values are kept as
-they are. Of a gate there is a digest; of a key of an environment file one so short that many values share
-it: it shows a change, and confirms no guess of a password.
+Names are ``catalog:<gate>``, ``catalog:criteria``, ``policy:<key>`` and ``environment:<part>.<key>``. Policy
+values are kept as they are. Of a gate, and of all criteria, there is a digest; of a key of an environment
+file one so short that many values share it: it shows a change, and confirms no guess of a password.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def inputs_of(catalog: Catalog, policy: Policy, environment: Iterable[tuple[str,
     """Return what a decision keeps of the files that it is made from; ``environment`` by ``key_digests``."""
     return (
         *((f"catalog:{gate.id}", _digest(repr(gate), _GATE_DIGITS)) for gate in catalog.gates),
+        *([("catalog:criteria", _digest(repr(catalog.criteria), _GATE_DIGITS))] if catalog.criteria else []),
         *((f"policy:{key}", value) for key, value in _policy_values(policy)),
         *((f"environment:{key}", digest) for key, digest in environment),
     )

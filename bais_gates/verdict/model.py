@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
+from bais_gates.verdict.criteria import CriteriaList
+
 _SUBJECT = re.compile(r"(?P<name>[a-z0-9][A-Za-z0-9._/:-]{0,254})@(?P<digest>sha256:[0-9a-f]{64})")
 
 Scalar = str | int | float | bool | None
@@ -242,11 +244,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """The image that a decision is about: ``NAME@sha256:<64 hex digits>``."""
+    """The image that a decision is about: ``NAME@sha256:<64 hex digits>``; the digest has its prefix."""
 
     name: str
     digest: str
-    """``sha256:`` and 64 lower-case hex digits."""
 
     def __str__(self) -> str:
         return f"{self.name}@{self.digest}"
@@ -348,18 +349,17 @@ class Previous:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digests:
-    """Digests (``sha256:...``) of the files that the decision used; None for an absent file."""
+    """Digests (``sha256:...``) of the files that the decision used, by name; None for an absent file."""
 
     catalog: str | None
     policy: str | None
     waivers: str | None
     contract: str | None = None
-    """The contract that the catalog names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """An earlier, verified decision whose results count in this one: when it was made and about what."""
+    """An earlier, verified decision whose results count in this one; ``contract`` is a digest."""
 
     run_id: str
     decided_at: datetime
@@ -367,7 +367,6 @@ class Origin:
     target: TargetIdentity
     subject: Subject | None
     contract: str | None = None
-    """Digest of the contract."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,3 +396,5 @@ class Decision:
     """False where the policy says that there is no image to name."""
     inputs: tuple[tuple[str, str], ...] = ()
     """What it was made from, by :mod:`bais_gates.verdict.inputs`."""
+    criteria: tuple[CriteriaList, ...] = ()
+    """The success criteria of the catalog, as in the file."""

@@ -34,6 +34,12 @@ ENTRY = """\
     requirement: It holds.
     remedy: Mend it.
 """
+CRITERIA = """\
+criteria:
+  - title: Readiness
+    lines:
+      - {criterion: It is ready., gates: [acceptance.a, acceptance.c]}
+"""
 WAIVERS = """\
 waivers:
   - gate: acceptance.c
@@ -81,7 +87,9 @@ class Project:
         (gates / "environments").mkdir(parents=True)
         entries = zip("abcd", ("P1", "P2", "P3", "P4"), strict=True)
         self.catalog.write_text(
-            "gates:\n" + "".join(ENTRY.format(name=name, severity=severity) for name, severity in entries)
+            CRITERIA
+            + "gates:\n"
+            + "".join(ENTRY.format(name=name, severity=severity) for name, severity in entries)
         )
         (gates / "policy.yaml").write_text(POLICY)
         (gates / "waivers.yaml").write_text(WAIVERS)

@@ -36,7 +36,9 @@ def edit(project: Project, file: str, old: str, new: str) -> None:
         ("severity: P1", "severity: P2", ("acceptance.a changed (severity P1 -> P2)",)),
         ("title: Gate b", "title: Gate bee", ("acceptance.b changed (title)",)),
         ("title: Gate b", "title: Gate b\n    deadline_s: 9", ("acceptance.b changed",)),
-        ("gates:", "# later\ngates:", ("only comments, order or spelling",)),
+        ("\ngates:", "\n# later\ngates:", ("only comments, order or spelling",)),
+        ("It is ready.", "It is nearly ready.", ("criteria changed",)),
+        ("[acceptance.a, acceptance.c]", "[acceptance.a]", ("criteria changed",)),
     ],
 )
 def test_gates_of_the_catalog(project: Project, old: str, new: str, expected: tuple[str, ...]) -> None:

@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
 # a forger who recomputes the digest is a matter for a signature.
 UNBOUND = {
     *("nodeid", "worker", "summary", "message", "log", "attachments", "title", "requirement", "remedy"),
-    *("provisioned", "without_tenant", "allow", "sends"),
+    *("provisioned", "without_tenant", "allow", "sends", "criterion"),
     "inputs",  # they word what a refusal says has changed; the digests decide
     *("duration_s", "unit", "source", "name", "command", "workers", "versions", "facts", "ticket", "reason"),
     *("previous", "started_at", "environment_digest", "requested_by", "approved_by", "schema_version"),
@@ -294,10 +294,20 @@ def test_longer_validity_is_refused(project: Project) -> None:
     assert project.codes() == ["INCONSISTENT"]
 
 
+def test_criteria_proven_by_other_gates_are_refused(project: Project) -> None:
+    """The page shows what the catalog says of a criterion: a gate that is left out contradicts it."""
+    document = json.loads(json.dumps(project.judge()))
+    document["criteria"][0]["lines"][0]["gates"].remove("acceptance.c")
+    project.forge(document)
+
+    assert "judged again its criteria differs" in project.verify().problems[0].message
+
+
 def test_redacted_prose_of_the_catalog_is_no_contradiction(project: Project) -> None:
     """The catalog's prose may have been redacted in the file; the verdict does not rest on it."""
     document = json.loads(json.dumps(project.judge()))
     for gate in document["gates"]:
         gate.update(requirement="***", title="***", remedy="***")
+    document["criteria"][0].update(title="***")
     project.forge(document)
     assert project.codes() == []

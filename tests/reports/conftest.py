@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import strategies as st
 
+from bais_gates.verdict.criteria import CriteriaList, Criterion
 from bais_gates.verdict.model import (
     Attachment,
     Check,
@@ -136,6 +137,20 @@ def _base(verdict: Verdict, gates: tuple[JudgedGate, ...], reasons: tuple[Reason
                 ("acceptance.rate_limiting", Outcome.PASS),
                 ("acceptance.payment_processing", Outcome.FAIL),
                 ("load.sustained_500_rps", Outcome.PASS),
+            ),
+        ),
+        criteria=(
+            CriteriaList(
+                title="Business readiness",
+                criteria=(
+                    Criterion(text="The API is healthy", gate_ids=("acceptance.health_endpoint",)),
+                    Criterion(
+                        text="Payments are taken",
+                        gate_ids=("acceptance.payment_processing", "acceptance.health_endpoint"),
+                    ),
+                    Criterion(text="Receipts are in every language", gate_ids=("checklist.locales",)),
+                    Criterion(text="The release runs", gate_ids=("postdeploy.version",)),
+                ),
             ),
         ),
     )

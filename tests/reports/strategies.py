@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
+from bais_gates.verdict.criteria import CriteriaList, Criterion
 from bais_gates.verdict.model import (
     Attachment,
     Check,
@@ -167,6 +168,12 @@ def decisions(draw: st.DrawFn) -> Decision:
         target=target,
         subject=st.none() | _subjects,
     )
+    criterion = st.builds(
+        Criterion, text=_texts, gate_ids=st.lists(ids | _words, min_size=1, max_size=3).map(tuple)
+    )
+    criteria = st.builds(
+        CriteriaList, title=_texts, criteria=st.lists(criterion, min_size=1, max_size=3).map(tuple)
+    )
     previous = st.builds(
         Previous,
         run_id=_words,
@@ -192,4 +199,5 @@ def decisions(draw: st.DrawFn) -> Decision:
         imported=tuple(draw(st.lists(_words, max_size=2))),
         origins=tuple(draw(st.lists(origins, max_size=2))),
         subject_required=draw(st.booleans()),
+        criteria=tuple(draw(st.lists(criteria, max_size=2))),
     )

@@ -78,10 +78,11 @@ def test_links_lead_somewhere(block: Decision) -> None:
 
 
 def test_the_order_is_that_of_a_reader(block: Decision) -> None:
-    """Reasons, changes, failures, what did not run, waivers, advisory, passes, identity, signatures."""
+    """Reasons, changes, criteria, failures, what did not run, waivers, advisory, passes, and the rest."""
     assert _Page(signoff.render(block)).headings == [
         "6 reasons to block",
         "What changed",
+        "Success criteria",
         "Blocking (3)",
         "Did not run (2)",
         "Waived (1)",
@@ -102,6 +103,7 @@ def test_nothing_empty_is_printed(deploy: Decision) -> None:
         gates=gates,
         waivers=(),
         previous=None,
+        criteria=(),
         subject=None,
         digests=Digests(catalog=None, policy=None, waivers=None),
         target=dataclasses.replace(deploy.target, facts=(), environment_digest=""),

@@ -108,6 +108,44 @@ def test_golive_gate_needs_only_golive_gates(write: Write) -> None:
     assert "acceptance.b is not in the scope golive" in message
 
 
+CRITERIA = "criteria:\n  - title: Readiness\n    lines:\n      - {criterion: It is ready., gates: [%s]}\n"
+
+
+def test_criteria_keep_their_order(write: Write) -> None:
+    """A list has its lines, each with its gates; a catalog without the key has none."""
+    catalog = load_catalog(
+        write(CRITERIA % "acceptance.b, acceptance.a" + "gates:\n" + entry() + entry("acceptance.b"))
+    )
+    ((title, (criterion,)),) = [(each.title, each.criteria) for each in catalog.criteria]
+
+    assert (title, criterion.text, criterion.gate_ids) == (
+        "Readiness",
+        "It is ready.",
+        ("acceptance.b", "acceptance.a"),
+    )
+    assert load(write, entry()).criteria == ()
+
+
+@pytest.mark.parametrize(
+    ("gates", "words"),
+    [
+        ("", ":4: criteria[0].lines[0].gates: must not be empty"),
+        (
+            "acceptance.a, load.z",
+            ":4: criteria[0].lines[0].gates[1]: load.z is not in the catalog. Add the gate",
+        ),
+        ("acceptance.a, acceptance.a", "criteria[0].lines[0].gates"),
+        ("rate_limiting", "A gate id is <phase>.<snake_case>"),
+    ],
+)
+def test_criteria_without_a_gate_are_refused(write: Write, gates: str, words: str) -> None:
+    """A criterion that nothing proves is an error with file, line and key."""
+    with pytest.raises(GateInputError) as caught:
+        load_catalog(write(CRITERIA % gates + "gates:\n" + entry()))
+
+    assert words in str(caught.value)
+
+
 def test_two_gates_of_one_id_are_no_catalog(world: World) -> None:
     """Nobody can make a catalog in which one id stands for two gates."""
     with pytest.raises(ValueError, match="duplicate gate id"):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.verdict.criteria import CriteriaList, Criterion
 from bais_gates.verdict.decide import undecided
 from bais_gates.verdict.document import (
     document_digest,
@@ -206,6 +207,16 @@ decisions = st.builds(
     ),
     imported=texts,
     origins=st.lists(origins, max_size=2).map(tuple),
+    criteria=st.lists(
+        st.builds(
+            CriteriaList,
+            title=text.map(str.strip),
+            criteria=st.lists(st.builds(Criterion, text=text.map(str.strip), gate_ids=texts), max_size=2).map(
+                tuple
+            ),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 
