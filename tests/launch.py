@@ -136,7 +136,7 @@ def _become_pytest(request: Mapping[str, Any]) -> None:
 
 def _leave(status: int) -> NoReturn:
     """End as an interpreter does, but for its modules: nothing of ours runs while they are taken apart."""
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined] # private, as the next one
     atexit._run_exitfuncs()
     with contextlib.suppress(Exception):
         sys.stdout.flush()
