@@ -199,7 +199,7 @@ def test_people_are_told_once(project: Project, server: Server) -> None:
         "STUCK: it goes neither on nor back by itself"
     ]
     assert summaries(server, HOOK) == summaries(server, CHANGE)
-    resume = ["deploy", *WHERE, "--decision", str(project.suite.decision), "--resume"]
+    resume = ["deploy", *WHERE, "--decision", str(project.suite.decision), "--watch", "0", "--resume"]
     for cut_at in (project.cluster.requests + 6, None):  # stuck again where it was, then through
         project.cluster.cut_at = cut_at
         project.cluster.pass_time(31)
@@ -344,7 +344,7 @@ def test_an_emergency_is_loud_and_owes_a_decision(project: Project, server: Serv
     """Without a decision, in a freeze; then each deploy says so, until the decision is given."""
     test_deploy._frozen(project)
     project.suite.decision.unlink()
-    deploy = ["deploy", *WHERE, "--subject", NEW, "--version", "1.1.0"]
+    deploy = ["deploy", *WHERE, "--subject", NEW, "--version", "1.1.0", "--watch", "0"]
     assert main([*deploy, *EMERGENCY]) == 0
     output = project.output()
     assert "EMERGENCY: deploying without a decision, in a freeze, approved by Alex Kim: Cards" in output
@@ -377,15 +377,15 @@ def test_an_emergency_is_loud_and_owes_a_decision(project: Project, server: Serv
 
 def test_an_emergency_is_rolled_back_as_always(project: Project) -> None:
     """It owes nothing then, and goes on after a kill without being approved again."""
-    deploy = ["deploy", *WHERE, "--subject", BROKEN, "--version", "1.1.1", *EMERGENCY]
+    deploy = ["deploy", *WHERE, "--subject", BROKEN, "--version", "1.1.1", "--watch", "0", *EMERGENCY]
     assert main(deploy) == 31
     assert project.cluster.image == OLD
     project.cluster.cut_at = project.cluster.requests + 40
-    assert main(["deploy", *WHERE, "--subject", NEW, "--version", "1.1.0", *EMERGENCY]) == 33
+    assert main(["deploy", *WHERE, "--subject", NEW, "--version", "1.1.0", "--watch", "0", *EMERGENCY]) == 33
     project.cluster.cut_at = None
     project.cluster.pass_time(31)
     project.suite.decision.unlink()
-    assert main(["deploy", *WHERE, "--resume"]) == 0
+    assert main(["deploy", *WHERE, "--watch", "0", "--resume"]) == 0
 
     assert project.cluster.image == NEW
     output = project.output()
