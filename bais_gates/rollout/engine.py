@@ -235,14 +235,14 @@ class Rollout:
             self.progress(f"the migration's Job {record.job} was not complete, and is deleted")
 
     def _keep_evidence(self, record: Record, why: str) -> None:
-        """Save logs and events of the failed pods before they are gone; a failure to do so stops nothing."""
+        """Save logs and events of the pods before they are gone; a failure to do so stops nothing."""
         try:
             evidence = {"reason": redact(why), **self.workload.evidence()}
             file = self.folder.write_evidence(record, evidence)
         except (OSError, ClusterError, StageError, GateInputError) as error:
-            self.progress(f"the failed pods' logs could not be saved ({error})")
+            self.progress(f"the pods' logs could not be saved ({error})")
         else:
-            self.progress(f"logs and events of the failed pods: {file}")
+            self.progress(f"logs and events of the pods: {file}")
 
 
 def _stop_if_unreachable(error: Exception) -> None:

@@ -171,8 +171,8 @@ def record_on(deployment: dict[str, Any]) -> Record | None:
 class Folder:
     """The folder of records: ``ENVIRONMENT/ID.json``, and beside it what belongs to it.
 
-    ``ID.evidence.json`` has the logs of failed pods, ``ID.intoto.jsonl`` the signature, and ``ID.sent`` what
-    people were told of it.
+    ``ID.evidence.json`` has the pods' logs from before a rollback, ``ID.intoto.jsonl`` the signature,
+    ``ID.sent`` what people were told of it, and ``ID.postdeploy`` the reports of the gates that judged it.
     """
 
     path: Path
@@ -201,7 +201,7 @@ class Folder:
         return file
 
     def write_evidence(self, record: Record, evidence: dict[str, Any]) -> Path:
-        """Write the logs and events of failed pods beside their record. Raises ``OSError``."""
+        """Write the logs and events of pods beside their record. Raises ``OSError``."""
         file = self.path / record.environment / f"{record.id}.evidence.json"
         _write(file, json.dumps(evidence, indent=1))
         return file

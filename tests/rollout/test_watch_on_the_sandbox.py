@@ -46,7 +46,7 @@ class Monitored(Sandbox):
         # The load's cards are declined now and then, and the machine is shared.
         watch = {"window_s": 6, "for_s": 18, "requests_min": 20, "p95_ms": 280, "payments_min": 0.7}
         about = yaml.safe_load(self.info.environment_file.read_text())
-        about["rollout"] = {"watch": {**watch, **limits}}
+        about["rollout"]["watch"] = {**watch, **limits}
         self.environment.write_text(yaml.safe_dump(about, sort_keys=False))
         self.environment.chmod(0o600)
 
