@@ -30,7 +30,6 @@ from bais_gates.verdict.model import (
     GateResult,
     Origin,
     Reason,
-    Subject,
     TargetIdentity,
     Verdict,
 )
@@ -324,25 +323,7 @@ def compare_target(state: RunState) -> list[Reason]:
         )
         for error in comparison.errors
     ]
-    return changed + lost + another_release(state.settings.subject, known)
-
-
-def another_release(subject: Subject | None, target: TargetIdentity) -> list[Reason]:
-    """Return the reason to block a decision about one image whose target runs another.
-
-    A rehearsal runs the sandbox's own image, whatever it rehearses for; it deploys nothing.
-    """
-    running = dict(target.facts).get("release.image")
-    if subject is None or running is None or target.rehearsal or running == subject.digest:
-        return []
-    return [
-        Reason(
-            code=Code.TARGET_RUNS_ANOTHER,
-            message=f"The decision is asked for {subject}, but the pods of the target run {running}: "
-            "the gates judged another release.",
-            remedy="Roll the release out to the target and wait until it is over, or name the image it runs.",
-        )
-    ]
+    return changed + lost
 
 
 @without_garbage_collection()

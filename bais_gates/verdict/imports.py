@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from bais_gates.verdict.model import Code, Gate, JudgedGate, Origin, Outcome, Reason, Subject, TargetIdentity
 from bais_gates.verdict.outcomes import RAN
-from bais_gates.verdict.target import differences
+from bais_gates.verdict.target import another_release, differences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,7 @@ class Imports:
                         f"not list as evidence for {self.target.name}.",
                         remedy="Run the gate here, or list that environment under evidence_from.",
                     )
+        yield from self._another_release(gates)
         here = [judged for judged in gates if judged.result.imported_from is None]
         failed = any(judged.blocking and judged.result.outcome in RAN for judged in here)
         if (
@@ -67,6 +68,30 @@ class Imports:
                 code=Code.ONLY_IMPORTED,
                 message="Everything that passed was imported: no gate of the scope passed in this run.",
                 remedy="Run at least one gate of the scope against the target.",
+            )
+
+    def _another_release(self, gates: Sequence[JudgedGate]) -> Iterator[Reason]:
+        """Yield the reason to block a decision about one image whose target runs another.
+
+        Before the rollout it does. Then every gate that may be proven elsewhere, which are those about the
+        release itself, must have been, for this image; the others judge the platform as it stands.
+        """
+        running = another_release(self.target, self.subject)
+        elsewhere = {one.run_id for one in self.origins if one.target.name != self.target.name}
+        about = [
+            judged
+            for judged in gates
+            if judged.gate.evidence_from and judged.result.outcome is not Outcome.NOT_APPLICABLE
+        ]
+        seen_here = [judged.gate.id for judged in about if judged.result.imported_from not in elsewhere]
+        if running and (seen_here or not about):
+            what = f"{', '.join(seen_here)} judged" if seen_here else "the gates judged"
+            yield Reason(
+                code=Code.TARGET_RUNS_ANOTHER,
+                message=f"The decision is asked for {self.subject}, but the pods of the target run "
+                f"{running}: {what} another release.",
+                remedy="Import the decision about an environment that runs this image (--gate-import), roll "
+                "it out to the target and wait until that is over, or name the image that runs.",
             )
 
     def admits(self, gate: Gate, origin: Origin) -> bool:

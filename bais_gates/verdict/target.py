@@ -64,6 +64,15 @@ def _host(url: str) -> str:
         return ""
 
 
+def another_release(target: TargetIdentity, subject: Subject | None) -> str:
+    """Return the images that the target's pods run if none is the subject's; "" if it is, or is not known.
+
+    A rehearsal runs the sandbox's own image, whatever it rehearses for; it deploys nothing.
+    """
+    running = dict(target.facts).get("release.image", "")
+    return "" if subject is None or target.rehearsal or running == subject.digest else running
+
+
 def differences(
     origin: Origin, target: TargetIdentity, *, subject: Subject | None, contract: str | None, ended: bool
 ) -> Iterator[str]:
@@ -81,6 +90,8 @@ def differences(
             yield "no image is named that could be the same"
         if origin.contract != contract:
             yield f"contract {origin.contract or 'none'}, here {contract or 'none'}"
+        if another_release(target, subject):
+            return  # before its rollout the target reports an older version
         yield from _different_facts(other, target, {"api.version": _API["api.version"]}, ended=ended)
         if ended and "api.version" not in dict(other.facts) | dict(target.facts):
             yield "API version unknown on both"

@@ -12,8 +12,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import trustme
 
-from bais_gates.pytest_plugin.finish import another_release
-from bais_gates.verdict.model import TargetIdentity, parse_subject
 from tests.pytest_plugin.conftest import Project
 
 TEST = """
@@ -174,32 +172,3 @@ def test_two(cluster_writer, evidence):
     assert (ran.status, reason["code"], reason["gate"]) == (20, "ERROR", None)
     assert "no such kubeconfig. Provide it" in reason["message"]
     assert reason["holds_back"] == ["acceptance.one", "acceptance.two"]
-
-
-@pytest.mark.parametrize(
-    ("asked", "running", "rehearsal", "codes"),
-    [
-        ("a", "a", False, []),
-        ("a", "b", False, ["TARGET_RUNS_ANOTHER"]),
-        ("a", "a, b", False, ["TARGET_RUNS_ANOTHER"]),
-        ("a", "b", True, []),
-        (None, "b", False, []),
-        ("a", None, False, []),
-    ],
-    ids=["the same", "another", "two at once", "a rehearsal", "no subject", "unknown"],
-)
-def test_a_decision_about_an_image_needs_pods_that_run_it(
-    asked: str | None, running: str | None, rehearsal: bool, codes: list[str]
-) -> None:
-    """A decision about one image is no decision about a target whose pods run another."""
-    subject = parse_subject(f"bais-api@sha256:{asked * 64}") if asked else None
-    image = ", ".join(f"sha256:{one * 64}" for one in running.split(", ")) if running else None
-    target = TargetIdentity(
-        name="staging",
-        rehearsal=rehearsal,
-        environment_digest=f"sha256:{'0' * 64}",
-        facts=(("release.image", image),) if image else (),
-        not_applicable=(),
-    )
-
-    assert [reason.code for reason in another_release(subject, target)] == codes

@@ -12,7 +12,7 @@ from bais_gates.verdict.model import Code, Verdict
 from bais_gates.verdict.policy import BUILT_IN
 
 if TYPE_CHECKING:
-    from bais_gates.verdict.model import Decision, Origin
+    from bais_gates.verdict.model import Decision, Origin, TargetIdentity
     from tests.verdict.conftest import World
 
 FACTS = {
@@ -21,7 +21,7 @@ FACTS = {
     "api.version": "1.0.0",
     "tls.serial": "AB",
     "cluster.uid": "u-1",
-    "release.image": "sha256:1",
+    "release.image": f"sha256:{'a' * 64}",
 }
 HOUR = timedelta(hours=1)
 
@@ -48,7 +48,7 @@ def decide(world: World, *origins: Origin, evidence_from: tuple[str, ...] = (), 
         ({"database_url": "postgresql://other/bais"}, "database address postgresql://other/bais, here"),
         ({"tls_serial": "CD"}, "certificate CD, here AB"),
         ({"cluster_uid": "u-2"}, "cluster u-2, here u-1"),
-        ({"release_image": "sha256:2"}, "running image sha256:2, here sha256:1"),
+        ({"release_image": "sha256:2"}, f"running image sha256:2, here sha256:{'a' * 64}"),
         ({"api_version": None}, "API version unknown, here 1.0.0"),
         ({"cluster_uid": None}, "cluster unknown, here u-1"),
     ],
@@ -63,7 +63,7 @@ def test_a_target_that_differs_does_not_count(
     assert [reason.code for reason in decision.reasons] == [Code.IMPORT_OTHER_TARGET]
     assert words in decision.reasons[0].message
     back = decide(world, world.origin(target=world.target(facts=facts())), target=target)
-    assert [reason.code for reason in back.reasons] == [Code.IMPORT_OTHER_TARGET]
+    assert back.reasons[0].code is Code.IMPORT_OTHER_TARGET
     same = decide(world, world.origin(target=world.target(facts=facts())))
     assert same.verdict is Verdict.DEPLOY
     assert same.origins[0].target.name == "staging"
@@ -129,6 +129,91 @@ def test_another_environment_counts_where_the_catalog_says_so(world: World) -> N
     unnamed = replace(BUILT_IN, subject_required=False)
     nameless = decide(world, replace(origin, subject=None), **allowed, subject=None, policy=unnamed)
     assert "no image is named" in nameless.reasons[0].message
+
+
+OLD = f"sha256:{'0' * 64}"
+
+
+def about_an_image(world: World, **facts_here: str | None) -> tuple[TargetIdentity, Origin]:
+    """Return a target that reports version 1.0.0, and what was decided about 2.0.0 elsewhere."""
+    elsewhere = world.target(name="test", facts=facts(api_version="2.0.0"))
+    return world.target(facts=facts(**facts_here)), world.origin(target=elsewhere)
+
+
+def test_before_a_rollout_the_release_is_proven_elsewhere(world: World) -> None:
+    """While a target runs the previous release, its own gates judge the platform, and others the image."""
+    here, origin = about_an_image(world, release_image=OLD)
+    assert decide(world, origin, evidence_from=("test",), target=here).verdict is Verdict.DEPLOY
+
+    after, _ = about_an_image(world)
+    (reason,) = decide(world, origin, evidence_from=("test",), target=after).reasons
+    assert (reason.code, "API version 2.0.0, here 1.0.0" in reason.message) == (
+        Code.IMPORT_OTHER_TARGET,
+        True,
+    )
+
+    other = replace(origin, subject=world.subject("b"))
+    (reason,) = decide(world, other, evidence_from=("test",), target=here).reasons
+    assert (reason.code, "image registry" in reason.message) == (Code.IMPORT_OTHER_TARGET, True)
+
+
+@pytest.mark.parametrize(
+    ("running", "rehearsal", "codes"),
+    [
+        (f"sha256:{'a' * 64}", False, []),
+        (OLD, False, [Code.TARGET_RUNS_ANOTHER]),
+        (f"sha256:{'a' * 64}, {OLD}", False, [Code.TARGET_RUNS_ANOTHER]),
+        (OLD, True, []),
+        (None, False, []),
+    ],
+    ids=["the same", "another", "two at once", "a rehearsal", "unknown"],
+)
+@pytest.mark.parametrize("evidence_from", [(), ("test",)])
+def test_a_decision_about_an_image_needs_pods_that_run_it(
+    world: World, running: str | None, rehearsal: bool, codes: list[Code], evidence_from: tuple[str, ...]
+) -> None:
+    """Where nothing about the image was proven elsewhere, it is none about a target that runs another."""
+    target = world.target(facts=facts(release_image=running), rehearsal=rehearsal)
+    gates = (world.gate("a", evidence_from=evidence_from), world.gate("b"))
+    decision = world.decide(world.result("a"), world.result("b"), gates=gates, target=target)
+    assert [reason.code for reason in decision.reasons] == codes
+    nameless = world.decide(
+        world.result("a"),
+        world.result("b"),
+        gates=gates,
+        target=target,
+        subject=None,
+        policy=replace(BUILT_IN, subject_required=False),
+    )
+    assert nameless.reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "imported_from", "codes"),
+    [
+        ("PASS", "run-0", []),
+        ("NOT_APPLICABLE", None, []),
+        ("PASS", None, [Code.TARGET_RUNS_ANOTHER]),
+        ("PASS", "run-1", [Code.TARGET_RUNS_ANOTHER]),
+    ],
+    ids=["elsewhere", "not applicable", "on the previous release", "on the previous release, earlier"],
+)
+def test_each_gate_about_the_release_is_proven_elsewhere(
+    world: World, outcome: str, imported_from: str | None, codes: list[Code]
+) -> None:
+    """One that saw the previous release, in this run or an earlier one here, says nothing about the image."""
+    here, origin = about_an_image(world, release_image=OLD)
+    here = replace(here, not_applicable=(("acceptance.c", "it is"),))
+    gates = (*(world.gate(one, evidence_from=("test",)) for one in "ac"), world.gate("b"))
+    decision = world.decide(
+        world.result("a", imported_from="run-0"),
+        world.result("b"),
+        world.result("c", outcome, imported_from=imported_from),
+        gates=gates,
+        target=here,
+        origins=[origin, replace(origin, run_id="run-1", target=here)],
+    )
+    assert [reason.code for reason in decision.reasons] == codes
 
 
 def test_a_decision_is_valid_no_longer_than_its_oldest_evidence(world: World) -> None:
