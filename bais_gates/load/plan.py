@@ -19,7 +19,7 @@ MIX: Final[Mapping[str, int]] = {
 }
 """The users' actions and how often each is taken, in parts of the sum.
 
-So few cards are declined that a healthy platform under this load keeps its target of 95 % successful payments.
+So few cards are declined that a healthy platform keeps its target of 95 % successful payments under it.
 """
 COLUMNS: Final = ("user", "name", "due", "lag", "sent", "took", "status", "fault", "detail")
 """Of a row: ``due`` and ``sent`` in Unix seconds; ``lag``, how late the generator was, and ``took``."""
