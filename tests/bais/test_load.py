@@ -42,7 +42,7 @@ def test_what_the_environment_says() -> None:
 
     plan = plan_for(environment(load=part), users=10)
 
-    assert (plan.mix["payment"], plan.mix["status"], plan.rate_per_s, plan.users) == (50, 20, 200, 10)
+    assert (plan.mix["payment"], plan.mix["status"], plan.rate_per_s, plan.users) == (50, 40, 200, 10)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"businesses": [{}]}', '{"businesses": []}', "\x00"])
