@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from bais_gates.targets.environment import Environment
 
 INTERRUPTED = 130
+PATIENCE_S = 10.0
+"""Seconds for which a read of the cluster is tried: one lost answer must not stop a rollback half-way."""
 FREEZES = GATES / "rollout" / "freezes.yaml"
 DECISION = Path("gate-report") / "decision.json"
 Object = dict[str, Any]
@@ -122,9 +124,10 @@ def _attempt(
     work: Callable[[_Command], RolloutStatus | None],
 ) -> int:
     part = environment.kubernetes
+    access = replace(part.deploy_access(environment.path), patience_s=PATIENCE_S)
     try:
         with (
-            ClusterWriter(part.deploy_access(environment.path)) as server,
+            ClusterWriter(access) as server,
             sigterm_as_interrupt(),
             ExitStack() as opened,
         ):

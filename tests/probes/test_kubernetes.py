@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from bais_gates.probes.kubernetes.cluster import (
     WriteRefused,
     version_number,
 )
+from bais_gates.probes.kubernetes.transport import Transport
 from bais_gates.probes.kubernetes.writer import ClusterWriter
 from tests.probes.api_server import TOKEN, ApiServer, status_of
 
@@ -239,6 +241,29 @@ def test_a_refused_connection(kubeconfig: Callable[..., ClusterAccess]) -> None:
     with pytest.raises(ClusterUnreachable, match="connection refused") as error:
         Cluster(kubeconfig(port)).version()
     assert "'named'" in str(error.value)
+
+
+def test_a_patient_client_outlasts_a_cut(
+    kubeconfig: Callable[..., ClusterAccess], tls: ssl.SSLContext
+) -> None:
+    """A read whose answers are lost is sent again for as long as the access says, a write never."""
+    requests: list[bytes] = []
+
+    def lose_two(connection: socket.socket) -> None:
+        with tls.wrap_socket(connection, server_side=True) as secured:
+            requests.append(secured.recv(4096).split(b" ")[0])
+            if len(requests) > 2:
+                body = b'{"gitVersion": "v1.36.2"}'
+                secured.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with talking(lose_two) as port:
+        assert Cluster(replace(kubeconfig(port), patience_s=30.0)).version() == "v1.36.2"
+    assert requests == [b"GET"] * 3
+
+    requests.clear()
+    with talking(lose_two) as port, pytest.raises(ClusterUnreachable):
+        Transport(replace(kubeconfig(port), patience_s=30.0), writes=True).send("PATCH", "/api")
+    assert requests == [b"PATCH"]
 
 
 def test_another_clusters_certificate(

@@ -95,6 +95,8 @@ class ClusterAccess:
     """Whether a kubeconfig without verification of the server's certificate is refused."""
     request_timeout_s: float = REQUEST_TIMEOUT_S
     """Seconds that one request may take, connecting included."""
+    patience_s: float = 0.0
+    """Seconds for which a read without an answer is sent again: what may not stop half-way outlasts a cut."""
 
 
 def configuration_for(access: ClusterAccess) -> tuple[Configuration, ssl.SSLContext | None]:

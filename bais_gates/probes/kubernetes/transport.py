@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -39,6 +40,8 @@ _CONNECTING: Final = frozenset({"attach", "exec", "portforward", "proxy"})
 _DRY_RUN: Final = frozenset({"", "scale", "status"})
 """Subresources whose dry run has no effects."""
 _SLACK_S: Final = 1.0
+_AGAIN_S: Final = 0.5
+"""Seconds between a read without an answer and the next attempt."""
 
 
 class WriteRefused(Exception):  # noqa: N818 - it names what was done to the request
@@ -134,8 +137,8 @@ class Transport:
     ) -> Answer:
         """Send one request and return the answer, whatever its status.
 
-        Raises :class:`ClusterUnreachable` without an answer in time, :class:`WriteRefused` for a request that
-        the guard refuses.
+        A read is sent again for ``access.patience_s``. Raises :class:`ClusterUnreachable` without an answer
+        in time, :class:`WriteRefused` for a request that the guard refuses.
         """
         seconds = self.access.request_timeout_s if timeout_s is None else timeout_s
         headers = {"Accept": "application/json, */*"}
@@ -144,10 +147,17 @@ class Transport:
         def call() -> Answer:
             return self._exchange(method, path, query or {}, headers, body, seconds)
 
-        try:
-            return within(seconds + _SLACK_S, call)
-        except TookTooLong:
-            raise self._unreachable(f"no answer within {seconds:g} s") from None
+        gives_up_at = time.monotonic() + (self.access.patience_s if method == "GET" else 0.0)
+        while True:
+            try:
+                return within(seconds + _SLACK_S, call)
+            except TookTooLong:
+                error = self._unreachable(f"no answer within {seconds:g} s")
+            except ClusterUnreachable as e:
+                error = e
+            if time.monotonic() >= gives_up_at:
+                raise error from None
+            time.sleep(_AGAIN_S)
 
     def _exchange(  # noqa: PLR0917 - the arguments of the client
         self,
