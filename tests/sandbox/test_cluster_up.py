@@ -188,6 +188,7 @@ def test_a_good_release_is_rolled_out_and_back(cluster: Cluster) -> None:
     assert set(counted) == {"/health 200", "/api/v1/payments/process 201"}
 
 
+@pytest.mark.nightly
 def test_a_lost_volume_is_an_empty_database(cluster: Cluster) -> None:
     """After its claim and pod were deleted, the database is empty, at the same address."""
     url = json.loads((cluster.directory / "api.json").read_text())["database_url"]
