@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 
 from bais_gates.probes.kubernetes.access import ClusterUnreachable
 from bais_gates.probes.kubernetes.writer import ClusterWriter
+from bais_gates.rollout.record import Record, State
 from bais_gates.rollout.workload import Workload, images_of
 from tests.staging.fake_server import FakeServer, Object, Objects, refused
 
@@ -19,6 +20,21 @@ NAME = "registry.example/bais-api"
 OLD, NEW, BROKEN = (f"{NAME}@sha256:{digit * 64}" for digit in "abc")
 NAMESPACE = "bais"
 OWNER = "another-manager"
+
+
+def record_of(**fields: Any) -> Record:
+    """Return the record of a deploy of :data:`NEW` over :data:`OLD`, without a phase."""
+    usual: dict[str, Any] = {
+        "id": "20260302-120000-0a1b2c",
+        "kind": "deploy",
+        "environment": "test",
+        "rehearsal": False,
+        "by": "dana",
+        "images": {"api": NEW},
+        "version": "1.1.0",
+        "before": State(images={"api": OLD}, replicas=3),
+    }
+    return Record(**(usual | fields))
 
 
 class FakeCluster(FakeServer):

@@ -7,11 +7,8 @@ sandbox's API server alone, and those of the command line to the whole sandbox.
 from __future__ import annotations
 
 import itertools
-import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,8 +31,8 @@ from bais_gates.staging.readiness import State as Readiness
 from bais_gates.staging.readiness import judge
 from tests.cluster.conformance.server import running
 from tests.rollout.cutting_proxy import CuttingProxy, between
-from tests.rollout.fake_cluster import NEW, OLD
-from tests.rollout.test_on_the_sandbox import OVERLAY, ROOT, Sandbox
+from tests.rollout.fake_cluster import NEW, OLD, record_of
+from tests.rollout.test_on_the_sandbox import ROOT, Sandbox, running_sandbox
 
 if TYPE_CHECKING:
     from bais_gates.staging.server import Clock
@@ -134,15 +131,8 @@ class OnTheServer:
 
     def deploy(self, namespace: str, refused: str) -> None:
         """Deploy as the command does, through the proxy."""
-        record = Record(
-            id=namespace,
-            kind="deploy",
-            environment="test",
-            rehearsal=True,
-            by="dana",
-            images={"api": NEW},
-            version="2.0.0",
-            before=State(images={"api": OLD}, replicas=1),
+        record = record_of(
+            id=namespace, rehearsal=True, version="2.0.0", before=State(images={"api": OLD}, replicas=1)
         )
         server = ClusterWriter(self.access)
         with server, self.rollout(server, namespace, refused) as rollout:
@@ -252,17 +242,11 @@ class CutSandbox(Sandbox):
 @pytest.fixture(scope="module")
 def platform() -> Iterator[CutSandbox]:
     """Yield a sandbox with its cluster behind a proxy."""
-    parent = Path(tempfile.mkdtemp(prefix="bais-gates-test-"))
-    try:
-        info = sandbox.start(parent / "sandbox", owner_pid=os.getpid())
-        sandbox.start_cluster(info.directory, manifests=OVERLAY)
+    with running_sandbox() as (info, parent):
         kubeconfig = info.directory / "cluster" / "kubeconfig"
         direct = ClusterWriter(ClusterAccess(kubeconfig=kubeconfig, context="sandbox-admin", read_only=False))
         with between(kubeconfig, parent) as proxy:
             yield CutSandbox(info, parent, proxy, direct)
-    finally:
-        sandbox.stop(parent / "sandbox")
-        shutil.rmtree(parent)
 
 
 def cuts_of(requests: list[str]) -> list[tuple[int, bool]]:

@@ -10,27 +10,18 @@ import pytest
 from bais_gates.errors import GateInputError
 from bais_gates.rollout.decision import decision_in_record
 from bais_gates.rollout.emergency import owed_after, read_emergency, reminders, settled, with_emergency
-from bais_gates.rollout.record import Folder, Phase, Record, State
+from bais_gates.rollout.record import Folder, Phase
 from bais_gates.rollout.revocation import carried
 from bais_gates.verdict.document import load_decision
 from bais_gates.verdict.model import parse_subject
 from tests.rollout.decisions import Suite
-from tests.rollout.fake_cluster import NEW, OLD
+from tests.rollout.fake_cluster import NEW, OLD, record_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 EMERGENCY = {"approved_by": "Alex Kim", "reason": "Cards are declined."}
-PLAIN = Record(
-    id="20260302-120000-0a1b2c",
-    kind="deploy",
-    environment="test",
-    rehearsal=False,
-    by="dana",
-    images={"api": NEW},
-    version="1.1.0",
-    before=State(images={"api": OLD}, replicas=3),
-)
+PLAIN = record_of()
 RECORD = with_emergency(PLAIN, EMERGENCY).then(Phase.RECORDED)
 
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -103,17 +104,24 @@ class Sandbox:
         ]
 
 
-@pytest.fixture(scope="module")
-def platform() -> Iterator[Sandbox]:
-    """Yield a sandbox with its cluster."""
+@contextmanager
+def running_sandbox() -> Iterator[tuple[sandbox.SandboxInfo, Path]]:
+    """Start a sandbox with its cluster; yield it with the folder that it and its records are in."""
     parent = Path(tempfile.mkdtemp(prefix="bais-gates-test-"))
     try:
         info = sandbox.start(parent / "sandbox", owner_pid=os.getpid())
         sandbox.start_cluster(info.directory, manifests=OVERLAY)
-        yield Sandbox(info, parent)
+        yield info, parent
     finally:
         sandbox.stop(parent / "sandbox")
         shutil.rmtree(parent)
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Sandbox]:
+    """Yield a sandbox with its cluster."""
+    with running_sandbox() as (info, parent):
+        yield Sandbox(info, parent)
 
 
 def test_the_good_release_and_the_way_back(platform: Sandbox) -> None:

@@ -13,17 +13,11 @@ from hypothesis import strategies as st
 
 from bais_gates.errors import GateInputError
 from bais_gates.rollout.errors import Stuck
-from bais_gates.rollout.record import ANNOTATION, Folder, Phase, Record, State, read_record, record_on
-from tests.rollout.fake_cluster import NEW, OLD
+from bais_gates.rollout.record import ANNOTATION, Folder, Phase, State, read_record, record_on
+from tests.rollout.fake_cluster import NEW, OLD, record_of
 
-RECORD = Record(
+RECORD = record_of(
     id="1",
-    kind="deploy",
-    environment="test",
-    rehearsal=False,
-    by="dana",
-    images={"api": NEW},
-    version="1.1.0",
     before=State(images={"api": OLD}, replicas=3, version="1.0.0", schema="0002"),
     decision={"digest": "sha256:0"},
 ).then(Phase.RECORDED)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from bais_gates.attest.history import past
 from bais_gates.rollout.decision import decision_in_record
 from bais_gates.rollout.errors import RefusalCode, Refused
-from bais_gates.rollout.record import Folder, Phase, Record, State
+from bais_gates.rollout.record import Folder, Phase, Record
 from bais_gates.rollout.revocation import carried, require_not_revoked, revoked_by
 from bais_gates.verdict.document import load_decision
 from tests.rollout.decisions import Suite
-from tests.rollout.fake_cluster import NEW, OLD
+from tests.rollout.fake_cluster import NEW, record_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,15 +25,8 @@ if TYPE_CHECKING:
     from bais_gates.verdict.model import Decision
 
 ID = "20260302-120000-0a1b2c"
-RECORD = Record(
+RECORD = record_of(
     id=ID,
-    kind="deploy",
-    environment="test",
-    rehearsal=False,
-    by="dana",
-    images={"api": NEW},
-    version="1.1.0",
-    before=State(images={"api": OLD}, replicas=3),
     decision={"digest": "sha256:0", "run_id": "run-1", "valid_until": "2026-03-03T12:00:00Z"},
 ).then(Phase.RECORDED)
 VALID, EXPIRED = datetime(2026, 3, 2, 13, tzinfo=UTC), datetime(2026, 3, 3, 12, tzinfo=UTC)

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
 
-from bais_gates import sandbox
 from bais_gates.probes.kubernetes.cluster import Cluster
 from bais_gates.probes.postgres import Database
 from bais_gates.probes.restore import list_scratch_databases, schema_revision
@@ -21,7 +16,7 @@ from bais_gates.rollout.copies import LABEL
 from bais_gates.rollout.record import Record, record_on
 from bais_gates.rollout.workload import images_of
 from bais_gates.targets.environment import Environment, load_environment
-from tests.rollout.test_on_the_sandbox import OVERLAY, ROOT, Sandbox
+from tests.rollout.test_on_the_sandbox import ROOT, Sandbox, running_sandbox
 
 pytestmark = pytest.mark.nightly
 KINDS = (("v1", "Pod"), ("v1", "Secret"), ("batch/v1", "Job"), ("apps/v1", "Deployment"))
@@ -94,14 +89,8 @@ class Schema(Sandbox):
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Schema]:
     """Yield a sandbox with its cluster."""
-    parent = Path(tempfile.mkdtemp(prefix="bais-gates-test-"))
-    try:
-        info = sandbox.start(parent / "sandbox", owner_pid=os.getpid())
-        sandbox.start_cluster(info.directory, manifests=OVERLAY)
+    with running_sandbox() as (info, parent):
         yield Schema(info, parent)
-    finally:
-        sandbox.stop(parent / "sandbox")
-        shutil.rmtree(parent)
 
 
 @pytest.mark.parametrize(
