@@ -24,6 +24,7 @@ _WORDS: Final = {
     RolloutStatus.ROLLBACK_FAILED: "THE ROLLBACK FAILED: what runs is not verified",
     RolloutStatus.STUCK: "STUCK: it goes neither on nor back by itself",
 }
+_PAUSED: Final = "PAUSED: the release runs, and can't be judged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ def announce(record: Record, status: RolloutStatus) -> Announcement:
 
     Somebody must look if a rollback failed, or can't go on.
     """
+    paused = status is RolloutStatus.STUCK and record.phase is Phase.WATCHING
     in_rollback = status is RolloutStatus.STUCK and record.phase is Phase.ROLLING_BACK
     labels = "".join(
         label
@@ -75,7 +77,7 @@ def announce(record: Record, status: RolloutStatus) -> Announcement:
     return Announcement(
         key=f"bais-gates/{record.environment}/{record.id}",
         what=f"{status.name} in {record.phase}",
-        summary=redact(f"{labels}{about}: {_WORDS[status]}"),
+        summary=redact(f"{labels}{about}: {_PAUSED if paused else _WORDS[status]}"),
         source=f"bais-gates {record.environment}",
         at=record.steps[-1].at,
         pages=in_rollback or status is RolloutStatus.ROLLBACK_FAILED,

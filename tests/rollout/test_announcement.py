@@ -33,6 +33,7 @@ BACK = RECORD.then(Phase.ROLLING_BACK, "JOB_FAILED: no such column; alex.kim@bai
         (BACK.then(Phase.ROLLED_BACK), RolloutStatus.ROLLED_BACK, "rolled back, and", False),
         (BACK.then(Phase.ROLLBACK_FAILED), RolloutStatus.ROLLBACK_FAILED, "THE ROLLBACK FAILED", True),
         (RECORD.then(Phase.VERIFYING), RolloutStatus.STUCK, "STUCK", False),
+        (RECORD.then(Phase.WATCHING), RolloutStatus.STUCK, "PAUSED", False),
         (BACK, RolloutStatus.STUCK, "STUCK", True),
     ],
 )
