@@ -64,12 +64,10 @@ def test_a_pod_is_reached_by_kubectl(tmp_path: Path) -> None:
     """The port is the one that it prints; it ends with the block."""
     program = tmp_path / "kubectl"
     program.write_text(
-        f"#!{sys.executable}\nimport time\n"
-        "print('Forwarding from 127.0.0.1:43210 -> 8443', flush=True)\ntime.sleep(60)\n"
+        "import time\nprint('Forwarding from 127.0.0.1:43210 -> 8443', flush=True)\ntime.sleep(60)\n"
     )
-    program.chmod(0o755)
 
-    with scratch.forwarded([str(program)]) as port:
+    with scratch.forwarded([sys.executable, str(program)]) as port:
         assert port == 43210
 
 
