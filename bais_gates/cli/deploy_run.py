@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bais_gates.cli.deploy_after import Aftermath
-from bais_gates.cli.deploy_after import complain as _complain
-from bais_gates.cli.deploy_after import report as _report
+from bais_gates.cli.deploy_after import Aftermath, complain, report
 from bais_gates.cli.deploy_emergency import emergency_of, settle
 from bais_gates.cli.deploy_target import GATES, declared_version, is_running_sandbox, smoke_test
 from bais_gates.cli.deploy_watch import gates_of, watch_of
@@ -80,7 +78,7 @@ class _Command:
             lock=lock,
             folder=self.folder,
             verification=self.verification,
-            progress=_report,
+            progress=report,
             timeout_s=getattr(self.arguments, "timeout", None),
             noted=self.after.note,
             watch=self.watch,
@@ -134,7 +132,7 @@ def _attempt(
             workload = Workload(server=server, namespace=part.namespace, name=part.names.api)
             rehearsal = is_running_sandbox(environment)
             if rehearsal:
-                _report("REHEARSAL: this is the sandbox; nothing here proves that production would be fine")
+                report("REHEARSAL: this is the sandbox; nothing here proves that production would be fine")
             command = _Command(
                 arguments=arguments,
                 environment=environment,
@@ -144,33 +142,33 @@ def _attempt(
                     workload=workload,
                     environment=environment,
                     smoke=smoke_test(environment),
-                    progress=_report,
+                    progress=report,
                 ),
                 after=after,
-                watch=watch_of(arguments, environment, workload, _report, opened),
-                gates=gates_of(arguments, environment, _report),
+                watch=watch_of(arguments, environment, workload, report, opened),
+                gates=gates_of(arguments, environment, report),
             )
             return _end(work(command), rehearsal=rehearsal)
     except Refused as refused:
-        _complain(f"REFUSED ({refused.code}): {refused}")
+        complain(f"REFUSED ({refused.code}): {refused}")
         return RolloutStatus.REFUSED
     except (Stuck, StageError, ClusterError) as error:
-        _complain(f"{'PAUSED' if isinstance(error, Paused) else 'STUCK'}: {redact(str(error))}")
+        complain(f"{'PAUSED' if isinstance(error, Paused) else 'STUCK'}: {redact(str(error))}")
         return RolloutStatus.STUCK
     except KeyboardInterrupt:
-        _complain(f"interrupted; the lock is released. If a deploy had begun, it is not finished: {AGAIN}")
+        complain(f"interrupted; the lock is released. If a deploy had begun, it is not finished: {AGAIN}")
         return INTERRUPTED
 
 
 def _end(status: RolloutStatus | None, *, rehearsal: bool) -> int:
     if status is None:
-        _report("--dry-run: nothing was written")
+        report("--dry-run: nothing was written")
         return 0
     label = "REHEARSAL: " if rehearsal else ""
     if status is RolloutStatus.ROLLBACK_FAILED:
-        _complain(f"{label}{status.name}: what runs is not verified. Look now; there is no second attempt.")
+        complain(f"{label}{status.name}: what runs is not verified. Look now; there is no second attempt.")
     else:
-        _report(f"{label}{status.name}")
+        report(f"{label}{status.name}")
     return status
 
 
@@ -196,7 +194,7 @@ def _deploy(command: _Command) -> RolloutStatus | None:
         live = workload.read() if given else live
         last = last_record(live)
     for reminder in reminders(last):
-        _complain(reminder)
+        complain(reminder)
     images = workload.with_image(live, subject)
     if {**images_of(live), **images} == images_of(live):
         return _runs_already(command, images, version)
@@ -236,7 +234,7 @@ def _allow(
     None in an emergency, which no decision and no freeze stops.
     """
     if emergency:
-        _complain(loud(emergency, frozen=override is not None))
+        complain(loud(emergency, frozen=override is not None))
         return None
     demand = Demand(
         decision=command.arguments.decision or DECISION,
@@ -249,7 +247,7 @@ def _allow(
     )
     decision = require_decision(demand)
     require_no_freeze(FREEZES, command.environment.name, override=override)
-    _report(f"decision: run {decision.run.run_id}, valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC")
+    report(f"decision: run {decision.run.run_id}, valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC")
     return decision
 
 
@@ -262,7 +260,7 @@ def _prove(command: _Command, record: Record, job: Object | None) -> Record:
         environment=command.environment,
         smoke=smoke_test,
         accept_no_way_back=command.arguments.no_way_back or bool(record.no_way_back),
-        progress=_report,
+        progress=report,
     )
 
 
@@ -274,7 +272,7 @@ def _runs_already(command: _Command, images: dict[str, str], version: str) -> Ro
         raise Refused(
             RefusalCode.NOTHING_TO_DO, f"This image is applied already, and is not well: {error}"
         ) from None
-    _report("this image runs already; nothing was written")
+    report("this image runs already; nothing was written")
     return RolloutStatus.DEPLOYED
 
 
@@ -298,7 +296,7 @@ def _show(diff: str, job: Object | None) -> None:
     for line in diff.splitlines():
         print(f"    {line}")
     name = job["metadata"]["name"] if job else "none"
-    _report(f"migration: {f'Job {name}' if job else name}")
+    report(f"migration: {f'Job {name}' if job else name}")
 
 
 def _require_unchanged(workload: Workload, planned: Object) -> None:
@@ -335,7 +333,7 @@ def _go_on(command: _Command) -> RolloutStatus:
                 f"The deploy {record.id} that stopped is of the environment {record.environment}. Use --env "
                 f"{record.environment}.",
             )
-        _report(f"{record.kind} {record.id} by {record.by} stopped in the phase {record.phase}")
+        report(f"{record.kind} {record.id} by {record.by} stopped in the phase {record.phase}")
         if record.kind == "rollback":
             return rollout.roll_back_by_name(record)
         if abort and (why_not := why_no_way_back(record)):
@@ -383,7 +381,7 @@ def _rollback(command: _Command) -> RolloutStatus | None:
         rehearsal=command.rehearsal,
     )
     for name, image in record.images.items():
-        _report(f"container {name}: {record.before.images.get(name)} -> {image}")
+        report(f"container {name}: {record.before.images.get(name)} -> {image}")
     if arguments.dry_run:
         return None
     with command.under_lock() as lock:

@@ -11,7 +11,7 @@ from bais_gates.rollout.record import Phase, Record, record_on
 from bais_gates.rollout.workload import images_of
 from bais_gates.staging.reach import COMPONENT
 from bais_gates.staging.readiness import condition
-from bais_gates.staging.workload import controlled_by, last_revision, pods_of
+from bais_gates.staging.workload import all_pods_of, last_revision, pods_of
 
 if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.cluster import Cluster
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 _LOG_LINES: Final = 1000
 _NOTHING_APPLIED: Final = frozenset({Phase.RECORDED, Phase.MIGRATING})
-_APPLIED: Final = frozenset({Phase.ROLLING_OUT, Phase.ROLLING_BACK})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +115,6 @@ def read_deployed(cluster: Cluster, environment: Environment, *, subject: Subjec
     sets = cluster.list("apps/v1", "ReplicaSet", part.namespace)
     pods = [one for one in cluster.list("v1", "Pod", part.namespace) if not _has_ended(one)]
     newest = pods_of(deployment, pods, sets)
-    owned = controlled_by(sets, str(deployment["metadata"].get("uid")))
-    of_all = [pod for one in owned for pod in controlled_by(pods, str(one["metadata"].get("uid")))]
     record = record_on(deployment)
     images, version = _of_record(record) if record else _of_release(environment, deployment)
     source = f"{record.kind} {record.id}, {record.phase}" if record else f"{environment.path.name}: release"
@@ -126,17 +123,16 @@ def read_deployed(cluster: Cluster, environment: Environment, *, subject: Subjec
             f"The decision is asked for {subject} (--gate-subject), but {', '.join(sorted(images.values()))} "
             f"should run ({source}). Name that image, or deploy the other one first."
         )
+    applied_at = record.applied_at if record else None
     return Deployed(
         deployment=deployment,
         pods=newest,
-        old_pods=[pod for pod in of_all if pod not in newest],
+        old_pods=[pod for pod in all_pods_of(deployment, pods, sets) if pod not in newest],
         images=images,
         version=version,
-        since=_applied_at(record) or min(map(_created, newest), default=datetime.now(UTC)),
+        since=applied_at or min(map(_created, newest), default=datetime.now(UTC)),
         record=record,
-        source=f"{record.kind} {record.id}, {record.phase}"
-        if record
-        else f"{environment.path.name}: release",
+        source=source,
     )
 
 
@@ -163,12 +159,6 @@ def _of_release(environment: Environment, deployment: Object) -> tuple[dict[str,
             f"{', '.join(sorted(images.values()))}. Correct the key, or deploy the release."
         )
     return dict.fromkeys(known, release.image), release.version
-
-
-def _applied_at(record: Record | None) -> datetime | None:
-    """Return when images were applied last; None if they never were."""
-    steps = [step for step in record.steps if step.phase in _APPLIED] if record else []
-    return _time(steps[-1].at) if steps else None
 
 
 def _running(pod: Object, container: str) -> str | None:

@@ -39,6 +39,7 @@ class Phase(StrEnum):
     ROLLBACK_FAILED = "ROLLBACK_FAILED"
 
 
+_APPLIED: Final = frozenset({Phase.ROLLING_OUT, Phase.ROLLING_BACK})
 FINAL: Final = frozenset({Phase.DEPLOYED, Phase.ROLLED_BACK, Phase.ROLLBACK_FAILED})
 
 
@@ -115,6 +116,12 @@ class Record:
     def finished(self) -> bool:
         """Whether nothing is left to do."""
         return self.phase in FINAL
+
+    @property
+    def applied_at(self) -> datetime | None:
+        """When images were applied last; None if they never were."""
+        steps = [one for one in self.steps if one.phase in _APPLIED]
+        return datetime.fromisoformat(steps[-1].at) if steps else None
 
     @property
     def running(self) -> tuple[dict[str, str], str | None]:

@@ -12,7 +12,6 @@ from bais_gates.probes.prometheus import Prometheus, PrometheusError
 from bais_gates.redaction import redact
 from bais_gates.rollout.errors import Paused, Refused, Stuck
 from bais_gates.rollout.figures import Figures, alerts_since, problems, read_figures
-from bais_gates.rollout.record import Phase
 from bais_gates.rollout.windows import Standing, Window, judge, with_window
 from bais_gates.staging.errors import StageError
 from bais_gates.staging.server import Clock, request
@@ -117,7 +116,8 @@ class Samples:
         except (ClusterError, StageError) as error:
             no_data = str(error)
         try:
-            began = alerts_since(self.prometheus, rolled_out_at(record))
+            rolled_out_at = record.applied_at or datetime.fromisoformat(record.steps[0].at)
+            began = alerts_since(self.prometheus, rolled_out_at)
             figures = read_figures(self.prometheus, over_s=seconds)
         except PrometheusError as error:
             no_data = str(error)
@@ -150,12 +150,6 @@ class Samples:
             again = [name for name, count in now.items() if count > before.get(name, 0)]
             found = [*found, *(f"pod {name} restarted ({now[name]} times in all)" for name in again)]
         return found
-
-
-def rolled_out_at(record: Record) -> datetime:
-    """Return when the rollout of a recorded deploy began; its first step's time if it has none."""
-    steps = [one for one in record.steps if one.phase is Phase.ROLLING_OUT] or list(record.steps[:1])
-    return datetime.fromisoformat(steps[-1].at)
 
 
 def figures_text(figures: Figures | None, seconds: float) -> str:

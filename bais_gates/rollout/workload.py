@@ -23,7 +23,7 @@ from bais_gates.staging.applying import refers_to
 from bais_gates.staging.diagnosis import event_lines, last_lines, read_context
 from bais_gates.staging.provision import wait_until_ready
 from bais_gates.staging.server import request
-from bais_gates.staging.workload import controlled_by, is_ready, running_digests
+from bais_gates.staging.workload import all_pods_of, controlled_by, is_ready, running_digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,11 +140,8 @@ class Workload:
 
     def pods(self, live: Object) -> list[Object]:
         """Return its pods that are not being deleted. Raises ``ClusterError``."""
-        sets = controlled_by(
-            self.server.list("apps/v1", "ReplicaSet", self.namespace), str(live["metadata"].get("uid"))
-        )
-        pods = self.server.list("v1", "Pod", self.namespace)
-        owned = [pod for one in sets for pod in controlled_by(pods, str(one["metadata"].get("uid")))]
+        sets = self.server.list("apps/v1", "ReplicaSet", self.namespace)
+        owned = all_pods_of(live, self.server.list("v1", "Pod", self.namespace), sets)
         return [pod for pod in owned if not pod["metadata"].get("deletionTimestamp")]
 
     def earlier_images(self, live: Object) -> set[str]:

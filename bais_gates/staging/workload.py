@@ -75,6 +75,12 @@ def pods_of(workload: Object, pods: list[Object], replica_sets: list[Object]) ->
     return controlled_by(pods, str(sets[-1]["metadata"].get("uid"))) if sets else []
 
 
+def all_pods_of(deployment: Object, pods: list[Object], replica_sets: list[Object]) -> list[Object]:
+    """Return the pods of all ReplicaSets of a Deployment."""
+    sets = controlled_by(replica_sets, str(deployment["metadata"].get("uid")))
+    return [pod for one in sets for pod in controlled_by(pods, str(one["metadata"].get("uid")))]
+
+
 def _revision(replica_set: Object) -> int:
     annotations = (replica_set.get("metadata") or {}).get("annotations") or {}
     text = str(annotations.get("deployment.kubernetes.io/revision", "0"))

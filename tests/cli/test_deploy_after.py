@@ -242,7 +242,7 @@ def test_a_rollback_that_is_stuck_pages(project: Project, server: Server) -> Non
             reference.cut_at = reference.requests
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deploy_run, "_report", cut)
+        patch.setattr(deploy_run, "report", cut)
         assert project.deploy(image=BROKEN) == 33
 
     (summary,) = summaries(server, PAGE)
@@ -262,7 +262,7 @@ def test_a_rollback_that_is_interrupted_pages(project: Project, server: Server) 
 
     for word, pages in (("ROLLING_OUT: recorded", 0), ("ROLLING_BACK: recorded", 1)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(deploy_run, "_report", interrupting(word))
+            patch.setattr(deploy_run, "report", interrupting(word))
             words = ("--resume",) if pages else ()
             assert project.deploy(*words, image=BROKEN) == 130
         assert len(summaries(server, PAGE)) == pages
