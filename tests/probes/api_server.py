@@ -26,6 +26,7 @@ class ApiServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in one piece: its body would wait for the acknowledgement of its head
     server: ApiServer
 
     def _answer(self) -> None:

@@ -30,6 +30,7 @@ _MAX_BODY = 1_000_000
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in one piece: its body would wait for the acknowledgement of its head
     inbox: ClassVar[Inbox]
     stand_ins: ClassVar[StandIns]
     exporter: ClassVar[Exporter]
