@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bais_gates.load.result import Use
-from bais_gates.probes.machine import cpu_ticks
+from bais_gates.probes.machine import DISK_WAITS, cpu_ticks, waited_s
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,7 +26,8 @@ class Watch:
     """Samples the use of the machine while it is open.
 
     ``generator`` and ``platform`` are ids of processes; their descendants count, too. What is neither is
-    foreign. Nothing is sampled where there is no ``/proc``.
+    foreign. ``disk`` is the share of the time in which some process waited for a disk. Nothing is sampled
+    where there is no ``/proc``.
     """
 
     def __init__(self, generator: Iterable[int], platform: Iterable[int]) -> None:
@@ -46,9 +47,9 @@ class Watch:
         self._thread.join()
 
     def _follow(self) -> None:
-        at, before = time.time(), self._read()
+        at, before, waited = time.time(), self._read(), waited_s(DISK_WAITS)
         while not self._ended.wait(_EVERY_S):
-            now, after = time.time(), self._read()
+            now, after, waited_then = time.time(), self._read(), waited_s(DISK_WAITS)
             seconds = now - at
             if before is not None and after is not None and seconds > 0:
                 busy, generator, platform = (
@@ -61,11 +62,12 @@ class Watch:
                         generator=generator,
                         platform=platform,
                         foreign=max(0.0, busy - generator - platform),
+                        disk=min(1.0, (waited_then - waited) / seconds),
                         cores=_CORES,
                         processes=max(1, len(self._generator) - 1),  # a master of several sends nothing
                     )
                 )
-            at, before = now, after
+            at, before, waited = now, after, waited_then
 
     def _read(self) -> tuple[int, int, int] | None:
         """Return the ticks of the whole machine, the generator and the platform."""

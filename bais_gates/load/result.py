@@ -80,6 +80,8 @@ class Use:
     cores: int
     processes: int = 1
     """Of the generator that send requests."""
+    disk: float = 0.0
+    """Share of the time in which some process of the machine waited for a disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,9 @@ class Window:
             return f"other processes used {foreign / cores:.0%} of this machine"
         if platform and busy > SATURATED:
             return f"the machine that target and generator share was {busy:.0%} busy"
+        stalled_s = sum(one.seconds for one in self.use if one.disk > SATURATED)
+        if platform and stalled_s:
+            return f"the disk that target and generator share kept processes waiting for {stalled_s:.1f} s"
         lag = percentile([one.lag for one in self.due], 95)
         if lag > LAG_MAX_S:
             return f"the load generator sent requests {lag * 1000:.0f} ms late (p95)"

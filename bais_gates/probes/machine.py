@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 _EVERY_S: Final = 0.025
-_PRESSURES: Final = ("/proc/pressure/cpu", "/proc/pressure/io")
+DISK_WAITS: Final = "/proc/pressure/io"
+_PRESSURES: Final = ("/proc/pressure/cpu", DISK_WAITS)
 
 
 class MachineUse:
@@ -78,7 +79,7 @@ class MachineUse:
             return
         self._at.append(at)
         self._cpu.append(ticks)
-        self._waited.append(tuple(map(_waited_s, _PRESSURES)))
+        self._waited.append(tuple(map(waited_s, _PRESSURES)))
 
 
 def cpu_ticks() -> tuple[int, int] | None:
@@ -91,7 +92,7 @@ def cpu_ticks() -> tuple[int, int] | None:
     return total - sum(ticks[3:5]), total
 
 
-def _waited_s(path: str) -> float:
+def waited_s(path: str) -> float:
     """Return the seconds since boot in which some process waited for a resource; 0 where that is unknown."""
     try:
         return int(_first_line(path)[-1].removeprefix(b"total=")) / 1e6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +37,8 @@ def result(change: Callable[[int], dict[str, Any]] = lambda _number: {}, **keys:
     return Result(plan=PLAN, began=BEGAN, **({"requests": rows} | keys))
 
 
-def use(generator: float = 0.3, foreign: float = 0.1) -> tuple[Use, ...]:
-    """Return samples of a machine with two cores, twice a second over the measured time."""
+def use(generator: float = 0.3, foreign: float = 0.1, disk: Sequence[float] = ()) -> tuple[Use, ...]:
+    """Return samples of two cores, twice a second; ``disk`` has the first shares of waiting for a disk."""
     return tuple(
         Use(
             at=FROM + number / 2,
@@ -47,6 +47,7 @@ def use(generator: float = 0.3, foreign: float = 0.1) -> tuple[Use, ...]:
             platform=0.5,
             foreign=foreign,
             cores=2,
+            disk=disk[number - 1] if number <= len(disk) else 0.2,
         )
         for number in range(1, 21)
     )

@@ -72,12 +72,17 @@ def test_a_pause_is_in_the_latency_of_all_that_were_due_in_it(first: int, second
         ({"use": use()}, None),
         ({"use": use(generator=0.9)}, "the load generator used 90% of a core"),
         ({"use": use(foreign=1.2)}, "other processes used 60% of this machine"),
+        (
+            {"use": use(disk=(0.9, 1.0, 0.7))},
+            "the disk that target and generator share kept processes waiting for 1.0 s",
+        ),
+        ({"use": use(disk=(0.7, 0.7, 0.7))}, None),
         ({"change": lambda number: {"lag": 0.03} if number % 10 == 0 else {}}, "30 ms late"),
         ({"change": lambda number: {"lag": 0.03} if number % 50 == 0 else {}}, None),
     ],
 )
 def test_starvation(keys: dict[str, Any], reason: str | None) -> None:
-    """A generator that is slow itself, and a machine that others use, are named."""
+    """A generator that is slow itself, a machine that others use, and a disk that stalls are named."""
     run = result(**keys)
 
     assert run.measured.starved() is None if reason is None else reason in str(run.measured.starved())
