@@ -92,13 +92,26 @@ def _command(words: Sequence[str], **more: Any) -> int:
     from bais_gates.errors import GateInputError  # noqa: PLC0415 - see above
 
     named = words[:1] if words and words[0] in COMMANDS else COMMANDS  # others cost half of a short command
-    arguments = parser(named).parse_args(words, argparse.Namespace(**more))
     try:
+        _refuse_empty(words)
+        arguments = parser(named).parse_args(words, argparse.Namespace(**more))
         status: int = arguments.command(arguments)
     except GateInputError as error:
         print(f"bais-gates: {error}", file=sys.stderr)
         return USAGE_ERROR
     return status
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Raise GateInputError for an option with an empty value, which Path takes for the current folder."""
+    from bais_gates.errors import GateInputError  # noqa: PLC0415 - see above
+
+    for word, following in pairwise([*words, "-"]):
+        if word.startswith("--") and (word.endswith("=") or not following):
+            option = word.rstrip("=")
+            raise GateInputError(
+                f"{option}: its value is empty, as from an unset variable. Give one, or leave it out."
+            )
 
 
 def _run(before: Sequence[str], after: Sequence[str]) -> int:
@@ -107,7 +120,10 @@ def _run(before: Sequence[str], after: Sequence[str]) -> int:
     Ctrl-C is held back until pytest is started, which writes the BLOCK of an interrupted run.
     """
     run_id = next(_values(before, "--run-id"), "") or os.urandom(8).hex()
-    folders = (*(tuple(_values(before, "--out")) or ("gate-report",)), *_values(after, "--gate-out"))
+    folders = (
+        *(tuple(filter(None, _values(before, "--out"))) or ("gate-report",)),
+        *_values(after, "--gate-out"),
+    )
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     may_be_no_run = any(
         word == "-h" or (len(word) > 2 and ("--help".startswith(word) or "--version".startswith(word)))

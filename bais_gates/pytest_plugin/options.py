@@ -197,6 +197,11 @@ def resolve(config: pytest.Config, catalog: Path) -> Settings:
         for scope in scopes
         if scope not in SCOPES
     ]
+    problems += [
+        f"{option} is empty, as from an unset variable. Give a value, or leave the option out."
+        for option in sorted(_WITH_VALUE)
+        if "" in _given(options, option)
+    ]
     misread = misread_option(config)
     if misread is not None:
         problems.append(misread)
@@ -218,6 +223,12 @@ def resolve(config: pytest.Config, catalog: Path) -> Settings:
         sign_key=_path(config, "gate_sign_key"),
         problems=tuple(problems),
     )
+
+
+def _given(options: object, option: str) -> list[str]:
+    """Return the values of an option, one for each time that it was given."""
+    value = getattr(options, option.strip("-").replace("-", "_"), None)
+    return value if isinstance(value, list) else [value] if value is not None else []
 
 
 def _load_duration(text: str | None, problems: list[str]) -> float | None:

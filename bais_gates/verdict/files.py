@@ -106,7 +106,7 @@ def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
         raise GateInputError(f"{path}: not a regular file. Give the path of a file.")
     with os.fdopen(descriptor, "rb") as stream:
         try:
-            raw = stream.read(limit + 1)
+            raw = stream.read(limit + 1) or b""  # None: a file of the kernel's that has nothing now
         except OSError as error:
             raise _unreadable(path, error) from None
     if len(raw) > limit:

@@ -70,6 +70,15 @@ def test_wrong_words(cli: Cli, words: tuple[str, ...]) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("words", [("verify", "--history="), ("run", "--env", "", "acceptance")])
+def test_an_option_without_a_value(cli: Cli, words: tuple[str, ...]) -> None:
+    """An option whose variable was not set is wrong input: its default, or this folder, is not meant."""
+    done = cli(*words)
+
+    assert done.returncode == 2
+    assert "its value is empty" in done.stderr
+
+
 def test_words_that_mean_nothing_to_a_process(process: Cli) -> None:
     """The process ends with 2, the usage on stderr and nothing on stdout."""
     done = process("deploj")

@@ -59,6 +59,8 @@ def test_options_that_hide_nothing(pytestconfig: pytest.Config, option: str, val
         (("--gate-subject", "api:latest"), {}, "--gate-subject"),
         ((), {"BAIS_GATES_RUN_ID": "a b"}, "--gate-run-id"),
         ((), {"PYTEST_ADDOPTS": "--assert=plain"}, "--assert=plain"),
+        (("--gate-subject=",), {}, "--gate-subject is empty"),
+        (("--gate-import", ""), {}, "--gate-import is empty"),
         (("--gate-waivers", "nowhere.yaml"), {}, "nowhere.yaml"),
         (("--gate-env", "nowhere"), {}, "nowhere"),
     ],

@@ -68,6 +68,8 @@ def test_moment_without_a_zone_is_refused(write: Write, moment: str) -> None:
         ("BAIS-1", "17", "ticket: must be text. Quote it."),
         ("BAIS-1", '" "', "ticket: must not be blank."),
         ("alex", "\u0430lex", ":6: waivers[0].approved_by: mixes letters of several scripts"),
+        ("alex", "TBD", ":6: waivers[0].approved_by: names nobody"),
+        ("alex", "'\"alex\"@example.com'", "approved_by: has an address that can be read in two ways"),
         ("dana", "da\u00adna", "requested_by: has a character that is not shown (U+00AD)"),
         ("The index is being rebuilt.", "because", "reason: must have at least 10 characters"),
         ("production", '"*"', "environment: must match ^[a-z]"),
