@@ -172,13 +172,13 @@ COMMANDS = {
 
 @pytest.mark.parametrize("count", [2, pytest.param(len(COMMANDS), marks=pytest.mark.nightly)])
 def test_output_that_nobody_reads(project: Project, count: int) -> None:
-    """A closed stdout, or a reader that leaves, changes no exit status and makes no traceback."""
+    """A closed or full stdout, or a reader that leaves, changes no exit status and makes no traceback."""
     project.env["PYTEST_ADDOPTS"] = " ".join(PLUGINS)
     project.env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     shell = shutil.which("bash")
     assert shell is not None
     for words, status in list(COMMANDS.items())[:count]:
-        closed = ("{} >&-",) if words.startswith(("run --env", "explain")) else ()
+        closed = ("{} >&-", "{} >/dev/full") if words.startswith(("run --env", "explain")) else ()
         for form in ("{} 2>&1 | true; exit ${{PIPESTATUS[0]}}", *closed):
             done = subprocess.run(
                 [shell, "-c", form.format(f"{shlex.quote(sys.executable)} -m bais_gates {words}")],

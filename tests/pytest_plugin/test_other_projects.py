@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -246,6 +247,16 @@ def test_a_named_catalog_must_be_there(project: Project) -> None:
     assert deciding.status == scoped.status == 22
     assert partial.status == 2
     assert "nowhere.yaml" in partial.output
+
+
+def test_without_standard_streams(project: Project) -> None:
+    """A run whose stdin, stdout and stderr are closed decides as ever: no file takes their numbers."""
+    project.catalog(one={})
+    project.passing("one")
+
+    ran = project.run("-m", "golive", before=lambda: os.closerange(0, 3))
+
+    assert (ran.status, ran.codes) == (0, set()), ran.decision
 
 
 def test_without_the_plugins_around_it(project: Project) -> None:
