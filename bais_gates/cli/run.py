@@ -149,7 +149,8 @@ def run(arguments: argparse.Namespace) -> int:
         stderr=stderr,
     )
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: child.terminate())
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as behind nohup
+            signal.signal(number, lambda *_: child.terminate())
     copying = threading.Thread(target=_copy, args=(child.stdout,), daemon=True)
     copying.start()
     status, interrupted = _wait(child)
