@@ -141,13 +141,16 @@ def run(arguments: argparse.Namespace) -> int:
     # pytest makes the folder: a run that is killed before has nothing to remove.
     directory = RunDirectory(Path(tempfile.gettempdir(), f"bais-gates-{secrets.token_hex(8)}"))
     stdout, stderr = _output()
-    child = subprocess.Popen(
-        pytest_command(arguments, run_id),
-        env={**os.environ, RUN_DIRECTORY: str(directory.path)},
-        preexec_fn=functools.partial(die_with, os.getpid(), signal.SIGTERM),  # noqa: PLW1509 - no threads yet
-        stdout=stdout,
-        stderr=stderr,
-    )
+    try:
+        child = subprocess.Popen(
+            pytest_command(arguments, run_id),
+            env={**os.environ, RUN_DIRECTORY: str(directory.path)},
+            preexec_fn=functools.partial(die_with, os.getpid(), signal.SIGTERM),  # noqa: PLW1509 - no threads yet
+            stdout=stdout,
+            stderr=stderr,
+        )
+    except OSError as error:
+        return _refuse(f"pytest can't be started ({error.strerror})", ExitStatus.BROKEN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as behind nohup
             signal.signal(number, lambda *_: child.terminate())

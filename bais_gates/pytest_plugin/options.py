@@ -127,7 +127,8 @@ def _is_catalog(path: Path) -> bool:
     No schema says what other catalogs look like: what counts is that keys of ours are in it, or nothing.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as stream:  # noqa: PTH123 - of a pipe, too
+            text = stream.read()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
     except (OSError, UnicodeDecodeError):
@@ -352,7 +353,8 @@ def restart_with_joined_options(config: pytest.Config) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     before = sys.orig_argv[1 : -len(given)]
-    os.execv(sys.executable, [sys.executable, *before, *joined])  # noqa: S606 - the same program, no shell
+    with contextlib.suppress(OSError):
+        os.execv(sys.executable, [sys.executable, *before, *joined])  # noqa: S606 - the same program, no shell
 
 
 def _configured(path: Path) -> Path | None:

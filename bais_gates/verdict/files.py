@@ -95,7 +95,7 @@ def _line_of(lines: dict[KeyPath, int], path: KeyPath) -> int:
 def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
     """Read a regular file of at most ``limit`` bytes, without waiting for a pipe or a device.
 
-    Raises AbsentFileError or GateInputError.
+    Raises AbsentFileError, or GateInputError for every other error, a link to an absent file among them.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -116,9 +116,11 @@ def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
 
 def _unreadable(path: Path, error: OSError | ValueError) -> GateInputError:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        link = path.is_symlink()
-        what = "a symbolic link to a file that does not exist" if link else "no such file"
-        return AbsentFileError(f"{path}: {what}. Create it, or give another path.")
+        if path.is_symlink():  # a file was meant to be there: it is not the same as none
+            return GateInputError(
+                f"{path}: a symbolic link to a file that does not exist. Mend it, or remove it."
+            )
+        return AbsentFileError(f"{path}: no such file. Create it, or give another path.")
     if isinstance(error, PermissionError):
         return GateInputError(f"{path}: permission denied. Check its owner and mode.")
     reason = error.strerror if isinstance(error, OSError) else "the name is not valid"
