@@ -15,8 +15,12 @@ from dataclasses import dataclass
 from typing import Final
 
 _ADDRESS: Final = re.compile(r"(?:mailto:)?([^\s<>()\[\],;:\"']+)@([^\s<>()\[\],;:\"'@]+)", re.IGNORECASE)
-_PLAIN: Final = re.compile(r"""(?<![^\s<>(),;:/|&"])[\w.'+-]+@[\w-]+(?:\.[\w-]+)*\.?(?![^\s<>(),;/|&"'])""")
-"""An address without what RFC 5322 and relays allow besides: quotes, comments, routes, literals."""
+_PLAIN: Final = re.compile(
+    r"""(?<![^\s<>(),;:/|&"])[\w.'+-]+(?:\[bot\])?@[\w-]+(?:\.[\w-]+)*\.?(?![^\s<>(),;/|&"'])"""
+)
+"""An address without what RFC 5322 and relays allow besides: quotes, comments, routes, literals.
+
+Only the bots of GitHub have brackets in theirs, as release authors."""
 _HANDLE: Final = re.compile(r"(?<![^\s(,;/])@[\w-]+(?![\w.@-])")
 _NOT_SHOWN: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"

@@ -76,6 +76,7 @@ OTHERS = [
     ("Mary Watson <mary@example.com>", "Mary Jane Watson <jane@example.com>"),
     ("Smith", "Alex Smith <alex@example.com>"),
     ("S. Smith", "B. Smith"),
+    ("dependabot[bot] <49699333+dependabot[bot]@users.noreply.github.com>", "Dana <dana@example.com>"),
     ("Robin at Example", "Dana at Example"),
     ("Na Li <na.li@example.com>", "I. Petrov <i.petrov@example.com>"),
     ("Siobhán O'Neill <s.o'neill@example.com>", "Dana <dana-x_y@example.com>"),

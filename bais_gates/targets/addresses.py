@@ -26,15 +26,15 @@ _FRESH_S: Final = 60.0
 _URLS: Final = {
     "api": ("url",),
     "metrics": ("url",),
-    "monitoring": ("prometheus_url", "alertmanager_url"),
-    "oncall": ("api_url", "events_url"),
+    "monitoring": ("prometheus_url", "alertmanager_url", "inbox_url"),
+    "oncall": ("api_url", "events_url", "chat", "status_page.api_url"),
     "database": ("url",),
     "cache": ("url",),
     "tls": ("http_url",),
     "recovery": ("database_url",),
 }
-_PORT: Final = re.compile(r":[0-9]*\Z")
 """What belongs to the target. The webhook listener and the scratch server of a restore do not."""
+_PORT: Final = re.compile(r":[0-9]*\Z")
 
 
 def resolved(parts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -93,8 +93,10 @@ def _look_up(host: str) -> tuple[str, ...]:
 def _hosts(parts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for part, keys in _URLS.items():
         for key in keys:
-            url = getattr(parts.get(part), key, None)
-            if url is not None:
+            value = parts.get(part)
+            for name in key.split("."):
+                value = getattr(value, name, None)
+            for url in value.values() if isinstance(value, Mapping) else [value or ""]:
                 yield from ((f"{part}.{key}", host) for host in _hosts_of(url))
     if "kubernetes" in parts:
         cluster = parts["kubernetes"]

@@ -19,6 +19,7 @@ from bais_gates.targets.identity import identity_of
 from bais_gates.verdict.target import is_loopback
 
 Write = Callable[[str, str], Path]
+ONCALL = "token: a-token-of-pagerduty, sender: dana@example.com"
 NAMES = {
     "local.example.com": "127.0.0.5",
     "mapped.example.com": "::ffff:127.0.0.1",
@@ -101,6 +102,10 @@ def test_is_loopback(host: str, is_this_machine: bool) -> None:
         ("kubernetes: {kubeconfig: kube, context: through, read_only: true}", True),
         ("backup: {directory: /b, scratch_url: 'postgresql://u@localhost/scratch'}", False),
         ("webhooks: {listen_host: 0.0.0.0}", False),
+        ("monitoring: {prometheus_url: 'https://api.example.com', inbox_url: 'http://127.1:9'}", True),
+        (f"oncall: {{{ONCALL}}}", False),
+        (f"oncall: {{{ONCALL}, chat: {{'#ops': 'https://local.example.com/hook'}}}}", True),
+        (f"oncall: {{{ONCALL}, status_page: {{page: p, token: t, api_url: 'http://[::1]:9'}}}}", True),
     ],
 )
 def test_any_address_of_the_target_on_loopback_is_a_rehearsal(
