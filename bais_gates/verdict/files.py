@@ -10,7 +10,7 @@ import gc
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,6 +64,20 @@ def load_document(path: str | os.PathLike[str], schema: str) -> Document:
         raise GateInputError(f"{path}:1: the file must have keys and values. {remedy}")
     validate(data, schema, name=str(path), lines=lines)
     return Document(path=path, data=data, digest=digest_of(raw), lines=lines)
+
+
+def require_environments(document: Document, named: Iterable[tuple[KeyPath, str]]) -> None:
+    """Raise GateInputError for a name, at a place of a file, of no environment in the folder beside the file.
+
+    What is asked of a misspelt environment would be asked of none.
+    """
+    folder = document.path.parent / "environments"
+    known = {"sandbox", *(file.stem for file in folder.glob("*.yaml"))}
+    for at, name in named if folder.is_dir() else ():
+        if name not in known:
+            raise document.error(
+                at, f"there is no environments/{name}.yaml. Correct the name, or add the file."
+            )
 
 
 def validate(data: JsonValue, schema: str, *, name: str, lines: dict[KeyPath, int] | None = None) -> None:
