@@ -1,18 +1,27 @@
 """Whether a text names a person, and two name the same: who asks for an exception may not approve it.
 
 No table of lookalikes is needed, as texts that could hide one are refused: characters that are not shown,
-words of several scripts, an address that is not ASCII, a name without Latin letters and without an address.
+words of several scripts, an address that is not ASCII or not written plainly, a name without Latin letters
+and without an address.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 _ADDRESS: Final = re.compile(r"(?:mailto:)?([^\s<>()\[\],;:\"']+)@([^\s<>()\[\],;:\"'@]+)", re.IGNORECASE)
+_PLAIN: Final = re.compile(
+    r"""(?<![^\s<>(),;:/|&"])[\w.'+-]+(?:\[bot\])?@[\w-]+(?:\.[\w-]+)*\.?(?![^\s<>(),;/|&"'])"""
+)
+"""An address without what RFC 5322 and relays allow besides: quotes, comments, routes, literals.
+
+Only the bots of GitHub have brackets in theirs, as release authors."""
+_HANDLE: Final = re.compile(r"(?<![^\s(,;/])@[\w-]+(?![\w.@-])")
 _NOT_SHOWN: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
@@ -24,19 +33,24 @@ _LATIN: Final = str.maketrans(
     | {"ŋ": "n", "ə": "e"}
 )
 """The small letters of Latin alphabets that are no ASCII letter with a mark."""
+_TWO_LETTERS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+"""As their languages write them where there are only ASCII letters."""
 _TITLES: Final = frozenset(
     {"dr", "prof", "mr", "mrs", "ms", "mx", "herr", "frau", "dipl", "ing", "phd", "md", "msc", "bsc", "mba"}
-    | {"cissp", "cisa", "cism", "oscp"}
+    | {"cissp", "cisa", "cism", "oscp", "sir", "dame", "jr", "sr", "ii", "iii"}
 )
+_MARKS: Final = frozenset({"Mn", "Mc", "Me", "Lm"})
 _FULL_NAME: Final = 2
 """Words of a name that is left when titles and initials are taken away."""
 _COMMENT: Final = re.compile(r"\([^()]*\)")
-_SEPARATOR: Final = re.compile(r"[,;/&|+\n]|\b(?:and|und|et)\b", re.IGNORECASE)
+_SEPARATOR: Final = re.compile(r"[,;/&|+\n()\[\]{}]|\b(?:and|und|et|at)\b", re.IGNORECASE)
 _PLACEHOLDER: Final = re.compile(
-    r"(?:(?:tb[acd]|to be \w+|todo|fixme|n/?a|not|none|nil|null|no ?one|nobody|(?:some|any)(?:one|body)"
-    r"|unknown|unassigned|undefined|pending|placeholder|anonymous|changeme|self|ditto|auditor|approver"
-    r"|(?:your|full) name|x+)(?: (?:yet|applicable|assigned|approved|approval|decided|available)){0,2}"
-    r"(?:\s*[(:;.!?].*)?|\W*|<[^@]*>|\{.*\}|\[[^@]*\])",
+    r"(?:(?:t\.?b\.?[acd]|to be \w+|to[ -]?do|fixme|n[/.]?a|n\.? ?n|not|none|nil|null|no[ -]?one|nobody"
+    r"|(?:some|any)(?:one|body)(?: else)?|unknown|unassigned|undefined|pending|placeholder|anonymous|changeme"
+    r"|self|myself|me|i|(?:the )?same(?: as above)?|see above|ditto|auditor|approver|requester"
+    r"|(?:(?:your|full|first|last) )?name|x+)"
+    r"(?: (?:yet|applicable|assigned|approved|approval|decided|available)){0,2}"
+    r"(?:[.!?]+|\s*(?:[(:;].*|<[^@]*>))?|\W*|<[^@]*>|\{.*\}|\[[^@]*\])",
     re.IGNORECASE | re.DOTALL,
 )
 """What forms and templates have where a name is due, alone or with a comment behind punctuation."""
@@ -49,11 +63,14 @@ class _Person:
     shown: frozenset[str]
     """The names in front of or behind an address, or the whole text where there is none."""
     addresses: frozenset[tuple[str, str]]
+    words: Counter[str]
+    """Of the names in front of or behind an address, of the part before the @ where there are none."""
 
 
 def names_nobody(text: str) -> bool:
     """Return whether a text is a placeholder, such as TBD, instead of a name."""
-    return _PLACEHOLDER.fullmatch(text.strip()) is not None
+    plain = re.sub(r"^[\s\"'“”„‘’«»()*_-]+|[\s\"'“”„‘’«»()*_-]+$", "", unicodedata.normalize("NFKC", text))
+    return _PLACEHOLDER.fullmatch(plain) is not None
 
 
 def why_unclear(text: str) -> str | None:
@@ -62,6 +79,8 @@ def why_unclear(text: str) -> str | None:
 
 
 def _problems(text: str) -> Iterator[str]:
+    if names_nobody(text):
+        yield "names nobody. Write the person's name."
     for character in text:
         category = unicodedata.category(character)
         if category[0] == "C" or category in {"Zl", "Zp"} or _NOT_SHOWN.match(character):
@@ -73,8 +92,10 @@ def _problems(text: str) -> Iterator[str]:
     addresses = _ADDRESS.findall(plain)
     if not "".join(local + domain for local, domain in addresses).isascii():
         yield "has an address with letters that are not ASCII. Write the address in ASCII."
+    if "%" in plain or "@" in _HANDLE.sub("", _PLAIN.sub("", plain)):
+        yield "has an address that can be read in two ways. Write it as name@example.com."
     words = re.findall(r"[^\W\d_]+", plain)
-    scripts = [{_script(letter) for letter in word if letter.isalpha()} for word in words]
+    scripts = [{_script(c) for c in word if unicodedata.category(c) != "Lm"} for word in words]
     if any(len(each) > 1 for each in scripts):
         yield "mixes letters of several scripts in one word. Write the word in one script."
     if not addresses and not ("".join(words) and _folded("".join(words)).isascii()):
@@ -87,13 +108,33 @@ def same_person(one: str, other: str) -> bool:
     Names are compared without case, marks, separators, order of words, titles, further initials and comments
     in brackets; addresses without case, separators and plus-tag, also those of a domain and its subdomain; a
     name with the part of an address before the @; all of it once more with the ASCII characters that look
-    alike made one. Of a list of names, or a name with a role behind a comma, each part is compared, too.
+    alike made one, and with umlauts as two letters. Of a list of names, or a name with a role behind a comma,
+    each part is compared, too. Where there are no two addresses to tell them apart, a name is also the same
+    as one that has more words, or is shorter by initials.
     """
     if why_unclear(one) is not None or why_unclear(other) is not None:
         return True
-    return any(
-        _same(_read(fold(a)), _read(fold(b))) for a, b in _pairs(one, other) for fold in (str, _skeleton)
-    )
+    folds = (str, _skeleton, _two_letters)
+    whole = [(one, other), (other, one)]
+    if any(_shorter(_read(fold(a)), _read(fold(b))) for a, b in whole for fold in folds):
+        return True
+    return any(_same(_read(fold(a)), _read(fold(b))) for a, b in _pairs(one, other) for fold in folds)
+
+
+def _shorter(one: _Person, other: _Person) -> bool:
+    """Return whether the words of one name are all in the other, be it as initials.
+
+    A single word tells too little beside an address: many people have it.
+    """
+    addressed = bool(one.addresses) + bool(other.addresses)
+    if addressed > 1 or one.words.total() < (_FULL_NAME if addressed else 1):
+        return False
+    left, right = one.words - other.words, other.words - one.words
+    return all(len(word) == 1 for word in left) and _initials(left) <= _initials(right)
+
+
+def _initials(words: Counter[str]) -> Counter[str]:
+    return Counter(word[0] for word in words.elements())
 
 
 def _pairs(one: str, other: str) -> Iterator[tuple[str, str]]:
@@ -125,13 +166,17 @@ def _read(text: str) -> _Person:
     plain = unicodedata.normalize("NFKC", text)
     addresses = set()
     names: set[str] = set()
+    words: Counter[str] = Counter()
     for box, domain in _ADDRESS.findall(plain):
         local = box.partition("+")[0] or box
         addresses.add((_joined(_words(local)), domain.casefold().rstrip(".")))
         names |= _keys(local)
+        words.update(_words(local))
     rest = _ADDRESS.sub(" ", plain)
     shown = _keys(rest) | _keys(_COMMENT.sub(" ", rest))
-    return _Person(frozenset(names | shown), frozenset(shown), frozenset(addresses))
+    words = Counter(_words(rest)) or words
+    words = Counter({word: count for word, count in words.items() if word not in _TITLES})
+    return _Person(frozenset(names | shown), frozenset(shown), frozenset(addresses), words)
 
 
 def _keys(text: str) -> set[str]:
@@ -155,15 +200,19 @@ def _joined(words: list[str]) -> str:
 
 
 def _folded(text: str) -> str:
-    """Return a text in small letters without marks, Latin letters as ASCII."""
+    """Return a text in small letters without marks and modifier letters, Latin letters as ASCII."""
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(c for c in apart if unicodedata.category(c)[0] != "M").translate(_LATIN)
+    return "".join(c for c in apart if unicodedata.category(c) not in _MARKS).translate(_LATIN)
 
 
 def _skeleton(text: str) -> str:
     """Return a text with the ASCII characters that look alike made one: l for I, 1 and |, o for 0."""
     text = re.sub(r"(?<=[^\W_])I(?=[a-z])", "l", unicodedata.normalize("NFKC", text))
     return text.translate(str.maketrans("1|0", "llo")).replace("rn", "m").replace("vv", "w")
+
+
+def _two_letters(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold().translate(_TWO_LETTERS)
 
 
 def _related(one: str, other: str) -> bool:

@@ -1,6 +1,7 @@
 """Read JSON and YAML of people and programs, and refuse what two readers could understand differently.
 
-Refused are duplicate keys (one reader takes the first, another the last), NaN and infinity, and deep nesting.
+Refused are duplicate keys (one reader takes the first, another the last), NaN and infinity, deep nesting, and
+aliases, by which a short text stands for a huge or endless value.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(f"not valid YAML{line} ({e.problem})") from None
     except (yaml.YAMLError, RecursionError):
         raise ValueError("not valid YAML") from None
+    except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError):  # from a constructor
+        raise ValueError("not valid YAML (it has a date, number or tag that can't be read)") from None
 
 
 @functools.cache
@@ -47,7 +50,13 @@ def _yaml_loader() -> type[yaml.SafeLoader]:
     import yaml  # noqa: PLC0415 - as above
 
     class Loader(yaml.SafeLoader):
-        """A SafeLoader that refuses duplicate keys."""
+        """A SafeLoader that refuses duplicate keys and aliases."""
+
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            if self.check_event(yaml.AliasEvent):
+                mark = self.peek_event().start_mark  # type: ignore[no-untyped-call] # the library has no types
+                raise yaml.composer.ComposerError(None, None, "an alias: write the value out", mark)
+            return super().compose_node(parent, index)
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - as the library calls it
             names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]

@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "people": set(),
     "redaction": set(),
     "servers": {"errors"},
+    "streams": set(),
     "strict": set(),
     "verdict": {"errors", "people", "strict"},
     "manifests": {"verdict", "errors", "extras"},
@@ -62,6 +63,7 @@ ALLOWED: dict[str, set[str]] = {
         "redaction",
         "errors",
         "measuring",
+        "streams",
     },
     "monitoring": {"verdict", "errors", "extras", "lazy", "servers"},
     "oncall": {
@@ -94,6 +96,7 @@ ALLOWED: dict[str, set[str]] = {
         "redaction",
         "errors",
         "servers",
+        "streams",
         "pytest_plugin",
     },
     "__main__": {"cli"},

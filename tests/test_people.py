@@ -44,6 +44,17 @@ SAME = [
     ("Dana Smith", "Dana Smith, CISO"),
     ("Dana Smith, auditor", "Dana Smith / security"),
     ("Dana & Alex", "Alex"),
+    ("Dana Smith <dana@example.com>", "team leads (Dana, Robin)"),
+    ("Dana Smith <dana@example.com>", "dana at example.com"),
+    ("Dana Smith <dana@example.com>", "approved by Dana Smith"),
+    ("Dana Smith <dana@example.com>", "Sir Dana Smith III - Security"),
+    ("Dana Smith <dana@example.com>", "Alex Jones on behalf of Dana Smith"),
+    ("Dana Smith <dana@example.com>", "D. Smith"),
+    ("Dana Smith", "Dana S."),
+    ("Dana Smith", "dana"),
+    ("Dana Jane Smith", "dana.smith@example.com"),
+    ("Jürgen Møller", "Juergen Moeller"),
+    ("Ka\u02bbahumanu Ek", "Kaahumanu Ek"),
 ]
 OTHERS = [
     ("dana", "alex"),
@@ -62,6 +73,13 @@ OTHERS = [
     ("Smith, Dana", "Smith, Robin"),
     ("Dana Smith, Example Audits", "Alex Jones, Example Audits"),
     ("Dana Smith, CISSP", "Robin Jones, CISSP"),
+    ("Mary Watson <mary@example.com>", "Mary Jane Watson <jane@example.com>"),
+    ("Smith", "Alex Smith <alex@example.com>"),
+    ("S. Smith", "B. Smith"),
+    ("dependabot[bot] <49699333+dependabot[bot]@users.noreply.github.com>", "Dana <dana@example.com>"),
+    ("Robin at Example", "Dana at Example"),
+    ("Na Li <na.li@example.com>", "I. Petrov <i.petrov@example.com>"),
+    ("Siobhán O'Neill <s.o'neill@example.com>", "Dana <dana-x_y@example.com>"),
 ]
 UNCLEAR = [
     ("al\u200bex", "not shown"),
@@ -82,10 +100,21 @@ UNCLEAR = [
     ("al\u13acx", "several scripts"),
     ("\u0430\u04cf\u0435\u0445", "needs an address"),
     ("山田", "needs an address"),
-    ("...", "needs an address"),
+    ("...", "names nobody"),
     ("\u0251lex", "needs an address"),
     ("Alex <\u0430lex@example.com>", "not ASCII"),
     ("alex@ex\u0430mple.com", "not ASCII"),
+    ('"dana"@example.com', "in two ways"),
+    ("dana @example.com", "in two ways"),
+    ("dana(alex)@example.com", "in two ways"),
+    ("dana@(alex)example.com", "in two ways"),
+    ("dana@[192.0.2.1]", "in two ways"),
+    ("dana%example.com@example.org", "in two ways"),
+    ("example.com!dana@example.org", "in two ways"),
+    ("dana=example.com@example.org", "in two ways"),
+    ("mailto:dana%40example.com", "in two ways"),
+    ("mailto:dana@example.com?cc=alex@example.com", "in two ways"),
+    ("tbd", "names nobody"),
 ]
 
 
@@ -131,6 +160,14 @@ def test_a_text_that_can_hide_another_is_unclear(text: str, why: str) -> None:
         "{{ approver }}",
         "self",
         "unknown: the lead left",
+        "T.B.D.",
+        "(TBD)",
+        '"none"',
+        "\uff34\uff22\uff24",
+        "N.N.",
+        "same as above",
+        "me",
+        "NAME <address>",
     ],
 )
 def test_a_placeholder_names_nobody(text: str) -> None:
@@ -140,7 +177,10 @@ def test_a_placeholder_names_nobody(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Alex", "Nobody Jones", "None Smith", "Na Li", "<alex@example.com>", "Self, Will", "on-call lead"],
+    [
+        *("Alex", "Nobody Jones", "None Smith", "Na Li", "<alex@example.com>", "Self, Will", "on-call lead"),
+        *("I. Petrov", "X. Zhang", "x.zhang@example.com", "Name, Anna", "Tbilisi Ek"),
+    ],
 )
 def test_a_name_is_no_placeholder(text: str) -> None:
     """Names that begin like a placeholder are names."""

@@ -38,9 +38,16 @@ def test_ambiguous_json_is_refused(text: str | bytes, reason: str) -> None:
         ("a: [", "not valid YAML in line"),
         ("!!python/object:os.x {}", "not valid YAML"),
         ("[" * 5_000, "not valid YAML"),
+        ("a: &x [1]\nb: [*x, *x]", "in line 2 .an alias"),
+        ("&x [*x]", "an alias"),
+        ("a: {b: 1}\n<<: *a", "an alias"),
+        ("a: 2026-02-30", "a date, number or tag"),
+        ("a: " + "9" * 5_000, "a date, number or tag"),
+        ("a: !!bool x", "a date, number or tag"),
+        ("!!map [a]", "a date, number or tag"),
     ],
 )
 def test_ambiguous_yaml_is_refused(text: str, reason: str) -> None:
-    """The reason names the key or the line."""
+    """The reason names the key or the line; no short text stands for a huge value."""
     with pytest.raises(ValueError, match=reason):
         parse_yaml(text)

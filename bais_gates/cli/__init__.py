@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from bais_gates.reports.voiding import void
+from bais_gates.streams import outlive_readers
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +38,7 @@ COMMANDS = (
 _MODULES = {"rollback": "deploy"}
 USAGE_ERROR = 2
 INTERRUPTED = 130
-_UNVOIDED = 23  # ExitStatus.BROKEN, which takes an import
+_BROKEN = 23  # ExitStatus.BROKEN, which takes an import
 
 
 def commands(names: Sequence[str] = COMMANDS) -> tuple[ModuleType, ...]:
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     before, after = words[:cut], words[cut + 1 :]
     try:
         if argv is None:
-            _outlive_readers()
+            outlive_readers()
         if next((word for word in before if not word.startswith("-")), None) == "run":
             return _run(before, after)
         return _command(before, pytest_args=after)
@@ -92,13 +92,37 @@ def _command(words: Sequence[str], **more: Any) -> int:
     from bais_gates.errors import GateInputError  # noqa: PLC0415 - see above
 
     named = words[:1] if words and words[0] in COMMANDS else COMMANDS  # others cost half of a short command
-    arguments = parser(named).parse_args(words, argparse.Namespace(**more))
     try:
+        _refuse_folder()
+        _refuse_empty(words)
+        arguments = parser(named).parse_args(words, argparse.Namespace(**more))
         status: int = arguments.command(arguments)
     except GateInputError as error:
         print(f"bais-gates: {error}", file=sys.stderr)
         return USAGE_ERROR
     return status
+
+
+def _refuse_folder() -> None:
+    """Raise GateInputError where the current folder is gone: Python and pytest would fail with tracebacks."""
+    from bais_gates.errors import GateInputError  # noqa: PLC0415 - see above
+
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib takes long to import
+    except FileNotFoundError:
+        raise GateInputError("the current folder was removed. Change into one that exists.") from None
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Raise GateInputError for an option with an empty value, which Path takes for the current folder."""
+    from bais_gates.errors import GateInputError  # noqa: PLC0415 - see above
+
+    for word, following in pairwise([*words, "-"]):
+        if word.startswith("--") and (word.endswith("=") or not following):
+            option = word.rstrip("=")
+            raise GateInputError(
+                f"{option}: its value is empty, as from an unset variable. Give one, or leave it out."
+            )
 
 
 def _run(before: Sequence[str], after: Sequence[str]) -> int:
@@ -107,7 +131,10 @@ def _run(before: Sequence[str], after: Sequence[str]) -> int:
     Ctrl-C is held back until pytest is started, which writes the BLOCK of an interrupted run.
     """
     run_id = next(_values(before, "--run-id"), "") or os.urandom(8).hex()
-    folders = (*(tuple(_values(before, "--out")) or ("gate-report",)), *_values(after, "--gate-out"))
+    folders = (
+        *(tuple(filter(None, _values(before, "--out"))) or ("gate-report",)),
+        *_values(after, "--gate-out"),
+    )
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     may_be_no_run = any(
         word == "-h" or (len(word) > 2 and ("--help".startswith(word) or "--version".startswith(word)))
@@ -121,6 +148,11 @@ def _run(before: Sequence[str], after: Sequence[str]) -> int:
         except SystemExit as end:
             if may_be_no_run and end.code:  # it was one, and its words are refused
                 _void_all(folders, run_id)
+            if (
+                not may_be_no_run and not end.code
+            ):  # of a module that is imported, such as a yaml.py of theirs
+                print("bais-gates: BLOCK: a module ended the run as it was imported.", file=sys.stderr)
+                return _BROKEN
             raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -138,7 +170,7 @@ def _void_all(folders: Sequence[str], run_id: str) -> None:
                 "with --out.",
                 file=sys.stderr,
             )
-            sys.exit(_UNVOIDED)
+            sys.exit(_BROKEN)
 
 
 def _values(words: Sequence[str], option: str) -> Iterator[str]:
@@ -147,34 +179,3 @@ def _values(words: Sequence[str], option: str) -> Iterator[str]:
         name, joined, value = word.partition("=")
         if len(name) > 2 and option.startswith(name) and (joined or following):
             yield value if joined else following
-
-
-class _Unread(io.FileIO):
-    """A stream that goes on when nobody reads it any more, as behind ``| head -1``."""
-
-    def write(self, data: Any, /) -> int:
-        """Write the data, or drop it."""
-        try:
-            return super().write(data)
-        except BrokenPipeError:
-            return len(data)
-
-
-def _outlive_readers() -> None:
-    """Keep output that nobody reads from changing the exit status: streams closed behind or before us."""
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
-            os.set_inheritable(descriptor, True)  # noqa: FBT003 - it takes no keywords
-    for descriptor, name in ((1, "stdout"), (2, "stderr")):
-        stream = getattr(sys, name) or open(descriptor, "w", closefd=False)  # noqa: SIM115 - stays open
-        raw = io.BufferedWriter(_Unread(descriptor, "w", closefd=False))
-        setattr(
-            sys,
-            name,
-            io.TextIOWrapper(
-                raw, stream.encoding, stream.errors, line_buffering=name == "stderr" or stream.isatty()
-            ),
-        )

@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -20,12 +19,12 @@ from typing import TYPE_CHECKING
 from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.run_directory import RUN_DIRECTORY, RunDirectory
 from bais_gates.reports import DECISION_FILE, read_decision
-from bais_gates.reports.voiding import write_block
+from bais_gates.reports.voiding import void, write_block
 from bais_gates.sandbox.errors import SandboxError
 from bais_gates.sandbox.processes import die_with
 from bais_gates.targets.provision import release
 from bais_gates.verdict.catalog import load_catalog
-from bais_gates.verdict.model import GOLIVE, SCOPES, ExitStatus
+from bais_gates.verdict.model import GOLIVE, SCOPES, ExitStatus, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,15 +141,19 @@ def run(arguments: argparse.Namespace) -> int:
     # pytest makes the folder: a run that is killed before has nothing to remove.
     directory = RunDirectory(Path(tempfile.gettempdir(), f"bais-gates-{secrets.token_hex(8)}"))
     stdout, stderr = _output()
-    child = subprocess.Popen(
-        pytest_command(arguments, run_id),
-        env={**os.environ, RUN_DIRECTORY: str(directory.path)},
-        preexec_fn=functools.partial(die_with, os.getpid(), signal.SIGTERM),  # noqa: PLW1509 - no threads yet
-        stdout=stdout,
-        stderr=stderr,
-    )
+    try:
+        child = subprocess.Popen(
+            pytest_command(arguments, run_id),
+            env={**os.environ, RUN_DIRECTORY: str(directory.path)},
+            preexec_fn=functools.partial(die_with, os.getpid(), signal.SIGTERM),  # noqa: PLW1509 - no threads yet
+            stdout=stdout,
+            stderr=stderr,
+        )
+    except OSError as error:
+        return _refuse(f"pytest can't be started ({error.strerror})", ExitStatus.BROKEN)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: child.terminate())
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as behind nohup
+            signal.signal(number, lambda *_: child.terminate())
     copying = threading.Thread(target=_copy, args=(child.stdout,), daemon=True)
     copying.start()
     status, interrupted = _wait(child)
@@ -163,8 +166,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _output() -> tuple[int | None, int | None]:
-    """Return where pytest's output and errors go: through this process, which outlives a pipe's reader."""
-    if not stat.S_ISFIFO(os.fstat(1).st_mode):
+    """Return where pytest's output and errors go: through this process, which outlives readers and room."""
+    if os.isatty(1) or not hasattr(sys.stdout, "buffer"):  # a program's own, which is not what pytest has
         return None, None
     return subprocess.PIPE, subprocess.STDOUT if os.path.sameopenfile(1, 2) else None
 
@@ -210,6 +213,9 @@ def agreed_status(path: Path, run_id: str, status: int) -> int:
             f"{path} is not the decision of this run: it was not written, or was overwritten", status
         )
     if decision.exit_status != status:
+        if decision.verdict is Verdict.DEPLOY:  # the file is the authority, and this is a BLOCK
+            with suppress(OSError):
+                void(str(path.parent), run_id=run_id, scope=decision.scope, command=("bais-gates", "run"))
         return _refuse(
             f"pytest exited with {status}, but {path} is {decision.verdict} with {int(decision.exit_status)}",
             int(decision.exit_status),
@@ -219,4 +225,4 @@ def agreed_status(path: Path, run_id: str, status: int) -> int:
 
 def _refuse(why: str, status: int) -> int:
     print(f"bais-gates: BLOCK: {why}.", file=sys.stderr)
-    return status if status > 0 else int(ExitStatus.INTEGRITY)
+    return status if status and status in set(ExitStatus) else int(ExitStatus.INTEGRITY)

@@ -50,7 +50,8 @@ class Record:
     @property
     def valid_until(self) -> date:
         """The last day on which it counts: its own, or that of its kind's greatest age."""
-        return min(self.expires, self.held + timedelta(days=MAX_AGE_DAYS[self.kind]))
+        most = min(timedelta(days=MAX_AGE_DAYS[self.kind]), date.max - self.held)
+        return min(self.expires, self.held + most)
 
     def days_left(self, today: date) -> int:
         """Return the days until it counts no more; negative afterwards."""

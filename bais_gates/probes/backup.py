@@ -108,7 +108,7 @@ def _read_description(path: Path) -> Backup:
         )
     except OSError as e:
         raise BackupError(f"{path.name} cannot be read: {e.strerror}") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as e:
         text = f"no {e}" if isinstance(e, KeyError) else str(e)
         raise BackupError(f"{path.name} is not the description of a backup: {text}") from None
 

@@ -127,7 +127,8 @@ def _is_catalog(path: Path) -> bool:
     No schema says what other catalogs look like: what counts is that keys of ours are in it, or nothing.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as stream:  # noqa: PTH123 - of a pipe, too
+            text = stream.read()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
     except (OSError, UnicodeDecodeError):
@@ -197,6 +198,11 @@ def resolve(config: pytest.Config, catalog: Path) -> Settings:
         for scope in scopes
         if scope not in SCOPES
     ]
+    problems += [
+        f"{option} is empty, as from an unset variable. Give a value, or leave the option out."
+        for option in sorted(_WITH_VALUE)
+        if "" in _given(options, option)
+    ]
     misread = misread_option(config)
     if misread is not None:
         problems.append(misread)
@@ -218,6 +224,12 @@ def resolve(config: pytest.Config, catalog: Path) -> Settings:
         sign_key=_path(config, "gate_sign_key"),
         problems=tuple(problems),
     )
+
+
+def _given(options: object, option: str) -> list[str]:
+    """Return the values of an option, one for each time that it was given."""
+    value = getattr(options, option.strip("-").replace("-", "_"), None)
+    return value if isinstance(value, list) else [value] if value is not None else []
 
 
 def _load_duration(text: str | None, problems: list[str]) -> float | None:
@@ -341,7 +353,8 @@ def restart_with_joined_options(config: pytest.Config) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     before = sys.orig_argv[1 : -len(given)]
-    os.execv(sys.executable, [sys.executable, *before, *joined])  # noqa: S606 - the same program, no shell
+    with contextlib.suppress(OSError):
+        os.execv(sys.executable, [sys.executable, *before, *joined])  # noqa: S606 - the same program, no shell
 
 
 def _configured(path: Path) -> Path | None:

@@ -21,6 +21,7 @@ from bais_gates.pytest_plugin.options import (
     restart_with_joined_options,
     void_older,
 )
+from bais_gates.streams import open_closed
 from bais_gates.verdict.model import GOLIVE, SCOPES, Phase, Severity
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _start(config: pytest.Config, catalog: Path) -> RunState:
         from bais_gates.pytest_plugin import finish, preflight  # noqa: PLC0415 - only a decision needs them
 
         workers.remember_controller()
+        open_closed()
         run = config.stash[preflight.deciding_run_key] = preflight.prepare(config, state)
         config.pluginmanager.register(finish.ExitCode(run))
         if run.fatal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ class _Refusal:
     remedy: str = ""
 
 
+_LOCAL = re.compile(r"(?:[0-9]+\*)?popen(?://(?!via=)[^/]*(?:/[^/]+)*)*")
+"""A worker of xdist that is a process of this machine, not one by way of another."""
+
+
 def _set(value: object) -> bool:
     return bool(value)
 
@@ -35,7 +40,7 @@ def _lenient(filters: object) -> bool:
 
 
 def _remote(specs: object) -> bool:
-    return any("popen" not in str(one) for one in specs) if isinstance(specs, list) else False
+    return isinstance(specs, list) and not all(_LOCAL.fullmatch(str(one)) for one in specs)
 
 
 def _of_guards(overrides: object) -> bool:

@@ -61,7 +61,7 @@ class RunState:
         """Return the policy, read once; the built-in one when there is no file beside the catalog."""
         if self._policy is None:
             path = self.settings.policy
-            usable = path.exists() or self.settings.policy_named
+            usable = os.path.lexists(path) or self.settings.policy_named
             self._policy = load_policy(path) if usable else BUILT_IN
         return self._policy
 

@@ -1,4 +1,4 @@
-"""What ends a deciding run from outside, in bounded time: SIGTERM, Ctrl-C, and the run's deadline."""
+"""What ends a deciding run from outside, in bounded time: signals, Ctrl-C, and the run's deadline."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ class Termination:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Listen for SIGTERM and SIGINT, and start the clock of the run."""
+        """Listen for SIGTERM, SIGINT and, but for nohup, SIGHUP, and start the clock of the run."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            hung_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+            for number in (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if hung_up else ())):
                 self._before[number] = signal.signal(number, self._terminate)
             # `bais-gates run` starts pytest with Ctrl-C held back: before this it ends in a traceback.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

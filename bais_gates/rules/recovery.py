@@ -12,6 +12,7 @@ recovery within five minutes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -52,7 +53,7 @@ def parse_record(text: str, path: Path) -> Record:
         return _record(parse_json(text))
     except KeyError as e:
         raise RecordRefused(f"{path}: the record of the recovery drill has no key {e}.") from None
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, OverflowError) as e:
         raise RecordRefused(f"{path}: the record of the recovery drill is not valid: {e}") from None
 
 
@@ -89,11 +90,18 @@ def _record(document: Any) -> Record:
         led_by=document["led_by"],
         rehearsal=document.get("rehearsal", False),
         scenarios=tuple(map(str, document["scenarios"])),
-        recovery_s=float(document["recovery_s"]),
-        data_loss_s=float(document["data_loss_s"]),
+        recovery_s=_seconds(document, "recovery_s"),
+        data_loss_s=_seconds(document, "data_loss_s"),
         passed=document["passed"],
         findings=tuple(map(str, document["findings"])),
     )
+
+
+def _seconds(document: Any, key: str) -> float:
+    seconds = float(document[key])
+    if isinstance(document[key], bool) or not 0 <= seconds < math.inf:
+        raise ValueError(f"{key} is not a number of seconds")
+    return seconds
 
 
 def missing_scenarios(record: Record) -> list[str]:

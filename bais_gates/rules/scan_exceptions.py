@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bais_gates.errors import RecordRefused
-from bais_gates.people import names_nobody, same_person
+from bais_gates.people import names_nobody, same_person, why_unclear
 from bais_gates.rules.scans import ScanFinding
 from bais_gates.strict import parse_yaml
 
@@ -89,6 +89,8 @@ def _exception(entry: object, place: str) -> ScanException:
     for key in ("reason", "approved_by"):
         if names_nobody(texts[key]):
             raise RecordRefused(f"{place}: {key} is a placeholder ({texts[key]}). Write it out.")
+    if (why := why_unclear(texts["approved_by"])) is not None:
+        raise RecordRefused(f"{place}: approved_by {why}")
     if "requested_by" in entry and same_person(_text(entry, "requested_by", place), texts["approved_by"]):
         raise RecordRefused(f"{place}: approved_by must be another person than requested_by.")
     return ScanException(

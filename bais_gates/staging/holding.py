@@ -58,7 +58,7 @@ def require_free(namespace: Mapping[str, Any], run: str | None = None, now: date
     if not holder or other == run:
         return
     renewed = _moment(annotation(namespace, RENEWED))
-    left = None if renewed is None else renewed + timedelta(seconds=STALE_S) - (now or datetime.now(UTC))
+    left = None if renewed is None else renewed - (now or datetime.now(UTC)) + timedelta(seconds=STALE_S)
     if left is None or left <= timedelta():
         return
     raise StageError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import yaml
 
@@ -25,14 +26,15 @@ _FRESH_S: Final = 60.0
 _URLS: Final = {
     "api": ("url",),
     "metrics": ("url",),
-    "monitoring": ("prometheus_url", "alertmanager_url"),
-    "oncall": ("api_url", "events_url"),
+    "monitoring": ("prometheus_url", "alertmanager_url", "inbox_url"),
+    "oncall": ("api_url", "events_url", "chat", "status_page.api_url"),
     "database": ("url",),
     "cache": ("url",),
     "tls": ("http_url",),
     "recovery": ("database_url",),
 }
 """What belongs to the target. The webhook listener and the scratch server of a restore do not."""
+_PORT: Final = re.compile(r":[0-9]*\Z")
 
 
 def resolved(parts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -57,6 +59,21 @@ def _resolved(hosts: tuple[tuple[str, str], ...], _period: int) -> tuple[tuple[s
     return tuple((key, address) for key, host in hosts for address in answers.get(host, ()))
 
 
+def split_url(url: str) -> SplitResult | None:
+    """Return the parts of a URL, None for one that has no host or port that can be read."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it raises ValueError for a bad port
+    except ValueError:
+        return None
+    return parts
+
+
+def by_service_file(parts: SplitResult) -> bool:
+    """Return whether libpq would add to a PostgreSQL URL what a service file says."""
+    return "service" in parse_qs(parts.query) or bool(os.environ.get("PGSERVICE"))
+
+
 def without_credentials(url: str) -> str:
     """Return scheme, host, port and path of a URL."""
     parts = urlsplit(url)
@@ -76,36 +93,62 @@ def _look_up(host: str) -> tuple[str, ...]:
 def _hosts(parts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for part, keys in _URLS.items():
         for key in keys:
-            url = getattr(parts.get(part), key, None)
-            if url is not None:
+            value = parts.get(part)
+            for name in key.split("."):
+                value = getattr(value, name, None)
+            for url in value.values() if isinstance(value, Mapping) else [value or ""]:
                 yield from ((f"{part}.{key}", host) for host in _hosts_of(url))
     if "kubernetes" in parts:
         cluster = parts["kubernetes"]
-        contexts = {cluster.context, cluster.admin_context, cluster.secrets_context, cluster.deploy_context}
-        for url in _servers(cluster.kubeconfig, contexts):
+        named = (cluster.context, cluster.admin_context, cluster.secrets_context, cluster.deploy_context)
+        for url in _servers(cluster.kubeconfig, [context for context in named if context is not None]):
             yield from (("kubernetes.context", host) for host in _hosts_of(url))
 
 
 def _hosts_of(url: str) -> Iterator[str]:
-    """Yield the hosts that a client of this URL connects to; libpq takes several, also as parameters."""
-    try:
-        split = urlsplit(url)
-        hosts = [split.hostname or ""]
-    except ValueError:
+    """Yield the hosts that a client of this URL connects to."""
+    split = split_url(url)
+    if split is None:
         return
     if split.scheme in {"postgresql", "postgres"}:
-        query = parse_qs(split.query)
-        hosts += [*query.get("host", ()), *query.get("hostaddr", ()), os.environ.get("PGHOSTADDR", "")]
-    for host in hosts:
-        yield from (one for one in unquote(host).split(",") if one)
+        yield from _hosts_of_libpq(split)
+    elif split.hostname:
+        yield unquote(split.hostname)
 
 
-def _servers(kubeconfig: Path, contexts: set[str | None]) -> Iterator[str]:
-    """Yield the API servers of these contexts; none for a file that the cluster's gates will complain of."""
+def _hosts_of_libpq(split: SplitResult) -> Iterator[str]:
+    """Yield the hosts of a PostgreSQL URL, which takes several, also as parameters; / for an empty one.
+
+    An empty host is the server's socket on this machine.
+    Source: https://www.postgresql.org/docs/current/libpq-connect.html
+    """
+    query = parse_qs(split.query, keep_blank_values=True)
+    authority = unquote(split.netloc.rpartition("@")[2])
+    hosts = [_PORT.sub("", one).strip("[]") for one in authority.split(",")]
+    hosts += [one for text in query.get("host", ()) for one in text.split(",")]
+    yield from (one or "/" for one in hosts)
+    for text in (*query.get("hostaddr", ()), os.environ.get("PGHOSTADDR", "")):
+        yield from (one for one in text.split(",") if one)
+
+
+def _servers(kubeconfig: Path, contexts: Sequence[str]) -> Iterator[str]:
+    """Yield the API servers of these contexts and the proxies before them, as far as they can be read.
+
+    What can't be read the cluster's gates complain of; another entry of the file may be wrong meanwhile.
+    """
     try:
         content = yaml.safe_load(read_bytes(kubeconfig))
-        clusters = {one["name"]: one["cluster"]["server"] for one in content["clusters"]}
-        wanted = [one["context"]["cluster"] for one in content["contexts"] if one["name"] in contexts]
-    except (GateInputError, ValueError, TypeError, KeyError, yaml.YAMLError):
+    except (GateInputError, ValueError, RecursionError, yaml.YAMLError):
         return
-    yield from (str(clusters[name]) for name in wanted if name in clusters)
+    wanted = [one.get("cluster") for name, one in _entries(content, "context") if name in contexts]
+    for name, cluster in _entries(content, "cluster"):
+        if name in wanted:
+            yield from (str(cluster[key]) for key in ("server", "proxy-url") if key in cluster)
+
+
+def _entries(content: object, kind: str) -> Iterator[tuple[object, dict[str, Any]]]:
+    """Yield name and content of each well-formed entry of a kind in a kubeconfig."""
+    listed = content.get(f"{kind}s") if isinstance(content, dict) else None
+    for one in listed if isinstance(listed, list) else ():
+        if isinstance(one, dict) and isinstance(one.get(kind), dict):
+            yield one.get("name"), one[kind]

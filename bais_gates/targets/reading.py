@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import SplitResult, urlsplit
 
 from bais_gates import redaction
+from bais_gates.targets.addresses import by_service_file, split_url
 from bais_gates.targets.parts import (
     ApiPart,
     BackupPart,
@@ -311,7 +311,7 @@ class Reader:
         for name, value in variables.items():
             if not name.endswith(_PUBLIC_SUFFIXES):
                 redaction.register(value)
-            parts = _split(value) if "://" in value else None
+            parts = split_url(value) if "://" in value else None
             if parts is not None and parts.password:
                 redaction.register(parts.password)
         return dict(variables)
@@ -364,12 +364,15 @@ class Reader:
 
         ``bare``: scheme, host and path alone, without credentials, query or fragment.
         """
-        parts = _split(url)
+        parts = split_url(url)
         if parts is not None and parts.password:
             redaction.register(parts.password)
         wanted = " or ".join(f"{scheme}://host[:port]" for scheme in schemes)
         if parts is None or parts.scheme not in schemes or not parts.hostname or re.search(r"\s", url):
             raise self._document.error(at, f"not a URL of the form {wanted}. Write the whole URL.")
+        if schemes == _POSTGRES and by_service_file(parts):
+            text = "a service file of libpq could name another host. Write the whole URL without service"
+            raise self._document.error(at, f"{text}, and unset PGSERVICE.")
         if bare and (parts.username or parts.password or parts.query or parts.fragment):
             raise self._document.error(at, "the URL has credentials, a query or a fragment. Remove them.")
         return url
@@ -389,12 +392,3 @@ def _setting(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)
-
-
-def _split(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it raises ValueError for a bad port
-    except ValueError:
-        return None
-    return parts

@@ -10,7 +10,13 @@ from typing import Any, cast
 
 from bais_gates.errors import GateInputError
 from bais_gates.verdict.criteria import CriteriaList, criteria_from_json, unknown_gates
-from bais_gates.verdict.files import Document, digest_of, load_document, read_bytes
+from bais_gates.verdict.files import (
+    Document,
+    digest_of,
+    load_document,
+    read_bytes,
+    require_environments,
+)
 from bais_gates.verdict.model import GOLIVE, Gate, Phase, Severity
 
 
@@ -63,7 +69,15 @@ def load_catalog(path: Path) -> Catalog:
             raise document.error(("gates", index, "id"), text)
     gates = tuple(_gate(entry) for entry in entries)
     _check_needs(document, gates, index_of)
-    _check_environments(document, gates)
+    require_environments(
+        document,
+        (
+            (("gates", index, key, position), name)
+            for index, gate in enumerate(gates)
+            for key in ("environments", "evidence_from")
+            for position, name in enumerate(getattr(gate, key))
+        ),
+    )
     return Catalog(
         gates=gates,
         digest=document.digest,
@@ -88,20 +102,6 @@ def _contract_digest(document: Document) -> str | None:
         return digest_of(read_bytes(document.path.parent / str(name)))
     except GateInputError as error:
         raise document.error(("contract",), str(error)) from None
-
-
-def _check_environments(document: Document, gates: tuple[Gate, ...]) -> None:
-    """Refuse a misspelt environment, which would make a gate NOT_APPLICABLE where it was meant to run."""
-    folder = document.path.parent / "environments"
-    if not folder.is_dir():
-        return
-    known = {"sandbox", *(file.stem for file in folder.glob("*.yaml"))}
-    for index, gate in enumerate(gates):
-        for key in ("environments", "evidence_from"):
-            for position, name in enumerate(getattr(gate, key)):
-                if name not in known:
-                    text = f"there is no environments/{name}.yaml. Correct the name, or add the file."
-                    raise document.error(("gates", index, key, position), text)
 
 
 def _gate(entry: dict[str, Any]) -> Gate:

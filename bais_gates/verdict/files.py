@@ -10,7 +10,7 @@ import gc
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -66,6 +66,20 @@ def load_document(path: str | os.PathLike[str], schema: str) -> Document:
     return Document(path=path, data=data, digest=digest_of(raw), lines=lines)
 
 
+def require_environments(document: Document, named: Iterable[tuple[KeyPath, str]]) -> None:
+    """Raise GateInputError for a name, at a place of a file, of no environment in the folder beside the file.
+
+    What is asked of a misspelt environment would be asked of none.
+    """
+    folder = document.path.parent / "environments"
+    known = {"sandbox", *(file.stem for file in folder.glob("*.yaml"))}
+    for at, name in named if folder.is_dir() else ():
+        if name not in known:
+            raise document.error(
+                at, f"there is no environments/{name}.yaml. Correct the name, or add the file."
+            )
+
+
 def validate(data: JsonValue, schema: str, *, name: str, lines: dict[KeyPath, int] | None = None) -> None:
     """Validate a value by a schema; raise one GateInputError with the first few violations.
 
@@ -95,7 +109,7 @@ def _line_of(lines: dict[KeyPath, int], path: KeyPath) -> int:
 def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
     """Read a regular file of at most ``limit`` bytes, without waiting for a pipe or a device.
 
-    Raises AbsentFileError or GateInputError.
+    Raises AbsentFileError, or GateInputError for every other error, a link to an absent file among them.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -106,7 +120,7 @@ def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
         raise GateInputError(f"{path}: not a regular file. Give the path of a file.")
     with os.fdopen(descriptor, "rb") as stream:
         try:
-            raw = stream.read(limit + 1)
+            raw = stream.read(limit + 1) or b""  # None: a file of the kernel's that has nothing now
         except OSError as error:
             raise _unreadable(path, error) from None
     if len(raw) > limit:
@@ -116,9 +130,11 @@ def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
 
 def _unreadable(path: Path, error: OSError | ValueError) -> GateInputError:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        link = path.is_symlink()
-        what = "a symbolic link to a file that does not exist" if link else "no such file"
-        return AbsentFileError(f"{path}: {what}. Create it, or give another path.")
+        if path.is_symlink():  # a file was meant to be there: it is not the same as none
+            return GateInputError(
+                f"{path}: a symbolic link to a file that does not exist. Mend it, or remove it."
+            )
+        return AbsentFileError(f"{path}: no such file. Create it, or give another path.")
     if isinstance(error, PermissionError):
         return GateInputError(f"{path}: permission denied. Check its owner and mode.")
     reason = error.strerror if isinstance(error, OSError) else "the name is not valid"

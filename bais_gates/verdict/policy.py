@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
-from bais_gates.verdict.files import Document, load_document
+from bais_gates.verdict.files import Document, load_document, require_environments
 from bais_gates.verdict.model import Gate, Severity
 from bais_gates.verdict.signatures import SignatureRule
 
@@ -67,6 +67,7 @@ def load_policy(path: Path | None) -> Policy:
     if data["gate_deadline_s"] > data["run_deadline_s"]:
         raise document.error(("gate_deadline_s",), "longer than run_deadline_s. Make it shorter.")
     signatures = {name: _rule(document, name, rule) for name, rule in data.get("signatures", {}).items()}
+    require_environments(document, ((("signatures", name), name) for name in signatures))
     return Policy(
         blocking=frozenset(Severity(name) for name in data["blocking"]),
         gate_deadline_s=float(data["gate_deadline_s"]),

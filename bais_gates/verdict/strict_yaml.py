@@ -2,8 +2,9 @@
 
 Mappings with distinct string keys, lists, strings, numbers, ``true``, ``false`` and ``null``. Refused are
 scalars that YAML 1.1 and 1.2 read differently (``no``, ``0755``, ``12:30``), syntax that hides content
-(duplicate keys, merge keys, anchors and aliases, tags, a second document) and deep nesting, which could
-exhaust memory. Dates stay strings; the schemas define which strings are moments.
+(duplicate keys, merge keys, anchors and aliases, tags, a second document, line ends and directions of writing
+that editors do not show) and deep nesting, which could exhaust memory. Dates stay strings; the schemas define
+which strings are moments.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _AMBIGUOUS_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _WORDS: Mapping[str, JsonValue] = {"true": True, "false": False, "null": None, "~": None, "": None}
+_HIDING = re.compile("[\x85\u2028\u2029\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
+"""Line ends of YAML 1.1 alone, behind which a comment ends unseen, and what turns the order of text round."""
 _AMBIGUOUS_WORD = re.compile(r"yes|no|on|off|y|n|true|false|null", re.IGNORECASE)
 
 
@@ -56,6 +59,11 @@ def parse(text: str, name: str) -> tuple[JsonValue, dict[KeyPath, int]]:
     Returns the value and, for every key path in it, its line (from 1). Raises GateInputError with ``name``,
     line and key.
     """
+    if (hiding := _HIDING.search(text)) is not None:
+        line = text.count("\n", 0, hiding.start()) + 1
+        raise GateInputError(
+            f"{name}:{line}: the character U+{ord(hiding[0]):04X} hides what editors do not show. Remove it."
+        )
     try:
         stream = yaml.parse(text, Loader=_LOADER)
         return _Reader(stream, name).document()

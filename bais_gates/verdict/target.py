@@ -30,7 +30,7 @@ def is_loopback(host: str) -> bool:
     A name counts only where it always means this machine; what other names resolve to is asked elsewhere.
     """
     name = host.strip("[]").rstrip(".").lower()
-    if name in _LOCAL_NAMES or name.endswith(".localhost") or name.startswith("/"):
+    if name in _LOCAL_NAMES or name.endswith(".localhost") or name.startswith(("/", "@")):
         return True
     try:
         address = ipaddress.ip_address(name.partition("%")[0])

@@ -61,14 +61,14 @@ def test_values_of_the_policy(project: Project) -> None:
     """A changed value is shown with the old one, and a rule that was added by name."""
     edit(project, "policy.yaml", "validity_s: 3600", "validity_s: 7200\nsubject: not_required")
     edit(project, "policy.yaml", "P3: 30", "P3: 31, P4: 1")
-    edit(project, "policy.yaml", "blocking:", "signatures: {staging: {required: 2}}\nblocking:")
+    edit(project, "policy.yaml", "blocking:", "signatures: {sandbox: {required: 2}}\nblocking:")
 
     assert set(changes(project, "POLICY_OTHER")) == {
         "validity_s 3600 -> 7200",
         "subject required -> not_required",
         "waiver_max_days.P3 30 -> 31",
         "waiver_max_days.P4 added",
-        "signatures.staging added",
+        "signatures.sandbox added",
     }
 
 

@@ -70,6 +70,16 @@ def test_absent_and_unreadable(project: Project, tmp_path: Path) -> None:
     assert project.codes() == ["DECISION_UNPARSABLE"]
 
 
+@pytest.mark.parametrize("name", ["policy", "waivers", "catalog"])
+def test_a_link_to_a_file_that_is_gone(project: Project, name: str) -> None:
+    """A file that was meant to be there, and may demand more than none, can't be compared."""
+    path = project.catalog.with_name(f"{name}.yaml")
+    path.unlink(missing_ok=True)
+    path.symlink_to("gone.yaml")
+
+    assert f"{name.upper()}_OTHER" in project.codes()
+
+
 @pytest.mark.parametrize("outcomes", [{"a": "FAIL"}, {"a": "SKIPPED"}, {"c": "NOT_RUN"}, {}])
 def test_block_is_refused(project: Project, outcomes: dict[str, str]) -> None:
     """A BLOCK is refused, with its reasons, however else right the file is."""

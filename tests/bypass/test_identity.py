@@ -30,6 +30,9 @@ SPELLINGS = (
     "dana.smith@example.org",
     "dana",
     "\uff24ana Smith",
+    "Sir Dana Smith III",
+    "D. Smith",
+    "Alex Jones on behalf of Dana Smith",
 )
 
 
@@ -107,15 +110,17 @@ def waive_for_each(project: Project, names: Sequence[str]) -> Ran:
 
 
 def test_the_requester_approves_in_another_spelling(project: Project) -> None:
-    """A waiver is approved by its requester: other case, order, marks, tag, domain or width."""
+    """A waiver is approved by its requester: other case, order, marks, tag, domain, width, length."""
     ran = waive_for_each(project, SPELLINGS)
     for number in range(len(SPELLINGS)):
         ran.of(f"b{number}").blocks("WAIVER_SELF_APPROVED", status=22)
 
 
-@pytest.mark.parametrize("name", ["d\u0430na", "da\u200bna", "dana@ex\u0430mple.com"])
+@pytest.mark.parametrize(
+    "name", ["d\u0430na", "da\u200bna", "dana@ex\u0430mple.com", "dana(alex)@example.com", "TBD"]
+)
 def test_the_requester_approves_by_lookalikes(project: Project, name: str) -> None:
-    """A waiver is approved in letters that look like the requester's, or with some that are not shown."""
+    """A waiver is approved by nobody, or in what hides the requester: lookalikes, unseen letters, routes."""
     waive(project, approved_by=name)
     project.run().blocks("WAIVERS_INVALID", status=22)
 
@@ -154,6 +159,7 @@ def test_a_gate_of_a_misspelt_environment(project: Project) -> None:
     [
         'api: {url: "http://[::ffff:7f00:1]:9"}',
         'database: {url: "postgresql://u@192.0.2.1/x?hostaddr=127.0.0.1"}',
+        'database: {url: "postgresql://u@192.0.2.1,/x"}',
         'cache: {url: "redis://0:6379"}',
     ],
 )

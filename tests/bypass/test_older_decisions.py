@@ -39,6 +39,8 @@ def test_words_that_run_refuses(project: Project, green: Path) -> None:
         ("--env", "-h"),
         ("--out=gate-report", "goliv"),
         ("--ou", "gate-report", "--nope"),
+        ("--env=",),
+        ("--out", ""),
     )
     for words in ways:
         put_back(project, green)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +70,15 @@ def test_wrong_words(cli: Cli, words: tuple[str, ...]) -> None:
     assert done.returncode == 2
     assert "usage:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [("verify", "--history="), ("run", "--env", "", "acceptance")])
+def test_an_option_without_a_value(cli: Cli, words: tuple[str, ...]) -> None:
+    """An option whose variable was not set is wrong input: its default, or this folder, is not meant."""
+    done = cli(*words)
+
+    assert done.returncode == 2
+    assert "its value is empty" in done.stderr
 
 
 def test_words_that_mean_nothing_to_a_process(process: Cli) -> None:
@@ -133,6 +144,38 @@ def test_run_trusts_the_file_not_the_exit_status(project: Project, process: Cli)
 
     assert done.returncode == 21
     assert "decision.json is BLOCK" in done.stderr
+
+
+def test_run_leaves_no_deploy_that_it_does_not_report(project: Project, process: Cli, cli: Cli) -> None:
+    """Where pytest fails after its DEPLOY, `run` ends with 22, and the file says BLOCK."""
+    project.conftest("def pytest_unconfigure():\n    os._exit(7)\n")
+    done = process(*RUN)
+
+    assert done.returncode == 22
+    assert "pytest exited with 7, but gate-report/decision.json is DEPLOY with 0" in done.stderr
+    assert "DECISION_BLOCK" in cli("verify", "--env", "staging").stdout
+
+
+def test_run_is_not_ended_by_a_module(
+    project: Project, process: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that ends the process as it is imported does not make `run` end with 0."""
+    monkeypatch.setenv("PYTHONPATH", str(project.write("lib/yaml.py", "raise SystemExit(0)").parent))
+
+    assert process(*RUN).returncode == 23
+
+
+def test_a_folder_that_was_removed(project: Project) -> None:
+    """In a folder that is gone a command is refused in a sentence, also where pytest would be started."""
+    gone = project.folder / "gone"
+    shell = f"mkdir {gone} && cd {gone} && rmdir {gone} && exec {sys.executable} -m bais_gates run"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        ["sh", "-c", shell], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 2
+    assert done.stderr == "bais-gates: the current folder was removed. Change into one that exists.\n"
 
 
 def test_run_is_not_fooled_by_an_earlier_decision(project: Project, cli: Cli) -> None:

@@ -142,6 +142,25 @@ def test_run_is_killed(project: Project, start: Start, options: tuple[str, ...])
     assert left(project) == []
 
 
+def test_nohup(project: Project) -> None:
+    """Behind `nohup` a terminal that is closed ends neither `bais-gates run` nor its pytest."""
+    hang_up = "import signal\nfor pid in (os.getppid(), os.getpid()):\n    os.kill(pid, signal.SIGHUP)"
+    project.gate_b(f'{hang_up}\nevidence.check("b", 1, "==", 1)')
+    done = subprocess.run(
+        (sys.executable, "-m", "bais_gates", "run", "--env=staging.yaml", "--", *PLUGINS),
+        cwd=project.folder,
+        env={**project.env, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
 def test_pytest_is_killed(project: Project, start: Start, number: signal.Signals) -> None:
     """What a pytest that is killed leaves is removed by its `bais-gates run`, whose status is 21."""
@@ -172,13 +191,13 @@ COMMANDS = {
 
 @pytest.mark.parametrize("count", [2, pytest.param(len(COMMANDS), marks=pytest.mark.nightly)])
 def test_output_that_nobody_reads(project: Project, count: int) -> None:
-    """A closed stdout, or a reader that leaves, changes no exit status and makes no traceback."""
+    """A closed or full stdout, or a reader that leaves, changes no exit status and makes no traceback."""
     project.env["PYTEST_ADDOPTS"] = " ".join(PLUGINS)
     project.env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     shell = shutil.which("bash")
     assert shell is not None
     for words, status in list(COMMANDS.items())[:count]:
-        closed = ("{} >&-",) if words.startswith(("run --env", "explain")) else ()
+        closed = ("{} >&-", "{} >/dev/full") if words.startswith(("run --env", "explain")) else ()
         for form in ("{} 2>&1 | true; exit ${{PIPESTATUS[0]}}", *closed):
             done = subprocess.run(
                 [shell, "-c", form.format(f"{shlex.quote(sys.executable)} -m bais_gates {words}")],

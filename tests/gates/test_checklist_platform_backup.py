@@ -354,9 +354,11 @@ def test_a_backup_that_cannot_be_checked_is_an_error(
 
 
 def test_a_folder_that_cannot_be_read_is_an_error(bench: Bench, folder: Path) -> None:
-    """Absent: an error; with an empty description: a fault of that file."""
+    """Absent: an error; with an empty description, or a time before the calendar: a fault of that file."""
     assert run_gate(bench, folder / "none").outcome is Outcome.ERROR
     (path,) = folder.glob("*.json")
+    _about(folder, taken_at="0001-01-01T00:00:00+14:00")
+    assert f"{path.name} is not the description of a backup: date value" in str(run_gate(bench, folder))
     path.write_text("{}")
     assert f"{path.name} is not the description of a backup" in str(run_gate(bench, folder))
 

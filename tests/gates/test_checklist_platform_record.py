@@ -86,8 +86,16 @@ def test_a_rehearsal_may_be_recorded_as_one(tmp_path: Path) -> None:
         drill_record(held_at="2026-11-20T09:00:00"),
         drill_record(passed="yes"),
         drill_record(recovery_s=None),
+        drill_record(recovery_s=-1.0),
+        drill_record(data_loss_s=True),
+        drill_record(recovery_s="nan"),
+        drill_record(recovery_s=10**400),
+        drill_record(held_at="0001-01-01T00:00:00+14:00"),
     ],
-    ids=["empty", "list", "nothing", "nobody", "no zone", "a word", "no time"],
+    ids=[
+        *("empty", "list", "nothing", "nobody", "no zone", "a word", "no time", "negative", "true", "nan"),
+        *("too large", "before the calendar"),
+    ],
 )
 def test_an_incomplete_record_fails(content: str | dict[str, Any], tmp_path: Path) -> None:
     """It proves nothing: FAIL, with the file and the reason."""

@@ -90,6 +90,7 @@ def test_fresh_records_pass_and_so_do_the_sandbox_s_in_a_sandbox(folder: Path, t
         ({"date": "2026-12-01"}, "dated 2026-12-01, which is to come"),
         ({"date": "2026-11-29", "expires": "2026-11-28"}, "before its date"),
         ({"owner": "TBD"}, "owner names nobody"),
+        ({"date": "9999-12-31", "expires": "9999-12-31"}, "dated 9999-12-31, which is to come"),
         ({"evidence": ["minutes.md"]}, "no file of this name beside the record"),
         ({"evidence": ["../minutes.md"]}, "neither an https address nor a file beside"),
         ({"evidence": ["http://intranet.bais.example/1"]}, "neither an https address"),

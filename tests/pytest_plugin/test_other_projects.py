@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -216,6 +217,23 @@ def test_a_damaged_catalog_blocks(project: Project, text: str) -> None:
     assert ran.codes >= {"CATALOG_INVALID"}
 
 
+@pytest.mark.parametrize(("name", "code"), [("catalog", "CATALOG_INVALID"), ("policy", "POLICY_INVALID")])
+def test_a_file_that_is_none_blocks(project: Project, name: str, code: str) -> None:
+    """A pipe is not waited for, and a link to a file that is gone is not the same as no file."""
+    project.catalog(one={})
+    project.passing("one")
+    path = project.folder / "gates" / f"{name}.yaml"
+    path.unlink()
+    if name == "catalog":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("gone.yaml")
+
+    ran = project.run("-m", "golive")
+
+    assert (ran.status, ran.codes) == (22, {code}), ran.output
+
+
 def test_cases_beyond_ascii(project: Project) -> None:
     """A case is named in the catalog as its author writes it, though pytest escapes its id."""
     cases = ["Zürich", "a\\b", "plain"]
@@ -246,6 +264,16 @@ def test_a_named_catalog_must_be_there(project: Project) -> None:
     assert deciding.status == scoped.status == 22
     assert partial.status == 2
     assert "nowhere.yaml" in partial.output
+
+
+def test_without_standard_streams(project: Project) -> None:
+    """A run whose stdin, stdout and stderr are closed decides as ever: no file takes their numbers."""
+    project.catalog(one={})
+    project.passing("one")
+
+    ran = project.run("-m", "golive", before=lambda: os.closerange(0, 3))
+
+    assert (ran.status, ran.codes) == (0, set()), ran.decision
 
 
 def test_without_the_plugins_around_it(project: Project) -> None:

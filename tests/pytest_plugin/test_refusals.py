@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         ("dist", "each"),
         ("dist", "loadgroup"),
         ("tx", ["ssh=elsewhere"]),
+        ("tx", ["popen", "ssh=user@popen.example.com"]),
+        ("tx", ["2*popen//via=far//python=python3"]),
         ("forked", True),
         ("suppress_tests_failed_exit_code", True),
         ("nagios", True),
@@ -43,7 +45,12 @@ def test_options(pytestconfig: pytest.Config, option: str, value: object) -> Non
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("pythonwarnings", ["error"]), ("dist", "load"), ("tx", ["2*popen"]), ("override_ini", ["a=b"])],
+    [
+        ("pythonwarnings", ["error"]),
+        ("dist", "load"),
+        ("tx", ["2*popen", "popen//python=/usr/bin/python3 -I//id=a"]),
+        ("override_ini", ["a=b"]),
+    ],
 )
 def test_options_that_hide_nothing(pytestconfig: pytest.Config, option: str, value: object) -> None:
     """Options of the same names with other values are nobody's business."""
@@ -59,6 +66,8 @@ def test_options_that_hide_nothing(pytestconfig: pytest.Config, option: str, val
         (("--gate-subject", "api:latest"), {}, "--gate-subject"),
         ((), {"BAIS_GATES_RUN_ID": "a b"}, "--gate-run-id"),
         ((), {"PYTEST_ADDOPTS": "--assert=plain"}, "--assert=plain"),
+        (("--gate-subject=",), {}, "--gate-subject is empty"),
+        (("--gate-import", ""), {}, "--gate-import is empty"),
         (("--gate-waivers", "nowhere.yaml"), {}, "nowhere.yaml"),
         (("--gate-env", "nowhere"), {}, "nowhere"),
     ],

@@ -67,9 +67,12 @@ def test_block_is_on_disk_while_the_run_lasts(project: Project) -> None:
     assert "second" in (project.out / "signoff.html").read_text()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("workers", SERIAL_AND_PARALLEL)
-def test_sigterm_cleans_up_and_blocks(project: Project, workers: tuple[str, ...]) -> None:
-    """A cancelled job: fixtures are torn down, the decision is BLOCK and says why, the status is ours."""
+def test_a_signal_cleans_up_and_blocks(
+    project: Project, number: signal.Signals, workers: tuple[str, ...]
+) -> None:
+    """A cancelled job or a closed terminal: fixtures are torn down, the decision is BLOCK and says why."""
     project.catalog(one={}, two={})
     project.tests(
         "@pytest.fixture(scope='session')\ndef target():\n    yield\n    open('gone', 'w').close()\n"
@@ -78,12 +81,12 @@ def test_sigterm_cleans_up_and_blocks(project: Project, workers: tuple[str, ...]
 
     process = project.start("-m", "golive", *workers)
     wait_for("here", project)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     ran = project.end(process, timeout=30)
 
     assert ran.status == 21, ran.output
     assert "RUN_ABORTED" in ran.codes
-    assert "SIGTERM" in ran.output
+    assert number.name in ran.output
     assert ran.outcomes["one"] == "NOT_RUN"
     if not workers:
         assert (project.folder / "gone").exists()

@@ -293,6 +293,7 @@ def test_a_valid_exception_covers_its_finding(one: ScanException, open_: bool) -
         ),
         ("exceptions: [{id: C, reason: r, approved_by: '?', expires: 2026-01-01}]", "approved_by is a place"),
         ("exceptions: [{id: C, reason: r, approved_by: '', expires: 2026-01-01}]", "approved_by"),
+        ('exceptions: [{id: C, reason: r, approved_by: "a\\u200bb", expires: 2026-01-01}]', "is not shown"),
         (
             "exceptions: [{id: C, reason: r, approved_by: a, expires: 2026-01-01, until: x}]",
             "unknown key until",

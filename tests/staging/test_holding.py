@@ -43,6 +43,10 @@ def test_a_second_run_is_refused(stage: Stage) -> None:
         assert part in str(caught.value)
     assert stage.server.written == before
 
+    _annotations(stage)[holding.RENEWED] = "9999-12-31T23:59:59Z"  # at the end of the calendar
+    with pytest.raises(StageError):
+        stage.provision(run="run-2")
+
 
 @pytest.mark.parametrize("freed", ["past", "let go", "unreadable time"])
 def test_a_namespace_that_nobody_holds_is_taken(stage: Stage, freed: str) -> None:

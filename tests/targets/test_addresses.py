@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from bais_gates.errors import GateInputError
 from bais_gates.targets import addresses
 from bais_gates.targets.environment import load_environment
 from bais_gates.targets.identity import identity_of
 from bais_gates.verdict.target import is_loopback
 
 Write = Callable[[str, str], Path]
+ONCALL = "token: a-token-of-pagerduty, sender: dana@example.com"
 NAMES = {
     "local.example.com": "127.0.0.5",
     "mapped.example.com": "::ffff:127.0.0.1",
@@ -59,6 +61,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ip6-loopback", True),
         ("localhost.localdomain", True),
         ("/var/run/postgresql", True),
+        ("@abstract-socket", True),
         ("2001:db8::1", False),
         ("", False),
         ("10.0.0.1", False),
@@ -84,14 +87,25 @@ def test_is_loopback(host: str, is_this_machine: bool) -> None:
         ("database: {url: 'postgresql://u@api.example.com/bais?hostaddr=127.0.0.1'}", True),
         ("database: {url: 'postgresql://u@api.example.com/bais?host=/var/run/postgresql'}", True),
         ("database: {url: 'postgresql://u@api.example.com,local.example.com/bais'}", True),
+        ("database: {url: 'postgresql://u@api.example.com/bais?host='}", True),
+        ("database: {url: 'postgresql://u@api.example.com/bais?host=@socket'}", True),
+        ("database: {url: 'postgresql://u@api.example.com,/bais'}", True),
+        ("database: {url: 'postgresql://u@[2001:db8::1],127.0.0.1/bais'}", True),
+        ("database: {url: 'postgresql://u@api.example.com%2C127.0.0.1/bais'}", True),
+        ("database: {url: 'postgresql://u@[2001:db8::1]:5432/bais?hostaddr='}", False),
         ("cache: {url: 'rediss://local.example.com:6379/0'}", True),
         ("tls: {http_url: 'http://local.example.com'}", True),
         ("recovery: {database_url: 'postgresql://u@local.example.com/bais'}", True),
         ("kubernetes: {kubeconfig: kube, context: far, read_only: true}", False),
         ("kubernetes: {kubeconfig: kube, context: near, read_only: true}", True),
         ("kubernetes: {kubeconfig: far, context: near, read_only: true}", False),
+        ("kubernetes: {kubeconfig: kube, context: through, read_only: true}", True),
         ("backup: {directory: /b, scratch_url: 'postgresql://u@localhost/scratch'}", False),
         ("webhooks: {listen_host: 0.0.0.0}", False),
+        ("monitoring: {prometheus_url: 'https://api.example.com', inbox_url: 'http://127.1:9'}", True),
+        (f"oncall: {{{ONCALL}}}", False),
+        (f"oncall: {{{ONCALL}, chat: {{'#ops': 'https://local.example.com/hook'}}}}", True),
+        (f"oncall: {{{ONCALL}, status_page: {{page: p, token: t, api_url: 'http://[::1]:9'}}}}", True),
     ],
 )
 def test_any_address_of_the_target_on_loopback_is_a_rehearsal(
@@ -99,11 +113,18 @@ def test_any_address_of_the_target_on_loopback_is_a_rehearsal(
 ) -> None:
     """API, metrics, database, cache and cluster count as resolved; the gates' own servers do not."""
     clusters = {name: f"https://{host}:6443" for name, host in (("a", "api.example.com"), ("b", "127.0.0.1"))}
+    proxied = {"server": clusters["a"], "proxy-url": "socks5://localhost:1080"}
     kubeconfig = {
-        "clusters": [{"name": name, "cluster": {"server": url}} for name, url in clusters.items()],
+        "clusters": [
+            {"name": "damaged"},  # of no context here: it changes nothing
+            *({"name": name, "cluster": {"server": url}} for name, url in clusters.items()),
+            {"name": "c", "cluster": proxied},
+        ],
         "contexts": [
+            {"name": ["damaged"], "context": {"cluster": ["b"]}},
             {"name": "far", "context": {"cluster": "a"}},
             {"name": "near", "context": {"cluster": "b"}},
+            {"name": "through", "context": {"cluster": "c"}},
         ],
     }
     (gates_dir / "environments" / "kube").write_text(json.dumps(kubeconfig), encoding="utf-8")
@@ -112,6 +133,27 @@ def test_any_address_of_the_target_on_loopback_is_a_rehearsal(
 
     assert environment.rehearsal is rehearsal
     assert any(is_loopback(address) for _, address in environment.addresses()) is rehearsal
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "contexts: 5", "- a", "a: &a [*a]", "\0", "a: 2026-02-30"])
+def test_a_damaged_kubeconfig_has_no_address(write: Write, gates_dir: Path, text: str) -> None:
+    """A kubeconfig that can't be read is left to the gates of the cluster, which need it."""
+    (gates_dir / "environments" / "kube").write_text(text, encoding="utf-8")
+    write("some", "name: some\nkubernetes: {kubeconfig: kube, context: near, read_only: true}\n")
+
+    assert load_environment("some", gates_dir=gates_dir).addresses() == ()
+
+
+@pytest.mark.parametrize(("query", "variable"), [("?service=near", ""), ("", "near")])
+def test_a_service_file_is_refused(
+    write: Write, gates_dir: Path, monkeypatch: pytest.MonkeyPatch, query: str, variable: str
+) -> None:
+    """A service file, from which libpq would take hosts unseen, is refused in the URL and by its variable."""
+    monkeypatch.setenv("PGSERVICE", variable)
+    write("some", f"name: some\ndatabase: {{url: 'postgresql://u@api.example.com/bais{query}'}}\n")
+
+    with pytest.raises(GateInputError, match=r"2: database\.url: a service file .* unset PGSERVICE"):
+        load_environment("some", gates_dir=gates_dir)
 
 
 def test_the_identity_names_addresses_without_credentials(write: Write, gates_dir: Path) -> None:

@@ -113,6 +113,11 @@ def test_plain_values(text: str, value: JsonValue) -> None:
         ("a: b: c", "f:1: invalid YAML"),
         ("a: [1", "invalid YAML"),
         ("a: \x07", "invalid YAML"),
+        ("a: 1 # b\x85c: 2", "f:1: the character U+0085 hides"),
+        ("a: 1\nb: 2 # c\u2028d: 3", "f:2: the character U+2028 hides"),
+        ("a: 1 # b\rc: 2", "the character U+000D hides"),
+        ("a: 1 # \u202eb", "the character U+202E hides"),
+        ("a: \u20671", "the character U+2067 hides"),
         ("a: '" + "\\", "invalid YAML"),
         ("[" * 100_000, "nest"),  # the parser itself may say so
         ("{a: " * 5000, "nested more than"),

@@ -44,6 +44,20 @@ def test_p1_to_p3_always_block(write: Write, severity: str) -> None:
     assert Severity.P4 in load_policy(write(TEXT.replace("P3]", "P3, P4]"))).blocking
 
 
+def test_signatures_of_an_environment_that_there_is_not(write: Write) -> None:
+    """A misspelt environment, whose signatures nobody would require, is refused where others are known."""
+    text = TEXT + "signatures:\n  sandbox: {required: 1}\n  prodution: {required: 1}\n"
+    path = write(text)
+    assert load_policy(path).signatures.keys() == {"sandbox", "prodution"}
+    (path.parent / "environments").mkdir()
+    with pytest.raises(
+        GateInputError, match=r":8: signatures\.prodution: there is no environments/prodution"
+    ):
+        load_policy(path)
+    (path.parent / "environments" / "prodution.yaml").touch()
+    assert load_policy(path)
+
+
 def test_gate_deadline_is_within_the_run_deadline(write: Write) -> None:
     """A gate that may take longer than the whole run is a mistake."""
     with pytest.raises(GateInputError, match=":2: gate_deadline_s: longer than run_deadline_s"):

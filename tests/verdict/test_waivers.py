@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.errors import GateInputError
 from bais_gates.verdict.codec import format_moment, parse_moment
 from bais_gates.verdict.waivers import NO_WAIVERS, load_waivers
 
@@ -68,6 +68,8 @@ def test_moment_without_a_zone_is_refused(write: Write, moment: str) -> None:
         ("BAIS-1", "17", "ticket: must be text. Quote it."),
         ("BAIS-1", '" "', "ticket: must not be blank."),
         ("alex", "\u0430lex", ":6: waivers[0].approved_by: mixes letters of several scripts"),
+        ("alex", "TBD", ":6: waivers[0].approved_by: names nobody"),
+        ("alex", "'\"alex\"@example.com'", "approved_by: has an address that can be read in two ways"),
         ("dana", "da\u00adna", "requested_by: has a character that is not shown (U+00AD)"),
         ("The index is being rebuilt.", "because", "reason: must have at least 10 characters"),
         ("production", '"*"', "environment: must match ^[a-z]"),
@@ -92,7 +94,7 @@ def test_no_file_is_no_waivers(tmp_path: Path) -> None:
     (tmp_path / "broken").symlink_to(tmp_path / "nothing")
 
     assert load_waivers(None) == load_waivers(tmp_path / "waivers.yaml") == NO_WAIVERS
-    with pytest.raises(AbsentFileError):
+    with pytest.raises(GateInputError, match="a symbolic link to a file that does not exist"):
         load_waivers(tmp_path / "broken")
     with pytest.raises(GateInputError, match="not a regular file"):
         load_waivers(tmp_path)

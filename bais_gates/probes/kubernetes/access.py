@@ -155,7 +155,8 @@ def _check_shape(access: ClusterAccess, document: dict[str, Any]) -> dict[str, A
     if not isinstance(cluster, dict) or not isinstance(cluster.get("server"), str):
         raise _error(access, "its cluster has no server. Fetch the kubeconfig again.")
     server = urlsplit(cluster["server"])
-    if server.scheme not in {"https", "http"} or not server.hostname:
+    # Readers of URLs disagree about a backslash, and so about the host.
+    if server.scheme not in {"https", "http"} or not server.hostname or "\\" in cluster["server"]:
         raise _error(access, "its cluster's server is not a URL like https://host:6443.")
     user = _entry(access, document, "users", context.get("user")).get("user")
     return user if isinstance(user, dict) else {}
