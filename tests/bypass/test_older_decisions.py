@@ -67,7 +67,7 @@ def test_folders_that_run_is_given(project: Project, green: Path) -> None:
 
 
 def test_settings_that_end_pytest_early(project: Project, green: Path) -> None:
-    """A missing plugin, a wrong value or a broken conftest ends pytest before its session: BLOCK by then."""
+    """A missing plugin or a wrong value ends pytest before its session: the older decision is void."""
     ways: Sequence[tuple[str, ...]] = (
         ("-n", "many"),
         ("-o", "required_plugins=no-such-plugin"),
@@ -81,11 +81,42 @@ def test_settings_that_end_pytest_early(project: Project, green: Path) -> None:
         assert ran.status not in {0, 1}, ran.output
         assert project.verify().returncode == 1, (options, ran.output)
 
+
+def test_conftest_that_ends_pytest_early(project: Project, green: Path) -> None:
+    """A broken conftest ends pytest before its session: BLOCK by then."""
     put_back(project, green)
     project.write("conftest.py", "raise OSError(28, 'No space left on device')\n")
     ran = project.run()
     ran.blocks("COLLECTION_ERROR", status=4)
     assert project.verify().returncode == 1
+
+
+def test_settings_that_lead_out_of_the_project(project: Project, green: Path) -> None:
+    """`--rootdir` or `-c` takes the report elsewhere; the older decision where `verify` looks is void."""
+    (project.folder / "elsewhere").mkdir()
+    project.write("elsewhere/pytest.ini", "[pytest]\n")
+    for option in ("--rootdir=elsewhere", "-celsewhere/pytest.ini"):
+        put_back(project, green)
+        project.run(option)
+        refused = project.verify()
+        assert refused.returncode == 1, option
+        assert "DECISION_BLOCK" in refused.stdout
+
+    put_back(project, green)
+    project.run("--gate-out=named")
+    assert project.verify().returncode == 0, "a folder that was named is the only one"
+
+
+def test_user_whom_nobody_knows(project: Project, green: Path) -> None:
+    """A path begins with `~` and a name that the machine has not: a file that is not there, no traceback."""
+    for options in (("--gate-policy=~nobody-of-that-name/x",), ("--gate-catalog=~nobody-of-that-name/x",)):
+        put_back(project, green)
+        ran = project.run(*options)
+        ran.verify_refuses()
+        assert "Traceback" not in ran.output
+        assert "no such file" in " ".join(ran.output.split()), ran.output
+    done = run_command("run", "--out=~nobody-of-that-name/x", "goliv", folder=project.folder)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
 
 
 def test_catalog_that_is_gone(project: Project, green: Path) -> None:
