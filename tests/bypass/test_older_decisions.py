@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.bypass.conftest import GREEN
 from tests.launch import run_command
 
 if TYPE_CHECKING:
@@ -105,6 +107,31 @@ def test_settings_that_lead_out_of_the_project(project: Project, green: Path) ->
     put_back(project, green)
     project.run("--gate-out=named")
     assert project.verify().returncode == 0, "a folder that was named is the only one"
+
+
+def test_run_that_begins_while_another_goes_on(project: Project) -> None:
+    """A run begins, and is refused, while another goes on in its folder: its BLOCK gives way to no DEPLOY."""
+    begin = 'subprocess.run([sys.executable, "-m", "bais_gates", "run", "goliv"], check=False)'
+    project.gate_b(f"import subprocess, sys\n{begin}\n{GREEN}")
+    ran = project.run()
+    ran.blocks("TAMPERED", status=22)
+    assert "another run has begun" in " ".join(ran.output.split())
+
+
+def test_disk_without_room_for_temporary_files(
+    project: Project, green: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`bais-gates run` finds no folder for temporary files: the older decision is void, no traceback."""
+
+    def find_none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    put_back(project, green)
+    monkeypatch.setattr(tempfile, "gettempdir", find_none)
+    done = run_command("run", folder=project.folder)
+    monkeypatch.undo()
+    assert (done.returncode, "temporary files" in done.stderr) == (2, True)
+    assert "DECISION_BLOCK" in project.verify().stdout
 
 
 def test_user_whom_nobody_knows(project: Project, green: Path) -> None:
