@@ -6,7 +6,8 @@ Run ``python docs/bypass.py`` after a change of those tests; a test holds the tw
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -17,17 +18,55 @@ HEAD = """\
 
 Written by `python docs/bypass.py` from `tests/bypass`: each row is a test that tries it, then asks
 `bais-gates verify` as a pipeline would. A code in the last column stands in `decision.json` and sets the exit
-status beside it; where the process can't see it from inside, verify refuses what was left behind.
+status beside it; where the process can't see it from inside, verify refuses what was left behind, for the
+reason after the colon if the test names one.
 """
 
 
 def answer(function: ast.FunctionDef) -> str:
-    """Return what the test expects: the reason's code and exit status, or verify's refusal."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "blocks":
+    """Return what the test expects: the reason's code and exit status, DEPLOY, or verify's refusal."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+    for node in calls:
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "blocks":
             status = next(ast.literal_eval(k.value) for k in node.keywords if k.arg == "status")
             return f"`{ast.literal_eval(node.args[0])}`, {status}"
-    return "refused by `verify`"
+    asserts = [node.test for node in ast.walk(function) if isinstance(node, ast.Assert)]
+    codes = one_of(f"`{code}`" for test in asserts for code in codes_in(test))
+    if statuses := one_of(str(status) for test in asserts for status in statuses_in(test)):
+        return f"{codes or '`BLOCK`'}, {statuses}"
+    text = ast.unparse(function)
+    if codes or any(refusal in text for refusal in ("verify_refuses", "returncode != 0", "returncode == 1")):
+        return "refused by `verify`" + (f": {codes}" if codes else "")
+    if "status == 0" in text or "== (0, 0)" in text:
+        return "`DEPLOY`, 0"
+    raise ValueError(f"{function.name} asserts nothing that this document has words for")
+
+
+def one_of(words: Iterable[str]) -> str:
+    """Return words as people list them, each once."""
+    *most, last = dict.fromkeys(words) or [""]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def codes_in(test: ast.expr) -> Iterator[str]:
+    """Yield the codes that an assertion names, which come before a message if there is one."""
+    for node in ast.walk(test):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            code = node.value.partition(":")[0]
+            if re.fullmatch(r"[A-Z]+(_[A-Z]+)*", code) and code not in {"DEPLOY", "BLOCK", "REFUSED"}:
+                yield code
+
+
+def statuses_in(test: ast.expr) -> Iterator[int]:
+    """Yield the exit statuses of a BLOCK that an assertion admits."""
+    match test:
+        case ast.Compare(
+            left=ast.Attribute(value=ast.Name("ran"), attr="status"),
+            ops=[ast.Eq() | ast.In()],
+            comparators=[admitted],
+        ):
+            statuses = ast.literal_eval(admitted)
+            yield from sorted((statuses if isinstance(statuses, set) else {statuses}) - {0})
 
 
 def rows(path: Path) -> Iterator[str]:

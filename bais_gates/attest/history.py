@@ -10,7 +10,8 @@ from bais_gates.attest.problems import Problem
 from bais_gates.attest.records import FILE_NAME, files_below, revoked
 from bais_gates.errors import GateInputError
 from bais_gates.verdict.document import document_digest, load_decision, to_document
-from bais_gates.verdict.model import Decision, Verdict
+from bais_gates.verdict.model import Decision, Origin, Outcome, Verdict
+from bais_gates.verdict.outcomes import RAN
 
 DECISION_FILE: Final = "decision.json"
 _MOST_FILES = 10_000
@@ -20,9 +21,10 @@ def past(decision: Decision, folder: Path) -> Iterator[Problem]:
     """Yield why a decision counts no more, by the decisions and records in a folder and in those below it.
 
     The folder holds report folders, of one run each, or the records of deploys, or both. A newer decision on
-    the same subject and target overtakes if it is of the same scope, or a BLOCK of any scope; a deploy on the
-    decision whose release failed revokes it. A decision or record that can't be read is a problem, as it may
-    be the one that counts, and so is a folder without any.
+    the same subject and target overtakes if it is of the same scope, or a BLOCK of any scope, and so does one
+    that saw an imported gate fail since; a deploy on the decision whose release failed revokes it. A decision
+    or record that can't be read is a problem, as it may be the one that counts, and so is a folder without
+    any.
     """
     try:
         files = files_below(folder)
@@ -43,7 +45,7 @@ def past(decision: Decision, folder: Path) -> Iterator[Problem]:
 
 
 def overtaken(decision: Decision, files: Iterable[Path]) -> Iterator[Problem]:
-    """Yield which newer decision of these files has overtaken one."""
+    """Yield which newer decision of these files has overtaken one, or results that it imported."""
     newer = []
     for file in files:
         try:
@@ -54,6 +56,7 @@ def overtaken(decision: Decision, files: Iterable[Path]) -> Iterator[Problem]:
             continue
         if _overtakes(other, decision):
             newer.append(other)
+        yield from _seen_since(other, decision)
     if newer:
         last = max(newer, key=lambda each: each.decided_at)
         yield Problem(
@@ -65,10 +68,37 @@ def overtaken(decision: Decision, files: Iterable[Path]) -> Iterator[Problem]:
 
 
 def _overtakes(other: Decision, decision: Decision) -> bool:
-    about = (other.target.name, other.subject and other.subject.digest)
     return (
         (other.decided_at, other.run.run_id) != (decision.decided_at, decision.run.run_id)
         and other.decided_at >= decision.decided_at
-        and about == (decision.target.name, decision.subject and decision.subject.digest)
+        and _about(other) == _about(decision)
         and (other.scope == decision.scope or other.verdict is Verdict.BLOCK)
     )
+
+
+def _seen_since(other: Decision, decision: Decision) -> Iterator[Problem]:
+    """Yield the gates that ``other`` saw not to pass, after the results that the decision imported."""
+    failed = {
+        each.gate.id
+        for each in other.gates
+        if each.result.imported_from is None and each.result.outcome in RAN - {Outcome.PASS}
+    }
+    for judged in decision.gates:
+        if judged.gate.id not in failed or judged.result.outcome is not Outcome.PASS:
+            continue
+        for origin in decision.origins:
+            if (
+                origin.run_id == judged.result.imported_from
+                and other.decided_at > origin.decided_at
+                and _about(other) == _about(origin)
+            ):
+                yield Problem(
+                    code="OVERTAKEN",
+                    message=f"{judged.gate.id} passed in run {origin.run_id} on {origin.target.name}, and "
+                    f"did not in run {other.run.run_id} of {other.decided_at:%Y-%m-%d %H:%M:%S} UTC.",
+                    remedy="Mend what that run names, decide its scope anew, then import that decision.",
+                )
+
+
+def _about(one: Decision | Origin) -> tuple[str, str | None]:
+    return one.target.name, one.subject.digest if one.subject else None

@@ -187,10 +187,9 @@ def _absent(beside: Path, demand: Demand) -> Problem:
 
 
 def _unlisted(keyid: str) -> Problem:
-    shown = "".join(char if char.isprintable() else "\ufffd" for char in keyid[:60])
     return Problem(
         code="SIGNATURE_UNLISTED",
-        message=f"The decision is signed by {shown}, a key that is not listed here.",
+        message=f"The decision is signed by {keyid[:60]}, a key that is not listed here.",
         remedy=f"If you know whose it is, list it in {KEYS_FILE} or give it by --key; else sign anew.",
     )
 

@@ -259,20 +259,26 @@ def _least_policy(decision: Decision) -> Policy:
 def _ledger(decision: Decision, path: Path) -> list[Problem]:
     ledger = path.parent / "ledger.jsonl"
     named = decision.run.ledger_digest
-    if named is None or not ledger.is_file():
+    if named is None or not ledger.exists():
         return []
     hashed = hashlib.sha256()
-    try:
-        with ledger.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                hashed.update(chunk)
-    except OSError as error:
-        text = f"{ledger} can't be read ({error.strerror})."
-        return [Problem(code="LEDGER_OTHER", message=text, remedy="Check its owner and mode.")]
+    if ledger.is_file():  # what else is there may never end
+        try:
+            with ledger.open("rb") as stream:
+                while chunk := stream.read(_CHUNK):
+                    hashed.update(chunk)
+        except OSError as error:
+            text = f"{ledger} can't be read ({error.strerror})."
+            return [Problem(code="LEDGER_OTHER", message=text, remedy="Check its owner and mode.")]
     if f"sha256:{hashed.hexdigest()}" == named:
         return []
     text = f"{ledger} is not the ledger of this decision's run."
     return [Problem(code="LEDGER_OTHER", message=text, remedy=f"Keep the files of one run together. {AGAIN}")]
+
+
+def _oldest(decision: Decision) -> datetime:
+    """Return when the oldest of what a decision rests on was decided."""
+    return min([decision.decided_at, *(origin.decided_at for origin in decision.origins)])
 
 
 def _times(decision: Decision, now: datetime, max_age: timedelta | None) -> list[Problem]:
@@ -280,8 +286,9 @@ def _times(decision: Decision, now: datetime, max_age: timedelta | None) -> list
     if now >= decision.valid_until:
         text = f"The decision expired at {decision.valid_until:%Y-%m-%d %H:%M:%S} UTC."
         problems.append(Problem(code="STALE", message=text, remedy=AGAIN))
-    elif max_age is not None and now - decision.decided_at > max_age:
-        text = f"The decision is from {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC, which is too old."
+    elif max_age is not None and now - (oldest := _oldest(decision)) > max_age:
+        what = "decision" if oldest == decision.decided_at else "oldest result that the decision imported"
+        text = f"The {what} is from {oldest:%Y-%m-%d %H:%M:%S} UTC, which is too old."
         problems.append(Problem(code="STALE", message=text, remedy=AGAIN))
     if decision.decided_at > now + FUTURE_TOLERANCE:
         text = f"The decision is dated in the future: {decision.decided_at:%Y-%m-%d %H:%M:%S} UTC."

@@ -81,7 +81,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--subject", metavar="NAME@sha256:...", help="image that the decision is about")
     parser.add_argument(
         "--out",
-        type=lambda text: Path(text).expanduser(),
+        type=_path,
         default=Path("gate-report"),
         metavar="DIR",
         help="folder for the reports (default: %(default)s)",
@@ -101,7 +101,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument(
         "--sign-key",
-        type=lambda text: Path(text).expanduser(),
+        type=_path,
         metavar="PATH",
         help="private key that signs the decision (also as PEM in BAIS_GATES_SIGN_KEY)",
     )
@@ -113,6 +113,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="inject this fault into the sandbox (repeatable; `sandbox faults` lists them)",
     )
     parser.set_defaults(command=run)
+
+
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib raises for a user whom nobody knows
 
 
 def pytest_command(arguments: argparse.Namespace, run_id: str) -> list[str]:
@@ -139,7 +143,7 @@ def run(arguments: argparse.Namespace) -> int:
         with suppress(OSError):  # pytest has the words for it
             write_block(arguments.out, run_id=run_id, scope=arguments.scope, command=("bais-gates", "run"))
     # pytest makes the folder: a run that is killed before has nothing to remove.
-    directory = RunDirectory(Path(tempfile.gettempdir(), f"bais-gates-{secrets.token_hex(8)}"))
+    directory = RunDirectory(Path(_temporary(), f"bais-gates-{secrets.token_hex(8)}"))
     stdout, stderr = _output()
     try:
         child = subprocess.Popen(
@@ -163,6 +167,16 @@ def run(arguments: argparse.Namespace) -> int:
     if interrupted and status:
         raise KeyboardInterrupt
     return status
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        raise GateInputError(
+            "BLOCK: no folder for temporary files can be written to. Make room on the disk, or name another "
+            "one in TMPDIR."
+        ) from None
 
 
 def _output() -> tuple[int | None, int | None]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bais_gates.attest.keys import public_key
+from bais_gates.attest.problems import shown
 from bais_gates.attest.verify import VerifyReport
 from bais_gates.attest.verify import verify as verify_decision
 from bais_gates.reports import view
@@ -93,7 +94,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--max-age",
         type=duration,
         metavar="AGE",
-        help="maximum age, e.g. 30m or 4h (default: until its valid_until)",
+        help="maximum age, e.g. 30m or 4h, also of what it imported (default: until its valid_until)",
     )
     parser.add_argument(
         "--key",
@@ -138,7 +139,7 @@ def judged(decision: Decision) -> str:
             for exempt, exemption in view.exempted(decision)
         ),
     ]
-    return "\n".join("".join(char if char.isprintable() else "\ufffd" for char in line) for line in lines)
+    return "\n".join(map(shown, lines))
 
 
 def signed_by(signature: Signature) -> str:
@@ -200,7 +201,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(signed_by(signature))
     if report.ok and decision is not None:
         until = f"valid until {decision.valid_until:%Y-%m-%d %H:%M} UTC"
-        print(f"DEPLOY {arguments.scope} on {arguments.env}: run {decision.run.run_id}, {until}")
+        print(shown(f"DEPLOY {arguments.scope} on {arguments.env}: run {decision.run.run_id}, {until}"))
         return 0
     print(f"REFUSED: {arguments.decision} does not allow a deployment (see the reasons above)")
     return REFUSED

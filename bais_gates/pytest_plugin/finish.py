@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Generator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bais_gates.errors import GateInputError
 from bais_gates.pytest_plugin.imports import learn_facts
 from bais_gates.pytest_plugin.ledger import LedgerView, reconcile, unwritable_ledger
 from bais_gates.pytest_plugin.outcome import format_error
@@ -18,7 +20,7 @@ from bais_gates.pytest_plugin.preflight import DecidingRun, run_value, unwritabl
 from bais_gates.pytest_plugin.recorder import gate_results
 from bais_gates.pytest_plugin.refusals import refusals
 from bais_gates.redaction import redact
-from bais_gates.reports import terminal, write_all
+from bais_gates.reports import DECISION_FILE, read_decision, terminal, write_all
 from bais_gates.targets import identity
 from bais_gates.targets.identity import identity_of
 from bais_gates.verdict.decide import decide
@@ -130,6 +132,7 @@ class Finish:
             reasons += compare_target(state)
         if state.ledger is not None and state.ledger.problem is not None:
             reasons.append(unwritable_ledger(state.ledger.problem))
+        reasons += self._overwritten()
         return decide(
             catalog=state.catalog(),
             policy=state.policy(),
@@ -157,6 +160,22 @@ class Finish:
         ]
         counted = {result.imported_from for result in (*results, *rolled_up)}
         return tuple(origin for origin in run.imported.origins if origin.run_id in counted)
+
+    def _overwritten(self) -> list[Reason]:
+        """Return the reason for a decision file that is not this run's BLOCK any more."""
+        settings = self._run.state.settings
+        path = settings.out / DECISION_FILE
+        with contextlib.suppress(GateInputError):
+            if read_decision(path).run.run_id == settings.run_id:
+                return []
+        return [
+            Reason(
+                code=Code.TAMPERED,
+                message=f"{path} is not the BLOCK that this run began with: another run has begun in this "
+                "folder, or something else has changed the file.",
+                remedy="Give each run a folder of its own (--gate-out), and run the whole scope again.",
+            )
+        ]
 
     def _ledger(self) -> LedgerView:
         ledger = self._run.state.ledger

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bais_gates.attest.verify import verify
 from bais_gates.errors import GateInputError
 from bais_gates.targets import identity
+from bais_gates.verdict.document import load_decision
 from bais_gates.verdict.imports import Imports
 from bais_gates.verdict.model import (
     Code,
@@ -117,16 +118,17 @@ def read_imports(
 
 def _verified(path: Path, target: TargetIdentity, catalog: Catalog) -> tuple[Decision | None, list[str]]:
     # Of which scope and environment it is does not matter here: its gates do.
-    decision = verify(path, catalog=catalog.path).decision
-    if decision is None:
+    try:
+        named = load_decision(path)
+    except GateInputError:
         return None, ["it cannot be read as a decision."]
-    report = verify(path, scope=decision.scope, env=decision.target.name, catalog=catalog.path)
+    report = verify(path, scope=named.scope, env=named.target.name, catalog=catalog.path)
     problems = [
         problem.message
         for problem in report.problems
         if not (problem.code == "REHEARSAL" and target.rehearsal)  # a rehearsal may build on a rehearsal
     ]
-    return decision, problems
+    return report.decision, problems
 
 
 def _origins(decision: Decision | None) -> tuple[Origin, ...]:

@@ -170,7 +170,7 @@ def finds_older_decision(config: pytest.Config) -> bool:
     """Return whether this run is asked to decide, and an older decision is where its own will be."""
     if not hasattr(config, "known_args_namespace"):  # registered by a program, before anything is parsed
         return False
-    return bool(_scopes(config)) and os.path.lexists(_out(config) / "decision.json")
+    return bool(_scopes(config)) and any(os.path.lexists(out / "decision.json") for out in _outs(config))
 
 
 def void_older(config: pytest.Config) -> None:
@@ -178,15 +178,16 @@ def void_older(config: pytest.Config) -> None:
 
     Called as this plugin is loaded: other plugins, options and settings may still end the run.
     """
-    out = _out(config)
     scope = next((scope for scope in _scopes(config) if scope in SCOPES), GOLIVE)
-    try:
-        void(str(out), run_id=_run_id(config, []), scope=scope, command=("pytest",))
-    except OSError as error:
-        sys.stderr.write(
-            f"bais-gates: the older decision in {out} can't be taken away ({error.strerror}), and could "
-            "pass for this run's. Correct the folder's owner and mode, or name another one with --gate-out.\n"
-        )
+    for out in _outs(config):
+        try:
+            void(str(out), run_id=_run_id(config, []), scope=scope, command=("pytest",))
+        except OSError as error:
+            sys.stderr.write(
+                f"bais-gates: the older decision in {out} can't be taken away ({error.strerror}), and could "
+                "pass for this run's. Correct the folder's owner and mode, or name another one with "
+                "--gate-out.\n"
+            )
 
 
 def resolve(config: pytest.Config, catalog: Path) -> Settings:
@@ -250,6 +251,15 @@ def _out(config: pytest.Config) -> Path:
     return _path(config, "gate_out") or _root(config) / OUT_DEFAULT
 
 
+def _outs(config: pytest.Config) -> tuple[Path, ...]:
+    """Return where somebody may look for this run's decision: its report folder, and that of `verify` here.
+
+    They differ where ``--rootdir`` or ``-c`` leads out of the folder in which pytest was called.
+    """
+    out = _out(config)
+    return (out,) if _path(config, "gate_out") else (out, config.invocation_params.dir / OUT_DEFAULT)
+
+
 def _root(config: pytest.Config) -> Path:
     return config.rootpath if misread_option(config) is None else config.invocation_params.dir
 
@@ -267,12 +277,16 @@ def _path(config: pytest.Config, key: str) -> Path | None:
     """Return a path: of an option, relative to where pytest was called; of an ini key, to its file."""
     option = getattr(_options(config), key, None)
     if option:
-        return _absolute(config.invocation_params.dir / Path(option).expanduser())
+        return _absolute(config.invocation_params.dir / _expanded(option))
     value = config.getini(key)
     if not value:
         return None
     base = config.inipath.parent if config.inipath is not None else config.rootpath
-    return _absolute(base / Path(str(value)).expanduser())
+    return _absolute(base / _expanded(str(value)))
+
+
+def _expanded(text: str) -> str:
+    return os.path.expanduser(text)  # noqa: PTH111 - pathlib raises for a user whom nobody knows
 
 
 def _absolute(path: Path) -> Path:

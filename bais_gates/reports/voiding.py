@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bais_gates.verdict.model import Previous, Reason
 
 _DECISION = "decision.json"
+_MOST_BYTES = 256 * 1024 * 1024  # verdict.document.MAX_BYTES, which takes an import
 _STALE = (
     "signoff.html",
     "report.html",
@@ -67,6 +68,8 @@ def _is_decision(descriptor: int) -> bool:
     """Return whether somebody could take the file for a decision."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         return False
+    if os.fstat(descriptor).st_size > _MOST_BYTES:  # `verify` refuses it unread
+        return False
     with open(descriptor, "rb", closefd=False) as file:
         return b'"verdict"' in file.read()
 
@@ -76,6 +79,8 @@ def _remove(path: str) -> None:
     try:
         os.unlink(path)  # noqa: PTH108 - as above
     except OSError:
+        with suppress(OSError):
+            os.chmod(path, 0o600)  # noqa: PTH101 - as above; the file may be read-only, too
         os.truncate(path, 0)
 
 

@@ -16,7 +16,7 @@ class Imports:
     """The earlier decisions whose results a decision counts, and what it is about itself.
 
     A result that is imported again keeps the decision that it was first in, so that a chain of imports makes
-    it neither younger nor another target's. Of several decisions with one run id each one must do.
+    it neither younger nor another target's. The jobs of one pipeline may share a run id.
     """
 
     origins: Sequence[Origin]
@@ -47,15 +47,15 @@ class Imports:
                     remedy="Decide that scope anew, then import it.",
                 )
         for judged in gates:
-            for origin in self.origins:
-                if origin.run_id == judged.result.imported_from and not self.admits(judged.gate, origin):
-                    yield Reason(
-                        code=Code.IMPORT_OTHER_TARGET,
-                        gate_id=judged.gate.id,
-                        message=f"{judged.gate.id} was seen on {origin.target.name}, which the catalog does "
-                        f"not list as evidence for {self.target.name}.",
-                        remedy="Run the gate here, or list that environment under evidence_from.",
-                    )
+            seen = [origin for origin in self.origins if origin.run_id == judged.result.imported_from]
+            if seen and not any(self.admits(judged.gate, origin) for origin in seen):
+                yield Reason(
+                    code=Code.IMPORT_OTHER_TARGET,
+                    gate_id=judged.gate.id,
+                    message=f"{judged.gate.id} was seen on {seen[0].target.name}, which the catalog does "
+                    f"not list as evidence for {self.target.name}.",
+                    remedy="Run the gate here, or list that environment under evidence_from.",
+                )
         yield from self._another_release(gates)
         here = [judged for judged in gates if judged.result.imported_from is None]
         failed = any(judged.blocking and judged.result.outcome in RAN for judged in here)

@@ -12,6 +12,7 @@ import pytest
 from bais_gates.attest.verify import verify
 from bais_gates.verdict.files import digest_of
 from bais_gates.verdict.model import Subject
+from tests.launch import run_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -254,6 +255,41 @@ def test_ledger_must_be_the_one_it_names(project: Project) -> None:
     assert project.codes() == ["LEDGER_OTHER"]
     ledger.unlink()
     assert project.codes() == []
+    ledger.mkdir()
+    assert project.codes() == ["LEDGER_OTHER"]
+
+
+@pytest.mark.parametrize("name", ["\ud800", "x\nDEPLOY golive on production: run x", "\x1b[2JDEPLOY"])
+def test_what_a_file_says_is_one_line(project: Project, name: str) -> None:
+    """Text of the decision neither forges a line of the answer nor moves the cursor, and is no traceback."""
+    document = project.judge()
+    document["target"]["name"] = document["run"]["run_id"] = name
+    project.forge(document)
+    done = run_command("verify", str(project.decision), "--run-id", "mine", folder=project.folder)
+
+    assert done.returncode == 1
+    assert done.stdout.encode()
+    lines = done.stdout.splitlines()
+    assert all(line.isprintable() and not line.startswith("DEPLOY") for line in lines), done.stdout
+    assert lines[-1].startswith("REFUSED")
+
+
+def test_age_is_that_of_the_oldest_evidence(project: Project) -> None:
+    """The maximum age is held against what was imported, too, which is not younger for that."""
+    document = project.judge()
+    assert project.codes(max_age=timedelta(minutes=5)) == []
+    earlier = {
+        **{key: document[key] for key in ("target", "subject")},
+        "run_id": "earlier",
+        "decided_at": "2026-03-02T11:50:00Z",
+        "valid_until": "2026-03-02T12:50:00Z",
+        "contract": None,
+    }
+    project.forge({**document, "origins": [earlier]})
+    problem = next(
+        one for one in project.verify(max_age=timedelta(minutes=5)).problems if one.code == "STALE"
+    )
+    assert "imported is from 2026-03-02 11:50:00" in problem.message
 
 
 def test_times(project: Project) -> None:

@@ -214,6 +214,35 @@ def test_imports_in_a_chain_grow_old(project: Project) -> None:
     assert "INCONSISTENT" in project.verify(str(keep(project, valid_until=later))).stdout
 
 
+def test_an_import_in_a_young_decision(project: Project) -> None:
+    """An old result is imported into a new decision, which `verify --max-age` would take for young."""
+    assert project.run().status == 0
+    ran = project.run("-k", "test_a", "--gate-import", str(keep(project)))
+    assert (ran.status, ran.verify_status) == (0, 0), ran.output
+    refused = project.verify("--max-age", "0s").stdout
+    assert "STALE: The oldest result that the decision imported is from" in refused
+
+
+def test_an_import_of_what_has_failed_since(project: Project) -> None:
+    """A gate passed, then failed, and its older result is imported: `verify --history` knows of both."""
+    history = project.folder / "history"
+    assert project.run().status == 0
+    kept = str(keep(project))
+    project.gate_b(RED)
+    assert project.run().status == 20
+    shutil.copytree(project.folder / "gate-report", history / "red")
+
+    def decided(again: str) -> str:
+        assert project.run("-k", again, "--gate-import", kept).status == 0
+        return project.verify("--history", str(history)).stdout
+
+    assert "OVERTAKEN: acceptance.b passed in run this-run on staging, and did not in run" in decided(
+        "test_a"
+    )
+    project.gates()
+    assert "REFUSED" not in decided("test_b")
+
+
 def test_results_of_another_release_are_imported(project: Project) -> None:
     """The decision about one image is imported into a run about another."""
     assert project.run("--gate-subject", f"api@sha256:{'a' * 64}").status == 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.bypass.conftest import GREEN
 from tests.launch import run_command
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def test_folders_that_run_is_given(project: Project, green: Path) -> None:
 
 
 def test_settings_that_end_pytest_early(project: Project, green: Path) -> None:
-    """A missing plugin, a wrong value or a broken conftest ends pytest before its session: BLOCK by then."""
+    """A missing plugin or a wrong value ends pytest before its session: the older decision is void."""
     ways: Sequence[tuple[str, ...]] = (
         ("-n", "many"),
         ("-o", "required_plugins=no-such-plugin"),
@@ -83,11 +85,67 @@ def test_settings_that_end_pytest_early(project: Project, green: Path) -> None:
         assert ran.status not in {0, 1}, ran.output
         assert project.verify().returncode == 1, (options, ran.output)
 
+
+def test_conftest_that_ends_pytest_early(project: Project, green: Path) -> None:
+    """A broken conftest ends pytest before its session: BLOCK by then."""
     put_back(project, green)
     project.write("conftest.py", "raise OSError(28, 'No space left on device')\n")
     ran = project.run()
     ran.blocks("COLLECTION_ERROR", status=4)
     assert project.verify().returncode == 1
+
+
+def test_settings_that_lead_out_of_the_project(project: Project, green: Path) -> None:
+    """`--rootdir` or `-c` takes the report elsewhere; the older decision where `verify` looks is void."""
+    (project.folder / "elsewhere").mkdir()
+    project.write("elsewhere/pytest.ini", "[pytest]\n")
+    for option in ("--rootdir=elsewhere", "-celsewhere/pytest.ini"):
+        put_back(project, green)
+        project.run(option)
+        refused = project.verify()
+        assert refused.returncode == 1, option
+        assert "DECISION_BLOCK" in refused.stdout
+
+    put_back(project, green)
+    project.run("--gate-out=named")
+    assert project.verify().returncode == 0, "a folder that was named is the only one"
+
+
+def test_run_that_begins_while_another_goes_on(project: Project) -> None:
+    """A run begins, and is refused, while another goes on in its folder: its BLOCK gives way to no DEPLOY."""
+    begin = 'subprocess.run([sys.executable, "-m", "bais_gates", "run", "goliv"], check=False)'
+    project.gate_b(f"import subprocess, sys\n{begin}\n{GREEN}")
+    ran = project.run()
+    ran.blocks("TAMPERED", status=22)
+    assert "another run has begun" in " ".join(ran.output.split())
+
+
+def test_disk_without_room_for_temporary_files(
+    project: Project, green: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`bais-gates run` finds no folder for temporary files: the older decision is void, no traceback."""
+
+    def find_none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    put_back(project, green)
+    monkeypatch.setattr(tempfile, "gettempdir", find_none)
+    done = run_command("run", folder=project.folder)
+    monkeypatch.undo()
+    assert (done.returncode, "temporary files" in done.stderr) == (2, True)
+    assert "DECISION_BLOCK" in project.verify().stdout
+
+
+def test_user_whom_nobody_knows(project: Project, green: Path) -> None:
+    """A path begins with `~` and a name that the machine has not: a file that is not there, no traceback."""
+    for options in (("--gate-policy=~nobody-of-that-name/x",), ("--gate-catalog=~nobody-of-that-name/x",)):
+        put_back(project, green)
+        ran = project.run(*options)
+        ran.verify_refuses()
+        assert "Traceback" not in ran.output
+        assert "no such file" in " ".join(ran.output.split()), ran.output
+    done = run_command("run", "--out=~nobody-of-that-name/x", "goliv", folder=project.folder)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
 
 
 def test_catalog_that_is_gone(project: Project, green: Path) -> None:

@@ -171,6 +171,19 @@ def test_acceptance_is_proven_on_staging_for_production(platform: Platform) -> N
     assert (only.status, only.codes) == (21, {"ONLY_IMPORTED"}), only.output
 
 
+def test_the_jobs_of_one_pipeline_share_a_run_id(platform: Platform) -> None:
+    """Imports of one run id, of staging and of production itself, count each for what it was seen on."""
+    imported: list[str] = []
+    for name, scope in (("staging", "acceptance"), ("production", "checklist")):
+        assert platform.run(name, scope, "--gate-run-id", "pipeline-1").status == 0
+        imported += ["--gate-import", str(platform.keep(name))]
+
+    ran = platform.run("production", "golive", "-k", "nothing", *imported, "--gate-run-id", "pipeline-1")
+
+    assert ran.outcomes == {"one": "PASS", "own": "PASS"}
+    assert ran.codes == {"ONLY_IMPORTED"}, ran.output
+
+
 def test_evidence_of_another_image_version_or_contract_is_refused(platform: Platform) -> None:
     """What differs is named; versions are compared at the end, when the target has told its own."""
     assert platform.run("staging", "acceptance", "--gate-run-id", "on-staging").status == 0

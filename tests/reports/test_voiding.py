@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import pytest
 
+from bais_gates.errors import GateInputError
 from bais_gates.reports import files, read_decision, voiding
 from bais_gates.verdict.model import Previous, Verdict
 from tests.reports.conftest import NOW
@@ -67,6 +68,11 @@ def test_a_folder_that_cannot_be_written(out: Path, monkeypatch: pytest.MonkeyPa
     assert (out / "decision.json").read_text() == ""
 
     (out / "decision.json").write_text('{"verdict": "DEPLOY"}')
+    (out / "decision.json").chmod(0o400)
+    void(out)
+    assert (out / "decision.json").read_text() == "", "the file was read-only, too"
+
+    (out / "decision.json").write_text('{"verdict": "DEPLOY"}')
     monkeypatch.setattr(os, "truncate", refuse)
     with pytest.raises(PermissionError):
         void(out)
@@ -80,6 +86,18 @@ def test_a_file_that_is_no_decision(tmp_path: Path, text: str) -> None:
     void(tmp_path)
 
     assert (tmp_path / "decision.json").read_text() == text
+
+
+def test_a_file_too_large_for_a_decision(tmp_path: Path) -> None:
+    """A file that `verify` refuses for its size is not read into memory."""
+    path = tmp_path / "decision.json"
+    path.touch()
+    os.truncate(path, 2**38)
+    with pytest.raises(GateInputError, match="larger"):
+        read_decision(path)
+    void(tmp_path)
+
+    assert path.stat().st_size == 2**38
 
 
 def test_damaged_decisions_and_things_that_are_no_file(tmp_path: Path) -> None:
