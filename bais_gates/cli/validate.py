@@ -131,7 +131,11 @@ def check_target(name: str, folder: Path) -> str:
         run = _Look(environment=name, directory=Path(directory))
         problems = look(run, environment, ("target", *environment.parts), gates_dir=folder)
     if problems:
-        raise GateInputError("\n  ".join(["a run would end before its first gate.", *problems.values()]))
+        raise GateInputError(
+            "\n  ".join(
+                ["a run would end before its first gate.", *dict.fromkeys(text for _, text in problems)]
+            )
+        )
     return "what it describes responds"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import platform
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -144,9 +144,9 @@ class Preflight:
         run: DecidingRun,
         recorder: Recorder,
         config: pytest.Config,
-        look: Callable[[Iterable[str]], Mapping[str, str]],
+        look: Callable[[Iterable[str]], Iterable[tuple[str, str]]],
     ) -> None:
-        """``look`` returns what is wrong with parts of the target, by part."""
+        """``look`` returns what is wrong with parts of the target: pairs of part and problem."""
         self._run = run
         self._recorder = recorder
         self._config = config
@@ -169,7 +169,7 @@ class Preflight:
             return
         self._looked = True
         held: dict[str, dict[str, None]] = defaultdict(dict)
-        for part, problem in self._look_at(needing).items():
+        for part, problem in self._look_at(needing):
             held[problem] |= dict.fromkeys(needing[part])
         self._run.fatal += [
             Reason(
@@ -230,7 +230,7 @@ def _read_files(run: DecidingRun) -> None:
         try:
             read()
         except GateInputError as error:
-            run.fatal.append(Reason(code=code, message=redact(str(error)), remedy="Correct the file."))
+            run.fatal.append(Reason(code=code, message=redact(str(error))))
 
     def waivers() -> None:
         if state.settings.waivers_named and not state.settings.waivers.exists():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import yaml
 
@@ -55,6 +56,34 @@ def _resolved(hosts: tuple[tuple[str, str], ...], _period: int) -> tuple[tuple[s
     for thread in threads:
         thread.join(max(0.0, ends_at - time.monotonic()))
     return tuple((key, address) for key, host in hosts for address in answers.get(host, ()))
+
+
+def split(url: str) -> SplitResult | None:
+    """Return the parts of a URL; None for one that has none, or a port that is no port."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it raises ValueError for a bad port
+    except ValueError:
+        return None
+    return parts
+
+
+def problem_of(url: str, schemes: Sequence[str], *, bare: bool) -> str | None:
+    """Return what is wrong with an address, without its value, as it may hold a password; None if nothing.
+
+    ``bare``: it must be scheme, host and path alone, without credentials, query or fragment.
+    """
+    parts = split(url)
+    if parts is not None and "@" in parts.netloc.rpartition("@")[0]:
+        # Clients differ on where the password ends: one would take its rest for the host, and print it.
+        return "an '@' in user or password. Write it as %40."
+    if parts is None or parts.scheme not in schemes or not parts.hostname or re.search(r"\s", url):
+        wanted = " or ".join(f"{scheme}://host[:port]" for scheme in schemes)
+        quoting = " In a password, write # as %23, / as %2F, ? as %3F." if "@" in url else ""
+        return f"not a URL of the form {wanted}. Write the whole URL.{quoting}"
+    if bare and (parts.username or parts.password or parts.query or parts.fragment):
+        return "the URL has credentials, a query or a fragment. Remove them."
+    return None
 
 
 def without_credentials(url: str) -> str:

@@ -67,7 +67,7 @@ def load_document(path: str | os.PathLike[str], schema: str) -> Document:
 
 
 def validate(data: JsonValue, schema: str, *, name: str, lines: dict[KeyPath, int] | None = None) -> None:
-    """Validate a value by a schema; raise one GateInputError with the first few violations.
+    """Validate a value by a schema; raise one GateInputError with the first few violations, a line each.
 
     Without ``lines`` (a JSON file) they are named by key alone.
     """
@@ -77,7 +77,7 @@ def validate(data: JsonValue, schema: str, *, name: str, lines: dict[KeyPath, in
     texts = [_format_violation(violation, name, lines) for violation in violations[:_MAX_VIOLATIONS]]
     if len(violations) > _MAX_VIOLATIONS:
         texts.append(f"and {len(violations) - _MAX_VIOLATIONS} more.")
-    raise GateInputError(" ".join(texts))
+    raise GateInputError("\n".join(texts))
 
 
 def _format_violation(violation: Violation, name: str, lines: dict[KeyPath, int] | None) -> str:

@@ -241,7 +241,7 @@ def test_validate_looks_at_an_environment_as_a_run_would(project: Project, cli: 
 
     assert done.returncode == 1, done.stdout
     assert "INVALID far: a run would end before its first gate." in done.stdout
-    assert "The target is unreachable." in done.stdout
+    assert "the target is unreachable." in done.stdout
     assert "cache.url: " in done.stdout
     assert "kept-back" not in done.stdout + done.stderr
 
