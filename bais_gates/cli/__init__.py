@@ -36,6 +36,7 @@ COMMANDS = (
 )
 """The commands in the order of the help, each a module of this name but for these:"""
 _MODULES = {"rollback": "deploy"}
+_NO_PROJECT = "there is no project in {} (no {}). Go to its folder, or write one with `bais-gates init`."
 USAGE_ERROR = 2
 INTERRUPTED = 130
 _UNVOIDED = 23  # ExitStatus.BROKEN, which takes an import
@@ -51,11 +52,10 @@ def commands(names: Sequence[str] = COMMANDS) -> tuple[ModuleType, ...]:
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """Build the parser of these commands."""
-    import argparse  # noqa: PLC0415 - see above
-
     from bais_gates import __version__  # noqa: PLC0415 - see above
+    from bais_gates.cli.suggesting import Parser  # noqa: PLC0415 - see above
 
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="bais-gates",
         description="Turn acceptance tests and go-live checks into one decision: DEPLOY or BLOCK.",
         epilog="`pytest -m golive` makes the same decision as `bais-gates run golive`.",
@@ -76,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if argv is None:
             _outlive_readers()
+        if not _stands_somewhere():
+            return USAGE_ERROR
         if next((word for word in before if not word.startswith("-")), None) == "run":
             return _run(before, after)
         return _command(before, pytest_args=after)
@@ -83,6 +85,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if argv is None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to do but to end
         return INTERRUPTED
+
+
+def _stands_somewhere() -> bool:
+    """Return whether the working folder still exists; print what to do if not."""
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib takes long to import
+    except FileNotFoundError:
+        print("bais-gates: the current folder was removed. Change to another one.", file=sys.stderr)
+        return False
+    return True
 
 
 def _command(words: Sequence[str], **more: Any) -> int:
@@ -96,7 +108,10 @@ def _command(words: Sequence[str], **more: Any) -> int:
     try:
         status: int = arguments.command(arguments)
     except GateInputError as error:
-        print(f"bais-gates: {error}", file=sys.stderr)
+        text = str(error)
+        if text.startswith("gates") and not os.path.isdir("gates"):  # noqa: PTH112 - as above
+            text = _NO_PROJECT.format(os.getcwd(), text.partition(":")[0])  # noqa: PTH109 - as above
+        print(f"bais-gates: {text}", file=sys.stderr)
         return USAGE_ERROR
     return status
 

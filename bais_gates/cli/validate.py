@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bais_gates.attest.keys import load_keys
-from bais_gates.errors import GateInputError
+from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.rollout.freezes import load_freezes
 from bais_gates.targets.environment import load_environment, unset_variables
-from bais_gates.targets.looks import look
+from bais_gates.targets.looks import require
 from bais_gates.verdict.catalog import load_catalog
 from bais_gates.verdict.outcomes import name_some
 from bais_gates.verdict.policy import load_policy
@@ -53,6 +51,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check each file, print a line for it, and return 0 if all are valid."""
     folder: Path = arguments.gates
+    if not folder.is_dir():
+        raise AbsentFileError(f"{folder}: no such folder. Name the folder that has catalog.yaml.")
     freezes = folder / "rollout" / "freezes.yaml"
     environments = sorted((folder / "environments").glob("*.yaml"))
     checks: list[tuple[Path | str, Callable[[], object]]] = [
@@ -111,31 +111,16 @@ def check_rotation(path: Path) -> None:
     load_rotation(path)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Look:
-    """The run that looks at a target and runs no gate."""
-
-    environment: str
-    directory: Path
-    run_id: str = "validate"
-    owner_pid: int = 0
-    faults: tuple[str, ...] = ()
-
-
 def check_target(name: str, folder: Path) -> str:
     """Look at everything that the environment describes; raise GateInputError with each thing that fails."""
     environment = load_environment(name, gates_dir=folder)
     if environment.provision != "none":
         return "the run starts it"
-    with tempfile.TemporaryDirectory(prefix="bais-gates-") as directory:
-        run = _Look(environment=name, directory=Path(directory))
-        problems = look(run, environment, ("target", *environment.parts), gates_dir=folder)
-    if problems:
-        raise GateInputError(
-            "\n  ".join(
-                ["a run would end before its first gate.", *dict.fromkeys(text for _, text in problems)]
-            )
-        )
+    try:
+        require(environment, "target", *environment.parts, gates_dir=folder)
+    except GateInputError as error:
+        text = "\n  ".join(["a run would end before its first gate.", *str(error).splitlines()])
+        raise GateInputError(text) from None
     return "what it describes responds"
 
 

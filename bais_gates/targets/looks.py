@@ -7,19 +7,22 @@ cause, and no gate is run only to find it again.
 from __future__ import annotations
 
 import re
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bais_gates.errors import is_finding
+from bais_gates.errors import GateInputError, is_finding
 from bais_gates.probes.deadline import TookTooLong, within
 from bais_gates.probes.http import HttpClient, Unreachable
 from bais_gates.probes.kubernetes.access import check_contexts
 from bais_gates.targets import identity, target
 from bais_gates.targets.environment import PARTS
+from bais_gates.targets.provision import find_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from bais_gates.targets.environment import Environment
     from bais_gates.targets.provision import RunContext
@@ -60,7 +63,7 @@ def look(
     """Return, of ``parts``, those that can't be judged: each with a paragraph of place, cause and remedy.
 
     A part that the environment file does not describe can't be. Of a platform that the run starts itself
-    only ``target`` is looked at: whether it has come up.
+    only ``target`` is looked at, whether it has come up, and whether what it will need is installed.
     """
     own = environment.provision != "none"
 
@@ -78,20 +81,50 @@ def look(
             text = str(e) if is_finding(e) else f"{type(e).__name__}: {e}"
         else:
             return None
-        return text if text.startswith(f"{environment.path}:") else f"{environment.place(*key)}: {text}"
+        return (
+            text if own or text.startswith(f"{environment.path}:") else f"{environment.place(*key)}: {text}"
+        )
 
     asked = set(parts)
-    wanted = [
-        one
-        for one in _looks(run, environment, gates_dir)
-        if one[0] in asked and (one[0] == "target" or not own)
-    ]
-    absent = [part for part, _, _ in wanted if part in PARTS and not environment.describes(part)]
+    wanted = [one for one in (_own_looks if own else _looks)(run, environment, gates_dir) if one[0] in asked]
+    absent = [part for part, _, _ in wanted if not own and part in PARTS and not environment.describes(part)]
     wanted = [one for one in wanted if one[0] not in absent]
     with ThreadPoolExecutor(len(wanted) or 1) as pool:
         found = zip(wanted, pool.map(attempt, wanted), strict=True)
         problems = [(part, problem) for (part, _, _), problem in found if problem is not None]
     return problems + [(part, str(environment.missing(*absent))) for part in absent]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Alone:
+    """The run that looks at a target and runs no gate."""
+
+    environment: str
+    directory: Path
+    run_id: str = "look"
+    owner_pid: int = 0
+    faults: tuple[str, ...] = ()
+
+
+def require(environment: Environment, *parts: str, gates_dir: Path) -> None:
+    """Raise GateInputError with each thing that keeps parts of a target from being judged, a line each.
+
+    A platform that a run starts itself is not looked at.
+    """
+    if environment.provision != "none":
+        return
+    with tempfile.TemporaryDirectory(prefix="bais-gates-") as directory:
+        run = _Alone(environment=str(environment.path), directory=Path(directory))
+        problems = look(run, environment, parts, gates_dir=gates_dir)
+    if problems:
+        raise GateInputError("\n".join(dict.fromkeys(text for _, text in problems)))
+
+
+def _own_looks(run: RunContext, environment: Environment, gates_dir: Path) -> list[_Look]:
+    looks: list[_Look] = [("target", (), lambda: target.open_target(run, gates_dir=gates_dir))]
+    if not environment.describes("monitoring"):
+        looks += [(part, (), find_programs) for part in ("monitoring", "oncall")]
+    return looks
 
 
 def _looks(run: RunContext, environment: Environment, gates_dir: Path) -> list[_Look]:
@@ -118,7 +151,7 @@ def _looks(run: RunContext, environment: Environment, gates_dir: Path) -> list[_
 def _reach_api(run: RunContext, environment: Environment, gates_dir: Path) -> None:
     """Reach the API; where the file names what ``/health`` must report, it must be that API."""
     target.reach_api(run, gates_dir=gates_dir)
-    if environment.provision != "none" or not environment.describes("api"):
+    if not environment.describes("api"):
         return
     part = environment.api
     facts = dict(identity.read_facts(identity.API, run.directory) or ())
@@ -164,7 +197,12 @@ def _ask_pagerduty(environment: Environment) -> None:
             answer = http.request("GET", "/users", params={"limit": "1"}, headers=headers)
     except Unreachable as e:
         raise Unusable(f"{e}. Check oncall.api_url, and that this machine may reach it.") from None
-    if answer.status in {401, 403}:
+    if answer.status == 403:
+        raise Unusable(
+            "the token has no right to read at PagerDuty (HTTP 403). Make a REST API key with full access, "
+            "and give it as oncall.token."
+        )
+    if answer.status == 401:
         raise Unusable(
             f"PagerDuty does not accept the token (HTTP {answer.status}). Make a REST API key, and "
             "give it as oncall.token."

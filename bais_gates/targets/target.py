@@ -95,10 +95,15 @@ def _reach(directory: Path, environment: Environment) -> dict[str, str | None]:
         with HttpClient(part.url, ca_file=part.ca_file) as http:
             facts = identity.read_api_facts(http)
     except Unreachable as e:
-        text = f"the target is unreachable. {e}. {_remedy(part, str(e))}"
-        return {"error": f"{environment.place('api', 'url')}: {text}"}
+        return {"error": unreachable(environment, e)}
     identity.write_facts(identity.API, facts, directory)
     return {"error": None}
+
+
+def unreachable(environment: Environment, error: Unreachable) -> str:
+    """Return the message about an API that can't be reached: place, cause and remedy."""
+    text = f"the target is unreachable. {error}. {_remedy(environment.api, str(error))}"
+    return f"{environment.place('api', 'url')}: {text}"
 
 
 def _remedy(part: ApiPart, cause: str) -> str:

@@ -153,3 +153,17 @@ def test_each_context_is_looked_up(write: Write, gates_dir: Path) -> None:
     text = f"kubernetes: {{kubeconfig: {gates_dir}/kubeconfig, context: c, secrets_context: d}}"
     (problem,) = problems(write, gates_dir, text, "kubernetes")
     assert "there is no 'd' in its contexts (c). Set kubernetes.secrets_context" in problem
+
+
+def test_a_program_that_the_sandbox_needs_is_missed_before_it_starts(
+    write: Write, gates_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the run's own platform the programs of its monitoring are looked up, where gates ask for it."""
+    write("stub", "name: stub\nprovision: sandbox\n")
+    monkeypatch.setenv("BAIS_GATES_PROMETHEUS", "/nowhere/prometheus")
+    environment = load_environment("stub", gates_dir=gates_dir)
+    run = FakeRun(directory=gates_dir, environment="stub")
+    found = looks.look(run, environment, ["monitoring", "oncall", "cache"], gates_dir=gates_dir)
+    assert [part for part, _ in found] == ["monitoring", "oncall"]
+    (problem,) = {problem for _, problem in found}
+    assert "BAIS_GATES_PROMETHEUS: there is no program /nowhere/prometheus" in problem

@@ -170,7 +170,7 @@ def _entry(
     kind: str,
     name: object,
     *,
-    key: str = "kubernetes.context",
+    key: str = "the context in the environment file",
 ) -> dict[str, Any]:
     entries = document.get(kind)
     known = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
