@@ -55,7 +55,7 @@ __all__ = ["Environment", "Limits", "load_environment"]
 _T = TypeVar("_T")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VARIABLE: Final = re.compile(r"\$(\$?)\{([^}]*)\}")
-_LISTED: Final = 900
+_LISTED: Final = 980
 """Characters of one line of a list of names, which reports show in full."""
 _VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -242,10 +242,24 @@ def _unset_error(document: Document, unset: Mapping[str, tuple[str | int, ...]])
     if len(names) == 1:
         text = f"the variable {names[0]} is not set, or empty. Set it: export {names[0]}=..."
         return document.error(unset[names[0]], text)
-    listed = ", ".join(f"{document.line_of(at)} {name}" for name, at in unset.items())
-    return GateInputError(
-        f"{document.path}: {len(names)} variables are not set, or empty. Set each: export {names[0]}=..., or "
-        "write the values in the file. They are, by line:\n" + "\n".join(textwrap.wrap(listed, _LISTED))
+    text = f"{document.path}: {len(names)} variables are not set, or empty. Export each, or write its value "
+    text += f"in the file. By line: {_by_line(document, unset)}"
+    return GateInputError("\n".join(textwrap.wrap(text, _LISTED, break_on_hyphens=False)))
+
+
+def _by_line(document: Document, unset: Mapping[str, tuple[str | int, ...]]) -> str:
+    """Return names with the lines that they are on, those of neighbouring lines together."""
+    groups: list[tuple[list[int], list[str]]] = []
+    for name, at in unset.items():
+        line = document.line_of(at)
+        if groups and line - groups[-1][0][-1] in {0, 1}:
+            groups[-1][0].append(line)
+            groups[-1][1].append(name)
+        else:
+            groups.append(([line], [name]))
+    return "; ".join(
+        f"{lines[0]}{f'-{lines[-1]}' if lines[-1] > lines[0] else ''} {', '.join(names)}"
+        for lines, names in groups
     )
 
 

@@ -37,10 +37,10 @@ _CHECK_ADDRESS: Final = "Check its address, and that this machine may reach it (
 _REMEDIES: Final = (
     (re.compile(r"timeout|no answer|no response"), _CHECK_ADDRESS),
     (
-        re.compile(r"password|authenticat|(?:role|user) .* does not exist|NOAUTH", re.IGNORECASE),
+        re.compile(r'password|authenticat|(?:role|user) "[^"]*" does not exist|NOAUTH', re.IGNORECASE),
         "Correct its user and password.",
     ),
-    (re.compile(r"database .* does not exist|DB index"), "Correct the name of the database."),
+    (re.compile(r'database "[^"]*" does not exist|DB index'), "Correct the name of the database."),
     (re.compile(r"permission denied|no pg_hba"), "Give its user the right to connect."),
     (re.compile(r"ssl|certificate|connection string", re.IGNORECASE), "Correct the options of the URL."),
 )

@@ -210,7 +210,9 @@ class Reader:
     def _cache(self) -> CachePart | None:
         if not (part := self._part("cache")):
             return None
-        self._url(("cache", "url"), part["url"], ("redis", "rediss"))
+        parts = split(self._url(("cache", "url"), part["url"], ("redis", "rediss")))
+        if parts is not None and not parts.path.strip("/").isdigit() and parts.path.strip("/"):
+            self._report(("cache", "url"), "the database behind the / is not a number. Write one, as /0.")
         return CachePart(**part)
 
     def _webhooks(self) -> WebhooksPart | None:

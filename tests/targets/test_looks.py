@@ -135,6 +135,7 @@ def test_parts_that_are_missing_are_one_problem(write: Write, gates_dir: Path) -
         ('permission denied for database "bais"', "right to connect"),
         ('invalid sslmode value: "verify-ful"', "options of the URL"),
         ("SSL error: certificate verify failed", "options of the URL"),
+        ('root certificate file "/a.pem" does not exist', "options of the URL"),
         ("Connection refused", "Check its address"),
         ("no answer within 2 s", "Check its address"),
     ],
@@ -142,6 +143,12 @@ def test_parts_that_are_missing_are_one_problem(write: Write, gates_dir: Path) -
 def test_the_remedy_fits_the_cause(cause: str, remedy: str) -> None:
     """What a database or cache answers decides what there is to do."""
     assert remedy in str(looks.unusable(RuntimeError(f"the database 127.0.0.1:5432/bais: {cause}")))
+
+
+def test_an_option_of_the_cache_that_does_not_exist_is_no_bug(write: Write, gates_dir: Path) -> None:
+    """The client would raise a TypeError at its first command."""
+    (problem,) = problems(write, gates_dir, "cache: {url: 'redis://127.0.0.1:1/0?colour=red'}", "cache")
+    assert problem.endswith("connection string. Correct the options of the URL.")
 
 
 def test_each_context_is_looked_up(write: Write, gates_dir: Path) -> None:
