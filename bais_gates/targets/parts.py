@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 def missing(path: Path, *keys: str) -> GateInputError:
     """Return the error for parts that gates need and the file does not describe."""
-    what = "is missing, and a gate needs it" if len(keys) == 1 else "are missing, and gates need them"
+    be, it, need = ("is", "it", "a gate needs") if len(keys) == 1 else ("are", "them", "gates need")
     return GateInputError(
-        f"{path}: {', '.join(keys)} {what}. Describe it (environment.schema.json has the keys), or declare "
-        "the gate under not_applicable with the reason."
+        f"{path}: {', '.join(keys)} {be} missing, and {need} {it}. Describe {it} (environment.schema.json "
+        "has the keys), or declare the gate under not_applicable with the reason."
     )
 
 

@@ -247,6 +247,23 @@ def test_validate_looks_at_an_environment_as_a_run_would(project: Project, cli: 
     assert "kept-back" not in done.stdout + done.stderr
 
 
+def test_validate_knows_what_gates_need_of_an_environment(project: Project, process: Cli) -> None:
+    """A part that a gate asks for and the environment file lacks is named, as a run names it."""
+    project.write("gates/environments/far.yaml", "name: far\n")
+    project.gates(more="\n@pytest.fixture\ndef other(cache):\n    return cache\n")
+    assert process("validate", "--env", "far").returncode == 0
+    project.gates(
+        b="""
+@pytest.mark.gate("acceptance.b")
+def test_b(cache, evidence):
+    evidence.check("b", 1, "==", 1)
+"""
+    )
+    done = process("validate", "--env", "far")
+    assert done.returncode == 1
+    assert "far.yaml: cache is missing, and a gate needs it." in done.stdout
+
+
 def test_sandbox_faults_are_listed(cli: Cli) -> None:
     """`sandbox faults` names each way to break it and the gate that must notice."""
     lines = cli("sandbox", "faults").stdout
