@@ -6,9 +6,12 @@ A run pays for no library that it does not use, and `pytest --collect-only` for 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bais_gates.errors import GateInputError
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 def optional(library: str, *, extra: str) -> Any:
@@ -32,7 +35,7 @@ class _Library:
 
     def __getattr__(self, name: str) -> Any:
         try:
-            module = importlib.import_module(self._library)
+            module = _imported(self._library)
         except ImportError as e:
             if self._extra is None:
                 raise
@@ -41,3 +44,14 @@ class _Library:
                 f"pip install 'bais-gates[{self._extra}]'"
             ) from None
         return getattr(module, name)
+
+
+def _imported(library: str) -> ModuleType:
+    """Import a library; raise ImportError also for a folder of its name, which Python imports as a package.
+
+    pytest puts folders of tests in front of the libraries, and one of them may be called ``kubernetes``.
+    """
+    module = importlib.import_module(library)
+    if module.__spec__ is not None and module.__spec__.origin is None:
+        raise ImportError(f"{next(iter(module.__path__))} is a folder of that name")
+    return module

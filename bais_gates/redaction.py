@@ -136,8 +136,9 @@ _SECRET_KEY = re.compile(r"(?i)(?:[\w-]{0,40}[_-])?" + _KEY_NAMES)
 
 # What may stand after `password:` in prose, source code or a check's text without being one.
 _NOT_A_VALUE = (
-    r"(?!(?:none|null|true|false|str|int|bytes|bool|observed|must|is|was|are|no|not|and|or|the|a|an|of|for|with)\b"
-    r"|\[redacted\]|\d{1,6} of \d|\d[\d.,]{0,5}(?: [\w%/]{1,20})? \((?:expected|limit|minimum|must)\b)"
+    r"(?!(?:none|null|true|false|str|int|bytes|bool|observed|unknown|duplicate|must|is|was|are|no|not|and|or|the|a|an|of|for|with)\b"
+    r"|\[redacted\]|\.\.\.(?![^\s,.)])"
+    r"|\d{1,6} of \d|\d[\d.,]{0,5}(?: [\w%/]{1,20})? \((?:expected|limit|minimum|must)\b)"
 )
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from bais_gates.errors import GateInputError
 from bais_gates.extras import optional
+from bais_gates.load.drive import Aim, run_load
+from bais_gates.load.plan import Plan
 from bais_gates.monitoring.promql import parse
 from bais_gates.probes.kubernetes.access import ClusterAccess
 from bais_gates.probes.kubernetes.cluster import Cluster
@@ -65,6 +67,22 @@ def test_a_library_that_is_not_installed_names_its_extra(
 
     assert f"needs the library {library}" in str(error.value)
     assert f"pip install 'bais-gates[{extra}]'" in str(error.value)
+
+
+def test_a_folder_of_the_name_is_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of tests that is called like an absent library is not taken for it."""
+    (tmp_path / "absent_library").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(GateInputError, match=r"a folder of that name\)\. Install it: pip install"):
+        _ = optional("absent_library", extra="none").something
+
+
+def test_a_load_run_without_locust_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locust is a process of its own: its absence is found before it is started."""
+    monkeypatch.setitem(sys.modules, "locust", None)
+    aim = Aim(url="http://127.0.0.1:1", locustfile=tmp_path / "locustfile.py")
+    with pytest.raises(GateInputError, match=r"pip install 'bais-gates\[load\]'"):
+        run_load(Plan(), aim, tmp_path)
 
 
 def test_a_library_is_imported_at_its_first_use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import yaml
 
+from bais_gates.errors import GateInputError
 from bais_gates.extras import deferred
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _MESSAGE_CAP: Final = 240
 _VIOLATION_CAP: Final = 10
 
 
-class ContractError(Exception):
+class ContractError(GateInputError):
     """The contract document itself cannot be used; the message gives the reason."""
 
 
@@ -81,7 +82,8 @@ class Contract:
         try:
             document = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - a safe one
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-            raise ContractError(f"{path}: the contract cannot be read: {e}") from e
+            cause = (e.strerror if isinstance(e, OSError) else None) or str(e)
+            raise ContractError(f"{path}: the contract cannot be read ({cause}). Correct the file.") from e
         if not isinstance(document, dict):
             raise ContractError(f"{path}: the contract is not a mapping")
         return cls(document)

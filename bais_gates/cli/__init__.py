@@ -11,7 +11,7 @@ import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from bais_gates.reports.voiding import void
+from bais_gates.reports.voiding import void_all
 from bais_gates.streams import outlive_readers
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ COMMANDS = (
 )
 """The commands in the order of the help, each a module of this name but for these:"""
 _MODULES = {"rollback": "deploy"}
+_NO_PROJECT = "there is no project in {} (no {}). Go to its folder, or write one with `bais-gates init`."
 USAGE_ERROR = 2
 INTERRUPTED = 130
 _BROKEN = 23  # ExitStatus.BROKEN, which takes an import
@@ -51,11 +52,10 @@ def commands(names: Sequence[str] = COMMANDS) -> tuple[ModuleType, ...]:
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """Build the parser of these commands."""
-    import argparse  # noqa: PLC0415 - see above
-
     from bais_gates import __version__  # noqa: PLC0415 - see above
+    from bais_gates.cli.suggesting import Parser  # noqa: PLC0415 - see above
 
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="bais-gates",
         description="Turn acceptance tests and go-live checks into one decision: DEPLOY or BLOCK.",
         epilog="`pytest -m golive` makes the same decision as `bais-gates run golive`.",
@@ -98,7 +98,10 @@ def _command(words: Sequence[str], **more: Any) -> int:
         arguments = parser(named).parse_args(words, argparse.Namespace(**more))
         status: int = arguments.command(arguments)
     except GateInputError as error:
-        print(f"bais-gates: {error}", file=sys.stderr)
+        text = str(error)
+        if text.startswith("gates") and not os.path.isdir("gates"):  # noqa: PTH112 - as above
+            text = _NO_PROJECT.format(os.getcwd(), text.partition(":")[0])  # noqa: PTH109 - as above
+        print(f"bais-gates: {text}", file=sys.stderr)
         return USAGE_ERROR
     return status
 
@@ -148,9 +151,8 @@ def _run(before: Sequence[str], after: Sequence[str]) -> int:
         except SystemExit as end:
             if may_be_no_run and end.code:  # it was one, and its words are refused
                 _void_all(folders, run_id)
-            if (
-                not may_be_no_run and not end.code
-            ):  # of a module that is imported, such as a yaml.py of theirs
+            if not may_be_no_run and not end.code:
+                # Of a module that is imported, such as a yaml.py of theirs.
                 print("bais-gates: BLOCK: a module ended the run as it was imported.", file=sys.stderr)
                 return _BROKEN
             raise
@@ -159,18 +161,9 @@ def _run(before: Sequence[str], after: Sequence[str]) -> int:
 
 
 def _void_all(folders: Sequence[str], run_id: str) -> None:
-    for folder in folders:
-        path = os.path.expanduser(folder)  # noqa: PTH111 - pathlib takes long to import
-        try:
-            void(path, run_id=run_id, command=("bais-gates", "run"))
-        except OSError as error:
-            print(
-                f"bais-gates: BLOCK: the older decision in {path} can't be taken away ({error.strerror}), "
-                "and could pass for this run's. Correct the folder's owner and mode, or name another one "
-                "with --out.",
-                file=sys.stderr,
-            )
-            sys.exit(_BROKEN)
+    outs = map(os.path.expanduser, folders)  # pathlib takes long to import
+    if not void_all(outs, option="--out", run_id=run_id, command=("bais-gates", "run")):
+        sys.exit(_BROKEN)
 
 
 def _values(words: Sequence[str], option: str) -> Iterator[str]:

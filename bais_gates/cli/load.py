@@ -100,6 +100,7 @@ def run_load(arguments: argparse.Namespace) -> int:
     """Load the target and print the figures."""
     from bais_gates.bais import load  # noqa: PLC0415 - other commands do not need these modules
     from bais_gates.bais.api import TargetRefused, Unreachable, open_api  # noqa: PLC0415 - as above
+    from bais_gates.targets.target import unreachable  # noqa: PLC0415 - as above
 
     target = _target(arguments.env)
     plan = load.plan_for(
@@ -125,7 +126,9 @@ def run_load(arguments: argparse.Namespace) -> int:
                 workers=arguments.workers,
                 progress=_show,
             )
-    except (TargetRefused, Unreachable) as error:
+    except Unreachable as error:
+        raise GateInputError(unreachable(target.environment, error)) from None
+    except TargetRefused as error:
         raise GateInputError(str(error)) from None
     finally:
         api.http.close()
@@ -137,7 +140,7 @@ def run_prepare(arguments: argparse.Namespace) -> int:
     """Make the accounts and print where they are."""
     from bais_gates.bais import load  # noqa: PLC0415 - see run_load
     from bais_gates.bais.api import TargetRefused, Unreachable, open_api  # noqa: PLC0415 - as above
-    from bais_gates.targets.target import Unique  # noqa: PLC0415 - as above
+    from bais_gates.targets.target import Unique, unreachable  # noqa: PLC0415 - as above
 
     target = _target(arguments.env)
     part = target.environment.load if target.environment.describes("load") else None
@@ -147,7 +150,9 @@ def run_prepare(arguments: argparse.Namespace) -> int:
     try:
         unique = Unique(os.urandom(8).hex())
         load.prepare_accounts(api, unique, part.accounts, keys=arguments.keys, progress=_show)
-    except (TargetRefused, Unreachable) as error:
+    except Unreachable as error:
+        raise GateInputError(unreachable(target.environment, error)) from None
+    except TargetRefused as error:
         raise GateInputError(str(error)) from None
     finally:
         api.http.close()

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bais_gates.oncall.pagerduty_api import Api  # noqa: PLC0415 - as above
     from bais_gates.oncall.reading import load_rotation  # noqa: PLC0415 - as above
 
-    part: OncallPart = environment_of(arguments.env).oncall
+    part: OncallPart = environment_of(arguments.env, "oncall").oncall
     rotation = load_rotation(arguments.rotation or part.rotation or ROTATION)
     provider = PagerDuty(Api(part.api_url, part.token, part.sender))
     window = timedelta(hours=part.golive_window_h)

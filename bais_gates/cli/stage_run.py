@@ -25,6 +25,7 @@ from bais_gates.staging.reach import NotReachable, Reach
 from bais_gates.staging.server import Clock
 from bais_gates.staging.teardown import tear_down
 from bais_gates.targets.environment import load_environment
+from bais_gates.targets.looks import require
 from bais_gates.targets.target import Target, Unique
 
 if TYPE_CHECKING:
@@ -87,10 +88,14 @@ def _check_options(arguments: argparse.Namespace) -> None:
         raise GateInputError(f"{given[0]} has no effect with {action}: leave one of them out.")
 
 
-def environment_of(name: str) -> Environment:
-    """Return the environment; one with ``provision: sandbox`` is completed by the sandbox that is up."""
+def environment_of(name: str, *parts: str) -> Environment:
+    """Return the environment; one with ``provision: sandbox`` is completed by the sandbox that is up.
+
+    Raises GateInputError also where one of ``parts`` of another target does not respond as it must.
+    """
     environment = load_environment(name, gates_dir=GATES)
     if environment.provision != "sandbox":
+        require(environment, *parts, gates_dir=GATES)
         return environment
     try:
         from bais_gates.sandbox import SandboxError, default_directory, status  # noqa: PLC0415 - an optional part

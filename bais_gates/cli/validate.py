@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bais_gates.attest.keys import load_keys
-from bais_gates.errors import GateInputError
+from bais_gates.errors import AbsentFileError, GateInputError
+from bais_gates.pytest_plugin.collection import NEEDS_VARIABLE
 from bais_gates.rollout.freezes import load_freezes
 from bais_gates.targets.environment import load_environment, unset_variables
-from bais_gates.targets.looks import look
+from bais_gates.targets.looks import require
 from bais_gates.verdict.catalog import load_catalog
 from bais_gates.verdict.outcomes import name_some
 from bais_gates.verdict.policy import load_policy
@@ -53,6 +55,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check each file, print a line for it, and return 0 if all are valid."""
     folder: Path = arguments.gates
+    if not folder.is_dir():
+        raise AbsentFileError(f"{folder}: no such folder. Name the folder that has catalog.yaml.")
     freezes = folder / "rollout" / "freezes.yaml"
     environments = sorted((folder / "environments").glob("*.yaml"))
     checks: list[tuple[Path | str, Callable[[], object]]] = [
@@ -111,43 +115,39 @@ def check_rotation(path: Path) -> None:
     load_rotation(path)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Look:
-    """The run that looks at a target and runs no gate."""
-
-    environment: str
-    directory: Path
-    run_id: str = "validate"
-    owner_pid: int = 0
-    faults: tuple[str, ...] = ()
-
-
 def check_target(name: str, folder: Path) -> str:
-    """Look at everything that the environment describes; raise GateInputError with each thing that fails."""
+    """Look at what the environment describes or gates need; raise GateInputError with all that fails."""
     environment = load_environment(name, gates_dir=folder)
     if environment.provision != "none":
         return "the run starts it"
-    with tempfile.TemporaryDirectory(prefix="bais-gates-") as directory:
-        run = _Look(environment=name, directory=Path(directory))
-        problems = look(run, environment, ("target", *environment.parts), gates_dir=folder)
-    if problems:
-        raise GateInputError("\n  ".join(["a run would end before its first gate.", *problems.values()]))
+    try:
+        require(environment, "target", *environment.parts, *needed_parts(name, folder), gates_dir=folder)
+    except GateInputError as error:
+        text = "\n  ".join(["a run would end before its first gate.", *str(error).splitlines()])
+        raise GateInputError(text) from None
     return "what it describes responds"
+
+
+def collect(folder: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Have pytest collect the gates, in a process of its own."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *options]
+    command += ["--gate-catalog", str(folder / "catalog.yaml"), str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | variables)
+
+
+def needed_parts(environment: str, folder: Path) -> list[str]:
+    """Return the parts of an environment that gates need; none where the gates can't be collected."""
+    with tempfile.TemporaryDirectory(prefix="bais-gates-") as directory:
+        file = Path(directory, "needs.json")
+        options = ("-p", "bais_gates.pytest_plugin.collection", "--gate-env", environment)
+        collect(folder, *options, **{NEEDS_VARIABLE: str(file)})
+        needs: list[str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    return needs
 
 
 def check_bindings(folder: Path) -> None:
     """Have pytest collect the gates; raise GateInputError with its message when it can't."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--collect-only",
-        "-q",
-        "--gate-catalog",
-        str(folder / "catalog.yaml"),
-        str(folder),
-    ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = collect(folder)
     if result.returncode not in {0, NO_TESTS_COLLECTED}:
         output = (result.stdout + result.stderr).strip().splitlines()
         message = "\n".join(line for line in output if "::" not in line.partition(" ")[0]).strip()

@@ -5,6 +5,7 @@ Locust is never imported here: gevent changes the process that it is imported in
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -97,6 +98,8 @@ def remove_older(directory: Path, *more: str) -> None:
 
 def _commands(plan: Plan, aim: Aim, directory: Path, workers: int) -> list[list[str]]:
     """Return the command of the process that decides when the run ends, and those of its workers."""
+    if importlib.util.find_spec("locust") is None:
+        raise LoadError("The library locust is not installed. Install it: pip install 'bais-gates[load]'")
     locust = [sys.executable, "-m", "locust", "-f", str(aim.locustfile), "--host", aim.url.rstrip("/")]
     first = [
         *(*locust, "--headless", "--users", str(plan.users), "--run-time", f"{math.ceil(plan.seconds)}s"),

@@ -91,8 +91,8 @@ class Response:
         return decimal_text(value) if isinstance(value, Decimal) else None
 
     def describe(self, limit: int = 300) -> str:
-        """Return the request, the status and the beginning of the body, for an error message."""
-        start = self.text[:limit] + ("..." if len(self.body) > limit else "")
+        """Return the request, the status and the beginning of the body on one line, for an error message."""
+        start = " ".join(self.text[:limit].split()) + ("..." if len(self.body) > limit else "")
         return f"{self.method} {self.url} answered {self.status}: {start}"
 
 

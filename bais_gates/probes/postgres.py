@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 else:
     psycopg = optional("psycopg", extra="database")
 
+_CONNECTING: Final = re.compile(
+    r'\Aconnection (?:failed|is bad): (?:connection to server at "[^"]*"(?: \([^)]*\))?, port \d+ failed: )?'
+)
+"""What libpq says before the cause; the message names the server already."""
 CONNECT_TIMEOUT_S: Final = 5.0
 STATEMENT_TIMEOUT_S: Final = 5.0
 
@@ -249,9 +254,10 @@ class Database:
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             return "the statement writes, but gates have read-only access"
         text = error.diag.message_primary or str(error).strip() or type(error).__name__
+        text = _CONNECTING.sub("", text)
         if "timeout expired" in text:
             text += " (no way to its port, or a lock on pg_database or pg_authid keeps every sign-in waiting)"
-        return redaction.redact(" ".join(text.split()))[:400]
+        return redaction.redact(re.sub(r"\s*\n\s*", ". ", text))[:400]
 
     def close(self) -> None:
         """Close the connection."""

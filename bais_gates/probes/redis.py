@@ -103,9 +103,11 @@ class Cache:
                 # A retry would hide the first failure.
                 retry=client.retry.Retry(client.backoff.NoBackoff(), 0),
             )
+            pool = self._client.connection_pool
+            pool.connection_class(**pool.connection_kwargs)  # refuses options that it does not know
         except (ValueError, TypeError):
-            raise CacheError("the cache url is not a redis:// or rediss:// address") from None
-        settings = self._client.connection_pool.connection_kwargs
+            raise CacheError("the cache url is not a redis:// or rediss:// connection string") from None
+        settings = pool.connection_kwargs
         if settings.get("password"):
             redaction.register(str(settings["password"]))
         self.name = (

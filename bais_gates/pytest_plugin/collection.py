@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import json
+import os
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,8 +22,6 @@ from bais_gates.pytest_plugin.shadowing import hidden_tests
 from bais_gates.verdict.model import Code, JsonValue, Reason
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bais_gates.pytest_plugin.run_state import RunState
     from bais_gates.verdict.model import Gate
 
@@ -37,6 +38,17 @@ FIXTURES: Final = {
     "oncall": ("oncall_part",),
 }
 """The fixtures of gates that need a part of the target, by the part's key in an environment file."""
+NEEDS_VARIABLE: Final = "BAIS_GATES_NEEDS"
+"""Names the file for what gates need, where this module is a plugin of its own (`bais-gates validate`)."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write which parts of the target the collected gates need."""
+    (collection,) = (
+        plugin for plugin in session.config.pluginmanager.get_plugins() if isinstance(plugin, Collection)
+    )
+    Path(os.environ[NEEDS_VARIABLE]).write_text(json.dumps(sorted(collection.collected.needing)), "utf-8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

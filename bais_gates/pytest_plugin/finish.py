@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import threading
 from collections.abc import Generator
@@ -352,7 +353,11 @@ def show(
     """Print a decision as the last thing on the terminal, who signed it, and how many the policy requires."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     writer = config.get_terminal_writer() if reporter is not None else None
-    colour, width = (writer.hasmarkup, writer.fullwidth) if writer is not None else (False, 80)
+    colour, width = (
+        (writer.hasmarkup, writer.fullwidth)
+        if writer is not None
+        else (False, shutil.get_terminal_size().columns)
+    )
     text = terminal.render(decision, colour=colour, width=width, signatures=signatures, required=required)
     write(config, "\n" + text)
 

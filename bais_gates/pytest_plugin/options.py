@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from bais_gates.reports.voiding import void
+from bais_gates.reports.voiding import void_all
 from bais_gates.verdict.model import GOLIVE, SCOPES, Subject, parse_subject
 
 CATALOG_DEFAULT = Path("gates", "catalog.yaml")
@@ -179,15 +179,8 @@ def void_older(config: pytest.Config) -> None:
     Called as this plugin is loaded: other plugins, options and settings may still end the run.
     """
     scope = next((scope for scope in _scopes(config) if scope in SCOPES), GOLIVE)
-    for out in _outs(config):
-        try:
-            void(str(out), run_id=_run_id(config, []), scope=scope, command=("pytest",))
-        except OSError as error:
-            sys.stderr.write(
-                f"bais-gates: the older decision in {out} can't be taken away ({error.strerror}), and could "
-                "pass for this run's. Correct the folder's owner and mode, or name another one with "
-                "--gate-out.\n"
-            )
+    outs = map(str, _outs(config))
+    void_all(outs, option="--gate-out", run_id=_run_id(config, []), scope=scope, command=("pytest",))
 
 
 def resolve(config: pytest.Config, catalog: Path) -> Settings:

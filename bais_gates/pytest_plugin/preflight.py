@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import platform
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -23,6 +23,7 @@ from bais_gates.redaction import redact
 from bais_gates.reports import DECISION_FILE, write_all
 from bais_gates.reports.voiding import remove_stale, unfinished
 from bais_gates.targets.identity import identity_of
+from bais_gates.targets.provision import check_faults
 from bais_gates.verdict.decide import UNKNOWN_TARGET, undecided
 from bais_gates.verdict.document import load_previous
 from bais_gates.verdict.model import (
@@ -94,7 +95,8 @@ class DecidingRun:
         except OSError as error:
             reason = unwritable_decision(self.state.settings.out, error)
             self.fatal.append(reason)
-            self.decision = self._blocked(config, (reason, *reasons), ended=ended)
+            others = (other for other in reasons if other.code is not Code.RUN_INCOMPLETE)
+            self.decision = self._blocked(config, (reason, *others), ended=ended)
         return self.decision
 
     def _blocked(self, config: pytest.Config, reasons: tuple[Reason, ...], *, ended: bool) -> Decision:
@@ -144,9 +146,9 @@ class Preflight:
         run: DecidingRun,
         recorder: Recorder,
         config: pytest.Config,
-        look: Callable[[Iterable[str]], Mapping[str, str]],
+        look: Callable[[Iterable[str]], Iterable[tuple[str, str]]],
     ) -> None:
-        """``look`` returns what is wrong with parts of the target, by part."""
+        """``look`` returns what is wrong with parts of the target: pairs of part and problem."""
         self._run = run
         self._recorder = recorder
         self._config = config
@@ -169,7 +171,7 @@ class Preflight:
             return
         self._looked = True
         held: dict[str, dict[str, None]] = defaultdict(dict)
-        for part, problem in self._look_at(needing).items():
+        for part, problem in self._look_at(needing):
             held[problem] |= dict.fromkeys(needing[part])
         self._run.fatal += [
             Reason(
@@ -230,7 +232,7 @@ def _read_files(run: DecidingRun) -> None:
         try:
             read()
         except GateInputError as error:
-            run.fatal.append(Reason(code=code, message=redact(str(error)), remedy="Correct the file."))
+            run.fatal.append(Reason(code=code, message=redact(str(error))))
 
     def waivers() -> None:
         if state.settings.waivers_named and not state.settings.waivers.exists():
@@ -239,7 +241,13 @@ def _read_files(run: DecidingRun) -> None:
 
     def environment() -> None:
         run.target = identity_of(state.environment())
+        check_faults(state.environment(), state.settings.faults)
 
+    if not state.gates_dir.is_dir():
+        text = f"There is no project here: {state.gates_dir} does not exist."
+        remedy = "Go to the project's folder, write one with `bais-gates init`, or name --gate-catalog."
+        run.fatal.append(Reason(code=Code.CATALOG_INVALID, message=text, remedy=remedy))
+        return
     attempt(Code.CATALOG_INVALID, state.catalog)
     attempt(Code.POLICY_INVALID, state.policy)
     attempt(Code.WAIVERS_INVALID, waivers)

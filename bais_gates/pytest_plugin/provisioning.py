@@ -110,8 +110,8 @@ class Provisioning:
         self.wait("staging")
         return self._open_staging(run, server, environment, self.show)
 
-    def look(self, parts: Iterable[str]) -> dict[str, str]:
-        """Return what is wrong with these parts of the target, by part, each in one paragraph."""
+    def look(self, parts: Iterable[str]) -> list[tuple[str, str]]:
+        """Return what is wrong with these parts of the target: pairs of part and one paragraph."""
         from bais_gates.targets.looks import look  # noqa: PLC0415 - loaded by runs that reach a target
 
         state = self._state

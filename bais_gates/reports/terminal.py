@@ -48,7 +48,8 @@ def render(
     paper = Paper(colour=colour, width=width)
     for block in (_heading, _table, _changes, _reasons, _waivers):
         block(decision, paper)
-    _signatures(decision, paper, signatures, required)
+    if decision.gates:
+        _signatures(decision, paper, signatures, required)
     # Not wrapped: a log is searched for this line.
     paper.row(paper.styled(paper.clean(_verdict_line(decision)), "bold", _verdict_colour(decision)))
     return paper.text()
@@ -117,12 +118,13 @@ def _heading(decision: Decision, paper: Paper) -> None:
         about += f" for {view.image(decision)}"
     paper.line(f"bais-gates: {about}", "bold")
     paper.line(f"run {decision.run.run_id}, decided {wording.moment(decision.decided_at)}")
-    for key, fact in decision.target.facts:
-        paper.line(f"{key}: {cap(fact, 200)}")
-    for each in view.imports(decision):
-        paper.line(f"With results of {each}", "yellow")
-    if note := view.rehearsal_note(decision):
-        paper.line(f"Rehearsal: {note}", "yellow")
+    if decision.gates:  # of a run that ended before its first gate only the cause matters
+        for key, fact in decision.target.facts:
+            paper.line(f"{key}: {cap(fact, 200)}")
+        for each in view.imports(decision):
+            paper.line(f"With results of {each}", "yellow")
+        if note := view.rehearsal_note(decision):
+            paper.line(f"Rehearsal: {note}", "yellow")
     paper.line()
 
 

@@ -154,9 +154,16 @@ def image(decision: Decision) -> str:
 
 
 def ordered_reasons(decision: Decision) -> tuple[Reason, ...]:
-    """Return the reasons with those about the run itself first, then by the severity of their gate."""
+    """Return the reasons with those about the run itself first, then by the severity of their gate.
+
+    Of causes those come first that hold back most gates.
+    """
     severity = {judged.gate.id: judged.gate.severity.value for judged in decision.gates}
-    return tuple(sorted(decision.reasons, key=lambda reason: severity.get(reason.gate_id or "", "")))
+
+    def place(reason: Reason) -> tuple[str, int]:
+        return severity.get(reason.gate_id or "", ""), -len(reason.holds_back)
+
+    return tuple(sorted(decision.reasons, key=place))
 
 
 def remedy(judged: JudgedGate) -> str:
@@ -174,7 +181,7 @@ def caused(decision: Decision) -> frozenset[str]:
 def reasons_beside_gates(decision: Decision) -> tuple[Reason, ...]:
     """Return the reasons that no blocking gate shows: a report of gates alone would omit them."""
     shown = {judged.gate.id for judged in decision.gates if judged.blocking}
-    return tuple(reason for reason in decision.reasons if reason.gate_id not in shown)
+    return tuple(reason for reason in ordered_reasons(decision) if reason.gate_id not in shown)
 
 
 def held_back(decision: Decision) -> dict[str, tuple[str, ...]]:

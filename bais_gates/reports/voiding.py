@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from bais_gates.verdict.model import Previous, Reason
@@ -29,6 +30,27 @@ _STALE = (
     "sandbox.pub",
 )
 """What would look green beside a decision that is gone; the new run's reports replace them."""
+
+
+def void_all(
+    outs: Iterable[str], *, option: str, run_id: str, command: Sequence[str], scope: str = "golive"
+) -> bool:
+    """Void the decisions of these folders; return False after a line on stderr about each that stays.
+
+    ``option`` is how another folder is named.
+    """
+    done = True
+    for out in outs:
+        try:
+            void(out, run_id=run_id, command=command, scope=scope)
+        except OSError as error:
+            done = False
+            sys.stderr.write(
+                f"bais-gates: BLOCK: the older decision in {out} can't be taken away ({error.strerror}), and "
+                f"could pass for this run's. Correct the folder's owner and mode, or name another one "
+                f"with {option}.\n"
+            )
+    return done
 
 
 def void(out: str, *, run_id: str, command: Sequence[str], scope: str = "golive") -> None:

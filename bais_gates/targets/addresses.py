@@ -69,9 +69,27 @@ def split_url(url: str) -> SplitResult | None:
     return parts
 
 
-def by_service_file(parts: SplitResult) -> bool:
-    """Return whether libpq would add to a PostgreSQL URL what a service file says."""
-    return "service" in parse_qs(parts.query) or bool(os.environ.get("PGSERVICE"))
+def problem_of(url: str, schemes: Sequence[str], *, bare: bool) -> str | None:
+    """Return what is wrong with an address, without its value, as it may hold a password; None if nothing.
+
+    ``bare``: it must be scheme, host and path alone, without credentials, query or fragment.
+    """
+    parts = split_url(url)
+    if parts is not None and "@" in parts.netloc.rpartition("@")[0]:
+        # Clients differ on where the password ends: one would take its rest for the host, and print it.
+        return "an '@' in user or password. Write it as %40."
+    if parts is None or parts.scheme not in schemes or not parts.hostname or re.search(r"\s", url):
+        wanted = " or ".join(f"{scheme}://host[:port]" for scheme in schemes)
+        quoting = " In a password, write # as %23, / as %2F, ? as %3F." if "@" in url else ""
+        return f"not a URL of the form {wanted}. Write the whole URL.{quoting}"
+    if parts.scheme.startswith("postgres") and (
+        "service" in parse_qs(parts.query) or os.environ.get("PGSERVICE")
+    ):
+        named = "a service file of libpq could name another host"
+        return f"{named}. Write the whole URL without service, and unset PGSERVICE."
+    if bare and (parts.username or parts.password or parts.query or parts.fragment):
+        return "the URL has credentials, a query or a fragment. Remove them."
+    return None
 
 
 def without_credentials(url: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,7 +45,7 @@ from bais_gates.targets.parts import (
 )
 from bais_gates.targets.reading import PRODUCTION, Reader
 from bais_gates.targets.rollout import RolloutPart, WatchPart
-from bais_gates.verdict.files import Document, load_document
+from bais_gates.verdict.files import Document, load_document, validate
 from bais_gates.verdict.inputs import key_digests
 from bais_gates.verdict.model import JsonValue, Waiver
 from bais_gates.verdict.target import is_loopback
@@ -54,6 +55,8 @@ __all__ = ["Environment", "Limits", "load_environment"]
 _T = TypeVar("_T")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VARIABLE: Final = re.compile(r"\$(\$?)\{([^}]*)\}")
+_LISTED: Final = 980
+"""Characters of one line of a list of names, which reports show in full."""
 _VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -96,6 +99,8 @@ class Environment:
     """What gates may send to people's receivers."""
     keys: tuple[tuple[str, str], ...] = ()
     """The file's keys with digests, by :func:`bais_gates.verdict.inputs.key_digests`."""
+    lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False)
+    """The line of each key of the file, by its path."""
 
     api = Part[ApiPart]()
     rate_limit = Part[RateLimit]()
@@ -144,9 +149,14 @@ class Environment:
         claimed = self.api.environment if self.describes("api") else None
         return PRODUCTION in {self.name, claimed} and not self.describes("test_tenant")
 
-    def missing(self, key: str) -> GateInputError:
-        """Return the error for a part that a gate needs and this file does not describe."""
-        return missing(self.path, key)
+    def place(self, *key: str) -> str:
+        """Return where a key of the file is, for a message: ``FILE:LINE: KEY``."""
+        line = self.lines.get(key)
+        return f"{self.path}{f':{line}' if line else ''}: {'.'.join(key)}"
+
+    def missing(self, *keys: str) -> GateInputError:
+        """Return the error for parts that gates need and this file does not describe."""
+        return missing(self.path, *keys)
 
     def settled_within_s(self) -> float:
         """Return the seconds within which a payment must be completed or failed (10 unless the file says)."""
@@ -186,6 +196,8 @@ def load_environment(
         raise _unset_error(document, unset)
     if not isinstance(data, dict):
         raise document.error((), "the file must hold a mapping of keys to values.")
+    if data != document.data:
+        validate(data, "environment", name=str(path), lines=document.lines)
     by_name = _NAME.fullmatch(str(name_or_path)) is not None
     if by_name and data["name"] != str(name_or_path):
         raise document.error(("name",), f"the file is {name_or_path}.yaml. Give file and key the same name.")
@@ -194,6 +206,7 @@ def load_environment(
         path=document.path,
         digest=document.digest,
         keys=key_digests(document.data),
+        lines=document.lines,
         **Reader(document, data).fields(),
     )
 
@@ -229,10 +242,24 @@ def _unset_error(document: Document, unset: Mapping[str, tuple[str | int, ...]])
     if len(names) == 1:
         text = f"the variable {names[0]} is not set, or empty. Set it: export {names[0]}=..."
         return document.error(unset[names[0]], text)
-    listed = ", ".join(f"{document.line_of(at)} {name}" for name, at in unset.items())
-    return GateInputError(
-        f"{document.path}: {len(names)} variables are not set, or empty (line and name): {listed}. Set each: "
-        f"export {names[0]}=..., or write the values in the file."
+    text = f"{document.path}: {len(names)} variables are not set, or empty. Export each, or write its value "
+    text += f"in the file. By line: {_by_line(document, unset)}"
+    return GateInputError("\n".join(textwrap.wrap(text, _LISTED, break_on_hyphens=False)))
+
+
+def _by_line(document: Document, unset: Mapping[str, tuple[str | int, ...]]) -> str:
+    """Return names with the lines that they are on, those of neighbouring lines together."""
+    groups: list[tuple[list[int], list[str]]] = []
+    for name, at in unset.items():
+        line = document.line_of(at)
+        if groups and line - groups[-1][0][-1] in {0, 1}:
+            groups[-1][0].append(line)
+            groups[-1][1].append(name)
+        else:
+            groups.append(([line], [name]))
+    return "; ".join(
+        f"{lines[0]}{f'-{lines[-1]}' if lines[-1] > lines[0] else ''} {', '.join(names)}"
+        for lines, names in groups
     )
 
 

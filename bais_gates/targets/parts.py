@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def missing(path: Path, key: str) -> GateInputError:
-    """Return the error for a part that a gate needs and the file does not describe."""
+def missing(path: Path, *keys: str) -> GateInputError:
+    """Return the error for parts that gates need and the file does not describe."""
+    be, it, need = ("is", "it", "a gate needs") if len(keys) == 1 else ("are", "them", "gates need")
     return GateInputError(
-        f"{path}: {key} is missing, and a gate needs it. Describe it in this file (its keys are in "
-        "environment.schema.json), or declare the gate under not_applicable with the reason."
+        f"{path}: {', '.join(keys)} {be} missing, and {need} {it}. Describe {it} (environment.schema.json "
+        "has the keys), or declare the gate under not_applicable with the reason."
     )
 
 
@@ -186,9 +187,6 @@ class Limits:
     def concurrency(self) -> int:
         """Concurrent requests that the target must handle."""
         return int(self._value("concurrency"))
-
-
-# -- the cluster and what runs in it --
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

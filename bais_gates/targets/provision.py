@@ -82,15 +82,31 @@ def environment_for(
     Raises GateInputError for an unusable file, ProvisionError when the sandbox did not start.
     """
     environment = load_environment(run.environment, gates_dir=gates_dir)
+    check_faults(environment, run.faults)
     if environment.provision == "none":
-        if run.faults:
-            raise GateInputError(
-                f"{environment.path}: --sandbox-fault needs a target with `provision: sandbox`, which "
-                "this one is not. Remove the option, or choose --gate-env sandbox."
-            )
         return environment
     file = _sandbox_file(run, gates_dir, progress)
     return environment.completed_by(load_environment(file, gates_dir=gates_dir))
+
+
+def check_faults(environment: Environment, faults: Sequence[str]) -> None:
+    """Raise GateInputError for faults that a run can't start its target with."""
+    if not faults:
+        return
+    if environment.provision == "none":
+        raise GateInputError(
+            f"{environment.path}: --sandbox-fault needs a target with `provision: sandbox`, which "
+            "this one is not. Remove the option, or choose --gate-env sandbox."
+        )
+    try:
+        from bais_gates.sandbox.errors import SandboxError  # noqa: PLC0415 - rarely needed
+        from bais_gates.sandbox.platform_faults import check_faults as check_names  # noqa: PLC0415 - as above
+    except ImportError:
+        return  # found again when it is started, with the command that installs it
+    try:
+        check_names(faults)
+    except SandboxError as e:
+        raise GateInputError(f"--sandbox-fault: {e}") from None
 
 
 def start_cluster(
@@ -140,6 +156,15 @@ def start_monitoring(
         _start_monitoring(folder, gates_dir, progress)
     except (sandbox.SandboxError, GateInputError, OSError) as e:
         raise ProvisionError(f"the sandbox's monitoring did not start: {e}") from e
+
+
+def find_programs() -> None:
+    """Raise GateInputError if a program is missing that the monitoring of a run's sandbox needs."""
+    try:
+        from bais_gates.sandbox.monitoring import start  # noqa: PLC0415 - as above
+    except ImportError:
+        return  # found again when it is started, with the command that installs it
+    start.find_programs()
 
 
 def apply_rotation(folder: Path, gates_dir: Path) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates import redaction
-from bais_gates.targets.addresses import by_service_file, split_url
+from bais_gates.errors import GateInputError
+from bais_gates.targets.addresses import problem_of, split_url
 from bais_gates.targets.parts import (
     ApiPart,
     BackupPart,
@@ -51,11 +53,12 @@ _POSTGRES: Final = ("postgresql", "postgres")
 
 
 class Reader:
-    """Builds the parts of one file; every error is a GateInputError that names file, line and key."""
+    """Builds the parts of one file; all errors are one GateInputError, a line for each file, line and key."""
 
     def __init__(self, document: Document, data: dict[str, JsonValue]) -> None:
         self._document = document
         self._data = data
+        self._problems: list[str] = []
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of an Environment besides name, path and digest."""
@@ -83,6 +86,8 @@ class Reader:
         }
         described = {key: part for key, part in parts.items() if part is not None}
         self._check_production(described)
+        if self._problems:
+            raise GateInputError("\n".join(self._problems))
         return {
             "provision": str(self._data.get("provision", "none")),
             "parts": described,
@@ -108,6 +113,9 @@ class Reader:
                 for key, entry in dated.items()
             ),
         }
+
+    def _report(self, at: Sequence[str | int], text: str) -> None:
+        self._problems.append(str(self._document.error(at, text)))
 
     def _part(self, key: str) -> dict[str, Any]:
         part = self._data.get(key)
@@ -140,9 +148,7 @@ class Reader:
         if "log_query_url" in part:
             at = ("monitoring", "log_query_url")
             if "{request_id}" not in self._url(at, part["log_query_url"], ("https", "http")):
-                raise self._document.error(
-                    at, "{request_id} is missing. Write it where the search expects it."
-                )
+                self._report(at, "{request_id} is missing. Write it where the search expects it.")
         redaction.register(part.get("token", ""))
         part["absent"] = tuple(part.get("absent", {}).items())
         part["addresses"] = tuple(part.get("addresses", {}).items())
@@ -175,14 +181,14 @@ class Reader:
     def _check_pages_url(self, part: Mapping[str, Any]) -> None:
         if "pages_url" in part and self._data.get("name") != "sandbox":
             text = "only a sandbox may ask for pages elsewhere than at their own address."
-            raise self._document.error(("oncall", "pages_url"), text)
+            self._report(("oncall", "pages_url"), text)
 
     def _load(self) -> LoadPart | None:
         if not (part := self._part("load")):
             return None
         if "rate_per_s" in part and self._data.get("name") != "sandbox":
             at = ("load", "rate_per_s")
-            raise self._document.error(at, "only a sandbox may ask for less than capacity.requests_per_s.")
+            self._report(at, "only a sandbox may ask for less than capacity.requests_per_s.")
         if "accounts" in part:
             part["accounts"] = (self._document.path.parent / part["accounts"]).absolute()
         part["mix"] = tuple(part.get("mix", {}).items())
@@ -204,7 +210,9 @@ class Reader:
     def _cache(self) -> CachePart | None:
         if not (part := self._part("cache")):
             return None
-        self._url(("cache", "url"), part["url"], ("redis", "rediss"))
+        parts = split_url(self._url(("cache", "url"), part["url"], ("redis", "rediss")))
+        if parts is not None and not parts.path.strip("/").isdigit() and parts.path.strip("/"):
+            self._report(("cache", "url"), "the database behind the / is not a number. Write one, as /0.")
         return CachePart(**part)
 
     def _webhooks(self) -> WebhooksPart | None:
@@ -244,7 +252,7 @@ class Reader:
             return None
         for key in ("context", "admin_context", "secrets_context", "deploy_context"):
             if key in part and not str(part[key]).strip():
-                raise self._document.error(
+                self._report(
                     ("kubernetes", key), "the context is empty. Name one: there is no default context."
                 )
         part["kubeconfig"] = self._path(part["kubeconfig"])
@@ -323,22 +331,16 @@ class Reader:
             return
         names = {self._data["name"], api.environment if api is not None else None}
         if PRODUCTION in names and not cluster.read_only:
-            raise self._document.error(
-                ("kubernetes", "read_only"), "gates only read production. Write read_only: true."
-            )
+            self._report(("kubernetes", "read_only"), "gates only read production. Write read_only: true.")
         if cluster.read_only and cluster.admin_context is not None:
-            raise self._document.error(
+            self._report(
                 ("kubernetes", "admin_context"),
                 "a read_only cluster has no context to write with. Remove the key.",
             )
         if cluster.read_only and "staging" in described:
-            raise self._document.error(
-                ("staging",), "nothing is staged in a read_only cluster. Remove the key."
-            )
+            self._report(("staging",), "nothing is staged in a read_only cluster. Remove the key.")
         if cluster.read_only and "recovery" in described and described["recovery"].drill:
-            raise self._document.error(
-                ("recovery", "drill"), "no drill runs in a read_only cluster. Write drill: false."
-            )
+            self._report(("recovery", "drill"), "no drill runs in a read_only cluster. Write drill: false.")
 
     # -- values --
 
@@ -352,12 +354,14 @@ class Reader:
             return None
         path = self._document.path.parent / name
         if not path.is_file():
-            raise self._document.error(at, f"no file {path}. Name the PEM file of the CA.")
+            self._report(at, f"no file {path}. Name the PEM file of the CA.")
+        elif not _holds_certificate(path):
+            self._report(at, f"no certificate can be read from {path}. Name the PEM file of the CA.")
         return path.absolute()
 
     def _digest(self, at: Sequence[str | int], image: str | None) -> None:
         if image is not None and not _DIGEST.fullmatch(image):
-            raise self._document.error(at, "name the image by its digest: NAME@sha256:<64 hex digits>.")
+            self._report(at, "name the image by its digest: NAME@sha256:<64 hex digits>.")
 
     def _url(self, at: Sequence[str], url: str, schemes: Sequence[str], *, bare: bool = False) -> str:
         """Check an address and return it. Its value is never in a message, as it may hold a password.
@@ -367,15 +371,16 @@ class Reader:
         parts = split_url(url)
         if parts is not None and parts.password:
             redaction.register(parts.password)
-        wanted = " or ".join(f"{scheme}://host[:port]" for scheme in schemes)
-        if parts is None or parts.scheme not in schemes or not parts.hostname or re.search(r"\s", url):
-            raise self._document.error(at, f"not a URL of the form {wanted}. Write the whole URL.")
-        if schemes == _POSTGRES and by_service_file(parts):
-            text = "a service file of libpq could name another host. Write the whole URL without service"
-            raise self._document.error(at, f"{text}, and unset PGSERVICE.")
-        if bare and (parts.username or parts.password or parts.query or parts.fragment):
-            raise self._document.error(at, "the URL has credentials, a query or a fragment. Remove them.")
+        if problem := problem_of(url, schemes, bare=bare):
+            self._report(at, problem)
         return url
+
+
+def _holds_certificate(path: Path) -> bool:
+    try:
+        return bool(ssl.create_default_context(cafile=path).get_ca_certs())
+    except OSError:
+        return False
 
 
 def _list(value: JsonValue) -> list[Any]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bais_gates.probes.kubernetes.writer import ClusterWriter
     from bais_gates.probes.prometheus import Alertmanager, Prometheus
     from bais_gates.targets.environment import Environment
+    from bais_gates.targets.parts import ApiPart
 
 _Server = TypeVar("_Server", "Prometheus", "Alertmanager")
 ACCOUNTS_RECORD: Final = "accounts"
@@ -64,16 +65,24 @@ def open_target(
     Raises GateInputError for a bad file, ProvisionError when the sandbox did not start, TargetUnreachable
     when nothing responds: at once, in every process, without trying again.
     """
-    environment = environment_for(run, gates_dir=gates_dir, progress=progress)
-    reached = once(run.directory, "target", lambda: _reach(run.directory, environment))
-    if reached["error"] is not None:
-        raise TargetUnreachable(reached["error"])
+    environment = reach_api(run, gates_dir=gates_dir, progress=progress)
     if environment.describes("kubernetes") and not environment.rehearsal:
         # A decision that can deploy must identify its cluster, whether its gates use it or not. If that
         # fails, gates that use the cluster report why, the others go on, and the decision reports it.
         with contextlib.suppress(ClusterUnusable):
             reach_cluster(run, environment, gates_dir=gates_dir)
     return Target(environment=environment, gates_dir=gates_dir)
+
+
+def reach_api(
+    run: RunContext, *, gates_dir: Path, progress: Callable[[str], None] = lambda _text: None
+) -> Environment:
+    """Return the run's environment, its platform started and its API reached; raise as ``open_target``."""
+    environment = environment_for(run, gates_dir=gates_dir, progress=progress)
+    reached = once(run.directory, "target", lambda: _reach(run.directory, environment))
+    if reached["error"] is not None:
+        raise TargetUnreachable(reached["error"])
+    return environment
 
 
 def _reach(directory: Path, environment: Environment) -> dict[str, str | None]:
@@ -86,13 +95,30 @@ def _reach(directory: Path, environment: Environment) -> dict[str, str | None]:
         with HttpClient(part.url, ca_file=part.ca_file) as http:
             facts = identity.read_api_facts(http)
     except Unreachable as e:
-        certificate = ", and that api.ca_file is its certificate's CA" if "certificate" in str(e) else ""
-        return {
-            "error": f"The target is unreachable. {e}. Check that the service runs and that api.url in "
-            f"{environment.path} points at it from this machine{certificate}."
-        }
+        return {"error": unreachable(environment, e)}
     identity.write_facts(identity.API, facts, directory)
     return {"error": None}
+
+
+def unreachable(environment: Environment, error: Unreachable) -> str:
+    """Return the message about an API that can't be reached: place, cause and remedy."""
+    text = f"the target is unreachable. {error}. {_remedy(environment.api, str(error))}"
+    return f"{environment.place('api', 'url')}: {text}"
+
+
+def _remedy(part: ApiPart, cause: str) -> str:
+    """Return what to do about an API that can't be reached, by the words of the cause."""
+    if "has expired" in cause or "not yet valid" in cause:
+        return "Renew the certificate, and check this machine's clock."
+    if "mismatch" in cause:
+        return "Correct the host, or issue the certificate for it."
+    if "certificate" in cause:
+        return (
+            f"Name the PEM file of the CA that issued it as api.ca_file{' instead' if part.ca_file else ''}."
+        )
+    if "TLS failed" in cause:
+        return "Check that it speaks https, or write http://."
+    return "Check that the service runs, and that this is its address from this machine."
 
 
 # -- the cluster --

@@ -347,7 +347,8 @@ def _no_subject() -> Reason:
 def remedy_of(gate: Gate, result: GateResult) -> str:
     """Return what to do about a gate that did not pass: the catalog's remedy for a false check alone."""
     if result.outcome is Outcome.NOT_RUN and result.needs_not_passed:
-        return f"Fix {name_some(result.needs_not_passed)} first."
+        needs = name_some(result.needs_not_passed)
+        return f"See that {needs} passes: fix it, run it here as well, or import it by --import DECISION."
     if result.outcome is Outcome.NOT_RUN and gate.rolls_up is not None:
         return f"Run `bais-gates run {gate.rolls_up} --out DIR`, then add `--import DIR/decision.json` here."
     return _REMEDIES.get(result.outcome, gate.remedy)

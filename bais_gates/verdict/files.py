@@ -81,7 +81,7 @@ def require_environments(document: Document, named: Iterable[tuple[KeyPath, str]
 
 
 def validate(data: JsonValue, schema: str, *, name: str, lines: dict[KeyPath, int] | None = None) -> None:
-    """Validate a value by a schema; raise one GateInputError with the first few violations.
+    """Validate a value by a schema; raise one GateInputError with the first few violations, a line each.
 
     Without ``lines`` (a JSON file) they are named by key alone.
     """
@@ -91,7 +91,7 @@ def validate(data: JsonValue, schema: str, *, name: str, lines: dict[KeyPath, in
     texts = [_format_violation(violation, name, lines) for violation in violations[:_MAX_VIOLATIONS]]
     if len(violations) > _MAX_VIOLATIONS:
         texts.append(f"and {len(violations) - _MAX_VIOLATIONS} more.")
-    raise GateInputError(" ".join(texts))
+    raise GateInputError("\n".join(texts))
 
 
 def _format_violation(violation: Violation, name: str, lines: dict[KeyPath, int] | None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
 
+_OR_VARIABLE: Final = r"|\$\{"
+"""The end of a pattern for a value that may be filled in later."""
 _TYPE_NAMES: Final = {
     "object": "keys and values",
     "array": "a list",
@@ -95,17 +97,23 @@ def find_violations(data: JsonValue, schema: str) -> list[Violation]:
     """Return where a value does not match a schema, in the order of the file."""
     if matches(_matcher(schema), data):
         return []
-    violations = [
-        Violation(path=_path(error), text=_text(error)) for error in _validator(schema).iter_errors(data)
-    ]
+    errors = _validator(schema).iter_errors(data)
+    violations = dict.fromkeys(violation for error in errors for violation in _violations(error))
     return sorted(violations, key=lambda violation: [str(part).rjust(9) for part in violation.path])
+
+
+def _violations(error: ValidationError) -> Iterator[Violation]:
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        for key in _unknown_keys(error):
+            yield Violation(path=(*error.absolute_path, key), text=_unknown(error, key))
+    else:
+        yield Violation(path=_path(error), text=_text(error))
 
 
 def _path(error: ValidationError) -> KeyPath:
     path: KeyPath = tuple(error.absolute_path)
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        unknown = _unknown_keys(error)
-        return (*path, unknown[0]) if unknown else path
+    if "propertyNames" in error.absolute_schema_path:
+        return (*path, str(error.instance))
     return path
 
 
@@ -140,11 +148,11 @@ def _unknown_keys(error: ValidationError) -> list[str]:
     return [str(key) for key in _instance(error) if key not in schema.get("properties", {})]
 
 
-def _unknown(error: ValidationError) -> str:
+def _unknown(error: ValidationError, key: str) -> str:
     schema: Any = error.schema
     known = list(schema.get("properties", {}))
     text = "unknown key."
-    near = difflib.get_close_matches(_unknown_keys(error)[0], known, n=1)
+    near = difflib.get_close_matches(key, known, n=1)
     if near:
         return f"{text} Did you mean {near[0]}?"
     return f"{text} Remove it; allowed: {_words(known)}."
@@ -182,7 +190,6 @@ def _at_least(number: int, what: str) -> str:
 
 
 _TEXTS: Mapping[str, Callable[[ValidationError], str]] = {
-    "additionalProperties": _unknown,
     "required": _required,
     "type": _type,
     "enum": lambda error: f"must be {_words(_keyword(error), 'or')}.",
@@ -202,6 +209,6 @@ _TEXTS: Mapping[str, Callable[[ValidationError], str]] = {
     "pattern": lambda error: (
         "must not be blank."
         if _keyword(error) == "\\S"
-        else _with_hint(error, f"must match {_keyword(error)}.")
+        else _with_hint(error, f"must match {_keyword(error).removesuffix(_OR_VARIABLE)}.")
     ),
 }

@@ -284,9 +284,26 @@ def test_validate_looks_at_an_environment_as_a_run_would(project: Project, cli: 
 
     assert done.returncode == 1, done.stdout
     assert "INVALID far: a run would end before its first gate." in done.stdout
-    assert "The target is unreachable." in done.stdout
+    assert "the target is unreachable." in done.stdout
     assert "cache.url: " in done.stdout
     assert "kept-back" not in done.stdout + done.stderr
+
+
+def test_validate_knows_what_gates_need_of_an_environment(project: Project, process: Cli) -> None:
+    """A part that a gate asks for and the environment file lacks is named, as a run names it."""
+    project.write("gates/environments/far.yaml", "name: far\n")
+    project.gates(more="\n@pytest.fixture\ndef other(cache):\n    return cache\n")
+    assert process("validate", "--env", "far").returncode == 0
+    project.gates(
+        b="""
+@pytest.mark.gate("acceptance.b")
+def test_b(cache, evidence):
+    evidence.check("b", 1, "==", 1)
+"""
+    )
+    done = process("validate", "--env", "far")
+    assert done.returncode == 1
+    assert "far.yaml: cache is missing, and a gate needs it." in done.stdout
 
 
 def test_sandbox_faults_are_listed(cli: Cli) -> None:
@@ -313,3 +330,57 @@ def test_sandbox_up_run_down(process: Cli, cli: Cli, project: Project) -> None:
         down = process("sandbox", "down", where)
     assert down.returncode == 0
     assert cli("sandbox", "status", where).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("rnu",), "run"),
+        (("run", "golve"), "golive"),
+        (("oncall", "plna"), "plan"),
+        (("sandbox", "up", "--fautl=x"), "--fault"),
+    ],
+)
+def test_a_misspelt_word_is_told_the_nearest(cli: Cli, words: tuple[str, ...], meant: str) -> None:
+    """An unknown command, scope, action or option ends with the one that was probably meant."""
+    done = cli(*words)
+    assert done.returncode == 2
+    assert done.stderr.rstrip().endswith(f"Did you mean {meant}?")
+
+
+@pytest.mark.parametrize("words", [("stage",), ("validate",), ("load", "run"), ("oncall", "plan")])
+def test_a_command_outside_of_a_project_says_so(cli: Cli, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Without a gates folder one paragraph names this folder and the command that makes one."""
+    done = cli(*words)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert f"there is no project in {tmp_path}" in done.stderr
+    assert "bais-gates init" in done.stderr
+
+
+def test_a_run_outside_of_a_project_has_one_reason(cli: Cli, tmp_path: Path) -> None:
+    """It says that there is no project, and nothing of the files that are absent with it."""
+    done = cli("run", "--out", str(tmp_path / "out"))
+    assert done.returncode == 22
+    (reason,) = json.loads((tmp_path / "out" / "decision.json").read_text())["reasons"]
+    assert (reason["code"], reason["message"].partition(":")[0]) == (
+        "CATALOG_INVALID",
+        "There is no project here",
+    )
+
+
+def test_a_report_folder_that_is_a_file_is_one_reason(project: Project, process: Cli, tmp_path: Path) -> None:
+    """Where nothing can be written the run says that, and not as well that it came to no decision."""
+    project.write("out", "")
+    done = process("run", "--env", "./staging.yaml", "--out", str(tmp_path / "out"))
+    assert done.returncode == 23
+    assert "1 reason to block" in done.stdout
+    assert "decision.json cannot be written: Not a" in " ".join(done.stdout.split())
+
+
+def test_an_unknown_fault_is_refused_before_anything_starts(project: Project, process: Cli) -> None:
+    """Its name is looked up with the environment file, and the nearest one is named."""
+    project.write("gates/environments/stub.yaml", "name: stub\nprovision: sandbox\n")
+    done = process("run", "--env", "stub", "--sandbox-fault", "health_version_mising")
+    assert done.returncode == 22
+    assert "Did you mean health_version_missing" in " ".join(done.stdout.split())
+    assert "collected" not in done.stdout

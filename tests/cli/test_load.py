@@ -93,7 +93,7 @@ def test_a_run_that_fails_leaves_nothing_of_an_older_one(project: Path, broken: 
         ("load: {accounts: gone.json}\n", ("run", "--env=shop"), "gone.json: no accounts for a load run"),
         ("load: {rate_per_s: 5}\n", ("run", "--env=shop"), "only a sandbox may ask for less"),
         ("load: {}\n", ("run", "--env=shop"), "load.accounts is missing"),
-        ("load: {mix: {nosuch: 1}}\n", ("run", "--env=shop"), "load.mix: must be analytics"),
+        ("load: {mix: {nosuch: 1}}\n", ("run", "--env=shop"), "load.mix.nosuch: must be analytics"),
     ],
 )
 def test_what_is_refused(project: Path, more: str, words: tuple[str, ...], message: str) -> None:

@@ -180,7 +180,8 @@ def test_credentials_that_have_expired(
         ({"token": "t" * 20}, {"insecure-skip-tls-verify": True}, "would not be verified"),
         ({"token": "t" * 20}, {"server": "http://cluster.example"}, "would not be verified"),
         ({"token": "t" * 20}, {"server": "cluster.example:6443"}, "not a URL"),
-        ({"exec": {"apiVersion": "v1", "command": "no-such-program"}}, {}, "Run that program by hand"),
+        ({"exec": {"apiVersion": "v1", "command": "no-such-program"}}, {}, "is not installed"),
+        ({"exec": {"apiVersion": "v1", "command": "true"}}, {}, "Run that program by hand"),
         ({"tokenFile": "/nowhere/token"}, {}, "cannot be read"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.redaction import redact
+from bais_gates.reports import wording
 from bais_gates.targets.environment import load_environment
 
 Write = Callable[[str, str], Path]
@@ -138,6 +139,7 @@ class TestValidFile:
     ("text", "line", "words"),
     [
         pytest.param("name: x\nspeed: 3\n", 2, "speed", id="unknown-key"),
+        pytest.param("name: x\ncache: {url: 'redis://h/main'}\n", 2, "as /0", id="cache-database"),
         pytest.param("name: x\nname: y\n", 2, "name", id="double-key"),
         pytest.param("name: x\napi:\n  url: 'https://a'\n  prot: 1\n", 4, "prot", id="unknown-inner-key"),
         pytest.param("api: {url: 'https://a'}\n", 1, "name", id="no-name"),
@@ -172,8 +174,44 @@ def test_error_names_file_line_and_key(
 def test_every_variable_that_is_not_set_is_named_at_once(write: Write, gates_dir: Path) -> None:
     """One message lists them all, each with the first line that uses it."""
     write("x", "name: x\napi:\n  url: https://${HOST}\ncache:\n  url: redis://${CACHE}:${PORT}\n")
-    with pytest.raises(GateInputError, match=r"3 variables are not set, .*: 3 HOST, 5 CACHE, 5 PORT\. Set"):
+    with pytest.raises(GateInputError, match=r"3 variables are not set, .* By line: 3 HOST; 5 CACHE, PORT$"):
         load_environment("x", gates_dir=gates_dir, variables={"PORT": ""})
+
+
+def test_no_report_cuts_the_list_of_unset_variables(write: Write, gates_dir: Path) -> None:
+    """A hundred variables come in lines that a report shows in full, each name whole and in its place."""
+    names = [f"A_RATHER_LONG_NAME_OF_A_VARIABLE_{number}" for number in range(100)]
+    values = "".join(f"  {name}: ${{{name}}}\n" for name in names)
+    write("x", f"name: x\nvariables:\n{values}")
+    with pytest.raises(GateInputError) as caught:
+        load_environment("x", gates_dir=gates_dir, variables={})
+    shown = " ".join(wording.paragraphs(str(caught.value)))
+    assert shown.endswith(f"By line: 3-102 {', '.join(names)}")
+
+
+def test_all_that_is_wrong_with_the_values_is_one_error(
+    write: Write, gates_dir: Path, tmp_path: Path
+) -> None:
+    """Bad addresses, files and values of variables each have a line in it, with their place."""
+    (tmp_path / "ca.pem").write_text("no certificate")
+    write(
+        "x",
+        f"name: x\napi: {{url: 'ftp://h', ca_file: {tmp_path}/ca.pem}}\ncache: {{url: 'http://h'}}\n"
+        "database: {url: 'postgresql://u:half@sesame-open@h/d'}\nrelease: {image: '${IMAGE}'}\n",
+    )
+    with pytest.raises(GateInputError) as caught:
+        load_environment("x", gates_dir=gates_dir, variables={"IMAGE": f"n@sha256:{'a' * 64}"})
+    places = [line.partition("x.yaml:")[2].partition(": ")[::2] for line in str(caught.value).splitlines()]
+    assert [(line, text.partition(":")[0]) for line, text in places] == [
+        ("2", "api.url"),
+        ("2", "api.ca_file"),
+        ("4", "database.url"),
+        ("3", "cache.url"),
+    ]
+    assert "Write it as %40" in str(caught.value)
+    assert "sesame-open" not in str(caught.value)
+    with pytest.raises(GateInputError, match=r"x\.yaml:5: release\.image: must match"):
+        load_environment("x", gates_dir=gates_dir, variables={"IMAGE": "latest"})
 
 
 def test_an_address_with_a_password_is_never_quoted(write: Write, gates_dir: Path) -> None:
@@ -227,7 +265,7 @@ def test_the_projects_environments_load() -> None:
         variables = dict.fromkeys(names, "example") | {
             "BACKUP_SCRATCH_URL": "postgresql://scratch@db.example.com/postgres",
             "ROLLOUT_SCRATCH_URL": "postgresql://scratch@db.example.com/postgres",
-            **{name: f"example@sha256:{'a' * 64}" for name in names if name.endswith("_IMAGE")},
+            **{name: f"{name}@sha256:{'a' * 64}" for name in names if name.endswith("_IMAGE")},
             **{name: "https://hooks.example.com/" for name in names if name.endswith("_WEBHOOK")},
             "PAGERDUTY_SENDER_EMAIL": "gates@example.com",
         }

@@ -15,6 +15,8 @@ here, before a request is sent.
 
 from __future__ import annotations
 
+import os
+import shutil
 import ssl
 import tempfile
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from bais_gates.probes.deadline import TookTooLong, within
 from bais_gates.probes.files import read_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import kubernetes.client
@@ -162,7 +165,14 @@ def _check_shape(access: ClusterAccess, document: dict[str, Any]) -> dict[str, A
     return user if isinstance(user, dict) else {}
 
 
-def _entry(access: ClusterAccess, document: dict[str, Any], kind: str, name: object) -> dict[str, Any]:
+def _entry(
+    access: ClusterAccess,
+    document: dict[str, Any],
+    kind: str,
+    name: object,
+    *,
+    key: str = "the context in the environment file",
+) -> dict[str, Any]:
     entries = document.get(kind)
     known = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
     named = [one for one in known if one.get("name") == name]
@@ -170,7 +180,7 @@ def _entry(access: ClusterAccess, document: dict[str, Any], kind: str, name: obj
         return named[0]
     names = ", ".join(sorted(str(one.get("name")) for one in known)) or "none"
     fault = f"{name!r} is a duplicate in its" if named else f"there is no {name!r} in its"
-    remedy = "Set kubernetes.context to one of them." if kind == "contexts" else "Fetch the kubeconfig again."
+    remedy = f"Set {key} to one of them." if kind == "contexts" else "Fetch the kubeconfig again."
     raise _error(access, f"{fault} {kind} ({names}). {remedy}")
 
 
@@ -237,13 +247,29 @@ def _check_certificate(access: ClusterAccess, file: str) -> None:
         raise _error(access, f"its client certificate expired on {ends:%Y-%m-%d %H:%M} UTC. Issue a new one.")
 
 
+def _without_credentials(user: dict[str, Any]) -> str:
+    """Return why there are none, and what to do: the client only logs it."""
+    settings = user.get("exec")
+    program = str(settings.get("command", "")) if isinstance(settings, dict) else ""
+    if program and os.sep not in program and shutil.which(program) is None:
+        return f"its credential program {program} is not installed. Install it, or correct the PATH."
+    return f"its credential program {program} returned no credentials. Run that program by hand."
+
+
+def check_contexts(access: ClusterAccess, contexts: Mapping[str, str]) -> None:
+    """Raise GateInputError if the kubeconfig lacks one of the contexts, by the keys that name them."""
+    document = _document(access)
+    for key, name in contexts.items():
+        _entry(access, document, "contexts", name, key=key)
+
+
 def _check_token(access: ClusterAccess, configuration: Configuration, user: dict[str, Any]) -> None:
     """Register the token with redaction; raise GateInputError if it has expired."""
     text = str(configuration.api_key.get("BearerToken") or "")
     token = text.partition(" ")[2] or text
     if not token:
         if "exec" in user or "auth-provider" in user:
-            raise _error(access, "its credential program returned no credentials. Run that program by hand.")
+            raise _error(access, _without_credentials(user))
         return
     redaction.register(token)
     left = jwt.seconds_left(jwt.claims(token) or {})

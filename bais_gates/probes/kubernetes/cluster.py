@@ -249,6 +249,8 @@ class Cluster:
             answer = self.get(_root(api_version))
         except ClusterRefused as e:
             if e.status == 404:  # no such group or version
+                if api_version == "v1":
+                    raise self._unexpected(f"the kinds of {api_version}") from None
                 return None
             raise
         resources = answer.get("resources")

@@ -24,6 +24,11 @@ _STAND_INS = {"monitoring": "/inbox"}
 _SERVERS = {"prometheus": "/-/ready", "alertmanager": "/-/ready"}
 
 
+def find_programs() -> dict[str, str]:
+    """Return the path of each program that the monitoring runs; raise GateInputError for a missing one."""
+    return {name: str(find_server(name)) for name in COMMANDS}
+
+
 def start_monitoring(
     directory: Path,
     *,
@@ -44,7 +49,7 @@ def start_monitoring(
     if info is None or info.state != "ready":
         raise SandboxError(f"no sandbox is up in {directory}: start one before its monitoring")
     try:
-        programs = {name: str(find_server(name)) for name in COMMANDS}
+        programs = find_programs()
     except GateInputError as error:
         raise SandboxError(str(error)) from error
     home = directory / "monitoring"
