@@ -235,6 +235,7 @@ def test_validate_a_right_folder(project: Project, cli: Cli) -> None:
     """`validate` ends with 0 when files and bindings are valid, with a note on what it could not check."""
     text = 'name: far\napi: {url: "https://${FAR_HOST}"}\n# database: {url: "${OUT_OF_USE}"}\n'
     project.write("gates/environments/far.yaml", text)
+    project.write("gates/environments/production.yaml", "name: production\n")  # which the policy names
     done = cli("validate")
 
     assert done.returncode == 0, done.stdout
@@ -292,6 +293,7 @@ def test_validate_looks_at_an_environment_as_a_run_would(project: Project, cli: 
 def test_validate_knows_what_gates_need_of_an_environment(project: Project, process: Cli) -> None:
     """A part that a gate asks for and the environment file lacks is named, as a run names it."""
     project.write("gates/environments/far.yaml", "name: far\n")
+    project.write("gates/environments/production.yaml", "name: production\n")  # which the policy names
     project.gates(more="\n@pytest.fixture\ndef other(cache):\n    return cache\n")
     assert process("validate", "--env", "far").returncode == 0
     project.gates(
