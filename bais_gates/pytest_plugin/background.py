@@ -11,8 +11,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
+import os
 import sys
 import threading
 import time
@@ -23,7 +25,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NoReturn
 
 from bais_gates.pytest_plugin.evidence import Evidence
 from bais_gates.pytest_plugin.outcome import format_error
@@ -73,6 +75,19 @@ def stop() -> None:
     while _undo:
         _undo.pop()()
     _heard.clear()
+
+
+def end_forked(error: BaseException | None) -> NoReturn:
+    """End a forked process as an interpreter ends after this error, or none: its parent has its status."""
+    status = error.code if isinstance(error, SystemExit) else 0 if error is None else 1
+    if not isinstance(status, int | None):  # as sys.exit prints what it is given
+        sys.stderr.write(f"{status}\n")
+        status = 1
+    elif status and not isinstance(error, SystemExit):
+        traceback.print_exception(error)
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(status or 0)
 
 
 def raise_heard() -> None:
