@@ -303,6 +303,25 @@ def test_check_during_another_gate(project: Project, workers: int) -> None:
     project.run(*options, workers=workers).blocks("LEDGER_MISMATCH", status=22)
 
 
+AFTER = {
+    "exit handler": "    import atexit\n    atexit.register(evidence.check, 'b', 2, '==', 1)\n    yield\n",
+    "hook": (
+        "    os.kept = evidence\n    yield\n"
+        "def pytest_sessionfinish():\n    try:\n        os.kept.check('b', 2, '==', 1)\n"
+        "    except RuntimeError:\n        pass\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("after", AFTER.values(), ids=AFTER)
+def test_check_after_the_decision(project: Project, after: str) -> None:
+    """A false check is recorded when the decision was made, and its error swallowed."""
+    project.conftest(f"@pytest.fixture(autouse=True)\ndef keep(evidence):\n{after}")
+    ran = project.run()
+    ran.verify_refuses()
+    assert "LEDGER_OTHER" in ran.verify_output
+
+
 @pytest.mark.parametrize("way", EMPTY.values(), ids=EMPTY)
 def test_checks_of_fixtures_alone(ran: Mapping[Way, Ran], way: Way) -> None:
     """Fixtures record checks, the test itself none."""
