@@ -120,9 +120,10 @@ class Watchdog:
             return False
         with self._lock:  # the thread may have raised what has not arrived: let it arrive here
             try:
-                _raise_in(self._thread, GateDeadline)
-                while True:  # until it is raised. To take it back instead would have the interpreter look for
-                    pass  # it for ever, which under a tracer (coverage, a debugger) is an endless loop
+                while _raise_in(
+                    self._thread, GateDeadline
+                ):  # until it is raised: to take it back instead would
+                    pass  # have the interpreter look for it for ever, an endless loop under a tracer
             except GateDeadline:
                 pass
         due.record(due.error())
@@ -144,9 +145,13 @@ class Watchdog:
                     _raise_in(self._thread, GateDeadline)
 
 
-def _raise_in(thread: threading.Thread, kind: type[BaseException]) -> None:
-    """Raise in a thread as soon as it runs Python code, once, however often this was called meanwhile."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(kind))
+def _raise_in(thread: threading.Thread, kind: type[BaseException]) -> bool:
+    """Raise in a thread as soon as it runs Python code, once, however often this was called meanwhile.
+
+    Return whether the thread is known by its number, which gevent changes.
+    """
+    number = ctypes.c_ulong(thread.ident or 0)
+    return bool(ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(kind)))
 
 
 class _Event(ctypes.Structure):
