@@ -11,8 +11,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
+import os
 import sys
 import threading
 import time
@@ -23,7 +25,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NoReturn
 
 from bais_gates.pytest_plugin.evidence import Evidence
 from bais_gates.pytest_plugin.outcome import format_error
@@ -41,6 +43,8 @@ _NEVER_AWAITED = "_warn_unawaited_coroutine"
 
 _heard: deque[str] = deque()
 _undo: list[Callable[[], None]] = []
+_last_chance: list[bool] = []
+"""Not empty where pytest comes too late to say for itself what fails: its last tear-down is over."""
 _audited: list[bool] = []
 """Whether the audit hook is there: one that was added stays for the life of the process."""
 
@@ -58,6 +62,7 @@ def listen() -> bool:
     _replace(Future, "set_exception", _set_exception)
     _replace(Future, "result", _read)
     _replace(Future, "exception", _read)
+    _replace(Future, "add_done_callback", _add_callback)
     if hasattr(warnings, _NEVER_AWAITED):
         _replace(warnings, _NEVER_AWAITED, _never_awaited)
     if "asyncio.queues" in sys.modules:
@@ -75,6 +80,19 @@ def stop() -> None:
     _heard.clear()
 
 
+def end_forked(error: BaseException | None) -> NoReturn:
+    """End a forked process as an interpreter ends after this error, or none: its parent has its status."""
+    status = error.code if isinstance(error, SystemExit) else 0 if error is None else 1
+    if not isinstance(status, int | None):  # as sys.exit prints what it is given
+        sys.stderr.write(f"{status}\n")
+        status = 1
+    elif status and not isinstance(error, SystemExit):
+        traceback.print_exception(error)
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(status or 0)
+
+
 def raise_heard() -> None:
     """Raise HiddenFailure for everything that was heard of since the last time."""
     __tracebackhide__ = True
@@ -86,8 +104,7 @@ def raise_heard() -> None:
 
 def search() -> None:
     """Hear of what is kept alive, or waits for the garbage collector, when nobody can look at it any more."""
-    gc.collect()
-    objects = gc.get_objects()
+    objects = gc.get_objects()  # before a collection, which takes from a task what it was working with
     kinds = {id(kind): kind for kind in map(type, objects)}  # few; by id, as a class may be unhashable
     watched = {number for number, kind in kinds.items() if _is_watched(kind)}
     for thing in [thing for thing in objects if id(type(thing)) in watched]:
@@ -100,6 +117,10 @@ def search() -> None:
             _hear("a task that nobody awaited failed with", thing.exception())
         elif kind.__module__ == "_asyncio" and hasattr(thing, "get_coro") and not thing.done():
             _hear_unfinished(thing)
+    del objects
+    _last_chance.append(True)
+    gc.collect()
+    _last_chance.clear()
 
 
 def _is_watched(kind: type) -> bool:
@@ -176,9 +197,27 @@ def _read(method: Callable[..., Any]) -> Callable[..., Any]:
     return read
 
 
+def _add_callback(add: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    def add_and_hear(future: Any, callback: Callable[[Any], object]) -> None:
+        def call_and_hear(future: Any) -> None:
+            try:
+                callback(future)
+            except Exception as error:  # which concurrent.futures logs, and no more
+                _hear("the callback of a future failed with", error)
+                raise
+
+        add(future, call_and_hear)
+
+    return add_and_hear
+
+
 def _listen_to_pools() -> None:
     # Absent as well while another thread is importing the module: then there is no pool yet.
-    result = getattr(sys.modules.get("multiprocessing.pool"), "ApplyResult", None)
+    pool = sys.modules.get("multiprocessing.pool")
+    result, iterator = getattr(pool, "ApplyResult", None), getattr(pool, "IMapIterator", None)
+    if iterator is not None and "__del__" not in vars(iterator):
+        iterator.__del__ = _end_iterator
+        _undo.append(lambda: delattr(iterator, "__del__"))
     if result is not None and "__del__" not in vars(result):
         _replace(result, "get", _read_result)
         _replace(result, "successful", _read_result)
@@ -204,6 +243,12 @@ def _end_result(result: Any) -> None:
             _hear("a pool's result that nobody read failed with", error)
 
 
+def _end_iterator(iterator: Any) -> None:
+    for success, value in (*iterator._items, *iterator._unsorted.values()):  # noqa: SLF001 - there is no other way
+        if not success:
+            _hear("a pool's result that nobody read failed with", value)
+
+
 def _never_awaited(warn: Callable[[Any], None]) -> Callable[[Any], None]:
     def hear_and_warn(coroutine: Any) -> None:
         if not _hear_unawaited(coroutine):
@@ -225,6 +270,7 @@ def _listen_to_asyncio() -> None:
     loop = sys.modules["asyncio.base_events"].BaseEventLoop
     _replace(loop, "call_exception_handler", _loop_error)
     _replace(loop, "close", _end_tasks)
+    _replace(sys.modules["asyncio.log"].logger, "error", _logged_error)
     runners = sys.modules["asyncio.runners"]
     if hasattr(runners, _CANCEL):
         _replace(runners, _CANCEL, _end_tasks)
@@ -233,18 +279,39 @@ def _listen_to_asyncio() -> None:
 def _loop_error(handle: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     def hear_and_handle(loop: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        # One that was never raised is a library's message to itself, e.g. that a page was closed.
-        if isinstance(error, BaseException) and error.__traceback__ is not None:
-            _hear(f"asyncio: {context.get('message', '')}:", error)
+        _hear_of_loop(context.get("message", ""), error)
+        if error is None and "task" in context:  # destroyed before it was finished
+            _hear_unfinished(context["task"])
         handle(loop, context)
 
     return hear_and_handle
+
+
+def _hear_of_loop(message: object, error: object) -> None:
+    # One that was never raised is a library's message to itself, e.g. that a page was closed.
+    if isinstance(error, BaseException) and error.__traceback__ is not None:
+        _hear(f"asyncio: {message}:", error)
+
+
+def _logged_error(log: Callable[..., None]) -> Callable[..., None]:
+    """Hear of what other loops than asyncio's own log when they have no better way to say it."""
+
+    def hear_and_log(message: object, *arguments: object, exc_info: Any = None, **named: Any) -> None:
+        _hear_of_loop(str(message).partition("\n")[0], exc_info[1] if isinstance(exc_info, tuple) else None)
+        log(message, *arguments, exc_info=exc_info, **named)
+
+    return hear_and_log
 
 
 def _end_tasks(end: Callable[[Any], None]) -> Callable[[Any], None]:
     def hear_and_end(loop: Any) -> None:
         for task in sys.modules["asyncio.tasks"].all_tasks(loop):
             _hear_unfinished(task)
+        for handle in getattr(loop, "_scheduled", ()):  # asyncio's own loops have it
+            if not handle.cancelled() and _leads_to_evidence(None, handle._callback, handle._args):  # noqa: SLF001 - as above
+                _heard.append(
+                    "a callback that was to be called later was not, as its loop ended; wait for it"
+                )
         end(loop)
 
     return hear_and_end
@@ -261,7 +328,8 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event == "sys.unraisablehook":
         error = arguments[1].exc_value
-        if not isinstance(error, Warning):  # a filter made it an error, and may as well ignore it
+        # A filter made a warning an error, and may as well ignore it; at the end pytest can't say so itself.
+        if _last_chance or not isinstance(error, Warning):
             _hear("an exception that nobody could catch:", error)
     elif event == "import" and arguments[0] == "asyncio.queues":  # imported after what is replaced
         _listen_to_asyncio()
@@ -284,9 +352,9 @@ def wait_for_threads(before: set[threading.Thread]) -> None:
             _heard.append(f"the thread {thread.name} {text}")
 
 
-def _leads_to_evidence(frame: types.FrameType | None) -> bool:
+def _leads_to_evidence(frame: types.FrameType | None, *others: object) -> bool:
     """Return whether what some code works with, or has called it, leads to the evidence of a gate."""
-    reached: list[Any] = []
+    reached: list[Any] = list(others)
     while frame is not None:
         reached += [*frame.f_locals.values(), *_globals_of(frame.f_code, frame.f_globals)]
         frame = frame.f_back

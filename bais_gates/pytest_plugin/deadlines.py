@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from _pytest.outcomes import OutcomeException  # private: what pytest's tear-down goes on after
+
 REPEAT_S = 1.0
 """How often a deadline that has passed is raised again, should the gate swallow it."""
 
@@ -35,8 +37,11 @@ def clock(_read: Callable[[], float] = time.perf_counter) -> float:
     return _read()
 
 
-class GateDeadline(BaseException):
-    """The gate's deadline has passed. Not an Exception, so that ``except Exception`` lets it through."""
+class GateDeadline(OutcomeException):
+    """The gate's deadline has passed. Not an Exception, so that ``except Exception`` lets it through.
+
+    After any other BaseException pytest leaves clean-ups undone, and fixtures of this gate to the next one.
+    """
 
     def __init__(self, message: str = "the gate's deadline passed") -> None:
         super().__init__(message)
@@ -113,8 +118,14 @@ class Watchdog:
         """Return whether a phase that has ended took too long, and record it."""
         if clock() < due.at:
             return False
-        with self._lock:  # the thread may have raised what has not arrived
-            _raise_in(self._thread, None)
+        with self._lock:  # the thread may have raised what has not arrived: let it arrive here
+            try:
+                while _raise_in(
+                    self._thread, GateDeadline
+                ):  # until it is raised: to take it back instead would
+                    pass  # have the interpreter look for it for ever, an endless loop under a tracer
+            except GateDeadline:
+                pass
         due.record(due.error())
         return True
 
@@ -134,10 +145,13 @@ class Watchdog:
                     _raise_in(self._thread, GateDeadline)
 
 
-def _raise_in(thread: threading.Thread, kind: type[BaseException] | None) -> None:
-    """Raise in another thread as soon as it runs Python code; None takes back what has not been raised."""
-    error = ctypes.py_object() if kind is None else ctypes.py_object(kind)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), error)
+def _raise_in(thread: threading.Thread, kind: type[BaseException]) -> bool:
+    """Raise in a thread as soon as it runs Python code, once, however often this was called meanwhile.
+
+    Return whether the thread is known by its number, which gevent changes.
+    """
+    number = ctypes.c_ulong(thread.ident or 0)
+    return bool(ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(kind)))
 
 
 class _Event(ctypes.Structure):

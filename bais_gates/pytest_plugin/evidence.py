@@ -281,5 +281,9 @@ def _attachable(data: object) -> tuple[str, bool]:
 
 
 def _label(text: object, limit: int = _NAME_LIMIT) -> str:
-    clean = redact(str(text)[: limit + 1000])
+    try:
+        words = str(text)
+    except Exception as broken:  # noqa: BLE001 - what is recorded must not hang on an object's own __str__
+        words = f"(no text: its __str__ raised {type(broken).__name__})"
+    clean = redact(words[: limit + 1000])
     return clean if len(clean) <= limit else clean[:limit] + "..."

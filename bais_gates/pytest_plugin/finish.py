@@ -278,10 +278,16 @@ class ExitCode:
             result = yield
         except pytest.UsageError as error:
             sys.stderr.write("".join(f"ERROR: {line}\n" for line in error.args))
-            return self._ended_by(config, error)
+            return int(self._ended_by(config, error).exit_status)
         except BaseException as error:
-            self._ended_by(config, error)
-            raise
+            first = config.stash.get(decision_key, None)
+            last = self._ended_by(config, error)
+            if first is None or not isinstance(error, Exception):
+                raise
+            write(config, f"bais-gates: a plugin failed after the last test: {format_error(error)}\n")
+            if last is not first:
+                show(config, last)
+            return int(last.exit_status)
         if decision_key not in config.stash and not self._run.fatal:
             broken = int(result or 0) == int(pytest.ExitCode.INTERNAL_ERROR)
             text = f"pytest ended with status {int(result or 0)}, and no session of tests came to its end."
@@ -290,14 +296,15 @@ class ExitCode:
             return int(decision.exit_status)
         return int(config.stash[decision_key].exit_status)
 
-    def _ended_by(self, config: pytest.Config, error: BaseException) -> int:
+    def _ended_by(self, config: pytest.Config, error: BaseException) -> Decision:
         """Block, unless the session did so already for reasons of its own."""
         known = config.stash.get(decision_key, None)
         if known is None or known.verdict is Verdict.DEPLOY:
-            known = self._block(config, Code.RUN_ABORTED, f"pytest did not start: {format_error(error)}")
-        return int(known.exit_status)
+            what = "pytest did not start" if known is None else "A plugin failed after the last test"
+            known = self._block(config, Code.RUN_ABORTED, f"{what}: {format_error(error)}")
+        return known
 
-    def _block(self, config: pytest.Config, code: Code, message: str) -> Any:
+    def _block(self, config: pytest.Config, code: Code, message: str) -> Decision:
         return self._run.block(
             config, [Reason(code=code, message=message, remedy="Run the whole scope again.")], ended=True
         )

@@ -37,6 +37,7 @@ class Ledger:
     worker: str
     problem: str | None = None
     """Why a line could not be written, None while all could."""
+    _closed: bool = field(default=False, repr=False)
     _descriptor: int | None = field(default=None, repr=False)
     _sequence: int = field(default=0, repr=False)
 
@@ -61,7 +62,7 @@ class Ledger:
         return ledger
 
     def _open(self, flags: int) -> None:
-        if self.problem is not None:
+        if self.problem is not None or self._descriptor is not None:
             return
         try:
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o666)
@@ -75,6 +76,8 @@ class Ledger:
         was redacted as it was recorded.
         """
         self._sequence += 1
+        if self._closed:
+            self._open(0)
         if self._descriptor is None:
             return
         text = _encode(
@@ -97,7 +100,8 @@ class Ledger:
             self.problem = self.problem or f"{self.path}: a line was written in part; the disk may be full"
 
     def close(self) -> None:
-        """Close the file; later records are dropped."""
+        """Close the file. A later record is written all the same: it is then not the decision's any more."""
+        self._closed = True
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import gc
 import inspect
+import os
 import unittest
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
@@ -202,12 +203,16 @@ class Observer:
 
 
 class _Phase:
-    """A phase that runs: what is raised in it is recorded and goes on."""
+    """A phase that runs: what is raised in it is recorded and goes on.
+
+    A process that was forked in it is no part of the run, and ends with it instead of running the rest.
+    """
 
     def __init__(self, test: GateTest | None, phase: str) -> None:
         self._test = test
         self._phase = phase
         self._outer: str | None = None
+        self._pid = os.getpid()
 
     def __enter__(self) -> None:
         if self._test is not None:
@@ -215,6 +220,8 @@ class _Phase:
             self._test.running = self._phase
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if os.getpid() != self._pid:
+            background.end_forked(error)
         if self._test is not None:
             self._test.running = self._outer
             if error is not None and not isinstance(error, GeneratorExit):

@@ -173,6 +173,7 @@ def _register_parts(config: pytest.Config, state: RunState) -> None:
     run.innermost_or_outermost.append(seen)
     provider = provisioning.Provisioning(state, config, collected)
     executed = execution.Execution(state, config, settle=provider.wait, show=provider.show)
+    run.innermost_or_outermost.append(executed)
     parts: list[object] = [run, fixtures, collected, seen, executed, provider]
     if state.worker is None and hasattr(manager.hook, "pytest_configure_node"):  # xdist, by whatever name
         parts.append(workers.Controller(state))

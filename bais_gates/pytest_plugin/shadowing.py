@@ -1,15 +1,19 @@
 """Tests that Python never hands to pytest, read from the source of the files that were collected.
 
 A later definition, import or assignment of the same name takes the place of a gate, silently, e.g. by a bad
-merge. An ``assert`` of a tuple is always true; pytest warns of it only when it compiles the file anew.
+merge. What does so at run time (``setattr``, an overridden method, ``__test__ = False``) shows in what was
+collected: a definition with a gate mark is the code of no test. An ``assert`` of a tuple is always true;
+pytest warns of it only when it compiles the file anew.
 """
 
 from __future__ import annotations
 
 import ast
 import fnmatch
+import gc
 import inspect
 import re
+import types
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +24,9 @@ import pytest
 from bais_gates.verdict.model import Code, Reason
 
 _DEFINITION = re.compile(r"^([ \t]*)(?:async\s+)?(def|class)\s+(\w+)", re.MULTILINE)
+_GATE = re.compile(r"^[ \t]*@[\w.]*\bgate\(", re.MULTILINE)
+_MAX_REFERENTS = 1000
+_RENAME = "Rename one of the two, or remove it."
 _TUPLE_ASSERT = re.compile(r"\bassert\s*\(")
 _OWN_SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _Scopes = dict[tuple[str, ...], dict[str, list[ast.AST]]]
@@ -33,12 +40,12 @@ def hidden_tests(
     patterns = (*config.getini("python_functions"), "test")  # the latter is unittest's own
     by_file: dict[Path, list[pytest.Function]] = defaultdict(list)
     for item in items:
-        if isinstance(item, pytest.Function) and _is_from_elsewhere(item):
+        if isinstance(item, pytest.Function):
             by_file[item.path].append(item)
     return tuple(
         Reason(code=Code.COLLECTION_ERROR, message=f"{_shown(path, config)}: {text}", remedy=remedy)
         for path in dict.fromkeys(files)
-        for text, remedy in _findings(path, by_file[path], patterns)
+        for text, remedy in _findings(path, by_file[path], patterns, config)
     )
 
 
@@ -47,28 +54,52 @@ def _shown(path: Path, config: pytest.Config) -> Path:
 
 
 def _findings(
-    path: Path, from_elsewhere: list[pytest.Function], patterns: Sequence[str]
+    path: Path, items: list[pytest.Function], patterns: Sequence[str], config: pytest.Config
 ) -> Iterator[tuple[str, str]]:
     try:
         content = path.read_bytes()
     except OSError:
         return
     text = content.decode("utf-8", "replace")
+    from_elsewhere = [item for item in items if _is_from_elsewhere(item)]
+    may_hide = bool(items) and not _is_partial(config) and _may_hide_a_gate(text, items)
     if "gate" not in text or not (
-        from_elsewhere or _TUPLE_ASSERT.search(text) or _may_bind_twice(text, patterns)
+        from_elsewhere or may_hide or _TUPLE_ASSERT.search(text) or _may_bind_twice(text, patterns)
     ):
         return
     tree = ast.parse(content)
     scopes: _Scopes = defaultdict(lambda: defaultdict(list))
     _collect(tree.body, (), scopes)
-    rename = "Rename one of the two, or remove it."
+    yield from _bound_again(scopes, patterns)
+    yield from _not_collected(scopes, items) if may_hide else ()
+    yield from _taken_from_elsewhere(scopes, from_elsewhere)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Tuple) and node.test.elts:
+            text = f"the assert in line {node.lineno} is of a tuple, which is always true."
+            yield text, "Remove its parentheses."
+
+
+def _bound_again(scopes: _Scopes, patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
     for names in scopes.values():
         for name, nodes in names.items():
-            tests = [node for node in nodes if _is_test(node, patterns)]
-            if tests and len(nodes) > 1:
+            if len(nodes) > 1 and any(_is_test(node, patterns) for node in nodes):
                 lines = " and ".join(str(getattr(node, "lineno", 0)) for node in nodes)
-                yield f"{name} is bound in lines {lines}: the last one hides what is before it.", rename
-    for item in from_elsewhere:
+                yield f"{name} is bound in lines {lines}: the last one hides what is before it.", _RENAME
+
+
+def _not_collected(scopes: _Scopes, items: Sequence[pytest.Function]) -> Iterator[tuple[str, str]]:
+    known = {(code.co_name, code.co_firstlineno) for item in items for code in _codes(item.function)}
+    imported = {
+        item.originalname for item in items if _is_from_elsewhere(item)
+    }  # of which the next says where
+    for node in _marked(scopes):
+        if node.name not in imported and (node.name, _first_line(node)) not in known:
+            text = f"{node.name} in line {node.lineno} has a gate mark, and is not what pytest collected."
+            yield text, "Give it a name of its own that pytest collects, or remove it."
+
+
+def _taken_from_elsewhere(scopes: _Scopes, items: Sequence[pytest.Function]) -> Iterator[tuple[str, str]]:
+    for item in items:
         code = inspect.unwrap(item.function).__code__
         classes = tuple(item.cls.__qualname__.split(".")) if item.cls is not None else ()
         own = scopes.get(classes, {}).get(code.co_name, [])
@@ -77,13 +108,53 @@ def _findings(
         )  # compiled when the file was elsewhere
         if own and not same and Path(code.co_filename).is_file():
             elsewhere = f"{code.co_filename}:{code.co_firstlineno}"
-            yield f"{code.co_name} in line {own[0].lineno} is hidden by the one of {elsewhere}.", rename  # type: ignore[attr-defined]  # statements have one
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Tuple) and node.test.elts:
-            yield (
-                f"the assert in line {node.lineno} is of a tuple, which is always true.",
-                "Remove its parentheses.",
-            )
+            yield f"{code.co_name} in line {own[0].lineno} is hidden by the one of {elsewhere}.", _RENAME  # type: ignore[attr-defined]  # statements have one
+
+
+def _may_hide_a_gate(text: str, items: Sequence[pytest.Function]) -> bool:
+    """Return whether there are more gate marks in a file than decorated definitions that were collected."""
+    lines = text.splitlines()
+    first = {code.co_firstlineno for item in items if (code := _code(item)) is not None and _has_gate(item)}
+    decorated = [line for line in first if "@" in "".join(lines[line - 1 : line])]
+    return len(_GATE.findall(text)) > len(decorated)
+
+
+def _is_partial(config: pytest.Config) -> bool:
+    """Return whether tests of a file may be left out as they were not asked for."""
+    return bool(config.getoption("lf", None)) or any("::" in argument for argument in config.args)
+
+
+def _has_gate(item: pytest.Function) -> bool:
+    return item.get_closest_marker("gate") is not None
+
+
+def _code(item: pytest.Function) -> types.CodeType | None:
+    return getattr(inspect.unwrap(item.function), "__code__", None)
+
+
+def _codes(function: object) -> Iterator[types.CodeType]:
+    """Yield the code of a function and of what it wraps, however a decorator keeps that."""
+    reached = [function]
+    seen = {id(function)}
+    for thing in reached:  # which grows
+        parts: list[object] = []
+        if isinstance(thing, types.FunctionType):
+            yield thing.__code__
+            parts = [thing.__closure__, thing.__defaults__, thing.__kwdefaults__, vars(thing)]
+        elif not isinstance(thing, types.ModuleType | type) and len(reached) < _MAX_REFERENTS:
+            parts = gc.get_referents(thing)
+        reached += [part for part in parts if id(part) not in seen]
+        seen.update(map(id, parts))
+
+
+def _marked(scopes: _Scopes) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield the definitions with a gate mark, but those whose name is bound again, which are known."""
+    for names in scopes.values():
+        for [node, *again] in names.values():
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not again:
+                marks = (getattr(call, "func", None) for call in node.decorator_list)
+                if any("gate" in (getattr(mark, "attr", ""), getattr(mark, "id", "")) for mark in marks):
+                    yield node
 
 
 def _may_bind_twice(text: str, patterns: Sequence[str]) -> bool:
@@ -104,7 +175,7 @@ def _may_bind_twice(text: str, patterns: Sequence[str]) -> bool:
 
 def _is_from_elsewhere(item: pytest.Function) -> bool:
     """Return whether the code of a test is not from the file that it was collected from."""
-    code = getattr(inspect.unwrap(item.function), "__code__", None)
+    code = _code(item)
     return code is not None and code.co_name == item.originalname and code.co_filename != str(item.path)
 
 

@@ -33,6 +33,7 @@ class Termination:
         self._done = threading.Event()
         self._terminating = False
         self._before: dict[int, Any] = {}
+        self._pid = os.getpid()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -53,6 +54,10 @@ class Termination:
             signal.signal(number, before)
 
     def _terminate(self, number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a gate forked it: it ends as if nobody listened
+            signal.signal(number, self._before[number])
+            signal.raise_signal(number)
+            return
         if self._terminating:  # the clean-up is on its way; a second signal must not end it half-way
             return
         self._terminating = True

@@ -73,6 +73,14 @@ MULTIPROCESSING = """
     with ThreadPool(1) as pool:
         pool.apply_async(lambda: 1 / 0).wait()
 """
+IMAP = """
+    from multiprocessing.pool import ThreadPool
+    with ThreadPool(1) as pool:
+        results = pool.imap(lambda number: 1 / number, [1, 0])
+        next(results)
+        pool.close()
+        pool.join()
+"""
 LOOP = """
     import asyncio
     async def fail():
@@ -83,14 +91,20 @@ LOOP = """
         await asyncio.sleep(0.05)
     asyncio.run(main())
 """
+OTHER_LOOP = LOOP.replace("import asyncio", "import asyncio, uvloop").replace("asyncio.run", "uvloop.run")
 QUIET_LOOP = "loop.set_exception_handler(lambda loop, context: None)"
 UNREAD = {
     "submit": Way(_body(POOL.format("pool.submit(lambda: 1 / 0)"))),
     "map": Way(_body(POOL.format("pool.map(lambda number: 1 / 0, range(3))"))),
     "wait": Way(_body(POOL.format("wait([pool.submit(lambda: 1 / 0)])"))),
+    "callback of a future": Way(
+        _body(POOL.format("pool.submit(int).add_done_callback(lambda future: 1 / 0)"))
+    ),
     "pool of multiprocessing": Way(_body(MULTIPROCESSING)),
+    "iterator of a pool": Way(_body(IMAP)),
     "task": Way(_body(LOOP.format("task = asyncio.create_task(fail())"))),
     "task, quiet loop": Way(_body(LOOP.format(f"task = asyncio.create_task(fail()); {QUIET_LOOP}"))),
+    "task of another loop": Way(_body(OTHER_LOOP.format("task = asyncio.create_task(fail())"))),
     "executor of a loop": Way(_body(LOOP.format("loop.run_in_executor(None, lambda: 1 / 0)"))),
     "callback": Way(_body(LOOP.format("loop.call_soon(lambda: 1 / 0)"))),
 }
@@ -105,10 +119,17 @@ UNFINISHED_TASK = """
     {}
 """
 CLOSED_LOOP = "loop = asyncio.new_event_loop(); loop.run_until_complete(main()); loop.close()"
+CALLED_LATER = """
+    import asyncio
+    async def main():
+        asyncio.get_running_loop().call_later(9, evidence.check, "b", 2, "==", 1)
+    asyncio.run(main())
+"""
 UNFINISHED = {
     "run": Way(_body(UNFINISHED_TASK.format("asyncio.run(main())"))),
     "runner": Way(_body(UNFINISHED_TASK.format("with asyncio.Runner() as runner: runner.run(main())"))),
     "closed loop": Way(_body(UNFINISHED_TASK.format(CLOSED_LOOP))),
+    "called later": Way(_body(CALLED_LATER)),
 }
 DESTRUCTOR = _body("""
     class Left:
@@ -219,13 +240,13 @@ def test_forgotten_await(ran: Mapping[Way, Ran], way: Way) -> None:
 
 @pytest.mark.parametrize("way", UNREAD.values(), ids=UNREAD)
 def test_unread_future(ran: Mapping[Way, Ran], way: Way) -> None:
-    """What fails in an executor, a task or a callback of a loop stays in a future that nobody reads."""
+    """What fails in an executor, a pool, a task or a callback stays in a future that nobody reads."""
     ran[way].blocks("ERROR", status=20)
 
 
 @pytest.mark.parametrize("way", UNFINISHED.values(), ids=UNFINISHED)
 def test_unfinished_task(ran: Mapping[Way, Ran], way: Way) -> None:
-    """A task that would record a false check is cancelled, or destroyed, with its loop."""
+    """A task or callback that would record a false check is cancelled, or destroyed, with its loop."""
     ran[way].blocks("ERROR", status=20)
 
 
@@ -244,6 +265,16 @@ def test_kept_for_good(project: Project) -> None:
 def test_failing_destructor(ran: Mapping[Way, Ran], way: Way) -> None:
     """A destructor fails, and a filter ignores the warning or `sys.unraisablehook` is replaced."""
     ran[way].blocks("ERROR", status=20)
+
+
+def test_left_open(project: Project) -> None:
+    """A file is left open where only the garbage collector finds it, after the last test."""
+    project.gate_b(
+        f"import types\n{GREEN}\nleft = types.SimpleNamespace(file=open('x', 'w'))\nleft.circle = left"
+    )
+    ran = project.run()
+    ran.blocks("ERROR", status=20)
+    assert "Traceback" not in ran.output
 
 
 @pytest.mark.parametrize("way", RETURNED.values(), ids=RETURNED)
@@ -270,6 +301,25 @@ def test_check_during_another_gate(project: Project, workers: int) -> None:
     project.catalog("a", "b", "c", "d")
     options = ("--dist", "loadfile") if workers else ()
     project.run(*options, workers=workers).blocks("LEDGER_MISMATCH", status=22)
+
+
+AFTER = {
+    "exit handler": "    import atexit\n    atexit.register(evidence.check, 'b', 2, '==', 1)\n    yield\n",
+    "hook": (
+        "    os.kept = evidence\n    yield\n"
+        "def pytest_sessionfinish():\n    try:\n        os.kept.check('b', 2, '==', 1)\n"
+        "    except RuntimeError:\n        pass\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("after", AFTER.values(), ids=AFTER)
+def test_check_after_the_decision(project: Project, after: str) -> None:
+    """A false check is recorded when the decision was made, and its error swallowed."""
+    project.conftest(f"@pytest.fixture(autouse=True)\ndef keep(evidence):\n{after}")
+    ran = project.run()
+    ran.verify_refuses()
+    assert "LEDGER_OTHER" in ran.verify_output
 
 
 @pytest.mark.parametrize("way", EMPTY.values(), ids=EMPTY)

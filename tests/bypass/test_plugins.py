@@ -115,6 +115,19 @@ def test_session_finish_raises(project: Project, workers: int) -> None:
     assert ran.status != 0
 
 
+@pytest.mark.parametrize("verdict", ["deploy", "block"])
+def test_unconfigure_raises(project: Project, verdict: str) -> None:
+    """A plugin raises when the decision was made."""
+    if verdict == "block":
+        project.gate_b(RED)
+    project.conftest("def pytest_unconfigure(config):\n    raise RuntimeError('boom')\n")
+    ran = project.run()
+    ran.verify_refuses()
+    assert ran.status == {"deploy": 21, "block": 20}[verdict]
+    assert "a plugin failed after the last test: RuntimeError: boom" in ran.output
+    assert "Traceback" not in ran.output
+
+
 def test_hook_error(project: Project) -> None:
     """A hook fails early, before anything could be judged."""
     project.write("conftest.py", "def pytest_sessionstart(session):\n    raise RuntimeError('boom')\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.bypass.conftest import (
+    GATE,
     GREEN,
+    HEAD,
     PLUGINS,
     RED,
     SETTINGS,
+    TIMEOUT_S,
+    Way,
     serial_and_nightly_parallel,
     serial_and_parallel,
 )
@@ -61,6 +66,34 @@ def test_process_ended_by_a_thread(project: Project) -> None:
     assert ran.document is not None
     assert ran.document["verdict"] == "BLOCK"
     ran.verify_refuses()
+
+
+@serial_and_nightly_parallel
+def test_forked_process_that_comes_back(project: Project, workers: int) -> None:
+    """A process that a red gate forked comes back from the test, to run the rest and decide in its place."""
+    body = f"""
+        import pathlib, time
+        child = os.fork()
+        if child:
+            pathlib.Path("child").write_text(str(child))
+            raise OSError("gone")
+        while not pathlib.Path("go").exists():
+            time.sleep(0.01)
+        {GREEN}"""
+    project.catalog("a", "b")
+    text = GATE.format(name="a") + Way(textwrap.dedent(body)).text("b")
+    project.write("gates/test_gates.py", HEAD + text)
+    ran = project.run(workers=workers)
+    child = Path("/proc", (project.folder / "child").read_text(encoding="utf-8"), "cmdline")
+    assert child.read_bytes()
+    project.write("go", "")
+    until = time.monotonic() + TIMEOUT_S
+    while child.exists() and child.read_bytes() and time.monotonic() < until:
+        time.sleep(0.02)
+
+    ran.blocks("ERROR", status=20)
+    again = project.verify("--run-id", "this-run")
+    assert "DECISION_BLOCK" in again.stdout + again.stderr
 
 
 def test_exit_handler(project: Project) -> None:

@@ -154,12 +154,15 @@ SHADOWS = {
     "condition": "if sys.platform:\n    def test_b(evidence):\n        pass\n",
     "import": "from green import test_green as test_b\n",
     "star": "from green_b import *\n",
+    "pattern": "match test_green:\n    case test_b:\n        pass\n",
+    "run time": "globals()['test_b'] = test_green\n",
+    "taken out": "test_b.__test__ = False\n",
 }
 
 
 @serial_and_nightly_parallel
 def test_shadowed_gates(project: Project, workers: int) -> None:
-    """A later function, import, assignment or condition of the same name hides a red gate."""
+    """A later function, import, assignment, pattern or what runs meanwhile takes the name of a red gate."""
     green_b = GATE.format(name="b")
     green = green_b.replace("test_b", "test_green")
     project.write("gates/green.py", HEAD + green)

@@ -29,6 +29,7 @@ LATE = {
     "handler": "signal.signal(signal.SIGALRM, signal.SIG_IGN); time.sleep(30)",
     "swallowed": "swallow(time.sleep, 30); swallow(time.sleep, 30)",
     "joined": "one = threading.Thread(target=time.sleep, args=(30,), daemon=True); one.start(); one.join()",
+    "traced": "sys.settrace(lambda *_: None); time.sleep(30)",
     "expression": 're.match("(a+)+$", "a" * 64 + "b")',
     # by an exception in its thread, as no signal arrives
     "blocked": """signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -40,7 +41,7 @@ LATE = {
     "stopped_clocks": "ignore_all(); stop_clocks(monkeypatch); time.sleep(0.8)",
 }
 HELPERS = """
-import re, threading
+import re, sys, threading
 
 def swallow(call, *arguments):
     try:
@@ -114,6 +115,39 @@ def test_deadlines_of_fixtures(project: Project) -> None:
     assert "passed in set-up" in set_up.gate("set_up")["message"]
     assert "passed in tear-down" in tear_down.gate("tear_down")["message"]
     assert {*set_up.outcomes.values(), *tear_down.outcomes.values()} == {"ERROR"}
+
+
+def test_a_late_clean_up_leaves_the_next_gate_alone(project: Project) -> None:
+    """After a clean-up that is ended all others are still made, and the next gate starts anew."""
+    bodies = {"late": "request.addfinalizer(lambda: time.sleep(30))", "next": "pass"}
+    write_gates(project, bodies, arguments=", request")
+    project.policy(gate_deadline_s=0.5)
+    ran = project.run("-m", "golive")
+
+    assert ran.outcomes == {"late": "ERROR", "next": "PASS"}, ran.output
+    assert (ran.status, ran.codes) == (20, {"ERROR"})
+
+
+@pytest.mark.parametrize("phase", ["setup", "call", "teardown"])
+def test_deadlines_of_hooks(project: Project, phase: str) -> None:
+    """What a conftest adds around a phase of a gate counts, too."""
+    write_gates(project, {"one": "pass"})
+    project.write(
+        "conftest.py",
+        f"""
+        import time
+        import pytest
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtest_{phase}():
+            answer = yield
+            time.sleep(30)
+            return answer
+        """,
+    )
+    project.policy(gate_deadline_s=0.5)
+
+    assert project.run("-m", "golive").outcomes == {"one": "ERROR"}
 
 
 def test_gates_keep_their_own_alarm(project: Project) -> None:

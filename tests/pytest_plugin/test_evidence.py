@@ -162,3 +162,17 @@ def test_the_message_names_every_check_that_did_not_hold() -> None:
     assert lines[0] == "p95: 250 ms (limit 200 ms)"
     assert len(lines[1]) < 500
     assert lines[2] == "id: 5 (must match [a-z]+)"
+
+
+def test_a_name_that_cannot_be_said() -> None:
+    """A check whose name raises when it is read is recorded all the same."""
+
+    class Unreadable:
+        def __str__(self) -> str:
+            raise OSError("gone")
+
+    evidence = Evidence()
+    assert not evidence.check(Unreadable(), 2, "==", 1)  # type: ignore[arg-type]
+
+    [check] = evidence.recorded().false
+    assert check.name == "(no text: its __str__ raised OSError)"

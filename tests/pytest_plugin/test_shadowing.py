@@ -11,6 +11,8 @@ from bais_gates.pytest_plugin.shadowing import hidden_tests
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.pytest_plugin.conftest import Project
+
 GATE = "import pytest\n@pytest.mark.gate('a')\ndef test_a(evidence):\n    pass\n"
 METHOD = "class {}:\n    def test_a(self):\n        pass\n"
 
@@ -95,3 +97,50 @@ def test_an_assert_of_a_tuple(tmp_path: Path) -> None:
     [message] = found(tmp_path, GATE + "    assert (\n        1 == 2,\n        'not equal',\n    )\n")
 
     assert "the assert in line 5 is of a tuple" in message
+
+
+WRAPPED = """
+def bare(test):
+    def inner(evidence):
+        test(evidence)
+    return inner
+
+class Kept:
+    def __init__(self, test):
+        self.test = test
+
+    def call(self, evidence):
+        self.test(evidence)
+
+def kept(test):
+    one = Kept(test)
+    def outer(evidence):
+        one.call(evidence)
+    return outer
+
+class Base:
+    @pytest.mark.gate("acceptance.inherited")
+    def test_inherited(self, evidence):
+        evidence.check("one", 1, "==", 1)
+
+class TestInherited(Base):
+    pass
+
+@pytest.mark.gate("acceptance.bare")
+@bare
+def test_bare(evidence):
+    evidence.check("one", 1, "==", 1)
+
+@pytest.mark.gate("acceptance.kept")
+@kept
+def test_kept(evidence):
+    evidence.check("one", 1, "==", 1)
+"""
+
+
+def test_decorated_gates_are_no_hidden_ones(project: Project) -> None:
+    """A gate that a decorator wraps in any way, or a class inherits, is what pytest collected."""
+    project.catalog(bare={}, kept={}, inherited={})
+    project.tests(WRAPPED)
+
+    assert project.run("-m", "golive").outcomes == dict.fromkeys(("bare", "kept", "inherited"), "PASS")

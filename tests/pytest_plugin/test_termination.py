@@ -39,6 +39,38 @@ SERIAL_AND_PARALLEL = [
 ]
 
 
+FORKED = {
+    "signal": ("time.sleep(30)", "os.kill(child, signal.SIGTERM)", -signal.SIGTERM),
+    "exit": ("raise SystemExit(3)", "pass", 3),
+    "error": ("raise OSError", "pass", 1),
+    "end": ("return", "pass", 0),
+}
+
+
+def test_forked_processes_end_as_in_any_program(project: Project) -> None:
+    """A process that a gate forked ends by a signal, an error or its own end, and the gate has its status."""
+    project.catalog(**{name: {} for name in FORKED})
+    project.tests(
+        "".join(
+            f"""
+@pytest.mark.gate("acceptance.{name}")
+def test_{name}(evidence):
+    child = os.fork()
+    if child == 0:
+        {of_child}
+    {of_parent}
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    evidence.check("exit status", status, "==", {int(expected)})
+"""
+            for name, (of_child, of_parent, expected) in FORKED.items()
+        )
+    )
+
+    ran = project.run("-m", "golive")
+
+    assert ran.outcomes == dict.fromkeys(FORKED, "PASS"), ran.output
+
+
 def test_block_is_on_disk_while_the_run_lasts(project: Project) -> None:
     """From before the first conftest the file says BLOCK; a kill leaves it so, and names the run before."""
     project.catalog(one={}, two={})

@@ -125,7 +125,7 @@ def test_what_proves_something(observed: JsonValue, op: str, limit: JsonValue, e
 
 
 def test_scalars_of_numpy_are_plain_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An integer or truth value of numpy is what its item() is, at any depth."""
+    """An integer or truth value of numpy is what its item() is, at any depth; a moment is no number."""
 
     class Scalar:
         def __init__(self, value: object) -> None:
@@ -136,11 +136,24 @@ def test_scalars_of_numpy_are_plain_numbers(monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(NotComparable):
         plain(Scalar(5))
-    monkeypatch.setitem(sys.modules, "numpy", SimpleNamespace(generic=Scalar))
+    numpy = SimpleNamespace(
+        generic=Scalar, dtype=lambda kind: SimpleNamespace(kind="i" if kind is Scalar else "M")
+    )
+    monkeypatch.setitem(sys.modules, "numpy", numpy)
 
     assert plain([Scalar(5), {"a": Scalar(value=True)}]) == [5, {"a": True}]
     with pytest.raises(NotComparable):
+        plain(type("Moment", (Scalar,), {})(5))
+    with pytest.raises(NotComparable):
         plain(Scalar(1j))
+
+
+def test_whole_numbers_that_nothing_else_can_read() -> None:
+    """A whole number beyond every float is refused, at any depth; the largest others are kept."""
+    for value in (10**309, [-(10**5000)]):
+        with pytest.raises(NotComparable, match="beyond 1e308"):
+            plain(value)
+    assert json.loads(json.dumps(plain(10**307))) == 10**307
 
 
 @given(JSON)
