@@ -13,7 +13,9 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -22,7 +24,20 @@ from bais_gates.verdict.model import Code, Reason
 _DEFINITION = re.compile(r"^([ \t]*)(?:async\s+)?(def|class)\s+(\w+)", re.MULTILINE)
 _TUPLE_ASSERT = re.compile(r"\bassert\s*\(")
 _OWN_SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_Scopes = dict[tuple[str, ...], dict[str, list[ast.AST]]]
+
+
+class _Binding(NamedTuple):
+    """What binds a name, and in which branch of the ``if`` statements around it."""
+
+    node: ast.AST
+    branches: frozenset[tuple[int, bool]]
+
+    def excludes(self, other: _Binding) -> bool:
+        """Return whether at most one of the two is run: they are in the two branches of an ``if``."""
+        return any((number, not taken) in other.branches for number, taken in self.branches)
+
+
+_Scopes = dict[tuple[str, ...], dict[str, list[_Binding]]]
 """By the names of the classes around: each name that is bound there, with what binds it, in order."""
 
 
@@ -63,15 +78,15 @@ def _findings(
     _collect(tree.body, (), scopes)
     rename = "Rename one of the two, or remove it."
     for names in scopes.values():
-        for name, nodes in names.items():
-            tests = [node for node in nodes if _is_test(node, patterns)]
-            if tests and len(nodes) > 1:
-                lines = " and ".join(str(getattr(node, "lineno", 0)) for node in nodes)
+        for name, bound in names.items():
+            is_test = any(_is_test(node, patterns) for node, _ in bound)
+            if is_test and not all(one.excludes(other) for one, other in combinations(bound, 2)):
+                lines = " and ".join(str(getattr(node, "lineno", 0)) for node, _ in bound)
                 yield f"{name} is bound in lines {lines}: the last one hides what is before it.", rename
     for item in from_elsewhere:
         code = inspect.unwrap(item.function).__code__
         classes = tuple(item.cls.__qualname__.split(".")) if item.cls is not None else ()
-        own = scopes.get(classes, {}).get(code.co_name, [])
+        own = [node for node, _ in scopes.get(classes, {}).get(code.co_name, ())]
         same = any(
             _first_line(node) == code.co_firstlineno for node in own
         )  # compiled when the file was elsewhere
@@ -108,20 +123,38 @@ def _is_from_elsewhere(item: pytest.Function) -> bool:
     return code is not None and code.co_name == item.originalname and code.co_filename != str(item.path)
 
 
-def _collect(body: Iterable[ast.AST], scope: tuple[str, ...], scopes: _Scopes) -> None:
+def _collect(
+    body: Iterable[ast.AST],
+    scope: tuple[str, ...],
+    scopes: _Scopes,
+    branches: frozenset[tuple[int, bool]] = frozenset(),
+) -> None:
     """Record what binds a name in a module or class, under an ``if`` or ``try``, too, and in its classes."""
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            scopes[scope][node.name].append(node)
+            scopes[scope][node.name].append(_Binding(node, branches))
             if isinstance(node, ast.ClassDef):
                 _collect(node.body, (*scope, node.name), scopes)
         elif isinstance(node, ast.alias):
-            scopes[scope][(node.asname or node.name).partition(".")[0]].append(node)
+            name = (node.asname or node.name).partition(".")[0]
+            scopes[scope][name].append(_Binding(node, branches))
         elif isinstance(node, ast.Name):
             if not isinstance(node.ctx, ast.Load):
-                scopes[scope][node.id].append(node)
-        elif not isinstance(node, _OWN_SCOPES):
-            _collect(ast.iter_child_nodes(node), scope, scopes)
+                scopes[scope][node.id].append(_Binding(node, branches))
+        elif isinstance(node, ast.If):
+            _collect([node.test], scope, scopes, branches)
+            _collect(node.body, scope, scopes, branches | {(id(node), True)})
+            _collect(node.orelse, scope, scopes, branches | {(id(node), False)})
+        elif not isinstance(node, _OWN_SCOPES) and not _decorates(node):
+            _collect(ast.iter_child_nodes(node), scope, scopes, branches)
+
+
+def _decorates(node: ast.AST) -> bool:
+    """Return whether a statement is a decorator written out, as ``test_a = mark(test_a)``."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(args=[ast.Name(id=argument)])):
+            return bool(name == argument)
+    return False
 
 
 def _is_test(node: ast.AST, patterns: Sequence[str]) -> bool:
