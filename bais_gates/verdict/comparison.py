@@ -34,6 +34,7 @@ from typing import Any, cast
 from bais_gates.verdict.model import JsonValue, Op
 
 _MAX_DEPTH = 40
+_LARGEST = sys.float_info.max  # few readers of JSON take a larger number
 
 
 class NotComparable(TypeError):  # noqa: N818 - it reads as what it says about the value
@@ -52,8 +53,10 @@ def plain(value: object, depth: int = 0) -> JsonValue:
     if depth > _MAX_DEPTH:
         raise NotComparable(f"the value is nested deeper than {_MAX_DEPTH} levels")
     kind: Any = type(value)  # compared by identity, which asks no class of a gate
-    if kind is str or kind is int or kind is float or kind is bool or value is None:
+    if kind is str or kind is float or kind is bool or value is None:
         return cast("JsonValue", value)
+    if kind is int:
+        return _rebuild_int(value, depth)
     for base, rebuild in _REBUILD:
         if issubclass(type(value), base):
             return rebuild(value, depth + 1)
@@ -62,6 +65,13 @@ def plain(value: object, depth: int = 0) -> JsonValue:
         return plain(numpy.generic.item(value), depth + 1)
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     raise NotComparable(f"a value of type {name} cannot be compared; hand over numbers, text, lists or dicts")
+
+
+def _rebuild_int(value: Any, _depth: int) -> JsonValue:
+    number = int.__int__(value)
+    if -_LARGEST <= number <= _LARGEST:
+        return number
+    raise NotComparable(f"a number beyond {_LARGEST:.1e} cannot be compared; hand over text")
 
 
 def _rebuild_list(value: Any, depth: int) -> JsonValue:
@@ -85,7 +95,7 @@ def _rebuild_dict(value: Any, depth: int) -> JsonValue:
 _REBUILD: tuple[tuple[type, Callable[[Any, int], JsonValue]], ...] = (
     (bool, lambda value, _depth: value is True),
     (str, lambda value, _depth: str.__str__(value)),
-    (int, lambda value, _depth: int.__int__(value)),
+    (int, _rebuild_int),
     (float, lambda value, _depth: float.__float__(value)),
     (list, _rebuild_list),
     (tuple, _rebuild_tuple),

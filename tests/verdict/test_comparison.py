@@ -143,6 +143,16 @@ def test_scalars_of_numpy_are_plain_numbers(monkeypatch: pytest.MonkeyPatch) -> 
         plain(Scalar(1j))
 
 
+@pytest.mark.parametrize("number", [10**308, 10**309, -(10**309), [10**5000]])
+def test_a_number_that_no_float_holds(number: JsonValue) -> None:
+    """What a float could hold is compared; a larger number is refused, also one without a text in JSON."""
+    if number == 10**308:
+        assert compare(plain(number), Op.LE, plain(number)) is True
+    else:
+        with pytest.raises(NotComparable, match=r"beyond 1\.8e\+308"):
+            plain(number)
+
+
 @given(JSON)
 def test_plain_values_are_what_they_were(value: object) -> None:
     """What is plain already stays equal to itself, and only to itself."""
