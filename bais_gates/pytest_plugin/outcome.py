@@ -8,14 +8,14 @@ import threading
 import unittest
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bais_gates.errors import is_finding
-from bais_gates.pytest_plugin.deadlines import GateDeadline, clock
+from bais_gates.pytest_plugin.deadlines import GateDeadline, clock, moment
 from bais_gates.pytest_plugin.evidence import GateFailure, Recorded, format_failures
 from bais_gates.redaction import redact
 from bais_gates.verdict.codec import result_from_json, result_to_json
@@ -74,7 +74,7 @@ class GateTest:
     subtests: list[Truth] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started_at: datetime = field(default_factory=moment)
     began: float = field(default_factory=clock)
     deadline_s: float = 0.0
     """Seconds that it may take from ``began``; 0 for no deadline."""
@@ -83,7 +83,7 @@ class GateTest:
 
     def begin(self, deadline_s: float) -> None:
         """Start the clock of the gate, now that it is its turn."""
-        self.started_at = datetime.now(UTC)
+        self.started_at = moment()
         self.began = clock()
         self.deadline_s = deadline_s
 
