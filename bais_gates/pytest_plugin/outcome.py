@@ -25,6 +25,9 @@ from bais_gates.verdict.outcomes import PROVEN
 if TYPE_CHECKING:
     from bais_gates.pytest_plugin.binding import Binding
 
+# Of this module: a gate may replace json.dumps.
+_encode = json.JSONEncoder().encode
+_decode = json.JSONDecoder().decode
 ATTRIBUTE = "bais_gates"
 """The attribute of a report that carries the observation, from a worker as JSON text: that passes xdist."""
 MAX_MESSAGE = 4000
@@ -195,7 +198,7 @@ class Observation:
 
     def to_text(self) -> str:
         """Return the observation as JSON text."""
-        return json.dumps(
+        return _encode(
             {
                 "gate": self.gate_id,
                 "case": self.case,
@@ -224,7 +227,7 @@ class Observation:
     @classmethod
     def _read(cls, text: str) -> Observation | None:
         try:
-            data = json.loads(text)
+            data = _decode(text)
             result = data["result"]
             return cls(
                 gate_id=str(data["gate"]),

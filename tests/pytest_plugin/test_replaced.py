@@ -50,8 +50,9 @@ def test_frozen_time(project: Project, options: tuple[str, ...]) -> None:
     assert all(before <= datetime.fromisoformat(moment) <= datetime.now(UTC) for moment in moments)
 
 
-def test_a_file_system_of_the_gate(project: Project) -> None:
-    """A gate may replace the functions that write files; its checks are recorded all the same."""
+@pytest.mark.parametrize("options", SERIAL_AND_PARALLEL)
+def test_files_and_json(project: Project, options: tuple[str, ...]) -> None:
+    """A gate may replace the functions that write files and JSON; its checks are recorded all the same."""
     project.catalog(one={})
     project.tests(
         """
@@ -60,11 +61,12 @@ def test_a_file_system_of_the_gate(project: Project) -> None:
             def full(*_):
                 raise OSError(28, "No space left on device")
             monkeypatch.setattr(os, "write", full)
+            monkeypatch.setattr("json.dumps", lambda *_, **__: "{}")
             evidence.check("one", 1, "==", 1)
         """
     )
 
-    ran = project.run("-m", "golive")
+    ran = project.run("-m", "golive", *options)
 
     assert ran.status == 0, ran.output
     assert ran.outcomes == {"one": "PASS"}
