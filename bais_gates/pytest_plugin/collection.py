@@ -89,6 +89,7 @@ class Collection:
         self.finished = False
         self._files: list[Path] = []
         self._hidden: tuple[Reason, ...] = ()
+        self._late: tuple[Reason, ...] = ()
 
     def pytest_pycollect_makemodule(self, module_path: Path) -> None:
         """Record which files are collected."""
@@ -103,7 +104,9 @@ class Collection:
             self._bind(session, config, items)
         if self._state.settings.deciding:
             self._hidden = hidden_tests(self._files, items, config)
+        found = list(items)
         yield
+        self._late = tuple(_marked_late(item) for item in found if _is_marked_late(item))
         self._leave_out_proven(config, items)
         sort_items(items)
 
@@ -116,7 +119,13 @@ class Collection:
         self.collected = Collected(
             bound={binding.nodeid: (binding.gate_id, binding.case) for binding in self.bound.bindings},
             selected=selected,
-            problems=(*self.bound.problems, *self.bound.refused_marks, *interpreter, *self._hidden),
+            problems=(
+                *self.bound.problems,
+                *self.bound.refused_marks,
+                *interpreter,
+                *self._hidden,
+                *self._late,
+            ),
             needing=self._needing(session),
         )
         self.finished = True
@@ -178,6 +187,19 @@ def _asks_ours(item: pytest.Item, name: str) -> bool:
         if name not in fixture.argnames:  # the project's own does not build on what it replaces
             return False
     return False
+
+
+def _is_marked_late(item: pytest.Item) -> bool:
+    """Return whether a test got its gate mark only after the tests had been bound to gates."""
+    return binding_key not in item.stash and item.get_closest_marker("gate") is not None
+
+
+def _marked_late(item: pytest.Item) -> Reason:
+    return Reason(
+        code=Code.GATE_UNBOUND,
+        message=f"{item.nodeid} got its gate mark in pytest_collection_modifyitems, after gates were bound.",
+        remedy="Write the mark at the test, or add it in pytest_itemcollected.",
+    )
 
 
 def _format(problem: Reason) -> str:
