@@ -70,3 +70,29 @@ def test_files_and_json(project: Project, options: tuple[str, ...]) -> None:
 
     assert ran.status == 0, ran.output
     assert ran.outcomes == {"one": "PASS"}
+
+
+def test_how_a_unittest_class_is_run(project: Project) -> None:
+    """A plugin may have unittest find the method, as pytest-django does: its checks are the test's own."""
+    project.catalog(one={})
+    project.tests(
+        """
+        import unittest
+        from _pytest.unittest import TestCaseFunction
+
+        class Case(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def prepare(self, evidence, monkeypatch):
+                self.evidence = evidence
+                monkeypatch.setattr(TestCaseFunction, "runtest", lambda item: item.instance(result=item))
+
+            @pytest.mark.gate("acceptance.one")
+            def test_one(self):
+                self.evidence.check("one", 1, "==", 1)
+        """
+    )
+
+    ran = project.run("-m", "golive")
+
+    assert ran.status == 0, ran.output
+    assert ran.outcomes == {"one": "PASS"}
