@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -102,6 +101,7 @@ class Collection:
         self.finished = False
         self._files: list[Path] = []
         self._hidden: tuple[Reason, ...] = ()
+        self._late: tuple[Reason, ...] = ()
 
     def pytest_pycollect_makemodule(self, module_path: Path) -> None:
         """Record which files are collected."""
@@ -116,7 +116,9 @@ class Collection:
             self._bind(session, config, items)
         if self._state.settings.deciding:
             self._hidden = hidden_tests(self._files, items, config)
+        found = list(items)
         yield
+        self._late = tuple(_marked_late(item) for item in found if _is_marked_late(item))
         self._leave_out_proven(config, items)
         sort_items(items)
 
@@ -129,7 +131,13 @@ class Collection:
         self.collected = Collected(
             bound={binding.nodeid: (binding.gate_id, binding.case) for binding in self.bound.bindings},
             selected=selected,
-            problems=(*self.bound.problems, *self.bound.refused_marks, *interpreter, *self._hidden),
+            problems=(
+                *self.bound.problems,
+                *self.bound.refused_marks,
+                *interpreter,
+                *self._hidden,
+                *self._late,
+            ),
             needing=self._needing(session),
         )
         self.finished = True
@@ -139,16 +147,12 @@ class Collection:
     def _needing(self, session: pytest.Session) -> dict[str, tuple[str, ...]]:
         """Return, by part of the target, the gates that will run and whose fixtures need it."""
         needing: dict[str, dict[str, None]] = defaultdict(dict)
-        replaced = _replaced_fixtures(session.config)
         for item in session.items:
             binding = item.stash.get(binding_key, None)
             if binding is None or binding.gate is None or not_applicable(self._state, binding.gate):
                 continue
-            near = (getattr(item, "module", None), getattr(item, "cls", None))
-            asked = set(getattr(item, "fixturenames", ())) - replaced
-            names = {name for name in asked if not any(hasattr(place, name) for place in near)}
             for part, fixtures in FIXTURES.items():
-                if not names.isdisjoint(fixtures):
+                if any(_asks_ours(item, name) for name in fixtures):
                     needing[part][binding.gate_id] = None
         return {part: tuple(gates) for part, gates in needing.items()}
 
@@ -185,15 +189,29 @@ class Collection:
         items.clear()
 
 
-def _replaced_fixtures(config: pytest.Config) -> frozenset[str]:
-    """Return the fixtures of ours that a conftest or another plugin has under the same name."""
-    names = {name for fixtures in FIXTURES.values() for name in fixtures}
-    others = [
-        plugin
-        for plugin in config.pluginmanager.get_plugins()
-        if isinstance(plugin, ModuleType) and not plugin.__name__.startswith(("_pytest.", "bais_gates."))
-    ]
-    return frozenset(name for name in names if any(hasattr(other, name) for other in others))
+def _asks_ours(item: pytest.Item, name: str) -> bool:
+    """Return whether a test asks for a fixture of ours, and not for a project's own of the same name."""
+    # There is no public way to a test's fixtures before it runs; pytest-asyncio and pytest-bdd use this one.
+    found = getattr(item, "_fixtureinfo", None)
+    for fixture in reversed(found.name2fixturedefs.get(name, ()) if found is not None else ()):
+        if getattr(fixture.func, "__module__", "").startswith("bais_gates."):
+            return True
+        if name not in fixture.argnames:  # the project's own does not build on what it replaces
+            return False
+    return False
+
+
+def _is_marked_late(item: pytest.Item) -> bool:
+    """Return whether a test got its gate mark only after the tests had been bound to gates."""
+    return binding_key not in item.stash and item.get_closest_marker("gate") is not None
+
+
+def _marked_late(item: pytest.Item) -> Reason:
+    return Reason(
+        code=Code.GATE_UNBOUND,
+        message=f"{item.nodeid} got its gate mark in pytest_collection_modifyitems, after gates were bound.",
+        remedy="Write the mark at the test, or add it in pytest_itemcollected.",
+    )
 
 
 def _format(problem: Reason) -> str:

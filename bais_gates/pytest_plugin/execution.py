@@ -15,7 +15,7 @@ import pytest
 from bais_gates.errors import GateInputError
 from bais_gates.measuring import alone_on_this_machine
 from bais_gates.pytest_plugin.binding import binding_key
-from bais_gates.pytest_plugin.deadlines import Due, Watchdog, clock
+from bais_gates.pytest_plugin.deadlines import Due, Watchdog, clock, moment
 from bais_gates.pytest_plugin.outcome import GateTest, Preset, gate_test_key
 from bais_gates.verdict import exemptions
 from bais_gates.verdict.model import Gate, Outcome, Phase
@@ -243,11 +243,11 @@ class Needs:
         policy = self._state.policy()
         gates = self._state.catalog().gates
         patience = max(policy.deadline_of(one) + self._state.load_seconds(one) for one in gates) + _GRACE_S
-        quiet_since = time.time()
+        quiet_since = moment().timestamp()
         while (outcome := directory.result(gate_id, case)) is None:
             # As long as gates finish anywhere there is progress; then all that run are within their deadline.
             quiet_since = max(quiet_since, directory.last_progress())
-            if directory.stopped or time.time() - quiet_since > patience:
+            if directory.stopped or moment().timestamp() - quiet_since > patience:
                 return None
             time.sleep(_POLL_S)
         return outcome

@@ -8,12 +8,12 @@ import sys
 import threading
 from collections.abc import Generator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bais_gates.errors import GateInputError
+from bais_gates.pytest_plugin.deadlines import moment
 from bais_gates.pytest_plugin.imports import learn_facts
 from bais_gates.pytest_plugin.ledger import LedgerView, reconcile, unwritable_ledger
 from bais_gates.pytest_plugin.outcome import format_error
@@ -147,7 +147,7 @@ class Finish:
             previous=run.previous,
             origins=origins,
             environment=state.environment().keys,
-            now=datetime.now(UTC),
+            now=moment(),
         )
 
     def _origins(self, results: list[GateResult]) -> tuple[Origin, ...]:

@@ -6,12 +6,12 @@ What reaches a target is imported where a gate asks for it: a run pays for no cl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bais_gates.pytest_plugin.binding import binding_key
+from bais_gates.pytest_plugin.deadlines import moment
 from bais_gates.pytest_plugin.evidence import Evidence, evidence_key
 from bais_gates.pytest_plugin.execution import Needs, needs_key
 from bais_gates.pytest_plugin.outcome import gate_test_key
@@ -246,7 +246,7 @@ def results_of(state: RunState, needs: Needs, phase: Phase) -> tuple[PhaseResult
         waivers=load_waivers(state.settings.waivers).waivers,
         target=identity_of(state.environment()),
         subject=state.settings.subject,
-        now=datetime.now(UTC),
+        now=moment(),
     )
     wrong = {reason.gate_id for reason in exemptions.reasons()}
     found = []

@@ -10,15 +10,16 @@ run goes on to its BLOCK.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bais_gates.pytest_plugin.deadlines import moment
 from bais_gates.redaction import redact, redact_value
 from bais_gates.verdict.codec import check_from_json, check_to_json
 from bais_gates.verdict.model import Check, Code, GateResult, JsonValue, Outcome, Reason
@@ -26,6 +27,7 @@ from bais_gates.verdict.model import Check, Code, GateResult, JsonValue, Outcome
 LEDGER_FILE = "ledger.jsonl"
 _encode = json.JSONEncoder().encode  # spares each line the look at the options of json.dumps,
 _decode = json.JSONDecoder().decode  # and at the encoding
+_LOWEST = 3  # the descriptor after those of standard input, output and error
 _REMEDY = "Nothing but `evidence` may write gate-report/ledger.jsonl. Run the whole scope again."
 
 
@@ -65,7 +67,10 @@ class Ledger:
         if self.problem is not None or self._descriptor is not None:
             return
         try:
-            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o666)
+            opened = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o666)
+            # Where standard input is closed the file would be in its place, which pytest captures.
+            self._descriptor = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _LOWEST)
+            os.close(opened)
         except OSError as error:
             self.problem = f"{self.path}: {error.strerror}"
 
@@ -82,7 +87,7 @@ class Ledger:
             return
         text = _encode(
             {
-                "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+                "at": moment().isoformat(timespec="microseconds"),
                 "worker": self.worker,
                 "pid": os.getpid(),
                 "seq": self._sequence,
@@ -92,7 +97,7 @@ class Ledger:
         )
         line = f"{text}\n".encode("ascii")
         try:
-            written = os.write(self._descriptor, line)
+            written = _write(self._descriptor, line)
         except OSError as error:
             self.problem = self.problem or f"{self.path}: {error.strerror}"
             return
@@ -179,6 +184,11 @@ def reconcile(
             result = replace(result, outcome=Outcome.FAIL, checks=tuple(written))  # noqa: PLW2901 - what it is kept as
         kept.append((nodeid, result))
     return kept, reasons
+
+
+def _write(descriptor: int, line: bytes, _call: Callable[[int, bytes], int] = os.write) -> int:
+    """Write to a file, also where a gate replaced os.write, e.g. by a file system of its own."""
+    return _call(descriptor, line)
 
 
 def _same(written: Sequence[Check], reported: Sequence[Check]) -> bool:

@@ -237,8 +237,7 @@ def _own_method(item: pytest.Item, test: GateTest | None) -> Iterator[None]:
         return
     before = item.obj
     item.obj = _own(before, test)
-    if inspect.iscoroutinefunction(before):  # unittest then looks for the method itself
-        setattr(instance, item.name, item.obj)
+    setattr(instance, item.name, item.obj)  # where unittest looks, of a coroutine or under pytest-django
     try:
         yield
     finally:

@@ -8,14 +8,14 @@ import threading
 import unittest
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bais_gates.errors import is_finding
-from bais_gates.pytest_plugin.deadlines import GateDeadline, clock
+from bais_gates.pytest_plugin.deadlines import GateDeadline, clock, moment
 from bais_gates.pytest_plugin.evidence import GateFailure, Recorded, format_failures
 from bais_gates.redaction import redact
 from bais_gates.verdict.codec import result_from_json, result_to_json
@@ -25,6 +25,9 @@ from bais_gates.verdict.outcomes import PROVEN
 if TYPE_CHECKING:
     from bais_gates.pytest_plugin.binding import Binding
 
+# Of this module: a gate may replace json.dumps.
+_encode = json.JSONEncoder().encode
+_decode = json.JSONDecoder().decode
 ATTRIBUTE = "bais_gates"
 """The attribute of a report that carries the observation, from a worker as JSON text: that passes xdist."""
 MAX_MESSAGE = 4000
@@ -74,7 +77,7 @@ class GateTest:
     subtests: list[Truth] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started_at: datetime = field(default_factory=moment)
     began: float = field(default_factory=clock)
     deadline_s: float = 0.0
     """Seconds that it may take from ``began``; 0 for no deadline."""
@@ -83,7 +86,7 @@ class GateTest:
 
     def begin(self, deadline_s: float) -> None:
         """Start the clock of the gate, now that it is its turn."""
-        self.started_at = datetime.now(UTC)
+        self.started_at = moment()
         self.began = clock()
         self.deadline_s = deadline_s
 
@@ -195,7 +198,7 @@ class Observation:
 
     def to_text(self) -> str:
         """Return the observation as JSON text."""
-        return json.dumps(
+        return _encode(
             {
                 "gate": self.gate_id,
                 "case": self.case,
@@ -224,7 +227,7 @@ class Observation:
     @classmethod
     def _read(cls, text: str) -> Observation | None:
         try:
-            data = json.loads(text)
+            data = _decode(text)
             result = data["result"]
             return cls(
                 gate_id=str(data["gate"]),

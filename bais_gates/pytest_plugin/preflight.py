@@ -7,7 +7,6 @@ import platform
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import pytest
 
 from bais_gates import __version__
 from bais_gates.errors import GateInputError
+from bais_gates.pytest_plugin.deadlines import moment
 from bais_gates.pytest_plugin.imports import Imported, own_imports, read_imports
 from bais_gates.pytest_plugin.ledger import LEDGER_FILE, Ledger, unwritable_ledger
 from bais_gates.pytest_plugin.refusals import refusals
@@ -315,7 +315,7 @@ def run_value(
     return Run(
         run_id=state.settings.run_id,
         started_at=state.started_at,
-        finished_at=datetime.now(UTC) if ended else None,
+        finished_at=moment() if ended else None,
         command=("pytest", *(redact(str(one))[:_MAX_ARGUMENT] for one in config.invocation_params.args)),
         workers=_workers(config),
         versions=_versions(),

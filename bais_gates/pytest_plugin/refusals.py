@@ -29,6 +29,7 @@ class _Refusal:
 
 _LOCAL = re.compile(r"(?:[0-9]+\*)?popen(?://(?!via=)[^/]*(?:/[^/]+)*)*")
 """A worker of xdist that is a process of this machine, not one by way of another."""
+_GUARDS = ("filterwarnings", "required_plugins", "max_warnings")
 
 
 def _set(value: object) -> bool:
@@ -44,9 +45,8 @@ def _remote(specs: object) -> bool:
 
 
 def _of_guards(overrides: object) -> bool:
-    guarded = ("filterwarnings", "required_plugins", "max_warnings")
     return (
-        any(str(one).split("=")[0].strip() in guarded for one in overrides)
+        any(str(one).split("=")[0].strip() in _GUARDS for one in overrides)
         if isinstance(overrides, list)
         else False
     )
@@ -57,14 +57,19 @@ _WARN = "a failure in a thread or a destructor shows as a warning alone"
 _EXIT = "it overwrites the exit status"
 _OUTPUT = "it shows or keeps what gates print before it is redacted"
 _TABLE = (
-    _Refusal("--reruns", "reruns", _set, _RETRY),
+    _Refusal("--reruns", "reruns", _set, _RETRY, "Leave it out; where addopts has it, add --reruns=0."),
     _Refusal("--only-rerun", "only_rerun", _set, _RETRY),
     _Refusal("--retries", "retries", _set, _RETRY),
     _Refusal("--force-flaky", "force_flaky", _set, _RETRY),
     _Refusal("--flake-finder", "flake_finder_enable", _set, _RETRY),
     _Refusal("-W/--pythonwarnings", "pythonwarnings", _lenient, _WARN, "Leave it out, or use -W error."),
     _Refusal("--disable-warnings", "disable_warnings", _set, _WARN),
-    _Refusal("--override-ini of a guard", "override_ini", _of_guards, "it takes a guard out of the project"),
+    _Refusal(
+        f"-o/--override-ini of {', '.join(_GUARDS)}",
+        "override_ini",
+        _of_guards,
+        "it takes a guard out of the project",
+    ),
     _Refusal("--assert=plain", "assertmode", lambda mode: mode == "plain", "it takes away what assert says"),
     _Refusal(
         "--dist",
@@ -80,7 +85,13 @@ _TABLE = (
     _Refusal("--suppress-tests-failed-exit-code", "suppress_tests_failed_exit_code", _set, _EXIT),
     _Refusal("--suppress-no-test-exit-code", "suppress_no_test_exit_code", _set, _EXIT),
     _Refusal("--nagios", "nagios", _set, _EXIT),
-    _Refusal("-s/--capture=no/tee-sys", "capture", lambda capture: capture in {"no", "tee-sys"}, _OUTPUT),
+    _Refusal(
+        "-s/--capture=no/tee-sys",
+        "capture",
+        lambda capture: capture in {"no", "tee-sys"},
+        _OUTPUT,
+        "Leave it out; where addopts has it, add --capture=fd.",
+    ),
     _Refusal("--log-cli-level", "log_cli_level", _set, _OUTPUT),
     _Refusal("--log-file", "log_file", _set, _OUTPUT),
     _Refusal("--debug", "debug", _set, _OUTPUT),
@@ -93,10 +104,10 @@ _PLUGINS_THAT_MUST_BE = {
     "capture": _OUTPUT,
 }
 _INI = (
-    ("reruns", _RETRY),
-    ("retries", _RETRY),
-    ("log_cli", _OUTPUT),
-    ("log_file", _OUTPUT),
+    ("reruns", "0", _RETRY),
+    ("retries", "0", _RETRY),
+    ("log_cli", "false", _OUTPUT),
+    ("log_file", "", _OUTPUT),
 )
 
 
@@ -116,9 +127,10 @@ def _found(config: pytest.Config, options: object) -> Iterator[Reason]:
         if config.pluginmanager.hasplugin(name):
             yield _reason("the plugin flaky", _RETRY, "Add -p no:flaky, or uninstall it.")
             break
-    for key, why in _INI:
+    for key, off, why in _INI:
         if _ini(config, key):
-            yield _reason(f"the ini key {key}", why)
+            remedy = f"Leave it out, or add -o {key}={off} to the run that decides."
+            yield _reason(f"the ini key {key}", why, remedy)
     yield from interpreter_refusals()
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bais_gates.errors import GateInputError
+from bais_gates.pytest_plugin.deadlines import moment
 from bais_gates.pytest_plugin.run_directory import GateRun, RunDirectory
 from bais_gates.verdict.catalog import Catalog, load_catalog
 from bais_gates.verdict.model import Gate, Outcome, Phase
@@ -37,7 +38,7 @@ class RunState:
     """The xdist worker that this process is; None for the controller and without xdist."""
     run_id: str = ""
     owner_pid: int = field(default_factory=os.getpid)
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started_at: datetime = field(default_factory=moment)
     place: str | None = None
     """Where the run directory is to be made; None for anywhere."""
     directory: RunDirectory | None = None

@@ -17,7 +17,9 @@ import types
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -29,7 +31,20 @@ _MAX_REFERENTS = 1000
 _RENAME = "Rename one of the two, or remove it."
 _TUPLE_ASSERT = re.compile(r"\bassert\s*\(")
 _OWN_SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_Scopes = dict[tuple[str, ...], dict[str, list[ast.AST]]]
+
+
+class _Binding(NamedTuple):
+    """What binds a name, and in which branch of the ``if`` statements around it."""
+
+    node: ast.AST
+    branches: frozenset[tuple[int, bool]]
+
+    def excludes(self, other: _Binding) -> bool:
+        """Return whether at most one of the two is run: they are in the two branches of an ``if``."""
+        return any((number, not taken) in other.branches for number, taken in self.branches)
+
+
+_Scopes = dict[tuple[str, ...], dict[str, list[_Binding]]]
 """By the names of the classes around: each name that is bound there, with what binds it, in order."""
 
 
@@ -81,17 +96,17 @@ def _findings(
 
 def _bound_again(scopes: _Scopes, patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
     for names in scopes.values():
-        for name, nodes in names.items():
-            if len(nodes) > 1 and any(_is_test(node, patterns) for node in nodes):
-                lines = " and ".join(str(getattr(node, "lineno", 0)) for node in nodes)
+        for name, bound in names.items():
+            is_test = any(_is_test(node, patterns) for node, _ in bound)
+            if is_test and not all(one.excludes(other) for one, other in combinations(bound, 2)):
+                lines = " and ".join(str(getattr(node, "lineno", 0)) for node, _ in bound)
                 yield f"{name} is bound in lines {lines}: the last one hides what is before it.", _RENAME
 
 
 def _not_collected(scopes: _Scopes, items: Sequence[pytest.Function]) -> Iterator[tuple[str, str]]:
     known = {(code.co_name, code.co_firstlineno) for item in items for code in _codes(item.function)}
-    imported = {
-        item.originalname for item in items if _is_from_elsewhere(item)
-    }  # of which the next says where
+    # Of what is imported, _taken_from_elsewhere says where it is from.
+    imported = {item.originalname for item in items if _is_from_elsewhere(item)}
     for node in _marked(scopes):
         if node.name not in imported and (node.name, _first_line(node)) not in known:
             text = f"{node.name} in line {node.lineno} has a gate mark, and is not what pytest collected."
@@ -102,10 +117,9 @@ def _taken_from_elsewhere(scopes: _Scopes, items: Sequence[pytest.Function]) -> 
     for item in items:
         code = inspect.unwrap(item.function).__code__
         classes = tuple(item.cls.__qualname__.split(".")) if item.cls is not None else ()
-        own = scopes.get(classes, {}).get(code.co_name, [])
-        same = any(
-            _first_line(node) == code.co_firstlineno for node in own
-        )  # compiled when the file was elsewhere
+        own = [node for node, _ in scopes.get(classes, {}).get(code.co_name, ())]
+        # The same lines: compiled when the file was elsewhere.
+        same = any(_first_line(node) == code.co_firstlineno for node in own)
         if own and not same and Path(code.co_filename).is_file():
             elsewhere = f"{code.co_filename}:{code.co_firstlineno}"
             yield f"{code.co_name} in line {own[0].lineno} is hidden by the one of {elsewhere}.", _RENAME  # type: ignore[attr-defined]  # statements have one
@@ -150,7 +164,7 @@ def _codes(function: object) -> Iterator[types.CodeType]:
 def _marked(scopes: _Scopes) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Yield the definitions with a gate mark, but those whose name is bound again, which are known."""
     for names in scopes.values():
-        for [node, *again] in names.values():
+        for [(node, _), *again] in names.values():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not again:
                 marks = (getattr(call, "func", None) for call in node.decorator_list)
                 if any("gate" in (getattr(mark, "attr", ""), getattr(mark, "id", "")) for mark in marks):
@@ -179,20 +193,38 @@ def _is_from_elsewhere(item: pytest.Function) -> bool:
     return code is not None and code.co_name == item.originalname and code.co_filename != str(item.path)
 
 
-def _collect(body: Iterable[ast.AST], scope: tuple[str, ...], scopes: _Scopes) -> None:
+def _collect(
+    body: Iterable[ast.AST],
+    scope: tuple[str, ...],
+    scopes: _Scopes,
+    branches: frozenset[tuple[int, bool]] = frozenset(),
+) -> None:
     """Record what binds a name in a module or class, under an ``if`` or ``try``, too, and in its classes."""
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            scopes[scope][node.name].append(node)
+            scopes[scope][node.name].append(_Binding(node, branches))
             if isinstance(node, ast.ClassDef):
                 _collect(node.body, (*scope, node.name), scopes)
         elif isinstance(node, ast.alias):
-            scopes[scope][(node.asname or node.name).partition(".")[0]].append(node)
+            name = (node.asname or node.name).partition(".")[0]
+            scopes[scope][name].append(_Binding(node, branches))
         elif isinstance(node, ast.Name):
             if not isinstance(node.ctx, ast.Load):
-                scopes[scope][node.id].append(node)
-        elif not isinstance(node, _OWN_SCOPES):
-            _collect(ast.iter_child_nodes(node), scope, scopes)
+                scopes[scope][node.id].append(_Binding(node, branches))
+        elif isinstance(node, ast.If):
+            _collect([node.test], scope, scopes, branches)
+            _collect(node.body, scope, scopes, branches | {(id(node), True)})
+            _collect(node.orelse, scope, scopes, branches | {(id(node), False)})
+        elif not isinstance(node, _OWN_SCOPES) and not _decorates(node):
+            _collect(ast.iter_child_nodes(node), scope, scopes, branches)
+
+
+def _decorates(node: ast.AST) -> bool:
+    """Return whether a statement is a decorator written out, as ``test_a = mark(test_a)``."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(args=[ast.Name(id=argument)])):
+            return bool(name == argument)
+    return False
 
 
 def _is_test(node: ast.AST, patterns: Sequence[str]) -> bool:

@@ -34,8 +34,7 @@ from typing import Any, cast
 from bais_gates.verdict.model import JsonValue, Op
 
 _MAX_DEPTH = 40
-_MAX_BITS = 1023
-"""Of a whole number: a larger one fits no float, so that other programs can't read it, nor Python show it."""
+_LARGEST = sys.float_info.max  # few readers of JSON take a larger number
 _SCALARS = "biuf"
 """The kinds of numpy's scalars that are truth values and numbers; its moments are none, NaT least of all."""
 
@@ -56,10 +55,10 @@ def plain(value: object, depth: int = 0) -> JsonValue:
     if depth > _MAX_DEPTH:
         raise NotComparable(f"the value is nested deeper than {_MAX_DEPTH} levels")
     kind: Any = type(value)  # compared by identity, which asks no class of a gate
-    if kind is int:
-        return _whole_number(cast("int", value))
     if kind is str or kind is float or kind is bool or value is None:
         return cast("JsonValue", value)
+    if kind is int:
+        return _rebuild_int(value, depth)
     for base, rebuild in _REBUILD:
         if issubclass(type(value), base):
             return rebuild(value, depth + 1)
@@ -74,10 +73,11 @@ def plain(value: object, depth: int = 0) -> JsonValue:
     raise NotComparable(f"a value of type {name} cannot be compared; hand over numbers, text, lists or dicts")
 
 
-def _whole_number(value: int) -> int:
-    if value.bit_length() > _MAX_BITS:
-        raise NotComparable("a whole number beyond 1e308 cannot be kept; hand over another unit, or a text")
-    return value
+def _rebuild_int(value: Any, _depth: int) -> JsonValue:
+    number = int.__int__(value)
+    if -_LARGEST <= number <= _LARGEST:
+        return number
+    raise NotComparable(f"a number beyond {_LARGEST:.1e} cannot be compared; hand over text")
 
 
 def _rebuild_list(value: Any, depth: int) -> JsonValue:
@@ -101,7 +101,7 @@ def _rebuild_dict(value: Any, depth: int) -> JsonValue:
 _REBUILD: tuple[tuple[type, Callable[[Any, int], JsonValue]], ...] = (
     (bool, lambda value, _depth: value is True),
     (str, lambda value, _depth: str.__str__(value)),
-    (int, lambda value, _depth: _whole_number(int.__int__(value))),
+    (int, _rebuild_int),
     (float, lambda value, _depth: float.__float__(value)),
     (list, _rebuild_list),
     (tuple, _rebuild_tuple),

@@ -138,7 +138,7 @@ REFUSED = {
     "-p no:warnings": ("-p", "no:warnings"),
     "--disable-warnings": ("--disable-warnings",),
     "--assert=plain": ("--assert=plain",),
-    "--override-ini of a guard": ("-o", "filterwarnings=ignore"),
+    "-o/--override-ini of filterwarnings, required_plugins, max_warnings": ("-o", "filterwarnings=ignore"),
     "-p no:unraisableexception": ("-p", "no:unraisableexception"),
     "-p no:threadexception": ("-p", "no:threadexception"),
 }

@@ -78,7 +78,7 @@ def test_every_cause_is_found_before_the_first_gate(project: Project, options: t
 
 
 def test_a_part_that_is_not_described_is_found_before_the_first_gate(project: Project) -> None:
-    """A fixture of ours whose part the environment file lacks ends the run; a project's own does not."""
+    """A fixture of ours whose part is not described ends the run; a project's own only if built on ours."""
     project.catalog(api={}, stores={})
     project.write("gates/environments/stub.yaml", "name: stub\n")
     gates = """
@@ -98,9 +98,13 @@ def test_stores(cache, limits, evidence):
         for reason in ran.decision["reasons"]
     } == {f"{project.folder / 'gates/environments/stub.yaml'}: limits, cache are missing,": 2}
 
-    project.write("conftest.py", "import pytest\n@pytest.fixture\ndef limits():\n    return 3\n")
+    own = "import pytest\n@pytest.fixture(name='limits')\ndef {}:\n    return 3\n"
+    project.write("conftest.py", own.format("of_project()"))
     project.tests("@pytest.fixture\ndef cache():\n    return {}\n" + gates)
     assert project.run("-m", "golive").status == 0
+
+    project.write("conftest.py", own.format("of_project(limits)"))
+    assert "Holds back 2 gates: acceptance.api, acceptance.stores" in project.run("-m", "golive").output
 
 
 def test_what_gates_meet_in_the_middle_of_a_run_is_one_reason(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,17 @@ def test_a_report_folder_that_cannot_be_made(project: Project) -> None:
     assert "cannot be written" in ran.output
     assert "--gate-out" in ran.output
     assert "Traceback" not in ran.output
+
+
+def test_a_run_without_standard_input(project: Project) -> None:
+    """Where standard input is closed, as by some schedulers, the ledger does not take its place."""
+    project.catalog(one={})
+    project.passing("one")
+
+    ran = project.run("-m", "golive", before=lambda: os.close(0))
+
+    assert ran.status == 0, ran.output
+    assert ran.outcomes == {"one": "PASS"}
 
 
 def test_a_disk_that_fills_up_during_the_run(project: Project) -> None:

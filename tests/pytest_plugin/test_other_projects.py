@@ -121,6 +121,22 @@ def test_wrong_bindings_are_told_at_collection(project: Project, workers: tuple[
     assert not (project.folder / "ran").exists(), "nobody selected it"
 
 
+def test_a_mark_that_comes_too_late(project: Project) -> None:
+    """A conftest may add a gate's mark to a collected test; later the mark is refused, with the remedy."""
+    project.catalog(one={})
+    project.tests("def test_one(evidence):\n    evidence.check('one', 1, '==', 1)\n")
+    conftest = "import pytest\ndef {}:\n    item.add_marker(pytest.mark.gate('acceptance.one'))\n"
+    project.write("conftest.py", conftest.format("pytest_itemcollected(item)"))
+    assert project.run("-m", "golive").status == 0
+
+    late = conftest.format("pytest_collection_modifyitems(items)").replace("item.", "items[0].")
+    project.write("conftest.py", late)
+    ran = project.run("-m", "golive")
+
+    assert (ran.status, ran.codes) == (22, {"GATE_UNBOUND", "NOT_RUN"})
+    assert "add it in pytest_itemcollected" in " ".join(ran.output.split())
+
+
 def test_marks_and_scopes(project: Project) -> None:
     """The catalog's scopes, phase and severity are marks to select by; several scopes need a widest one."""
     project.catalog(one={}, two={"severity": "P4"}, three={"scopes": []})

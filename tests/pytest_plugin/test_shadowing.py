@@ -49,6 +49,8 @@ def found(folder: Path, text: str) -> list[str]:
         (GATE + "import other as test_a\n", 5),
         (GATE + "from other import test_a\n", 5),
         (GATE + "try:\n    pass\nfinally:\n    def test_a():\n        pass\n", 8),
+        (GATE + "if 1:\n    pass\nelse:\n    def test_a():\n        pass\n", 8),
+        (GATE + "test_a = print(test_a.__name__)\n", 5),
         (GATE + "for test_a in ():\n    pass\n", 5),
         (GATE + "(test_a := None)\n", 5),
         (GATE + "with open('x') as (test_a, other):\n    pass\n", 5),
@@ -84,11 +86,14 @@ def test_a_class_that_is_bound_again(tmp_path: Path) -> None:
         GATE + METHOD.format("TestA") + METHOD.format("TestB(TestA)"),
         GATE + "def helper():\n    '''As test_a.'''\ndef helper():\n    pass\n",
         GATE + "    assert (1 == 1)\n    assert ()\nclass Case:\n    pass\nclass Case:\n    pass\n",
+        "if 1:\n    def test_a():  # gate\n        pass\nelse:\n    def test_a():\n        pass\n",
+        "if 1:\n    import test_a  # gate\nelif 2:\n    def test_a():\n        pass\nelse:\n    test_a = 1\n",
+        GATE + "test_a = pytest.mark.slow(test_a)\n",
         GATE + "try:\n    import fast\nexcept ImportError:\n    fast = None\nprint(test_a)\n",
     ],
 )
 def test_names_that_hide_no_test(tmp_path: Path, text: str) -> None:
-    """The same name in another scope, and other names that are bound twice, are nobody's business."""
+    """The same name in another scope or branch, and other names that are bound twice, hide no test."""
     assert found(tmp_path, text) == []
 
 
