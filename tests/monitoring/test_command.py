@@ -51,7 +51,7 @@ def test_what_is_no_rule_file(check: Check, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe" / "a.yaml")
     (tmp_path / "nothing.yaml").write_text("# nothing\n", encoding="utf-8")
     (tmp_path / "pod.yaml").write_text("apiVersion: v1\nkind: Pod\n", encoding="utf-8")
-    (tmp_path / "metrics.yaml").write_text(CATALOGUE.replace("gauge", "gage"), encoding="utf-8")
+    (tmp_path / "metrics.yaml").write_text(CATALOGUE.replace("gauge", "gage", 1), encoding="utf-8")
     (tmp_path / "huge.yaml").write_bytes(b"#" * 21_000_000)
     for name in ("empty", "pipe", "nothing.yaml", "pod.yaml", "none.yaml", "metrics.yaml", "huge.yaml"):
         done = check(name)

@@ -57,6 +57,7 @@ def test_document_knows_its_lines(write: Write) -> None:
     [
         ("a: true", True),
         ("a: null", None),
+        ("a: 0b39fe", "0b39fe"),
         ("a:", None),
         ("a: -12", -12),
         ("a: 1.5", 1.5),
@@ -89,6 +90,7 @@ def test_plain_values(text: str, value: JsonValue) -> None:
         ("a: 0755", "f:1: a: a number that is ambiguous"),
         ("a: 0o17", "a number that is ambiguous"),
         ("a: 0x1F", "a number that is ambiguous"),
+        ("a: 0b11", "a number that is ambiguous"),
         ("a: 1_000", "a number that is ambiguous"),
         ("a: 12:30", "a number that is ambiguous"),
         ("a: .inf", "a number that is ambiguous"),

@@ -42,7 +42,8 @@ class Access:
     """The secrets by which the stand-ins know their users; new ones for each sandbox."""
 
     token: str = field(default_factory=lambda: secrets.token_urlsafe(15))
-    routing_key: str = field(default_factory=lambda: secrets.token_hex(16))
-    status_token: str = field(default_factory=lambda: secrets.token_hex(16))
+    # The letter: digits with one e among them would be no text in a YAML file.
+    routing_key: str = field(default_factory=lambda: f"R{secrets.token_hex(16)[1:]}")
+    status_token: str = field(default_factory=lambda: f"S{secrets.token_hex(16)[1:]}")
     webhooks: dict[str, str] = field(default_factory=_webhooks)
     """The end of the address by channel: team, service and token."""
