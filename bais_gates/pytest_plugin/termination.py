@@ -33,7 +33,7 @@ class Termination:
         self._done = threading.Event()
         self._terminating = False
         self._before: dict[int, Any] = {}
-        self._pid = os.getpid()
+        self._masks = threading.local()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -44,6 +44,7 @@ class Termination:
                 self._before[number] = signal.signal(number, self._terminate)
             # `bais-gates run` starts pytest with Ctrl-C held back: before this it ends in a traceback.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._forget)
         threading.Thread(target=self._watch, name="bais-gates-deadline", daemon=True).start()
 
     @pytest.hookimpl(trylast=True)
@@ -53,11 +54,22 @@ class Termination:
         for number, before in self._before.items():
             signal.signal(number, before)
 
+    def _hold(self) -> None:
+        """Hold signals back while a gate forks: Python forgets those that come before the new process runs."""
+        blocked = () if self._done.is_set() else self._before
+        self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+
+    def _release(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.before)
+
+    def _forget(self) -> None:
+        """Let the forked process end as if nobody listened."""
+        if not self._done.is_set():
+            for number, before in self._before.items():
+                signal.signal(number, before)
+        self._release()
+
     def _terminate(self, number: int, _frame: FrameType | None) -> None:
-        if os.getpid() != self._pid:  # a gate forked it: it ends as if nobody listened
-            signal.signal(number, self._before[number])
-            signal.raise_signal(number)
-            return
         if self._terminating:  # the clean-up is on its way; a second signal must not end it half-way
             return
         self._terminating = True

@@ -40,7 +40,7 @@ SERIAL_AND_PARALLEL = [
 
 
 FORKED = {
-    "signal": ("time.sleep(30)", "os.kill(child, signal.SIGTERM)", -signal.SIGTERM),
+    "signal": ("time.sleep(30) or os._exit(9)", "os.kill(child, signal.SIGTERM)", -signal.SIGTERM),
     "exit": ("raise SystemExit(3)", "pass", 3),
     "error": ("raise OSError", "pass", 1),
     "end": ("return", "pass", 0),
@@ -69,6 +69,30 @@ def test_{name}(evidence):
     ran = project.run("-m", "golive")
 
     assert ran.outcomes == dict.fromkeys(FORKED, "PASS"), ran.output
+
+
+def test_forked_processes_are_ended_before_they_begin(project: Project) -> None:
+    """A signal that a gate sends to a process in the moment in which it forks it ends that process."""
+    project.catalog(one={})
+    project.tests(
+        """
+        @pytest.mark.gate("acceptance.one")
+        def test_one(evidence):
+            statuses = []
+            for _ in range(100):
+                child = os.fork()
+                if child == 0:
+                    time.sleep(5)
+                    os._exit(9)
+                os.kill(child, signal.SIGTERM)
+                statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            evidence.check("exit statuses", sorted(set(statuses)), "==", [-signal.SIGTERM])
+        """
+    )
+
+    ran = project.run("-m", "golive")
+
+    assert ran.outcomes == {"one": "PASS"}, ran.output
 
 
 def test_block_is_on_disk_while_the_run_lasts(project: Project) -> None:
