@@ -55,7 +55,7 @@ class Termination:
             signal.signal(number, before)
 
     def _hold(self) -> None:
-        """Hold signals back while a gate forks: Python forgets those that come before the new process runs."""
+        """Hold signals back while a gate forks: Python forgets those that come before the new one runs."""
         blocked = () if self._done.is_set() else self._before
         self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
 
