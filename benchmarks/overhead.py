@@ -21,6 +21,7 @@ from statistics import median
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+GATES = (REPOSITORY / "gates" / "catalog.yaml").read_text(encoding="utf-8").count("\n  - id: ")
 TESTS_PER_FILE = 250
 PLAIN = """
 def test_{number}(checks):
@@ -103,14 +104,14 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 COLLECTIONS: Mapping[str, tuple[Path | None, tuple[str, ...], bool]] = {
-    "32 plain tests, pytest alone": (None, ("plain",), False),
-    "32 plain tests, with every plugin that is installed": (None, ("plain",), True),
-    "the 32 gates of this repository, with bais-gates alone": (
+    f"{GATES} plain tests, pytest alone": (None, ("plain",), False),
+    f"{GATES} plain tests, with every plugin that is installed": (None, ("plain",), True),
+    f"the {GATES} gates of this repository, with bais-gates alone": (
         REPOSITORY,
         ("-p", "bais_gates", "gates"),
         False,
     ),
-    "the 32 gates of this repository": (REPOSITORY, ("gates",), True),
+    f"the {GATES} gates of this repository": (REPOSITORY, ("gates",), True),
 }
 """What is collected: the folder (None: one of plain tests), the arguments, whether installed plugins load."""
 
@@ -207,7 +208,7 @@ def measure_collections(repeat: int, **variables: str) -> dict[str, Cost]:
     """Return the costs of collecting the gates of this repository, and as many plain tests."""
     costs: dict[str, Cost] = {}
     with tempfile.TemporaryDirectory(prefix="bais-gates-benchmark-") as name:
-        write_project(Path(name), 32)
+        write_project(Path(name), GATES)
         for what, (folder, options, autoload) in COLLECTIONS.items():
             command = (*PYTEST, "--collect-only", "-q", *options)
             switch = {} if autoload else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
