@@ -129,12 +129,12 @@ class Watchdog:
         """Return whether a phase that has ended took too long, and record it."""
         if clock() < due.at:
             return False
-        with self._lock:  # the thread may have raised what has not arrived: let it arrive here
+        # The thread may have raised what has not arrived: let it arrive here. To take it back instead would have
+        # the interpreter look for it for ever, an endless loop under a tracer.
+        with self._lock:
             try:
-                while _raise_in(
-                    self._thread, GateDeadline
-                ):  # until it is raised: to take it back instead would
-                    pass  # have the interpreter look for it for ever, an endless loop under a tracer
+                while _raise_in(self._thread, GateDeadline):
+                    pass
             except GateDeadline:
                 pass
         due.record(due.error())

@@ -207,7 +207,8 @@ def _ask_pagerduty(environment: Environment) -> None:
             f"PagerDuty does not accept the token (HTTP {answer.status}). Make a REST API key, and "
             "give it as oncall.token."
         )
-    if not isinstance(answer.field("users"), list):
+    # Too many requests of others: the gates wait as it asks.
+    if answer.status != 429 and not isinstance(answer.field("users"), list):
         raise Unusable(
             f"{answer.describe(_FEW)} and no list of users. Check that oncall.api_url is the address of "
             "PagerDuty's REST API."

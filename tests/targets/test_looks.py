@@ -102,6 +102,7 @@ def test_both_servers_of_the_monitoring_are_asked(write: Write, gates_dir: Path,
         ((401, "{}"), "2: oncall: PagerDuty does not accept the token (HTTP 401)."),
         ((200, "<html>"), "and no list of users. Check that oncall.api_url"),
         ((200, '{"users": []}'), ""),
+        ((429, "{}"), ""),  # the gates wait as it asks
     ],
 )
 def test_the_account_of_oncall_is_tried(
