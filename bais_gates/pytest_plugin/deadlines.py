@@ -129,8 +129,8 @@ class Watchdog:
         """Return whether a phase that has ended took too long, and record it."""
         if clock() < due.at:
             return False
-        # The thread may have raised what has not arrived: let it arrive here. To take it back instead would have
-        # the interpreter look for it for ever, an endless loop under a tracer.
+        # The thread may have raised what has not arrived: let it arrive here. To take it back instead would
+        # have the interpreter look for it for ever, an endless loop under a tracer.
         with self._lock:
             try:
                 while _raise_in(self._thread, GateDeadline):
