@@ -168,7 +168,7 @@ def test_run_is_not_ended_by_a_module(
 def test_a_folder_that_was_removed(project: Project) -> None:
     """In a folder that is gone a command is refused in a sentence, also where pytest would be started."""
     gone = project.folder / "gone"
-    shell = f"mkdir {gone} && cd {gone} && rmdir {gone} && exec {sys.executable} -m bais_gates run"
+    shell = f"mkdir {gone} && cd {gone} && rmdir {gone} && exec '{sys.executable}' -m bais_gates run"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         ["sh", "-c", shell], env=environment, capture_output=True, text=True, timeout=60, check=False
