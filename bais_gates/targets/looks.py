@@ -204,7 +204,8 @@ def _ask_pagerduty(environment: Environment) -> None:
         )
     if answer.status == 401:
         raise Unusable(
-            "PagerDuty does not accept the token (HTTP 401). Make a REST API key, and give it as oncall.token."
+            "PagerDuty does not accept the token (HTTP 401). Make a REST API key, and give it as "
+            "oncall.token."
         )
     # Too many requests of others: the gates wait as it asks.
     if answer.status != 429 and not isinstance(answer.field("users"), list):
