@@ -109,6 +109,19 @@ def test_ctrl_c(project: Project, start: Start, times: int) -> None:
     assert left(project) == []
 
 
+def test_ctrl_c_at_the_end(project: Project, start: Start) -> None:
+    """Ctrl-C that is passed on to a pytest that has decided and is about to end changes nothing."""
+    project.gate_b(
+        "import atexit, signal\natexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        'evidence.check("b", 1, "==", 1)'
+    )
+    process = start()
+    output, _ = process.communicate(timeout=WITHIN_S)
+
+    assert "KeyboardInterrupt" not in output
+    assert process.returncode == 0, output
+
+
 @pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.nightly), 2])
 def test_ctrl_c_at_the_start(project: Project, start: Start, times: int) -> None:
     """Ctrl-C before pytest has begun ends in BLOCK and 130 without a traceback."""
