@@ -40,6 +40,8 @@ _LEADS_EVERYWHERE = frozenset({"_pytest", "pluggy", "bais_gates", "_asyncio", "a
 _NOT_FOLLOWED = (types.ModuleType, type, types.CoroutineType, types.GeneratorType, types.FrameType)
 _CANCEL = "_cancel_all_tasks"  # what every asyncio.Runner does at its end; there is no public hook for it
 _NEVER_AWAITED = "_warn_unawaited_coroutine"
+_LAST_OF_ASYNCIO = "asyncio.unix_events"
+"""What the package asyncio imports when all that is replaced here is there, in every version from 3.11 on."""
 
 _heard: deque[str] = deque()
 _undo: list[Callable[[], None]] = []
@@ -65,7 +67,7 @@ def listen() -> bool:
     _replace(Future, "add_done_callback", _add_callback)
     if hasattr(warnings, _NEVER_AWAITED):
         _replace(warnings, _NEVER_AWAITED, _never_awaited)
-    if "asyncio.queues" in sys.modules:
+    if _LAST_OF_ASYNCIO in sys.modules:
         _listen_to_asyncio()
     if not _audited:
         _audited.append(True)
@@ -331,7 +333,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         # A filter made a warning an error, and may as well ignore it; at the end pytest can't say so itself.
         if _last_chance or not isinstance(error, Warning):
             _hear("an exception that nobody could catch:", error)
-    elif event == "import" and arguments[0] == "asyncio.queues":  # imported after what is replaced
+    elif event == "import" and arguments[0] == _LAST_OF_ASYNCIO:
         _listen_to_asyncio()
 
 
