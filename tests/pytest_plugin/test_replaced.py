@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -96,3 +98,30 @@ def test_how_a_unittest_class_is_run(project: Project) -> None:
 
     assert ran.status == 0, ran.output
     assert ran.outcomes == {"one": "PASS"}
+
+
+UNREAD_TASK = """
+from bais_gates.pytest_plugin import background
+assert background.listen()
+import asyncio
+
+async def fail():
+    raise ValueError("in a task")
+
+async def main():
+    asyncio.create_task(fail())
+    await asyncio.sleep(0.01)
+
+asyncio.run(main())
+background.raise_heard()
+"""
+
+
+def test_asyncio_is_imported_late() -> None:
+    """A task that fails is heard of where the first gate imports asyncio, whatever its parts import first."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNREAD_TASK], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert done.returncode == 1
+    assert "HiddenFailure: asyncio: Task exception was never retrieved: ValueError: in a task" in done.stderr
