@@ -31,6 +31,11 @@ WORKERS: dict[str, tuple[str, ...]] = {
     "-n 2": ("-n", "2"),
     "-n 4": ("-n", "4"),
 }
+SANDBOXES: dict[str, tuple[str, ...]] = {
+    "without cluster": ("--without-cluster",),
+    "with its cluster": ("--without-monitoring",),
+    "with its cluster and its monitoring": (),
+}
 SLOWEST = 10
 _BECOME_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: who loses its parent becomes a child of this process
 _ORPHANS_S = 30.0
@@ -121,7 +126,7 @@ def document(repeat: int, wanted: Sequence[str]) -> Iterator[str]:
                 for gate_id, duration in run.gates.items():
                     slowest[gate_id].append(duration)
     yield from ("", "| sandbox | up, seconds | down, seconds |", "| --- | ---: | ---: |")
-    for name, options in (("without cluster", ("--without-cluster",)), ("with its cluster", ())):
+    for name, options in SANDBOXES.items():
         pairs = [sandbox(*options) for _ in range(repeat)]
         up, down = (median(times) for times in zip(*pairs, strict=True))
         yield f"| {name} | {up:.1f} | {down:.1f} |"

@@ -112,6 +112,11 @@ COLLECTIONS: Mapping[str, tuple[Path | None, tuple[str, ...], bool]] = {
         False,
     ),
     f"the {GATES} gates of this repository": (REPOSITORY, ("gates",), True),
+    "those of acceptance, checklist and staging": (
+        REPOSITORY,
+        ("gates/acceptance", "gates/checklist", "gates/staging"),
+        True,
+    ),
 }
 """What is collected: the folder (None: one of plain tests), the arguments, whether installed plugins load."""
 
