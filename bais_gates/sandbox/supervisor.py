@@ -23,7 +23,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bais_gates.sandbox import files, processes
 from bais_gates.sandbox.errors import (
@@ -203,11 +203,21 @@ class Supervisor:
             operations={
                 "cluster": control_plane.start,
                 "node-agent": control_plane.start_node_agent,
-                "monitoring": monitoring.start,
+                "monitoring": self._start_monitoring,
             },
         )
         self._socket = RuntimeSocket(self._directory / "runtime.sock", self._runtime.handle)
         return monitoring
+
+    def _start_monitoring(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Start what does not run, and say so in state.json before whoever asked looks there."""
+        if self._monitoring is None or self._runtime is None:
+            raise OSError("the sandbox is not up yet")
+        reply = self._monitoring.start(request)
+        self._record_parts(self._runtime)
+        with suppress(OSError):  # as below
+            self._save()
+        return reply
 
     def _watch_parts(self) -> None:
         """Serve the runtime's requests and record which parts end, until ``StopRequestedError``."""

@@ -52,11 +52,11 @@ DEPLOYMENT = {
 }
 
 
-def let_the_lock_pass(server: ClusterWriter, namespace: str) -> None:
-    """Renew the Lease for the last time long ago, as if its time had passed."""
-    if server.named("coordination.k8s.io/v1", "Lease", LEASE, namespace) is not None:
-        long_ago = {"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}
-        server.patch("coordination.k8s.io/v1", "Lease", LEASE, long_ago, namespace)
+def let_the_locks_pass(server: ClusterWriter, namespace: str) -> None:
+    """Renew every Lease, also that of a proof of the schema, for the last time long ago: its time is past."""
+    long_ago = {"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}
+    for lease in server.list("coordination.k8s.io/v1", "Lease", namespace):
+        server.patch("coordination.k8s.io/v1", "Lease", lease["metadata"]["name"], long_ago, namespace)
 
 
 def require_consistent(workload: Workload, folder: Folder) -> Record:
@@ -161,7 +161,7 @@ class OnTheServer:
 
     def next_command(self, namespace: str, refused: str) -> RolloutStatus | None:
         """Go on with what has stopped, past the proxy; None if nothing had begun, or all had ended."""
-        let_the_lock_pass(self.direct, namespace)
+        let_the_locks_pass(self.direct, namespace)
         with self.rollout(self.direct, namespace, refused) as rollout:
             record = rollout.last()
             if record is None or record.finished:
@@ -221,7 +221,7 @@ class CutSandbox(Sandbox):
         try:
             return self.run(command)
         finally:
-            let_the_lock_pass(self.direct, "bais")
+            let_the_locks_pass(self.direct, "bais")
             self.requests = list(self.proxy.requests)
             self.proxy.reset()
 

@@ -281,6 +281,37 @@ def test_a_program_that_is_absent(stack: Stack, tmp_path: Path, monkeypatch: pyt
     assert "\n" not in str(caught.value)
 
 
+NEWER_EXPORTER = """\
+#!/bin/sh
+[ "$1" != --help ] || exec echo "--collector.stat_statements"
+echo "can not serve with $*"
+exit 1
+"""
+
+
+def test_an_exporter_that_ends(
+    stack: Stack, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named with the end of its log: here one of PostgreSQL from 0.13 on, with options of its time."""
+    info = sandbox.status(stack.directory)
+    assert info is not None
+    exporter = psutil.Process(info.pids["postgres-exporter"])
+    exporter.kill()
+    assert machine.eventually(lambda: not machine.alive([exporter]), 10)
+    program = tmp_path / "postgres_exporter"
+    program.write_text(NEWER_EXPORTER)
+    program.chmod(0o755)
+    monkeypatch.setenv("BAIS_GATES_POSTGRES_EXPORTER", str(program))
+
+    with pytest.raises(sandbox.SandboxError, match="postgres-exporter ended while") as caught:
+        sandbox.start_monitoring(stack.directory, artefacts=ARTEFACTS)
+
+    assert "--collector.stat_statements --collector.database_wraparound" in str(caught.value)
+    assert "--extend.query-path" not in str(caught.value)
+    monkeypatch.undo()
+    sandbox.start_monitoring(stack.directory, artefacts=ARTEFACTS)
+
+
 def test_it_ends_with_its_supervisor(stack: Stack, machine: Machine) -> None:
     """Also where that is killed, no process of the stack is left."""
     info = sandbox.status(stack.directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,7 @@ from bais_gates.sandbox.monitoring import SERVED
 from bais_gates.sandbox.oncall import Access
 from bais_gates.sandbox.oncall.people import pages, people_and_service
 from bais_gates.sandbox.oncall.records import write_records
-from bais_gates.sandbox.processes import Part, bound_socket, fork_module, free_port, spawn
+from bais_gates.sandbox.processes import Part, bound_socket, environment, fork_module, free_port, spawn
 from bais_gates.sandbox.services import postgres, redis
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ _SECRETS: Final = "/etc/alertmanager/secrets/"
 _PAGER: Final = re.compile(r"https://events(\.eu)?\.pagerduty\.com/v2/enqueue")
 _WATCHDOG: Final = re.compile(r"(?m)^(\s*(?:- *\{? *)?url: *)['\"]?https?://[^\s'\",}]+['\"]?")
 _EVERY: Final = "2s"
+_POSTGRES_COLLECTORS: Final = (
+    "no-collector.stat_bgwriter",
+    "collector.stat_statements",
+    "collector.database_wraparound",
+)
+"""What makes postgres_exporter 0.13 and newer expose what older ones get from ``postgres-queries.yaml``."""
 
 
 class Monitoring:
@@ -121,12 +128,22 @@ class Monitoring:
         )
 
     def _start_postgres_exporter(self, program: Path, artefacts: Path) -> None:
+        asked = subprocess.run(
+            [program, "--help"], stdin=subprocess.DEVNULL, capture_output=True, env=environment(), check=False
+        )
+        # Collectors of the background writer fail on PostgreSQL 17, which moved its checkpoints, until 0.16.
+        if b"--collector.stat_statements" in asked.stdout + asked.stderr:
+            options = [f"--{name}" for name in _POSTGRES_COLLECTORS]
+        else:  # up to 0.12
+            options = [
+                "--no-collector.bgwriter",
+                f"--extend.query-path={artefacts / 'postgres-queries.yaml'}",
+            ]
         self._spawn(
             "postgres-exporter",
             [
                 *(program, f"--web.listen-address=127.0.0.1:{self.ports['postgres']}", "--log.level=warn"),
-                "--no-collector.bgwriter",  # fails on PostgreSQL 17, which moved its checkpoints
-                f"--extend.query-path={artefacts / 'postgres-queries.yaml'}",
+                *options,
             ],
             variables={"DATA_SOURCE_NAME": self._platform.database.url(postgres.GATES_ROLE)},
         )

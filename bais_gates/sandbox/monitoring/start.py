@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import subprocess
 import time
 from contextlib import closing, suppress
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _POLL_S = 0.05
 _STAND_INS = {"monitoring": "/inbox"}
 _SERVERS = {"prometheus": "/-/ready", "alertmanager": "/-/ready"}
+_EXPORTERS = ("node-exporter", "postgres-exporter", "redis-exporter")
 
 
 def find_programs() -> dict[str, str]:
@@ -64,6 +66,7 @@ def start_monitoring(
         provisioning = _provision(provision, directory) if provision and reply["blank"] else None
         try:
             _await_ready(_SERVERS, reply["ports"], directory, deadline)
+            _check_alive(directory, math.inf)  # an exporter that refuses its options has ended by now
             if provisioning is not None and provisioning.wait(max(0.1, deadline - time.monotonic())):
                 progress(f"the on-call rotation could not be applied: see {_provision_log(directory)}")
         except subprocess.TimeoutExpired:
@@ -104,7 +107,7 @@ def _check_alive(directory: Path, deadline: float) -> None:
     """Raise ``SandboxError`` if a part has ended, or the time is up."""
     info = lifecycle.status(directory)
     parts = info.parts if info is not None else {}
-    for name in ("prometheus", "alertmanager", "monitoring"):
+    for name in ("prometheus", "alertmanager", "monitoring", *_EXPORTERS):
         if parts.get(name, "running") != "running":
             tail = log_tail(directory / "logs" / f"{name}.log") or "empty"
             raise SandboxError(
