@@ -21,6 +21,7 @@ import yaml
 
 from bais_gates import sandbox, servers
 from bais_gates.sandbox.monitoring import JOBS
+from bais_gates.sandbox.monitoring.stack import _postgres_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -292,7 +293,7 @@ exit 1
 def test_an_exporter_that_ends(
     stack: Stack, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is named with the end of its log: here one of PostgreSQL from 0.13 on, with options of its time."""
+    """It is named with the end of its log: here one of PostgreSQL that takes no queries any more."""
     info = sandbox.status(stack.directory)
     assert info is not None
     exporter = psutil.Process(info.pids["postgres-exporter"])
@@ -310,6 +311,34 @@ def test_an_exporter_that_ends(
     assert "--extend.query-path" not in str(caught.value)
     monkeypatch.undo()
     sandbox.start_monitoring(stack.directory, artefacts=ARTEFACTS)
+
+
+@pytest.mark.parametrize(
+    ("version", "known", "options"),
+    [
+        ("0.11", ["collector.bgwriter", "extend.query-path"], ["no-collector.bgwriter", "extend.query-path"]),
+        (
+            "0.15",
+            [
+                "collector.stat_bgwriter",
+                "collector.replication",
+                "collector.replication_slot",
+                "extend.query-path",
+            ],
+            ["no-collector.stat_bgwriter", "no-collector.replication", "extend.query-path"],
+        ),
+        (
+            "without queries",
+            ["collector.stat_bgwriter", "collector.replication"],
+            ["no-collector.stat_bgwriter", "collector.stat_statements", "collector.database_wraparound"],
+        ),
+    ],
+)
+def test_options_of_an_exporter(version: str, known: list[str], options: list[str], tmp_path: Path) -> None:
+    """Whatever version the distribution has, it exports what the rules read of PostgreSQL 17, and once."""
+    given = _postgres_options("".join(f"      --{one} Whatever.\n" for one in known), tmp_path)
+
+    assert [one.removeprefix("--").partition("=")[0] for one in given] == options, version
 
 
 def test_it_ends_with_its_supervisor(stack: Stack, machine: Machine) -> None:

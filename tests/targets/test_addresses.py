@@ -90,7 +90,6 @@ def test_is_loopback(host: str, is_this_machine: bool) -> None:
         ("database: {url: 'postgresql://u@api.example.com/bais?host='}", True),
         ("database: {url: 'postgresql://u@api.example.com/bais?host=@socket'}", True),
         ("database: {url: 'postgresql://u@api.example.com,/bais'}", True),
-        ("database: {url: 'postgresql://u@[2001:db8::1],127.0.0.1/bais'}", True),
         ("database: {url: 'postgresql://u@api.example.com%2C127.0.0.1/bais'}", True),
         ("database: {url: 'postgresql://u@[2001:db8::1]:5432/bais?hostaddr='}", False),
         ("cache: {url: 'rediss://local.example.com:6379/0'}", True),
@@ -133,6 +132,16 @@ def test_any_address_of_the_target_on_loopback_is_a_rehearsal(
 
     assert environment.rehearsal is rehearsal
     assert any(is_loopback(address) for _, address in environment.addresses()) is rehearsal
+
+
+def test_a_list_of_hosts_that_begins_with_an_ipv6_address(write: Write, gates_dir: Path) -> None:
+    """Each of its hosts counts; newer Pythons (3.13.5) take nothing after the brackets, and it is refused."""
+    write("some", "name: some\ndatabase: {url: 'postgresql://u@[2001:db8::1],127.0.0.1/bais'}\n")
+    if addresses.split_url("postgresql://u@[2001:db8::1],127.0.0.1/bais") is None:
+        with pytest.raises(GateInputError, match="not a URL"):
+            load_environment("some", gates_dir=gates_dir)
+    else:
+        assert load_environment("some", gates_dir=gates_dir).rehearsal
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, "contexts: 5", "- a", "a: &a [*a]", "\0", "a: 2026-02-30"])

@@ -28,12 +28,6 @@ _SECRETS: Final = "/etc/alertmanager/secrets/"
 _PAGER: Final = re.compile(r"https://events(\.eu)?\.pagerduty\.com/v2/enqueue")
 _WATCHDOG: Final = re.compile(r"(?m)^(\s*(?:- *\{? *)?url: *)['\"]?https?://[^\s'\",}]+['\"]?")
 _EVERY: Final = "2s"
-_POSTGRES_COLLECTORS: Final = (
-    "no-collector.stat_bgwriter",
-    "collector.stat_statements",
-    "collector.database_wraparound",
-)
-"""What makes postgres_exporter 0.13 and newer expose what older ones get from ``postgres-queries.yaml``."""
 
 
 class Monitoring:
@@ -131,19 +125,11 @@ class Monitoring:
         asked = subprocess.run(
             [program, "--help"], stdin=subprocess.DEVNULL, capture_output=True, env=environment(), check=False
         )
-        # Collectors of the background writer fail on PostgreSQL 17, which moved its checkpoints, until 0.16.
-        if b"--collector.stat_statements" in asked.stdout + asked.stderr:
-            options = [f"--{name}" for name in _POSTGRES_COLLECTORS]
-        else:  # up to 0.12
-            options = [
-                "--no-collector.bgwriter",
-                f"--extend.query-path={artefacts / 'postgres-queries.yaml'}",
-            ]
         self._spawn(
             "postgres-exporter",
             [
                 *(program, f"--web.listen-address=127.0.0.1:{self.ports['postgres']}", "--log.level=warn"),
-                *options,
+                *_postgres_options((asked.stdout + asked.stderr).decode(errors="replace"), artefacts),
             ],
             variables={"DATA_SOURCE_NAME": self._platform.database.url(postgres.GATES_ROLE)},
         )
@@ -243,3 +229,16 @@ class Monitoring:
 
 def _job(name: str, port: int) -> dict[str, object]:
     return {"job_name": name, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+
+
+def _postgres_options(known: str, artefacts: Path) -> list[str]:
+    """Return what makes a postgres_exporter with these options export what the rules read.
+
+    Its own collectors of statements and of the background writer fail on PostgreSQL 17 until 0.17 and 0.16.
+    """
+    if takes_queries := "--extend.query-path" in known:
+        on = [f"--extend.query-path={artefacts / 'postgres-queries.yaml'}"]
+    else:
+        on = ["--collector.stat_statements", "--collector.database_wraparound"]
+    off = ("bgwriter", "stat_bgwriter", *(["replication"] if takes_queries else []))
+    return [*(f"--no-collector.{name}" for name in off if f"--collector.{name} " in known), *on]

@@ -131,7 +131,12 @@ def _copy(binaries: Path, home: Path) -> Path:
     installation = home / "installation"
     if binaries.parent.name.isdigit():  # Debian: bin, lib and share are separate, and readable for all
         return binaries
-    shutil.copytree(binaries.parent, installation, symlinks=True)
+    try:
+        shutil.copytree(binaries.parent, installation, symlinks=True)
+    except shutil.Error as error:  # of every file, with a message each
+        raise SandboxError(
+            f"PostgreSQL could not be copied for its own user: {error.args[0][0][2]}"
+        ) from error
     for folder, _, files in os.walk(
         installation
     ):  # an installation under umask 077 is readable for root only
