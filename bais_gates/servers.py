@@ -33,6 +33,7 @@ COMMANDS: Final = {
 
 _PACKAGES: Final = tuple(names[0] for names in COMMANDS.values())
 _WITHIN_S: Final = 300.0
+_HELP_S: Final = 10.0
 _GONE_WITHIN_S: Final = 5.0
 _ASSETS: Final = "usr/share/prometheus/alertmanager"
 _ASSETS_AT_START: Final = "/proc/self/cwd/alertmanager-assets"
@@ -55,6 +56,18 @@ def find_server(name: str) -> Path:
         f"There is no {COMMANDS[name][-1]} here. Fetch it with `bais-gates sandbox fetch` (Debian, Ubuntu; "
         f"no root needed), or install it and set {_variable(name)} to its path."
     )
+
+
+def known_options(program: Path) -> str:
+    """Return what a server's ``--help`` prints, each option as ``--name``; raise GateInputError."""
+    try:
+        done = subprocess.run(
+            [program, "--help"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_HELP_S, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise GateInputError(f"{program} can't be run: {error}. Replace it.") from None
+    text = (done.stdout + done.stderr).decode(errors="replace")
+    return text.replace("--[no-]", "--")  # as newer ones print those that can be switched off
 
 
 def missing() -> tuple[str, ...]:

@@ -256,3 +256,12 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def test_options_that_a_program_knows(system: Path) -> None:
+    """They read alike however its version prints those that can be switched off; what can't run is named."""
+    write_program(system / "newer", "#!/bin/sh\necho '  --[no-]web.enable-lifecycle  Whatever.' >&2\n")
+
+    assert "  --web.enable-lifecycle  " in servers.known_options(system / "newer")
+    with pytest.raises(GateInputError, match=r"nowhere can't be run: .*No such file"):
+        servers.known_options(system / "nowhere")

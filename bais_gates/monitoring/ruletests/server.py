@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 from bais_gates.errors import GateInputError
 from bais_gates.monitoring.ruletests import remote_write
 from bais_gates.monitoring.ruletests.testfile import Labels
-from bais_gates.servers import find_server
+from bais_gates.servers import find_server, known_options
 
 READY_S: Final = 30.0
 ANSWER_S: Final = 60.0
@@ -58,11 +58,7 @@ def start_server() -> Iterator[Server]:
 @functools.cache
 def _options(program: Path) -> tuple[str, ...]:
     """Return the options that this version knows; those of the blocks are in no version's help."""
-    try:
-        done = subprocess.run([program, "--help"], capture_output=True, timeout=ANSWER_S, check=False)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise GateInputError(f"{program} can't be run: {error}. Replace it.") from None
-    known = (done.stdout + done.stderr).decode(errors="replace")
+    known = known_options(program)
     receiver = "--web.enable-remote-write-receiver"
     return (
         receiver if receiver in known else "--enable-feature=remote-write-receiver",

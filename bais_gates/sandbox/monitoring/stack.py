@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 import secrets
-import subprocess
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from bais_gates.errors import GateInputError
 from bais_gates.sandbox.files import read_object, write_json, write_private
 from bais_gates.sandbox.monitoring import SERVED
 from bais_gates.sandbox.oncall import Access
 from bais_gates.sandbox.oncall.people import pages, people_and_service
 from bais_gates.sandbox.oncall.records import write_records
-from bais_gates.sandbox.processes import Part, bound_socket, environment, fork_module, free_port, spawn
+from bais_gates.sandbox.processes import Part, bound_socket, fork_module, free_port, spawn
 from bais_gates.sandbox.services import postgres, redis
+from bais_gates.servers import known_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,14 +123,15 @@ class Monitoring:
         )
 
     def _start_postgres_exporter(self, program: Path, artefacts: Path) -> None:
-        asked = subprocess.run(
-            [program, "--help"], stdin=subprocess.DEVNULL, capture_output=True, env=environment(), check=False
-        )
+        try:
+            known = known_options(program)
+        except GateInputError as error:
+            raise OSError(str(error)) from error
         self._spawn(
             "postgres-exporter",
             [
                 *(program, f"--web.listen-address=127.0.0.1:{self.ports['postgres']}", "--log.level=warn"),
-                *_postgres_options((asked.stdout + asked.stderr).decode(errors="replace"), artefacts),
+                *_postgres_options(known, artefacts),
             ],
             variables={"DATA_SOURCE_NAME": self._platform.database.url(postgres.GATES_ROLE)},
         )
