@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -262,7 +263,9 @@ def test_passwords_stay_out_of_sight(stack: Stack, machine: Machine) -> None:
         for path in [*files, stack.directory / "state.json"]
         if path.is_file()
     ]
-    seen += [" ".join(one.cmdline()) for one in machine.processes_of(stack.directory)]
+    for process in machine.processes_of(stack.directory):
+        with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):  # it has ended meanwhile
+            seen.append(" ".join(process.cmdline()))
 
     assert len(keys) == 1
     assert len(seen) > 20
