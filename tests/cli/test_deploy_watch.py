@@ -74,7 +74,7 @@ def test_without_prometheus_nothing_is_deployed(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("watch", "words"),
-    [("2h", "more than 100 windows of 10 s"), ("ten", "is not a duration"), ("-5m", "expected one argument")],
+    [("2h", "more than 100 windows of 10 s"), ("ten", "is not a duration"), ("-5m", "argument --watch: ")],
 )
 def test_a_wrong_duration(project: Project, monkeypatch: pytest.MonkeyPatch, watch: str, words: str) -> None:
     """A line about it, status 2, and no write."""

@@ -18,7 +18,7 @@ from bais_gates.probes.prometheus import Alert, Point, Prometheus, PrometheusErr
 from bais_gates.rollout.figures import Figures, alerts_since, problems, read_figures
 from bais_gates.targets.rollout import WatchPart
 
-NOW = 1_800_000_000
+NOW = 1_700_000_000  # in the past: a Prometheus takes no samples of the future
 GOOD = Figures(requests=1000, errors=0, p95_ms=50, payments=100, payments_succeeded=100)
 LIMITS = WatchPart()
 

@@ -76,7 +76,8 @@ class Stack:
             with urllib.request.urlopen(request, timeout=10) as response:
                 return int(response.status), response.read().decode()
         except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+            with error:
+                return error.code, error.read().decode()
 
 
 @pytest.fixture(scope="module")
@@ -247,8 +248,9 @@ def test_the_chat_and_the_status_page_are_served(stack: Stack) -> None:
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert json.loads(answer.read())["id"] == page["page"]
-    with pytest.raises(urllib.error.HTTPError, match="401"):
+    with pytest.raises(urllib.error.HTTPError, match="401") as refused:
         urllib.request.urlopen(f"{page['api_url']}/pages", timeout=10)
+    refused.value.close()
 
 
 def test_passwords_stay_out_of_sight(stack: Stack, machine: Machine) -> None:
