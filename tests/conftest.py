@@ -33,6 +33,11 @@ LONGEST_FIRST = (
 """The beginnings of the files that take longest. Those start first: a long one at the end would run alone."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Ignore what hypothesis warns of on Python 3.14, as it does not see referrers that are frozen below."""
+    config.addinivalue_line("filterwarnings", "ignore:It looks like `register_random`")
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection() -> Iterator[None]:
     """Keep what collecting makes out of all collections of garbage: it lives as long as the process."""
