@@ -63,6 +63,12 @@ class Stack:
         with urllib.request.urlopen(url, timeout=10) as response:
             return json.load(response)
 
+    def state(self, part: str) -> str:
+        """Return what the supervisor says of a part."""
+        info = sandbox.status(self.directory)
+        assert info is not None
+        return info.parts[part]
+
     def prometheus(self, path: str, **query: str) -> Any:
         """Return the data of an answer of Prometheus."""
         url = f"{self.monitoring['prometheus_url']}/api/v1/{path}?{urllib.parse.urlencode(query)}"
@@ -301,9 +307,8 @@ def test_an_exporter_that_ends(
     """It is named with the end of its log: here one of PostgreSQL that takes no queries any more."""
     info = sandbox.status(stack.directory)
     assert info is not None
-    exporter = psutil.Process(info.pids["postgres-exporter"])
-    exporter.kill()
-    assert machine.eventually(lambda: not machine.alive([exporter]), 10)
+    os.kill(info.pids["postgres-exporter"], signal.SIGKILL)
+    assert machine.eventually(lambda: stack.state("postgres-exporter").startswith("ended"), 10)
     program = tmp_path / "postgres_exporter"
     program.write_text(NEWER_EXPORTER)
     program.chmod(0o755)
