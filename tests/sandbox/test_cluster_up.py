@@ -250,7 +250,9 @@ def test_nothing_outlives_a_killed_supervisor(cluster: Cluster, machine: Machine
     assert abandoned is not None
     assert abandoned.state == "abandoned"
     assert abandoned.parts
-    assert set(abandoned.parts.values()) == {"gone"}
+    # A pod that another one had replaced may have ended just before.
+    assert {one.partition(":")[0] for one in abandoned.parts.values()} <= {"gone", "ended"}
+    assert "gone" in abandoned.parts.values()
     assert machine.eventually(lambda: machine.orphaned_memory() <= segments)
     sandbox.stop(cluster.directory)
     assert machine.alive(machine.processes_of(cluster.directory)) == []
