@@ -119,10 +119,8 @@ def document(runs: Sequence[Run]) -> Iterator[str]:
         what = f"run {number}, {len(run.tests):,} tests"
         yield f"| {what} | {run.seconds:.0f} | {run.cpu_s:.0f} | {run.exit_status} |"
     yield f"| allowed | {LIMIT_S} | {LIMIT_S * (os.cpu_count() or 1)} | 0 |"
-    yield from (
-        "",
-        "Core-seconds are those of a test's process and of all that ended with it. What several tests",
-    )
+    yield ""
+    yield "Core-seconds are those of a test's process and of all that ended with it. What several tests"
     yield "share (sandboxes, servers, a browser) counts below, with the quality tools, collection and start."
     yield from ("", "| tests | number | seconds | core-seconds |", "| --- | ---: | ---: | ---: |")
     for name, count, took_s, used_s in rows(1, runs):
