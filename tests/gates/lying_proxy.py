@@ -112,7 +112,7 @@ class LyingProxy:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            wbufsize = -1  # an answer in one piece: its body would wait for the acknowledgement of its head
+            wbufsize, disable_nagle_algorithm = -1, True  # what follows must not wait for an acknowledgement
             timeout = 30
 
             def _handle(self) -> None:

@@ -62,7 +62,7 @@ class CuttingProxy(ThreadingHTTPServer):
 
 class _Request(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # an answer in one piece: its body would wait for the acknowledgement of its head
+    wbufsize, disable_nagle_algorithm = -1, True  # what follows must not wait for an acknowledgement
     server: CuttingProxy
 
     def _pass_on(self) -> None:

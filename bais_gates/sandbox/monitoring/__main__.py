@@ -30,7 +30,7 @@ _MAX_BODY = 1_000_000
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # an answer in one piece: its body would wait for the acknowledgement of its head
+    wbufsize, disable_nagle_algorithm = -1, True  # what follows must not wait for an acknowledgement
     inbox: ClassVar[Inbox]
     stand_ins: ClassVar[StandIns]
     exporter: ClassVar[Exporter]
