@@ -6,10 +6,13 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from bais_gates import sandbox
+from bais_gates.cli import main
 from bais_gates.errors import GateInputError
 from bais_gates.extras import optional
 from bais_gates.load.drive import Aim, run_load
@@ -67,6 +70,19 @@ def test_a_library_that_is_not_installed_names_its_extra(
 
     assert f"needs the library {library}" in str(error.value)
     assert f"pip install 'bais-gates[{extra}]'" in str(error.value)
+
+
+def test_a_running_sandbox_without_a_library_names_its_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`sandbox up` from an environment without the extra, while another one has started it."""
+    monkeypatch.setattr(sandbox, "status", lambda _: SimpleNamespace(state="ready"))
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "bais_gates.sandbox.accounts", raising=False)
+    monkeypatch.delattr("bais_gates.sandbox.accounts", raising=False)
+
+    assert main(["sandbox", "up", "--without-cluster", "--dir", str(tmp_path)]) == 2
+    assert "needs the library psycopg: pip install 'bais-gates[sandbox]'" in capsys.readouterr().err
 
 
 def test_a_folder_of_the_name_is_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="default: golive; one of those with gates: %(choices)s",
     )
     parser.add_argument(
-        "--env", metavar="NAME|PATH", help="environment to judge (default: BAIS_GATES_ENV, else sandbox)"
+        "--env",
+        metavar="NAME|PATH",
+        help="environment to judge (default: BAIS_GATES_ENV, else pytest's setting gate_env, else sandbox)",
     )
     parser.add_argument("--subject", metavar="NAME@sha256:...", help="image that the decision is about")
     parser.add_argument(

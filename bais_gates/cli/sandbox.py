@@ -123,7 +123,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _report_error(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """Return the action with a ``SandboxError`` printed to standard error, and exit status 1."""
+    """Return the action with a ``SandboxError`` printed to standard error, and exit status 1.
+
+    A library that is missing raises ``GateInputError``.
+    """
 
     @functools.wraps(action)
     def run(arguments: argparse.Namespace) -> int:
@@ -132,6 +135,9 @@ def _report_error(action: Callable[[argparse.Namespace], int]) -> Callable[[argp
         except sandbox.SandboxError as error:
             print(f"bais-gates: {error}", file=sys.stderr)
             return 1
+        except ModuleNotFoundError as error:
+            message = f"the sandbox needs the library {error.name}: pip install 'bais-gates[sandbox]'"
+            raise GateInputError(message) from None
 
     return run
 
@@ -154,11 +160,7 @@ def _up(arguments: argparse.Namespace) -> int:
         )
         print(f"The sandbox is up in {folder}.")
     if manifests is not None:
-        try:
-            sandbox.start_cluster(folder, manifests=manifests, progress=_print_progress)
-        except ModuleNotFoundError as error:
-            message = f"the sandbox needs the library {error.name}: pip install 'bais-gates[sandbox]'"
-            raise GateInputError(message) from None
+        sandbox.start_cluster(folder, manifests=manifests, progress=_print_progress)
         if not arguments.without_monitoring:
             _start_monitoring(folder)
     sandbox.prepare_accounts(folder)

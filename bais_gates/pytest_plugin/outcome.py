@@ -249,6 +249,8 @@ def format_error(error: BaseException) -> str:
         text = str(error).strip()
     except Exception as broken:  # noqa: BLE001 - the exception's own __str__ may do anything
         text = f"(no message: its __str__ raised {type(broken).__name__})"
+    if isinstance(error, pytest.FixtureLookupError):  # its own shows a request of pytest's
+        text = error.msg or f"no fixture {error.argname!r} here; `pytest --fixtures` lists those there are"
     text = redact(text[: MAX_MESSAGE * 2])[:MAX_MESSAGE]
     if is_finding(error) or isinstance(error, GateDeadline | pytest.skip.Exception | pytest.fail.Exception):
         return text or type(error).__name__

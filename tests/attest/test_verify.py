@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,8 @@ def test_block_turned_into_deploy_is_refused(project: Project) -> None:
 
     project.write_document(document)
     assert project.codes() == ["DECISION_UNPARSABLE"]
+    project.write_document(document | {"verdict": "MAYBE", "exit_status": "none"})
+    assert re.search(r"verdict: [^\ufffd]+ exit_status: ", project.verify().problems[0].message)
     project.forge(document)
     assert project.codes() == ["INCONSISTENT"]
     assert "FAILED" in project.verify().problems[0].message

@@ -238,20 +238,20 @@ def test_the_suite_of_bais_is_this_projects(cli: Cli, tmp_path: Path) -> None:
 def test_a_pipeline_deploys_only_what_verify_accepts(
     cli: Cli, tmp_path: Path, name: str, suite: tuple[str, ...]
 ) -> None:
-    """The deployment waits for the gates and begins with `verify` of that very run."""
+    """The deployment waits for the gates and begins with `verify` of that very run, about production."""
     assert cli("init", f"--ci={name}", *suite).returncode == 0
     text = (tmp_path / CI_FILES[name][1]).read_text(encoding="utf-8")
     pipeline = yaml.safe_load(text)
     jobs = pipeline.get("jobs", pipeline)
 
-    environment = "sandbox" if suite else "production"
+    judged = "sandbox" if suite else "production"
     steps = jobs["deploy"]["steps" if name == "github" else "script"]
     commands = [
         step["run"] if isinstance(step, dict) else step for step in steps if "run" in step or name == "gitlab"
     ]
     assert jobs["deploy"]["needs"] in ("gates", ["gates"])
-    assert commands[-2] == f'bais-gates verify --env {environment} --run-id "$RUN_ID" --max-age 1h'
-    assert f'bais-gates run golive --env {environment} --run-id "$RUN_ID"' in text
+    assert commands[-2] == 'bais-gates verify --env production --run-id "$RUN_ID" --max-age 1h'
+    assert f'bais-gates run golive --env {judged} --run-id "$RUN_ID"' in text
     assert "<" not in text
 
 

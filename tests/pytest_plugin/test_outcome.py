@@ -55,6 +55,10 @@ def no_tear_down():
     yield
     raise RuntimeError("no tear-down")
 
+@gate("misnamed")
+def test_misnamed(evidense):
+    pass
+
 @gate("tear_down")
 def test_tear_down(no_tear_down, evidence):
     evidence.check("one", 1, "==", 1)
@@ -139,6 +143,7 @@ EXPECTED = {
     "asserted": "FAIL",
     "broken": "ERROR",
     "set_up": "ERROR",
+    "misnamed": "ERROR",
     "tear_down": "ERROR",
     "no_data": "NO_DATA",
     "required_data": "NO_DATA",
@@ -192,6 +197,7 @@ def test_every_outcome(project: Project, workers: tuple[str, ...]) -> None:
     assert ran.gate("needy")["needs_not_passed"] == ["acceptance.caught"]
     assert ran.gate("excused")["message"] == "there is no such thing here"
     assert "in set-up: AssertionError: no set-up" in ran.gate("set_up")["message"]
+    assert "in set-up: FixtureLookupError: no fixture 'evidense' here;" in ran.gate("misnamed")["message"]
     assert "hunter2222" not in ran.output
     assert not [path for path in project.out.iterdir() if b"hunter2222" in path.read_bytes()]
 
