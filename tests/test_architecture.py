@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "manifests": {"verdict", "errors", "extras"},
     "reports": {"verdict", "redaction", "errors", "lazy"},
     "attest": {"verdict", "redaction", "errors", "extras", "strict"},
-    "rules": {"redaction", "errors", "extras", "lazy", "people", "strict"},
+    "rules": {"errors", "extras", "lazy", "people", "strict"},
     "probes": {"rules", "redaction", "errors", "extras", "lazy", "strict"},
     "targets": {"probes", "verdict", "redaction", "errors", "sandbox"},
     "staging": {"probes", "rules", "targets", "manifests", "redaction", "errors", "extras", "lazy"},

@@ -179,14 +179,14 @@ class _Loader:
                 raise RefusedError(f"{label} is not a label name", text.place)
         if (limit := keys.get("limit")) and not re.fullmatch(r"[-+]?\d+", limit.text("limit") or "0"):
             raise limit.refuse("limit must be a whole number")
-        _duration(keys.get("query_offset"), "query_offset")
+        duration_of(keys.get("query_offset"), "query_offset")
         rules = []
         for one in keys["rules"].items("rules") if "rules" in keys else []:
             try:
                 rules.append(self._rule(one, name.value, labels))
             except RefusedError as refused:
                 self.findings.append(refused.finding)
-        _duration(keys.get("interval"), "interval")
+        duration_of(keys.get("interval"), "interval")
         return Group(name=name, line=value.place.line, rules=tuple(rules))
 
     def _rule(self, value: Value, group: str, labels: Mapping[str, Text]) -> Rule:
@@ -210,8 +210,8 @@ class _Loader:
             name=name,
             expr=expr,
             tree=tree,
-            for_s=_duration(keys.get("for"), "for"),
-            keep_firing_for_s=_duration(keys.get("keep_firing_for"), "keep_firing_for"),
+            for_s=duration_of(keys.get("for"), "for"),
+            keep_firing_for_s=duration_of(keys.get("keep_firing_for"), "keep_firing_for"),
             labels={**labels, **_named_texts(keys.get("labels"), "labels")},
             annotations=_named_texts(keys.get("annotations"), "annotations"),
             line=value.place.line,
@@ -224,7 +224,7 @@ def _check_names(rule: Rule, keys: Mapping[str, Value]) -> None:
     """Raise :class:`RefusedError` for wrong names and templates, and for keys of the other kind of rule."""
     if rule.kind == "record":
         for key in ("for", "keep_firing_for", "annotations"):
-            if key in keys and (rule.annotations if key == "annotations" else _duration(keys[key], key)):
+            if key in keys and (rule.annotations if key == "annotations" else duration_of(keys[key], key)):
                 raise keys[key].refuse(f"{rule.name.value}: a recording rule has no {key}")
         if not _METRIC.fullmatch(rule.name.value):
             raise _refuse(rule.name, f"{rule.name.value!r} is not a metric name")
@@ -261,7 +261,8 @@ def _named_texts(value: Value | None, what: str) -> dict[str, Text]:
     return {name: Text(value=one.text(name), place=one.place) for name, one in found.items()}
 
 
-def _duration(value: Value | None, what: str) -> float:
+def duration_of(value: Value | None, what: str) -> float:
+    """Return a duration in seconds, 0 without one; refuse what is none."""
     if value is None or value.is_null:
         return 0.0
     try:

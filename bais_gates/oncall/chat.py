@@ -7,16 +7,13 @@ Source: Slack's documentation ("Sending messages using incoming webhooks", "Form
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from bais_gates import redaction
 from bais_gates.errors import GateInputError
 from bais_gates.oncall.limits import Sleep, send
 from bais_gates.probes.http import HttpClient, Response, Unreachable
-
-if TYPE_CHECKING:
-    import httpx
 
 MAX_TEXT: Final = 4000
 """Characters that Slack advises for the text of a message; more are cut here, with an ellipsis."""
@@ -50,7 +47,6 @@ def post_message(
     channel: str,
     deadline_s: float = _DEADLINE_S,
     sleep: Sleep = time.sleep,
-    transport: httpx.BaseTransport | None = None,
 ) -> None:
     """Post a plain text and return when Slack has taken it; raise :class:`ChatError`.
 
@@ -63,7 +59,7 @@ def post_message(
     redaction.register(webhook)
     redaction.register(path)
     shown = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-    with HttpClient(origin, deadline_s=deadline_s, transport=transport) as client:
+    with HttpClient(origin, deadline_s=deadline_s) as client:
         try:
             response = send(client, "POST", path, sleep=sleep, json={"text": escape(shown)})
         except Unreachable as error:

@@ -14,7 +14,6 @@ from bais_gates.verdict.document import document_digest, to_document
 from bais_gates.verdict.model import GOLIVE
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from bais_gates.verdict.model import Decision, Subject
@@ -36,7 +35,7 @@ class Demand:
     """Whether the cluster is a running sandbox's: only there a rehearsal is accepted."""
 
 
-def require_decision(demand: Demand, *, now: datetime | None = None) -> Decision:
+def require_decision(demand: Demand) -> Decision:
     """Return the decision; raise ``Refused`` with every reason why it does not allow this deploy."""
     report = verify(
         demand.decision,
@@ -44,7 +43,6 @@ def require_decision(demand: Demand, *, now: datetime | None = None) -> Decision
         env=demand.environment,
         subject=demand.subject,
         catalog=demand.catalog,
-        now=now,
     )
     decision = report.decision
     if not report.ok or decision is None:

@@ -16,7 +16,7 @@ from bais_gates.probes.kubernetes.access import ClusterError
 from bais_gates.redaction import redact
 from bais_gates.rollout.errors import AGAIN, Paused, RolloutStatus, Stuck
 from bais_gates.rollout.migration import migrate
-from bais_gates.rollout.record import Phase, Record, record_on
+from bais_gates.rollout.record import NOTHING_APPLIED, Phase, Record, record_on
 from bais_gates.rollout.verification import NotVerified, Verification
 from bais_gates.rollout.way_back import why_no_way_back
 from bais_gates.rollout.workload import changed_since, images_of
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 ROLLBACK_S: Final = 300.0
 """Seconds that a rollback with its verification may take."""
-_BEFORE_APPLY: Final = frozenset({Phase.RECORDED, Phase.MIGRATING})
 NOT_THE_RELEASE: Final = frozenset({StageCode.UNREACHABLE, StageCode.UNAUTHENTICATED})
 
 
@@ -66,7 +65,7 @@ class Rollout:
         self.noted(record)
         self._require_ours(record)
         try:
-            if record.phase in _BEFORE_APPLY:
+            if record.phase in NOTHING_APPLIED:
                 if job is not None:
                     record = self.enter(record, Phase.MIGRATING)
                     migrate(self.workload.server, job, progress=self.progress)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from bais_gates.errors import GateInputError
-from bais_gates.rollout.record import Phase, Record, record_on
+from bais_gates.rollout.record import NOTHING_APPLIED, Phase, Record, record_on
 from bais_gates.rollout.workload import images_of
 from bais_gates.staging.reach import COMPONENT
 from bais_gates.staging.readiness import condition
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 _LOG_LINES: Final = 1000
-_NOTHING_APPLIED: Final = frozenset({Phase.RECORDED, Phase.MIGRATING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +140,7 @@ def _of_record(record: Record) -> tuple[dict[str, str], str | None]:
     if record.finished:
         return record.running
     back = record.kind == "deploy" and record.phase is Phase.ROLLING_BACK
-    before = back or record.phase in _NOTHING_APPLIED
+    before = back or record.phase in NOTHING_APPLIED
     return (record.before.images, record.before.version) if before else (record.images, record.version)
 
 

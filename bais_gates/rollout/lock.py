@@ -32,11 +32,8 @@ _CONFLICT: Final = 409
 class Lock:
     """The Lease ``name``; as a context manager it is taken, renewed in a thread, and released at the end."""
 
-    def __init__(
-        self, server: ClusterWriter, namespace: str, name: str, *, duration_s: int = DURATION_S
-    ) -> None:
+    def __init__(self, server: ClusterWriter, namespace: str, name: str) -> None:
         self._server, self._namespace, self._name = server, namespace, name
-        self._duration_s = duration_s
         self.holder = f"{this_process()} ({secrets.token_hex(4)})"
         self._ended = threading.Event()
         self._writing = threading.Lock()
@@ -79,7 +76,7 @@ class Lock:
         now = self._server.server_time()
         spec = {
             "holderIdentity": self.holder,
-            "leaseDurationSeconds": self._duration_s,
+            "leaseDurationSeconds": DURATION_S,
             "acquireTime": _text(now),
             "renewTime": _text(now),
         }
@@ -118,7 +115,7 @@ class Lock:
         self._server.patch(*_KIND, self._name, patch, self._namespace)
 
     def _keep(self) -> None:
-        while not self._ended.wait(self._duration_s / 3):
+        while not self._ended.wait(DURATION_S / 3):
             with suppress(ClusterError):  # what writes next checks it, and reports that
                 try:
                     self.check()

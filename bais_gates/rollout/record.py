@@ -39,6 +39,8 @@ class Phase(StrEnum):
     ROLLBACK_FAILED = "ROLLBACK_FAILED"
 
 
+NOTHING_APPLIED: Final = frozenset({Phase.RECORDED, Phase.MIGRATING})
+"""Phases in which the Deployment is still as it was before."""
 _APPLIED: Final = frozenset({Phase.ROLLING_OUT, Phase.ROLLING_BACK})
 FINAL: Final = frozenset({Phase.DEPLOYED, Phase.ROLLED_BACK, Phase.ROLLBACK_FAILED})
 

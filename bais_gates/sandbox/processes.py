@@ -70,7 +70,6 @@ def spawn(
     user: int | None = None,
     before_exec: Callable[[], None] | None = None,
     death_signal: int = signal.SIGKILL,
-    pass_fds: Sequence[int] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Part:
     """Start ``command`` so that it dies with the calling *thread*, to which PDEATHSIG applies.
@@ -98,7 +97,6 @@ def spawn(
             user=user,
             group=user,
             extra_groups=None if user is None else [],
-            pass_fds=tuple(pass_fds),
             preexec_fn=bind_to_parent,  # noqa: PLW1509 - the supervisor has one thread, so forking here is safe
         )
     return Part(name=name, process=process, log=log, started=start_time(process.pid) or 0)

@@ -33,11 +33,9 @@ GATES_USER: Final = "gates_ro"
 """The read-only user of database and cache (10-roles.sh creates the database's role)."""
 CACHE_USER: Final = "bais_app"
 DATABASE: Final = "bais"
-_APP_RIGHTS: Final = (
-    "~* &* +@all -@admin -@dangerous -function -script|flush -script|kill -script|debug +info"
-)
+APP_RIGHTS: Final = "~* &* +@all -@admin -@dangerous -function -script|flush -script|kill -script|debug +info"
 """All that a cache's client needs, scripts included; without FLUSHALL, KEYS, CONFIG, SHUTDOWN and DEBUG."""
-_GATES_RIGHTS: Final = (
+GATES_RIGHTS: Final = (
     "~* resetchannels -@all +@read +@connection -@dangerous +info +dbsize +config|get +slowlog|get "
     "+slowlog|len +latency|latest +latency|history +memory|usage +memory|stats +client|list "
     "+acl|users +acl|dryrun +acl|whoami "
@@ -144,8 +142,8 @@ def _configuration(objects: list[Object], name: str, key: str) -> str:
 
 def _acl(values: Mapping[str, str]) -> str:
     users = (
-        (CACHE_USER, values["REDIS_PASSWORD"], _APP_RIGHTS),
-        (GATES_USER, values["REDIS_GATES_PASSWORD"], _GATES_RIGHTS),
+        (CACHE_USER, values["REDIS_PASSWORD"], APP_RIGHTS),
+        (GATES_USER, values["REDIS_GATES_PASSWORD"], GATES_RIGHTS),
     )
     lines = ["user default off", *(f"user {name} on >{word} {rights}" for name, word, rights in users)]
     return "\n".join(lines) + "\n"

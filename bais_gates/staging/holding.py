@@ -46,9 +46,9 @@ def annotation(obj: Mapping[str, Any], name: str) -> str | None:
     return ((obj.get("metadata") or {}).get("annotations") or {}).get(name)
 
 
-def held_now(now: datetime | None = None) -> dict[str, str]:
+def held_now() -> dict[str, str]:
     """Return the annotations of a namespace that this process holds from now on."""
-    moment = _text(now or datetime.now(UTC))
+    moment = _text(datetime.now(UTC))
     return {HOLDER: this_process(), SINCE: moment, RENEWED: moment}
 
 

@@ -39,8 +39,8 @@ Facts = list[tuple[str, str]]
 """Pairs of key and value that a target reports: ``("api.version", "1.0.0")``."""
 
 
-def identity_of(environment: Environment, facts: Iterable[tuple[str, str]] = ()) -> TargetIdentity:
-    """Return the identity in an environment file, plus ``facts`` that the target reported."""
+def identity_of(environment: Environment) -> TargetIdentity:
+    """Return the identity in an environment file."""
     described = [
         (f"{part}.url", without_credentials(environment.parts[part].url))
         for part in ("api", "database", "cache")
@@ -52,7 +52,7 @@ def identity_of(environment: Environment, facts: Iterable[tuple[str, str]] = ())
         provisioned=environment.provision == "sandbox",
         addresses=environment.addresses(),
         environment_digest=environment.digest,
-        facts=tuple((key, redact(value)[:_MAX_FACT_LENGTH]) for key, value in [*described, *facts]),
+        facts=tuple((key, redact(value)[:_MAX_FACT_LENGTH]) for key, value in described),
         not_applicable=environment.not_applicable,
         exemptions=environment.exemptions,
         without_tenant=environment.without_tenant,

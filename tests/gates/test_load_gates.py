@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GATES = Path(__file__).parents[2] / "gates" / "load" / "test_load.py"
-IDS = {"/payments/process": lambda number: {"name": "/payments/process", "detail": f"wf pay_{number}"}}
 LIMITS = SimpleNamespace(api_p95_ms=200.0, health_p95_ms=50.0, query_mean_ms=100.0, cache_operation_ms=10.0)
 Change = "Callable[[int], dict[str, Any]]"
 

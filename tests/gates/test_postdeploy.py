@@ -112,7 +112,6 @@ def deployment(path: str, value: Any) -> Change:
 
 IMAGE = "spec.template.spec.containers.0.image"
 AN_HOUR = {'status="completed"': 200.0, "payments_total": 200.0}
-LOWER = {'status="completed"': 940.0, "payments_total": 1000.0}
 FAULTS: dict[str, tuple[str, Change, str]] = {
     "a replica of another image": ("version", container(imageID=OLD), "replicas that run another image"),
     "a replica without an image": ("version", container(imageID=""), "replicas that run another image"),

@@ -17,7 +17,6 @@ Check = Callable[..., Done]
 GOOD = alert("x > 1")
 WARNED = alert("x").replace("Broken", "Worn")
 BROKEN = alert("x >")
-HIDDEN = "# bais-gates: disable={} until=2999-12-31 reason={!r}\n"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -272,3 +273,13 @@ def test_deadlines_after_an_incident_are_held_to_their_limits(tmp_path: Path) ->
     assert [one.partition(":")[0] for one in found(folder=tmp_path / "absent")] == [
         "templates for the report"
     ]
+
+
+def test_each_gate_of_on_call_is_judged_by_one_roll_up() -> None:
+    """What the roll-up of the rotation leaves out is what that of the runbooks judges."""
+    rotation, runbooks = (
+        runpy.run_path(str(GATES / "checklist" / f"test_{name}.py"))
+        for name in ("oncall_rotation", "runbooks_updated")
+    )
+
+    assert rotation["OTHER_ROLL_UP"] == runbooks["GATES"]

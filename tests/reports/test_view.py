@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bais_gates.reports import view
 from bais_gates.reports.bars import WIDTH, bar_of
-from bais_gates.verdict.model import Check, Decision, JudgedGate, Op, Outcome, Previous, Verdict
+from bais_gates.verdict.model import Check, Decision, Op, Outcome, Previous, Verdict
 
 
 @given(data=st.data())
@@ -23,14 +23,6 @@ def test_every_gate_has_one_place(data: st.DataObject, decisions: st.SearchStrat
     for judged in view.standing_in(decision, view.Standing.PASSED):
         assert judged.result.outcome is Outcome.PASS
         assert not judged.blocking
-
-
-def _with(decision: Decision, gate_id: str, outcome: Outcome) -> Decision:
-    def changed(judged: JudgedGate) -> JudgedGate:
-        result = dataclasses.replace(judged.result, outcome=outcome)
-        return dataclasses.replace(judged, result=result) if judged.gate.id == gate_id else judged
-
-    return dataclasses.replace(decision, gates=tuple(map(changed, decision.gates)))
 
 
 def test_changes_by_kind(block: Decision) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bais_gates import redaction
+from bais_gates.sandbox.services import redis
 from bais_gates.staging import credentials
 from bais_gates.staging.errors import StageCode, StageError
 
@@ -96,3 +97,8 @@ def test_password_with_white_space_is_refused() -> None:
         credentials.resolve({"REDIS_PASSWORD": "two words +@all"}, {})
 
     assert "two words" not in str(caught.value)
+
+
+def test_the_users_of_every_cache_have_the_same_rights() -> None:
+    """What the platform and gates may do in staging is what they may do in the sandbox's own cache."""
+    assert (credentials.APP_RIGHTS, credentials.GATES_RIGHTS) == (redis.APP_RIGHTS, redis.GATES_RIGHTS)

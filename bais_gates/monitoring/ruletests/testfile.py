@@ -15,7 +15,7 @@ from typing import Any, Final
 from bais_gates.monitoring import promql
 from bais_gates.monitoring.documents import RefusedError, Value, texts
 from bais_gates.monitoring.findings import Place
-from bais_gates.monitoring.rulefiles import parse_duration
+from bais_gates.monitoring.rulefiles import duration_of
 
 Labels = tuple[tuple[str, str], ...]
 """Names and values, sorted by name."""
@@ -154,7 +154,7 @@ def load_tests(documents: list[Value], path: str, version: tuple[int, int]) -> R
     top = documents[0].mapping("the file", _FILE)
     patterns = top["rule_files"].items("rule_files") if "rule_files" in top else []
     order = top["group_eval_order"].items("group_eval_order") if "group_eval_order" in top else []
-    interval = _duration(top.get("evaluation_interval"), "evaluation_interval") or 60.0
+    interval = duration_of(top.get("evaluation_interval"), "evaluation_interval") or 60.0
     names = [one.text("a group's name") for one in order]
     for number, name in enumerate(names):
         if name in names[:number]:
@@ -185,7 +185,7 @@ def _test(value: Value, interval: float, version: tuple[int, int]) -> RuleTest:
     test = RuleTest(
         place=value.place,
         name=keys["name"].text("name") if "name" in keys else "",
-        interval_s=_duration(keys.get("interval"), "interval") or interval,
+        interval_s=duration_of(keys.get("interval"), "interval") or interval,
         start_s=float(start) if start else None,
         series=tuple(_series(one) for one in items("input_series")),
         alerts=tuple(_alert_test(one) for one in items("alert_rule_test")),
@@ -269,7 +269,7 @@ def _alert_test(value: Value) -> AlertTest:
         expected.append(
             ExpectedAlert(labels=tuple(sorted(wanted.items())), annotations=_labels_of(annotations))
         )
-    at_s = _duration(keys.get("eval_time"), "eval_time")
+    at_s = duration_of(keys.get("eval_time"), "eval_time")
     return AlertTest(place=value.place, at_s=at_s, alert=name, expected=tuple(expected))
 
 
@@ -289,7 +289,7 @@ def _expression_test(value: Value, version: tuple[int, int]) -> ExpressionTest:
             raise one.refuse("an expected sample needs labels, {} where there are none")
         labels = parse_metric(parts["labels"].text("labels"), parts["labels"])
         expected.append((labels, _value(parts.get("value"))))
-    at_s = _duration(keys.get("eval_time"), "eval_time")
+    at_s = duration_of(keys.get("eval_time"), "eval_time")
     return ExpressionTest(place=value.place, at_s=at_s, expr=expr, tree=tree, expected=tuple(expected))
 
 
@@ -306,12 +306,3 @@ _NO_VALUE: Final = Value(kind="text", place=Place(path="", line=1, column=1), pa
 
 def _labels_of(found: Mapping[str, Value]) -> Labels:
     return tuple(sorted((name, one.text(name)) for name, one in found.items()))
-
-
-def _duration(value: Value | None, what: str) -> float:
-    if value is None or value.is_null:
-        return 0.0
-    try:
-        return parse_duration(value.text(what))
-    except ValueError as error:
-        raise value.refuse(f"{what}: {error}") from None

@@ -10,13 +10,10 @@ import re
 import secrets
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bais_gates.sandbox.oncall import PAGE
 from bais_gates.sandbox.oncall.http import Object, Refused, Reply, Request, reply_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 COMPONENT_STATUSES: Final = (
     "operational",
@@ -39,8 +36,8 @@ def _refused(status: int, error: Any) -> Refused:
 class Statuspage:
     """The page; ``state`` has settings (``limited``: so many requests get 420), components and incidents."""
 
-    def __init__(self, token: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._token, self._now, self._lock = token, now, threading.RLock()
+    def __init__(self, token: str) -> None:
+        self._token, self._lock = token, threading.RLock()
         self.state: dict[str, Any] = {
             "status_settings": {"limited": 0},
             "components": [],
@@ -93,7 +90,7 @@ class Statuspage:
         component = _one(components, identifier)
         if request.method in {"PATCH", "PUT"}:
             fields = self._component_fields(self._given(request, "component"))
-            component.update(fields, updated_at=self._now().isoformat())
+            component.update(fields, updated_at=datetime.now(UTC).isoformat())
         elif request.method == "DELETE":
             components.remove(component)
             return Reply(204, "application/json", b"")
@@ -151,8 +148,8 @@ class Statuspage:
         if problems:
             raise _refused(422, problems)
         for one, state in changes.items():
-            known[one].update(status=state, updated_at=self._now().isoformat())
-        deliver, now = given.get("deliver_notifications", True), self._now().isoformat()
+            known[one].update(status=state, updated_at=datetime.now(UTC).isoformat())
+        deliver, now = given.get("deliver_notifications", True), datetime.now(UTC).isoformat()
         over = status in {"resolved", "completed"}
         incident.update(
             name=given.get("name", incident["name"]),
@@ -182,7 +179,7 @@ class Statuspage:
         return given
 
     def _new(self) -> Object:
-        now = self._now().isoformat()
+        now = datetime.now(UTC).isoformat()
         return {"id": secrets.token_hex(6), "page_id": PAGE, "created_at": now, "updated_at": now}
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 APP_USER, GATES_USER = "bais_app", "gates_ro"
-_APP_RULES = "~* &* +@all -@admin -@dangerous -function -script|flush -script|kill -script|debug +info"
+APP_RIGHTS = "~* &* +@all -@admin -@dangerous -function -script|flush -script|kill -script|debug +info"
 """The commands of a cache, including scripts; not FLUSHALL, KEYS, CONFIG, SHUTDOWN or DEBUG."""
-_GATES_RULES = (
+GATES_RIGHTS = (
     "~* resetchannels -@all +@read +@connection -@dangerous +info +dbsize +config|get +slowlog|get "
     "+slowlog|len +latency|latest +latency|history +memory|usage +memory|stats +client|list "
     "+acl|users +acl|dryrun +acl|whoami "
@@ -83,7 +83,7 @@ class Redis:
         self._text, self.users = configuration, users
 
     def _own_users(self) -> str:
-        rules = ((APP_USER, _APP_RULES), (GATES_USER, _GATES_RULES))
+        rules = ((APP_USER, APP_RIGHTS), (GATES_USER, GATES_RIGHTS))
         lines = (f"user {name} on >{self._passwords[name]} {may}" for name, may in rules)
         return "\n".join(["user default off", *lines, ""])
 

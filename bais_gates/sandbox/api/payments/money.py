@@ -24,7 +24,7 @@ CURRENCIES = frozenset(re.findall("[A-Z]+", _CODES))
 """ISO 4217 codes of currencies in circulation."""
 
 
-def parse_amount(raw: bytes, *, places: int = 2, minimum: Decimal = CENT) -> Decimal:
+def parse_amount(raw: bytes, *, minimum: Decimal = CENT) -> Decimal:
     """Return the amount, with two decimals, of a JSON value's bytes. Raises a 400 naming ``amount``."""
     if len(raw) > 40 or not _NUMBER.fullmatch(raw):
         raise bad_request("The amount must be a JSON number.", field_name="amount")
@@ -32,7 +32,7 @@ def parse_amount(raw: bytes, *, places: int = 2, minimum: Decimal = CENT) -> Dec
     if not minimum <= amount <= MAXIMUM:
         raise bad_request(f"The amount must be more than 0 and at most {MAXIMUM}.", field_name="amount")
     exact = amount.quantize(CENT)
-    if exact != amount and amount.quantize(Decimal(1).scaleb(-places)) != amount:
+    if exact != amount:
         raise bad_request("The amount may have two decimals at most.", field_name="amount")
     return exact
 

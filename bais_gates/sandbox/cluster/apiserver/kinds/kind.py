@@ -45,8 +45,3 @@ class Kind:
     def custom(self) -> bool:
         """Whether a CustomResourceDefinition brought it."""
         return self.definition is not None
-
-    @property
-    def group_kind(self) -> str:
-        """``Pod`` or ``Deployment.apps``, as messages name it."""
-        return f"{self.kind}.{self.group}" if self.group else self.kind
