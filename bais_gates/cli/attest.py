@@ -22,6 +22,7 @@ from bais_gates.attest.keys import (
 from bais_gates.attest.records import read_signature
 from bais_gates.attest.signatures import after_signing
 from bais_gates.attest.signing import STATEMENTS_FILE, parse_envelopes, predicates, signed
+from bais_gates.cli.common import add_decision
 from bais_gates.cli.verify import REFUSED, judged, signed_by
 from bais_gates.errors import GateInputError
 from bais_gates.reports.files import write_atomically, write_signoff
@@ -67,9 +68,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     keygen.add_argument("--days", type=int, default=_YEAR, help="days it may sign (default: %(default)s)")
     keygen.set_defaults(command=run_keygen)
     sign = action("sign", "add your signature to a decision", SIGN)
-    sign.add_argument(
-        "decision", nargs="?", type=Path, default=Path("gate-report/decision.json"), metavar="DECISION"
-    )
+    add_decision(sign)
     sign.add_argument("--key", type=Path, metavar="FILE", help=f"private key (default: {KEY_VARIABLE})")
     sign.add_argument(
         "--gates", type=Path, default=Path("gates"), metavar="FOLDER", help="with keys.yaml (%(default)s)"

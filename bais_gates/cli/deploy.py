@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bais_gates.cli.common import duration
 from bais_gates.cli.stage import seconds
 from bais_gates.cli.verify import subject
-from bais_gates.monitoring.rulefiles import parse_duration
 
 RECORDS = Path("rollouts")
 _STATUSES = """\
@@ -117,7 +117,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     deploy.add_argument(
         "--watch",
-        type=_duration,
+        type=duration,
         metavar="DURATION",
         help="time of good windows after the rollout, as 15m or 90s; 0 for none (default: "
         "rollout.watch.for_s of the environment file)",
@@ -135,14 +135,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     unfinished = deploy.add_mutually_exclusive_group()
     unfinished.add_argument("--resume", action="store_true", help="go on with the deploy that stopped")
     unfinished.add_argument("--abort", action="store_true", help="roll the deploy that stopped back")
-
-
-def _duration(text: str) -> float:
-    """Read a duration such as 15m, or 0."""
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run_deploy(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from bais_gates.attest.keys import KEY_VARIABLE, public_pem, signing_key
 from bais_gates.attest.records import read_deploy, sign, signature_of
 from bais_gates.attest.signing import SANDBOX_KEY_FILE
+from bais_gates.cli.common import complain, report
 from bais_gates.errors import AbsentFileError, GateInputError
 from bais_gates.redaction import redact
 from bais_gates.reports.files import write_atomically
@@ -187,14 +187,3 @@ def _send(due: Mapping[str, Callable[[], None]]) -> dict[str, str]:
     for thread in threads:
         thread.join(max(0.0, ends_at - time.monotonic()))
     return dict(outcome)
-
-
-def report(text: str) -> None:
-    """Print a line of progress."""
-    print(f"  {text}", flush=True)
-
-
-def complain(text: str) -> None:
-    """Print what somebody must read to stderr, behind what was printed before."""
-    sys.stdout.flush()
-    print(f"bais-gates: {text}", file=sys.stderr, flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bais_gates.cli.deploy_after import complain, report
+from bais_gates.cli.common import complain, report
 from bais_gates.errors import GateInputError
 from bais_gates.rollout.emergency import read_emergency, settled
 from bais_gates.rollout.record import record_on

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bais_gates.cli.deploy_after import Aftermath, complain, report
+from bais_gates.cli.common import DECISION, complain, report
+from bais_gates.cli.deploy_after import Aftermath
 from bais_gates.cli.deploy_emergency import emergency_of, settle
 from bais_gates.cli.deploy_target import GATES, declared_version, is_running_sandbox, smoke_test
 from bais_gates.cli.deploy_watch import gates_of, watch_of
@@ -45,7 +45,6 @@ INTERRUPTED = 130
 PATIENCE_S = 10.0
 """Seconds for which a read of the cluster is tried: one lost answer must not stop a rollback half-way."""
 FREEZES = GATES / "rollout" / "freezes.yaml"
-DECISION = Path("gate-report") / "decision.json"
 Object = dict[str, Any]
 
 

@@ -6,8 +6,8 @@ import argparse
 import os
 import shutil
 import sys
-from pathlib import Path
 
+from bais_gates.cli.common import add_decision
 from bais_gates.reports import read_decision
 from bais_gates.reports.explain import explain as explain_decision
 
@@ -19,14 +19,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="explain a decision and what to do next",
         description="Explain the reasons for DECISION and what to do next. Touches nothing: reads one file.",
     )
-    parser.add_argument(
-        "decision",
-        nargs="?",
-        type=Path,
-        default=Path("gate-report/decision.json"),
-        metavar="DECISION",
-        help="default: %(default)s",
-    )
+    add_decision(parser)
     parser.add_argument("--gate", metavar="ID", help="explain one gate, with all of its checks")
     parser.set_defaults(command=run)
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from bais_gates.cli.common import add_environment, duration
 from bais_gates.errors import GateInputError
 from bais_gates.measuring import alone_on_this_machine
-from bais_gates.monitoring.rulefiles import parse_duration
 
 if TYPE_CHECKING:
     from bais_gates.bais.load import LoadRun
@@ -48,11 +48,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     top = commands.add_parser("load", help="load the target, and measure it truthfully", description=__doc__)
     actions = top.add_subparsers(title="actions", metavar="ACTION", required=True)
     run = _action(actions, "run", "load the target", RUN)
-    _add_environment(run)
+    add_environment(run)
     run.add_argument(
         "--duration", type=_duration, metavar="DURATION", help="judged time, as 90s or 10m (20s)"
     )
-    run.add_argument("--ramp", type=_ramp, metavar="DURATION", help="time to start all users (default: 6s)")
+    run.add_argument(
+        "--ramp", type=duration, metavar="DURATION", help="time to start all users (default: 6s)"
+    )
     run.add_argument("--rate", type=_positive, metavar="N", help="requests/s (capacity.requests_per_s)")
     run.add_argument("--users", type=_whole, metavar="N", help="users at once (capacity.users)")
     run.add_argument(
@@ -61,7 +63,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"default: {OUT}")
     run.set_defaults(command=run_load)
     prepare = _action(actions, "prepare", "make the accounts of a load run", PREPARE)
-    _add_environment(prepare)
+    add_environment(prepare)
     prepare.add_argument("--keys", type=_whole, default=1000, metavar="N", help="API keys (default: 1000)")
     prepare.set_defaults(command=run_prepare)
     report = _action(actions, "report", "print the figures of a load run", "Print what a load run measured.")
@@ -84,15 +86,6 @@ def _action(
 ) -> argparse.ArgumentParser:
     return actions.add_parser(
         name, help=text, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-
-
-def _add_environment(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--env",
-        metavar="NAME|PATH",
-        default=os.environ.get("BAIS_GATES_ENV") or "sandbox",
-        help="the environment (default: BAIS_GATES_ENV, or the sandbox that `sandbox up` started)",
     )
 
 
@@ -232,17 +225,10 @@ def _print(done: LoadRun) -> None:
 
 
 def _duration(text: str) -> float:
-    seconds = _ramp(text)
+    seconds = duration(text)
     if seconds < 5:
         raise argparse.ArgumentTypeError("must be 5s at least")
     return seconds
-
-
-def _ramp(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(text: str) -> float:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bais_gates.cli.common import duration
 from bais_gates.monitoring import findings, project, rendering
 from bais_gates.monitoring.context import Settings
-from bais_gates.monitoring.rulefiles import parse_duration
 from bais_gates.monitoring.ruletests import report, runner
 
 FOUND = 1
@@ -169,10 +169,7 @@ def _version(text: str) -> tuple[int, int]:
 
 
 def _interval(text: str) -> float:
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    seconds = duration(text)
     if not seconds:
         raise argparse.ArgumentTypeError("must be longer than 0")
     return seconds

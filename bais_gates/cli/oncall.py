@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bais_gates.cli import oncall_metrics, oncall_render
+from bais_gates.cli.common import add_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,12 +60,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--env",
-        metavar="NAME|PATH",
-        default=os.environ.get("BAIS_GATES_ENV") or "sandbox",
-        help="the environment (default: BAIS_GATES_ENV, or the sandbox that `sandbox up` started)",
-    )
+    add_environment(parser)
     parser.add_argument(
         "--rotation",
         type=Path,

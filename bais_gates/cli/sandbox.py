@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bais_gates import sandbox, servers
+from bais_gates.cli.common import report
 from bais_gates.errors import GateInputError
 from bais_gates.targets.environment import load_environment
 from bais_gates.targets.provision import apply_rotation
@@ -155,12 +156,12 @@ def _up(arguments: argparse.Namespace) -> int:
             folder,
             owner_pid=None,
             faults=[name for name in arguments.fault if name not in of_its_platform],
-            progress=_print_progress,
+            progress=report,
             environment_copy=arguments.environment,
         )
         print(f"The sandbox is up in {folder}.")
     if manifests is not None:
-        sandbox.start_cluster(folder, manifests=manifests, progress=_print_progress)
+        sandbox.start_cluster(folder, manifests=manifests, progress=report)
         if not arguments.without_monitoring:
             _start_monitoring(folder)
     sandbox.prepare_accounts(folder)
@@ -176,15 +177,15 @@ def _start_monitoring(folder: Path) -> None:
         return
     if absent := servers.missing():
         names = ", ".join(servers.COMMANDS[name][-1] for name in absent)
-        _print_progress(f"no monitoring: there is no {names} here; `bais-gates sandbox fetch` fetches them")
+        report(f"no monitoring: there is no {names} here; `bais-gates sandbox fetch` fetches them")
         return
     apply = apply_rotation(folder, DEFAULT_MONITORING.parent)
-    sandbox.start_monitoring(folder, artefacts=DEFAULT_MONITORING, provision=apply, progress=_print_progress)
+    sandbox.start_monitoring(folder, artefacts=DEFAULT_MONITORING, provision=apply, progress=report)
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
     del arguments
-    fetched = servers.fetch(_print_progress)
+    fetched = servers.fetch(report)
     where = f"in {servers.unpacked_folder()}" if fetched else "here already"
     print(f"Prometheus, Alertmanager and their exporters are {where}.")
     return 0
@@ -306,7 +307,3 @@ def _describe(info: sandbox.SandboxInfo, environment_copy: Path | None) -> None:
     if info.faults:
         print(f"  active faults     {', '.join(info.faults)}")
     print(f"Run the gates against it: pytest -m golive --gate-env {shlex.quote(str(file))}")
-
-
-def _print_progress(text: str) -> None:
-    print(f"  {text}", flush=True)

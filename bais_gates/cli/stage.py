@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
+
+from bais_gates.cli.common import add_environment
 
 DESCRIPTION = """\
 Provision the platform in a staging namespace of its own (namespace, configuration and generated secrets,
@@ -31,12 +32,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--env",
-        metavar="NAME|PATH",
-        default=os.environ.get("BAIS_GATES_ENV") or "sandbox",
-        help="the environment (default: BAIS_GATES_ENV, or the sandbox that `sandbox up` started)",
-    )
+    add_environment(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--overlay", metavar="NAME", help="overlay of gates/staging/manifests (default: staging.overlay)"

@@ -6,7 +6,6 @@ import argparse
 import runpy
 import secrets
 import signal
-import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from bais_gates.cli.common import complain, report
 from bais_gates.errors import GateInputError
 from bais_gates.probes.http import Unreachable
 from bais_gates.probes.kubernetes.access import ClusterError
@@ -75,7 +75,7 @@ def stage(arguments: argparse.Namespace) -> int:
     except StageError as error:
         return _report_error(error)
     except ClusterError as error:
-        _complain(str(error))
+        complain(str(error))
         return CLUSTER_FAILED
 
 
@@ -139,7 +139,7 @@ def _stage(arguments: argparse.Namespace, environment: Environment, server: Clus
         try:
             status = _provision(stage)
         except KeyboardInterrupt:
-            _complain("interrupted: deleting what was created (press Ctrl-C again to leave it)")
+            complain("interrupted: deleting what was created (press Ctrl-C again to leave it)")
             status = INTERRUPTED
         return _clean_up(stage, status)
 
@@ -148,12 +148,12 @@ def _provision(stage: _Stage) -> int:
     """Provision, then run the suite's check; print the progress of each and return the exit status."""
     began = time.monotonic()
     seconds = stage.arguments.timeout or stage.environment.staging.timeout_s
-    result = staging.carry_out(stage.server, stage.environment, stage.plan, seconds=seconds, progress=_report)
+    result = staging.carry_out(stage.server, stage.environment, stage.plan, seconds=seconds, progress=report)
     if (error := result.error) is not None:
         return _report_error(error)
-    _report(f"the namespace {stage.plan.namespace} is ready after {time.monotonic() - began:.0f} s")
+    report(f"the namespace {stage.plan.namespace} is ready after {time.monotonic() - began:.0f} s")
     if not SMOKE.is_file():
-        _report(f"no health check and smoke test: {SMOKE} does not exist")
+        report(f"no health check and smoke test: {SMOKE} does not exist")
         return 0
     with tempfile.TemporaryDirectory(prefix="bais-gates-") as folder:
         return _check(stage, Path(folder))
@@ -165,17 +165,17 @@ def _check(stage: _Stage, folder: Path) -> int:
         server=stage.server, namespace=stage.plan.namespace, environment=stage.environment, folder=folder
     )
     try:
-        _report(f"checking the API at {reach.url()}")
+        report(f"checking the API at {reach.url()}")
         target = Target(environment=stage.environment, gates_dir=GATES)
         false = 0
         for part, finding in _smoke_check()(reach, target, stage.unique):
             false += not finding.holds
-            _report(f"{'ok    ' if finding.holds else 'FAILED'} {part}: {finding.sentence}")
+            report(f"{'ok    ' if finding.holds else 'FAILED'} {part}: {finding.sentence}")
     except (Unreachable, NotReachable) as error:
-        _complain(str(error))
+        complain(str(error))
         return RELEASE_FAILED
     if false:
-        _complain(
+        complain(
             f"{false} {'check' if false == 1 else 'checks'} of the staged platform failed (the lines with "
             "FAILED). Run `bais-gates stage --keep`, then look at the namespace with kubectl."
         )
@@ -198,7 +198,7 @@ def _clean_up(stage: _Stage, status: int) -> int:
         return status
     let_go(stage.server, namespace, stage.plan.run)
     if stage.kept_before or (status != INTERRUPTED and is_kept(live, stage.plan.owner)):
-        _report(f"the namespace {namespace} is kept; delete it with `{stage.down_command}`")
+        report(f"the namespace {namespace} is kept; delete it with `{stage.down_command}`")
         return status
     try:
         _tear_down(stage.server, namespace, stage.plan.owner, only_run=stage.plan.run)
@@ -206,15 +206,15 @@ def _clean_up(stage: _Stage, status: int) -> int:
         error_status = _report_error(error)
         return status or error_status
     except KeyboardInterrupt:
-        _complain(f"interrupted: the namespace {namespace} is left. Delete it with `{stage.down_command}`.")
+        complain(f"interrupted: the namespace {namespace} is left. Delete it with `{stage.down_command}`.")
         return INTERRUPTED
     return status
 
 
 def _tear_down(server: ClusterWriter, namespace: str, owner: str, *, only_run: str | None = None) -> None:
     clock = Clock.lasting(TEAR_DOWN_S)
-    existed = tear_down(server, namespace, owner, clock=clock, progress=_report, only_run=only_run)
-    _report(f"the namespace {namespace} {'is deleted' if existed else 'does not exist: nothing to delete'}")
+    existed = tear_down(server, namespace, owner, clock=clock, progress=report, only_run=only_run)
+    report(f"the namespace {namespace} {'is deleted' if existed else 'does not exist: nothing to delete'}")
 
 
 def _down(arguments: argparse.Namespace, environment: Environment, server: ClusterWriter) -> int:
@@ -243,7 +243,7 @@ def _list(server: ClusterWriter) -> int:
 def _report_error(error: StageError) -> int:
     """Print an error of staging and return the exit status for its code."""
     where = f" in the step {error.step}" if error.step else ""
-    _complain(f"staging failed{where}: {error}")
+    complain(f"staging failed{where}: {error}")
     if error.code in {StageCode.MANIFESTS, StageCode.NAMESPACE_FOREIGN, StageCode.NAMESPACE_HELD}:
         return REFUSED
     return RELEASE_FAILED if error.code.blames_release else CLUSTER_FAILED
@@ -261,12 +261,3 @@ def sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _report(text: str) -> None:
-    print(f"  {text}", flush=True)
-
-
-def _complain(text: str) -> None:
-    sys.stdout.flush()
-    print(f"bais-gates: {text}", file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ from bais_gates.attest.keys import public_key
 from bais_gates.attest.problems import shown
 from bais_gates.attest.verify import VerifyReport
 from bais_gates.attest.verify import verify as verify_decision
+from bais_gates.cli.common import add_decision
 from bais_gates.reports import view
 from bais_gates.verdict.codec import format_moment, optional_moment_to_json
 from bais_gates.verdict.model import GOLIVE, SCOPES, Decision, Subject, parse_subject
@@ -58,14 +59,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "decision",
-        nargs="?",
-        type=Path,
-        default=Path("gate-report/decision.json"),
-        metavar="DECISION",
-        help="default: %(default)s",
-    )
+    add_decision(parser)
     parser.add_argument(
         "--scope",
         default=GOLIVE,
