@@ -21,5 +21,5 @@ class Problem:
     """What differs between the files that the decision was made from and those here, one clause each."""
 
     def __post_init__(self) -> None:
-        """Make the message one line, whatever was quoted in it."""
-        object.__setattr__(self, "message", shown(self.message))
+        """Make the message one line, of several errors or whatever was quoted in it."""
+        object.__setattr__(self, "message", shown(self.message.replace("\n", " ")))

@@ -82,7 +82,7 @@ def verify(
         remedy = "Run `bais-gates run SCOPE`, which writes it."
         return _refusal(Problem(code="DECISION_ABSENT", message=str(error), remedy=remedy))
     except GateInputError as error:
-        return _refusal(Problem(code="DECISION_UNPARSABLE", message=" ".join(str(error).split("\n"))))
+        return _refusal(Problem(code="DECISION_UNPARSABLE", message=str(error)))
     files = read_files(catalog, env)
     gates = None if catalog is None else catalog.parent
     trusted = trust(env=env, policy=files.policy, gates=gates, given=keys, threshold=threshold)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import functools
 import shlex
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 from bais_gates import sandbox, servers
-from bais_gates.cli.common import report
+from bais_gates.cli.common import complain, report
 from bais_gates.errors import GateInputError
 from bais_gates.targets.environment import load_environment
 from bais_gates.targets.provision import apply_rotation
@@ -134,7 +133,7 @@ def _report_error(action: Callable[[argparse.Namespace], int]) -> Callable[[argp
         try:
             return action(arguments)
         except sandbox.SandboxError as error:
-            print(f"bais-gates: {error}", file=sys.stderr)
+            complain(str(error))
             return 1
         except ModuleNotFoundError as error:
             message = f"the sandbox needs the library {error.name}: pip install 'bais-gates[sandbox]'"

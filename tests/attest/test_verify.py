@@ -246,6 +246,9 @@ def test_files_must_be_those_it_was_decided_by(project: Project, file: str, code
     assert project.codes() == [code]
     path.write_text("\t")
     assert code in project.codes()
+    path.write_text("one: 1\ntwo: 2\n")  # two errors, which are told apart in one line
+    (message,) = {one.message for one in project.verify().problems if one.code == code}
+    assert re.fullmatch(r"[^\ufffd]*\bone\b[^\ufffd]*\btwo\b[^\ufffd]*", message)
     path.unlink()
     if file != "environments/production.yaml":
         assert code in project.codes()
